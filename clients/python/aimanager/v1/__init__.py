@@ -1,0 +1,1 @@
+"""Generated from proto/aimanager/v1 by `make proto`."""

@@ -1,0 +1,106 @@
+"""A question, as asked (Ask) and as decided (Call)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from .content import Message, ReasoningOptions, Sampling, Tool, ToolChoice
+from .reply import Warned
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls. `name` is empty for an anonymous caller; `provider_keys` are the caller's own, by provider."""
+
+    name: str = ""
+    tier: str = ""
+    provider_keys: Mapping[str, str] = field(default=NOTHING, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the client sent, well formed but not yet decided. `provider_options` is by provider name."""
+
+    messages: tuple[Message, ...]
+    model: str = ""
+    system_instruction: str = ""
+    sampling: Sampling = Sampling()
+    reasoning: ReasoningOptions = ReasoningOptions()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    idempotency_key: str = ""
+    labels: Mapping[str, str] = NOTHING
+    provider_options: Mapping[str, Mapping[str, Any]] = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model at one provider, with the options it will be given: aliases, defaults and refusals are settled.
+
+    `options` is merged into the provider's native request; `warnings` says what was not honoured as asked.
+    """
+
+    provider: str
+    model: str
+    sampling: Sampling = Sampling()
+    reasoning: ReasoningOptions = ReasoningOptions()
+    options: Mapping[str, Any] = NOTHING
+    warnings: tuple[Warned, ...] = ()
+
+
+class Stopwatch:
+    """Adds up the seconds a call spends waiting on others, so that its own overhead can be told."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time inside as waiting."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Everything decided about one question; layers only ever see this.
+
+    `deadline` is on the event loop's clock, in seconds, and bounds everything. `target` is the first of `targets`.
+    `trace` is the W3C traceparent to pass upstream, empty where there is none.
+    """
+
+    id: str
+    caller: Caller
+    requested_model: str
+    messages: tuple[Message, ...]
+    targets: tuple[Target, ...]
+    deadline: float
+    streaming: bool = False
+    system_instruction: str = ""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    idempotency_key: str = ""
+    labels: Mapping[str, str] = NOTHING
+    trace: str = ""
+    away: Stopwatch = field(default_factory=Stopwatch, compare=False, repr=False)
+
+    @property
+    def target(self) -> Target:
+        """The target in question: inside `attempt` the only one."""
+        return self.targets[0]
+
+    def at(self, target: Target) -> Call:
+        """The same question to one target."""
+        return replace(self, targets=(target,))

@@ -1,0 +1,215 @@
+"""An answer on its way: the events it is made of, and the Reply that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from .content import Message, Part, Role
+from .errors import ProviderProtocol
+
+
+class UsageSource(StrEnum):
+    """Who counted."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. `input_tokens` and `output_tokens` are inclusive; the others are subsets of them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    source: UsageSource = UsageSource.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Money in billionths of `currency`."""
+
+    input_nanos: int
+    output_nanos: int
+    currency: str = "USD"
+    estimated: bool = True
+
+    @property
+    def total_nanos(self) -> int:
+        """The sum of the components."""
+        return self.input_nanos + self.output_nanos
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped."""
+
+    STOP = "stop"
+    MAX_TOKENS = "max_tokens"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
+    CONTEXT_WINDOW = "context_window"
+    PAUSED = "paused"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of the part at `index`."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More reasoning of the part at `index`."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of the tool call at `index`: id and name on its first delta, then fragments of the arguments."""
+
+    index: int
+    id: str
+    name: str
+    arguments_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartCompleted:
+    """The part at `index` is whole. Indices are dense from 0; every part is completed before `Finished`."""
+
+    index: int
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The provider's own terminal evidence, and the last event. Without it an answer is not complete.
+
+    `cost` is None where no price is known; `latency` (seconds) is filled in on the way out.
+    """
+
+    reason: FinishReason
+    provider_reason: str = ""
+    usage: Usage = Usage()
+    cost: Cost | None = None
+    latency: float = 0.0
+
+
+Event = TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a provider: `duration` in seconds up to its first content or failure, `reason` empty on success."""
+
+    provider: str
+    model: str
+    reason: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A setting that was not honoured as asked, and what was done instead."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of an answer once its first content is there. `time_to_first_token` is in seconds."""
+
+    id: str
+    requested_model: str
+    provider: str
+    model: str
+    attempts: tuple[Attempt, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    time_to_first_token: float = 0.0
+    from_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer."""
+
+    head: Head
+    message: Message
+    finished: Finished
+
+
+class Reply:
+    """An answer that has begun: iterate it once, to the end, or close it.
+
+    Whoever holds a Reply and stops reading closes it; `close` reaches the upstream connection even where nothing was
+    read yet, which closing an async generator that never started would not.
+    """
+
+    __slots__ = ("_close", "_events", "head")
+
+    def __init__(self, head: Head, events: AsyncIterator[Event], close: Callable[[], Awaitable[None]]) -> None:
+        self.head = head
+        self._events = events
+        self._close = close
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events
+
+    async def aclose(self) -> None:
+        """Give up the rest. Safe to call twice, and after the end."""
+        await self._close()
+
+    def through(self, watch: Callable[[AsyncIterator[Event]], AsyncIterator[Event]]) -> Reply:
+        """The same answer, its events seen by `watch` on the way. Closing closes this Reply too."""
+        return Reply(self.head, watch(self._events), self._close)
+
+    def headed(self, head: Head) -> Reply:
+        """The same answer under another head."""
+        return Reply(head, self._events, self._close)
+
+    async def completion(self) -> Completion:
+        """Read to the end and fold the events into a whole answer; the Reply is closed however this ends."""
+        parts: dict[int, Part] = {}
+        finished: Finished | None = None
+        try:
+            async for event in self._events:
+                if isinstance(event, PartCompleted):
+                    parts[event.index] = event.part
+                elif isinstance(event, Finished):
+                    finished = event
+        finally:
+            await self.aclose()
+        if finished is None:
+            raise ProviderProtocol("The answer ended without its end.", provider=self.head.provider)
+        return completion_of(self.head, parts, finished)
+
+
+def completion_of(head: Head, parts: dict[int, Part], finished: Finished) -> Completion:
+    """A whole answer from its collected parts."""
+    ordered = tuple(parts[index] for index in sorted(parts))
+    return Completion(head, Message(Role.ASSISTANT, ordered, head.provider, head.model), finished)
+
+
+def reply_of(completion: Completion) -> Reply:
+    """A Reply that says a whole answer again, part by part; it holds no connection."""
+
+    async def events() -> AsyncIterator[Event]:
+        for index, part in enumerate(completion.message.parts):
+            yield PartCompleted(index, part)
+        yield completion.finished
+
+    async def close() -> None: ...
+
+    return Reply(replace(completion.head, from_cache=True), events(), close)

@@ -1,0 +1,1 @@
+"""One file an interceptor; app.py lists them in order."""

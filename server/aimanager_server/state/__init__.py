@@ -1,0 +1,1 @@
+"""What is remembered between calls: limits, breakers, answers, vital signs."""
