@@ -6,13 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from .content import Message, ReasoningOptions, Sampling, Tool, ToolChoice
 from .reply import Warned
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Caller:
 
     name: str = ""
     tier: str = ""
-    provider_keys: Mapping[str, str] = field(default=NOTHING, repr=False)
+    provider_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ class Ask:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     idempotency_key: str = ""
-    labels: Mapping[str, str] = NOTHING
-    provider_options: Mapping[str, Mapping[str, Any]] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=dict)
+    provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Target:
     model: str
     sampling: Sampling = Sampling()
     reasoning: ReasoningOptions = ReasoningOptions()
-    options: Mapping[str, Any] = NOTHING
+    options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
 
 
@@ -92,7 +89,7 @@ class Call:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     idempotency_key: str = ""
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=dict)
     trace: str = ""
     away: Stopwatch = field(default_factory=Stopwatch, compare=False, repr=False)
 

@@ -1,0 +1,116 @@
+"""How each provider did lately: what traffic and probes showed in the last five minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ..handler import Clock
+
+WINDOW_SECONDS = 300.0
+MOST_SAMPLES = 2000
+
+
+class Status(StrEnum):
+    """Verdict on a provider."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    NOT_CONFIGURED = "not_configured"
+
+
+class Circuit(StrEnum):
+    """Whether calls pass."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """State of one provider. Latencies in seconds; times in seconds since 1970; None where there is no evidence."""
+
+    provider: str
+    status: Status
+    circuit: Circuit = Circuit.CLOSED
+    consecutive_failures: int = 0
+    opened_at: float | None = None
+    retry_at: float | None = None
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    error_rate: float = 0.0
+    last_success_at: float | None = None
+    last_failure_at: float | None = None
+    last_error_reason: str = ""
+    solution: str = ""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What is known of one provider: samples are (when, latency), latency None for a failure."""
+
+    samples: deque[tuple[float, float | None]] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
+    last_success_at: float | None = None
+    last_failure_at: float | None = None
+    last_error_reason: str = ""
+    last_solution: str = ""
+
+    def latency(self, share: float) -> float | None:
+        """The latency that `share` (0 to 1) of the answers stayed under; None without answers."""
+        answered = sorted(latency for _, latency in self.samples if latency is not None)
+        return answered[min(len(answered) - 1, math.ceil(share * len(answered)) - 1)] if answered else None
+
+    def error_rate(self) -> float:
+        """Share of failures, 0 without samples."""
+        failed = sum(latency is None for _, latency in self.samples)
+        return failed / len(self.samples) if self.samples else 0.0
+
+
+class Vitals:
+    """Records outcomes by provider. `clock` is monotonic, `now` tells seconds since 1970."""
+
+    def __init__(self, clock: Clock, now: Clock) -> None:
+        self._clock = clock
+        self._now = now
+        self._pulses: dict[str, Pulse] = {}
+        self._changed = asyncio.Event()
+
+    def answered(self, provider: str, latency: float) -> None:
+        """The provider gave a whole answer, in `latency` seconds."""
+        pulse = self.pulse(provider)
+        pulse.samples.append((self._clock(), latency))
+        pulse.last_success_at = self._now()
+        self._notify()
+
+    def failed(self, provider: str, reason: str, solution: str) -> None:
+        """The provider failed by its own fault."""
+        pulse = self.pulse(provider)
+        pulse.samples.append((self._clock(), None))
+        pulse.last_failure_at = self._now()
+        pulse.last_error_reason = reason
+        pulse.last_solution = solution
+        self._notify()
+
+    def pulse(self, provider: str) -> Pulse:
+        """What is known of the provider; samples older than the window are gone."""
+        pulse = self._pulses.setdefault(provider, Pulse())
+        oldest = self._clock() - WINDOW_SECONDS
+        while pulse.samples and pulse.samples[0][0] < oldest:
+            pulse.samples.popleft()
+        return pulse
+
+    async def changed(self, seconds: float) -> None:
+        """Wait for the next outcome, at most `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,157 @@
+from aimanager_server.state.breaker import MOST_BREAKERS, Breaker, Breakers, Rules
+from aimanager_server.state.vitals import Circuit
+from questions import FakeClock
+
+
+def opened(clock: FakeClock, rules: Rules | None = None) -> Breaker:
+    breaker = Breaker(rules or Rules(), clock)
+    for _ in range(5):
+        assert breaker.admit() is None
+        breaker.failed()
+    return breaker
+
+
+def test_it_opens_at_the_fifth_failure_in_a_row() -> None:
+    breaker = Breaker(Rules(), FakeClock())
+    for _ in range(4):
+        breaker.failed()
+    assert breaker.circuit is Circuit.CLOSED
+
+    breaker.failed()
+
+    assert breaker.circuit is Circuit.OPEN
+    assert breaker.admit() == 5.0
+
+
+def test_a_success_starts_the_count_again() -> None:
+    breaker = Breaker(Rules(), FakeClock())
+    for _ in range(4):
+        breaker.failed()
+
+    breaker.succeeded()
+    breaker.failed()
+
+    assert breaker.circuit is Circuit.CLOSED
+    assert breaker.consecutive_failures == 1
+
+
+def test_it_opens_when_half_of_twenty_recent_calls_fail() -> None:
+    breaker = Breaker(Rules(), FakeClock())
+
+    for _ in range(10):
+        breaker.succeeded()
+        breaker.failed()
+
+    assert breaker.circuit is Circuit.OPEN
+
+
+def test_old_failures_do_not_count() -> None:
+    clock = FakeClock()
+    breaker = Breaker(Rules(), clock)
+    for _ in range(9):
+        breaker.succeeded()
+        breaker.failed()
+
+    clock.advance(31)
+    breaker.succeeded()
+    breaker.failed()
+
+    assert breaker.circuit is Circuit.CLOSED
+
+
+def test_half_open_admits_one_call_and_its_first_content_closes_the_circuit() -> None:
+    clock = FakeClock()
+    breaker = opened(clock)
+    clock.advance(5)
+    assert breaker.circuit is Circuit.HALF_OPEN
+
+    first, second = breaker.admit(), breaker.admit()
+    breaker.began()
+
+    assert (first, second) == (None, 1.0)
+    assert breaker.circuit is Circuit.CLOSED
+    assert breaker.admit() is None
+
+
+def test_a_failed_trial_doubles_the_interval_up_to_the_longest() -> None:
+    clock = FakeClock()
+    breaker = opened(clock, Rules(longest_open=12))
+    waits = []
+
+    for _ in range(3):
+        clock.advance(60)
+        assert breaker.admit() is None
+        breaker.failed()
+        waits.append(breaker.admit())
+
+    assert waits == [10.0, 12.0, 12.0]
+
+
+def test_an_abandoned_trial_leaves_room_for_another() -> None:
+    clock = FakeClock()
+    breaker = opened(clock)
+    clock.advance(5)
+    assert breaker.admit() is None
+
+    breaker.abandoned()
+
+    assert breaker.admit() is None
+
+
+def test_stragglers_do_not_lengthen_the_interval() -> None:
+    clock = FakeClock()
+    breaker = opened(clock)
+
+    for _ in range(10):
+        breaker.failed()
+
+    assert breaker.admit() == 5.0
+
+
+def test_a_provider_that_always_cuts_its_answer_opens_again_at_once() -> None:
+    clock = FakeClock()
+    breaker = opened(clock)
+    clock.advance(5)
+    assert breaker.admit() is None
+
+    breaker.began()
+    breaker.failed()
+
+    assert breaker.circuit is Circuit.OPEN
+
+
+def test_a_whole_answer_resets_the_interval() -> None:
+    clock = FakeClock()
+    breaker = opened(clock)
+    clock.advance(5)
+    assert breaker.admit() is None
+    breaker.succeeded()
+
+    for _ in range(5):
+        breaker.failed()
+
+    assert breaker.admit() == 5.0
+
+
+def test_each_model_has_a_circuit_and_the_account_one_for_all() -> None:
+    clock = FakeClock()
+    breakers = Breakers(Rules(), clock)
+
+    breakers.of("claude", "a").open(10)
+
+    assert breakers.is_open("claude", "a")
+    assert not breakers.is_open("claude", "b")
+    breakers.of("claude").open(10)
+    assert breakers.is_open("claude", "b")
+    assert not breakers.is_open("openai", "a")
+    assert len(list(breakers.known("claude"))) == 2
+
+
+def test_memory_is_bounded_by_models() -> None:
+    breakers = Breakers(Rules(), FakeClock())
+    breakers.of("p", "old").open(10)
+
+    for number in range(MOST_BREAKERS):
+        breakers.of("p", str(number))
+
+    assert not breakers.is_open("p", "old")
