@@ -1,0 +1,240 @@
+"""Everything an operator can set, with what holds where nothing is said. `settings_cascade.load` fills it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from . import provider_defaults
+from .settings_error import shown
+from .settings_provider import Credential, Defaults, KeySettings, ProviderSettings
+from .settings_types import (
+    MIB,
+    Address,
+    Count,
+    Digest,
+    File,
+    Listener,
+    Name,
+    Place,
+    Seconds,
+    Section,
+    host_of,
+    is_loopback,
+    misfits,
+)
+
+__all__ = [
+    "Breaker",
+    "CallerSettings",
+    "Credential",
+    "Defaults",
+    "KeySettings",
+    "Limits",
+    "ProviderSettings",
+    "ProviderTier",
+    "Repeat",
+    "Retry",
+    "Server",
+    "Settings",
+    "Tier",
+    "Tls",
+]
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Tls(Section):
+    """TLS on `listen`."""
+
+    certificate_file: File
+    """The certificate chain, PEM."""
+    key_file: File
+    """Its private key, PEM."""
+    client_ca_file: File | None = None
+    """Authorities whose client certificates are accepted; callers then need one."""
+
+
+class Server(Section):
+    """Where the server listens and what it does for whom."""
+
+    listen: Address = "127.0.0.1:50051"
+    """Host and port of the API. Beyond loopback it needs callers, tls.client_ca_file or allow_anonymous."""
+    health_listen: Listener = None
+    """A second, plaintext listener for grpc.health.v1 alone, or "off"; it may be reachable from anywhere."""
+    metrics_listen: Listener = "127.0.0.1:9464"
+    """Where Prometheus reads, or "off". No key and no prompt is ever a metric, so any address may be named."""
+    allow_anonymous: bool = False
+    """Serve callers without a token beyond loopback too."""
+    caller_keys: bool = True
+    """Accept provider keys that callers send with their calls."""
+    reflection: bool = False
+    """Let tools such as grpcurl list the API."""
+    default_model: str = ""
+    """The model of calls that name none; empty: such calls are refused."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe event that is logged."""
+    max_in_flight: Count = 512
+    """Calls at once; those beyond are told to come again."""
+    max_in_flight_per_caller: Count = 256
+    """Calls at once of one caller."""
+    unary_timeout_seconds: Seconds = 600.0
+    """The longest a call may take, even where its caller would wait longer."""
+    stream_timeout_seconds: Seconds = 1200.0
+    """The same for a streamed answer."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long calls on their way may go on after SIGTERM."""
+    drain_notice_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How long new calls are still taken after SIGTERM, while load balancers turn away."""
+    tls: Tls | None = None
+    """TLS on `listen`; without it the API is plaintext."""
+
+
+class Limits(Section):
+    """The largest things a call may bring or get."""
+
+    message_bytes: Count = 32 * MIB
+    """One request, whole."""
+    attachment_bytes: Count = 20 * MIB
+    """One image or file."""
+    messages: Count = 10_000
+    """Messages in one request."""
+    parts_per_message: Count = 1_000
+    """Parts in one message."""
+    tools: Count = 128
+    """Tools in one request."""
+    json_depth: Count = 64
+    """Nesting of a JSON value or schema."""
+    response_bytes: Count = 64 * MIB
+    """One answer of a provider, whole."""
+    line_bytes: Count = 8 * MIB
+    """One line of a provider's stream."""
+    decompression_ratio: Count = 100
+    """How much larger than its compressed form an answer may be."""
+
+
+class Retry(Section):
+    """Asking the same provider again after a fault that can pass."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Sendings of one call to one target, the first included."""
+    base_seconds: Seconds = 0.25
+    """The first wait, doubled each time, with full jitter."""
+    longest_advice_seconds: Seconds = 120.0
+    """Where a provider asks for a longer wait, it is not asked again."""
+
+
+class Breaker(Section):
+    """When a failing provider is left alone, and for how long."""
+
+    failure_threshold: Count = 5
+    """Failures in a row that open it."""
+    window_seconds: Seconds = 30.0
+    """The window that `window_share` is counted in."""
+    window_calls: Count = 20
+    """The fewest calls in the window that say something."""
+    window_share: Share = 0.5
+    """The share of failures in the window that opens it."""
+    open_seconds: Seconds = 5.0
+    """The first pause, which grows with every failed trial."""
+    longest_open_seconds: Seconds = 300.0
+    """The longest pause; also that after a refused key or a spent quota."""
+
+
+class Repeat(Section):
+    """Answers kept for calls that are sent again with the same idempotency key."""
+
+    entries: Count = 1_000
+    """Answers kept; the least recently used goes first."""
+    bytes: Count = 64 * MIB
+    """Their size together."""
+    seconds: Seconds = 3_600.0
+    """How long an answer is kept."""
+
+
+class CallerSettings(Section):
+    """One caller of the gateway."""
+
+    token_sha256: Digest = Field(repr=False)
+    """The SHA-256 of its token, 64 hexadecimal digits."""
+    tier: str = "free"
+    """The tier whose limits it has; where there are no tiers, there are no limits."""
+
+
+class ProviderTier(Section):
+    """The limits of a tier at one provider."""
+
+    requests_per_minute: Count | None = None
+    """Requests a minute; unlimited where not said."""
+    tokens_per_minute: Count | None = None
+    """Tokens a minute, in and out together; unlimited where not said."""
+
+
+class Tier(ProviderTier):
+    """The limits of every caller in it, over all providers together and at single ones."""
+
+    providers: dict[Name, ProviderTier] = Field(default_factory=dict)
+    """Further limits at single providers."""
+
+
+class Settings(Section):
+    """The whole. `providers` always holds the built-in ones, whatever was said about them."""
+
+    server: Server = Server()
+    limits: Limits = Limits()
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+    repeat: Repeat = Repeat()
+    callers: dict[Name, CallerSettings] = Field(default_factory=dict)
+    tiers: dict[Name, Tier] = Field(default_factory=dict)
+    providers: dict[Name, ProviderSettings] = Field(default_factory=dict, validate_default=True)
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _with_the_built_in(cls, given: Any) -> object:
+        return provider_defaults.completed(given)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = [*self._exposures(), *self._tier_problems(), *self._caller_problems(), *self._provider_problems()]
+        if found:
+            raise misfits(found)
+        return self
+
+    def _exposures(self) -> Iterator[tuple[Place, str]]:
+        server = self.server
+        guarded = self.callers or server.allow_anonymous or (server.tls and server.tls.client_ca_file)
+        if not guarded and not is_loopback(host_of(server.listen)):
+            yield (
+                ("server", "listen"),
+                "is open to other machines without authentication; accepted is a loopback address, or beside it "
+                "[callers], server.tls.client_ca_file or server.allow_anonymous = true",
+            )
+
+    def _tier_problems(self) -> Iterator[tuple[Place, str]]:
+        for name, tier in self.tiers.items():
+            for provider in tier.providers:
+                if provider not in self.providers:
+                    accepted = ", ".join(map(shown, self.providers))
+                    yield ("tiers", name, "providers", provider), f"is no provider; accepted is one of {accepted}"
+
+    def _caller_problems(self) -> Iterator[tuple[Place, str]]:
+        accepted = ", ".join(map(shown, self.tiers)) or "none yet"
+        counts = Counter(caller.token_sha256 for caller in self.callers.values())
+        for name, caller in self.callers.items():
+            named = bool(self.tiers) or "tier" in caller.model_fields_set
+            if named and caller.tier not in self.tiers:
+                yield ("callers", name, "tier"), f"names no tier; accepted is one that [tiers.NAME] defines: {accepted}"
+            if counts[caller.token_sha256] > 1:
+                yield ("callers", name, "token_sha256"), "is another caller's too; accepted is one of its own"
+
+    def _provider_problems(self) -> Iterator[tuple[Place, str]]:
+        for name, provider in self.providers.items():
+            if name not in provider_defaults.BUILT_IN and not (provider.models or provider.allow_any_model):
+                yield (
+                    ("providers", name, "models"),
+                    "is missing; accepted is a list of models, or allow_any_model = true",
+                )
