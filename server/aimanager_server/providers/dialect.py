@@ -11,6 +11,10 @@ from ..call import Call
 from ..content import Part, Reasoning, Text, ToolCall
 from ..fault import Fault
 from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from .json_reading import mended
+
+LOST = "\N{REPLACEMENT CHARACTER}"
+"""Stands for half a surrogate pair whose other half never came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,16 @@ class _Open:
     name: str = ""
     state: bytes = b""
     redacted: bool = False
+    half: str = ""
+
+    def whole_signs(self, fragment: str) -> str:
+        """The fragment as UTF-8 can carry it; half a surrogate pair at its end waits for the next fragment."""
+        if fragment.isascii() and not self.half:
+            return fragment
+        fragment, self.half = self.half + fragment, ""
+        if "\ud800" <= fragment[-1:] <= "\udbff":
+            fragment, self.half = fragment[:-1], fragment[-1]
+        return mended(fragment)
 
     def part(self) -> Part:
         body = "".join(self.pieces)
@@ -123,9 +137,9 @@ class Parts:
 
     def tool(self, slot: Hashable, call_id: str, name: str, fragment: str) -> None:
         """More of a tool call. The first non-empty id and name count; an id is minted where there is none."""
-        part = self._open.get(slot)
-        if part is None:
-            part = self._at(slot, ToolCall)
+        part = self._at(slot, ToolCall)
+        fragment = part.whole_signs(fragment)
+        if part.index < 0:
             part.id = call_id or f"call_{secrets.token_hex(12)}"
             part.name = name
             part.index = self._next_index()
@@ -142,7 +156,12 @@ class Parts:
     def complete(self, slot: Hashable) -> None:
         """The part is whole. Unknown and already completed slots are ignored."""
         part = self._open.pop(slot, None)
-        if part is None or (part.index < 0 and not part.state):
+        if part is None:
+            return
+        if part.half:
+            part.half = ""
+            self._close_half(part)
+        if part.index < 0 and not part.state:
             return
         if part.index < 0:
             part.index = self._next_index()
@@ -166,10 +185,22 @@ class Parts:
 
     def _add(self, slot: Hashable, kind: type[Text | Reasoning], fragment: str) -> None:
         part = self._at(slot, kind)
+        fragment = part.whole_signs(fragment)
+        if fragment:
+            self._show(part, fragment)
+
+    def _close_half(self, part: _Open) -> None:
+        if part.kind is ToolCall:
+            part.pieces.append(LOST)
+            self._extend(part, "", LOST)
+        else:
+            self._show(part, LOST)
+
+    def _show(self, part: _Open, fragment: str) -> None:
         if part.index < 0:
             part.index = self._next_index()
         part.pieces.append(fragment)
-        delta: type[TextDelta | ReasoningDelta] = TextDelta if kind is Text else ReasoningDelta
+        delta: type[TextDelta | ReasoningDelta] = TextDelta if part.kind is Text else ReasoningDelta
         last = self._events[-1] if self._events else None
         if isinstance(last, delta) and last.index == part.index:
             self._events[-1] = delta(part.index, last.text + fragment)

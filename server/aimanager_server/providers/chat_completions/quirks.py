@@ -1,0 +1,31 @@
+"""What differs among servers of the chat-completions wire, as a row of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from ...content import Effort
+
+ALL_EFFORTS: Mapping[Effort, str] = MappingProxyType({effort: effort.word for effort in Effort})
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """One row. The defaults are what an unknown server most probably takes.
+
+    `system_role` speaks the instructions. `limit_field` names the limit of the answer. `effort_words` spells
+    `reasoning_effort`; a level that is not in it is not sent. `thinking_switch`: reasoning is turned on and off by a
+    `thinking` object beside the effort. `reasoning_field`: where reasoning is sent back on assistant turns, empty
+    where it is not. `stream_usage`: usage is asked for on streams. `strict_tools`: tools may be marked strict.
+    """
+
+    system_role: Literal["system", "developer"] = "system"
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    effort_words: Mapping[Effort, str] = field(default_factory=lambda: ALL_EFFORTS)
+    thinking_switch: bool = False
+    reasoning_field: str = ""
+    stream_usage: bool = True
+    strict_tools: bool = True

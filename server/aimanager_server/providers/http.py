@@ -1,0 +1,243 @@
+"""The one place that asks providers over HTTP, whatever their wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+
+import httpx
+import structlog
+
+from ..call import Call
+from ..errors import (
+    CallerKeyRejected,
+    DeadlineExceeded,
+    MissingCredentials,
+    ProviderAuth,
+    ProviderProtocol,
+    ProviderQuota,
+    ProviderUnreachable,
+)
+from ..fault import Fault
+from ..reply import Event, Head, Reply
+from ..settings import Limits
+from .dialect import Dialect, HttpRequest
+from .http_body import read_start, read_whole
+from .http_stream import HttpStream
+from .keys import KeyRing
+from .masking import MASK, SHORTEST_SECRET, masked
+
+LONGEST_REFUSAL = 64 * 1024
+LONGEST_HEADER = 512
+PROBE_SECONDS = 10.0
+KNOWN_URLS = 64
+
+
+class HttpProvider:
+    """Asks one provider: a key, a dialect and a transport. Raises Faults that name the provider and hold no secret.
+
+    `key_variable` names the environment variable that would hold a key; empty where none is needed. `secrets` never
+    leave in a message, nor does the key that was used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dialect: Dialect,
+        transport: httpx.AsyncBaseTransport,
+        keys: KeyRing,
+        limits: Limits,
+        *,
+        key_variable: str = "",
+        secrets: Sequence[str] = (),
+        user_agent: str = "aimanager",
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        self._name = name
+        self._dialect = dialect
+        self._transport = transport
+        self._keys = keys
+        self._limits = limits
+        self._key_variable = key_variable
+        self._secrets = tuple(secrets)
+        self._user_agent = user_agent
+        self._probe_seconds = probe_seconds
+        self._url = lru_cache(maxsize=KNOWN_URLS)(httpx.URL)
+        self._log = structlog.get_logger()
+
+    async def __call__(self, call: Call) -> Reply:
+        """Ask `call.target`, up to the first event of the answer."""
+        own = call.caller.provider_keys.get(self._name, "")
+        if own:
+            return await self._with_callers_key(call, own)
+        refusal: Fault | None = None
+        for key in self._server_keys():
+            try:
+                return await self._ask(call, key)
+            except (ProviderAuth, ProviderQuota) as fault:
+                position = self._keys.refuse(key)
+                self._log.warning("provider.key_refused", provider=self._name, key=position, reason=fault.reason)
+                refusal = refusal or fault
+        assert refusal is not None
+        raise refusal
+
+    async def probe(self) -> None:
+        """Ask for the model list. Raises a Fault where the provider does not answer it."""
+        key = next(iter(self._server_keys()))
+        try:
+            async with asyncio.timeout(self._probe_seconds):
+                response = await self._send(self._dialect.probe(key), (), streaming=False)
+                try:
+                    await self._check(response, key)
+                    await read_whole(response, self._limits)
+                finally:
+                    await _close(response)
+        except TimeoutError as error:
+            message = f"The provider did not answer within {self._probe_seconds:g} seconds."
+            raise ProviderUnreachable(message, provider=self._name) from error
+        except Fault as fault:
+            self._own("", key, fault)
+            raise
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    def _server_keys(self) -> Iterator[str]:
+        if len(self._keys):
+            return self._keys.candidates()
+        if not self._key_variable:
+            return iter(("",))
+        raise MissingCredentials(
+            f"There is no key for the provider {self._name!r}.",
+            solution=f"Set {self._key_variable} for the server, or api_key under [providers.{self._name}] in its "
+            "configuration, or give the client a key of your own: AIManager(api_key=…).",
+            provider=self._name,
+            metadata={"envVar": self._key_variable},
+        )
+
+    async def _with_callers_key(self, call: Call, key: str) -> Reply:
+        if not _fits_header(key) or " " in key:
+            message = "The key given for the provider holds a blank, a line break or a letter beyond ASCII."
+            raise CallerKeyRejected(message, provider=self._name, model=call.target.model)
+        try:
+            return await self._ask(call, key)
+        except (ProviderAuth, ProviderQuota) as fault:
+            # The caller's key is the caller's affair: neither the shared breaker nor another provider hears of it.
+            raise CallerKeyRejected(
+                fault.message,
+                solution=fault.solution if isinstance(fault, ProviderQuota) else "",
+                provider=fault.provider,
+                model=fault.model,
+                upstream_status=fault.upstream_status,
+            ) from fault
+
+    async def _ask(self, call: Call, key: str) -> Reply:
+        model = call.target.model
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                return await self._exchange(call, key)
+        except TimeoutError as error:
+            message = "The deadline passed before the provider had begun to answer."
+            raise DeadlineExceeded(message, provider=self._name, model=model) from error
+        except Fault as fault:
+            self._own(model, key, fault)
+            raise
+
+    async def _exchange(self, call: Call, key: str) -> Reply:
+        request = self._dialect.encode(call, key)
+        with call.away.waiting():
+            response = await self._send(request, _correlation(call), streaming=call.streaming)
+        try:
+            await self._check(response, key)
+            if call.streaming and not _is_json(response):
+                return await self._streamed(call, response, key)
+            with call.away.waiting():
+                body = await read_whole(response, self._limits)
+        except BaseException:
+            await _close(response)
+            raise
+        await _close(response)
+        return Reply(self._head(call), _each(self._dialect.decode(body)), _nothing)
+
+    async def _streamed(self, call: Call, response: httpx.Response, key: str) -> Reply:
+        own = partial(self._own, call.target.model, key)
+        stream = HttpStream(call, response, self._dialect.reader(), own, self._limits.response_bytes)
+        await stream.begin()
+        return Reply(self._head(call), stream, stream.aclose)
+
+    async def _send(self, request: HttpRequest, more: Iterable[tuple[str, str]], *, streaming: bool) -> httpx.Response:
+        headers = [
+            ("User-Agent", self._user_agent),
+            # Compression would hold deltas back until its buffer is full.
+            ("Accept-Encoding", "identity" if streaming else "gzip, deflate"),
+            *request.headers.items(),
+            *more,
+        ]
+        outgoing = httpx.Request(request.method, self._url(request.url), headers=headers, content=request.body or None)
+        try:
+            return await self._transport.handle_async_request(outgoing)
+        except (httpx.NetworkError, httpx.TimeoutException) as error:
+            raise ProviderUnreachable(f"No connection to the provider: {type(error).__name__}.") from error
+        except httpx.TransportError as error:
+            raise ProviderProtocol(f"The exchange with the provider failed: {type(error).__name__}.") from error
+
+    async def _check(self, response: httpx.Response, key: str) -> None:
+        """Raise what a status other than success means, or a page in place of an answer."""
+        status = response.status_code
+        if 300 <= status < 400:
+            raise ProviderProtocol(
+                f"The provider answered {status}, a redirect; a key is never sent on to another address.",
+                solution="Set base_url to the address the provider redirects to, if you trust it.",
+                upstream_status=status,
+            )
+        if not 200 <= status < 300:
+            body = await read_start(response, LONGEST_REFUSAL)
+            if len(key) >= SHORTEST_SECRET:
+                body = body.replace(key.encode(), MASK.encode())
+            raise self._dialect.error(status, dict(response.headers.items()), body)
+        if _media_type(response) == "text/html":
+            raise ProviderProtocol("The provider answered with a web page.", upstream_status=status)
+
+    def _own(self, model: str, key: str, fault: Fault) -> None:
+        """Make a fault fit to leave: it says who and which model, and holds neither the key nor another secret."""
+        fault.provider = fault.provider or self._name
+        fault.model = fault.model or model
+        fault.message = masked(fault.message, (key, *self._secrets))
+        fault.args = (fault.message,)
+
+    def _head(self, call: Call) -> Head:
+        target = call.target
+        return Head(call.id, call.requested_model, self._name, target.model, warnings=target.warnings)
+
+
+def _correlation(call: Call) -> list[tuple[str, str]]:
+    said = (("X-Client-Request-Id", call.id), ("traceparent", call.trace))
+    return [(name, value) for name, value in said if value and len(value) <= LONGEST_HEADER and _fits_header(value)]
+
+
+def _fits_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+def _media_type(response: httpx.Response) -> str:
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def _is_json(response: httpx.Response) -> bool:
+    media_type = _media_type(response)
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+async def _close(response: httpx.Response) -> None:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    await response.stream.aclose()
+
+
+async def _each(events: list[Event]) -> AsyncIterator[Event]:
+    for event in events:
+        yield event
+
+
+async def _nothing() -> None: ...
