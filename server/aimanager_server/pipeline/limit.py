@@ -1,0 +1,116 @@
+"""Holds a caller to what its tier may use of each provider, in requests and tokens a minute."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from ..call import Call
+from ..content import Message, Reasoning, Text, ToolCall, ToolResult
+from ..fault import Fault
+from ..handler import Handler
+from ..reply import Event, Finished, Reply, Usage
+from ..settings import ProviderTier, Tier
+from ..state.limiter import Limiter
+
+CHARACTERS_PER_TOKEN = 4
+NO_QUOTA = ProviderTier()
+
+
+class Limit:
+    """Reserves an estimate of the prompt's tokens, then settles with the usage.
+
+    Requests over all providers were counted at the door; here are tokens over all, and both at single providers.
+    """
+
+    def __init__(self, tiers: Mapping[str, Tier], limiter: Limiter) -> None:
+        self._tiers = tiers
+        self._limiter = limiter
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        """Raise RateLimited where a quota is used up, else proceed."""
+        tier = self._tiers.get(call.caller.tier)
+        if tier is None:
+            return await proceed(call)
+        reserve = _Reserve(self._limiter, call, tier)
+        reserve.take()
+        try:
+            reply = await proceed(call)
+        except BaseException as error:
+            reserve.settle(error.usage if isinstance(error, Fault) else None)
+            raise
+        return _settled(reply, reserve)
+
+
+def _settled(reply: Reply, reserve: _Reserve) -> Reply:
+    async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        try:
+            async for event in events:
+                if isinstance(event, Finished):
+                    reserve.settle(Usage() if reply.head.from_cache else event.usage)
+                yield event
+        except Fault as fault:
+            reserve.settle(fault.usage)
+            raise
+
+    return reply.through(watched)
+
+
+class _Reserve:
+    """Tokens taken before the answer; what is never settled stays taken, since the provider may have billed it."""
+
+    __slots__ = ("_estimate", "_limiter", "_open", "_quotas", "_subject")
+
+    def __init__(self, limiter: Limiter, call: Call, tier: Tier) -> None:
+        provider = call.target.provider
+        quota = tier.providers.get(provider, NO_QUOTA)
+        self._limiter = limiter
+        self._subject = call.caller.name
+        self._estimate = estimate_tokens(call)
+        self._open = True
+        wanted = (
+            ("tokens_per_minute", tier.tokens_per_minute, self._estimate),
+            (f"{provider}.requests_per_minute", quota.requests_per_minute, 1),
+            (f"{provider}.tokens_per_minute", quota.tokens_per_minute, self._estimate),
+        )
+        self._quotas = [(name, most, amount) for name, most, amount in wanted if most is not None]
+
+    def take(self) -> None:
+        taken: list[tuple[str, float]] = []
+        for name, most, amount in self._quotas:
+            try:
+                self._limiter.take(self._subject, name, most, amount)
+            except Fault:
+                for before, back in taken:
+                    self._limiter.settle(self._subject, before, -back)
+                raise
+            taken.append((name, min(amount, most)))
+
+    def settle(self, usage: Usage | None) -> None:
+        if not self._open:
+            return
+        self._open = False
+        used = 0 if usage is None else usage.input_tokens + usage.output_tokens
+        for name, most, amount in self._quotas:
+            if name.endswith("tokens_per_minute"):
+                self._limiter.settle(self._subject, name, used - min(amount, most))
+
+
+def estimate_tokens(call: Call) -> int:
+    """A rough count of the prompt's tokens: four characters each, files not counted."""
+    length = len(call.system_instruction) + sum(len(tool.input_schema_json) for tool in call.tools)
+    return (length + sum(map(_length, call.messages))) // CHARACTERS_PER_TOKEN + 1
+
+
+def _length(message: Message) -> int:
+    total = 0
+    for part in message.parts:
+        match part:
+            case Text() | Reasoning():
+                total += len(part.text)
+            case ToolCall():
+                total += len(part.arguments_json)
+            case ToolResult():
+                total += len(part.output)
+            case _:
+                pass
+    return total

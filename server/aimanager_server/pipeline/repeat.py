@@ -1,0 +1,95 @@
+"""Answers a repeated idempotency key with the first answer, so that a client's retry is never billed twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+from ..call import Call
+from ..errors import InvalidRequest
+from ..fault import FieldViolation
+from ..handler import Handler
+from ..reply import Event, Finished, PartCompleted, Reply, completion_of, reply_of
+from ..state.answers import Answers
+
+
+class Repeat:
+    """Remembers whole answers by caller and key; a repeat during the first call waits for it.
+
+    Failures are not remembered: a repeat after one asks again.
+    """
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._running: dict[bytes, asyncio.Event] = {}
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        """The first answer to the key, or a new one."""
+        if not call.idempotency_key:
+            return await proceed(call)
+        key, fingerprint = _key(call), _fingerprint(call)
+        while (running := self._running.get(key)) is not None:
+            with call.away.waiting():
+                await running.wait()
+        kept = self._answers.get(key)
+        if kept is None:
+            return await self._first(call, proceed, key, fingerprint)
+        if kept[0] != fingerprint:
+            raise _reused(call.idempotency_key)
+        return reply_of(kept[1])
+
+    async def _first(self, call: Call, proceed: Handler, key: bytes, fingerprint: int) -> Reply:
+        done = self._running[key] = asyncio.Event()
+
+        def release() -> None:
+            if self._running.get(key) is done:
+                del self._running[key]
+                done.set()
+
+        try:
+            reply = await proceed(call)
+        except BaseException:
+            release()
+            raise
+
+        async def kept(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+            parts = {}
+            try:
+                async for event in events:
+                    if isinstance(event, PartCompleted):
+                        parts[event.index] = event.part
+                    elif isinstance(event, Finished):
+                        self._answers.put(key, fingerprint, completion_of(reply.head, parts, event))
+                        release()
+                    yield event
+            finally:
+                release()
+
+        async def close() -> None:
+            release()
+            await reply.aclose()
+
+        return Reply(reply.head, kept(aiter(reply)), close)
+
+
+def _key(call: Call) -> bytes:
+    caller = call.caller
+    digest = hashlib.sha256(repr((caller.name, call.idempotency_key)).encode())
+    for provider in sorted(caller.provider_keys):
+        digest.update(f"\0{provider}\0{caller.provider_keys[provider]}".encode())
+    return digest.digest()
+
+
+def _fingerprint(call: Call) -> int:
+    targets = tuple((target.provider, target.model, target.sampling, target.reasoning) for target in call.targets)
+    options = repr([sorted(target.options.items()) for target in call.targets])
+    return hash((targets, options, call.system_instruction, call.messages, call.tools, call.tool_choice))
+
+
+def _reused(key: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The idempotency key {key!r} was used for another question.",
+        solution="Use a new key for every question, and the same key only to repeat one.",
+        fields=(FieldViolation("idempotency_key", "was used for another question"),),
+    )

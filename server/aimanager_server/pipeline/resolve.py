@@ -1,0 +1,78 @@
+"""Turns what a client asked into a Call: everything that can be decided before a provider is asked is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ..call import Ask, Call, Caller
+from ..catalogue import Catalogue
+from .checks import check
+from .names import Chosen, Names
+from .needs import require
+from .settle import asked_reasoning, settle
+
+if TYPE_CHECKING:
+    from ..settings import Limits, ProviderSettings
+
+
+class Resolver:
+    """Decides about questions. Pure: the same question gets the same answer, and nothing is awaited.
+
+    `has_key` says whether the server can open a provider; where it is None, the providers' settings are asked.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        providers: Mapping[str, ProviderSettings],
+        limits: Limits,
+        default_model: str = "",
+        has_key: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._providers = providers
+        self._limits = limits
+        self._wires = {name: settings.wire for name, settings in providers.items() if settings.enabled}
+        self._names = Names(catalogue, providers, default_model, has_key or self._is_configured)
+
+    def resolve(
+        self,
+        ask: Ask,
+        caller: Caller,
+        *,
+        id: str,  # noqa: A002 - the field of Call it becomes
+        deadline: float,
+        streaming: bool,
+        trace: str = "",
+    ) -> Call:
+        """The call to make. `deadline` is on the event loop's clock.
+
+        Raises InvalidRequest, PayloadTooLarge, UnknownProvider, ModelNotFound or CapabilityUnsupported.
+        """
+        check(ask, self._limits, self._providers)
+        chosen = self._names.choose(ask.model, caller)
+        reasoning = asked_reasoning(chosen, ask)
+        require(chosen.model, ask, reasoning, self._catalogue, self._wires, streaming=streaming)
+        return Call(
+            id=id,
+            caller=caller,
+            requested_model=ask.model,
+            messages=ask.messages,
+            targets=(settle(chosen, ask, self._providers[chosen.model.provider]),),
+            deadline=deadline,
+            streaming=streaming,
+            system_instruction=ask.system_instruction,
+            tools=ask.tools,
+            tool_choice=ask.tool_choice,
+            idempotency_key=ask.idempotency_key,
+            labels=ask.labels,
+            trace=trace,
+        )
+
+    def model(self, name: str, caller: Caller | None = None) -> Chosen:
+        """What a model name means: the model with its facts, and the alias that led to it. Raises as `resolve` does."""
+        return self._names.choose(name, caller or Caller())
+
+    def _is_configured(self, provider: str) -> bool:
+        return bool(self._providers[provider].credentials())

@@ -1,0 +1,60 @@
+import pytest
+
+from aimanager_server.call import Call
+from aimanager_server.content import Text
+from aimanager_server.errors import ProviderProtocol
+from aimanager_server.handler import Handler, compose
+from aimanager_server.pipeline.dispatch import Dispatch
+from aimanager_server.reply import Cost, Reply, TextDelta, Usage
+from questions import USAGE, WHOLE, Upstream, call
+
+
+class Provider(Upstream):
+    async def probe(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def test_the_targets_provider_is_asked_and_its_usage_priced() -> None:
+    asked: list[tuple[str, str, Usage]] = []
+
+    def price(provider: str, model: str, usage: Usage) -> Cost:
+        asked.append((provider, model, usage))
+        return Cost(1, 2)
+
+    provider = Provider()
+    completion = await (await Dispatch({"mock": provider}, price)(call())).completion()
+
+    assert completion.finished.cost == Cost(1, 2)
+    assert completion.message.parts == (Text("Hello."),)
+    assert asked == [("mock", "mock-large", USAGE)]
+    assert provider.closed == 1
+
+
+async def test_an_unknown_price_is_no_cost() -> None:
+    completion = await (await Dispatch({"mock": Provider()}, lambda *_: None)(call())).completion()
+
+    assert completion.finished.cost is None
+
+
+async def test_an_answer_without_its_end_is_never_called_complete() -> None:
+    reply = await Upstream((TextDelta(0, "Hel"),))(call())
+
+    with pytest.raises(ProviderProtocol):
+        await reply.completion()
+
+
+async def test_the_first_layer_listed_is_the_first_to_see_the_call() -> None:
+    seen: list[str] = []
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def __call__(self, question: Call, proceed: Handler) -> Reply:
+            seen.append(self.name)
+            return await proceed(question)
+
+    await (await compose([Named("a"), Named("b")], Upstream(WHOLE))(call())).completion()
+
+    assert seen == ["a", "b"]

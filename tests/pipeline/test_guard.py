@@ -1,0 +1,146 @@
+import asyncio
+
+import pytest
+
+from aimanager_server import errors
+from aimanager_server.call import Call, Caller
+from aimanager_server.fault import Fault, every
+from aimanager_server.pipeline.guard import Guard
+from aimanager_server.reply import Reply, TextDelta
+from aimanager_server.state.breaker import Breakers, Rules
+from aimanager_server.state.vitals import Circuit, Vitals
+from questions import TARGET, USAGE, FakeClock, Upstream, call
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.breakers = Breakers(Rules(), self.clock)
+        self.vitals = Vitals(self.clock, self.clock)
+        self.guard = Guard(self.breakers, self.vitals, self.clock)
+
+    async def fail(self, fault: Fault, times: int = 1, question: Call | None = None) -> None:
+        for _ in range(times):
+            with pytest.raises(type(fault)):
+                await self.guard(question or call(), Upstream(fault))
+
+    @property
+    def model(self) -> Circuit:
+        return self.breakers.of(TARGET.provider, TARGET.model).circuit
+
+    @property
+    def account(self) -> Circuit:
+        return self.breakers.of(TARGET.provider).circuit
+
+
+async def test_an_open_circuit_asks_nobody() -> None:
+    world = World()
+    await world.fail(errors.ProviderFailed("down"), times=5)
+    upstream = Upstream()
+
+    with pytest.raises(errors.CircuitOpen) as refused:
+        await world.guard(call(), upstream)
+
+    assert upstream.calls == []
+    assert refused.value.retry_after == 5.0
+    assert (refused.value.provider, refused.value.model) == (TARGET.provider, TARGET.model)
+
+
+async def test_a_trial_that_answers_closes_the_circuit() -> None:
+    world = World()
+    await world.fail(errors.ProviderFailed("down"), times=5)
+    world.clock.advance(5)
+
+    reply = await world.guard(call(), Upstream())
+
+    assert world.model is Circuit.CLOSED
+    await reply.completion()
+    assert world.vitals.pulse("mock").last_success_at == world.clock.time
+
+
+async def test_refused_credentials_open_the_account_at_once_for_the_longest_time() -> None:
+    world = World()
+
+    await world.fail(errors.ProviderAuth("no"))
+
+    assert world.account is Circuit.OPEN
+    assert world.breakers.of("mock").admit() == 300.0
+    assert world.vitals.pulse("mock").last_error_reason == "PROVIDER_CREDENTIALS_INVALID"
+
+
+async def test_a_callers_own_key_is_not_stopped_by_the_servers_account() -> None:
+    world = World()
+    await world.fail(errors.ProviderQuota("spent"))
+
+    reply = await world.guard(call(caller=Caller("ann", provider_keys={"mock": "own"})), Upstream())
+
+    assert (await reply.completion()).message.parts
+
+
+@pytest.mark.parametrize("kind", list(every()), ids=lambda kind: kind.__name__)
+async def test_every_fault_moves_the_circuits_just_as_its_row_says(kind: type[Fault]) -> None:
+    world = World()
+
+    await world.fail(kind("failed"))
+
+    failures = world.breakers.of("mock", TARGET.model).consecutive_failures
+    assert failures == (1 if kind.row.breaker == "count" else 0)
+    assert (world.account is Circuit.OPEN) == (kind.row.breaker == "open")
+    assert bool(world.vitals.pulse("mock").samples) == (kind.row.breaker != "ignore")
+
+
+async def test_an_answer_that_is_cut_counts_as_a_failure() -> None:
+    world = World()
+    lost = errors.StreamInterrupted("cut")
+    lost.usage = USAGE
+    reply = await world.guard(call(), Upstream((TextDelta(0, "Hel"), lost)))
+
+    with pytest.raises(errors.StreamInterrupted):
+        await reply.completion()
+
+    assert world.breakers.of("mock", TARGET.model).consecutive_failures == 1
+
+
+async def test_an_answer_given_up_by_the_caller_counts_as_nothing() -> None:
+    world, upstream = World(), Upstream()
+    reply = await world.guard(call(), upstream)
+
+    await reply.aclose()
+
+    assert upstream.closed == 1
+    assert not world.vitals.pulse("mock").samples
+
+
+async def test_a_cancelled_trial_leaves_room_for_the_next() -> None:
+    world = World()
+    await world.fail(errors.ProviderFailed("down"), times=5)
+    world.clock.advance(5)
+
+    async def cancelled(_call: Call) -> Reply:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await world.guard(call(), cancelled)
+
+    assert world.model is Circuit.HALF_OPEN
+    assert await world.guard(call(), Upstream())
+
+
+async def test_a_refusal_by_the_model_gives_the_accounts_trial_back() -> None:
+    world = World()
+    await world.fail(errors.ProviderAuth("no"))
+    world.clock.advance(300)
+    world.breakers.of("mock", TARGET.model).open(600)
+
+    with pytest.raises(errors.CircuitOpen):
+        await world.guard(call(), Upstream())
+
+    assert world.breakers.of("mock").admit() is None
+
+
+async def test_a_failed_model_says_nothing_of_the_account() -> None:
+    world = World()
+    await world.fail(errors.ProviderFailed("down"), times=5)
+
+    assert world.account is Circuit.CLOSED
+    assert (await world.guard(call(targets=(TARGET.__class__("mock", "mock-small"),)), Upstream())).head

@@ -1,0 +1,115 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from aimanager_server.call import Call
+from aimanager_server.content import Attachment, Message, Reasoning, Role, Text, Tool, ToolCall, ToolResult
+from aimanager_server.errors import ProviderFailed, RateLimited, StreamInterrupted
+from aimanager_server.pipeline.limit import Limit, estimate_tokens
+from aimanager_server.reply import Finished, FinishReason, Reply, TextDelta
+from aimanager_server.settings import ProviderTier, Tier
+from aimanager_server.state.limiter import Limiter
+from questions import USAGE, FakeClock, Upstream, call
+
+SPENT = (Finished(FinishReason.STOP, usage=replace(USAGE, input_tokens=60, output_tokens=40)),)
+
+
+def limit(tokens: int | None = None, **quotas: ProviderTier) -> Limit:
+    return Limit({"free": Tier(tokens_per_minute=tokens, providers=quotas)}, Limiter(FakeClock()))
+
+
+async def ask(layer: Limit, upstream: Upstream | None = None) -> None:
+    await (await layer(call(), upstream or Upstream())).completion()
+
+
+async def test_a_tier_that_is_not_defined_has_no_limits() -> None:
+    layer = Limit({}, Limiter(FakeClock()))
+
+    for _ in range(100):
+        await ask(layer)
+
+
+async def test_requests_to_one_provider_are_limited() -> None:
+    layer = limit(mock=ProviderTier(requests_per_minute=2))
+    await ask(layer)
+    await ask(layer)
+
+    with pytest.raises(RateLimited) as refused:
+        await ask(layer)
+
+    assert refused.value.metadata["quota"] == "mock.requests_per_minute"
+
+
+async def test_another_providers_quota_is_not_touched() -> None:
+    layer = limit(claude=ProviderTier(requests_per_minute=1))
+
+    for _ in range(3):
+        await ask(layer)
+
+
+async def test_tokens_are_settled_with_the_usage() -> None:
+    layer = limit(tokens=150)
+
+    await ask(layer, Upstream(SPENT))
+    await ask(layer, Upstream(SPENT))
+
+    with pytest.raises(RateLimited, match="Rate limit exceeded"):
+        await ask(layer)
+
+
+async def test_a_failed_call_gives_its_reserve_back() -> None:
+    layer = limit(tokens=10)
+    for _ in range(50):
+        with pytest.raises(ProviderFailed):
+            await layer(call("x" * 39), Upstream(ProviderFailed("down")))
+
+    await ask(layer)
+
+
+async def test_a_cancelled_call_gives_its_reserve_back() -> None:
+    layer = limit(tokens=10)
+
+    async def cancelled(_call: Call) -> Reply:
+        raise asyncio.CancelledError
+
+    for _ in range(3):
+        with pytest.raises(asyncio.CancelledError):
+            await layer(call("x" * 39), cancelled)
+
+
+async def test_an_interrupted_answer_is_charged_what_was_used() -> None:
+    layer = limit(tokens=100)
+    lost = StreamInterrupted("cut")
+    lost.usage = replace(USAGE, input_tokens=60, output_tokens=40)
+
+    with pytest.raises(StreamInterrupted):
+        await ask(layer, Upstream((TextDelta(0, "Hel"), lost)))
+
+    with pytest.raises(RateLimited):
+        await ask(layer)
+
+
+async def test_a_refusal_by_one_quota_leaves_the_others_as_they_were() -> None:
+    layer = limit(tokens=3, mock=ProviderTier(requests_per_minute=1))
+    await ask(layer, Upstream((Finished(FinishReason.STOP),)))
+
+    for _ in range(5):
+        with pytest.raises(RateLimited) as refused:
+            await ask(layer)
+        assert refused.value.metadata["quota"] == "mock.requests_per_minute"
+
+
+def test_the_estimate_counts_every_text() -> None:
+    parts = (
+        Text("x" * 8),
+        Reasoning("x" * 8),
+        ToolCall("1", "f", "x" * 8),
+        ToolResult("1", "f", "x" * 8),
+        Attachment("image/png", data=b"x" * 100),
+    )
+    question = replace(
+        call(), messages=(Message(Role.USER, parts),), system_instruction="x" * 4, tools=(Tool("f", "", "x" * 4),)
+    )
+
+    assert estimate_tokens(question) == 11

@@ -1,0 +1,140 @@
+"""What a model is known not to do is refused at the door, with models that do it."""
+
+from __future__ import annotations
+
+import pytest
+
+from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.content import (
+    Attachment,
+    Effort,
+    Message,
+    ReasoningOptions,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.settings import Limits
+from resolving import CATALOGUE, LAB, ask, assistant, fields, providers, refusal, resolve, resolver, user
+
+IMAGE = user("What is it?", Attachment("image/png", data=b"png"))
+PDF = user(Attachment("application/pdf", data=b"pdf"))
+LINKED_PDF = user(Attachment("application/pdf", uri="https://a.example/x.pdf"))
+STRICT = Tool("f", strict=True)
+
+
+def test_an_image_for_a_model_that_sees_none_is_refused() -> None:
+    fault = refusal(ask("deepseek/deepseek-v4-pro", IMAGE))
+
+    assert fields(fault) == ["messages[0].parts[1].attachment"]
+    assert "The model 'deepseek/deepseek-v4-pro' reads no images." in fault.message
+
+
+def test_models_of_the_same_provider_are_named_first_and_the_mock_never() -> None:
+    names = refusal(ask("deepseek/deepseek-v4-pro", IMAGE)).metadata["models"].split(", ")
+
+    assert names[0] == "deepseek/deepseek-flash"
+    assert len(names) == 5
+    assert not any(name.startswith("mock/") for name in names)
+
+
+def test_models_of_disabled_providers_are_not_named() -> None:
+    by = resolver(claude={"enabled": False}, openai={"enabled": False})
+
+    assert refusal(ask("deepseek/deepseek-v4-pro", IMAGE), by).metadata == {"models": "deepseek/deepseek-flash"}
+
+
+def test_models_that_are_named_can_do_all_of_it() -> None:
+    fault = refusal(ask("deepseek/deepseek-flash", IMAGE, LINKED_PDF))
+
+    assert "deepseek" not in fault.metadata["models"]
+    assert "openai" not in fault.metadata["models"]
+    assert fault.metadata["models"].startswith("claude/")
+
+
+@pytest.mark.parametrize("model", ["claude/latest", "openai/latest", "deepseek/current", "mock/latest"])
+def test_an_image_for_a_model_that_sees_is_taken(model: str) -> None:
+    assert resolve(ask(model, IMAGE))
+
+
+def test_an_image_in_a_tools_result_counts() -> None:
+    result = ToolResult("a", "f", "", (Attachment("image/png", data=b"png"),))
+
+    fault = refusal(ask("deepseek/latest", user("Hi"), assistant(ToolCall("a", "f", "{}")), user(result)))
+
+    assert fields(fault) == ["messages[2].parts[0].tool_result.attachments[0]"]
+
+
+@pytest.mark.parametrize(("message", "lack"), [(PDF, "reads no documents"), (IMAGE, "reads no images")])
+def test_each_kind_of_file_is_told_once(message: Message, lack: str) -> None:
+    fault = refusal(ask("deepseek/latest", message, message))
+
+    assert len(fault.fields) == 1
+    assert lack in fault.message
+
+
+def test_text_is_no_document() -> None:
+    assert resolve(ask("deepseek/latest", user(Attachment("text/plain", data=b"Hello"))))
+
+
+@pytest.mark.parametrize(("model", "taken"), [("claude/latest", True), ("openai/latest", False)])
+def test_the_address_of_a_document_is_for_those_who_fetch_it(model: str, taken: bool) -> None:
+    if taken:
+        assert resolve(ask(model, LINKED_PDF))
+    else:
+        assert fields(refusal(ask(model, LINKED_PDF))) == ["messages[0].parts[0].attachment.uri"]
+
+
+@pytest.mark.parametrize("model", ["gpt-5.5-pro", "gpt-5.4-pro", "o3-pro"])
+def test_a_model_of_another_protocol_is_refused(model: str) -> None:
+    fault = refusal(ask(f"openai/{model}"))
+
+    assert fields(fault) == ["model"]
+    assert "protocol that this server does not speak" in fault.message
+    assert "pro" not in fault.metadata["models"]
+
+
+@pytest.mark.parametrize(("model", "taken"), [("claude-opus-4-6", False), ("claude-opus-4-5", True)])
+def test_an_answer_begun_by_the_caller_is_for_older_models(model: str, taken: bool) -> None:
+    asked = ask(f"claude/{model}", user("Count"), assistant("One, two,"))
+
+    if taken:
+        assert resolve(asked)
+    else:
+        assert fields(refusal(asked)) == ["messages[1]"]
+
+
+def test_what_is_not_known_is_let_through() -> None:
+    by = resolver(lab={**LAB, "allow_any_model": True})
+    asked = ask(
+        "lab/llama",
+        user("Hi"),
+        PDF,
+        IMAGE,
+        LINKED_PDF,
+        assistant("So"),
+        tools=(STRICT,),
+        tool_choice=ToolChoice(tool_name="f", parallel=True),
+        reasoning=ReasoningOptions(effort=Effort.MAX, budget_tokens=9),
+    )
+
+    call = resolve(asked, by, streaming=True)
+
+    assert call.target.warnings == ()
+    assert call.target.reasoning == asked.reasoning
+
+
+def test_several_lacks_are_told_together() -> None:
+    fault = refusal(ask("deepseek/latest", IMAGE, PDF, tools=(STRICT,)))
+
+    assert "reads no images and reads no documents and cannot promise" in fault.message
+    assert fields(fault) == ["messages[0].parts[1].attachment", "messages[1].parts[0].attachment", "tools[0].strict"]
+
+
+def test_the_mock_is_named_in_place_of_a_mock() -> None:
+    blind = Model("mock", "blind", capabilities={Capability.IMAGE_INPUT: Support(Level.NONE)})
+    by = Resolver(Catalogue((*CATALOGUE.models("mock"), blind)), providers(), Limits())
+
+    assert refusal(ask("mock/blind", IMAGE), by).metadata["models"].startswith("mock/mock-large")

@@ -1,0 +1,80 @@
+"""Questions and resolvers for the tests of resolve, over the real catalogue and real settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimanager_server.call import Ask, Call, Caller, Target
+from aimanager_server.catalogue import Catalogue, Model
+from aimanager_server.content import Message, Part, Role, Text, Tool
+from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.provider_defaults import defaults_of
+from aimanager_server.settings import Limits, ProviderSettings
+
+CATALOGUE = Catalogue.load()
+LAB: dict[str, Any] = {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}
+"""The settings of a provider that is not built in."""
+
+WEATHER = Tool("get_weather", "Tells the weather", '{"type":"object"}')
+
+
+def user(*parts: Part | str) -> Message:
+    return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
+
+
+def assistant(*parts: Part | str) -> Message:
+    return Message(Role.ASSISTANT, tuple(Text(part) if isinstance(part, str) else part for part in parts))
+
+
+def ask(model: str = "", *messages: Message, **fields: Any) -> Ask:
+    return Ask(messages=messages or (user("Hello"),), model=model, **fields)
+
+
+def settings(name: str, **fields: Any) -> ProviderSettings:
+    return ProviderSettings(**{**defaults_of(name), **fields})
+
+
+def providers(**changed: dict[str, Any]) -> dict[str, ProviderSettings]:
+    """The built-in providers, and any more, each with the settings given."""
+    names = dict.fromkeys(("mock", "claude", "openai", "deepseek", *changed))
+    return {name: settings(name, **changed.get(name, {})) for name in names}
+
+
+def resolver(default_model: str = "", limits: Limits | None = None, **changed: dict[str, Any]) -> Resolver:
+    configured = providers(**changed)
+    catalogue = CATALOGUE.with_providers(configured)
+    return Resolver(catalogue, configured, limits or Limits(), default_model)
+
+
+def resolve(asked: Ask, by: Resolver | None = None, *, caller: Caller | None = None, streaming: bool = False) -> Call:
+    return (by or resolver()).resolve(asked, caller or Caller(), id="call-1", deadline=60.0, streaming=streaming)
+
+
+def target(asked: Ask, by: Resolver | None = None) -> Target:
+    return resolve(asked, by).target
+
+
+def warned(asked: Ask, by: Resolver | None = None) -> dict[str, str]:
+    """The warnings, by field."""
+    return {warning.field: warning.message for warning in target(asked, by).warnings}
+
+
+def refusal(asked: Ask, by: Resolver | None = None) -> CapabilityUnsupported:
+    """What the model of the question lacks."""
+    with pytest.raises(CapabilityUnsupported) as fault:
+        resolve(asked, by)
+    return fault.value
+
+
+def fields(fault: CapabilityUnsupported) -> list[str]:
+    return [violation.field for violation in fault.fields]
+
+
+def lab(**facts: Any) -> Resolver:
+    """A resolver that knows one model more: lab/llama with these facts."""
+    model = Model("lab", "llama", **facts)
+    catalogue = Catalogue((*CATALOGUE.models(), model), CATALOGUE.aliases())
+    return Resolver(catalogue, providers(lab=LAB), Limits())
