@@ -1,0 +1,98 @@
+"""Understands the events of a stream, without any I/O: what each adds, and what they come to."""
+
+from __future__ import annotations
+
+from .errors import AIError, StreamInterruptedError
+from .response import AIResponse
+from .v1.content_pb2 import Message, Part, Reasoning
+from .v1.generation_pb2 import (
+    GenerateResponse,
+    Heartbeat,
+    PartCompleted,
+    PartDelta,
+    StreamGenerateResponse,
+    StreamStarted,
+)
+
+Event = StreamStarted | PartDelta | PartCompleted | Heartbeat | AIResponse
+"""What `events` yields: the messages of aimanager.v1, and the whole answer at the end."""
+
+
+class Reading:
+    """What a stream has told so far."""
+
+    def __init__(self) -> None:
+        self._started = StreamStarted()
+        self._previewed: set[int] = set()
+        self._begun = False
+        self._outcome: AIResponse | AIError | None = None
+
+    def begin(self) -> None:
+        """Raises RuntimeError the second time."""
+        if self._begun:
+            raise RuntimeError("a stream can be read once: keep what it yields, or ask again")
+        self._begun = True
+
+    def event(self, message: StreamGenerateResponse) -> Event | None:
+        """The event of a message; None for one this client does not know."""
+        kind = message.WhichOneof("event")
+        if kind == "completed":
+            self._outcome = AIResponse(message.completed)
+            return self._outcome
+        if kind == "started":
+            self._started = message.started
+        return getattr(message, kind) if kind else None
+
+    def piece(self, event: Event) -> AIResponse | None:
+        """What an event adds to the answer; None for nothing. The last piece is the answer without what was said."""
+        match event:
+            case AIResponse():
+                return AIResponse(_without_parts(event.proto))
+            case PartDelta():
+                return self._preview(event)
+            case PartCompleted() if event.index not in self._previewed:
+                return self._said(event.part)
+        return None
+
+    def _preview(self, delta: PartDelta) -> AIResponse | None:
+        """Text and reasoning are shown as they come; a tool call may run only once it is whole."""
+        kind = delta.WhichOneof("delta")
+        if kind == "text":
+            self._previewed.add(delta.index)
+            return self._said(Part(text=delta.text))
+        if kind == "reasoning":
+            self._previewed.add(delta.index)
+            return self._said(Part(reasoning=Reasoning(text=delta.reasoning)))
+        return None
+
+    def _said(self, part: Part) -> AIResponse:
+        route = self._started.route
+        message = Message(parts=[part], provider=route.provider, model=route.model)
+        return AIResponse(GenerateResponse(id=self._started.id, message=message, route=route))
+
+    def end(self) -> None:
+        """Raises StreamInterruptedError unless the answer came to its end."""
+        if self._outcome is None:
+            raise StreamInterruptedError(
+                "the stream ended before the answer did", solution="Discard what was received and ask again."
+            )
+
+    def fail(self, failure: AIError) -> None:
+        """Remembers why there is no answer."""
+        self._outcome = failure
+
+    @property
+    def response(self) -> AIResponse:
+        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended."""
+        if isinstance(self._outcome, AIError):
+            raise self._outcome
+        if self._outcome is None:
+            raise RuntimeError("the stream has not ended: read it to its end first")
+        return self._outcome
+
+
+def _without_parts(answer: GenerateResponse) -> GenerateResponse:
+    last = GenerateResponse()
+    last.CopyFrom(answer)
+    del last.message.parts[:]
+    return last

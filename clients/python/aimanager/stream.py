@@ -1,0 +1,190 @@
+"""An answer while it is written: read as pieces, as text or as events, and whole at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing, closing
+from types import TracebackType
+from typing import Protocol, Self
+
+import grpc
+import grpc.aio
+
+from ._patience import Patience, patiently, patiently_async
+from ._reading import Event, Reading
+from ._status import translated
+from .errors import AIError
+from .response import AIResponse
+from .v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
+
+
+class Call(Protocol):
+    """A sent stream: messages in order, and the means to stop it."""
+
+    def __next__(self) -> StreamGenerateResponse:
+        """The next message."""
+
+    def cancel(self) -> bool:
+        """Tells the server to stop."""
+
+
+AsyncCall = grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse]
+
+
+class AIStream:
+    """Sends its question when first read, and can be read once: iterate over it, its `text` or its `events`.
+
+    Iterating yields AIResponse pieces: `content` is the new text, the last piece has usage and cost. If the answer is
+    cut off, reading raises StreamInterruptedError. Leaving the loop or the `with` block early cancels the call.
+    """
+
+    def __init__(self, patience: Patience, send: Callable[[float], Call], target: str) -> None:
+        self._patience = patience
+        self._send = send
+        self._target = target
+        self._call: Call | None = None
+        self._reading = Reading()
+
+    def __iter__(self) -> Generator[AIResponse]:
+        with closing(self._read()) as events:
+            for event in events:
+                piece = self._reading.piece(event)
+                if piece is not None:
+                    yield piece
+
+    @property
+    def text(self) -> Generator[str]:
+        """The text alone, as it comes."""
+        with closing(iter(self)) as pieces:
+            for piece in pieces:
+                if piece.content:
+                    yield piece.content
+
+    @property
+    def events(self) -> Generator[Event]:
+        """Everything the server says, heartbeats too; the last event is the whole answer."""
+        return self._read()
+
+    @property
+    def response(self) -> AIResponse:
+        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended."""
+        return self._reading.response
+
+    def close(self) -> None:
+        """Cancels what is under way. May be called twice."""
+        if self._call is not None:
+            self._call.cancel()
+
+    def _read(self) -> Generator[Event]:
+        self._reading.begin()
+        try:
+            yield from self._events()
+        except AIError as failure:
+            self._reading.fail(failure)
+            raise
+        finally:
+            self.close()
+
+    def _events(self) -> Generator[Event]:
+        call, message = patiently(self._patience, self._first)
+        while message is not None:
+            event = self._reading.event(message)
+            if event is not None:
+                yield event
+            message = self._next(call)
+        self._reading.end()
+
+    def _first(self) -> tuple[Call, StreamGenerateResponse | None]:
+        call = self._call = self._send(self._patience.remaining)
+        return call, self._next(call)
+
+    def _next(self, call: Call) -> StreamGenerateResponse | None:
+        with translated(self._target):
+            return next(call, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncAIStream:
+    """As AIStream, for asyncio."""
+
+    def __init__(self, patience: Patience, send: Callable[[float], Awaitable[AsyncCall]], target: str) -> None:
+        self._patience = patience
+        self._send = send
+        self._target = target
+        self._call: AsyncCall | None = None
+        self._reading = Reading()
+
+    async def __aiter__(self) -> AsyncGenerator[AIResponse]:
+        async with aclosing(self._read()) as events:
+            async for event in events:
+                piece = self._reading.piece(event)
+                if piece is not None:
+                    yield piece
+
+    @property
+    async def text(self) -> AsyncGenerator[str]:
+        """The text alone, as it comes."""
+        async with aclosing(self.__aiter__()) as pieces:
+            async for piece in pieces:
+                if piece.content:
+                    yield piece.content
+
+    @property
+    def events(self) -> AsyncGenerator[Event]:
+        """Everything the server says, heartbeats too; the last event is the whole answer."""
+        return self._read()
+
+    @property
+    def response(self) -> AIResponse:
+        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended."""
+        return self._reading.response
+
+    def close(self) -> None:
+        """Cancels what is under way. May be called twice."""
+        if self._call is not None:
+            self._call.cancel()
+
+    async def _read(self) -> AsyncGenerator[Event]:
+        self._reading.begin()
+        try:
+            async with aclosing(self._events()) as events:
+                async for event in events:
+                    yield event
+        except AIError as failure:
+            self._reading.fail(failure)
+            raise
+        finally:
+            self.close()
+
+    async def _events(self) -> AsyncGenerator[Event]:
+        call, message = await patiently_async(self._patience, self._first)
+        while message is not None:
+            event = self._reading.event(message)
+            if event is not None:
+                yield event
+            message = await self._next(call)
+        self._reading.end()
+
+    async def _first(self) -> tuple[AsyncCall, StreamGenerateResponse | None]:
+        call = self._call = await self._send(self._patience.remaining)
+        return call, await self._next(call)
+
+    async def _next(self, call: AsyncCall) -> StreamGenerateResponse | None:
+        with translated(self._target):
+            message = await call.read()
+        return message if isinstance(message, StreamGenerateResponse) else None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

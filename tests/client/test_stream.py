@@ -1,0 +1,199 @@
+"""A stream as pieces, text, events and a whole; its interruption, and leaving it early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import grpc
+import pytest
+
+from aimanager import (
+    AIConfig,
+    AIManager,
+    ConfigurationError,
+    Part,
+    RateLimitError,
+    StreamInterruptedError,
+)
+from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
+from fake_gateway import FakeGateway, Silence, answer, events, refusal
+
+Event = generation_pb2.StreamGenerateResponse
+USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
+CUT = refusal(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "The answer was cut off.", details=[USAGE])
+BUSY = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=0.001)
+
+
+def test_pieces_add_up_and_the_last_has_the_account(ai: AIManager) -> None:
+    pieces = list(ai.stream("Hi"))
+
+    assert [piece.content for piece in pieces] == ["Hel", "lo.", ""]
+    assert pieces[0].metadata.provider == pieces[-1].metadata.provider == "mock"
+    assert pieces[0].usage.source == "missing"
+    assert pieces[-1].usage.total_tokens == 5
+    assert pieces[-1].cost == Decimal("0.0025")
+    assert pieces[-1].finish_reason == "stop"
+
+
+def test_the_whole_answer_is_there_at_the_end(ai: AIManager) -> None:
+    stream = ai.stream("Hi")
+
+    text = "".join(stream.text)
+
+    assert text == stream.response.content == "Hello."
+    assert stream.response.usage.total_tokens == 5
+
+
+def test_events_are_typed(fake: FakeGateway, ai: AIManager) -> None:
+    heartbeat = Event(heartbeat=generation_pb2.Heartbeat())
+    newer = Event(sequence=7)
+    fake.will("StreamGenerate", [heartbeat, newer, *events(answer(), "Hello.")])
+
+    kinds = [type(event).__name__ for event in ai.stream("Hi").events]
+
+    assert kinds == ["Heartbeat", "StreamStarted", "PartDelta", "PartCompleted", "AIResponse"]
+
+
+def test_reasoning_and_tool_calls_are_pieces(fake: FakeGateway, ai: AIManager) -> None:
+    call = content_pb2.ToolCall(id="1", name="weather", arguments_json="{}")
+    delta = generation_pb2.PartDelta
+    fake.will(
+        "StreamGenerate",
+        [
+            Event(started=generation_pb2.StreamStarted(id="1")),
+            Event(delta=delta(index=0, reasoning="Hm.")),
+            Event(delta=delta(index=1, tool_call=call)),
+            Event(delta=delta(index=2)),
+            Event(
+                part_completed=generation_pb2.PartCompleted(
+                    index=0, part=Part(reasoning=content_pb2.Reasoning(text="Hm."))
+                )
+            ),
+            Event(part_completed=generation_pb2.PartCompleted(index=1, part=Part(tool_call=call))),
+            Event(completed=answer()),
+        ],
+    )
+
+    pieces = list(ai.stream("Hi"))
+
+    assert [piece.reasoning for piece in pieces] == ["Hm.", "", ""]
+    assert [len(piece.tool_calls) for piece in pieces] == [0, 1, 0]
+
+
+def test_a_part_without_a_preview_is_a_piece(fake: FakeGateway, ai: AIManager) -> None:
+    fake.will(
+        "StreamGenerate",
+        [
+            events(answer("Hello."))[0],
+            Event(part_completed=generation_pb2.PartCompleted(index=0, part=Part(text="Hello."))),
+            Event(completed=answer()),
+        ],
+    )
+
+    assert list(ai.stream("Hi").text) == ["Hello."]
+
+
+def test_the_response_waits_for_the_end(ai: AIManager) -> None:
+    stream = ai.stream("Hi")
+
+    with pytest.raises(RuntimeError, match="not ended"):
+        _ = stream.response
+
+
+def test_a_stream_is_read_once(ai: AIManager) -> None:
+    stream = ai.stream("Hi")
+    list(stream)
+
+    with pytest.raises(RuntimeError, match="once"):
+        list(stream.text)
+
+
+def test_nothing_is_sent_before_the_first_read(fake: FakeGateway, ai: AIManager) -> None:
+    with ai.stream("Hi"):
+        pass
+
+    assert not fake.received
+
+
+def test_an_interruption_raises_with_the_usage(fake: FakeGateway, ai: AIManager) -> None:
+    fake.will("StreamGenerate", [*events(answer(), "Hel", "lo.")[:2], CUT])
+    stream = ai.stream("Hi")
+    said: list[str] = []
+
+    with pytest.raises(StreamInterruptedError, match="cut off") as cut:
+        said.extend(stream.text)
+
+    assert said == ["Hel"]
+    assert cut.value.usage is not None
+    assert cut.value.usage.output_tokens == 9
+    with pytest.raises(StreamInterruptedError):
+        _ = stream.response
+
+
+def test_a_stream_that_ends_without_its_answer_is_interrupted(fake: FakeGateway, ai: AIManager) -> None:
+    fake.will("StreamGenerate", events(answer(), "Hello.")[:-1])
+
+    with pytest.raises(StreamInterruptedError, match="ended before"):
+        list(ai.stream("Hi"))
+
+
+def test_an_empty_stream_is_interrupted(fake: FakeGateway, ai: AIManager) -> None:
+    fake.will("StreamGenerate", [])
+
+    with pytest.raises(StreamInterruptedError):
+        list(ai.stream("Hi"))
+
+
+def leave_the_loop(ai: AIManager) -> None:
+    for _ in ai.stream("Hi"):
+        break
+
+
+def leave_the_block(ai: AIManager) -> None:
+    with ai.stream("Hi") as stream:
+        next(iter(stream))
+
+
+def leave_the_text(ai: AIManager) -> None:
+    for _ in ai.stream("Hi").text:
+        break
+
+
+@pytest.mark.parametrize("leave", [leave_the_loop, leave_the_block, leave_the_text])
+def test_leaving_early_cancels_the_call(fake: FakeGateway, ai: AIManager, leave: Callable[[AIManager], None]) -> None:
+    fake.will("StreamGenerate", [*events(answer(), "Hello.")[:2], Silence()])
+
+    leave(ai)
+
+    assert fake.ended.wait(10)
+
+
+def test_a_rate_limit_before_the_first_event_is_waited_for(fake: FakeGateway, ai: AIManager) -> None:
+    fake.will("StreamGenerate", BUSY, events(answer(), "Hello."))
+
+    assert "".join(ai.stream("Hi").text) == "Hello."
+    assert len(fake.received) == 2
+
+
+def test_a_rate_limit_after_the_first_event_is_not(fake: FakeGateway, ai: AIManager) -> None:
+    fake.will("StreamGenerate", [*events(answer(), "Hello.")[:2], BUSY])
+
+    with pytest.raises(RateLimitError):
+        list(ai.stream("Hi"))
+
+    assert len(fake.received) == 1
+
+
+def test_streams_have_1200_seconds(fake: FakeGateway, ai: AIManager) -> None:
+    list(ai.stream("Hi"))
+
+    assert 1190 < fake.received[0].seconds < 1220
+    assert not fake.received[0].request.request.idempotency_key
+
+
+def test_streaming_may_be_switched_off(fake: FakeGateway) -> None:
+    config = AIConfig(enable_streaming=False)
+
+    with AIManager("", "mock", config=config) as ai, pytest.raises(ConfigurationError, match="enable_streaming"):
+        ai.stream("Hi")

@@ -1,0 +1,67 @@
+"""What type checkers must understand of the client. Checked, never run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import assert_type
+
+from aimanager import (
+    AIConfig,
+    AIManager,
+    AIResponse,
+    AIStream,
+    AsyncAIManager,
+    AsyncAIStream,
+    Message,
+    Model,
+    ProviderHealth,
+    RateLimitError,
+    Tool,
+    Usage,
+    tool,
+    user,
+)
+
+
+def asked(ai: AIManager, error: RateLimitError) -> None:
+    response = ai.request("Hi", temperature=0.5, reasoning="high", tools=[asked], attachments=["a.png", b"bytes"])
+    assert_type(response, AIResponse)
+    assert_type(response.content, str)
+    assert_type(response.usage, Usage)
+    assert_type(response.cost, Decimal | None)
+    assert_type(response.message, Message)
+    assert_type(ai.request([user("Hi"), response, "And now?"]), AIResponse)
+    assert_type(ai.models.list(), list[Model])
+    assert_type(ai.health.list(probe=True), list[ProviderHealth])
+    assert_type(error.retry_after, float | None)
+    assert_type(tool(asked), Tool)
+
+
+def streamed(ai: AIManager) -> None:
+    with ai.stream("Hi") as stream:
+        assert_type(stream, AIStream)
+        for piece in stream:
+            assert_type(piece, AIResponse)
+        for text in stream.text:
+            assert_type(text, str)
+
+
+async def asked_async(ai: AsyncAIManager) -> None:
+    assert_type(await ai.request("Hi"), AIResponse)
+    assert_type(await ai.models.get("fast"), Model)
+    async with ai.stream("Hi") as stream:
+        assert_type(stream, AsyncAIStream)
+        async for text in stream.text:
+            assert_type(text, str)
+    async for health in ai.health.watch():
+        assert_type(health, ProviderHealth)
+
+
+def set_up() -> None:
+    config = AIConfig.builder().with_provider("claude").with_model("fast").with_timeout(60).with_retries(2).build()
+    assert_type(config, AIConfig)
+    assert_type(AIManager("key", config=config, timeout=5.0, token="t"), AIManager)  # no password
+    assert_type(AIManager.gateway("localhost:50051", model="fast"), AIManager)
+    AIManager("key", provder="claude")  # type: ignore[call-arg]
+    AIManager("key").request("Hi", temprature=1.0)  # type: ignore[call-arg]
+    AIManager("key").request("Hi", reasoning="deep")  # type: ignore[arg-type]
