@@ -1,0 +1,33 @@
+# Wheels of the server and of all it needs, at the versions that were tested.
+FROM python:3.12-slim AS wheels
+WORKDIR /source
+ENV PIP_CONSTRAINT=.ci/constraints.txt PIP_BUILD_CONSTRAINT=.ci/constraints.txt \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+COPY .ci/constraints.txt .ci/constraints.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY server server
+COPY clients/python clients/python
+RUN ["python", "-m", "pip", "wheel", "--quiet", "--wheel-dir", "/wheels", ".[server]"]
+
+# A venv of nothing but those wheels: no index is asked, no compiler and no pip goes along.
+FROM python:3.12-slim AS venv
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+COPY --from=wheels /wheels /wheels
+RUN ["python", "-m", "venv", "--without-pip", "/opt/aimanager"]
+RUN ["python", "-m", "pip", "--python", "/opt/aimanager", "install", "--quiet", "--no-index", "--find-links", "/wheels", "aimanager[server]"]
+
+FROM python:3.12-slim
+COPY --from=venv /opt/aimanager /opt/aimanager
+# Callers are not anonymous: without [callers] in /etc/aimanager/aimanager.toml the server says so and does not start.
+ENV PATH=/opt/aimanager/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    AIMANAGER_SERVER__LISTEN=[::]:50051 \
+    AIMANAGER_SERVER__HEALTH_LISTEN=[::]:50052 \
+    AIMANAGER_SERVER__METRICS_LISTEN=[::]:9464
+WORKDIR /etc/aimanager
+USER 65532:65532
+EXPOSE 50051 50052 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-m", "aimanager_server.probe", "--address", "127.0.0.1:50052"]
+ENTRYPOINT ["aimanager-server"]
+CMD ["serve"]

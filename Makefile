@@ -1,0 +1,158 @@
+# Needs Python 3.11 or newer and make; everything else is installed into .venv on first use.
+PYTHON ?= python3
+ARGS ?=
+
+PY := .venv/bin/python
+BUF := .venv/bin/buf
+BASELINE := proto/baseline.binpb
+STUBS := clients/python/aimanager/v1
+CODE := server clients/python tests
+NODE_PARTS := $(dir $(wildcard tests/aimock/package-lock.json clients/typescript/package-lock.json))
+HAS_NODE := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
+
+# Relative and without spaces, since pip splits these at spaces. They hold for build tools too.
+export PIP_CONSTRAINT := .ci/constraints.txt
+export PIP_BUILD_CONSTRAINT := .ci/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types floors test coverage check test-floor demo run \
+        bench prices docker clean node
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.dev node ## Install everything that development needs
+	@echo "ready: $$($(PY) --version) in .venv"
+
+demo: .venv/.server ## See it work, with nothing but this machine
+	@$(PY) -m aimanager_server.demo $(ARGS)
+
+run: .venv/.server ## Start the server on localhost:50051
+	@$(PY) -m aimanager_server serve --reflection --hints $(ARGS)
+
+fmt: .venv/.dev ## Format the code and the protos
+	@$(PY) -m ruff check -q --fix --exit-zero .
+	@$(PY) -m ruff format -q .
+	@$(BUF) format -w proto
+
+lint: .venv/.dev ## Check style, docstrings and format
+	@$(PY) -m ruff check -q .
+	@$(PY) -m ruff format -q --check . || { echo "lint: run 'make fmt'" >&2; exit 1; }
+	@echo "lint: good"
+
+types: .venv/.dev ## Check types
+	@$(PY) -m mypy --no-error-summary server clients/python
+	@# A test asks the same question twice, so what mypy inferred from the first answer is no objection to the second.
+	@$(PY) -m mypy --no-error-summary --no-strict-equality --cache-dir .mypy_cache/tests tests
+	@echo "types: good"
+
+floors: .venv/.dev | build ## Check that imports point down only
+	@$(PY) -m pytest -q --no-header --no-summary --doctest-modules tests/test_floors.py >build/floors.log 2>&1 \
+	  || { cat build/floors.log >&2; exit 1; }
+	@echo "floors: good"
+
+test: .venv/.dev node | build ## Run the tests; ARGS="-k breaker" runs some of them
+	@rm -f build/tested build/.coverage build/.coverage.* && touch build/testing
+	@$(PY) -m coverage run -m pytest $(ARGS)
+	@$(PY) -m coverage combine -q
+	@$(if $(ARGS),rm build/testing,mv build/testing build/tested)
+
+coverage: .venv/.dev | build
+	@test -f build/tested && test -z "$$(find $(CODE) proto pyproject.toml -type f -newer build/tested ! -path '*/node_modules/*' \
+	  ! -path '*/__pycache__/*' ! -path '*/src/gen/*' | head -1)" || $(MAKE) test ARGS=
+	@$(PY) -m coverage report >build/coverage.log || { cat build/coverage.log >&2; exit 1; }
+	@echo "coverage: $$($(PY) -m coverage report --format=total --precision=1 --fail-under=0) % with branches"
+
+check: lint types floors proto-check proto-lint coverage ## Everything a change must pass; runs the tests where they are not up to date
+
+test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest grpcio and protobuf we promise
+	@.venv-floor/bin/python -m pytest -p no:cacheprovider tests/client $(ARGS)
+
+bench: .venv/.dev ## Measure what a call costs; writes build/bench.json
+	@PYTHONPATH=tests $(PY) -m bench.run $(ARGS)
+
+prices: .venv/.dev ## Propose new rows for the price table
+	@$(PY) .ci/prices.py $(ARGS)
+
+proto: build/stubs ## Generate the Python stubs from proto/
+	@rm -f $(STUBS)/*.py $(STUBS)/*.pyi
+	@cp build/stubs/aimanager/v1/* $(STUBS)/
+	@echo "proto: $(STUBS) is generated"
+
+proto-check: .venv/.dev ## Check that the committed stubs are those of proto/
+	@if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 14))'; then \
+	  echo "proto-check: skipped, grpcio-tools 1.71.0 has no wheel for Python 3.14 or newer"; \
+	else $(MAKE) -s build/stubs && { diff -rq -x __pycache__ $(STUBS) build/stubs/aimanager/v1 >build/stubs.diff \
+	  || { head -20 build/stubs.diff >&2; echo "proto-check: $(STUBS) is not what proto/ says: run 'make proto'" >&2; exit 1; }; } \
+	  && echo "proto-check: good"; fi
+
+proto-lint: .venv/.dev ## Check style, format and compatibility of the protos
+	@$(BUF) lint proto
+	@$(BUF) format -d --exit-code proto || { echo "proto-lint: run 'make fmt'" >&2; exit 1; }
+	@if test -f $(BASELINE); then $(BUF) breaking proto --against $(BASELINE); \
+	  else echo "proto-lint: no $(BASELINE) yet, so nothing to be compatible with"; fi
+	@echo "proto-lint: good"
+
+proto-baseline: .venv/.dev ## At a release: promise the protos as they are now
+	@$(BUF) build proto --exclude-source-info -o $(BASELINE)
+
+docker: ## Build the container image aimanager:latest
+	@docker build -t aimanager:latest .
+
+clean: ## Remove what was built; the venvs stay
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache clients/typescript/dist clients/typescript/src/gen
+
+# What the targets above rest on. A stamp is renewed only where what it is made of has changed.
+
+build:
+	@mkdir -p $@
+
+.venv/.python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "make: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+	  "make: $(PYTHON) cannot make a venv. Install what it lacks, for example: apt install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv, once"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.server: pyproject.toml .ci/constraints.txt | .venv/.python
+	@test .venv/.dev -nt pyproject.toml && test .venv/.dev -nt .ci/constraints.txt || $(PY) -m pip install -q -e '.[server]'
+	@touch $@
+
+.venv/.dev: pyproject.toml .ci/constraints.txt | .venv/.python
+	@$(PY) -m pip install -q -e '.[dev]'
+	@touch $@
+
+.venv-floor/.stamp: pyproject.toml .ci/constraints.txt .ci/floor.txt | .venv/.python build
+	@grep -v -E '^(grpcio|protobuf|googleapis)' .ci/constraints.txt >build/floor-constraints.txt
+	@rm -rf .venv-floor && $(PY) -m venv .venv-floor
+	@PIP_CONSTRAINT=build/floor-constraints.txt .venv-floor/bin/python -m pip install -qq -r .ci/floor.txt -e '.[server]' \
+	  pytest pytest-asyncio trustme
+	@touch $@
+
+node: $(if $(HAS_NODE),$(addsuffix node_modules/.package-lock.json,$(NODE_PARTS)))
+	@$(if $(HAS_NODE),:,echo "node and npm are not here: tests that need them are skipped")
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	@cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
+
+build/protoc/.stamp: .ci/protoc.txt | .venv/.python build
+	@$(PY) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || { echo \
+	  "make: grpcio-tools 1.71.0 has no wheel for Python 3.14 or newer: use Python 3.11 to 3.13 for 'make proto'" >&2; exit 1; }
+	@rm -rf build/protoc && $(PY) -m venv build/protoc
+	@env -u PIP_CONSTRAINT build/protoc/bin/python -m pip install -q -r .ci/protoc.txt
+	@touch $@
+
+build/stubs: $(shell find proto -name '*.proto') build/protoc/.stamp .venv/.dev
+	@rm -rf $@ && mkdir -p $@
+	@build/protoc/bin/python -m grpc_tools.protoc -Iproto --python_out=$@ --grpc_python_out=$@ --mypy_out=quiet:$@ --mypy_grpc_out=quiet:$@ \
+	  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
+	  $$(find proto -name '*.proto' | sort)
+	@for stub in $$(grep -L '^class .*Stub' $@/aimanager/v1/*_pb2_grpc.py); do rm -f $$stub $${stub}i; done
+	@echo '"""Generated from proto/aimanager/v1 by `make proto`."""' >$@/aimanager/v1/__init__.py

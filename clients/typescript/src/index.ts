@@ -1,0 +1,7 @@
+/** The generated messages and services, and the details an error carries, in one place. */
+export * from "./gen/aimanager/v1/content_pb.js";
+export * from "./gen/aimanager/v1/generation_pb.js";
+export * from "./gen/aimanager/v1/health_pb.js";
+export * from "./gen/aimanager/v1/model_pb.js";
+export * from "./gen/aimanager/v1/usage_pb.js";
+export * from "./gen/google/rpc/error_details_pb.js";

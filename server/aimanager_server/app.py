@@ -1,0 +1,176 @@
+"""The composition root: every part of one server, and the route of a call from top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+from . import log
+from .catalogue import Catalogue
+from .handler import Provider, compose
+from .health import ProviderHealth
+from .hints import hints_for
+from .metrics import Metrics
+from .metrics_listener import MetricsListener
+from .pipeline.attempt import Attempt, Policy
+from .pipeline.dispatch import Dispatch
+from .pipeline.guard import Guard
+from .pipeline.limit import Limit
+from .pipeline.observe import Observe
+from .pipeline.repeat import Repeat
+from .pipeline.resolve import Resolver
+from .pricing import PriceList
+from .providers import open_provider
+from .providers.masking import masked
+from .rpc.generation import GenerationService, Timeouts
+from .rpc.health import HealthService
+from .rpc.interceptors.admit import Admit
+from .rpc.interceptors.authenticate import Authenticate
+from .rpc.interceptors.correlate import Correlate
+from .rpc.interceptors.measure import Measure
+from .rpc.interceptors.rate_limit import RateLimit
+from .rpc.interceptors.translate_errors import TranslateErrors
+from .rpc.models import ModelService
+from .server import CannotListen, Server
+from .settings import Settings
+from .state.answers import Answers
+from .state.breaker import Breakers, Rules
+from .state.limiter import Limiter
+from .state.vitals import Vitals
+
+
+class App:
+    """One server's parts, joined. Nothing listens yet; made inside a running event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        clock, server = time.monotonic, settings.server
+        catalogue = Catalogue.load().with_providers(settings.providers)
+        known = frozenset((model.provider, model.id) for model in catalogue.models())
+        self.metrics = Metrics(lambda provider, model: (provider, model) in known)
+        self.providers = _open_all(settings, catalogue)
+        limiter, vitals = Limiter(clock), Vitals(clock, time.time)
+        breakers = Breakers(_rules(settings), clock)
+        health = ProviderHealth(self.providers, breakers, vitals, clock, time.time, _missing_keys(settings))
+        self.metrics.watch_breakers(self.providers, health.circuit)
+
+        # The route of a call: an RPC passes the interceptors, is resolved, passes the layers, and reaches its provider.
+        admit = Admit(server.max_in_flight, server.max_in_flight_per_caller)
+        interceptors = (
+            Correlate(),  # first, so that every answer and log line has the id
+            Measure(self.metrics, clock),  # outside the translation, to see the code that was sent
+            TranslateErrors(self.metrics),  # around all that may refuse
+            Authenticate(settings),  # before anything is spent on a stranger
+            RateLimit(limiter, settings.tiers),  # needs to know the caller; a refused call takes no place
+            admit,  # last: holds a place while the handler runs, and no longer
+        )
+        resolver = Resolver(catalogue, settings.providers, settings.limits, server.default_model)
+        layers = (
+            Observe(self.metrics, clock),  # first, so that refused, repeated and failed calls count too
+            Repeat(_answers(settings)),  # before anything is charged
+            Limit(settings.tiers, limiter),  # before any work; settles with the usage
+            Attempt(_policy(settings), clock, asyncio.sleep, random.random),  # asks again, while nothing was seen
+            Guard(breakers, vitals, clock),  # inside attempt: an open circuit is not asked again
+        )
+        handler = compose(layers, Dispatch(self.providers, PriceList(catalogue, lambda: datetime.now(UTC))))
+        timeouts = Timeouts(server.unary_timeout_seconds, server.stream_timeout_seconds)
+        services = (
+            GenerationService(handler, resolver.resolve, settings.limits, timeouts, clock),
+            ModelService(catalogue, lambda name, caller: resolver.model(name, caller).model, self.providers, health.available),
+            HealthService(health, admit.closed),
+        )
+        self.server = Server(settings, interceptors, admit, services)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Server]:
+    """A server that listens until the block ends; its `port` is the bound one. Raises CannotListen."""
+    app = App(settings)
+    async with AsyncExitStack() as stack:
+        for provider in app.providers.values():
+            stack.push_async_callback(provider.aclose)
+        if settings.server.metrics_listen is not None:
+            stack.enter_context(MetricsListener(settings.server.metrics_listen, app.metrics.registry))
+        watch = asyncio.create_task(app.metrics.watch_loop())
+        stack.callback(watch.cancel)
+        await app.server.start()
+        stack.push_async_callback(app.server.stop)
+        yield app.server
+
+
+def run(settings: Settings, *, hints: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code."""
+    secrets = _secrets(settings)
+    log.configure(settings.server.log_level, lambda text: masked(text, secrets, longest=20_000))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, hints=hints))
+    except CannotListen as error:
+        print(f"aimanager-server: {error}")
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, *, hints: bool) -> None:
+    async with running(settings) as server:
+        if hints:
+            print(hints_for(settings, server.port), flush=True)
+        await server.serve_until_signal()
+
+
+def _open_all(settings: Settings, catalogue: Catalogue) -> dict[str, Provider]:
+    return {
+        name: open_provider(name, provider, settings.limits, partial(catalogue.find, name))
+        for name, provider in settings.providers.items()
+        if provider.enabled
+    }
+
+
+def _missing_keys(settings: Settings) -> dict[str, str]:
+    return {
+        name: f"Set {provider.key_variable}, or api_key under [providers.{name}] in the config file."
+        for name, provider in settings.providers.items()
+        if provider.key_variable and not provider.credentials()
+    }
+
+
+def _rules(settings: Settings) -> Rules:
+    breaker = settings.breaker
+    return Rules(
+        failure_threshold=breaker.failure_threshold,
+        window=breaker.window_seconds,
+        window_calls=breaker.window_calls,
+        window_share=breaker.window_share,
+        open=breaker.open_seconds,
+        longest_open=breaker.longest_open_seconds,
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    retry = settings.retry
+    return Policy(attempts=retry.attempts, base=retry.base_seconds, longest=retry.longest_advice_seconds)
+
+
+def _answers(settings: Settings) -> Answers:
+    repeat = settings.repeat
+    return Answers(repeat.entries, repeat.bytes, repeat.seconds, time.monotonic)
+
+
+def _secrets(settings: Settings) -> tuple[str, ...]:
+    providers = settings.providers.values()
+    keys = (credential.key for provider in providers for credential in provider.credentials())
+    headers = (value for provider in providers for value in provider.headers.values())
+    return (*keys, *headers)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

@@ -1,0 +1,135 @@
+"""Tells how the providers do: joins circuits, vital signs and keys into one report."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+from .errors import UnknownProvider
+from .fault import Fault
+from .handler import Clock, Provider
+from .state.breaker import Breaker, Breakers
+from .state.vitals import WINDOW_SECONDS, Circuit, Report, Status, Vitals
+
+DEGRADED_ERROR_RATE = 0.1
+LOOK_SECONDS = 1.0
+"""How late a change that no call announces, such as open to half-open, may be seen."""
+
+WORST_FIRST = (Circuit.OPEN, Circuit.HALF_OPEN, Circuit.CLOSED)
+
+
+class ProviderHealth:
+    """Reports on every provider of this server. `missing_keys` holds what to do for each provider without one."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        breakers: Breakers,
+        vitals: Vitals,
+        clock: Clock,
+        now: Clock,
+        missing_keys: Mapping[str, str],
+    ) -> None:
+        self._providers = providers
+        self._breakers = breakers
+        self._vitals = vitals
+        self._clock = clock
+        self._now = now
+        self._missing_keys = missing_keys
+        self._probes: dict[str, tuple[float, Fault | None]] = {}
+
+    def providers(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(sorted(self._providers))
+
+    def report(self, provider: str) -> Report:
+        """State of one provider now. Raises UnknownProvider."""
+        self._known(provider)
+        pulse = self._vitals.pulse(provider)
+        worst = self._worst(provider)
+        status = self._status(provider, worst.circuit if worst else Circuit.CLOSED)
+        return Report(
+            provider=provider,
+            status=status,
+            circuit=worst.circuit if worst else Circuit.CLOSED,
+            consecutive_failures=worst.consecutive_failures if worst else 0,
+            opened_at=self._wall(worst.opened_at if worst else None),
+            retry_at=self._wall(worst.retry_at if worst else None),
+            latency_p50=pulse.latency(0.5),
+            latency_p95=pulse.latency(0.95),
+            error_rate=pulse.error_rate(),
+            last_success_at=pulse.last_success_at,
+            last_failure_at=pulse.last_failure_at,
+            last_error_reason=pulse.last_error_reason,
+            solution=self._solution(provider, status),
+        )
+
+    async def probe(self, provider: str) -> Report:
+        """Ask the provider for something free, then report. A failed probe is a finding, not an error."""
+        self._known(provider)
+        if provider not in self._missing_keys:
+            failed: Fault | None = None
+            try:
+                await self._providers[provider].probe()
+            except Fault as fault:
+                failed = fault
+            self._probes[provider] = (self._now(), failed)
+        return self.report(provider)
+
+    async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
+        """State of each provider now, then again whenever its status or circuit changes; without end."""
+        names = tuple(providers) or self.providers()
+        shown: dict[str, tuple[Status, Circuit]] = {}
+        while True:
+            for name in names:
+                report = self.report(name)
+                if shown.get(name) != (report.status, report.circuit):
+                    shown[name] = (report.status, report.circuit)
+                    yield report
+            await self._vitals.changed(LOOK_SECONDS)
+
+    def available(self, provider: str, model: str) -> bool:
+        """A key is there and no circuit is open."""
+        return provider not in self._missing_keys and not self._breakers.is_open(provider, model)
+
+    def circuit(self, provider: str) -> Circuit:
+        """The worst state of the provider's circuits."""
+        worst = self._worst(provider)
+        return worst.circuit if worst else Circuit.CLOSED
+
+    def _known(self, provider: str) -> None:
+        if provider not in self._providers:
+            accepted = ", ".join(self.providers())
+            raise UnknownProvider(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
+
+    def _worst(self, provider: str) -> Breaker | None:
+        return min(self._breakers.known(provider), key=lambda one: WORST_FIRST.index(one.circuit), default=None)
+
+    def _status(self, provider: str, circuit: Circuit) -> Status:
+        if provider in self._missing_keys:
+            return Status.NOT_CONFIGURED
+        if circuit is Circuit.OPEN:
+            return Status.DOWN
+        pulse, probe = self._vitals.pulse(provider), self._probe(provider)
+        failing = pulse.error_rate() >= DEGRADED_ERROR_RATE or (probe is not None and probe[1] is not None)
+        if circuit is Circuit.HALF_OPEN or failing:
+            return Status.DEGRADED
+        return Status.HEALTHY if pulse.samples or probe else Status.UNKNOWN
+
+    def _solution(self, provider: str, status: Status) -> str:
+        if status is Status.NOT_CONFIGURED:
+            return self._missing_keys[provider]
+        if status not in (Status.DOWN, Status.DEGRADED):
+            return ""
+        probe = self._probe(provider)
+        return probe[1].solution if probe and probe[1] else self._vitals.pulse(provider).last_solution
+
+    def _probe(self, provider: str) -> tuple[float, Fault | None] | None:
+        """The last probe, unless it is stale or an answer came after it."""
+        probe = self._probes.get(provider)
+        if probe is None or self._now() - probe[0] > WINDOW_SECONDS:
+            return None
+        answered = self._vitals.pulse(provider).last_success_at
+        return None if answered is not None and answered > probe[0] else probe
+
+    def _wall(self, moment: float | None) -> float | None:
+        return None if moment is None else self._now() + moment - self._clock()

@@ -1,0 +1,37 @@
+"""Lets Prometheus read the metrics over HTTP."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import structlog
+from prometheus_client import CollectorRegistry, start_http_server
+
+from .server import CannotListen
+
+
+class MetricsListener:
+    """Serves `/metrics` in a thread of its own while used as a context manager; `port` is the bound one."""
+
+    def __init__(self, address: str, registry: CollectorRegistry) -> None:
+        host, _, port = address.rpartition(":")
+        try:
+            self._server, self._thread = start_http_server(int(port), host.strip("[]"), registry)
+        except OSError as error:
+            raise CannotListen(
+                f"Cannot listen on {address!r} for metrics: {error.strerror}. "
+                'Stop the other process, or set server.metrics_listen to a free address or "off".'
+            ) from error
+        self.port = self._server.server_port
+        structlog.get_logger().info("metrics.listening", port=self.port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,63 @@
+"""Asks a server whether it is ready, for container health checks: exit status 0 says yes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+METHOD = "/grpc.health.v1.Health/Check"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where the service is SERVING, else 1 and one line that says why."""
+    asked = _parser().parse_args(arguments)
+    try:
+        problem = _problem(asked.address, asked.service, asked.timeout, asked.tls_ca)
+    except OSError as error:
+        problem = f"cannot read {asked.tls_ca}: {error.strerror}"
+    if problem:
+        print(f"{asked.address}: {problem}", file=sys.stderr)
+    return 1 if problem else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m aimanager_server.probe", description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1:50051", help="host:port (default: %(default)s)")
+    parser.add_argument(
+        "--service", default="readiness", help="readiness, liveness or a service (default: %(default)s)"
+    )
+    parser.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help="default: %(default)s")
+    parser.add_argument("--tls-ca", type=Path, metavar="FILE", help="connect with TLS and trust these authorities")
+    return parser
+
+
+def _problem(address: str, service: str, timeout: float, tls_ca: Path | None) -> str:
+    with _channel(address, tls_ca) as channel:
+        check = channel.unary_unary(
+            METHOD,
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+        try:
+            status = check(HealthCheckRequest(service=service), timeout=timeout).status
+        except grpc.RpcError as error:
+            return f"{error.code().name}: {error.details()}"
+    name = HealthCheckResponse.ServingStatus.Name(status)
+    return "" if name == "SERVING" else f"{service or 'the server'} is {name}"
+
+
+def _channel(address: str, tls_ca: Path | None) -> grpc.Channel:
+    # A proxy from the environment has no business between a container and itself.
+    options = [("grpc.enable_http_proxy", 0)]
+    if tls_ca is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(tls_ca.read_bytes()), options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

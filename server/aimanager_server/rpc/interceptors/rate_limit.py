@@ -1,0 +1,36 @@
+"""Holds each caller to its tier's requests a minute, before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from ...settings import Tier
+from ..rpc import Guard, Rpc
+
+QUOTA = "requests_per_minute"
+
+
+class Limiter(Protocol):
+    """Counts what was used in the last minute."""
+
+    def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> None:
+        """Use some of a quota, or raise RateLimited."""
+        ...
+
+
+class RateLimit(Guard):
+    """Takes one request from the caller's quota. Callers without a tier, and tiers without a quota, are not limited."""
+
+    def __init__(self, limiter: Limiter, tiers: Mapping[str, Tier]) -> None:
+        self._limiter = limiter
+        self._quotas = {name: tier.requests_per_minute for name, tier in tiers.items()}
+
+    @asynccontextmanager
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+        """Raise RateLimited where the minute is used up."""
+        quota = self._quotas.get(rpc.caller.tier)
+        if quota is not None:
+            self._limiter.take(rpc.caller.name, QUOTA, quota)
+        yield

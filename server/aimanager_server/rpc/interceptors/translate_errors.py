@@ -1,0 +1,84 @@
+"""The border where every failure becomes a gRPC status, and nothing else gets out."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Never, Protocol
+
+import grpc
+import structlog
+
+from ...errors import Internal
+from ...fault import Fault
+from ..rpc import Interceptor, Rpc
+from ..status import answer
+
+MASK = "[secret]"
+
+
+class Meter(Protocol):
+    """Where refusals are counted."""
+
+    def refused(self, fault: Fault) -> None:
+        """A call was turned away or failed."""
+        ...
+
+
+class TranslateErrors(Interceptor):
+    """Answers a Fault as its row in the table says, and anything else as INTERNAL_ERROR that says nothing of the cause.
+
+    The cause goes to the log, under the request id, without what the caller sent in confidence.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._log = structlog.get_logger()
+
+    @asynccontextmanager
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+        """Raise nothing but AbortError and the cancellation of this RPC."""
+        try:
+            yield
+        except grpc.aio.AbortError:
+            raise
+        except Fault as fault:
+            self._meter.refused(fault)
+            self._log.info("rpc.refused", method=rpc.method, code=fault.row.code, reason=fault.reason)
+            await _abort(rpc, fault)
+        except grpc.aio.InternalError as error:
+            # A write that failed because the caller went away comes before the news that it did.
+            self._log.info("rpc.write_failed", method=rpc.method)
+            await _abort(rpc, _bug(rpc), error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # A library's own: passed on, it would leave the caller waiting until its deadline
+            # (https://github.com/grpc/grpc/issues/29248, read 2026-11).
+            self._crashed(rpc, error)
+            await _abort(rpc, _bug(rpc), error)
+        except Exception as error:
+            self._crashed(rpc, error)
+            await _abort(rpc, _bug(rpc), error)
+
+    def _crashed(self, rpc: Rpc, error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        for secret in rpc.secrets:
+            text = text.replace(secret, MASK)
+        self._log.error("rpc.crashed", method=rpc.method, error=type(error).__name__, exception=text)
+
+
+def _bug(rpc: Rpc) -> Fault:
+    return Internal(f"The server failed to handle the call. Request id: {rpc.id}.")
+
+
+async def _abort(rpc: Rpc, fault: Fault, cause: BaseException | None = None) -> Never:
+    code, message, trailers = answer(fault, rpc.id)
+    try:
+        await rpc.context.abort(code, message, trailers)
+    except grpc.aio.AbortError as aborted:
+        raise aborted from cause or fault
+    raise AssertionError("abort returned")

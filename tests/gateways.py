@@ -1,0 +1,49 @@
+"""Starts whole servers: the real composition, on a loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from aimanager_server import app
+from aimanager_server.settings import Settings
+from aimanager_server.settings_cascade import load
+
+QUICK = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_notice_seconds": 0.0, "drain_seconds": 1.0}
+
+
+def settings_with(environment: Mapping[str, str] | None = None, **sections: Any) -> Settings:
+    """Settings as an operator would write them, on free ports; nothing of this machine's environment."""
+    server = {**QUICK, **sections.pop("server", {})}
+    return load({"server": server, **sections}, None, environment or {}).settings
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """host:port of a server that runs until the block ends."""
+    ready: list[int] = []
+    listening, leaving = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        try:
+            async with app.running(settings) as server:
+                ready.append(server.port)
+                listening.set()
+                await leaving.wait()
+        finally:
+            listening.set()
+
+    runner = asyncio.Runner()
+    thread = threading.Thread(target=lambda: runner.run(serve()), name="gateway")
+    thread.start()
+    listening.wait()
+    try:
+        assert ready, "the server did not start"
+        yield f"127.0.0.1:{ready[0]}"
+    finally:
+        runner.get_loop().call_soon_threadsafe(leaving.set)
+        thread.join()
+        runner.close()

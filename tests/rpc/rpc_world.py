@@ -1,0 +1,221 @@
+"""What the tests of the gRPC side share: a real server on a port of its own around a handler of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from aimanager.v1 import content_pb2, generation_pb2
+from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
+from aimanager.v1.health_pb2_grpc import HealthServiceStub
+from aimanager.v1.model_pb2_grpc import ModelServiceStub
+from aimanager_server.call import Call
+from aimanager_server.catalogue import Catalogue
+from aimanager_server.content import Text
+from aimanager_server.handler import Handler
+from aimanager_server.metrics import Metrics
+from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta, Usage
+from aimanager_server.reply import UsageSource as Source
+from aimanager_server.rpc.generation import GenerationService, Timeouts
+from aimanager_server.rpc.health import HealthService, ProviderHealth
+from aimanager_server.rpc.interceptors.admit import Admit
+from aimanager_server.rpc.interceptors.authenticate import Authenticate
+from aimanager_server.rpc.interceptors.correlate import Correlate
+from aimanager_server.rpc.interceptors.measure import Measure
+from aimanager_server.rpc.interceptors.rate_limit import RateLimit
+from aimanager_server.rpc.interceptors.translate_errors import TranslateErrors
+from aimanager_server.rpc.models import ModelService
+from aimanager_server.server import Server
+from aimanager_server.settings import Settings
+from aimanager_server.state.limiter import Limiter
+from aimanager_server.state.vitals import Report, Status
+
+TOKEN = "token-of-team-a"
+CANARY = "sk-canary-7f3a"
+QUESTION = generation_pb2.GenerateRequest(
+    model="mock/mock-large",
+    messages=[content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="Hi")])],
+)
+STREAMED = generation_pb2.StreamGenerateRequest(request=QUESTION)
+HELLO: tuple[Event, ...] = (
+    TextDelta(0, "Hel"),
+    TextDelta(0, "lo"),
+    PartCompleted(0, Text("Hello")),
+    Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED)),
+)
+
+
+def settings(server: dict[str, Any] | None = None, **sections: Any) -> Settings:
+    """Settings of a server on a free port of this machine that drains without waiting."""
+    quick = {"listen": "127.0.0.1:0", "drain_notice_seconds": 0.0, "drain_seconds": 5.0}
+    return Settings.model_validate({"server": {**quick, **(server or {})}, **sections})
+
+
+def callers(*names: str) -> dict[str, Any]:
+    """Callers whose tokens are `token-of-NAME`."""
+    return {name: {"token_sha256": hashlib.sha256(f"token-of-{name}".encode()).hexdigest()} for name in names}
+
+
+def bearer(name: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a caller."""
+    return (("authorization", f"Bearer token-of-{name}"),)
+
+
+def reply_of_events(call: Call, events: AsyncIterator[Event], closed: asyncio.Event | None = None) -> Reply:
+    """A Reply that says `events` and notes that it was closed."""
+
+    async def close() -> None:
+        if closed is not None:
+            closed.set()
+
+    return Reply(Head(call.id, call.requested_model, call.target.provider, call.target.model), events, close)
+
+
+def saying(*events: Event) -> Handler:
+    """A handler that answers with these events."""
+
+    async def handle(call: Call) -> Reply:
+        async def said() -> AsyncIterator[Event]:
+            for event in events:
+                yield event
+
+        return reply_of_events(call, said())
+
+    return handle
+
+
+def failing(error: BaseException) -> Handler:
+    """A handler that raises."""
+
+    async def handle(call: Call) -> Reply:
+        raise error
+
+    return handle
+
+
+class Waiting:
+    """A handler that answers once told to, and knows how many calls it has seen."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.entered = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def __call__(self, call: Call) -> Reply:
+        """Wait for `go`."""
+        self.calls.append(call)
+        self.entered.set()
+        await self.go.wait()
+        return await saying(*HELLO)(call)
+
+
+class Healthy:
+    """Providers that are well, until `reports` is changed; a watch tells each that is put into `changes`."""
+
+    def __init__(self, *names: str) -> None:
+        self.reports = {name: Report(name, Status.HEALTHY) for name in names}
+        self.changes: asyncio.Queue[Report] = asyncio.Queue()
+        self.probed: list[str] = []
+        self.left = asyncio.Event()
+
+    def providers(self) -> tuple[str, ...]:
+        """Names."""
+        return tuple(self.reports)
+
+    def report(self, provider: str) -> Report:
+        """State."""
+        return self.reports[provider]
+
+    async def probe(self, provider: str) -> Report:
+        """State, noting the question."""
+        self.probed.append(provider)
+        return self.reports[provider]
+
+    async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
+        """States now, then changes."""
+        try:
+            for name in providers:
+                yield self.reports[name]
+            while True:
+                yield await self.changes.get()
+        finally:
+            self.left.set()
+
+
+def build(
+    handler: Handler | None = None,
+    chosen: Settings | None = None,
+    health: ProviderHealth | None = None,
+    metrics: Metrics | None = None,
+    available: Any = lambda provider, model: True,
+    timeouts: Timeouts | None = None,
+) -> Server:
+    """The server as the composition root would make it."""
+    used = chosen or settings()
+    catalogue = Catalogue.load().with_providers(used.providers)
+    resolver = Resolver(catalogue, used.providers, used.limits)
+    meter = metrics or Metrics(lambda provider, model: True)
+    clock = asyncio.get_running_loop().time
+    admit = Admit(used.server.max_in_flight, used.server.max_in_flight_per_caller)
+    interceptors = (
+        Correlate(),
+        Measure(meter, clock),
+        TranslateErrors(meter),
+        Authenticate(used),
+        RateLimit(Limiter(time.monotonic), used.tiers),
+        admit,
+    )
+    services = (
+        GenerationService(handler or saying(*HELLO), resolver.resolve, used.limits, timeouts or Timeouts(), clock),
+        ModelService(catalogue, lambda name, caller: resolver.model(name, caller).model, used.providers, available),
+        HealthService(health or Healthy("claude", "mock"), admit.closed),
+    )
+    return Server(used, interceptors, admit, services, parting_seconds=0.05)
+
+
+@dataclass
+class World:
+    """A server that runs, and a client of it."""
+
+    server: Server
+    channel: grpc.aio.Channel
+
+    @property
+    def generation(self) -> Any:
+        """GenerationService."""
+        return GenerationServiceStub(self.channel)
+
+    @property
+    def models(self) -> Any:
+        """ModelService."""
+        return ModelServiceStub(self.channel)
+
+    @property
+    def health(self) -> Any:
+        """HealthService."""
+        return HealthServiceStub(self.channel)
+
+    def raw(self, method: str) -> Any:
+        """A unary method that takes and gives bytes."""
+        return self.channel.unary_unary(method)
+
+
+@asynccontextmanager
+async def serving(server: Server, *options: tuple[str, Any]) -> AsyncIterator[World]:
+    """Start the server, and drain it afterwards."""
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options) as channel:
+            yield World(server, channel)
+        await server.drain()
+    finally:
+        await server.stop()
