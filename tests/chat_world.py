@@ -19,6 +19,7 @@ from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
+from aimanager_server.providers.transport import HttpxTransport, Transport
 from aimanager_server.reply import Event, Finished, PartCompleted, Reply
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import Credential, ProviderSettings
@@ -102,13 +103,14 @@ async def events_of(reply: Reply) -> list[Event]:
     return [event async for event in reply]
 
 
-def provider_at(transport: httpx.AsyncBaseTransport, *keys: str, **more: Any) -> HttpProvider:
+def provider_at(transport: httpx.AsyncBaseTransport | Transport, *keys: str, **more: Any) -> HttpProvider:
     """A provider named "upstream" on the chat-completions wire."""
     ring = KeyRing([Credential(key) for key in keys or (CANARY,)], clock=lambda: 0.0)
     base_url = more.pop("base_url", "https://upstream.test/v1")
     limits = more.pop("limits", LIMITS)
     spoken = chat_completions(settings(base_url), limits)
-    return HttpProvider("upstream", spoken, transport, ring, limits, **more)
+    seam = HttpxTransport(transport) if isinstance(transport, httpx.AsyncBaseTransport) else transport
+    return HttpProvider("upstream", spoken, seam, ring, limits, **more)
 
 
 def answering(respond: Callable[[httpx.Request], httpx.Response], *keys: str, **more: Any) -> HttpProvider:

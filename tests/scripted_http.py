@@ -10,6 +10,7 @@ import httpx
 
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.keys import KeyRing
+from aimanager_server.providers.transport import HttpxTransport
 from chat_world import (
     LIMITS,
     answering,
@@ -65,6 +66,5 @@ def unreachable(request: httpx.Request) -> httpx.Response:
 
 
 def keyless(key_variable: str = "") -> HttpProvider:
-    return HttpProvider(
-        "up", dialect(), httpx.MockTransport(always()), KeyRing([], lambda: 0.0), LIMITS, key_variable=key_variable
-    )
+    transport = HttpxTransport(httpx.MockTransport(always()))
+    return HttpProvider("up", dialect(), transport, KeyRing([], lambda: 0.0), LIMITS, key_variable=key_variable)

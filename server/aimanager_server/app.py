@@ -81,7 +81,9 @@ class App:
         timeouts = Timeouts(server.unary_timeout_seconds, server.stream_timeout_seconds)
         services = (
             GenerationService(handler, resolver.resolve, settings.limits, timeouts, clock),
-            ModelService(catalogue, lambda name, caller: resolver.model(name, caller).model, self.providers, health.available),
+            ModelService(
+                catalogue, lambda name, caller: resolver.model(name, caller).model, self.providers, health.available
+            ),
             HealthService(health, admit.closed),
         )
         self.server = Server(settings, interceptors, admit, services)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,19 +54,21 @@ class Target:
 class Stopwatch:
     """Adds up the seconds a call spends waiting on others, so that its own overhead can be told."""
 
-    __slots__ = ("seconds",)
+    __slots__ = ("_began", "seconds")
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._began = 0.0
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time inside as waiting."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - began
+    def waiting(self) -> Stopwatch:
+        """Count the time inside `with` as waiting; waits do not nest."""
+        return self
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began
 
 
 @dataclass(frozen=True, slots=True)

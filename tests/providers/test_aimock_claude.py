@@ -11,15 +11,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from aimanager_server.call import Call
 from aimanager_server.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
 from aimanager_server.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
+from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.pool import AiohttpTransport
+from aimanager_server.providers.transport import Response
 from aimanager_server.reply import Event, FinishReason, Reply, TextDelta, Usage, UsageSource
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import Credential
@@ -75,16 +76,16 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
 
 
-class Recording(httpx.AsyncBaseTransport):
+class Recording:
     """Real sockets, and a copy of every body: the stand-in's journal shows them in another vendor's shape."""
 
     def __init__(self) -> None:
         self._pool = AiohttpTransport("claude", max_connections=4, idle_connections=4, connect_timeout=5.0)
         self.bodies: list[bytes] = []
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.bodies.append(request.content)
-        return await self._pool.handle_async_request(request)
+    async def send(self, request: HttpRequest) -> Response:
+        self.bodies.append(request.body)
+        return await self._pool.send(request)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
 import pytest
 
 from aimanager_server.errors import (
@@ -16,6 +15,7 @@ from aimanager_server.errors import (
     StreamInterrupted,
 )
 from aimanager_server.providers.http_stream import HttpStream
+from aimanager_server.providers.transport import Response
 from aimanager_server.reply import Event, Finished, TextDelta, Usage
 from chat_world import (
     events_of,
@@ -177,7 +177,7 @@ class Mute:
 
 
 async def test_a_reader_that_never_ends_does_not_make_an_answer() -> None:
-    response = httpx.Response(200, stream=Pieces(b"x"))
+    response = Response(200, {}, Pieces(b"x"))
     stream = HttpStream(STREAMED, response, Mute(), lambda fault: None, 100)
 
     with pytest.raises(ProviderProtocol, match="without its end"):
@@ -185,6 +185,6 @@ async def test_a_reader_that_never_ends_does_not_make_an_answer() -> None:
 
 
 async def test_a_stream_is_its_own_iterator() -> None:
-    stream = HttpStream(STREAMED, httpx.Response(200, stream=Pieces()), Mute(), lambda fault: None, 100)
+    stream = HttpStream(STREAMED, Response(200, {}, Pieces()), Mute(), lambda fault: None, 100)
 
     assert aiter(stream) is stream

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 
 from ..call import Call
 from ..handler import Provider
@@ -28,7 +27,8 @@ class Dispatch:
         async def priced(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
             async for event in events:
                 if isinstance(event, Finished) and event.cost is None:
-                    event = replace(event, cost=self._price(target.provider, target.model, event.usage))
+                    cost = self._price(target.provider, target.model, event.usage)
+                    event = Finished(event.reason, event.provider_reason, event.usage, cost)
                 yield event
 
         return reply.through(priced)

@@ -23,7 +23,7 @@ class Observe:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._log = structlog.get_logger()
+        self._log = structlog.get_logger().bind()
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         """Proceed, and record how the call went once it ended."""
@@ -77,7 +77,7 @@ class _Record:
 
     def finished(self, reply: Reply, event: Finished) -> Finished:
         """The same event with its latency."""
-        event = replace(event, latency=self._clock() - self._started)
+        event = Finished(event.reason, event.provider_reason, event.usage, event.cost, self._clock() - self._started)
         if not self._close():
             return event
         self._outcomes.latency.observe(event.latency)

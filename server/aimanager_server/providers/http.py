@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 
-import httpx
 import structlog
 
 from ..call import Call
@@ -27,11 +26,11 @@ from .http_body import read_start, read_whole
 from .http_stream import HttpStream
 from .keys import KeyRing
 from .masking import MASK, SHORTEST_SECRET, masked
+from .transport import Response, Transport
 
 LONGEST_REFUSAL = 64 * 1024
 LONGEST_HEADER = 512
 PROBE_SECONDS = 10.0
-KNOWN_URLS = 64
 
 
 class HttpProvider:
@@ -45,7 +44,7 @@ class HttpProvider:
         self,
         name: str,
         dialect: Dialect,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         keys: KeyRing,
         limits: Limits,
         *,
@@ -63,7 +62,6 @@ class HttpProvider:
         self._secrets = tuple(secrets)
         self._user_agent = user_agent
         self._probe_seconds = probe_seconds
-        self._url = lru_cache(maxsize=KNOWN_URLS)(httpx.URL)
         self._log = structlog.get_logger()
 
     async def __call__(self, call: Call) -> Reply:
@@ -87,7 +85,7 @@ class HttpProvider:
         key = next(iter(self._server_keys()))
         try:
             async with asyncio.timeout(self._probe_seconds):
-                response = await self._send(self._dialect.probe(key), (), streaming=False)
+                response = await self._send(self._dialect.probe(key), {}, streaming=False)
                 try:
                     await self._check(response, key)
                     await read_whole(response, self._limits)
@@ -161,31 +159,25 @@ class HttpProvider:
         await _close(response)
         return Reply(self._head(call), _each(self._dialect.decode(body)), _nothing)
 
-    async def _streamed(self, call: Call, response: httpx.Response, key: str) -> Reply:
+    async def _streamed(self, call: Call, response: Response, key: str) -> Reply:
         own = partial(self._own, call.target.model, key)
         stream = HttpStream(call, response, self._dialect.reader(), own, self._limits.response_bytes)
         await stream.begin()
         return Reply(self._head(call), stream, stream.aclose)
 
-    async def _send(self, request: HttpRequest, more: Iterable[tuple[str, str]], *, streaming: bool) -> httpx.Response:
-        headers = [
-            ("User-Agent", self._user_agent),
+    async def _send(self, request: HttpRequest, more: Mapping[str, str], *, streaming: bool) -> Response:
+        headers = {
+            "User-Agent": self._user_agent,
             # Compression would hold deltas back until its buffer is full.
-            ("Accept-Encoding", "identity" if streaming else "gzip, deflate"),
-            *request.headers.items(),
-            *more,
-        ]
-        outgoing = httpx.Request(request.method, self._url(request.url), headers=headers, content=request.body or None)
-        try:
-            return await self._transport.handle_async_request(outgoing)
-        except (httpx.NetworkError, httpx.TimeoutException) as error:
-            raise ProviderUnreachable(f"No connection to the provider: {type(error).__name__}.") from error
-        except httpx.TransportError as error:
-            raise ProviderProtocol(f"The exchange with the provider failed: {type(error).__name__}.") from error
+            "Accept-Encoding": "identity" if streaming else "gzip, deflate",
+            **request.headers,
+            **more,
+        }
+        return await self._transport.send(HttpRequest(request.method, request.url, headers, request.body))
 
-    async def _check(self, response: httpx.Response, key: str) -> None:
+    async def _check(self, response: Response, key: str) -> None:
         """Raise what a status other than success means, or a page in place of an answer."""
-        status = response.status_code
+        status = response.status
         if 300 <= status < 400:
             raise ProviderProtocol(
                 f"The provider answered {status}, a redirect; a key is never sent on to another address.",
@@ -196,7 +188,7 @@ class HttpProvider:
             body = await read_start(response, LONGEST_REFUSAL)
             if len(key) >= SHORTEST_SECRET:
                 body = body.replace(key.encode(), MASK.encode())
-            raise self._dialect.error(status, dict(response.headers.items()), body)
+            raise self._dialect.error(status, {name.lower(): value for name, value in response.headers.items()}, body)
         if _media_type(response) == "text/html":
             raise ProviderProtocol("The provider answered with a web page.", upstream_status=status)
 
@@ -212,27 +204,26 @@ class HttpProvider:
         return Head(call.id, call.requested_model, self._name, target.model, warnings=target.warnings)
 
 
-def _correlation(call: Call) -> list[tuple[str, str]]:
+def _correlation(call: Call) -> dict[str, str]:
     said = (("X-Client-Request-Id", call.id), ("traceparent", call.trace))
-    return [(name, value) for name, value in said if value and len(value) <= LONGEST_HEADER and _fits_header(value)]
+    return {name: value for name, value in said if value and len(value) <= LONGEST_HEADER and _fits_header(value)}
 
 
 def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-def _media_type(response: httpx.Response) -> str:
+def _media_type(response: Response) -> str:
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-def _is_json(response: httpx.Response) -> bool:
+def _is_json(response: Response) -> bool:
     media_type = _media_type(response)
     return media_type == "application/json" or media_type.endswith("+json")
 
 
-async def _close(response: httpx.Response) -> None:
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    await response.stream.aclose()
+async def _close(response: Response) -> None:
+    await response.body.aclose()
 
 
 async def _each(events: list[Event]) -> AsyncIterator[Event]:

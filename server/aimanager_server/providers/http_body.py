@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import zlib
 
-import httpx
-
 from ..errors import ProviderProtocol
 from ..settings import Limits
+from .transport import Response
 
 ALWAYS_ALLOWED = 1024 * 1024
 """Bytes that any body may decompress to: a ratio says little about a small one."""
@@ -16,12 +15,12 @@ EITHER_HEADER = zlib.MAX_WBITS | 32
 GZIP_OR_ZLIB = ("gzip", "x-gzip", "deflate")
 
 
-async def read_start(response: httpx.Response, most: int) -> bytes:
+async def read_start(response: Response, most: int) -> bytes:
     """The first `most` bytes: enough of a refusal to understand it."""
     return b"".join(await _pieces(response, most))[:most]
 
 
-async def read_whole(response: httpx.Response, limits: Limits) -> bytes:
+async def read_whole(response: Response, limits: Limits) -> bytes:
     """The whole body, decompressed. Raises ProviderProtocol where it is larger than the limits allow."""
     pieces = await _pieces(response, limits.response_bytes)
     body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -50,11 +49,10 @@ def decompressed(body: bytes, encoding: str, limits: Limits) -> bytes:
     return plain
 
 
-async def _pieces(response: httpx.Response, most: int) -> list[bytes]:
+async def _pieces(response: Response, most: int) -> list[bytes]:
     pieces: list[bytes] = []
     size = 0
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    async for piece in response.stream:
+    async for piece in response.body:
         pieces.append(piece)
         size += len(piece)
         if size > most:

@@ -6,13 +6,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-import httpx
-
 from ..call import Call
 from ..errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
 from ..fault import Fault
 from ..reply import Event, Finished
 from .dialect import Reader
+from .transport import Response
 
 DRAIN_SECONDS = 0.05
 """How long the end of a finished response is awaited: its connection can be used again only when it was read."""
@@ -24,13 +23,10 @@ class HttpStream:
     `own` makes a fault fit to leave: it names the provider and masks the key. `most` bounds the bytes of the answer.
     """
 
-    def __init__(
-        self, call: Call, response: httpx.Response, reader: Reader, own: Callable[[Fault], None], most: int
-    ) -> None:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
+    def __init__(self, call: Call, response: Response, reader: Reader, own: Callable[[Fault], None], most: int) -> None:
         self._call = call
-        self._stream = response.stream
-        self._reads = response.stream.__aiter__()
+        self._body = response.body
+        self._reads = aiter(response.body)
         self._reader = reader
         self._own = own
         self._left = most
@@ -59,7 +55,7 @@ class HttpStream:
         """Give up the rest; the connection is closed unless its response was read to the end."""
         self._finished = self._closed = True
         self._ready.clear()
-        await self._stream.aclose()
+        await self._body.aclose()
 
     async def _go_on(self) -> None:
         try:

@@ -1,6 +1,6 @@
-"""The connections to one provider: aiohttp's pool behind httpx's transport seam.
+"""The connections to one provider: aiohttp's pool behind the transport seam.
 
-aiohttp costs half the processor time of httpx's own pool, and written by hand every fault keeps its own cause.
+aiohttp costs half the processor time of httpx's pool, and written by hand every fault keeps its own cause.
 """
 
 from __future__ import annotations
@@ -8,26 +8,30 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextvars import ContextVar
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from ..errors import Overloaded
 from ..fault import Fault
+from .dialect import HttpRequest
 from .pool_faults import fault_for, is_stale
+from .transport import Response
 
 IDLE_SECONDS = 15.0
 """How long an unused connection is kept. Many servers close theirs after 20 to 75 seconds: ours go first."""
 
+KNOWN_URLS = 64
+
 _fresh: ContextVar[bool] = ContextVar("connection_is_fresh")
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
+class AiohttpTransport:
     """Sends requests as they are: no cookies, no redirects, nothing decompressed, nothing sent twice.
 
     But for one case: a pooled connection that the server had closed while idle gets one more try on another one.
@@ -52,17 +56,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._tls = tls_context(ca_file) if ca_file is not None else None
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
+        self._url = lru_cache(maxsize=KNOWN_URLS)(partial(URL, encoded=True))
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The response as soon as its headers are there. Whoever gets it closes its stream."""
+    async def send(self, request: HttpRequest) -> Response:
+        """The response as soon as its headers are there."""
         await self._enter()
         try:
             response = await self._send(request)
         except BaseException:
             self._slots.release()
             raise
-        body = _Body(self._provider, response, self._slots)
-        return httpx.Response(response.status, headers=response.raw_headers, stream=body, request=request)
+        return Response(response.status, response.headers, _Body(self._provider, response, self._slots))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -84,7 +88,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 provider=self._provider,
             ) from error
 
-    async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
+    async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
         try:
             return await self._send_once(request)
         except _Stale:
@@ -94,14 +98,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         except _Stale as stale:
             raise self._fault(stale.cause) from stale.cause
 
-    async def _send_once(self, request: httpx.Request) -> aiohttp.ClientResponse:
+    async def _send_once(self, request: HttpRequest) -> aiohttp.ClientResponse:
         token = _fresh.set(False)
         try:
             return await self._pool().request(
                 request.method,
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
-                data=request.content or None,
+                self._url(request.url),
+                headers=request.headers,
+                data=request.body or None,
                 allow_redirects=False,
                 proxy=self._proxy,
             )
@@ -167,7 +171,7 @@ class _Connector(aiohttp.TCPConnector):
         super()._release(key, protocol, should_close=should_close or idle >= self._idle_connections)
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body:
     """A response's bytes, as one socket read after the other brings them."""
 
     def __init__(self, provider: str, response: aiohttp.ClientResponse, slots: asyncio.Semaphore) -> None:

@@ -13,12 +13,10 @@ from google.protobuf.message import DecodeError
 
 from ..errors import InvalidRequest, PayloadTooLarge
 from ..fault import Fault
-from .rpc import CURRENT, Interceptor, Rpc
+from .rpc import CURRENT, Interceptor, Proceed, Rpc
 
 COMPRESS_BYTES = 8 * 1024
 """Unary answers above this are compressed; a stream's events are far below and would grow."""
-
-Behaviour = Callable[[Rpc, Any], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +75,14 @@ def _constructor(handler: Any) -> Any:
     return kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
 
 
-def _around(interceptor: Interceptor, proceed: Behaviour) -> Behaviour:
-    async def behave(rpc: Rpc, request: Any) -> Any:
-        async with interceptor.around(rpc):
-            return await proceed(rpc, request)
+def _around(interceptor: Interceptor, proceed: Proceed) -> Proceed:
+    def behave(rpc: Rpc, request: Any) -> Awaitable[Any]:
+        return interceptor.around(rpc, request, proceed)
 
     return behave
 
 
-def _unary(handler: Any) -> Behaviour:
+def _unary(handler: Any) -> Proceed:
     behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
     readable = _each_readable if handler.request_streaming else _readable
     serialize = handler.response_serializer
@@ -101,7 +98,7 @@ def _unary(handler: Any) -> Behaviour:
     return behave
 
 
-def _streaming(handler: Any) -> Behaviour:
+def _streaming(handler: Any) -> Proceed:
     behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
     readable = _each_readable if handler.request_streaming else _readable
     if not inspect.isasyncgenfunction(behaviour):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -57,6 +57,10 @@ CURRENT: ContextVar[Rpc] = ContextVar("rpc")
 """The RPC this task serves."""
 
 
+Proceed = Callable[[Rpc, Any], Awaitable[Any]]
+"""What stands further in: the next interceptor, or the method itself."""
+
+
 class Interceptor(ABC):
     """Stands around RPCs, unary and streaming alike."""
 
@@ -65,8 +69,8 @@ class Interceptor(ABC):
         return True
 
     @abstractmethod
-    def around(self, rpc: Rpc) -> AbstractAsyncContextManager[None]:
-        """Entered before the handler and left after it, also when it fails or is cancelled."""
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
+        """Answer the request, usually by way of `proceed(rpc, request)`; a stream has been written when it returns."""
 
 
 class Guard(Interceptor):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -80,7 +79,7 @@ class Vitals:
         self._clock = clock
         self._now = now
         self._pulses: dict[str, Pulse] = {}
-        self._changed = asyncio.Event()
+        self._watchers: set[asyncio.Event] = set()
 
     def answered(self, provider: str, latency: float) -> None:
         """The provider gave a whole answer, in `latency` seconds."""
@@ -108,9 +107,15 @@ class Vitals:
 
     async def changed(self, seconds: float) -> None:
         """Wait for the next outcome, at most `seconds`."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            await asyncio.wait_for(changed.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._watchers.discard(changed)
 
     def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for changed in self._watchers:
+            changed.set()

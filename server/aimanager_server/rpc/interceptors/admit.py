@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 
 from ...errors import Overloaded
-from ..rpc import Guard, Rpc
+from ..rpc import Guard, Proceed, Rpc
 
 COME_AGAIN_SECONDS = 1.0
 
@@ -33,8 +32,7 @@ class Admit(Guard):
         """Calls under way."""
         return self._in_flight
 
-    @asynccontextmanager
-    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Count the call while it is under way, or raise Overloaded."""
         name = rpc.caller.name
         self._refuse_above(name)
@@ -42,7 +40,7 @@ class Admit(Guard):
         self._by_caller[name] += 1
         self._empty.clear()
         try:
-            yield
+            return await proceed(rpc, request)
         finally:
             self._leave(name)
 

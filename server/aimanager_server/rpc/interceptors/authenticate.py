@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 from urllib.parse import unquote
 
 from ...call import Caller
 from ...errors import Forbidden, InvalidRequest, Unauthenticated
 from ...settings import Settings
 from ...settings_types import host_of, is_loopback
-from ..rpc import Guard, Rpc
+from ..rpc import Guard, Proceed, Rpc
 
 AUTHORIZATION = "authorization"
 PROVIDER_KEY_PREFIX = "x-provider-key-"
@@ -37,11 +37,10 @@ class Authenticate(Guard):
         self._certificates = server.tls is not None and server.tls.client_ca_file is not None
         self._caller_keys = server.caller_keys
 
-    @asynccontextmanager
-    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Decide before anything else of the request is looked at."""
         self._identify(rpc)
-        yield
+        return await proceed(rpc, request)
 
     def _identify(self, rpc: Rpc) -> None:
         token = _bearer(rpc.values(AUTHORIZATION))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
-from ..rpc import REQUEST_ID_KEY, Interceptor, Rpc
+from ..rpc import REQUEST_ID_KEY, Interceptor, Proceed, Rpc
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -25,14 +25,13 @@ class Correlate(Interceptor):
     def __init__(self, mint: Callable[[], str] = _random_id) -> None:
         self._mint = mint
 
-    @asynccontextmanager
-    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Set `rpc.id` and `rpc.trace`; the id goes on every log line of this RPC and back to the caller."""
         rpc.id = _only(rpc.values(REQUEST_ID_KEY), REQUEST_ID) or self._mint()
         rpc.trace = _only(rpc.values("traceparent"), TRACEPARENT)
         rpc.context.set_trailing_metadata(((REQUEST_ID_KEY, rpc.id),))
         structlog.contextvars.bind_contextvars(request_id=rpc.id)
-        yield
+        return await proceed(rpc, request)
 
 
 def _only(values: list[str], form: re.Pattern[str]) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
 from ...handler import Clock
-from ..rpc import Interceptor, Rpc
+from ..rpc import Interceptor, Proceed, Rpc
 
 
 class Meter(Protocol):
@@ -28,12 +26,11 @@ class Measure(Interceptor):
         self._meter = meter
         self._clock = clock
 
-    @asynccontextmanager
-    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Measure from here to the end, however it ends."""
         started, code = self._clock(), grpc.StatusCode.OK
         try:
-            yield
+            return await proceed(rpc, request)
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
             raise

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from ...settings import Tier
-from ..rpc import Guard, Rpc
+from ..rpc import Guard, Proceed, Rpc
 
 QUOTA = "requests_per_minute"
 
@@ -27,10 +26,9 @@ class RateLimit(Guard):
         self._limiter = limiter
         self._quotas = {name: tier.requests_per_minute for name, tier in tiers.items()}
 
-    @asynccontextmanager
-    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Raise RateLimited where the minute is used up."""
         quota = self._quotas.get(rpc.caller.tier)
         if quota is not None:
             self._limiter.take(rpc.caller.name, QUOTA, quota)
-        yield
+        return await proceed(rpc, request)

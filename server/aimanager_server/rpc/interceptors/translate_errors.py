@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Never, Protocol
+from typing import Any, Never, Protocol
 
 import grpc
 import structlog
 
 from ...errors import Internal
 from ...fault import Fault
-from ..rpc import Interceptor, Rpc
+from ..rpc import Interceptor, Proceed, Rpc
 from ..status import answer
 
 MASK = "[secret]"
@@ -37,11 +35,10 @@ class TranslateErrors(Interceptor):
         self._meter = meter
         self._log = structlog.get_logger()
 
-    @asynccontextmanager
-    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Raise nothing but AbortError and the cancellation of this RPC."""
         try:
-            yield
+            return await proceed(rpc, request)
         except grpc.aio.AbortError:
             raise
         except Fault as fault:
