@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, time, timedelta, timezone
+from functools import lru_cache
 
 from .catalogue import Catalogue
 from .model import Model, Prices, Rates
@@ -25,12 +26,12 @@ class PriceList:
     """Prices answers as they arrive."""
 
     def __init__(self, catalogue: Catalogue, now: Callable[[], datetime]) -> None:
-        self._catalogue = catalogue
+        self._find = lru_cache(maxsize=1000)(catalogue.find)
         self._now = now
 
     def __call__(self, provider: str, model: str, usage: Usage) -> Cost | None:
         """What it costs now; None where the model or its price is not known."""
-        found = self._catalogue.find(provider, model)
+        found = self._find(provider, model)
         return cost(found, usage, self._now()) if found is not None else None
 
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from aimanager_server.call import Call, Caller
-from aimanager_server.errors import InvalidRequest, ProviderFailed, StreamInterrupted
+from aimanager_server.errors import DeadlineExceeded, InvalidRequest, ProviderFailed, StreamInterrupted
 from aimanager_server.pipeline.repeat import Repeat
 from aimanager_server.reply import Reply, TextDelta
 from aimanager_server.state.answers import Answers
@@ -15,6 +15,7 @@ def repeat(clock: FakeClock | None = None) -> Repeat:
 
 
 def asked(text: str = "Hi", **facts: object) -> Call:
+    facts.setdefault("deadline", 1e9)
     return call(text, idempotency_key="once", **facts)
 
 
@@ -106,3 +107,13 @@ async def test_a_repeat_takes_over_when_the_first_caller_goes_away() -> None:
 
     assert (await second).head.from_cache is False
     assert (len(upstream.calls), upstream.closed) == (2, 1)
+
+
+async def test_a_repeat_waits_no_longer_than_its_deadline() -> None:
+    layer, upstream = repeat(), Upstream()
+    first = await layer(asked(), upstream)
+
+    with pytest.raises(DeadlineExceeded):
+        await layer(asked(deadline=asyncio.get_running_loop().time()), upstream)
+
+    await first.aclose()

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 
 from ..call import Call
-from ..errors import InvalidRequest
+from ..errors import DeadlineExceeded, InvalidRequest
 from ..fault import FieldViolation
 from ..handler import Handler
 from ..reply import Event, Finished, PartCompleted, Reply, completion_of, reply_of
@@ -30,8 +30,7 @@ class Repeat:
             return await proceed(call)
         key, fingerprint = _key(call), _fingerprint(call)
         while (running := self._running.get(key)) is not None:
-            with call.away.waiting():
-                await running.wait()
+            await _ended(running, call)
         kept = self._answers.get(key)
         if kept is None:
             return await self._first(call, proceed, key, fingerprint)
@@ -71,6 +70,15 @@ class Repeat:
             await reply.aclose()
 
         return Reply(reply.head, kept(aiter(reply)), close)
+
+
+async def _ended(running: asyncio.Event, call: Call) -> None:
+    try:
+        with call.away.waiting():
+            async with asyncio.timeout_at(call.deadline):
+                await running.wait()
+    except TimeoutError as error:
+        raise DeadlineExceeded("The first call with this idempotency key did not end in time.") from error
 
 
 def _key(call: Call) -> bytes:

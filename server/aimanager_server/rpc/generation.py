@@ -75,9 +75,9 @@ class GenerationService(GenerationServiceServicer):
     async def Generate(self, request: generation_pb2.GenerateRequest, context: Any) -> generation_pb2.GenerateResponse:
         """The whole answer."""
         rpc = CURRENT.get()
-        async with _within(_allowed(rpc, self._timeouts.unary)) as seconds:
-            reply = await self._handler(self._call(request, rpc, seconds, streaming=False))
-            return wire_write.response(await reply.completion())
+        seconds = _allowed(rpc, self._timeouts.unary)
+        reply = await self._handler(self._call(request, rpc, seconds, streaming=False))
+        return wire_write.response(await reply.completion())
 
     async def StreamGenerate(  # type: ignore[override]  # writes itself: a heartbeat may come before there is anything to yield
         self, request: generation_pb2.StreamGenerateRequest, context: Any
