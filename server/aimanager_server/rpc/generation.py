@@ -75,9 +75,11 @@ class GenerationService(GenerationServiceServicer):
     async def Generate(self, request: generation_pb2.GenerateRequest, context: Any) -> generation_pb2.GenerateResponse:
         """The whole answer."""
         rpc = CURRENT.get()
-        seconds = _allowed(rpc, self._timeouts.unary)
-        reply = await self._handler(self._call(request, rpc, seconds, streaming=False))
-        return wire_write.response(await reply.completion())
+        remaining = rpc.context.time_remaining()
+        if remaining is not None and remaining <= self._timeouts.unary:
+            return await self._whole(request, rpc, remaining)  # gRPC itself ends the call at its caller's deadline
+        async with _within(self._timeouts.unary) as seconds:
+            return await self._whole(request, rpc, seconds)
 
     async def StreamGenerate(  # type: ignore[override]  # writes itself: a heartbeat may come before there is anything to yield
         self, request: generation_pb2.StreamGenerateRequest, context: Any
@@ -93,6 +95,12 @@ class GenerationService(GenerationServiceServicer):
                 await _tell(reply, outlet)
             finally:
                 await _put_down(reply)
+
+    async def _whole(
+        self, request: generation_pb2.GenerateRequest, rpc: Rpc, seconds: float
+    ) -> generation_pb2.GenerateResponse:
+        reply = await self._handler(self._call(request, rpc, seconds, streaming=False))
+        return wire_write.response(await reply.completion())
 
     def _call(self, request: generation_pb2.GenerateRequest, rpc: Rpc, seconds: float, *, streaming: bool) -> Call:
         kept_back = min(KEPT_BACK_SECONDS, seconds * KEPT_BACK_SHARE)
