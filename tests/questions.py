@@ -23,11 +23,8 @@ from aimanager_server.reply import (
 
 TARGET = Target("mock", "mock-large")
 USAGE = Usage(input_tokens=3, output_tokens=2, source=UsageSource.REPORTED)
-WHOLE: tuple[Event, ...] = (
-    TextDelta(0, "Hello."),
-    PartCompleted(0, Text("Hello.")),
-    Finished(FinishReason.STOP, "stop", USAGE),
-)
+END = Finished(FinishReason.STOP, "stop", USAGE)
+WHOLE: tuple[Event, ...] = (TextDelta(0, "Hello."), PartCompleted(0, Text("Hello.")), END)
 
 
 class FakeClock:

@@ -74,7 +74,7 @@ class Server(Section):
     reflection: bool = False
     """Let tools such as grpcurl list the API."""
     default_model: str = ""
-    """The model of calls that name none; empty: such calls are refused."""
+    """The model of calls that name none; empty: `latest` of the first provider with a key, else the mock's."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe event that is logged."""
     max_in_flight: Count = 512

@@ -51,9 +51,9 @@ async def test_the_first_layer_listed_is_the_first_to_see_the_call() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        async def __call__(self, question: Call, proceed: Handler) -> Reply:
+        async def __call__(self, call: Call, proceed: Handler) -> Reply:
             seen.append(self.name)
-            return await proceed(question)
+            return await proceed(call)
 
     await (await compose([Named("a"), Named("b")], Upstream(WHOLE))(call())).completion()
 

@@ -9,8 +9,8 @@ from aimanager_server.call import Call
 from aimanager_server.errors import ProviderFailed, StreamInterrupted
 from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.observe import Observe
-from aimanager_server.reply import Attempt, Cost, Finished, Reply, TextDelta, reply_of
-from questions import USAGE, WHOLE, FakeClock, Upstream, call, labels
+from aimanager_server.reply import Attempt, Cost, Reply, TextDelta, reply_of
+from questions import END, USAGE, WHOLE, FakeClock, Upstream, call, labels
 
 WHERE = {"provider": "mock", "model": "mock-large"}
 
@@ -32,8 +32,8 @@ def world() -> World:
 
 async def test_a_whole_answer_is_counted_timed_and_logged(world: World) -> None:
     cost = Cost(2_000_000_000, 500_000_000)
-    upstream = Upstream((WHOLE[0], WHOLE[1], replace(WHOLE[2], cost=cost, usage=replace(
-        USAGE, cache_read_tokens=1, cache_write_tokens=1, reasoning_tokens=1))))  # fmt: skip
+    usage = replace(USAGE, cache_read_tokens=1, cache_write_tokens=1, reasoning_tokens=1)
+    upstream = Upstream((*WHOLE[:2], replace(END, cost=cost, usage=usage)))
 
     with structlog.testing.capture_logs() as logs:
         reply = await world.observe(call(labels={"team": "a"}), upstream)
@@ -149,7 +149,7 @@ async def test_a_model_nobody_knows_makes_no_series_of_its_own(world: World) -> 
 
 
 async def test_events_after_the_end_change_nothing(world: World) -> None:
-    twice: tuple[Any, ...] = (*WHOLE, Finished(WHOLE[2].reason))  # type: ignore[union-attr]  # the third is Finished
+    twice: tuple[Any, ...] = (*WHOLE, END)
 
     await (await world.observe(call(), Upstream(twice))).completion()
 

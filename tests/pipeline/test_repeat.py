@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ def repeat(clock: FakeClock | None = None) -> Repeat:
     return Repeat(Answers(10, 10**6, 3600, clock or FakeClock()))
 
 
-def asked(text: str = "Hi", **facts: object) -> Call:
+def asked(text: str = "Hi", **facts: Any) -> Call:
     facts.setdefault("deadline", 1e9)
     return call(text, idempotency_key="once", **facts)
 

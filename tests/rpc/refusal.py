@@ -27,7 +27,7 @@ class Refusal:
         """Trailing metadata."""
         return dict(self.error.trailing_metadata())
 
-    def detail(self, kind: type) -> Any:
+    def detail(self, kind: Any) -> Any:
         """The detail of that type, None where there is none."""
         status = rpc_status.from_call(_Call(self.error))
         for packed in status.details:

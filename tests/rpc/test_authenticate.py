@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -97,11 +98,11 @@ async def test_every_method_but_the_standard_health_service_asks_who_calls() -> 
         for method in service.methods
     ]
     async with serving(server) as world:
-        answers = {
-            f"{service}/{method.name}": await refusal(world.channel.unary_stream(f"/{service}/{method.name}")(b""))
-            for service, method in methods
-        }
-        reflection = world.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        answers = {}
+        for service, method in methods:
+            called: Any = world.channel.unary_stream(f"/{service}/{method.name}")
+            answers[f"{service}/{method.name}"] = await refusal(called(b""))
+        reflection: Any = world.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         answers["reflection"] = await refusal(reflection(iter([b""])))
         probe = await HealthStub(world.channel).Check(HealthCheckRequest(service="readiness"))
 
@@ -148,7 +149,7 @@ async def test_a_provider_key_in_the_open_from_another_machine_is_refused(logged
     server = build(chosen=settings({"listen": "0.0.0.0:0", "allow_anonymous": True}))
     await server.start()
     async with grpc.aio.insecure_channel(f"{address}:{server.port}") as channel:
-        method = channel.unary_unary(GENERATE, generation_pb2.GenerateRequest.SerializeToString)
+        method: Any = channel.unary_unary(GENERATE, generation_pb2.GenerateRequest.SerializeToString)
         seen = await refusal(method(QUESTION, metadata=(("x-provider-key-claude", CANARY),)))
         plain = await method(QUESTION)
     await server.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -28,7 +29,8 @@ MIB = 1024 * 1024
 async def test_bytes_that_are_no_request_are_an_invalid_argument(data: bytes) -> None:
     async with serving(build()) as world:
         unary = await refusal(world.raw(GENERATE)(data))
-        stream = await refusal(world.channel.unary_stream(STREAM)(data))
+        streaming: Any = world.channel.unary_stream(STREAM)
+        stream = await refusal(streaming(data))
 
     assert [unary.code, stream.code] == [grpc.StatusCode.INVALID_ARGUMENT] * 2
     assert [unary.reason, stream.reason] == ["INVALID_FIELD"] * 2
@@ -45,7 +47,9 @@ async def test_a_request_above_our_limit_is_refused_with_both_numbers() -> None:
 
 async def test_a_request_between_the_two_limits_is_refused_by_ours() -> None:
     large = content_pb2.Attachment(mime_type="image/png", data=b"x" * 33 * MIB)
-    question = generation_pb2.GenerateRequest(messages=[content_pb2.Message(parts=[{"attachment": large}])])
+    question = generation_pb2.GenerateRequest(
+        messages=[content_pb2.Message(parts=[content_pb2.Part(attachment=large)])]
+    )
     async with serving(build(), ("grpc.max_send_message_length", -1)) as world:
         seen = await refusal(world.generation.Generate(question))
 

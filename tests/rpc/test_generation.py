@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from aimanager_server.call import Call
-from aimanager_server.content import Attachment, Reasoning, Text, ToolCall, ToolResult
+from aimanager_server.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
 from aimanager_server.errors import StreamInterrupted
 from aimanager_server.reply import (
     Attempt,
@@ -154,7 +154,8 @@ async def test_files_and_tool_results_can_be_said_too() -> None:
     link = Attachment("image/png", uri="https://example.test/a.png")
     result = ToolResult("t1", "draw", "done", (picture,))
     nothing = Attachment("text/plain")
-    events = [PartCompleted(index, part) for index, part in enumerate((picture, link, result, nothing))]
+    said: tuple[Part, ...] = (picture, link, result, nothing)
+    events = [PartCompleted(index, part) for index, part in enumerate(said)]
     async with serving(build(saying(*events, Finished(FinishReason.STOP)))) as world:
         answer = await world.generation.Generate(QUESTION)
 

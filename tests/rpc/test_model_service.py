@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -50,14 +52,18 @@ async def test_a_page_holds_fifty_models_unless_asked_and_never_more_than_five_h
     assert (len(default.models), len(largest.models)) == (50, 500)
 
 
+UNKNOWN: Any = 0
+FUTURE: Any = 99
+
+
 @pytest.mark.parametrize(
     ("path", "request_"),
     [
         ("page_size", model_pb2.ListModelsRequest(page_size=-1)),
         ("page_token", model_pb2.ListModelsRequest(page_token="nonsense")),
         ("page_token", model_pb2.ListModelsRequest(page_token="\u00fc")),
-        ("capabilities[0]", model_pb2.ListModelsRequest(capabilities=[0])),
-        ("capabilities[1]", model_pb2.ListModelsRequest(capabilities=[1, 99])),
+        ("capabilities[0]", model_pb2.ListModelsRequest(capabilities=[UNKNOWN])),
+        ("capabilities[1]", model_pb2.ListModelsRequest(capabilities=[model_pb2.CAPABILITY_STREAMING, FUTURE])),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager.v1.generation_pb2 import StreamGenerateResponse
+from aimanager.v1.generation_pb2 import PartDelta, StreamGenerateResponse
 from aimanager_server.rpc.outlet import Outlet
 
 QUICK = 0.001
@@ -47,7 +47,7 @@ class Gone:
 
 
 def event() -> StreamGenerateResponse:
-    return StreamGenerateResponse(delta={"text": "x"})
+    return StreamGenerateResponse(delta=PartDelta(text="x"))
 
 
 async def rounds(seconds: float = 10 * QUICK) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -95,7 +96,7 @@ async def test_reflection_lists_the_services_where_it_is_switched_on() -> None:
 
 async def test_garbage_in_a_request_stream_is_an_invalid_argument() -> None:
     async with serving(build(chosen=settings({"reflection": True}))) as world:
-        method = world.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        method: Any = world.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         seen = await refusal(method(iter([b"\xff\xff\xff"])))
 
     assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
