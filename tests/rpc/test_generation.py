@@ -153,8 +153,7 @@ async def test_files_and_tool_results_can_be_said_too() -> None:
     picture = Attachment("image/png", "a.png", data=b"png")
     link = Attachment("image/png", uri="https://example.test/a.png")
     result = ToolResult("t1", "draw", "done", (picture,))
-    nothing = Attachment("text/plain")
-    said: tuple[Part, ...] = (picture, link, result, nothing)
+    said: tuple[Part, ...] = (picture, link, result, Attachment("text/plain"))
     events = [PartCompleted(index, part) for index, part in enumerate(said)]
     async with serving(build(saying(*events, Finished(FinishReason.STOP)))) as world:
         answer = await world.generation.Generate(QUESTION)
