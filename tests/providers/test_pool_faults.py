@@ -71,7 +71,7 @@ async def test_an_answer_that_is_complete_counts_though_its_framing_was_cut() ->
 async def test_silence_lasts_until_the_deadline_and_no_longer() -> None:
     async with raw_server((Act.SILENCE,)) as server, connected(server.url) as provider:
         with pytest.raises(DeadlineExceeded):
-            await provider(whole(0.05))
+            await provider(whole(0.5))
         await asyncio.wait_for(server.gone.wait(), 5.0)
 
     assert server.connections == 1
