@@ -101,7 +101,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         watch = asyncio.create_task(app.metrics.watch_loop())
         stack.callback(watch.cancel)
         await app.server.start()
-        stack.push_async_callback(app.server.stop)
+        stack.push_async_callback(app.server.stop, 1.0)
         yield app.server
 
 
