@@ -91,6 +91,7 @@ def test_its_settings_load() -> None:
 
     assert settings.server.health_listen == "[::]:50052"
     assert settings.providers["my-vllm"].allow_any_model
+    assert settings.providers["my-vllm"].key_variable == ""
 
 
 def test_its_make_targets_exist() -> None:

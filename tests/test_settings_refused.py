@@ -37,6 +37,7 @@ WRONG = [
     ({"server": {"log_level": "loud"}}, "accepted is 'debug', 'info', 'warning' or 'error'"),
     ({"retry": {"base_seconds": "1"}}, "retry.base_seconds (argument): accepted is a number"),
     ({"retry": {"base_seconds": float("inf")}}, "retry.base_seconds (argument): accepted is a finite number"),
+    (provider(key_variable="sk-ant-oops"), "providers.host.key_variable (argument): is no name of a variable"),
     ({"retry": 3}, "retry (argument): accepted is a table"),
     ({"providers": 3}, "providers (argument): accepted is a table"),
     ({"providers": {"claude": 3}}, "providers.claude (argument): accepted is a table"),

@@ -13,6 +13,7 @@ from functools import partial
 
 from . import log
 from .catalogue import Catalogue
+from .fault import Fault
 from .handler import Provider, compose
 from .health import ProviderHealth
 from .hints import hints_for
@@ -45,6 +46,10 @@ from .state.limiter import Limiter
 from .state.vitals import Vitals
 
 
+class CannotStart(Exception):
+    """Settings that are well formed do not fit together; the message says which, and what to do."""
+
+
 class App:
     """One server's parts, joined. Nothing listens yet; made inside a running event loop."""
 
@@ -70,6 +75,7 @@ class App:
             admit,  # last: holds a place while the handler runs, and no longer
         )
         resolver = Resolver(catalogue, settings.providers, settings.limits, server.default_model)
+        _check_default(resolver, server.default_model)
         layers = (
             Observe(self.metrics, clock),  # first, so that refused, repeated and failed calls count too
             Repeat(_answers(settings)),  # before anything is charged
@@ -112,8 +118,8 @@ def run(settings: Settings, *, hints: bool = False) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings, hints=hints))
-    except CannotListen as error:
-        print(f"aimanager-server: {error}")
+    except (CannotListen, CannotStart) as error:
+        sys.stderr.write(f"aimanager-server: {error}\n")
         return 1
     return 0
 
@@ -123,6 +129,15 @@ async def _serve(settings: Settings, *, hints: bool) -> None:
         if hints:
             print(hints_for(settings, server.port), flush=True)
         await server.serve_until_signal()
+
+
+def _check_default(resolver: Resolver, default_model: str) -> None:
+    if not default_model:
+        return
+    try:
+        resolver.model(default_model)
+    except Fault as fault:
+        raise CannotStart(f"server.default_model cannot be used: {fault.message}") from fault
 
 
 def _open_all(settings: Settings, catalogue: Catalogue) -> dict[str, Provider]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,6 +122,7 @@ class Server:
         await self._patiently(self._admit.emptied(), self._settings.drain_seconds)
         self._readiness.close()
         cut = self._admit.in_flight
+        self._admit.cut()
         await self.stop(None if self._hurried.is_set() else self._parting_seconds)
         self._log.info("server.stopped", cut=cut)
 
@@ -211,7 +213,27 @@ class Server:
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
     chain, key = _read(tls.certificate_file), _read(tls.key_file)
     authorities = None if tls.client_ca_file is None else _read(tls.client_ca_file)
+    _check(tls)
     return grpc.ssl_server_credentials([(key, chain)], authorities, authorities is not None)
+
+
+def _check(tls: Tls) -> None:
+    """gRPC says of unusable files only that it cannot listen."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An encrypted key would ask for its password on the terminal.
+        context.load_cert_chain(tls.certificate_file, tls.key_file, password="")
+    except (ssl.SSLError, OSError) as error:
+        raise CannotListen(
+            "server.tls.certificate_file and server.tls.key_file cannot be used: accepted are a PEM certificate chain "
+            "and the unencrypted PEM key that belongs to it."
+        ) from error
+    if tls.client_ca_file is None:
+        return
+    try:
+        context.load_verify_locations(tls.client_ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise CannotListen("server.tls.client_ca_file cannot be used: accepted are PEM certificates.") from error
 
 
 def _read(file: Path) -> bytes:

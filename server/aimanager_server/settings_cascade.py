@@ -45,9 +45,10 @@ class Loaded:
     origins: Mapping[Place, str]
 
     def origin(self, place: Place) -> str:
-        """Where the value at the place was said; "default" where nobody said it."""
-        said = (self.origins.get(place[:end]) for end in range(len(place), 0, -1))
-        return next(filter(None, said), "default")
+        """Where the value at the place was said, or what is in it; "default" where nobody said anything."""
+        around = (self.origins.get(place[:end]) for end in range(len(place), 0, -1))
+        inside = (origin for said, origin in self.origins.items() if said[: len(place)] == place)
+        return next(filter(None, (*around, *inside)), "default")
 
 
 def load(arguments: Mapping[str, Any], config: Path | None, environment: Mapping[str, str]) -> Loaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
@@ -23,6 +24,8 @@ from .settings_types import (
     key_from,
     misfits,
 )
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 KEY_NAMES = ("api_key", "api_key_file", "keys")
 """The three ways to say a provider's keys: the highest level that says one decides."""
@@ -71,6 +74,12 @@ class Defaults(Section):
     """Nucleus sampling, 0 to 1."""
 
 
+def _variable(name: str) -> str:
+    if name and not VARIABLE.fullmatch(name):
+        raise ValueError("is no name of a variable; accepted are letters, digits and _, such as ACME_API_KEY")
+    return name
+
+
 def _without_last_slash(url: str) -> str:
     return url.rstrip("/")
 
@@ -92,7 +101,7 @@ class ProviderSettings(Section):
     """A file that holds the key alone."""
     keys: list[KeySettings] = Field(default_factory=list)
     """Several keys that share the calls by weight."""
-    key_variable: str = ""
+    key_variable: Annotated[str, AfterValidator(_variable)] = ""
     """The environment variable that holds the key; empty where none is needed."""
     version: HeaderValue = "2023-06-01"
     """The anthropic-version header of the claude wire."""

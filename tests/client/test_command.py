@@ -38,6 +38,13 @@ def test_an_answer_that_ends_its_line_gets_no_second_end(terminal: Command) -> N
     assert terminal.out == "Hello.\n"
 
 
+def test_a_prompt_that_is_not_utf8_is_one_line(aimanager: Command) -> None:
+    assert aimanager("ask", "\udcff") == 1
+
+    assert aimanager.err.startswith("aimanager: The prompt is not UTF-8.")
+    assert aimanager.fake.received == []
+
+
 def test_no_stream_waits(terminal: Command) -> None:
     assert terminal("ask", "Hi", "--no-stream") == 0
 

@@ -144,3 +144,24 @@ async def test_a_failed_model_says_nothing_of_the_account() -> None:
 
     assert world.account is Circuit.CLOSED
     assert (await world.guard(call(targets=(TARGET.__class__("mock", "mock-small"),)), Upstream())).head
+
+
+async def test_a_deadline_within_the_answer_says_nothing_of_the_provider() -> None:
+    world = World()
+    lost = errors.StreamInterrupted("the deadline passed")
+    lost.__cause__ = errors.DeadlineExceeded("too late")
+    for _ in range(5):
+        reply = await world.guard(call(), Upstream((TextDelta(0, "Hel"), lost)))
+        with pytest.raises(errors.StreamInterrupted):
+            await reply.completion()
+
+    assert world.model is Circuit.CLOSED
+    assert not world.vitals.pulse("mock").samples
+
+
+async def test_the_spent_account_of_a_caller_does_not_open_the_servers() -> None:
+    world = World()
+
+    await world.fail(errors.ProviderQuota("spent"), question=call(caller=Caller("ann", provider_keys={"mock": "own"})))
+
+    assert world.account is Circuit.CLOSED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 
 import grpc
 import grpc.aio
@@ -12,8 +13,10 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
+from aimanager_server.call import Call
+from aimanager_server.reply import Event, Reply, TextDelta
 from rpc.refusal import refusal
-from rpc.rpc_world import QUESTION, Waiting, build, serving, settings
+from rpc.rpc_world import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -65,7 +68,26 @@ async def test_a_call_that_outlives_the_drain_is_cut() -> None:
         await server.drain()
         seen = await under_way
 
-    assert seen.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
+
+
+async def test_a_stream_that_outlives_the_drain_is_interrupted_not_lost() -> None:
+    async def handle(call: Call) -> Reply:
+        async def events() -> AsyncIterator[Event]:
+            yield TextDelta(0, "Hel")
+            await asyncio.Event().wait()
+
+        return reply_of_events(call, events())
+
+    server = build(handle, settings({"drain_seconds": 0.01}))
+    async with serving(server) as world:
+        stream = aiter(world.generation.StreamGenerate(STREAMED))
+        await anext(stream)
+        draining = asyncio.ensure_future(server.drain())
+        seen = await refusal(stream)
+        await draining
+
+    assert (seen.code, seen.reason) == (grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED")
 
 
 async def test_sigterm_drains_and_a_second_one_stops_at_once() -> None:

@@ -10,9 +10,12 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from aimanager_server.call import Call
+from aimanager_server.errors import RateLimited
 from aimanager_server.metrics import Metrics
+from aimanager_server.reply import Reply
 from rpc.refusal import refusal
-from rpc.rpc_world import QUESTION, STREAMED, Waiting, bearer, build, callers, serving, settings
+from rpc.rpc_world import HELLO, QUESTION, STREAMED, Waiting, bearer, build, callers, saying, serving, settings
 
 GENERATE = "/aimanager.v1.GenerationService/Generate"
 
@@ -28,6 +31,22 @@ async def test_a_caller_above_its_tier_is_told_when_to_come_back() -> None:
     assert 0 < seen.detail(error_details_pb2.RetryInfo).retry_delay.seconds <= 60
     assert seen.detail(error_details_pb2.QuotaFailure).violations[0].subject == "ann"
     assert other.message.parts[0].text == "Hello"
+
+
+async def test_a_call_refused_further_in_charges_nothing() -> None:
+    refused_once = iter([RateLimited("The provider's quota is used up.")])
+
+    async def handle(call: Call) -> Reply:
+        for fault in refused_once:
+            raise fault
+        return await saying(*HELLO)(call)
+
+    chosen = settings(callers=callers("ann"), tiers={"free": {"requests_per_minute": 1}})
+    async with serving(build(handle, chosen)) as world:
+        await refusal(world.generation.Generate(QUESTION, metadata=bearer("ann")))
+        answer = await world.generation.Generate(QUESTION, metadata=bearer("ann"))
+
+    assert answer.message.parts[0].text == "Hello"
 
 
 async def test_a_full_server_refuses_work_and_answers_its_probe() -> None:

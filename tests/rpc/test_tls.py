@@ -141,5 +141,24 @@ async def test_a_certificate_that_is_gone_is_named(authority: Authority) -> None
 async def test_a_certificate_that_is_none_is_named(authority: Authority) -> None:
     server = build(chosen=settings({"tls": {**authority.tls, "key_file": str(authority.ca_file)}}))
 
-    with pytest.raises(CannotListen, match=r"127\.0\.0\.1"):
+    with pytest.raises(CannotListen, match="certificate_file"):
         await server.start()
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        ({"key_file": "stranger.pem"}, "server.tls.certificate_file and server.tls.key_file"),
+        ({"certificate_file": "garbage.pem"}, "server.tls.certificate_file and server.tls.key_file"),
+        ({"client_ca_file": "garbage.pem"}, "server.tls.client_ca_file"),
+    ],
+)
+async def test_files_that_tls_cannot_use_are_named(tmp_path: Path, broken: dict[str, str], named: str) -> None:
+    authority = Authority(tmp_path)
+    (tmp_path / "garbage.pem").write_text("garbage")
+    stranger = authority.stranger.issue_cert("localhost")
+    (tmp_path / "stranger.pem").write_bytes(stranger.private_key_pem.bytes())
+    tls = {**authority.mutual, **{name: str(tmp_path / file) for name, file in broken.items()}}
+
+    with pytest.raises(CannotListen, match=named):
+        await build(chosen=settings({"tls": tls})).start()

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from ._setup import LOCAL
 from ._tables import LEGEND, account, health_line, health_table, models_table
 from .client import AIManager
-from .errors import AIError, ConfigurationError
+from .errors import AIError, ConfigurationError, InvalidRequestError
 from .health import ProviderHealth
 from .options import Effort, RequestOptions
 from .response import AIResponse
@@ -97,7 +97,7 @@ def _certificates(path: str | None) -> bytes | None:
 
 
 def _ask(client: AIManager, options: argparse.Namespace, console: Console) -> int:
-    prompt = console.stdin.read() if options.prompt == "-" else options.prompt
+    prompt = _readable(console.stdin.read() if options.prompt == "-" else options.prompt)
     question: RequestOptions = {
         "model": options.model,
         "system": options.system,
@@ -111,6 +111,16 @@ def _ask(client: AIManager, options: argparse.Namespace, console: Console) -> in
         console.write(_json(response.proto) if options.json else response.content.removesuffix("\n") + "\n")
     _report(response, options, console)
     return 0
+
+
+def _readable(prompt: str) -> str:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            "The prompt is not UTF-8.", solution="Send a file of another kind with --attach instead."
+        ) from error
+    return prompt
 
 
 def _streamed(client: AIManager, prompt: str, question: RequestOptions, console: Console) -> AIResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from ..call import Call
-from ..errors import CircuitOpen
+from ..errors import CircuitOpen, DeadlineExceeded
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..reply import Event, Finished, Reply
@@ -105,7 +105,8 @@ class _Trial:
             return
         provider = self._call.target.provider
         own_key = provider in self._call.caller.provider_keys
-        if fault.row.breaker == "ignore" or (fault.row.breaker == "open" and own_key):
+        by_deadline = isinstance(fault.__cause__, DeadlineExceeded)
+        if fault.row.breaker == "ignore" or by_deadline or (fault.row.breaker == "open" and own_key):
             self._give_back()
             return
         if fault.row.breaker == "open":

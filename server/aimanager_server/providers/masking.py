@@ -8,6 +8,7 @@ from collections.abc import Iterable
 MASK = "[masked]"
 LONGEST = 1000
 SHORTEST_SECRET = 4
+PIECE = 8
 
 KEY_SHAPED = re.compile(
     r"""
@@ -27,11 +28,30 @@ def masked(text: str, secrets: Iterable[str] = (), longest: int = LONGEST) -> st
     'Incorrect API key provided: [masked]. See https://platform.example'
     >>> masked("canary is not a key", ["canary"])
     '[masked] is not a key'
+    >>> masked("key ABCDEFGH1234 and its end 12345678", ["abcdefgh12345678"])
+    'key [masked] and its end [masked]'
     """
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
+            text = _without_pieces(text.replace(secret, MASK), secret)
     return cut(KEY_SHAPED.sub(MASK, text), longest)
+
+
+def _without_pieces(text: str, secret: str) -> str:
+    """Providers like to repeat a key in part, or in capitals: no run of PIECE of its letters stays."""
+    known = {secret[start : start + PIECE].lower() for start in range(len(secret) - PIECE + 1)}
+    lowered = text.lower()
+    if not known or len(lowered) != len(text):
+        return text
+    kept: list[str] = []
+    at = 0
+    while at < len(text):
+        end = at
+        while lowered[end : end + PIECE] in known:
+            end += 1
+        kept.append(MASK if end > at else text[at])
+        at = end + PIECE - 1 if end > at else at + 1
+    return "".join(kept)
 
 
 def cut(text: str, longest: int) -> str:

@@ -16,11 +16,12 @@ STANDARD_HEALTH = "grpc.health.v1.Health"
 class Rpc:
     """One call of one method. The interceptors fill it in, from the outermost inwards; handlers read it.
 
-    `method` is the full name without the leading slash. `secrets` are what the caller sent in confidence: nothing that
+    `method` is the full name without the leading slash. `is_cut`: the
+    server ends the call. `secrets` are what the caller sent in confidence: nothing that
     is logged or answered may hold them.
     """
 
-    __slots__ = ("_opened", "caller", "context", "id", "metadata", "method", "secrets", "trace")
+    __slots__ = ("_opened", "caller", "context", "id", "is_cut", "metadata", "method", "secrets", "trace")
 
     def __init__(self, method: str, context: Any) -> None:
         self.method = method
@@ -30,7 +31,13 @@ class Rpc:
         self.trace = ""
         self.caller = Caller()
         self.secrets: tuple[str, ...] = ()
+        self.is_cut = False
         self._opened = False
+
+    @property
+    def is_open(self) -> bool:
+        """Something was sent to the caller."""
+        return self._opened
 
     def values(self, key: str) -> list[str]:
         """Every text value sent under a metadata key, in order."""

@@ -23,6 +23,7 @@ class Admit(Guard):
         self._most_per_caller = most_per_caller
         self._in_flight = 0
         self._by_caller: Counter[str] = Counter()
+        self._under_way: dict[Rpc, asyncio.Task[Any] | None] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.closed = asyncio.Event()
@@ -37,16 +38,25 @@ class Admit(Guard):
         name = rpc.caller.name
         self._refuse_above(name)
         self._in_flight += 1
+        self._under_way[rpc] = asyncio.current_task()
         self._by_caller[name] += 1
         self._empty.clear()
         try:
             return await proceed(rpc, request)
         finally:
+            self._under_way.pop(rpc, None)
             self._leave(name)
 
     def close(self) -> None:
         """Take no more calls; watchers of `closed` end theirs."""
         self.closed.set()
+
+    def cut(self) -> None:
+        """End every call under way; each is told that the server is shutting down."""
+        for rpc, task in self._under_way.items():
+            if task is not None:
+                rpc.is_cut = True
+                task.cancel()
 
     async def emptied(self) -> None:
         """Return once no call is under way."""

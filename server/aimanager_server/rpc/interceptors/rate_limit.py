@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ...errors import Overloaded, RateLimited
 from ...settings import Tier
 from ..rpc import Guard, Proceed, Rpc
 
@@ -18,9 +19,16 @@ class Limiter(Protocol):
         """Use some of a quota, or raise RateLimited."""
         ...
 
+    def settle(self, subject: str, quota: str, amount: float) -> None:
+        """Correct what was taken: negative gives back."""
+        ...
+
 
 class RateLimit(Guard):
-    """Takes one request from the caller's quota. Callers without a tier, and tiers without a quota, are not limited."""
+    """Takes one request from the caller's quota; one that is refused further in is given back.
+
+    Callers without a tier, and tiers without a quota, are not limited.
+    """
 
     def __init__(self, limiter: Limiter, tiers: Mapping[str, Tier]) -> None:
         self._limiter = limiter
@@ -29,6 +37,11 @@ class RateLimit(Guard):
     async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
         """Raise RateLimited where the minute is used up."""
         quota = self._quotas.get(rpc.caller.tier)
-        if quota is not None:
-            self._limiter.take(rpc.caller.name, QUOTA, quota)
-        return await proceed(rpc, request)
+        if quota is None:
+            return await proceed(rpc, request)
+        self._limiter.take(rpc.caller.name, QUOTA, quota)
+        try:
+            return await proceed(rpc, request)
+        except (RateLimited, Overloaded):
+            self._limiter.settle(rpc.caller.name, QUOTA, -1.0)
+            raise

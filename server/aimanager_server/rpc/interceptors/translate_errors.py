@@ -9,7 +9,7 @@ from typing import Any, Never, Protocol
 import grpc
 import structlog
 
-from ...errors import Internal
+from ...errors import Internal, Overloaded, StreamInterrupted
 from ...fault import Fault
 from ..rpc import Interceptor, Proceed, Rpc
 from ..status import answer
@@ -51,6 +51,9 @@ class TranslateErrors(Interceptor):
             await _abort(rpc, _bug(rpc), error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
+            if task is not None and rpc.is_cut:
+                task.uncancel()
+                await _abort(rpc, _cut(rpc), error)
             if task is None or task.cancelling():
                 raise
             # A library's own: passed on, it would leave the caller waiting until its deadline
@@ -66,6 +69,12 @@ class TranslateErrors(Interceptor):
         for secret in rpc.secrets:
             text = text.replace(secret, MASK)
         self._log.error("rpc.crashed", method=rpc.method, error=type(error).__name__, exception=text)
+
+
+def _cut(rpc: Rpc) -> Fault:
+    if rpc.is_open:
+        return StreamInterrupted("The server shut down within the answer.")
+    return Overloaded("The server is shutting down.", retry_after=1.0)
 
 
 def _bug(rpc: Rpc) -> Fault:
