@@ -61,7 +61,7 @@ def test_the_report_masks_what_looks_like_a_key_in_the_wrong_place() -> None:
         "server": {"default_model": SHAPED},
         "tiers": {SHAPED: {}},
         "callers": {"a": {"token_sha256": DIGEST, "tier": SHAPED}},
-        "providers": {"mock": {"options": {"a": [SHAPED], SHAPED: 1}, "models": [SHAPED], "key_variable": SHAPED}},
+        "providers": {"mock": {"options": {"a": [SHAPED], SHAPED: 1}, "models": [SHAPED]}},
     }
 
     shown = report(load(said, None, {}))
