@@ -185,7 +185,7 @@ class Attachment(_message.Message):
     data: _builtins.bytes
     """The bytes themselves. They count against the message limit."""
     uri: _builtins.str
-    """An https address the provider fetches itself."""
+    """An https address. The provider fetches it itself, or the gateway for it where the provider cannot."""
     def __init__(
         self,
         *,
@@ -273,3 +273,47 @@ class ToolResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ToolResult: _TypeAlias = ToolResult  # noqa: Y015
+
+@_typing.final
+class Artifact(_message.Message):
+    """A deliverable lifted out of an answer: a code file, a document, data. Derived, and never sent back to a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MIME_TYPE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Unique in the answer."""
+    name: _builtins.str
+    """File name: the one the model gave, else a made-up one."""
+    mime_type: _builtins.str
+    """IANA media type."""
+    language: _builtins.str
+    """Language of code, such as python. Empty for anything else."""
+    text: _builtins.str
+    """Text of any kind."""
+    data: _builtins.bytes
+    """Anything else."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        mime_type: _builtins.str = ...,
+        language: _builtins.str = ...,
+        text: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "id", b"id", "language", b"language", "mime_type", b"mime_type", "name", b"name", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "data"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___Artifact: _TypeAlias = Artifact  # noqa: Y015

@@ -195,6 +195,7 @@ class GenerateRequest(_message.Message):
     REASONING_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FORMAT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _builtins.int
@@ -225,6 +226,10 @@ class GenerateRequest(_message.Message):
         """Whether the model must, may or must not use a tool."""
 
     @_builtins.property
+    def output_format(self) -> Global___OutputFormat:
+        """What shape the answer has. Unset: free text."""
+
+    @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Copied to logs."""
 
@@ -242,13 +247,14 @@ class GenerateRequest(_message.Message):
         reasoning: Global___ReasoningOptions | None = ...,
         tools: _abc.Iterable[Global___Tool] | None = ...,
         tool_choice: Global___ToolChoice | None = ...,
+        output_format: Global___OutputFormat | None = ...,
         idempotency_key: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         provider_options_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reasoning", b"reasoning", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,6 +273,8 @@ class GenerateResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     ROUTE_FIELD_NUMBER: _builtins.int
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    STRUCTURED_OUTPUT_JSON_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     FROM_CACHE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -275,6 +283,8 @@ class GenerateResponse(_message.Message):
     """Why the model stopped."""
     provider_finish_reason: _builtins.str
     """The provider's own word for it."""
+    structured_output_json: _builtins.str
+    """The answer as JSON, already validated against the schema asked for. Empty where no JSON was asked for."""
     from_cache: _builtins.bool
     """The answer was given before, to the same idempotency key. Usage and cost are those of the first call."""
     @_builtins.property
@@ -294,6 +304,10 @@ class GenerateResponse(_message.Message):
         """Who answered, and how they came to."""
 
     @_builtins.property
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Artifact]:
+        """Deliverables lifted out of the text, which stays as it was."""
+
+    @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
         """Settings the model could not honour, and what was done instead."""
 
@@ -307,12 +321,14 @@ class GenerateResponse(_message.Message):
         usage: _usage_pb2.Usage | None = ...,
         cost: _usage_pb2.Cost | None = ...,
         route: Global___Route | None = ...,
+        artifacts: _abc.Iterable[_content_pb2.Artifact] | None = ...,
+        structured_output_json: _builtins.str = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
         from_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "message", b"message", "route", b"route", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "finish_reason", b"finish_reason", "from_cache", b"from_cache", "id", b"id", "message", b"message", "provider_finish_reason", b"provider_finish_reason", "route", b"route", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "cost", b"cost", "finish_reason", b"finish_reason", "from_cache", b"from_cache", "id", b"id", "message", b"message", "provider_finish_reason", b"provider_finish_reason", "route", b"route", "structured_output_json", b"structured_output_json", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,6 +402,7 @@ class StreamGenerateResponse(_message.Message):
     STARTED_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
     PART_COMPLETED_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
@@ -403,6 +420,10 @@ class StreamGenerateResponse(_message.Message):
         """A whole part: a tool call may run now."""
 
     @_builtins.property
+    def artifact(self) -> _content_pb2.Artifact:
+        """A deliverable, as soon as it is whole."""
+
+    @_builtins.property
     def heartbeat(self) -> Global___Heartbeat:
         """Still waiting for the model."""
 
@@ -417,14 +438,15 @@ class StreamGenerateResponse(_message.Message):
         started: Global___StreamStarted | None = ...,
         delta: Global___PartDelta | None = ...,
         part_completed: Global___PartCompleted | None = ...,
+        artifact: _content_pb2.Artifact | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         completed: Global___GenerateResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "sequence", b"sequence", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "sequence", b"sequence", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "delta", "part_completed", "heartbeat", "completed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "delta", "part_completed", "artifact", "heartbeat", "completed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -709,7 +731,7 @@ class ReasoningOptions(_message.Message):
     budget_tokens: _builtins.int
     """Most tokens to think with, at least 1. Wins over effort where the model takes a budget."""
     include: _builtins.bool
-    """Return the reasoning where the provider shows it."""
+    """Ask the provider to show its reasoning. What it shows unasked is returned too: later turns may need it."""
     def __init__(
         self,
         *,
@@ -797,3 +819,63 @@ class ToolChoice(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_choice) -> _WhichOneofReturnType_choice | None: ...
 
 Global___ToolChoice: _TypeAlias = ToolChoice  # noqa: Y015
+
+@_typing.final
+class OutputFormat(_message.Message):
+    """What shape the answer has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JSON_FIELD_NUMBER: _builtins.int
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    json: _builtins.bool
+    """Any JSON object."""
+    @_builtins.property
+    def json_schema(self) -> Global___JsonSchema:
+        """JSON of this schema."""
+
+    def __init__(
+        self,
+        *,
+        json: _builtins.bool = ...,
+        json_schema: Global___JsonSchema | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "json", b"json", "json_schema", b"json_schema"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "json", b"json", "json_schema", b"json_schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_format: _TypeAlias = _typing.Literal["json", "json_schema"]  # noqa: Y015
+    _WhichOneofArgType_format: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_format) -> _WhichOneofReturnType_format | None: ...
+
+Global___OutputFormat: _TypeAlias = OutputFormat  # noqa: Y015
+
+@_typing.final
+class JsonSchema(_message.Message):
+    """A schema for an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Letters, digits, _ and -, at most 64. Empty: answer."""
+    schema_json: _builtins.str
+    """JSON Schema of an object."""
+    strict: _builtins.bool
+    """The provider must promise the schema; refused where it cannot. Otherwise the gateway may check and ask again."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        schema_json: _builtins.str = ...,
+        strict: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "schema_json", b"schema_json", "strict", b"strict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JsonSchema: _TypeAlias = JsonSchema  # noqa: Y015

@@ -3,6 +3,8 @@
 isort:skip_file
 Choosing a model."""
 
+from aimanager.v1 import generation_pb2 as _generation_pb2
+from aimanager.v1 import usage_pb2 as _usage_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -99,6 +101,34 @@ SUPPORT_LEVEL_EMULATED: SupportLevel.ValueType  # 2
 SUPPORT_LEVEL_NATIVE: SupportLevel.ValueType  # 3
 """By the model itself."""
 Global___SupportLevel: _TypeAlias = SupportLevel  # noqa: Y015
+
+class _Objective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Objective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OBJECTIVE_UNSPECIFIED: _Objective.ValueType  # 0
+    """A balance."""
+    OBJECTIVE_QUALITY: _Objective.ValueType  # 1
+    """The best answers."""
+    OBJECTIVE_SPEED: _Objective.ValueType  # 2
+    """The fastest answers."""
+    OBJECTIVE_COST: _Objective.ValueType  # 3
+    """The cheapest answers."""
+
+class Objective(_Objective, metaclass=_ObjectiveEnumTypeWrapper):
+    """What matters most in a model."""
+
+OBJECTIVE_UNSPECIFIED: Objective.ValueType  # 0
+"""A balance."""
+OBJECTIVE_QUALITY: Objective.ValueType  # 1
+"""The best answers."""
+OBJECTIVE_SPEED: Objective.ValueType  # 2
+"""The fastest answers."""
+OBJECTIVE_COST: Objective.ValueType  # 3
+"""The cheapest answers."""
+Global___Objective: _TypeAlias = Objective  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -251,6 +281,7 @@ class ListModelsRequest(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     AVAILABLE_ONLY_FIELD_NUMBER: _builtins.int
+    REFRESH_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 500."""
     page_token: _builtins.str
@@ -259,6 +290,10 @@ class ListModelsRequest(_message.Message):
     """Only this provider's. Empty: every provider's."""
     available_only: _builtins.bool
     """Only models that can be called now."""
+    refresh: _builtins.bool
+    """Ask the providers for their lists first, instead of answering from what is known. Models only they know come
+    without capabilities.
+    """
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
         """Only models that have all of these."""
@@ -271,10 +306,11 @@ class ListModelsRequest(_message.Message):
         provider: _builtins.str = ...,
         capabilities: _abc.Iterable[Global___Capability.ValueType] | None = ...,
         available_only: _builtins.bool = ...,
+        refresh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_only", b"available_only", "capabilities", b"capabilities", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_only", b"available_only", "capabilities", b"capabilities", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider", "refresh", b"refresh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -353,3 +389,163 @@ class GetModelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class SuggestModelsRequest(_message.Message):
+    """A need for a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    PREFERRED_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    MIN_CONTEXT_WINDOW_TOKENS_FIELD_NUMBER: _builtins.int
+    PROVIDERS_FIELD_NUMBER: _builtins.int
+    MAX_RESULTS_FIELD_NUMBER: _builtins.int
+    objective: Global___Objective.ValueType
+    """What matters most. Ranks."""
+    min_context_window_tokens: _builtins.int
+    """Least context window. A hard filter. 0: any."""
+    max_results: _builtins.int
+    """Default 3, at most 50."""
+    @_builtins.property
+    def required(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
+        """What it must be able to do. A hard filter: a model of which it is not known does not count."""
+
+    @_builtins.property
+    def preferred(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
+        """What it should be able to do. Ranks."""
+
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these providers. Empty: every one."""
+
+    def __init__(
+        self,
+        *,
+        required: _abc.Iterable[Global___Capability.ValueType] | None = ...,
+        preferred: _abc.Iterable[Global___Capability.ValueType] | None = ...,
+        objective: Global___Objective.ValueType = ...,
+        min_context_window_tokens: _builtins.int = ...,
+        providers: _abc.Iterable[_builtins.str] | None = ...,
+        max_results: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_results", b"max_results", "min_context_window_tokens", b"min_context_window_tokens", "objective", b"objective", "preferred", b"preferred", "providers", b"providers", "required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestModelsRequest: _TypeAlias = SuggestModelsRequest  # noqa: Y015
+
+@_typing.final
+class SuggestModelsResponse(_message.Message):
+    """Models for a need, best first. Empty where none meets it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelSuggestion]:
+        """The models."""
+
+    def __init__(
+        self,
+        *,
+        suggestions: _abc.Iterable[Global___ModelSuggestion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suggestions", b"suggestions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestModelsResponse: _TypeAlias = SuggestModelsResponse  # noqa: Y015
+
+@_typing.final
+class ModelSuggestion(_message.Message):
+    """A model, and why it was suggested."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """0 to 1; comparable within one response only."""
+    @_builtins.property
+    def model(self) -> Global___Model:
+        """The model."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For people, the weightiest first."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Model | None = ...,
+        score: _builtins.float = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "reasons", b"reasons", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelSuggestion: _TypeAlias = ModelSuggestion  # noqa: Y015
+
+@_typing.final
+class CountTokensRequest(_message.Message):
+    """A question whose tokens are counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _generation_pb2.GenerateRequest:
+        """The question, as it would be asked."""
+
+    def __init__(
+        self,
+        *,
+        request: _generation_pb2.GenerateRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """How many tokens a question has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens of the whole input."""
+    source: _usage_pb2.UsageSource.ValueType
+    """By the provider, or estimated by the gateway from the text."""
+    model: _builtins.str
+    """provider/model whose tokens these are."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        source: _usage_pb2.UsageSource.ValueType = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens", "model", b"model", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015

@@ -45,6 +45,16 @@ class ModelServiceStub(object):
                 request_serializer=aimanager_dot_v1_dot_model__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=aimanager_dot_v1_dot_model__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.SuggestModels = channel.unary_unary(
+                '/aimanager.v1.ModelService/SuggestModels',
+                request_serializer=aimanager_dot_v1_dot_model__pb2.SuggestModelsRequest.SerializeToString,
+                response_deserializer=aimanager_dot_v1_dot_model__pb2.SuggestModelsResponse.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/aimanager.v1.ModelService/CountTokens',
+                request_serializer=aimanager_dot_v1_dot_model__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=aimanager_dot_v1_dot_model__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer(object):
@@ -65,6 +75,20 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuggestModels(self, request, context):
+        """Ranks models for a need.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Counts the tokens of a question without asking it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=aimanager_dot_v1_dot_model__pb2.GetModelRequest.FromString,
                     response_serializer=aimanager_dot_v1_dot_model__pb2.GetModelResponse.SerializeToString,
+            ),
+            'SuggestModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestModels,
+                    request_deserializer=aimanager_dot_v1_dot_model__pb2.SuggestModelsRequest.FromString,
+                    response_serializer=aimanager_dot_v1_dot_model__pb2.SuggestModelsResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=aimanager_dot_v1_dot_model__pb2.CountTokensRequest.FromString,
+                    response_serializer=aimanager_dot_v1_dot_model__pb2.CountTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class ModelService(object):
             '/aimanager.v1.ModelService/GetModel',
             aimanager_dot_v1_dot_model__pb2.GetModelRequest.SerializeToString,
             aimanager_dot_v1_dot_model__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aimanager.v1.ModelService/SuggestModels',
+            aimanager_dot_v1_dot_model__pb2.SuggestModelsRequest.SerializeToString,
+            aimanager_dot_v1_dot_model__pb2.SuggestModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aimanager.v1.ModelService/CountTokens',
+            aimanager_dot_v1_dot_model__pb2.CountTokensRequest.SerializeToString,
+            aimanager_dot_v1_dot_model__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class ModelServiceStub:
     """Lists models. Their capabilities side by side are the capability matrix."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]
     """Describes one model; also resolves an alias."""
+    SuggestModels: _grpc.UnaryUnaryMultiCallable[_model_pb2.SuggestModelsRequest, _model_pb2.SuggestModelsResponse]
+    """Ranks models for a need."""
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_model_pb2.CountTokensRequest, _model_pb2.CountTokensResponse]
+    """Counts the tokens of a question without asking it."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -47,6 +51,10 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Lists models. Their capabilities side by side are the capability matrix."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes one model; also resolves an alias."""
+    SuggestModels: _aio.UnaryUnaryMultiCallable[_model_pb2.SuggestModelsRequest, _model_pb2.SuggestModelsResponse]  # type: ignore[assignment]
+    """Ranks models for a need."""
+    CountTokens: _aio.UnaryUnaryMultiCallable[_model_pb2.CountTokensRequest, _model_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Counts the tokens of a question without asking it."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Says which models there are and what they can do."""
@@ -66,5 +74,21 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.GetModelResponse, _abc.Awaitable[_model_pb2.GetModelResponse]]:
         """Describes one model; also resolves an alias."""
+
+    @_abc_1.abstractmethod
+    def SuggestModels(
+        self,
+        request: _model_pb2.SuggestModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_pb2.SuggestModelsResponse, _abc.Awaitable[_model_pb2.SuggestModelsResponse]]:
+        """Ranks models for a need."""
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _model_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_pb2.CountTokensResponse, _abc.Awaitable[_model_pb2.CountTokensResponse]]:
+        """Counts the tokens of a question without asking it."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
