@@ -19,7 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
 from aimanager_server.catalogue import Catalogue, Model, Prices
 
-THEIRS = {"claude": "anthropic", "openai": "openai", "deepseek": "deepseek"}
+THEIRS = {
+    **{"claude": "anthropic", "openai": "openai", "deepseek": "deepseek", "gemini": "google"},
+    **{"mistral": "mistral", "xai": "x-ai", "groq": "groq"},
+}
 COLUMNS = {
     "input": "input_mtok",
     "output": "output_mtok",

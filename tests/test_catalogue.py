@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from aimanager_server.catalogue import FILE, Capability, Catalogue, Level, Model, Retired, Support
+from aimanager_server.catalogue import FILE, Capability, Catalogue, Level, Model, Support
 from aimanager_server.catalogue_rows import rows_of
 from aimanager_server.content import Effort
 
@@ -16,12 +16,15 @@ CATALOGUE = Catalogue.load()
 MODELS = CATALOGUE.models()
 RETIRED = rows_of(tomllib.loads(FILE.read_text("utf-8"))).retired
 NAMES = [f"{model.provider}/{model.id}" for model in MODELS]
+ANSWERING = [model for model in MODELS if model.embedding is None]
+EMBEDDING = [model for model in MODELS if model.embedding is not None]
 
 
 @dataclass(frozen=True)
 class Offer:
     models: tuple[str, ...] = ()
     allow_any_model: bool = False
+    wire: str = "chat_completions"
 
 
 def find(provider: str, model_id: str) -> Model:
@@ -38,7 +41,7 @@ def test_every_row_says_where_and_when_it_was_read(model: Model) -> None:
     assert model.is_known
 
 
-@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+@pytest.mark.parametrize("model", ANSWERING, ids=lambda model: model.id)
 def test_every_row_makes_sense(model: Model) -> None:
     assert model.context_window is not None
     assert model.max_output is not None
@@ -59,13 +62,25 @@ def test_the_facts_about_thinking_agree(model: Model) -> None:
     assert list(efforts) == sorted(efforts, key=lambda effort: effort.value)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+@pytest.mark.parametrize("model", ANSWERING, ids=lambda model: model.id)
 def test_prices_keep_their_order(model: Model) -> None:
     if model.prices is None:
         return
     rates = model.prices.standard
     assert 0 < rates.cache_read <= rates.input <= rates.output
     assert rates.cache_write >= rates.input
+
+
+@pytest.mark.parametrize("model", EMBEDDING, ids=lambda model: model.id)
+def test_models_that_make_vectors_do_nothing_else_and_cost_nothing_to_hear(model: Model) -> None:
+    facts = model.embedding
+
+    assert facts is not None
+    assert facts.can_make(facts.dimensions)
+    assert model.context_window is not None
+    assert not any(model.can(capability) for capability in Capability)
+    assert model.prices is not None
+    assert (model.prices.standard.input > 0, model.prices.standard.output) == (True, 0)
 
 
 def test_no_id_is_there_twice() -> None:
@@ -76,7 +91,7 @@ def test_no_id_is_there_twice() -> None:
     assert not retired & set(ids)
 
 
-@pytest.mark.parametrize("provider", ["claude", "openai", "deepseek", "mock"])
+@pytest.mark.parametrize("provider", ["claude", "openai", "deepseek", "gemini", "mock"])
 def test_models_are_listed_newest_first(provider: str) -> None:
     days = [model.released for model in CATALOGUE.models(provider) if model.released is not None]
 
@@ -87,39 +102,7 @@ def test_all_models_are_listed_by_provider() -> None:
     owners = [model.provider for model in MODELS]
 
     assert owners == sorted(owners)
-    assert set(owners) == {"claude", "deepseek", "mock", "openai"}
-
-
-@pytest.mark.parametrize("provider", ["claude", "openai", "deepseek", "mock"])
-def test_every_provider_has_the_four_aliases_and_they_lead_somewhere(provider: str) -> None:
-    aliases = CATALOGUE.aliases(provider)
-
-    assert [alias.name for alias in aliases] == ["latest", "current", "fast", "reasoning"]
-    assert all(CATALOGUE.find(provider, alias.model) for alias in aliases)
-    assert all(alias.meaning and alias.since >= date(2026, 11, 22) for alias in aliases)
-
-
-@pytest.mark.parametrize(
-    ("provider", "name", "model", "effort"),
-    [
-        ("claude", "latest", "claude-opus-5-5", None),
-        ("claude", "reasoning", "claude-opus-5-5", Effort.HIGH),
-        ("openai", "fast", "gpt-6-luna", Effort.NONE),
-        ("openai", "reasoning", "gpt-6.2-astra", Effort.HIGH),
-        ("deepseek", "fast", "deepseek-flash", Effort.NONE),
-        ("deepseek", "reasoning", "deepseek-v4-pro", Effort.MAX),
-        ("mock", "latest", "mock-large", None),
-    ],
-)
-def test_an_alias_is_a_model_and_an_effort(provider: str, name: str, model: str, effort: Effort | None) -> None:
-    alias = CATALOGUE.alias(provider, name)
-
-    assert alias is not None
-    assert (alias.model, alias.reasoning.effort) == (model, effort)
-
-
-def test_a_model_knows_what_means_it() -> None:
-    assert find("claude", "claude-opus-5-5").aliases == ("latest", "reasoning")
+    assert set(owners) == {"claude", "deepseek", "gemini", "groq", "mistral", "mock", "openai", "xai"}
 
 
 def test_a_snapshot_is_found_under_its_own_id() -> None:
@@ -131,50 +114,11 @@ def test_what_retires_soon_says_when() -> None:
     assert find("openai", "gpt-4o").retires == date(2027, 1, 14)
 
 
-@pytest.mark.parametrize(
-    ("provider", "gone", "on"),
-    [
-        ("claude", "claude-3-5-sonnet-20241022", date(2025, 10, 28)),
-        ("claude", "claude-3-5-haiku-20241022", date(2026, 2, 19)),
-        ("claude", "claude-opus-4-1", None),
-        ("openai", "o1-preview", date(2025, 7, 28)),
-        ("openai", "gpt-4", date(2026, 10, 23)),
-        ("openai", "gpt-3.5-turbo", date(2026, 10, 23)),
-        ("deepseek", "deepseek-chat", date(2026, 7, 24)),
-        ("deepseek", "deepseek-reasoner", date(2026, 7, 24)),
-    ],
-)
-def test_a_retired_model_has_a_date_where_one_is_known(provider: str, gone: str, on: date | None) -> None:
-    retired = CATALOGUE.retired(provider, gone)
-
-    assert retired is not None
-    assert retired.on == on
-
-
-def test_every_replacement_is_in_service() -> None:
-    for retired in RETIRED:
-        assert CATALOGUE.find(retired.provider, retired.replacement), retired
-
-
-def test_a_retired_model_is_found_without_its_provider() -> None:
-    gone = CATALOGUE.retired("", "gpt-4")
-
-    assert isinstance(gone, Retired)
-    assert gone.provider == "openai"
-    assert CATALOGUE.retired("", "gpt-9") is None
-
-
-def test_typing_errors_lead_to_the_nearest_names() -> None:
-    assert CATALOGUE.nearest("claude", "claude-opus-5.5")[0] == "claude/claude-opus-5-5"
-    assert CATALOGUE.nearest("openai", "lattest") == ("openai/latest",)
-    assert CATALOGUE.nearest("", "zzzz") == ()
-
-
 def test_able_models_begin_with_the_provider_that_was_asked() -> None:
     able = CATALOGUE.able([Capability.DOCUMENT_INPUT], provider="openai")
 
     assert able[0].provider == "openai"
-    assert {model.provider for model in able} == {"claude", "openai", "mock"}
+    assert {model.provider for model in able} == {"claude", "gemini", "openai", "mock"}
 
 
 def test_able_models_also_suit() -> None:
@@ -200,6 +144,26 @@ def test_a_provider_open_to_any_model_has_them_all() -> None:
     assert catalogue.find("claude", "meta/llama") is None
 
 
+def test_a_wire_the_operator_chose_brings_its_own_facts() -> None:
+    older = CATALOGUE.with_providers({"openai": Offer(wire="chat_completions")}).find("openai", "gpt-5.6-sol")
+
+    newer = find("openai", "gpt-5.6-sol")
+    assert older is not None
+    assert (newer.wire, newer.tools_while_reasoning, newer.linked) == ("responses", True, {"image", "document"})
+    assert (older.wire, older.tools_while_reasoning, older.linked) == ("", False, {"image"})
+    assert older.sampling == {"max_output_tokens", "temperature", "top_p", "seed"}
+    assert older.prices == newer.prices
+
+
+def test_a_wire_changes_nothing_for_a_model_served_by_another_alone() -> None:
+    chosen = {"openai": Offer(wire="chat_completions"), "claude": Offer(wire="claude")}
+
+    catalogue = CATALOGUE.with_providers(chosen)
+
+    for provider, model_id in (("openai", "gpt-5.5-pro"), ("openai", "gpt-4.1"), ("claude", "claude-opus-5-5")):
+        assert catalogue.find(provider, model_id) == CATALOGUE.find(provider, model_id)
+
+
 def test_owners_are_those_who_list_an_id() -> None:
     catalogue = CATALOGUE.with_providers({"lab": Offer(("o3",))})
 
@@ -209,7 +173,7 @@ def test_owners_are_those_who_list_an_id() -> None:
 def test_a_note_says_what_there_is_instead() -> None:
     support = find("deepseek", "deepseek-flash").capabilities[Capability.STRUCTURED_OUTPUT]
 
-    assert support.level is Level.NONE
+    assert support.level is Level.EMULATED
     assert "JSON mode" in support.note
 
 

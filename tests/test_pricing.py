@@ -8,79 +8,34 @@ import pytest
 
 from aimanager_server.catalogue import Catalogue, Model, Prices, Rates
 from aimanager_server.pricing import PriceList, cost, is_peak
-from aimanager_server.reply import Cost, Usage, UsageSource
+from aimanager_server.reply import Cost, Usage
+from golden_prices import FRIDAY_NIGHT, FRIDAY_PEAK, GOLDEN, Golden, used
 
 CATALOGUE = Catalogue.load()
-FRIDAY_PEAK = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
-FRIDAY_NIGHT = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
-DOLLAR = 1_000_000_000
 
 
-def used(sent: int, produced: int, read: int = 0, written: int = 0) -> Usage:
-    return Usage(sent, produced, read, written, source=UsageSource.REPORTED)
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.model)
+def test_the_price_is_that_of_the_table(golden: Golden) -> None:
+    provider, _, model = golden.model.partition("/")
 
-
-GOLDEN = [
-    # Opus 5.5: 4 / 20 / 0.20 / 5
-    ("claude", "claude-opus-5-5", used(1_000_000, 1_000_000), 4 * DOLLAR, 20 * DOLLAR),
-    ("claude", "claude-opus-5-5", used(1, 1), 4_000, 20_000),
-    ("claude", "claude-opus-5-5", used(1000, 100, read=900), 400_000 + 180_000, 2_000_000),
-    ("claude", "claude-opus-5-5", used(1000, 0, written=1000), 5_000_000, 0),
-    ("claude", "claude-opus-5-5", used(1000, 0, read=300, written=200), 2_000_000 + 60_000 + 1_000_000, 0),
-    ("claude", "claude-opus-4-5-20251101", used(200, 30), 1_000_000, 750_000),
-    # Haiku 5.5: 0.10 / 0.50 / 0.01 / 0.125, five times that above 100,000 tokens of input
-    ("claude", "claude-haiku-5-5", used(100_000, 1000), 10_000_000, 500_000),
-    ("claude", "claude-haiku-5-5", used(100_001, 1000), 50_000_500, 2_500_000),
-    ("claude", "claude-haiku-5-5", used(200_000, 0, read=100_000), 50_000_000 + 5_000_000, 0),
-    # Sonnet 4.5: 3 / 15 / 0.3 / 3.75
-    ("claude", "claude-sonnet-4-5", used(7, 3, written=7), 26_250, 45_000),
-    # gpt-6.2-sol: 2 / 10 / 0.10 / 2.5, twice and one and a half times that above 272,000
-    ("openai", "gpt-6.2-sol", used(272_000, 1000), 544_000_000, 10_000_000),
-    ("openai", "gpt-6.2-sol", used(272_001, 1000), 1_088_004_000, 15_000_000),
-    (
-        "openai",
-        "gpt-6.2-sol",
-        used(300_000, 0, read=200_000, written=50_000),
-        200_000_000 + 40_000_000 + 250_000_000,
-        0,
-    ),
-    # gpt-5.4-nano: 0.2 / 1.25 / 0.02, writes are not charged apart; half a billionth goes to the even neighbour
-    ("openai", "gpt-5.4-nano", used(10, 10, written=10), 2_000, 12_500),
-    ("openai", "gpt-5", used(10, 10, read=1), 9 * 1_250 + 125, 100_000),
-    # A pro model without a cache price: what is read costs as much as what is sent
-    ("openai", "gpt-5.4-pro", used(100, 0, read=50), 3_000_000, 0),
-    ("openai", "gpt-4o-2024-11-20", used(4, 4), 10_000, 40_000),
-    # Made up, and exact
-    ("mock", "mock-large", used(3, 2), 12_000, 40_000),
-    ("mock", "mock-small", used(1, 1), 100, 500),
-    # Nothing was used, and that is known
-    ("claude", "claude-opus-5-5", used(0, 0), 0, 0),
-    # A server that counts more cached than sent: nothing is negative
-    ("claude", "claude-opus-5-5", used(10, 0, read=20), 4_000, 0),
-]
-
-
-@pytest.mark.parametrize(("provider", "model", "usage", "sent", "produced"), GOLDEN)
-def test_the_price_is_that_of_the_table(provider: str, model: str, usage: Usage, sent: int, produced: int) -> None:
     found = CATALOGUE.find(provider, model)
 
     assert found is not None
-    assert cost(found, usage, FRIDAY_PEAK) == Cost(sent, produced, "USD", estimated=True)
+    assert cost(found, golden.usage, golden.at) == Cost(golden.sent, golden.produced, "USD", estimated=True)
 
 
-@pytest.mark.parametrize(
-    ("at", "sent", "produced"),
-    [
-        # deepseek-flash at peak: 0.30 / 1.20 / 0.006; half of that otherwise
-        (FRIDAY_PEAK, 270_000 + 600, 1_200_000),
-        (FRIDAY_NIGHT, 135_000 + 300, 600_000),
-    ],
-)
-def test_deepseek_is_cheaper_outside_peak_hours(at: datetime, sent: int, produced: int) -> None:
-    flash = CATALOGUE.find("deepseek", "deepseek-flash")
+def test_every_provider_and_every_way_to_be_charged_is_worked_out() -> None:
+    models = [(golden, found) for golden in GOLDEN if (found := CATALOGUE.find(*golden.model.split("/", 1)))]
+    prices = [(golden, found.prices) for golden, found in models if found.prices]
 
-    assert flash is not None
-    assert cost(flash, used(1000, 1000, read=100), at) == Cost(sent, produced)
+    assert len(GOLDEN) == len(prices) >= 40
+    assert {model.provider for model in CATALOGUE.models()} == {found.provider for _, found in models}
+    assert any(golden.usage.cache_read_tokens and golden.usage.cache_write_tokens for golden in GOLDEN)
+    assert any(golden.usage.reasoning_tokens for golden in GOLDEN)
+    assert any(price.long and golden.usage.input_tokens > price.long_above for golden, price in prices)
+    assert any(price.off_peak and not is_peak(golden.at) for golden, price in prices)
+    assert any(price.later and golden.at.date() >= price.later_from for golden, price in prices)
+    assert {found.provider for _, found in models if found.embedding} >= {"openai", "gemini"}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,14 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from .content import Effort, ReasoningOptions, Sampling
-from .model import Alias, Capability, Level, Model, Prices, Rates, Retired, Support, Thinking
+from .model import Alias, Capability, EmbeddingFacts, Level, Model, Prices, Rates, Retired, Support, Thinking
 
 Row = Mapping[str, Any]
 
 NANOS = 1_000_000_000
+
+ELSEWHERE = ("chat_completions",)
+"""Wires under whose name a row tells what differs there."""
 
 EFFORTS = {effort.word: effort for effort in Effort}
 
@@ -44,13 +47,21 @@ def model_of(row: Row, families: Mapping[str, Row]) -> Model:
     """One model, with what it inherits from its family and that family's own."""
     name = f"model {row.get('id', '?')!r}"
     merged = _inherited(row, families, name)
-    prices, long_context, off_peak = (merged.pop(key, None) for key in ("prices", "long_context", "off_peak"))
-    _refuse_unknown(merged, FIELDS.keys(), name)
+    prices = merged.pop("prices", None)
+    other: Row = {key: merged.pop(key) for key in ("long_context", "off_peak", "later") if key in merged}
+    elsewhere = {wire: merged.pop(wire) for wire in ELSEWHERE if wire in merged}
     _need(merged, {"provider", "id", "checked", "source"}, name)
-    facts: dict[str, Any] = {key: _read(FIELDS[key], value, f"{name}: {key}") for key, value in merged.items()}
+    facts = _facts(merged, name)
+    if elsewhere:
+        facts["elsewhere"] = {wire: _facts(row, f"{name}: {wire}") for wire, row in elsewhere.items()}
     if prices is not None:
-        facts["prices"] = _read(lambda value: _prices(value, long_context, off_peak), prices, f"{name}: prices")
+        facts["prices"] = _read(lambda value: _prices(value, other), prices, f"{name}: prices")
     return Model(**facts)
+
+
+def _facts(row: Row, where: str) -> dict[str, Any]:
+    _refuse_unknown(row, FIELDS.keys(), where)
+    return {key: _read(FIELDS[key], value, f"{where}: {key}") for key, value in row.items()}
 
 
 def _inherited(row: Row, families: Mapping[str, Row], name: str) -> dict[str, Any]:
@@ -61,8 +72,8 @@ def _inherited(row: Row, families: Mapping[str, Row], name: str) -> dict[str, An
     if parent not in families:
         raise ValueError(f"{name}: there is no family {parent!r}")
     above = _inherited(families[parent], families, f"family {parent!r}")
-    capabilities = {**above.get("capabilities", {}), **merged.get("capabilities", {})}
-    return {**above, **merged, "capabilities": capabilities}
+    joined = {key: {**above.get(key, {}), **merged.get(key, {})} for key in ("capabilities", *ELSEWHERE)}
+    return {**above, **merged, **{key: row for key, row in joined.items() if row}}
 
 
 def _read(reader: Callable[[Any], Any], value: Any, where: str) -> Any:
@@ -130,6 +141,13 @@ def _support(value: Any) -> Support:
     return Support(Level(value["level"]), value.get("note", ""))
 
 
+def _embedding(value: Row) -> EmbeddingFacts:
+    _refuse_unknown(value, {each.name for each in fields(EmbeddingFacts)}, "embedding")
+    how = _one_of("none", "field", "prefix")
+    said: dict[str, Any] = {key: how(fact) if key == "purpose" else NUMBER(fact) for key, fact in value.items()}
+    return EmbeddingFacts(**said)
+
+
 def _nanos(dollars: Any) -> int:
     """Dollars, written as a string so that they stay exact, in billionths."""
     nanos = Decimal(_exactly(str)(dollars)) * NANOS
@@ -145,24 +163,32 @@ def _times(nanos: int, factor: str) -> int:
     return int(product)
 
 
-def _prices(value: Row, long_context: Row | None, off_peak: str | None) -> Prices:
-    _refuse_unknown(value, {"input", "output", "cache_read", "cache_write"}, "prices")
+def _prices(value: Row, other: Row) -> Prices:
+    standard = _rates(value, set())
+    match list(other.items()):
+        case []:
+            return Prices(standard)
+        case [("off_peak", factor)]:
+            return Prices(standard, off_peak=_scaled(standard, factor, factor))
+        case [("later", later)]:
+            return Prices(standard, later=_rates(later, {"from"}), later_from=DAY(later["from"]))
+        case [("long_context", long_context)]:
+            _refuse_unknown(long_context, {"above", "input", "output"}, "long_context")
+            long = _scaled(standard, long_context["input"], long_context["output"])
+            return Prices(standard, long=long, long_above=NUMBER(long_context["above"]))
+        case _:
+            raise ValueError(f"{' and '.join(other)} together are not provided for")
+
+
+def _rates(value: Row, beside: Set[str]) -> Rates:
+    _refuse_unknown(value, {"input", "output", "cache_read", "cache_write", *beside}, "prices")
     plain = _nanos(value["input"])
-    standard = Rates(
+    return Rates(
         input=plain,
         output=_nanos(value["output"]),
         cache_read=_nanos(value["cache_read"]) if "cache_read" in value else plain,
         cache_write=_nanos(value["cache_write"]) if "cache_write" in value else plain,
     )
-    if long_context is not None and off_peak is not None:
-        raise ValueError("long_context and off_peak together are not provided for")
-    if off_peak is not None:
-        return Prices(standard, off_peak=_scaled(standard, off_peak, off_peak))
-    if long_context is None:
-        return Prices(standard)
-    _refuse_unknown(long_context, {"above", "input", "output"}, "long_context")
-    long = _scaled(standard, long_context["input"], long_context["output"])
-    return Prices(standard, long=long, long_above=_exactly(int)(long_context["above"]))
 
 
 def _scaled(rates: Rates, sent: str, produced: str) -> Rates:
@@ -198,7 +224,7 @@ TEXT, NUMBER, FLAG, DAY = _exactly(str), _exactly(int), _exactly(bool), _exactly
 FIELDS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         **dict.fromkeys(("provider", "id", "name", "note", "source", "sampling_version"), TEXT),
-        **dict.fromkeys(("context_window", "max_input", "max_output", "least_budget"), NUMBER),
+        **dict.fromkeys(("context_window", "max_input", "max_output", "least_output", "least_budget"), NUMBER),
         **dict.fromkeys(("most_stop_sequences", "most_strict_tools"), NUMBER),
         **dict.fromkeys(("temperature_or_top_p", "blank_stop_sequences", "shows_reasoning", "prefill"), FLAG),
         **dict.fromkeys(("forced_tools", "forced_tools_while_reasoning", "strict_tools"), FLAG),
@@ -211,8 +237,9 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "thinking": _one_of(*get_args(Thinking)),
         "efforts": _efforts,
         "default_effort": _effort,
+        "embedding": _embedding,
         "linked": _set_of(frozenset(("image", "document"))),
-        "wire": _one_of("responses"),
+        "wire": _one_of("chat_completions", "responses"),
     }
 )
 """What a row may say, and how each is read; prices are read together."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from .content import Effort, ReasoningOptions, Sampling
 
@@ -56,18 +56,49 @@ class Prices:
     """What a model costs: `standard`, unless one of the others applies.
 
     `long` holds for the whole call where its input is above `long_above` tokens; `off_peak` holds outside DeepSeek's
-    peak hours. A model has at most one of the two.
+    peak hours; `later` holds from the day `later_from` on, UTC. A model has at most one of the three.
     """
 
     standard: Rates
     long: Rates | None = None
     long_above: int = 0
     off_peak: Rates | None = None
+    later: Rates | None = None
+    later_from: date = date.max
     currency: str = "USD"
 
 
+SAMPLING_OVER_RESPONSES = frozenset(("max_output_tokens", "temperature", "top_p"))
+LEAST_OVER_RESPONSES = 16
+"""What of Sampling the Responses API has fields for, and the smallest limit of an answer it takes.
+
+https://developers.openai.com/api/docs/api-reference/responses, read 2026-11-22."""
+
 Thinking = Literal["unknown", "none", "always", "adaptive", "budget"]
 """How a model thinks: never; always; as it sees fit, but it can be told not to; within a number of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingFacts:
+    """What an embedding model does in one exchange: vectors of `dimensions` components for at most `max_inputs` texts.
+
+    `max_tokens` bounds the texts of one exchange together, None where only each text is bounded. `least_dimensions` is
+    the shortest vector it can be told to make, None where it makes one length; `most_dimensions` the longest.
+    `purpose` is how it is told what the vectors are for: by a field, by words before the text, or not at all.
+    """
+
+    dimensions: int
+    max_inputs: int
+    max_tokens: int | None = None
+    least_dimensions: int | None = None
+    most_dimensions: int | None = None
+    purpose: Literal["none", "field", "prefix"] = "none"
+
+    def can_make(self, dimensions: int) -> bool:
+        """Whether it makes vectors of that many components."""
+        if self.least_dimensions is None:
+            return dimensions == self.dimensions
+        return self.least_dimensions <= dimensions <= (self.most_dimensions or self.dimensions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +109,10 @@ class Model:
     input has a limit of its own. `sampling` holds the fields of Sampling the model takes, `sampling_while_reasoning`
     what is left of them while it thinks, `sampling_version` the last API version under which temperature, top_p and
     top_k pass. `efforts` are in order; `least_budget` is None where the model takes no budget of thinking tokens.
-    `linked` are the kinds of attachment ("image", "document") it takes as an address.
+    `linked` are the kinds of attachment ("image", "document") it takes as an address. A model with `embedding` makes
+    vectors and nothing else. `wire` is the protocol it is asked in where its provider speaks several, empty where
+    that does not matter; `elsewhere` holds what differs on another one that serves it too. `least_output` is the
+    smallest limit of an answer it takes.
     """
 
     provider: str
@@ -90,6 +124,7 @@ class Model:
     context_window: int | None = None
     max_input: int | None = None
     max_output: int | None = None
+    least_output: int | None = None
 
     sampling: frozenset[str] | None = None
     sampling_while_reasoning: frozenset[str] | None = None
@@ -112,7 +147,10 @@ class Model:
     tools_while_reasoning: bool | None = None
     prefill: bool | None = None
     linked: frozenset[str] | None = None
-    wire: Literal["", "responses"] = ""
+    wire: Literal["", "chat_completions", "responses"] = ""
+    elsewhere: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    embedding: EmbeddingFacts | None = None
 
     prices: Prices | None = None
     released: date | None = None
@@ -130,6 +168,15 @@ class Model:
     def max_output_tokens(self) -> int:
         """The most it writes, 0 where nobody knows."""
         return self.max_output or 0
+
+    def over(self, wire: str) -> Model:
+        """The model as its provider serves it where it is set to this wire; itself where that changes nothing."""
+        if wire in self.elsewhere:
+            return replace(self, wire="", elsewhere={}, **self.elsewhere[wire])
+        if self.wire or wire != "responses" or self.embedding is not None:
+            return self
+        sampling = SAMPLING_OVER_RESPONSES if self.sampling is None else self.sampling & SAMPLING_OVER_RESPONSES
+        return replace(self, wire="responses", sampling=sampling, least_output=LEAST_OVER_RESPONSES)
 
     def can(self, capability: Capability) -> bool | None:
         """Whether it can, the gateway's help included; None where that is not known."""

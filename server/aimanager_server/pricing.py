@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from functools import lru_cache
 
 from .catalogue import Catalogue
@@ -58,6 +58,8 @@ def cost(model: Model, usage: Usage, at: datetime) -> Cost | None:
 
 def rates_at(prices: Prices, input_tokens: int, at: datetime) -> Rates:
     """The rates for a prompt of that length at that moment."""
+    if prices.later is not None and at.astimezone(UTC).date() >= prices.later_from:
+        return prices.later
     if prices.long is not None and input_tokens > prices.long_above:
         return prices.long
     if prices.off_peak is not None and not is_peak(at):
