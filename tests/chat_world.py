@@ -15,11 +15,14 @@ from aimanager_server.call import Call, Caller, Target
 from aimanager_server.content import Message, Part, ReasoningOptions, Role, Sampling, Text
 from aimanager_server.providers.chat_completions import ChatCompletions, chat_completions
 from aimanager_server.providers.deepseek import deepseek
+from aimanager_server.providers.groq import groq
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.keys import KeyRing
+from aimanager_server.providers.mistral import mistral
 from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import HttpxTransport, Transport
+from aimanager_server.providers.xai import xai
 from aimanager_server.reply import Event, Finished, PartCompleted, Reply
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import Credential, ProviderSettings
@@ -30,6 +33,9 @@ CANARY = "canary-7Hq2mZ81xW"
 DIALECTS: Mapping[str, Callable[[ProviderSettings, Limits], ChatCompletions]] = {
     "openai": openai,
     "deepseek": deepseek,
+    "mistral": mistral,
+    "xai": xai,
+    "groq": groq,
     "chat_completions": chat_completions,
 }
 

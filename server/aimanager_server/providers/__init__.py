@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..settings import Limits
     from ..settings_provider import ProviderSettings
     from .dialect import Dialect
+    from .pool import AiohttpTransport
 
     Facts = Callable[[str], Model | None]
     Factory = Callable[[str, ProviderSettings, Limits, Facts], Provider]
@@ -30,38 +32,51 @@ def unknown(model: str) -> None:
 
 
 def open_provider(name: str, settings: ProviderSettings, limits: Limits, facts: Facts = unknown) -> Provider:
-    """The provider of this name; one that is not built in speaks the wire its settings name.
+    """The provider of this name, on the wire its settings name; of the chat-completions wire several know a variant.
 
     `facts` finds what is known of one of its models. No connection is made yet. Raises OSError or ssl.SSLError where
     its `ca_file` cannot be used.
     """
-    factory = BUILTIN.get(name) or BUILTIN[settings.wire]
+    variant = VARIANTS.get(name) if settings.wire == "chat_completions" else None
+    factory = variant or BUILTIN[settings.wire]
     return factory(name, settings, limits, facts)
 
 
-def over_http(name: str, settings: ProviderSettings, limits: Limits, dialect: DialectFactory) -> Provider:
-    """A provider that speaks this dialect over a connection pool of its own."""
+def over_http(
+    name: str,
+    settings: ProviderSettings,
+    limits: Limits,
+    dialect: DialectFactory,
+    dialect_for: Callable[[str], Dialect] | None = None,
+) -> Provider:
+    """A provider that speaks this dialect, or the one for each model, over a connection pool of its own."""
     from .http import HttpProvider
     from .keys import KeyRing
+
+    return HttpProvider(
+        name,
+        dialect(settings, limits),
+        open_transport(name, settings),
+        KeyRing(settings.credentials(), time.monotonic),
+        limits,
+        dialect_for=dialect_for,
+        key_variable=settings.key_variable,
+        secrets=tuple(settings.headers.values()),
+        user_agent=f"aimanager/{_version()}",
+    )
+
+
+def open_transport(name: str, settings: ProviderSettings) -> AiohttpTransport:
+    """A connection pool as the settings want it. No connection is made yet."""
     from .pool import AiohttpTransport
 
-    transport = AiohttpTransport(
+    return AiohttpTransport(
         name,
         max_connections=settings.max_connections,
         idle_connections=settings.idle_connections,
         connect_timeout=settings.connect_timeout_seconds,
         ca_file=settings.ca_file,
         proxy=_proxy(settings.base_url) if settings.use_proxy else None,
-    )
-    return HttpProvider(
-        name,
-        dialect(settings, limits),
-        transport,
-        KeyRing(settings.credentials(), time.monotonic),
-        limits,
-        key_variable=settings.key_variable,
-        secrets=tuple(settings.headers.values()),
-        user_agent=f"aimanager/{_version()}",
     )
 
 
@@ -71,16 +86,34 @@ def _claude(name: str, settings: ProviderSettings, limits: Limits, facts: Facts)
     return over_http(name, settings, limits, lambda settings, limits: Claude(settings, limits, facts))
 
 
-def _openai(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+def _responses(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+    """Whoever speaks this wire speaks the older one too, which some models are better asked in."""
     from .openai import openai
+    from .responses import Responses
 
-    return over_http(name, settings, limits, openai)
+    newer, older = Responses(settings, limits, facts), openai(settings, limits)
+
+    def dialect_for(model_id: str) -> Dialect:
+        model = facts(model_id)
+        return older if model is not None and model.wire == "chat_completions" else newer
+
+    return over_http(name, settings, limits, lambda settings, limits: newer, dialect_for)
 
 
-def _deepseek(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
-    from .deepseek import deepseek
+def _gemini(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+    from .gemini import Gemini
 
-    return over_http(name, settings, limits, deepseek)
+    return over_http(name, settings, limits, lambda settings, limits: Gemini(settings, limits, facts))
+
+
+def _variant(module: str, dialect: str) -> Factory:
+    """A server that speaks a wire in its own way, which a file of this package says."""
+
+    def open_variant(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+        spoken: DialectFactory = getattr(import_module(f".{module}", __name__), dialect)
+        return over_http(name, settings, limits, spoken)
+
+    return open_variant
 
 
 def _chat_completions(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
@@ -112,10 +145,22 @@ def _version() -> str:
 BUILTIN: Mapping[str, Factory] = MappingProxyType(
     {
         "claude": _claude,
-        "openai": _openai,
-        "deepseek": _deepseek,
+        "gemini": _gemini,
         "mock": _mock,
         "chat_completions": _chat_completions,
+        "responses": _responses,
     }
 )
-"""The providers that come with the server, and the wires an operator can name for another."""
+"""The wires, by the name an operator gives them."""
+
+VARIANTS: Mapping[str, Factory] = MappingProxyType(
+    {
+        "openai": _variant("openai", "openai"),
+        "deepseek": _variant("deepseek", "deepseek"),
+        "mistral": _variant("mistral", "mistral"),
+        "xai": _variant("xai", "xai"),
+        "groq": _variant("groq", "groq"),
+        "azure": _variant("azure", "Azure"),
+    }
+)
+"""The providers that speak the chat-completions wire in a way of their own."""

@@ -9,7 +9,7 @@ from .chat_completions import ChatCompletions, Quirks
 
 # https://api-docs.deepseek.com/guides/thinking_mode and .../api/create-chat-completion, read 2026-11-22: thinking is
 # on unless it is disabled, and has three depths; an assistant turn that carried reasoning_content must carry it again
-# once tools were used; strict tools exist on the beta address only.
+# once tools were used; strict tools exist on the beta address only. It has a JSON mode and no schemas.
 QUIRKS = Quirks(
     system_role="system",
     limit_field="max_tokens",
@@ -24,6 +24,7 @@ QUIRKS = Quirks(
     thinking_switch=True,
     reasoning_field="reasoning_content",
     strict_tools=False,
+    schemas="object",
 )
 
 

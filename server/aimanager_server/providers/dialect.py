@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..call import Call
-from ..content import Part, Reasoning, Text, ToolCall
+from ..content import Attachment, Part, Reasoning, Text, ToolCall
 from ..fault import Fault
 from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from .json_reading import mended
@@ -152,6 +152,10 @@ class Parts:
                 self._extend(part, late_name, fragment)
         if fragment:
             part.pieces.append(fragment)
+
+    def file(self, attachment: Attachment) -> None:
+        """A file the model wrote, which comes whole."""
+        self._events.append(PartCompleted(self._next_index(), attachment))
 
     def complete(self, slot: Hashable) -> None:
         """The part is whole. Unknown and already completed slots are ignored."""

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-
-import structlog
 
 from ..call import Call
 from ..errors import (
-    CallerKeyRejected,
     DeadlineExceeded,
-    MissingCredentials,
-    ProviderAuth,
     ProviderProtocol,
-    ProviderQuota,
     ProviderUnreachable,
 )
 from ..fault import Fault
 from ..reply import Event, Head, Reply
 from ..settings import Limits
-from .dialect import Dialect, HttpRequest
+from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole
 from .http_stream import HttpStream
+from .keyed import Answer, Exchange, Keyed
 from .keys import KeyRing
 from .masking import MASK, SHORTEST_SECRET, masked
 from .transport import Response, Transport
@@ -37,7 +32,8 @@ class HttpProvider:
     """Asks one provider: a key, a dialect and a transport. Raises Faults that name the provider and hold no secret.
 
     `key_variable` names the environment variable that would hold a key; empty where none is needed. `secrets` never
-    leave in a message, nor does the key that was used.
+    leave in a message, nor does the key that was used. `dialect_for` gives the dialect of a model, for providers that
+    speak several; all else is said in `dialect`, refusals too, which are the same on all wires of a provider.
     """
 
     def __init__(
@@ -48,6 +44,7 @@ class HttpProvider:
         keys: KeyRing,
         limits: Limits,
         *,
+        dialect_for: Callable[[str], Dialect] | None = None,
         key_variable: str = "",
         secrets: Sequence[str] = (),
         user_agent: str = "aimanager",
@@ -55,34 +52,46 @@ class HttpProvider:
     ) -> None:
         self._name = name
         self._dialect = dialect
+        self._dialect_for = dialect_for or (lambda model: dialect)
         self._transport = transport
-        self._keys = keys
         self._limits = limits
-        self._key_variable = key_variable
+        self._keyed = Keyed(name, keys, key_variable)
         self._secrets = tuple(secrets)
         self._user_agent = user_agent
         self._probe_seconds = probe_seconds
-        self._log = structlog.get_logger()
+
+    @property
+    def dialect(self) -> Dialect:
+        """The wire it speaks."""
+        return self._dialect
 
     async def __call__(self, call: Call) -> Reply:
         """Ask `call.target`, up to the first event of the answer."""
-        own = call.caller.provider_keys.get(self._name, "")
-        if own:
-            return await self._with_callers_key(call, own)
-        refusal: Fault | None = None
-        for key in self._server_keys():
-            try:
-                return await self._ask(call, key)
-            except (ProviderAuth, ProviderQuota) as fault:
-                position = self._keys.refuse(key)
-                self._log.warning("provider.key_refused", provider=self._name, key=position, reason=fault.reason)
-                refusal = refusal or fault
-        assert refusal is not None
-        raise refusal
+        return await self._keyed(call, partial(self._within, self._exchange))
+
+    async def fetch(
+        self, call: Call, encode: Callable[[str], HttpRequest], decode: Callable[[bytes], Answer]
+    ) -> Answer:
+        """One plain exchange beside the answers, such as a count of tokens: `encode` takes the key, `decode` the body.
+
+        Keys, deadline and faults are those of a call.
+        """
+
+        async def exchange(call: Call, key: str) -> Answer:
+            with call.away.waiting():
+                response = await self._send(encode(key), _correlation(call), streaming=False)
+                try:
+                    await self._check(response, key)
+                    body = await read_whole(response, self._limits)
+                finally:
+                    await _close(response)
+            return decode(body)
+
+        return await self._keyed(call, partial(self._within, exchange))
 
     async def probe(self) -> None:
         """Ask for the model list. Raises a Fault where the provider does not answer it."""
-        key = next(iter(self._server_keys()))
+        key = next(self._keyed.server_keys())
         try:
             async with asyncio.timeout(self._probe_seconds):
                 response = await self._send(self._dialect.probe(key), {}, streaming=False)
@@ -102,40 +111,12 @@ class HttpProvider:
         """Close the connections."""
         await self._transport.aclose()
 
-    def _server_keys(self) -> Iterator[str]:
-        if len(self._keys):
-            return self._keys.candidates()
-        if not self._key_variable:
-            return iter(("",))
-        raise MissingCredentials(
-            f"There is no key for the provider {self._name!r}.",
-            solution=f"Set {self._key_variable} for the server, or api_key under [providers.{self._name}] in its "
-            "configuration, or give the client a key of your own: AIManager(api_key=…).",
-            provider=self._name,
-            metadata={"envVar": self._key_variable},
-        )
-
-    async def _with_callers_key(self, call: Call, key: str) -> Reply:
-        if not _fits_header(key) or " " in key:
-            message = "The key given for the provider holds a blank, a line break or a letter beyond ASCII."
-            raise CallerKeyRejected(message, provider=self._name, model=call.target.model)
-        try:
-            return await self._ask(call, key)
-        except (ProviderAuth, ProviderQuota) as fault:
-            # The caller's key is the caller's affair: neither the shared breaker nor another provider hears of it.
-            raise CallerKeyRejected(
-                fault.message,
-                solution=fault.solution if isinstance(fault, ProviderQuota) else "",
-                provider=fault.provider,
-                model=fault.model,
-                upstream_status=fault.upstream_status,
-            ) from fault
-
-    async def _ask(self, call: Call, key: str) -> Reply:
+    async def _within(self, exchange: Exchange[Answer], call: Call, key: str) -> Answer:
+        """The exchange within the deadline, its faults fit to leave."""
         model = call.target.model
         try:
             async with asyncio.timeout_at(call.deadline):
-                return await self._exchange(call, key)
+                return await exchange(call, key)
         except TimeoutError as error:
             message = "The deadline passed before the provider had begun to answer."
             raise DeadlineExceeded(message, provider=self._name, model=model) from error
@@ -144,24 +125,25 @@ class HttpProvider:
             raise
 
     async def _exchange(self, call: Call, key: str) -> Reply:
-        request = self._dialect.encode(call, key)
+        dialect = self._dialect_for(call.target.model)
+        request = dialect.encode(call, key)
         with call.away.waiting():
             response = await self._send(request, _correlation(call), streaming=call.streaming)
         try:
             await self._check(response, key)
             if call.streaming and not _is_json(response):
-                return await self._streamed(call, response, key)
+                return await self._streamed(call, response, key, dialect.reader())
             with call.away.waiting():
                 body = await read_whole(response, self._limits)
         except BaseException:
             await _close(response)
             raise
         await _close(response)
-        return Reply(self._head(call), _each(self._dialect.decode(body)), _nothing)
+        return Reply(self._head(call), _each(dialect.decode(body)), _nothing)
 
-    async def _streamed(self, call: Call, response: Response, key: str) -> Reply:
+    async def _streamed(self, call: Call, response: Response, key: str, reader: Reader) -> Reply:
         own = partial(self._own, call.target.model, key)
-        stream = HttpStream(call, response, self._dialect.reader(), own, self._limits.response_bytes)
+        stream = HttpStream(call, response, reader, own, self._limits.response_bytes)
         await stream.begin()
         return Reply(self._head(call), stream, stream.aclose)
 

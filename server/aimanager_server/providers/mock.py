@@ -48,8 +48,9 @@ taken. In both, words around the directives are replies. Caller beats prompt bea
 
 What real providers do, it does too. A token is a word, or eight characters of a tool call's arguments; usage is counted
 in them. max_output_tokens and stop_sequences are honoured. Without a directive it reasons where the model is
-mock-thinker or the call asks for reasoning. Reasoning that comes back in a later call must carry its provider_state
-untouched, else PROVIDER_REJECTED_REQUEST: a client that loses it would fail against a real provider.
+mock-thinker or the call asks for reasoning, and answers in JSON that fits the schema where the call asks for it.
+Reasoning that comes back in a later call must carry its provider_state untouched, else PROVIDER_REJECTED_REQUEST: a
+client that loses it would fail against a real provider.
 """
 
 from __future__ import annotations

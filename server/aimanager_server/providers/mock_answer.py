@@ -21,6 +21,7 @@ from ..reply import (
     Usage,
     UsageSource,
 )
+from .mock_sample import sample_of
 from .mock_script import Reading, Script, read
 
 STATE = b"mock:"
@@ -179,6 +180,8 @@ def _until_stop(parts: tuple[Part, ...], stop_sequences: tuple[str, ...]) -> tup
 
 def _default(call: Call, question: Question) -> tuple[Part, ...]:
     reasoning = (Reasoning(_thoughts(question)),) if _reasons(call) else ()
+    if call.output_format is not None:
+        return (*reasoning, Text(sample_of(call.output_format)))
     return (*reasoning, Text(_quoted(question) if question.results else _echo(call, question)))
 
 

@@ -10,8 +10,8 @@ from .chat_completions import ChatCompletions, Quirks
 
 # https://platform.openai.com/docs/api-reference/chat/create, read 2026-11-22: the o-series and GPT-5 and later take
 # instructions as developer, and refuse max_tokens; the models before them take max_completion_tokens as well.
-REASONING = Quirks(system_role="developer", limit_field="max_completion_tokens")
-CLASSIC = Quirks(system_role="system", limit_field="max_completion_tokens", effort_words={})
+REASONING = Quirks(system_role="developer", limit_field="max_completion_tokens", schemas="strict")
+CLASSIC = Quirks(system_role="system", limit_field="max_completion_tokens", effort_words={}, schemas="strict")
 
 CLASSIC_MODEL = re.compile(r"(?:ft:)?(?:gpt-[1-4](?!\d)|chatgpt-4o)")
 

@@ -66,3 +66,33 @@ class HttpxTransport:
     async def aclose(self) -> None:
         """Close the httpx transport."""
         await self._transport.aclose()
+
+
+class PooledTransport(httpx.AsyncBaseTransport):
+    """The other way round: a transport of ours for those who speak httpx, such as plug-ins."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The response as soon as its headers are there. Raises our faults."""
+        await request.aread()
+        sent = HttpRequest(request.method, str(request.url), dict(request.headers), request.content)
+        response = await self._transport.send(sent)
+        stream = _Stream(response.body)
+        return httpx.Response(response.status, headers=list(response.headers.items()), stream=stream, request=request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
+
+    async def aclose(self) -> None:
+        await self._body.aclose()

@@ -142,7 +142,7 @@ def said_of(value: Any) -> Said:
     elif isinstance(inner, str):
         value = {**value, "message": inner}
     code = _text(value.get("code"))
-    status = int(code) if len(code) == 3 and code.isdigit() else 0
+    status = int(code) if len(code) == 3 and code.isdecimal() else 0
     message = _text(value.get("message")) or _detail(value.get("detail")) or "no explanation was given"
     return Said(mended(message), _text(value.get("type")), code, status)
 

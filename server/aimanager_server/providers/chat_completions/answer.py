@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import ProviderFailed, ProviderOverloaded
 from ...reply import Event, Finished, FinishReason, Usage
 from ..dialect import Parts
+from ..json_reading import mended
 from ..masking import masked
 from ..upstream_errors import fault_inside
 from .tool_calls import ToolCalls
@@ -60,8 +61,10 @@ class Answer:
             if isinstance(choice, dict) and not choice.get("index") and not self.has_finish_reason:
                 self._choice(choice, field)
         counted = usage_of(body.get("usage"))
-        if counted is not None:
-            self.usage = counted
+        # What Groq counts by itself stands until the standard count comes, if it does.
+        told = counted or usage_of(_groqs(body))
+        if told is not None:
+            self.usage = told
         return counted is not None and self.has_finish_reason
 
     def drain(self) -> list[Event]:
@@ -72,7 +75,7 @@ class Answer:
         """The last events."""
         self._parts.complete_all()
         raw = self._reason or ""
-        return [*self._parts.drain(), Finished(self._finish_reason(raw), masked(raw), self.usage)]
+        return [*self._parts.drain(), Finished(self._finish_reason(raw), masked(mended(raw)), self.usage)]
 
     def _finish_reason(self, raw: str) -> FinishReason:
         reason = FINISHES.get(raw, FinishReason.OTHER)
@@ -140,6 +143,12 @@ class Answer:
                 self._parts.complete("reasoning")
                 self._parts.complete("text")
                 self._tools.take(call)
+
+
+def _groqs(body: Mapping[str, Any]) -> Any:
+    """Where Groq counts on streams that were not asked to."""
+    own = body.get("x_groq")
+    return own.get("usage") if isinstance(own, dict) else None
 
 
 def _text_of(piece: Any) -> str:

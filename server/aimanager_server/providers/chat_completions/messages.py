@@ -10,6 +10,7 @@ from typing import Any
 from ...call import Call
 from ...content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ...errors import CapabilityUnsupported
+from .adjusting import adjusted
 from .quirks import Quirks
 
 Json = dict[str, Any]
@@ -26,7 +27,7 @@ def messages_of(call: Call, quirks: Quirks) -> list[Json]:
             messages.extend(_assistant(turn, call.target.provider, quirks) for turn in turns if _says_something(turn))
         else:
             messages.extend(_user(list(turns)))
-    return messages
+    return adjusted(messages, quirks)
 
 
 def _says_something(turn: Message) -> bool:
@@ -40,10 +41,12 @@ def _assistant(turn: Message, provider: str, quirks: Quirks) -> Json:
     if calls:
         message["tool_calls"] = calls
     # Reasoning of another provider means nothing to this one, and inventing it is refused.
-    if quirks.reasoning_field and turn.provider in ("", provider):
-        reasoning = "".join(part.text for part in turn.parts if isinstance(part, Reasoning))
-        if reasoning:
-            message[quirks.reasoning_field] = reasoning
+    reasoning = "".join(part.text for part in turn.parts if isinstance(part, Reasoning))
+    if reasoning and quirks.reasoning_field and turn.provider in ("", provider):
+        message[quirks.reasoning_field] = reasoning
+    if reasoning and quirks.reasoning_in_content and turn.provider in ("", provider):
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
+        message["content"] = [thinking, {"type": "text", "text": text}] if text else [thinking]
     return message
 
 

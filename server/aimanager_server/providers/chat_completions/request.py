@@ -8,8 +8,9 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from ...call import Call
-from ...content import Effort, ReasoningOptions, Sampling, Tool, ToolChoice
+from ...content import Effort, JsonFormat, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
 from ..merging import merged
+from ..schemas import OPENAI, promised, refused_format
 from .messages import messages_of
 from .quirks import Quirks
 
@@ -22,9 +23,11 @@ def body_of(call: Call, quirks: Quirks, options: Mapping[str, Any]) -> bytes:
     body: dict[str, Any] = {
         "model": target.model,
         "messages": messages_of(call, quirks),
+        **quirks.fields,
         **_sampling(target.sampling, quirks),
         **_reasoning(target.reasoning, quirks),
         **_tools(call, quirks),
+        **_format(call.output_format, quirks),
     }
     if call.streaming and quirks.stream_usage:
         body["stream_options"] = {"include_usage": True}
@@ -43,7 +46,7 @@ def _sampling(sampling: Sampling, quirks: Quirks) -> dict[str, Any]:
         quirks.limit_field: sampling.max_output_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": sampling.seed,
+        quirks.seed_field: sampling.seed,
         "stop": list(sampling.stop_sequences) or None,
     }
     return {name: value for name, value in said.items() if value is not None}
@@ -66,12 +69,28 @@ def _tools(call: Call, quirks: Quirks) -> dict[str, Any]:
     if not call.tools:
         return {}
     body: dict[str, Any] = {"tools": [_tool(tool, quirks) for tool in call.tools]}
-    choice = _choice(call.tool_choice)
+    choice = _choice(call.tool_choice, quirks)
     if choice is not None:
         body["tool_choice"] = choice
     if call.tool_choice.parallel is not None:
         body["parallel_tool_calls"] = call.tool_choice.parallel
     return body
+
+
+def _format(wanted: OutputFormat | None, quirks: Quirks) -> dict[str, Any]:
+    """Raises CapabilityUnsupported where the server cannot be asked for it; then it is asked for in words."""
+    if wanted is None:
+        return {}
+    if isinstance(wanted, JsonFormat):
+        if quirks.schemas == "none":
+            raise refused_format("JSON")
+        return {"response_format": {"type": "json_object"}}
+    if quirks.schemas in ("none", "object"):
+        raise refused_format("schemas")
+    is_strict = quirks.schemas == "strict"
+    schema = promised(wanted, OPENAI) if is_strict else from_json(wanted.schema_json)
+    described = {"name": wanted.name, "schema": schema, "strict": is_strict or wanted.strict}
+    return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
 def _tool(tool: Tool, quirks: Quirks) -> dict[str, Any]:
@@ -84,7 +103,9 @@ def _tool(tool: Tool, quirks: Quirks) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice) -> str | dict[str, Any] | None:
+def _choice(choice: ToolChoice, quirks: Quirks) -> str | dict[str, Any] | None:
     if choice.tool_name is not None:
         return {"type": "function", "function": {"name": choice.tool_name}}
+    if choice.mode is ToolMode.REQUIRED:
+        return quirks.required_word
     return choice.mode.value if choice.mode is not None else None

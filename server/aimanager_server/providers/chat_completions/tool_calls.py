@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic_core import to_json
-
 from ..dialect import Parts
-from ..json_reading import read_json
+from ..json_reading import json_of, mended, read_json
 
 
 @dataclass(slots=True)
@@ -48,7 +46,7 @@ class ToolCalls:
         index = index if isinstance(index, int) else None
         call_id, name = _text(fragment.get("id")), _text(function.get("name"))
         arguments = function.get("arguments")
-        piece = arguments if isinstance(arguments, str) else "" if arguments is None else to_json(arguments).decode()
+        piece = arguments if isinstance(arguments, str) else "" if arguments is None else json_of(arguments)
         call = self._known(index, call_id, name, piece) or self._begin(index, call_id)
         call.name = call.name or name
         if piece:
@@ -80,4 +78,4 @@ class ToolCalls:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return mended(value) if isinstance(value, str) else ""

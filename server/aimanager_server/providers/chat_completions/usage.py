@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...reply import Usage, UsageSource
+from ..json_reading import count_of
 
 
 def usage_of(value: Any) -> Usage | None:
@@ -46,5 +47,4 @@ def _object(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
 
 
 def _count(value: Mapping[str, Any], field: str) -> int:
-    found = value.get(field)
-    return max(0, int(found)) if isinstance(found, int | float) else 0
+    return count_of(value.get(field))

@@ -56,6 +56,8 @@ class Claude:
         answer = Answer()
         for index, block in enumerate(message["content"]):
             answer.begin(index, block if isinstance(block, dict) else {})
+            # A part that shows nothing is numbered when it is whole, so each is closed before the next.
+            answer.close(index)
         answer.count(object_of(message, "usage"))
         answer.stop(message)
         answer.finish()

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import to_json
-
 from ...content import Reasoning
 from ...reply import Event, Finished, FinishReason, Usage, UsageSource
 from ..dialect import Parts
-from ..json_reading import mended
+from ..json_reading import count_of, json_of, mended
 
 FINISHES: dict[str, FinishReason] = {
     "end_turn": FinishReason.STOP,
@@ -36,6 +34,12 @@ def text_of(value: Mapping[str, Any], field: str) -> str:
     """A string of the provider's, empty where there is none."""
     found = value.get(field)
     return mended(found) if isinstance(found, str) else ""
+
+
+def fragment_of(value: Mapping[str, Any], field: str) -> str:
+    """A piece of a text as it came: half a surrogate pair at its end waits for the next piece."""
+    found = value.get(field)
+    return found if isinstance(found, str) else ""
 
 
 def object_of(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
@@ -78,7 +82,7 @@ class Answer:
         """Take over the counts that are there: they are cumulative, so they replace and never add."""
         given = {field: usage.get(field) for field in COUNTS}
         given["thinking_tokens"] = object_of(usage, "output_tokens_details").get("thinking_tokens")
-        self._counts.update({field: count for field, count in given.items() if isinstance(count, int)})
+        self._counts.update({field: count_of(count) for field, count in given.items() if isinstance(count, int)})
 
     def begin(self, index: int, block: Mapping[str, Any]) -> None:
         """A block opens, with whatever it already holds; one that was left open there is whole."""
@@ -86,9 +90,9 @@ class Answer:
         kind = self._kinds[index] = text_of(block, "type")
         match kind:
             case "text":
-                self._text(index, text_of(block, "text"))
+                self._text(index, fragment_of(block, "text"))
             case "thinking":
-                self._parts.reasoning(index, text_of(block, "thinking"))
+                self._parts.reasoning(index, fragment_of(block, "thinking"))
                 self._sign(index, text_of(block, "signature"))
             case "redacted_thinking":
                 self._parts.redacted(index, text_of(block, "data").encode())
@@ -100,19 +104,19 @@ class Answer:
         """A block goes on."""
         match self._kinds.get(index), delta.get("type"):
             case "text", "text_delta":
-                self._text(index, text_of(delta, "text"))
+                self._text(index, fragment_of(delta, "text"))
             case "thinking", "thinking_delta":
-                self._parts.reasoning(index, text_of(delta, "thinking"))
+                self._parts.reasoning(index, fragment_of(delta, "thinking"))
             case "thinking", "signature_delta":
                 self._sign(index, text_of(delta, "signature"))
             case "tool_use", "input_json_delta":
-                self._input(index, text_of(delta, "partial_json"))
+                self._input(index, fragment_of(delta, "partial_json"))
 
     def close(self, index: int) -> None:
         """A block is whole."""
         whole_input = self._inputs.pop(index, None)
         if whole_input:
-            self._parts.tool(index, "", "", to_json(whole_input).decode())
+            self._parts.tool(index, "", "", json_of(whole_input))
         self._kinds.pop(index, None)
         self._parts.complete(index)
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from pydantic_core import from_json
-
 from ...call import Call, Target
 from ...content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ..tool_arguments import object_of
 
 Block = dict[str, Any]
 
@@ -30,36 +29,6 @@ def messages_of(call: Call) -> list[Block]:
         if turn["role"] == Role.USER.value:
             turn["content"] = _results_first(_unanswered(before, turn), turn["content"])
     return turns
-
-
-def object_of(arguments_json: str) -> Block:
-    """The arguments of a tool call as the JSON object Claude insists on; models do write others.
-
-    An object inside a JSON string is taken out, any other JSON value goes under `arguments`, and what is not JSON at
-    all goes as it is under `invalid_json`.
-
-    >>> object_of('{"city": "Rome"}'), object_of("")
-    ({'city': 'Rome'}, {})
-    >>> object_of('"{}"'), object_of("[1]"), object_of("{city")
-    ({}, {'arguments': [1]}, {'invalid_json': '{city'})
-    """
-    if not arguments_json.strip():
-        return {}
-    try:
-        value = from_json(arguments_json, allow_inf_nan=False)
-    except ValueError:
-        return {"invalid_json": arguments_json}
-    if isinstance(value, str):
-        value = _inside(value)
-    return value if isinstance(value, dict) else {"arguments": value}
-
-
-def _inside(text: str) -> Any:
-    try:
-        inner = from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return text
-    return inner if isinstance(inner, dict) else text
 
 
 def _turns(call: Call) -> Iterator[tuple[Role, list[Block]]]:

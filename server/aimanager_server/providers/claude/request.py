@@ -8,9 +8,10 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from ...call import Call
-from ...content import Sampling, Tool, ToolChoice, ToolMode
+from ...content import JsonFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
 from ...model import Model
 from ..merging import merged
+from ..schemas import CLAUDE, promised, refused_format
 from .messages import messages_of
 from .thinking import plan
 
@@ -29,7 +30,7 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
         "tools": [_tool(tool) for tool in call.tools] or None,
         "tool_choice": _choice(call.tool_choice) if call.tools else None,
         "thinking": planned.thinking,
-        "output_config": {"effort": planned.effort} if planned.effort else None,
+        "output_config": _output_config(planned.effort, call.output_format),
         **_sampling(target.sampling),
     }
     given = {field: value for field, value in body.items() if value is not None}
@@ -39,6 +40,15 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
     if call.streaming:
         body["stream"] = True
     return to_json(body, inf_nan_mode="null")
+
+
+def _output_config(effort: str | None, wanted: OutputFormat | None) -> dict[str, Any] | None:
+    config: dict[str, Any] = {"effort": effort} if effort else {}
+    if isinstance(wanted, JsonFormat):
+        raise refused_format("JSON without a schema")
+    if wanted is not None:
+        config["format"] = {"type": "json_schema", "schema": promised(wanted, CLAUDE)}
+    return config or None
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""A provider whose handler comes from a plug-in: kept apart, and held to what every provider promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import get_args
+
+from ..call import Call
+from ..errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
+from ..fault import Fault
+from ..handler import Clock, Handler
+from ..model import Level, Model, Support
+from ..reply import Event, Finished, Head, Reply
+from ..settings_provider import ProviderSettings
+from .plugin import ProviderPlugin, Transport
+from .seclusion import PARTING_SECONDS, Loop, Seclusion
+
+LIST_SECONDS = 10.0
+KINDS: tuple[type, ...] = get_args(Event)
+
+
+class PluggedProvider:
+    """Asks the plug-in. Raises Faults only, and nothing of the plug-in's outlives the call it was for.
+
+    `open_transport` is asked once for every loop that the plug-in gets.
+    """
+
+    def __init__(
+        self,
+        plugin: ProviderPlugin,
+        settings: ProviderSettings,
+        open_transport: Callable[[], Transport],
+        clock: Clock,
+        seclusion: Seclusion,
+        list_seconds: float = LIST_SECONDS,
+    ) -> None:
+        self._plugin = plugin
+        self._name = plugin.name
+        self._settings = settings
+        self._open_transport = open_transport
+        self._clock = clock
+        self._seclusion = seclusion
+        self._list_seconds = list_seconds
+        self._opened: tuple[Loop, Handler, Transport] | None = None
+
+    async def __call__(self, call: Call) -> Reply:
+        """Ask `call.target`, up to the first event of the answer."""
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                with call.away.waiting():
+                    return await self._begun(call)
+        except TimeoutError as error:
+            message = "The deadline passed before the plug-in had begun to answer."
+            raise DeadlineExceeded(message, provider=self._name, model=call.target.model) from error
+        except Fault as fault:
+            self.own(fault, call)
+            raise
+
+    async def probe(self) -> None:
+        """Ask for its models. Raises a Fault where it does not answer."""
+        await self.models()
+
+    async def models(self) -> tuple[Model, ...]:
+        """Its models and what it says of each. Raises a Fault."""
+        try:
+            async with asyncio.timeout(self._list_seconds):
+                return await self._seclusion.run(self._listed)
+        except TimeoutError as error:
+            message = f"The plug-in did not list its models within {self._list_seconds:g} seconds."
+            raise ProviderProtocol(message, provider=self._name) from error
+
+    async def aclose(self) -> None:
+        """Close its connections and end its thread."""
+        if self._opened is not None:
+            loop, _, transport = self._opened
+            with suppress(Fault, TimeoutError):
+                async with asyncio.timeout(PARTING_SECONDS):
+                    await self._seclusion.run(transport.aclose, loop)
+        await self._seclusion.aclose()
+
+    def own(self, fault: Fault, call: Call) -> None:
+        """Make a fault say whose it is."""
+        fault.provider, fault.model = self._name, call.target.model
+
+    async def _begun(self, call: Call) -> Reply:
+        reply, loop = await self._seclusion.run(lambda: self._ask(call))
+
+        def let_go() -> None:
+            self._seclusion.submit(reply.aclose, loop)
+
+        async def close() -> None:
+            let_go()
+
+        async def read() -> Event | None:
+            return await self._seclusion.run(lambda: anext(aiter(reply), None), loop)
+
+        events = _Events(call, read, let_go, self.own)
+        try:
+            first = await events.next()
+        except BaseException:
+            let_go()
+            raise
+        head = Head(call.id, call.requested_model, self._name, call.target.model, warnings=reply.head.warnings)
+        return Reply(head, events.after(first), close)
+
+    async def _ask(self, call: Call) -> tuple[Reply, Loop]:
+        """The plug-in's answer, and the loop it is on. It sees no key but its own."""
+        keys = {name: key for name, key in call.caller.provider_keys.items() if name == self._name}
+        reply = await self._handler()(replace(call, caller=replace(call.caller, provider_keys=keys)))
+        if not isinstance(reply, Reply):
+            raise ProviderProtocol(f"The plug-in answered with {type(reply).__name__!r} instead of a Reply.")
+        return reply, asyncio.get_running_loop()
+
+    def _handler(self) -> Handler:
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened[0] is not loop:
+            transport = self._open_transport()
+            self._opened = loop, self._plugin.open(self._settings, transport, self._clock), transport
+        return self._opened[1]
+
+    async def _listed(self) -> tuple[Model, ...]:
+        listed = await self._plugin.models()
+        return tuple(self._described(model) for model in listed)
+
+    def _described(self, model: str) -> Model:
+        levels = self._plugin.capabilities(model)
+        support = {capability: Support(Level(level)) for capability, level in levels.items()}
+        return Model(self._name, str(model), capabilities=support)
+
+
+class _Events:
+    """The events of one answer, checked on their way. `let_go` closes it, `own` says whose a fault is."""
+
+    def __init__(
+        self,
+        call: Call,
+        read: Callable[[], Awaitable[Event | None]],
+        let_go: Callable[[], None],
+        own: Callable[[Fault, Call], None],
+    ) -> None:
+        self._call = call
+        self._read = read
+        self._let_go = let_go
+        self._own = own
+
+    async def next(self) -> Event:
+        """The next event. Raises ProviderProtocol for what is none, and for an end before `Finished`."""
+        event = await self._read()
+        if event is None:
+            raise ProviderProtocol("The plug-in's answer ended without its end.")
+        if not isinstance(event, KINDS):
+            raise ProviderProtocol(f"The plug-in answered with a {type(event).__name__!r} among its events.")
+        return event
+
+    async def after(self, event: Event) -> AsyncIterator[Event]:
+        """All of them, this one first. Raises StreamInterrupted for whatever goes wrong from here on."""
+        yield event
+        while not isinstance(event, Finished):
+            event = await self._in_time()
+            yield event
+        self._let_go()
+
+    async def _in_time(self) -> Event:
+        try:
+            async with asyncio.timeout_at(self._call.deadline):
+                with self._call.away.waiting():
+                    return await self.next()
+        except (Fault, TimeoutError) as cause:
+            self._let_go()
+            why = cause.message if isinstance(cause, Fault) else "the deadline passed"
+            fault = StreamInterrupted(f"The answer broke off after it had begun: {why}")
+            fault.usage = cause.usage if isinstance(cause, Fault) else None
+            self._own(fault, self._call)
+            raise fault from cause
