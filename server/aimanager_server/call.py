@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .content import Message, ReasoningOptions, Sampling, Tool, ToolChoice
+from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
 from .reply import Warned
 
 
@@ -22,7 +22,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What the client sent, well formed but not yet decided. `provider_options` is by provider name."""
+    """What the client sent, well formed but not yet decided. `provider_options` is by provider name.
+
+    `output_format` None is free text.
+    """
 
     messages: tuple[Message, ...]
     model: str = ""
@@ -31,6 +34,7 @@ class Ask:
     reasoning: ReasoningOptions = ReasoningOptions()
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
+    output_format: OutputFormat | None = None
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -40,7 +44,8 @@ class Ask:
 class Target:
     """One model at one provider, with the options it will be given: aliases, defaults and refusals are settled.
 
-    `options` is merged into the provider's native request; `warnings` says what was not honoured as asked.
+    `options` is merged into the provider's native request; `warnings` says what was not honoured as asked. Where it
+    `emulates_format`, the model has no schemas of its own.
     """
 
     provider: str
@@ -49,6 +54,7 @@ class Target:
     reasoning: ReasoningOptions = ReasoningOptions()
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
+    emulates_format: bool = False
 
 
 class Stopwatch:
@@ -76,7 +82,8 @@ class Call:
     """Everything decided about one question; layers only ever see this.
 
     `deadline` is on the event loop's clock, in seconds, and bounds everything. `target` is the first of `targets`.
-    `trace` is the W3C traceparent to pass upstream, empty where there is none.
+    `trace` is the W3C traceparent to pass upstream, empty where there is none. `output_format` is what the answer must
+    be; a provider only ever sees one that it can be asked for natively, since `conform` makes up for the others.
     """
 
     id: str
@@ -89,6 +96,7 @@ class Call:
     system_instruction: str = ""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
+    output_format: OutputFormat | None = None
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     trace: str = ""

@@ -149,3 +149,38 @@ class ReasoningOptions:
     effort: Effort | None = None
     budget_tokens: int | None = None
     include: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer is a JSON object, whatever is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFormat:
+    """The answer is JSON of a schema. `name` is never empty; `schema_json` is a JSON object, as the caller wrote it.
+
+    `strict`: the provider must promise the schema by itself; the gateway's own check and repair are not enough.
+    """
+
+    name: str
+    schema_json: str
+    strict: bool = False
+
+
+OutputFormat = JsonFormat | SchemaFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A deliverable lifted out of an answer, never sent back to a model: exactly one of `text` and `data` is set.
+
+    `id` is unique in the answer. `language` is empty for anything but code.
+    """
+
+    id: str
+    name: str
+    mime_type: str
+    language: str = ""
+    text: str | None = None
+    data: bytes | None = None

@@ -7,7 +7,7 @@
     ├── the provider's    ProviderRejected · CallerKeyRejected · ProviderAuth · ProviderQuota · ProviderRateLimited
     │                     ProviderTimeout · FirstTokenTimeout · ProviderFailed · ProviderOverloaded
     │                     ProviderUnreachable · ProviderUntrusted · ProviderProtocol · CircuitOpen
-    │                     StreamInterrupted
+    │                     StreamInterrupted · SchemaMismatch
     └── nobody's          DeadlineExceeded · Internal
 
 The row drives the gRPC code, the reason clients match on, retry, fallback, the breaker and `docs`.
@@ -97,9 +97,7 @@ class RateLimited(Fault):
 class Overloaded(Fault):
     """The gateway takes no more work for now, or is shutting down."""
 
-    row = Row(
-        "UNAVAILABLE", "OVERLOADED", "Send the call again: another moment or another replica will take it.", resend=True
-    )
+    row = Row("UNAVAILABLE", "OVERLOADED", "Send the call again: another replica may take it.", resend=True)
 
 
 class ProviderRejected(Fault):
@@ -173,19 +171,13 @@ class FirstTokenTimeout(Fault):
 class ProviderFailed(Fault):
     """The provider failed inside."""
 
-    row = replace(
-        PASSING, reason="PROVIDER_ERROR", solution="Try again later or use another model; the provider failed."
-    )
+    row = replace(PASSING, reason="PROVIDER_ERROR", solution="Try again later or use another model: this one failed.")
 
 
 class ProviderOverloaded(Fault):
     """The provider has no capacity for now."""
 
-    row = replace(
-        PASSING,
-        reason="PROVIDER_OVERLOADED",
-        solution="Try again later or use another model; the provider is overloaded.",
-    )
+    row = replace(PASSING, reason="PROVIDER_OVERLOADED", solution="Try again later or use another model: no capacity.")
 
 
 class ProviderUnreachable(Fault):
@@ -235,6 +227,12 @@ class StreamInterrupted(Fault):
         "Discard what was received and ask again: the answer is not complete.",
         breaker="count",
     )
+
+
+class SchemaMismatch(Fault):
+    """The answer misses its schema, after a repair too; metadata `path` says where, `usage` what was paid for."""
+
+    row = Row("ABORTED", "OUTPUT_SCHEMA_MISMATCH", "Simplify the schema, or use a model that promises schemas.")
 
 
 class DeadlineExceeded(Fault):

@@ -40,6 +40,14 @@ class Provider(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    """A provider that counts the tokens of a question without answering it."""
+
+    async def count_tokens(self, call: Call) -> int | None:
+        """Tokens of the whole input, as `call.target`'s provider counts them; None where it cannot. Raises a Fault."""
+        ...
+
+
 def compose(layers: Sequence[Layer], innermost: Handler) -> Handler:
     """One handler of many layers; the first listed is the first to see the call."""
     handler = innermost

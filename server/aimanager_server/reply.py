@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .content import Message, Part, Role
+from .content import Artifact, Message, Part, Role
 from .errors import ProviderProtocol
 
 
@@ -93,10 +93,18 @@ class PartCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactFound:
+    """A deliverable was lifted out of the answer; the parts it came from say the same as without it."""
+
+    artifact: Artifact
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The provider's own terminal evidence, and the last event. Without it an answer is not complete.
 
-    `cost` is None where no price is known; `latency` (seconds) is filled in on the way out.
+    `cost` is None where no price is known; `latency` (seconds) is filled in on the way out. `structured_json` is the
+    answer as JSON that was found to be what was asked for, empty where none was asked for or the answer was cut.
     """
 
     reason: FinishReason
@@ -104,9 +112,10 @@ class Finished:
     usage: Usage = Usage()
     cost: Cost | None = None
     latency: float = 0.0
+    structured_json: str = ""
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | Finished
+Event = TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,35 @@ class Completion:
     head: Head
     message: Message
     finished: Finished
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class Collected:
+    """Adds up the events of one answer."""
+
+    __slots__ = ("artifacts", "finished", "parts")
+
+    def __init__(self) -> None:
+        self.parts: dict[int, Part] = {}
+        self.artifacts: list[Artifact] = []
+        self.finished: Finished | None = None
+
+    def add(self, event: Event) -> None:
+        """Take note of an event; previews are passed over, since the parts say the same."""
+        if isinstance(event, PartCompleted):
+            self.parts[event.index] = event.part
+        elif isinstance(event, ArtifactFound):
+            self.artifacts.append(event.artifact)
+        elif isinstance(event, Finished):
+            self.finished = event
+
+    def completion(self, head: Head) -> Completion:
+        """The whole answer. Raises ProviderProtocol where it did not come to its end."""
+        if self.finished is None:
+            raise ProviderProtocol("The answer ended without its end.", provider=head.provider)
+        parts = tuple(self.parts[index] for index in sorted(self.parts))
+        message = Message(Role.ASSISTANT, parts, head.provider, head.model)
+        return Completion(head, message, self.finished, tuple(self.artifacts))
 
 
 class Reply:
@@ -181,25 +219,13 @@ class Reply:
 
     async def completion(self) -> Completion:
         """Read to the end and fold the events into a whole answer; the Reply is closed however this ends."""
-        parts: dict[int, Part] = {}
-        finished: Finished | None = None
+        collected = Collected()
         try:
             async for event in self._events:
-                if isinstance(event, PartCompleted):
-                    parts[event.index] = event.part
-                elif isinstance(event, Finished):
-                    finished = event
+                collected.add(event)
         finally:
             await self.aclose()
-        if finished is None:
-            raise ProviderProtocol("The answer ended without its end.", provider=self.head.provider)
-        return completion_of(self.head, parts, finished)
-
-
-def completion_of(head: Head, parts: dict[int, Part], finished: Finished) -> Completion:
-    """A whole answer from its collected parts."""
-    ordered = tuple(parts[index] for index in sorted(parts))
-    return Completion(head, Message(Role.ASSISTANT, ordered, head.provider, head.model), finished)
+        return collected.completion(self.head)
 
 
 def reply_of(completion: Completion) -> Reply:
@@ -208,6 +234,8 @@ def reply_of(completion: Completion) -> Reply:
     async def events() -> AsyncIterator[Event]:
         for index, part in enumerate(completion.message.parts):
             yield PartCompleted(index, part)
+        for artifact in completion.artifacts:
+            yield ArtifactFound(artifact)
         yield completion.finished
 
     async def close() -> None: ...

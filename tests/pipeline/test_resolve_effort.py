@@ -8,7 +8,7 @@ import pytest
 
 from aimanager_server.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.pipeline.effort import nearest
-from resolving import WEATHER, ask, target, warned
+from resolving import WEATHER, ask, resolver, target, warned
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"
 
@@ -150,19 +150,30 @@ def test_a_budget_that_is_taken_beats_effort_none() -> None:
 
 
 def test_tools_that_turn_thinking_off_are_told() -> None:
-    assert "so effort none is used" in warned(ask("openai/gpt-5.6-sol", tools=(WEATHER,)))[EFFORT]
-    assert warned(ask("openai/fast", tools=(WEATHER,))) == {}
+    older = resolver(openai={"wire": "chat_completions"})
+
+    assert "so effort none is used" in warned(ask("openai/gpt-5.6-sol", tools=(WEATHER,)), older)[EFFORT]
+    assert warned(ask("openai/fast", tools=(WEATHER,)), older) == {}
+
+
+@pytest.mark.parametrize("model", ["gpt-5.6-sol", "gpt-6-luna", "gpt-6-astra"])
+def test_the_newer_wire_leaves_thinking_on_beside_tools(model: str) -> None:
+    asked = ask(f"openai/{model}", tools=(WEATHER,), reasoning=ReasoningOptions(effort=Effort.HIGH))
+
+    assert target(asked).reasoning.effort is Effort.HIGH
+    assert warned(ask(f"openai/{model}", tools=(WEATHER,))) == {}
 
 
 def test_reasoning_that_is_not_shown_cannot_be_included() -> None:
-    asked = ask("openai/latest", reasoning=ReasoningOptions(include=True))
+    asked, older = ask("openai/latest", reasoning=ReasoningOptions(include=True)), {"wire": "chat_completions"}
 
-    assert not target(asked).reasoning.include
-    assert warned(asked) == {INCLUDE: "gpt-6.2-sol does not show its reasoning here."}
+    assert not target(asked, resolver(openai=older)).reasoning.include
+    assert warned(asked, resolver(openai=older)) == {INCLUDE: "gpt-6.2-sol does not show its reasoning here."}
 
 
-def test_reasoning_that_is_shown_can() -> None:
-    asked = ask("claude/latest", reasoning=ReasoningOptions(include=True))
+@pytest.mark.parametrize("model", ["claude/latest", "openai/latest"])
+def test_reasoning_that_is_shown_can(model: str) -> None:
+    asked = ask(model, reasoning=ReasoningOptions(include=True))
 
     assert target(asked).reasoning.include
     assert warned(asked) == {}

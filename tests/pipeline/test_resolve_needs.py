@@ -79,7 +79,7 @@ def test_text_is_no_document() -> None:
     assert resolve(ask("deepseek/latest", user(Attachment("text/plain", data=b"Hello"))))
 
 
-@pytest.mark.parametrize(("model", "taken"), [("claude/latest", True), ("openai/latest", False)])
+@pytest.mark.parametrize(("model", "taken"), [("claude/latest", True), ("openai/latest", True), ("openai/o3", False)])
 def test_the_address_of_a_document_is_for_those_who_fetch_it(model: str, taken: bool) -> None:
     if taken:
         assert resolve(ask(model, LINKED_PDF))
@@ -87,13 +87,54 @@ def test_the_address_of_a_document_is_for_those_who_fetch_it(model: str, taken: 
         assert fields(refusal(ask(model, LINKED_PDF))) == ["messages[0].parts[0].attachment.uri"]
 
 
+def test_who_is_refused_an_address_is_told_to_send_the_file_itself() -> None:
+    fault = refusal(ask("openai/o3", LINKED_PDF))
+
+    assert fault.solution.startswith("Use one of openai/")
+    assert fault.solution.endswith("or send the file as data, or have the operator set server.fetch_attachments.")
+
+
+def test_where_no_model_takes_an_address_sending_the_file_is_the_solution() -> None:
+    by = Resolver(Catalogue([Model("mock", "alone", linked=frozenset())]), providers(), Limits())
+
+    assert refusal(ask("mock/alone", LINKED_PDF), by).solution.startswith("Send the file as data, or have")
+
+
+def test_of_several_lacks_the_general_solution_is_told() -> None:
+    by = Resolver(Catalogue([Model("mock", "alone", linked=frozenset(), prefill=False)]), providers(), Limits())
+
+    fault = refusal(ask("mock/alone", LINKED_PDF, assistant("So")), by)
+
+    assert fault.solution == "Choose a model that can, or leave out what it cannot do."
+
+
+def test_a_gateway_that_fetches_takes_addresses_for_every_model_that_reads_the_kind() -> None:
+    by = Resolver(CATALOGUE, providers(), Limits(), fetches=True)
+
+    assert resolve(ask("openai/o3", LINKED_PDF), by)
+    assert fields(refusal(ask("deepseek/deepseek-v4-pro", LINKED_PDF), by)) == ["messages[0].parts[0].attachment"]
+
+
 @pytest.mark.parametrize("model", ["gpt-5.5-pro", "gpt-5.4-pro", "o3-pro"])
 def test_a_model_of_another_protocol_is_refused(model: str) -> None:
-    fault = refusal(ask(f"openai/{model}"))
+    fault = refusal(ask(f"openai/{model}"), resolver(openai={"wire": "chat_completions"}))
 
     assert fields(fault) == ["model"]
     assert "protocol that this server does not speak" in fault.message
     assert "pro" not in fault.metadata["models"]
+
+
+@pytest.mark.parametrize("model", ["gpt-5.5-pro", "gpt-5.4-pro", "o3-pro", "gpt-6.2-sol", "gpt-4.1"])
+def test_a_server_of_the_newer_protocol_serves_every_model(model: str) -> None:
+    assert resolve(ask(f"openai/{model}"))
+
+
+@pytest.mark.parametrize("model", ["gpt-6-astra", "gpt-6.1-sol"])
+def test_tools_beside_thinking_are_refused_where_the_operator_chose_the_older_protocol(model: str) -> None:
+    asked = ask(f"openai/{model}", tools=(Tool("f"),))
+
+    assert resolve(asked)
+    assert "calls no tools while it thinks" in refusal(asked, resolver(openai={"wire": "chat_completions"})).message
 
 
 @pytest.mark.parametrize(("model", "taken"), [("claude-opus-4-6", False), ("claude-opus-4-5", True)])

@@ -12,6 +12,11 @@ from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.settings import Limits
 from resolving import CATALOGUE, LAB, ask, providers, resolver, target, warned
 
+ANSWERING = [
+    f"{model.provider}/{model.id}"
+    for model in CATALOGUE.models()
+    if model.provider in providers() and model.embedding is None
+]
 EVERYTHING = Sampling(100, 0.5, None, 10, 7, ("END",))
 
 
@@ -20,10 +25,10 @@ EVERYTHING = Sampling(100, 0.5, None, 10, 7, ("END",))
     [
         ("claude/claude-opus-5-5", Sampling(max_output_tokens=100, stop_sequences=("END",))),
         ("claude/claude-haiku-4-5", Sampling(100, 0.5, None, 10, None, ("END",))),
-        ("openai/gpt-6.2-sol", Sampling(max_output_tokens=100, seed=7)),
-        ("openai/gpt-5", Sampling(max_output_tokens=100, seed=7)),
+        ("openai/gpt-6.2-sol", Sampling(max_output_tokens=100)),
+        ("openai/gpt-5", Sampling(max_output_tokens=100)),
         ("openai/o3", Sampling(max_output_tokens=100, seed=7)),
-        ("openai/gpt-5.5", Sampling(max_output_tokens=100, seed=7)),
+        ("openai/gpt-5.5", Sampling(max_output_tokens=100)),
         ("openai/gpt-4o", Sampling(100, 0.5, None, None, 7, ("END",))),
         ("deepseek/deepseek-flash", Sampling(max_output_tokens=100, stop_sequences=("END",))),
         ("deepseek/fast", Sampling(100, 0.5, None, None, None, ("END",))),
@@ -37,6 +42,42 @@ def test_what_a_model_refuses_is_left_out_and_told(model: str, taken: Sampling) 
 
     assert target(asked).sampling == taken
     assert warned(asked).keys() == dropped
+
+
+@pytest.mark.parametrize("model", ["gpt-6.2-sol", "gpt-5", "gpt-5.5", "gpt-5.6-sol"])
+def test_a_seed_is_for_the_older_wire(model: str) -> None:
+    by = resolver(openai={"wire": "chat_completions"})
+
+    assert target(ask(f"openai/{model}", sampling=EVERYTHING), by).sampling == Sampling(max_output_tokens=100, seed=7)
+
+
+def test_a_model_nobody_knows_is_asked_for_what_its_wire_can_say() -> None:
+    by = resolver(lab={**LAB, "wire": "responses", "models": ["listed"], "allow_any_model": True})
+
+    for model in ("lab/listed", "lab/other"):
+        assert target(ask(model, sampling=EVERYTHING), by).sampling == Sampling(100, 0.5)
+        assert warned(ask(model, sampling=EVERYTHING), by).keys() == {
+            "sampling.top_k",
+            "sampling.seed",
+            "sampling.stop_sequences",
+        }
+
+
+def test_a_model_known_from_an_older_wire_is_asked_for_what_the_newer_one_can_say() -> None:
+    by = resolver(deepseek={"wire": "responses"})
+
+    assert target(ask("deepseek/fast", sampling=EVERYTHING), by).sampling == Sampling(100, 0.5)
+
+
+@pytest.mark.parametrize(("wire", "taken"), [("responses", 16), ("chat_completions", 5)])
+def test_an_answer_shorter_than_the_wire_allows_is_lengthened(wire: str, taken: int) -> None:
+    by = resolver(openai={"wire": wire})
+    asked = ask("openai/latest", sampling=Sampling(max_output_tokens=5))
+
+    assert target(asked, by).sampling.max_output_tokens == taken
+    assert warned(asked, by) == (
+        {"sampling.max_output_tokens": "5 is below what gpt-6.2-sol takes; 16 is used."} if taken > 5 else {}
+    )
 
 
 def test_a_warning_says_what_was_done_and_why() -> None:
@@ -156,7 +197,7 @@ def test_a_model_nobody_knows_is_asked_for_all_of_it() -> None:
     assert warned(asked, by) == {}
 
 
-@pytest.mark.parametrize("model", [f"{model.provider}/{model.id}" for model in CATALOGUE.models() if not model.wire])
+@pytest.mark.parametrize("model", ANSWERING)
 @pytest.mark.parametrize("effort", [None, *Effort])
 def test_whatever_is_asked_every_model_gets_only_what_it_takes(model: str, effort: Effort | None) -> None:
     found = target(ask(model, sampling=EVERYTHING, reasoning=ReasoningOptions(effort=effort, include=True)))

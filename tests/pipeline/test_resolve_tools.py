@@ -17,6 +17,7 @@ from resolving import WEATHER, ask, fields, lab, refusal, resolve, resolver
 
 FORCED = ToolChoice(ToolMode.REQUIRED)
 STRICT = Tool("f", strict=True)
+OLDER = resolver(openai={"wire": "chat_completions"})
 
 
 def test_tools_need_a_model_that_calls_them() -> None:
@@ -80,7 +81,7 @@ def test_strict_tools_can_be_too_many() -> None:
 
 @pytest.mark.parametrize("model", ["openai/gpt-6.1-sol", "openai/gpt-6-astra"])
 def test_tools_exclude_thinking_that_cannot_be_turned_off(model: str) -> None:
-    fault = refusal(ask(model, tools=(WEATHER,)))
+    fault = refusal(ask(model, tools=(WEATHER,)), OLDER)
 
     assert fields(fault) == ["tools"]
     assert "calls no tools while it thinks" in fault.message
@@ -90,12 +91,14 @@ def test_tools_exclude_thinking_that_cannot_be_turned_off(model: str) -> None:
 def test_tools_exclude_thinking_that_was_asked_for() -> None:
     asked = ReasoningOptions(effort=Effort.HIGH)
 
-    assert "while it thinks" in refusal(ask("openai/gpt-6-luna", tools=(WEATHER,), reasoning=asked)).message
+    fault = refusal(ask("openai/gpt-6-luna", tools=(WEATHER,), reasoning=asked), OLDER)
+
+    assert "while it thinks" in fault.message
 
 
 @pytest.mark.parametrize("reasoning", [ReasoningOptions(), ReasoningOptions(effort=Effort.NONE)])
 def test_tools_turn_off_thinking_that_was_not(reasoning: ReasoningOptions) -> None:
-    call = resolve(ask("openai/gpt-6-luna", tools=(WEATHER,), reasoning=reasoning))
+    call = resolve(ask("openai/gpt-6-luna", tools=(WEATHER,), reasoning=reasoning), OLDER)
 
     assert call.target.reasoning.effort is Effort.NONE
 
@@ -103,7 +106,7 @@ def test_tools_turn_off_thinking_that_was_not(reasoning: ReasoningOptions) -> No
 def test_effort_none_does_not_help_a_model_that_always_thinks() -> None:
     asked = ReasoningOptions(effort=Effort.NONE)
 
-    assert refusal(ask("openai/gpt-6.1-sol", tools=(WEATHER,), reasoning=asked))
+    assert refusal(ask("openai/gpt-6.1-sol", tools=(WEATHER,), reasoning=asked), OLDER)
 
 
 @pytest.mark.parametrize("model", ["openai/latest", "openai/gpt-5.5", "openai/gpt-4o", "claude/latest"])

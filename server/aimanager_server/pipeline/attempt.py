@@ -88,11 +88,14 @@ class Attempt:
                     reply = await proceed(narrowed)
                 except Fault as fault:
                     first = first or fault
-                    attempts.append(Try(target.provider, target.model, fault.reason, self._clock() - began))
+                    # What lies inside may have tried more than once by itself, and says so.
+                    one = Try(target.provider, target.model, fault.reason, self._clock() - began)
+                    attempts.extend(fault.attempts or (one,))
                     left = call.deadline - self._clock()
                     verdict = decide(fault, tries, others, left, self._policy, self._random())
                 else:
-                    attempts.append(Try(target.provider, target.model, "", self._clock() - began))
+                    one = Try(target.provider, target.model, "", self._clock() - began)
+                    attempts.extend(reply.head.attempts or (one,))
                     return reply.headed(replace(reply.head, attempts=tuple(attempts)))
                 if not isinstance(verdict, Retry):
                     break

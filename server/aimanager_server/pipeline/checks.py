@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json, to_json
 
 from ..errors import InvalidRequest, PayloadTooLarge
 from ..fault import FieldViolation
+from .formats import format_flaws
+from .nesting import is_deeper
 from .turns import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def _flaws(ask: Ask, limits: Limits, providers: Collection[str]) -> Iterator[Fla
     yield from _below_one("reasoning.budget_tokens", ask.reasoning.budget_tokens)
     yield from _tools_flaws(ask.tools, limits)
     yield from _choice_flaws(ask)
+    yield from format_flaws(ask, limits.json_depth)
     yield from _options_flaws(ask, limits, providers)
     yield from _label_flaws(ask)
     if len(ask.idempotency_key) > LONGEST_KEY:
@@ -116,21 +119,6 @@ def _schema_problem(schema_json: str, deepest: int) -> str:
 
 def _depth_problem(value: object, deepest: int) -> str:
     return f"is nested deeper than {deepest} levels" if is_deeper(value, deepest) else ""
-
-
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether JSON is nested deeper than that; found without recursion, level by level.
-
-    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [{}]}, 2)
-    (False, True)
-    """
-    layer = [value]
-    for _ in range(levels + 1):
-        containers = [item for item in layer if isinstance(item, dict | list)]
-        if not containers:
-            return False
-        layer = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
-    return True
 
 
 def _choice_flaws(ask: Ask) -> Iterator[FieldViolation]:

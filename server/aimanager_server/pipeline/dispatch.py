@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 from ..call import Call
 from ..handler import Provider
@@ -28,7 +29,7 @@ class Dispatch:
             async for event in events:
                 if isinstance(event, Finished) and event.cost is None:
                     cost = self._price(target.provider, target.model, event.usage)
-                    event = Finished(event.reason, event.provider_reason, event.usage, cost)
+                    event = replace(event, cost=cost)
                 yield event
 
         return reply.through(priced)

@@ -77,7 +77,7 @@ class _Record:
 
     def finished(self, reply: Reply, event: Finished) -> Finished:
         """The same event with its latency."""
-        event = Finished(event.reason, event.provider_reason, event.usage, event.cost, self._clock() - self._started)
+        event = replace(event, latency=self._clock() - self._started)
         if not self._close():
             return event
         self._outcomes.latency.observe(event.latency)

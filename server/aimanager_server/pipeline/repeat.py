@@ -10,7 +10,7 @@ from ..call import Call
 from ..errors import DeadlineExceeded, InvalidRequest
 from ..fault import FieldViolation
 from ..handler import Handler
-from ..reply import Event, Finished, PartCompleted, Reply, completion_of, reply_of
+from ..reply import Collected, Event, Finished, Reply, reply_of
 from ..state.answers import Answers
 
 
@@ -53,13 +53,12 @@ class Repeat:
             raise
 
         async def kept(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            parts = {}
+            collected = Collected()
             try:
                 async for event in events:
-                    if isinstance(event, PartCompleted):
-                        parts[event.index] = event.part
-                    elif isinstance(event, Finished):
-                        self._answers.put(key, fingerprint, completion_of(reply.head, parts, event))
+                    collected.add(event)
+                    if isinstance(event, Finished):
+                        self._answers.put(key, fingerprint, collected.completion(reply.head))
                         release()
                     yield event
             finally:
@@ -92,7 +91,8 @@ def _key(call: Call) -> bytes:
 def _fingerprint(call: Call) -> int:
     targets = tuple((target.provider, target.model, target.sampling, target.reasoning) for target in call.targets)
     options = repr([sorted(target.options.items()) for target in call.targets])
-    return hash((targets, options, call.system_instruction, call.messages, call.tools, call.tool_choice))
+    asked = (call.system_instruction, call.messages, call.tools, call.tool_choice, call.output_format)
+    return hash((targets, options, asked))
 
 
 def _reused(key: str) -> InvalidRequest:

@@ -26,6 +26,7 @@ class Resolver:
     """Decides about questions. Pure: the same question gets the same answer, and nothing is awaited.
 
     `has_key` says whether the server can open a provider; where it is None, the providers' settings are asked.
+    Where the gateway `fetches` files, no model has to take an address.
     """
 
     def __init__(
@@ -35,10 +36,13 @@ class Resolver:
         limits: Limits,
         default_model: str = "",
         has_key: Callable[[str], bool] | None = None,
+        *,
+        fetches: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._providers = providers
         self._limits = limits
+        self._fetches = fetches
         self._wires = {name: settings.wire for name, settings in providers.items() if settings.enabled}
         self._names = Names(catalogue, providers, default_model, has_key or self._is_configured)
         self._memory: dict[object, _Decided] = {}
@@ -59,7 +63,8 @@ class Resolver:
         """
         check(ask, self._limits, self._providers)
         chosen, reasoning, target = self._decided(ask, caller)
-        require(chosen.model, ask, reasoning, self._catalogue, self._wires, streaming=streaming)
+        rules = (self._catalogue, self._wires)
+        require(chosen.model, ask, reasoning, *rules, streaming=streaming, fetches=self._fetches)
         return Call(
             id=id,
             caller=caller,
@@ -71,6 +76,7 @@ class Resolver:
             system_instruction=ask.system_instruction,
             tools=ask.tools,
             tool_choice=ask.tool_choice,
+            output_format=ask.output_format,
             idempotency_key=ask.idempotency_key,
             labels=ask.labels,
             trace=trace,

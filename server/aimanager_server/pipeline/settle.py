@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..call import Ask, Target
-from ..catalogue import Model
+from ..catalogue import Capability, Level, Model
 from ..content import ReasoningOptions, Sampling
 from ..reply import Warned
 from .effort import fitted, settle_reasoning
@@ -40,8 +40,14 @@ def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings) -> Target:
         sampling=Sampling(**sampling.values),
         reasoning=reasoning,
         options=ask.provider_options.get(model.provider, {}),
+        emulates_format=_emulates(model),
         warnings=(*sampling.told, *effort_told, *budget_told),
     )
+
+
+def _emulates(model: Model) -> bool:
+    support = model.capabilities.get(Capability.STRUCTURED_OUTPUT)
+    return support is not None and support.level is Level.EMULATED
 
 
 def asked_reasoning(chosen: Chosen, ask: Ask) -> ReasoningOptions:
@@ -72,6 +78,7 @@ class _Sampling:
         self._keep_one()
         self._lower("temperature", self._model.highest_temperature)
         self._lower("max_output_tokens", self._model.max_output)
+        self._lift("max_output_tokens", self._model.least_output)
         self._shorten_stops()
 
     def _leave_out(self, reasoning: ReasoningOptions, version: str) -> None:
@@ -99,6 +106,12 @@ class _Sampling:
         if value is not None and most is not None and value > most:
             self.values[name] = most
             self._tell(name, f"{value!r} is above what {self._model.id} takes; {most!r} is used.")
+
+    def _lift(self, name: str, least: int | None) -> None:
+        value = self.values[name]
+        if value is not None and least is not None and value < least:
+            self.values[name] = least
+            self._tell(name, f"{value!r} is below what {self._model.id} takes; {least!r} is used.")
 
     def _shorten_stops(self) -> None:
         model, stops = self._model, self.values["stop_sequences"]

@@ -73,4 +73,6 @@ def size_of(completion: Completion) -> int:
                 size += len(part.data or b"")
             case _:
                 size += 4 * len(part.output)
-    return size
+    for artifact in completion.artifacts:
+        size += 4 * len(artifact.text or "") + len(artifact.data or b"")
+    return size + 4 * len(completion.finished.structured_json)

@@ -1,0 +1,208 @@
+"""Holds an answer to the shape that was asked for, and has the model repair one that misses it, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from ..call import Call
+from ..content import Message, Part, Text
+from ..errors import CapabilityUnsupported, InvalidRequest, ProviderProtocol, SchemaMismatch
+from ..fault import Fault, FieldViolation
+from ..handler import Clock, Handler
+from ..reply import Attempt, Collected, Cost, Event, Finished, FinishReason, Reply, Usage, UsageSource
+from .asking import repairing, wordings
+from .formats import FIELD
+from .shape import Finding, Flaw, Shape, TooLaborious
+
+HELD = frozenset((FinishReason.STOP, FinishReason.OTHER))
+"""Answers that came to their own end. One that was cut, filtered or refused, or that waits for tools, is as it is."""
+
+
+class Conform:
+    """The layer around one target. What the provider cannot be asked for natively is put into the instruction.
+
+    Until it is found valid, an answer is kept back, and a stream shows nothing but heartbeats; only where the provider
+    itself promises the shape does a stream flow, and then it fails at its end if the promise was not kept.
+    Raises SchemaMismatch after one repair; usage and cost are those of both turns.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        """Answer, where a shape was asked for, in that shape."""
+        wanted = call.output_format
+        if wanted is None:
+            return await proceed(call)
+        shape, began = Shape(wanted, self._clock), self._clock()
+        asked, reply = await _ask(call, proceed)
+        if call.streaming and asked.output_format == wanted:
+            return reply.through(lambda events: _flowing(events, shape, call))
+        first = await _read(reply)
+        finding = await _look(first, shape)
+        if not finding.flaws:
+            return first.reply(finding.json)
+        middle = self._clock()
+        second = await self._repaired(asked, proceed, first, finding.flaws)
+        target = call.target
+        tries = (
+            Attempt(target.provider, target.model, SchemaMismatch.row.reason, middle - began),
+            Attempt(target.provider, target.model, "", self._clock() - middle),
+        )
+        return await _settled(second.after(first, tries), shape)
+
+    async def _repaired(self, asked: Call, proceed: Handler, first: _Answer, flaws: Sequence[Flaw]) -> _Answer:
+        try:
+            return await _read(await proceed(repairing(asked, first.message, flaws)))
+        except Fault as fault:
+            fault.usage = first.finished.usage if fault.usage is None else total(first.finished.usage, fault.usage)
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A whole answer with the events it came in; the last of them is `finished`."""
+
+    source: Reply
+    events: tuple[Event, ...]
+    message: Message
+    finished: Finished
+
+    @property
+    def text(self) -> str:
+        return _text_of(self.message.parts)
+
+    def after(self, first: _Answer, tries: tuple[Attempt, ...]) -> _Answer:
+        """The same answer, at the price of both."""
+        usage = total(first.finished.usage, self.finished.usage)
+        finished = replace(self.finished, usage=usage, cost=both(first.finished.cost, self.finished.cost))
+        return replace(self, source=self.source.headed(replace(self.source.head, attempts=tries)), finished=finished)
+
+    def reply(self, structured_json: str) -> Reply:
+        """The answer, to be given on; it holds no connection any more."""
+        events = (*self.events[:-1], replace(self.finished, structured_json=structured_json))
+        return Reply(self.source.head, _each(events), self.source.aclose)
+
+
+async def _ask(call: Call, proceed: Handler) -> tuple[Call, Reply]:
+    ways = wordings(call)
+    for asked in ways[:-1]:
+        try:
+            return asked, await proceed(asked)
+        except CapabilityUnsupported as fault:
+            if not any(violation.field.startswith("output_format") for violation in fault.fields):
+                raise
+    return ways[-1], await proceed(ways[-1])
+
+
+async def _read(reply: Reply) -> _Answer:
+    collected, events = Collected(), []
+    async with aclosing(reply):
+        async for event in reply:
+            collected.add(event)
+            events.append(event)
+    if collected.finished is None:
+        raise ProviderProtocol("The answer ended without its end.", provider=reply.head.provider)
+    completion = collected.completion(reply.head)
+    return _Answer(reply, tuple(events), completion.message, completion.finished)
+
+
+async def _look(answer: _Answer, shape: Shape) -> Finding:
+    if answer.finished.reason not in HELD:
+        return Finding("")
+    return await _checked(answer.text, shape, answer.finished.usage)
+
+
+async def _settled(answer: _Answer, shape: Shape) -> Reply:
+    finding = await _look(answer, shape)
+    if finding.flaws:
+        raise _mismatch(finding.flaws[0], answer)
+    return answer.reply(finding.json)
+
+
+async def _flowing(events: AsyncIterator[Event], shape: Shape, call: Call) -> AsyncIterator[Event]:
+    collected = Collected()
+    async for event in events:
+        collected.add(event)
+        if not isinstance(event, Finished):
+            yield event
+    finished = collected.finished
+    if finished is None:
+        return
+    if finished.reason in HELD:
+        text = _text_of([collected.parts[index] for index in sorted(collected.parts)])
+        finding = await _checked(text, shape, finished.usage)
+        if finding.flaws:
+            raise _missed(finding.flaws[0], call.target.provider, call.target.model, finished.usage)
+        finished = replace(finished, structured_json=finding.json)
+    yield finished
+
+
+async def _checked(text: str, shape: Shape, usage: Usage) -> Finding:
+    """In a thread: a large answer may take a while, and other calls go on."""
+    try:
+        return await asyncio.to_thread(shape.check, text)
+    except TooLaborious as error:
+        field = FieldViolation(f"{FIELD}.schema_json", "takes too many steps to check an answer against")
+        fault = InvalidRequest(
+            f"{field.field}: {field.description}.",
+            solution="Make the schema smaller; above all, have fewer alternatives that refer to each other.",
+            fields=(field,),
+        )
+        fault.usage = usage
+        raise fault from error
+
+
+def _mismatch(flaw: Flaw, answer: _Answer) -> SchemaMismatch:
+    head = answer.source.head
+    fault = _missed(flaw, head.provider, head.model, answer.finished.usage)
+    first, second = head.attempts
+    fault.attempts = (first, replace(second, reason=fault.reason))
+    return fault
+
+
+def _missed(flaw: Flaw, provider: str, model: str, usage: Usage) -> SchemaMismatch:
+    """The message names no value of the answer, which may be anything."""
+    place = flaw.path or "/"
+    message = f"The answer is not what was asked for: at {place[:200]!r} it does not meet {flaw.keyword!r}."
+    metadata = {"path": place, "keyword": flaw.keyword}
+    fault = SchemaMismatch(message, provider=provider, model=model, metadata=metadata)
+    fault.usage = usage
+    return fault
+
+
+def _text_of(parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, Text))
+
+
+def total(first: Usage, second: Usage) -> Usage:
+    """What both took; known no better than the worse known of the two."""
+    worst = (UsageSource.MISSING, UsageSource.ESTIMATED, UsageSource.REPORTED)
+    return Usage(
+        first.input_tokens + second.input_tokens,
+        first.output_tokens + second.output_tokens,
+        first.cache_read_tokens + second.cache_read_tokens,
+        first.cache_write_tokens + second.cache_write_tokens,
+        first.reasoning_tokens + second.reasoning_tokens,
+        min(first.source, second.source, key=worst.index),
+    )
+
+
+def both(first: Cost | None, second: Cost | None) -> Cost | None:
+    """The sum; None where one of the two is not known."""
+    if first is None or second is None:
+        return None
+    return replace(
+        second,
+        input_nanos=first.input_nanos + second.input_nanos,
+        output_nanos=first.output_nanos + second.output_nanos,
+        estimated=first.estimated or second.estimated,
+    )
+
+
+async def _each(events: Sequence[Event]) -> AsyncIterator[Event]:
+    for event in events:
+        yield event
