@@ -33,8 +33,9 @@ def test_the_built_in_providers_are_there_without_being_said() -> None:
     assert {name: (made.wire, made.base_url, made.key_variable) for name, made in providers.items()} == {
         "mock": ("mock", "", ""),
         "claude": ("claude", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
-        "openai": ("chat_completions", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+        "openai": ("responses", "https://api.openai.com/v1", "OPENAI_API_KEY"),
         "deepseek": ("chat_completions", "https://api.deepseek.com", "DEEPSEEK_API_KEY"),
+        "gemini": ("gemini", "https://generativelanguage.googleapis.com/v1beta", "GOOGLE_API_KEY"),
     }
 
 
@@ -43,7 +44,7 @@ def test_a_provider_made_in_code_stands_beside_the_built_in_ones() -> None:
 
     providers = Settings(providers={"scripted": made}).providers
 
-    assert list(providers) == ["mock", "claude", "openai", "deepseek", "scripted"]
+    assert list(providers) == ["mock", "claude", "openai", "deepseek", "gemini", "scripted"]
     assert providers["scripted"] == made
 
 

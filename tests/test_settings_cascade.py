@@ -145,6 +145,31 @@ def test_the_vendors_variables_are_read(vendor: str) -> None:
     assert made.origin(("providers", name, "api_key")) == f"environment:{vendor}_API_KEY"
 
 
+@pytest.mark.parametrize(
+    ("base_url", "wire"),
+    [
+        ("", "responses"),
+        ("https://api.openai.com/v1", "responses"),
+        ("https://eu.api.openai.com/v1", "responses"),
+        ("https://notapi.openai.com.example/v1", "chat_completions"),
+        ("http://localhost:8000/v1", "chat_completions"),
+    ],
+)
+def test_those_who_copy_openai_are_asked_in_its_older_wire(base_url: str, wire: str) -> None:
+    said = {"openai": {"base_url": base_url}} if base_url else {}
+
+    assert load({}, None, {"OPENAI_BASE_URL": base_url}).settings.providers["openai"].wire == wire
+    assert load({"providers": said}, None, {}).settings.providers["openai"].wire == wire
+    assert Settings.model_validate({"providers": said}).providers["openai"].wire == wire
+
+
+@pytest.mark.parametrize("wire", ["responses", "chat_completions"])
+def test_the_operators_wire_beats_the_one_an_address_suggests(wire: str) -> None:
+    said = {"providers": {"openai": {"base_url": "http://localhost:8000/v1", "wire": wire}}}
+
+    assert load(said, None, {"OPENAI_BASE_URL": "https://api.openai.com/v1"}).settings.providers["openai"].wire == wire
+
+
 @pytest.mark.parametrize("said", [{"api_key": "file"}, {"keys": [{"api_key": "file"}]}])
 def test_a_key_said_higher_up_hides_every_key_below(said: Mapping[str, object]) -> None:
     environment = {

@@ -45,12 +45,12 @@ def test_a_file_that_cannot_be_read_is_refused(name: str, cause: str, tmp_path: 
 
 
 def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text("[providers.groq]\n")
+    (tmp_path / "a.toml").write_text("[providers.acme]\n")
 
     with pytest.raises(SettingsError) as caught:
         load({}, tmp_path / "a.toml", {})
 
-    assert f"- providers.groq.wire (file:{tmp_path}/a.toml): is missing" in str(caught.value)
+    assert f"- providers.acme.wire (file:{tmp_path}/a.toml): is missing" in str(caught.value)
 
 
 def uncommented(text: str) -> str:

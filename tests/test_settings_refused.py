@@ -51,7 +51,7 @@ WRONG = [
     (provider(models=[""]), "providers.host.models[0] (argument): is empty"),
     (provider(models="m"), "providers.host.models (argument): accepted is a list"),
     (provider(base_url=""), "providers.host.base_url (argument): is missing"),
-    (provider(wire="soap"), "providers.host.wire (argument): accepted is 'claude', 'chat_completions' or 'mock'"),
+    (provider(wire="soap"), "providers.host.wire (argument): accepted is 'claude', 'chat_completions', 'responses', "),
     ({"providers": {"host": {}}}, "providers.host.wire (argument): is missing"),
     ({"providers": {"Host": {"wire": "mock"}}}, "providers.Host (argument): is not a name; accepted are 1 to 63 lower"),
     (provider(headers={"a b": "c"}), "is not the name of an HTTP header"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from . import provider_defaults
-from .settings_error import shown
+from .settings_consistency import contradictions
+from .settings_models import ModelName, ModelSettings
+from .settings_plugins import Plugins, with_plugged
 from .settings_provider import Credential, Defaults, KeySettings, ProviderSettings
 from .settings_types import (
     MIB,
@@ -19,11 +19,8 @@ from .settings_types import (
     File,
     Listener,
     Name,
-    Place,
     Seconds,
     Section,
-    host_of,
-    is_loopback,
     misfits,
 )
 
@@ -34,6 +31,8 @@ __all__ = [
     "Defaults",
     "KeySettings",
     "Limits",
+    "ModelSettings",
+    "Plugins",
     "ProviderSettings",
     "ProviderTier",
     "Repeat",
@@ -71,6 +70,8 @@ class Server(Section):
     """Serve callers without a token beyond loopback too."""
     caller_keys: bool = True
     """Accept provider keys that callers send with their calls."""
+    fetch_attachments: bool = False
+    """Fetch files that callers give as https addresses, for models that do not; only from the public internet."""
     reflection: bool = False
     """Let tools such as grpcurl list the API."""
     default_model: str = ""
@@ -106,6 +107,8 @@ class Limits(Section):
     """Parts in one message."""
     tools: Count = 128
     """Tools in one request."""
+    embedding_inputs: Count = 10_000
+    """Texts in one request for vectors."""
     json_depth: Count = 64
     """Nesting of a JSON value or schema."""
     response_bytes: Count = 64 * MIB
@@ -190,51 +193,18 @@ class Settings(Section):
     repeat: Repeat = Repeat()
     callers: dict[Name, CallerSettings] = Field(default_factory=dict)
     tiers: dict[Name, Tier] = Field(default_factory=dict)
+    models: dict[ModelName, ModelSettings] = Field(default_factory=dict)
+    plugins: Plugins = Plugins()
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict, validate_default=True)
 
     @field_validator("providers", mode="before")
     @classmethod
-    def _with_the_built_in(cls, given: Any) -> object:
-        return provider_defaults.completed(given)
+    def _with_the_built_in(cls, given: Any, info: ValidationInfo) -> object:
+        return provider_defaults.completed(with_plugged(given, info.data.get("plugins", Plugins())))
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        found = [*self._exposures(), *self._tier_problems(), *self._caller_problems(), *self._provider_problems()]
+        found = list(contradictions(self))
         if found:
             raise misfits(found)
         return self
-
-    def _exposures(self) -> Iterator[tuple[Place, str]]:
-        server = self.server
-        guarded = self.callers or server.allow_anonymous or (server.tls and server.tls.client_ca_file)
-        if not guarded and not is_loopback(host_of(server.listen)):
-            yield (
-                ("server", "listen"),
-                "is open to other machines without authentication; accepted is a loopback address, or beside it "
-                "[callers], server.tls.client_ca_file or server.allow_anonymous = true",
-            )
-
-    def _tier_problems(self) -> Iterator[tuple[Place, str]]:
-        for name, tier in self.tiers.items():
-            for provider in tier.providers:
-                if provider not in self.providers:
-                    accepted = ", ".join(map(shown, self.providers))
-                    yield ("tiers", name, "providers", provider), f"is no provider; accepted is one of {accepted}"
-
-    def _caller_problems(self) -> Iterator[tuple[Place, str]]:
-        accepted = ", ".join(map(shown, self.tiers)) or "none yet"
-        counts = Counter(caller.token_sha256 for caller in self.callers.values())
-        for name, caller in self.callers.items():
-            named = bool(self.tiers) or "tier" in caller.model_fields_set
-            if named and caller.tier not in self.tiers:
-                yield ("callers", name, "tier"), f"names no tier; accepted is one that [tiers.NAME] defines: {accepted}"
-            if counts[caller.token_sha256] > 1:
-                yield ("callers", name, "token_sha256"), "is another caller's too; accepted is one of its own"
-
-    def _provider_problems(self) -> Iterator[tuple[Place, str]]:
-        for name, provider in self.providers.items():
-            if name not in provider_defaults.BUILT_IN and not (provider.models or provider.allow_any_model):
-                yield (
-                    ("providers", name, "models"),
-                    "is missing; accepted is a list of models, or allow_any_model = true",
-                )

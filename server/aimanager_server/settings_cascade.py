@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from . import provider_defaults
 from .settings import Settings
 from .settings_error import Problem, SettingsError, problems_of
+from .settings_plugins import plugged
 from .settings_provider import KEY_NAMES
 from .settings_schema import hint_for, nested, value_of
 from .settings_tree import Tree
@@ -60,8 +61,10 @@ def load(arguments: Mapping[str, Any], config: Path | None, environment: Mapping
     tree.fill(arguments, "argument")
     tree.put_below(_file(config))
     tree.put_below(_environment(environment))
-    tree.put_below(_vendors(environment))
-    tree.fill({"providers": provider_defaults.every(tree.providers())}, "provider default")
+    names = (*provider_defaults.present(environment), *tree.providers())
+    tree.put_below(_vendors(environment, names))
+    tree.fill({"providers": plugged(tree.values.get("plugins"))}, "provider default")
+    tree.fill({"providers": provider_defaults.every(names, tree.providers())}, "provider default")
     _take_keys(tree, environment)
     return Loaded(_validated(tree), dict(tree.origins))
 
@@ -104,10 +107,10 @@ def _environment(environment: Mapping[str, str]) -> Tree:
     return tree
 
 
-def _vendors(environment: Mapping[str, str]) -> Tree:
+def _vendors(environment: Mapping[str, str], names: Collection[str]) -> Tree:
     tree = Tree()
     for provider, variable in provider_defaults.BASE_URL_VARIABLES.items():
-        if environment.get(variable):
+        if environment.get(variable) and provider in names:
             tree.fill(nested(("providers", provider, "base_url"), environment[variable]), f"environment:{variable}")
     return tree
 
@@ -119,8 +122,9 @@ def _take_keys(tree: Tree, environment: Mapping[str, str]) -> None:
         has_key = not provider.keys().isdisjoint(KEY_NAMES)
         if has_key or provider.get("enabled") is False or not isinstance(variable, str):
             continue
-        if environment.get(variable, "").strip():
-            tree.fill(nested(("providers", name, "api_key"), environment[variable]), f"environment:{variable}")
+        for each in provider_defaults.key_variables(name, variable):
+            if environment.get(each, "").strip():
+                tree.fill(nested(("providers", name, "api_key"), environment[each]), f"environment:{each}")
 
 
 def _validated(tree: Tree) -> Settings:

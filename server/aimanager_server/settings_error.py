@@ -12,7 +12,7 @@ from .settings_types import Place
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,39}")
 KEY_PREFIXES = ("sk-", "sk_", "xai-", "gsk_", "aiza", "ghp_", "hf_")
 MASK = "••••"
 

@@ -89,8 +89,11 @@ class ProviderSettings(Section):
 
     enabled: bool = True
     """Whether calls may go to it."""
-    wire: Literal["claude", "chat_completions", "mock"]
-    """The protocol it speaks."""
+    wire: Literal["claude", "chat_completions", "responses", "gemini", "mock", "plugin"]
+    """The protocol it speaks. OpenAI's older models are asked by chat_completions where this says responses.
+
+    `plugin` is for the names in [plugins].
+    """
     base_url: Annotated[str, AfterValidator(_without_last_slash)] = ""
     """Where its API begins: http or https, without user, query or fragment. The mock wire needs none."""
     allow_plaintext: bool = False
@@ -102,9 +105,9 @@ class ProviderSettings(Section):
     keys: list[KeySettings] = Field(default_factory=list)
     """Several keys that share the calls by weight."""
     key_variable: Annotated[str, AfterValidator(_variable)] = ""
-    """The environment variable that holds the key; empty where none is needed."""
+    """The environment variable that holds the key; empty where none is needed. GOOGLE_API_KEY: GEMINI_API_KEY too."""
     version: HeaderValue = "2023-06-01"
-    """The anthropic-version header of the claude wire."""
+    """The anthropic-version header of the claude wire; the api-version of Azure."""
     models: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
     """The models it has, beside those of the catalogue."""
     allow_any_model: bool = False
@@ -141,7 +144,7 @@ class ProviderSettings(Section):
         return self
 
     def _url_problems(self) -> Iterator[tuple[Place, str]]:
-        needs_none = self.wire == "mock" and not self.base_url
+        needs_none = self.wire in ("mock", "plugin") and not self.base_url
         text = "" if needs_none else _url_problem(self.base_url, self.allow_plaintext)
         if text:
             yield ("base_url",), text
