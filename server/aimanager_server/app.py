@@ -9,26 +9,36 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 
 from . import log
 from .catalogue import Catalogue
 from .fault import Fault
-from .handler import Provider, compose
+from .handler import compose
 from .health import ProviderHealth
 from .hints import hints_for
 from .metrics import Metrics
 from .metrics_listener import MetricsListener
+from .opening import Opened
 from .pipeline.attempt import Attempt, Policy
+from .pipeline.conform import Conform
+from .pipeline.count import Count
+from .pipeline.discover import Discover
 from .pipeline.dispatch import Dispatch
+from .pipeline.embed import Embed
+from .pipeline.embed_resolve import EmbedResolver
+from .pipeline.fetch import Fetch
 from .pipeline.guard import Guard
+from .pipeline.keep import Keep
 from .pipeline.limit import Limit
 from .pipeline.observe import Observe
 from .pipeline.repeat import Repeat
 from .pipeline.resolve import Resolver
+from .plugins import ProviderRegistry
 from .pricing import PriceList
-from .providers import open_provider
+from .providers.fetching import HttpsFetcher
 from .providers.masking import masked
+from .rpc.counting import Counting
+from .rpc.embeddings import EmbeddingService
 from .rpc.generation import GenerationService, Timeouts
 from .rpc.health import HealthService
 from .rpc.interceptors.admit import Admit
@@ -40,10 +50,14 @@ from .rpc.interceptors.translate_errors import TranslateErrors
 from .rpc.models import ModelService
 from .server import CannotListen, Server
 from .settings import Settings
+from .settings_error import SettingsError
 from .state.answers import Answers
 from .state.breaker import Breakers, Rules
 from .state.limiter import Limiter
 from .state.vitals import Vitals
+
+PLUGINS_SECONDS = 1.0
+"""How long the start waits for plug-ins to say which models they have."""
 
 
 class CannotStart(Exception):
@@ -53,12 +67,13 @@ class CannotStart(Exception):
 class App:
     """One server's parts, joined. Nothing listens yet; made inside a running event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: ProviderRegistry | None = None) -> None:
         clock, server = time.monotonic, settings.server
-        catalogue = Catalogue.load().with_providers(settings.providers)
+        catalogue = Catalogue.load().with_providers(settings.providers).corrected(settings.models)
         known = frozenset((model.provider, model.id) for model in catalogue.models())
         self.metrics = Metrics(lambda provider, model: (provider, model) in known)
-        self.providers = _open_all(settings, catalogue)
+        opened = Opened(settings, catalogue, registry or ProviderRegistry())
+        self.providers, self.plugged = opened.providers, opened.plugged
         limiter, vitals = Limiter(clock), Vitals(clock, time.time)
         breakers = Breakers(_rules(settings), clock)
         health = ProviderHealth(self.providers, breakers, vitals, clock, time.time, _missing_keys(settings))
@@ -74,31 +89,56 @@ class App:
             RateLimit(limiter, settings.tiers),  # needs to know the caller; a refused call takes no place
             admit,  # last: holds a place while the handler runs, and no longer
         )
-        resolver = Resolver(catalogue, settings.providers, settings.limits, server.default_model)
+        fetches, limits = server.fetch_attachments, settings.limits
+        resolver = Resolver(catalogue, settings.providers, limits, server.default_model, fetches=fetches)
         _check_default(resolver, server.default_model)
+        observe, limit = Observe(self.metrics, clock), Limit(settings.tiers, limiter)
+        attempt = Attempt(_policy(settings), clock, asyncio.sleep, random.random)
+        guard = Guard(breakers, vitals, clock)
+        fetcher = HttpsFetcher() if fetches else None
+        fetch = Fetch(fetcher, catalogue.find, limits.attachment_bytes, limits.message_bytes)
         layers = (
-            Observe(self.metrics, clock),  # first, so that refused, repeated and failed calls count too
+            observe,  # first, so that refused, repeated and failed calls count too
             Repeat(_answers(settings)),  # before anything is charged
-            Limit(settings.tiers, limiter),  # before any work; settles with the usage
-            Attempt(_policy(settings), clock, asyncio.sleep, random.random),  # asks again, while nothing was seen
-            Guard(breakers, vitals, clock),  # inside attempt: an open circuit is not asked again
+            limit,  # before any work; settles with the usage
+            Keep(),  # outside attempt: what is lifted out of an answer is of the one that the caller gets
+            attempt,  # asks again, while nothing was seen
+            fetch,  # inside attempt: the target decides what is needed; outside conform: a repair needs no second look
+            Conform(clock),  # around one target: each is asked for JSON in its own way, and may be asked to repair it
+            guard,  # inside attempt: an open circuit is not asked again
         )
-        handler = compose(layers, Dispatch(self.providers, PriceList(catalogue, lambda: datetime.now(UTC))))
+        prices = PriceList(catalogue, lambda: datetime.now(UTC))
+        handler = compose(layers, Dispatch(self.providers, prices))
+        embedders = opened.embedders()
+        embed = Embed((observe, limit), (attempt, guard), embedders, catalogue, prices)
+        texts = EmbedResolver(catalogue, resolver, embedders, self.providers, settings.limits)
+        count = Count((attempt, fetch), opened.counters(), breakers.is_open, clock)
+        self.discover = Discover(opened.listers(), catalogue, health.probed)
         timeouts = Timeouts(server.unary_timeout_seconds, server.stream_timeout_seconds)
         services = (
             GenerationService(handler, resolver.resolve, settings.limits, timeouts, clock),
             ModelService(
-                catalogue, lambda name, caller: resolver.model(name, caller).model, self.providers, health.available
+                catalogue,
+                lambda name, caller: resolver.model(name, caller).model,
+                self.providers,
+                health.available,
+                self.discover,
+                Counting(count, resolver.resolve, settings.limits, timeouts.unary, clock),
+                lambda: datetime.now(UTC).date(),
             ),
+            EmbeddingService(embed, texts.resolve, timeouts.unary, settings.limits.embedding_inputs, clock),
             HealthService(health, admit.closed),
         )
         self.server = Server(settings, interceptors, admit, services)
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Server]:
-    """A server that listens until the block ends; its `port` is the bound one. Raises CannotListen."""
-    app = App(settings)
+async def running(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[Server]:
+    """A server that listens until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
+
+    Raises CannotListen, or SettingsError for a plug-in that cannot be used.
+    """
+    app = App(settings, registry)
     async with AsyncExitStack() as stack:
         for provider in app.providers.values():
             stack.push_async_callback(provider.aclose)
@@ -106,6 +146,10 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             stack.enter_context(MetricsListener(settings.server.metrics_listen, app.metrics.registry))
         watch = asyncio.create_task(app.metrics.watch_loop())
         stack.callback(watch.cancel)
+        listing = asyncio.gather(*map(app.discover.try_one, app.plugged))
+        stack.callback(listing.cancel)
+        if app.plugged:
+            await asyncio.wait({listing}, timeout=PLUGINS_SECONDS)
         await app.server.start()
         stack.push_async_callback(app.server.stop, 1.0)
         yield app.server
@@ -121,6 +165,9 @@ def run(settings: Settings, *, hints: bool = False) -> int:
     except (CannotListen, CannotStart) as error:
         sys.stderr.write(f"aimanager-server: {error}\n")
         return 1
+    except SettingsError as error:
+        print(f"aimanager-server: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -138,14 +185,6 @@ def _check_default(resolver: Resolver, default_model: str) -> None:
         resolver.model(default_model)
     except Fault as fault:
         raise CannotStart(f"server.default_model cannot be used: {fault.message}") from fault
-
-
-def _open_all(settings: Settings, catalogue: Catalogue) -> dict[str, Provider]:
-    return {
-        name: open_provider(name, provider, settings.limits, partial(catalogue.find, name))
-        for name, provider in settings.providers.items()
-        if provider.enabled
-    }
 
 
 def _missing_keys(settings: Settings) -> dict[str, str]:

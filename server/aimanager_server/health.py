@@ -72,8 +72,12 @@ class ProviderHealth:
                 await self._providers[provider].probe()
             except Fault as fault:
                 failed = fault
-            self._probes[provider] = (self._now(), failed)
+            self.probed(provider, failed)
         return self.report(provider)
+
+    def probed(self, provider: str, failed: Fault | None) -> None:
+        """Take note that the provider was asked for something free, and how that failed."""
+        self._probes[provider] = (self._now(), failed)
 
     async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
         """State of each provider now, then again whenever its status or circuit changes; without end."""

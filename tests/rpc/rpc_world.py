@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import grpc
@@ -22,9 +23,14 @@ from aimanager_server.catalogue import Catalogue
 from aimanager_server.content import Text
 from aimanager_server.handler import Handler
 from aimanager_server.metrics import Metrics
+from aimanager_server.pipeline.count import Count
+from aimanager_server.pipeline.embed import Embed
+from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta, Usage
 from aimanager_server.reply import UsageSource as Source
+from aimanager_server.rpc.counting import Counting
+from aimanager_server.rpc.embeddings import EmbeddingService
 from aimanager_server.rpc.generation import GenerationService, Timeouts
 from aimanager_server.rpc.health import HealthService, ProviderHealth
 from aimanager_server.rpc.interceptors.admit import Admit
@@ -33,7 +39,7 @@ from aimanager_server.rpc.interceptors.correlate import Correlate
 from aimanager_server.rpc.interceptors.measure import Measure
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
 from aimanager_server.rpc.interceptors.translate_errors import TranslateErrors
-from aimanager_server.rpc.models import ModelService
+from aimanager_server.rpc.models import ModelService, Refresh
 from aimanager_server.server import Server
 from aimanager_server.settings import Settings
 from aimanager_server.state.limiter import Limiter
@@ -151,6 +157,10 @@ class Healthy:
             self.left.set()
 
 
+async def no_news(provider: str) -> None:
+    """A refresh that brings nothing."""
+
+
 def build(
     handler: Handler | None = None,
     chosen: Settings | None = None,
@@ -158,11 +168,13 @@ def build(
     metrics: Metrics | None = None,
     available: Any = lambda provider, model: True,
     timeouts: Timeouts | None = None,
+    refresh: Refresh = no_news,
 ) -> Server:
     """The server as the composition root would make it."""
     used = chosen or settings()
     catalogue = Catalogue.load().with_providers(used.providers)
     resolver = Resolver(catalogue, used.providers, used.limits)
+    texts = EmbedResolver(catalogue, resolver, (), used.providers, used.limits)
     meter = metrics or Metrics(lambda provider, model: True)
     clock = asyncio.get_running_loop().time
     admit = Admit(used.server.max_in_flight, used.server.max_in_flight_per_caller)
@@ -176,7 +188,16 @@ def build(
     )
     services = (
         GenerationService(handler or saying(*HELLO), resolver.resolve, used.limits, timeouts or Timeouts(), clock),
-        ModelService(catalogue, lambda name, caller: resolver.model(name, caller).model, used.providers, available),
+        ModelService(
+            catalogue,
+            lambda name, caller: resolver.model(name, caller).model,
+            used.providers,
+            available,
+            refresh,
+            Counting(Count((), {}, lambda provider, model: False, clock), resolver.resolve, used.limits, 10.0, clock),
+            lambda: date(2026, 11, 22),
+        ),
+        EmbeddingService(Embed((), (), {}, catalogue, lambda *_: None), texts.resolve, 10.0, 100, clock),
         HealthService(health or Healthy("claude", "mock"), admit.closed),
     )
     return Server(used, interceptors, admit, services, parting_seconds=0.05)

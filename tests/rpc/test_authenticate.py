@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from aimanager.v1 import generation_pb2, health_pb2, model_pb2
+from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
 from aimanager_server.call import Call
 from aimanager_server.reply import Reply
 from aimanager_server.rpc.interceptors.authenticate import _is_local
@@ -93,7 +93,7 @@ async def test_every_method_but_the_standard_health_service_asks_who_calls() -> 
     server = build(chosen=settings({"reflection": True}, callers=callers("ann")))
     methods = [
         (service.full_name, method)
-        for proto in (generation_pb2, model_pb2, health_pb2)
+        for proto in (generation_pb2, embedding_pb2, model_pb2, health_pb2)
         for service in proto.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     ]
@@ -106,7 +106,7 @@ async def test_every_method_but_the_standard_health_service_asks_who_calls() -> 
         answers["reflection"] = await refusal(reflection(iter([b""])))
         probe = await HealthStub(world.channel).Check(HealthCheckRequest(service="readiness"))
 
-    assert len(answers) == 7
+    assert len(answers) == 10
     assert {name for name, seen in answers.items() if seen.code is not grpc.StatusCode.UNAUTHENTICATED} == set()
     assert probe.status == HealthCheckResponse.SERVING
     assert {service for service, _ in methods} == {one.name for one in server.services if one.name != STANDARD_HEALTH}

@@ -13,7 +13,7 @@ from aimanager_server.model import Level
 from rpc.refusal import refusal
 from rpc.rpc_world import build, serving, settings
 
-ROWS = Catalogue.load().models()
+ROWS = [model for model in Catalogue.load().models() if model.provider in settings().providers]
 
 
 def names(page: model_pb2.ListModelsResponse) -> list[str]:

@@ -14,10 +14,9 @@ from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_GenerationServiceServicer_to_server
 
 from ..call import Ask, Call, Caller
-from ..content import Part
 from ..errors import DeadlineExceeded, StreamInterrupted
 from ..handler import Clock, Handler
-from ..reply import Finished, PartCompleted, Reply, completion_of
+from ..reply import Collected, Finished, Reply
 from . import wire_read, wire_write
 from .outlet import Outlet
 from .rpc import CURRENT, Rpc
@@ -139,19 +138,15 @@ async def _within(seconds: float) -> AsyncIterator[float]:
 
 
 async def _tell(reply: Reply, outlet: Outlet) -> None:
-    parts: dict[int, Part] = {}
-    finished: Finished | None = None
+    collected = Collected()
     await outlet.send(wire_write.started(reply.head))
     async for event in reply:
-        if isinstance(event, Finished):
-            finished = event
-            continue
-        if isinstance(event, PartCompleted):
-            parts[event.index] = event.part
-        await outlet.send(wire_write.event(event))
-    if finished is None:
+        collected.add(event)
+        if not isinstance(event, Finished):
+            await outlet.send(wire_write.event(event))
+    if collected.finished is None:
         raise StreamInterrupted("The answer ended without its end.", provider=reply.head.provider)
-    await outlet.send(wire_write.completed(completion_of(reply.head, parts, finished)))
+    await outlet.send(wire_write.completed(collected.completion(reply.head)))
 
 
 async def _put_down(reply: Reply) -> None:

@@ -1,38 +1,40 @@
-"""Answers ModelService from the catalogue."""
+"""Answers ModelService: from the catalogue, and where asked to, from what the providers say."""
 
 from __future__ import annotations
 
 import base64
-import calendar
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import date
 from typing import Any, Protocol
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import model_pb2
 from aimanager.v1.model_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
 
 from ..call import Caller
+from ..catalogue_suggestions import suggest
 from ..errors import UnknownProvider
-from ..model import Capability, Level, Model, Prices
-from .rpc import CURRENT
-from .wire_read import refused
+from ..model import Capability, Model
+from . import wire_model
+from .rpc import CURRENT, Rpc
+from .wire_fields import refused
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 500
-
-CAPABILITIES = {one: model_pb2.Capability.Value(f"CAPABILITY_{one.name}") for one in Capability}
-ASKED: dict[int, Capability] = {number: one for one, number in CAPABILITIES.items()}
-LEVELS = {level: model_pb2.SupportLevel.Value(f"SUPPORT_LEVEL_{level.name}") for level in Level}
+DEFAULT_RESULTS = 3
+MOST_RESULTS = 50
 
 Available = Callable[[str, str], bool]
 """Whether a provider's model can be called now."""
 
-
 Named = Callable[[str, Caller], Model]
 """The model that a name or alias means for a caller; raises a Fault where it means none."""
+
+Refresh = Callable[[str], Awaitable[None]]
+"""Asks a provider, or all of them, which models they have. Raises a Fault where one that was named fails."""
+
+CountTokens = Callable[[model_pb2.CountTokensRequest, Rpc], Awaitable[model_pb2.CountTokensResponse]]
 
 
 class Listing(Protocol):
@@ -44,25 +46,43 @@ class Listing(Protocol):
 
 
 class ModelService(ModelServiceServicer):
-    """ListModels and GetModel. `providers` are those that may be called."""
+    """ListModels, GetModel, SuggestModels and CountTokens. `providers` are those that may be called."""
 
     name = "aimanager.v1.ModelService"
 
-    def __init__(self, catalogue: Listing, named: Named, providers: Collection[str], available: Available) -> None:
+    def __init__(
+        self,
+        catalogue: Listing,
+        named: Named,
+        providers: Collection[str],
+        available: Available,
+        refresh: Refresh,
+        count_tokens: CountTokens,
+        today: Callable[[], date],
+    ) -> None:
         self._catalogue = catalogue
         self._named = named
         self._providers = frozenset(providers)
         self._available = available
+        self._refresh = refresh
+        self._count_tokens = count_tokens
+        self._today = today
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve on a server that is not started yet."""
         add_ModelServiceServicer_to_server(self, server)
 
     async def ListModels(self, request: model_pb2.ListModelsRequest, context: Any) -> model_pb2.ListModelsResponse:
-        """A page; the token names the last model of the page before, so that nothing is missed or told twice."""
+        """A page; the token names the last model of the page before, so that nothing is missed or told twice.
+
+        Providers are asked for the first page only: the others tell on from there.
+        """
         size = _page_size(request.page_size)
+        self._check_provider(request.provider)
+        wanted = wire_model.capabilities(request.capabilities, "capabilities")
+        if request.refresh and not request.page_token:
+            await self._refresh(request.provider)
         listed = self._after(request.page_token, self._models(request.provider))
-        wanted = [_capability(number, index) for index, number in enumerate(request.capabilities)]
         page: list[Model] = []
         for model in self._suiting(listed, wanted, available_only=request.available_only):
             if len(page) == size:
@@ -75,10 +95,31 @@ class ModelService(ModelServiceServicer):
         named = self._named(request.model, CURRENT.get().caller)
         return model_pb2.GetModelResponse(model=self._written(named))
 
-    def _models(self, provider: str) -> Sequence[Model]:
+    async def SuggestModels(
+        self, request: model_pb2.SuggestModelsRequest, context: Any
+    ) -> model_pb2.SuggestModelsResponse:
+        """The models that meet the need, best first."""
+        for provider in request.providers:
+            self._check_provider(provider)
+        most = _results(request.max_results)
+        found = suggest(self._models(""), wire_model.wish(request), self._is_available, self._today())
+        return model_pb2.SuggestModelsResponse(
+            suggestions=[
+                model_pb2.ModelSuggestion(model=self._written(one.model), score=one.score, reasons=one.reasons)
+                for one in found[:most]
+            ]
+        )
+
+    async def CountTokens(self, request: model_pb2.CountTokensRequest, context: Any) -> model_pb2.CountTokensResponse:
+        """The tokens of a question."""
+        return await self._count_tokens(request, CURRENT.get())
+
+    def _check_provider(self, provider: str) -> None:
         if provider and provider not in self._providers:
             accepted = ", ".join(sorted(self._providers))
             raise UnknownProvider(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
+
+    def _models(self, provider: str) -> Sequence[Model]:
         return [model for model in self._catalogue.models(provider) if model.provider in self._providers]
 
     def _after(self, token: str, models: Sequence[Model]) -> Sequence[Model]:
@@ -92,31 +133,17 @@ class ModelService(ModelServiceServicer):
     def _suiting(self, models: Sequence[Model], wanted: list[Capability], *, available_only: bool) -> Iterator[Model]:
         for model in models:
             able = all(model.can(capability) for capability in wanted)
-            if able and (not available_only or self._available(model.provider, model.id)):
+            if able and (not available_only or self._is_available(model)):
                 yield model
 
     def _page(self, models: Sequence[Model], token: str) -> model_pb2.ListModelsResponse:
         return model_pb2.ListModelsResponse(models=map(self._written, models), next_page_token=token)
 
+    def _is_available(self, model: Model) -> bool:
+        return self._available(model.provider, model.id)
+
     def _written(self, model: Model) -> model_pb2.Model:
-        return model_pb2.Model(
-            id=f"{model.provider}/{model.id}",
-            provider=model.provider,
-            display_name=model.name or model.id,
-            aliases=model.aliases,
-            capabilities=[
-                model_pb2.CapabilitySupport(
-                    capability=CAPABILITIES[capability], level=LEVELS[support.level], note=support.note
-                )
-                for capability, support in model.capabilities.items()
-            ],
-            context_window_tokens=model.context_window or 0,
-            max_output_tokens=model.max_output or 0,
-            pricing=_pricing(model.prices),
-            release_time=_midnight(model.released),
-            retire_time=_midnight(model.retires),
-            available=self._available(model.provider, model.id),
-        )
+        return wire_model.model(model, available=self._is_available(model))
 
 
 def _page_size(asked: int) -> int:
@@ -125,31 +152,11 @@ def _page_size(asked: int) -> int:
     return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
 
 
-def _capability(number: int, index: int) -> Capability:
-    capability = ASKED.get(number)
-    if capability is None:
-        names = ", ".join(name for name, known in model_pb2.Capability.items() if known)
-        raise refused(f"capabilities[{index}]", f"{number} is not accepted; send one of {names}")
-    return capability
+def _results(asked: int) -> int:
+    if asked < 0:
+        raise refused("max_results", f"{asked} is negative; 0 to {MOST_RESULTS} are accepted")
+    return min(asked or DEFAULT_RESULTS, MOST_RESULTS)
 
 
 def _token(model: Model) -> str:
     return base64.urlsafe_b64encode(f"{model.provider}/{model.id}".encode()).decode().rstrip("=")
-
-
-def _pricing(prices: Prices | None) -> model_pb2.Pricing | None:
-    if prices is None:
-        return None
-    rates = prices.standard
-    return model_pb2.Pricing(
-        currency_code=prices.currency,
-        input_nanos_per_mtok=rates.input,
-        output_nanos_per_mtok=rates.output,
-        cache_read_nanos_per_mtok=rates.cache_read,
-        cache_write_nanos_per_mtok=rates.cache_write,
-    )
-
-
-def _midnight(day: date | None) -> Timestamp | None:
-    """The start of a day, UTC."""
-    return None if day is None else Timestamp(seconds=calendar.timegm(day.timetuple()))

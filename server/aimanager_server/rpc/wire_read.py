@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message as Proto
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from aimanager.v1 import content_pb2, generation_pb2
 
@@ -19,12 +18,15 @@ from ..call import Ask
 from ..content import (
     Attachment,
     Effort,
+    JsonFormat,
     Message,
+    OutputFormat,
     Part,
     Reasoning,
     ReasoningOptions,
     Role,
     Sampling,
+    SchemaFormat,
     Text,
     Tool,
     ToolCall,
@@ -32,12 +34,13 @@ from ..content import (
     ToolMode,
     ToolResult,
 )
-from ..errors import InvalidRequest
-from ..fault import FieldViolation
+from .wire_fields import accepted, quoted, refused, said, shown, text
 
 MOST_LABELS: Final = 64
 MOST_STOP_SEQUENCES: Final = 64
 MOST_PROVIDER_OPTIONS: Final = 32
+UNNAMED: Final = "answer"
+"""The name of a schema that has none: some providers need one."""
 
 ROLES = {content_pb2.Role.Value(f"ROLE_{role.name}"): role for role in Role}
 EFFORTS = {generation_pb2.ReasoningEffort.Value(f"REASONING_EFFORT_{effort.name}"): effort for effort in Effort}
@@ -68,15 +71,16 @@ def ask(request: generation_pb2.GenerateRequest, limits: Limits) -> Ask:
     _bounded(request, limits)
     return Ask(
         messages=tuple(_message(one, f"messages[{index}]") for index, one in enumerate(request.messages)),
-        model=_text(request.model, "model"),
-        system_instruction=_text(request.system_instruction, "system_instruction"),
+        model=text(request.model, "model"),
+        system_instruction=text(request.system_instruction, "system_instruction"),
         sampling=_sampling(request.sampling) if request.HasField("sampling") else Sampling(),
         reasoning=_reasoning_options(request.reasoning) if request.HasField("reasoning") else ReasoningOptions(),
         tools=tuple(_tool(one, f"tools[{index}]") for index, one in enumerate(request.tools)),
         tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else ToolChoice(),
-        idempotency_key=_text(request.idempotency_key, "idempotency_key"),
-        labels={_text(key, "labels"): _text(value, f"labels[{_quoted(key)}]") for key, value in request.labels.items()},
-        provider_options=_provider_options(request.provider_options_json),
+        output_format=_output_format(request.output_format),
+        idempotency_key=text(request.idempotency_key, "idempotency_key"),
+        labels={text(key, "labels"): text(value, f"labels[{quoted(key)}]") for key, value in request.labels.items()},
+        provider_options=provider_options(request.provider_options_json),
     )
 
 
@@ -86,11 +90,6 @@ def interval(sent: Duration, shortest: float, path: str) -> float:
     if seconds < shortest:
         raise refused(path, f"{seconds:g} s is too short; at least {shortest:g} s is accepted")
     return seconds
-
-
-def refused(path: str, description: str) -> InvalidRequest:
-    """The fault of one field."""
-    return InvalidRequest(f"{path}: {description}.", fields=(FieldViolation(path, description),))
 
 
 def _bounded(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
@@ -112,12 +111,12 @@ def _at_most(limit: int, actual: int, path: str) -> None:
 def _message(message: content_pb2.Message, path: str) -> Message:
     role = ROLES.get(message.role)
     if role is None:
-        raise refused(f"{path}.role", f"{_shown(message.role, 'ROLE_UNSPECIFIED')} {_accepted(content_pb2.Role)}")
+        raise refused(f"{path}.role", f"{shown(message.role, 'ROLE_UNSPECIFIED')} {accepted(content_pb2.Role)}")
     return Message(
         role=role,
         parts=tuple(_part(one, f"{path}.parts[{index}]") for index, one in enumerate(message.parts)),
-        provider=_text(message.provider, f"{path}.provider"),
-        model=_text(message.model, f"{path}.model"),
+        provider=text(message.provider, f"{path}.provider"),
+        model=text(message.model, f"{path}.model"),
     )
 
 
@@ -125,10 +124,10 @@ def _part(part: content_pb2.Part, path: str) -> Part:
     state = part.provider_state
     match part.WhichOneof("content"):
         case "text":
-            return Text(_text(part.text, f"{path}.text"), state)
+            return Text(text(part.text, f"{path}.text"), state)
         case "reasoning":
             thinking = part.reasoning
-            return Reasoning(_text(thinking.text, f"{path}.reasoning.text"), thinking.redacted, state)
+            return Reasoning(text(thinking.text, f"{path}.reasoning.text"), thinking.redacted, state)
         case "attachment":
             return _attachment(part.attachment, f"{path}.attachment", state)
         case "tool_call":
@@ -145,19 +144,19 @@ def _attachment(attachment: content_pb2.Attachment, path: str, state: bytes = b"
     if source is None:
         raise refused(path, "the attachment has no source; set data or uri")
     return Attachment(
-        mime_type=_text(attachment.mime_type, f"{path}.mime_type"),
-        filename=_text(attachment.filename, f"{path}.filename"),
+        mime_type=text(attachment.mime_type, f"{path}.mime_type"),
+        filename=text(attachment.filename, f"{path}.filename"),
         data=attachment.data if source == "data" else None,
-        uri=_text(attachment.uri, f"{path}.uri") if source == "uri" else None,
+        uri=text(attachment.uri, f"{path}.uri") if source == "uri" else None,
         provider_state=state,
     )
 
 
 def _tool_call(call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
     return ToolCall(
-        id=_text(call.id, f"{path}.id"),
-        name=_text(call.name, f"{path}.name"),
-        arguments_json=_text(call.arguments_json, f"{path}.arguments_json"),
+        id=text(call.id, f"{path}.id"),
+        name=text(call.name, f"{path}.name"),
+        arguments_json=text(call.arguments_json, f"{path}.arguments_json"),
         provider_state=state,
     )
 
@@ -165,9 +164,9 @@ def _tool_call(call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
 def _tool_result(result: content_pb2.ToolResult, path: str, state: bytes) -> ToolResult:
     files = enumerate(result.attachments)
     return ToolResult(
-        tool_call_id=_text(result.tool_call_id, f"{path}.tool_call_id"),
-        name=_text(result.name, f"{path}.name"),
-        output=_text(result.output, f"{path}.output"),
+        tool_call_id=text(result.tool_call_id, f"{path}.tool_call_id"),
+        name=text(result.name, f"{path}.name"),
+        output=text(result.output, f"{path}.output"),
         attachments=tuple(_attachment(file, f"{path}.attachments[{index}]") for index, file in files),
         is_error=result.is_error,
         provider_state=state,
@@ -177,12 +176,12 @@ def _tool_result(result: content_pb2.ToolResult, path: str, state: bytes) -> Too
 def _sampling(sampling: generation_pb2.SamplingOptions) -> Sampling:
     stops = enumerate(sampling.stop_sequences)
     return Sampling(
-        max_output_tokens=_said(sampling, "max_output_tokens"),
-        temperature=_said(sampling, "temperature"),
-        top_p=_said(sampling, "top_p"),
-        top_k=_said(sampling, "top_k"),
-        seed=_said(sampling, "seed"),
-        stop_sequences=tuple(_text(stop, f"sampling.stop_sequences[{index}]") for index, stop in stops),
+        max_output_tokens=said(sampling, "max_output_tokens"),
+        temperature=said(sampling, "temperature"),
+        top_p=said(sampling, "top_p"),
+        top_k=said(sampling, "top_k"),
+        seed=said(sampling, "seed"),
+        stop_sequences=tuple(text(stop, f"sampling.stop_sequences[{index}]") for index, stop in stops),
     )
 
 
@@ -190,15 +189,15 @@ def _reasoning_options(options: generation_pb2.ReasoningOptions) -> ReasoningOpt
     effort = EFFORTS.get(options.effort)
     if effort is None and options.effort:
         kinds = generation_pb2.ReasoningEffort
-        raise refused("reasoning.effort", f"{options.effort} {_accepted(kinds)}")
-    return ReasoningOptions(effort=effort, budget_tokens=_said(options, "budget_tokens"), include=options.include)
+        raise refused("reasoning.effort", f"{options.effort} {accepted(kinds)}")
+    return ReasoningOptions(effort=effort, budget_tokens=said(options, "budget_tokens"), include=options.include)
 
 
 def _tool(tool: generation_pb2.Tool, path: str) -> Tool:
     return Tool(
-        name=_text(tool.name, f"{path}.name"),
-        description=_text(tool.description, f"{path}.description"),
-        input_schema_json=_text(tool.input_schema_json, f"{path}.input_schema_json") or "{}",
+        name=text(tool.name, f"{path}.name"),
+        description=text(tool.description, f"{path}.description"),
+        input_schema_json=text(tool.input_schema_json, f"{path}.input_schema_json") or "{}",
         strict=tool.strict,
     )
 
@@ -206,17 +205,27 @@ def _tool(tool: generation_pb2.Tool, path: str) -> Tool:
 def _tool_choice(choice: generation_pb2.ToolChoice) -> ToolChoice:
     mode = TOOL_MODES.get(choice.mode)
     if mode is None and choice.mode:
-        raise refused("tool_choice.mode", f"{choice.mode} {_accepted(generation_pb2.ToolMode)}")
-    name = _text(choice.tool_name, "tool_choice.tool_name") if choice.WhichOneof("choice") == "tool_name" else None
-    return ToolChoice(mode=mode, tool_name=name, parallel=_said(choice, "parallel"))
+        raise refused("tool_choice.mode", f"{choice.mode} {accepted(generation_pb2.ToolMode)}")
+    name = text(choice.tool_name, "tool_choice.tool_name") if choice.WhichOneof("choice") == "tool_name" else None
+    return ToolChoice(mode=mode, tool_name=name, parallel=said(choice, "parallel"))
 
 
-def _provider_options(sent: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    return {_text(provider, "provider_options_json"): _options(provider, json) for provider, json in sent.items()}
+def _output_format(sent: generation_pb2.OutputFormat) -> OutputFormat | None:
+    """`json: false` asks for nothing, as does a format this server does not know."""
+    if sent.WhichOneof("format") != "json_schema":
+        return JsonFormat() if sent.json else None
+    schema = sent.json_schema
+    name = text(schema.name, "output_format.json_schema.name") or UNNAMED
+    return SchemaFormat(name, text(schema.schema_json, "output_format.json_schema.schema_json"), schema.strict)
+
+
+def provider_options(sent: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    """The native options, by provider. Raises InvalidRequest where one is no JSON object."""
+    return {text(provider, "provider_options_json"): _options(provider, json) for provider, json in sent.items()}
 
 
 def _options(provider: str, json: str) -> Mapping[str, Any]:
-    path = f"provider_options_json[{_quoted(provider)}]"
+    path = f"provider_options_json[{quoted(provider)}]"
     try:
         options = from_json(json, allow_inf_nan=False)
     except ValueError as error:
@@ -224,27 +233,3 @@ def _options(provider: str, json: str) -> Mapping[str, Any]:
     if not isinstance(options, dict):
         raise refused(path, f"a JSON {type(options).__name__} is not accepted; send a JSON object")
     return options
-
-
-def _text(value: str, path: str) -> str:
-    if "\0" in value:
-        raise refused(path, "the text holds a NUL character, which no provider accepts")
-    return value
-
-
-def _said(message: Proto, field: str) -> Any:
-    """The field's value; None where the client did not say."""
-    return getattr(message, field) if message.HasField(field) else None
-
-
-def _shown(number: int, unset: str) -> str:
-    return str(number) if number else unset
-
-
-def _accepted(kinds: Any) -> str:
-    names = [name for name, number in kinds.items() if number]
-    return f"is not accepted; send one of {', '.join(names)}"
-
-
-def _quoted(key: str) -> str:
-    return to_json(key).decode()

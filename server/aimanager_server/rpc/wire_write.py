@@ -9,9 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 
-from ..content import Attachment, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ..content import Artifact, Attachment, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ..fault import Fault
 from ..reply import (
+    ArtifactFound,
     Attempt,
     Completion,
     Cost,
@@ -47,6 +48,8 @@ def response(completion: Completion) -> generation_pb2.GenerateResponse:
         provider_finish_reason=text(finished.provider_reason),
         usage=usage(finished.usage),
         route=route(head),
+        artifacts=map(artifact, completion.artifacts),
+        structured_output_json=text(finished.structured_json),
         warnings=[generation_pb2.Warning(field=text(one.field), message=text(one.message)) for one in head.warnings],
         from_cache=head.from_cache,
     )
@@ -95,8 +98,12 @@ def started(head: Head) -> generation_pb2.StreamGenerateResponse:
     return generation_pb2.StreamGenerateResponse(started=opening)
 
 
-def event(one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted) -> generation_pb2.StreamGenerateResponse:
-    """A piece of an answer, or a whole part of it."""
+def event(
+    one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound,
+) -> generation_pb2.StreamGenerateResponse:
+    """A piece of an answer, a whole part of it, or what was lifted out of it."""
+    if isinstance(one, ArtifactFound):
+        return generation_pb2.StreamGenerateResponse(artifact=artifact(one.artifact))
     if isinstance(one, PartCompleted):
         whole = generation_pb2.PartCompleted(index=one.index, part=part(one.part))
         return generation_pb2.StreamGenerateResponse(part_completed=whole)
@@ -144,6 +151,17 @@ def part(one: Part) -> content_pb2.Part:
             return content_pb2.Part(tool_result=_tool_result(one), provider_state=state)
         case _:
             assert_never(one)
+
+
+def artifact(one: Artifact) -> content_pb2.Artifact:
+    """A deliverable."""
+    kind, language = text(one.mime_type), text(one.language)
+    written = content_pb2.Artifact(id=one.id, name=text(one.name), mime_type=kind, language=language)
+    if one.data is not None:
+        written.data = one.data
+    else:
+        written.text = text(one.text or "")
+    return written
 
 
 def _attachment(one: Attachment) -> content_pb2.Attachment:

@@ -1,0 +1,98 @@
+"""Answers EmbeddingService: reads the texts, has vectors made of them, writes the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import grpc
+
+from aimanager.v1 import embedding_pb2
+from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceServicer, add_EmbeddingServiceServicer_to_server
+
+from ..call import Caller
+from ..embedding import EmbedAsk, EmbedCall, Embedded, Purpose
+from ..handler import Clock
+from . import wire_write
+from .allowance import allowance
+from .rpc import CURRENT
+from .wire_fields import accepted, refused, said, text
+from .wire_read import provider_options
+
+PURPOSES = {embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in Purpose}
+
+
+class Resolve(Protocol):
+    """Decides what is to be embedded."""
+
+    def __call__(
+        self,
+        ask: EmbedAsk,
+        caller: Caller,
+        *,
+        id: str,  # noqa: A002  # as Call names it
+        deadline: float,
+        trace: str,
+    ) -> EmbedCall:
+        """The call, or a Fault where it cannot be."""
+        ...
+
+
+class EmbeddingService(EmbeddingServiceServicer):
+    """Embed. `longest` is in seconds, `most` the inputs of one request, `clock` the one that deadlines are on."""
+
+    name = "aimanager.v1.EmbeddingService"
+
+    def __init__(
+        self,
+        embed: Callable[[EmbedCall], Awaitable[Embedded]],
+        resolve: Resolve,
+        longest: float,
+        most: int,
+        clock: Clock,
+    ) -> None:
+        self._embed = embed
+        self._resolve = resolve
+        self._longest = longest
+        self._most = most
+        self._clock = clock
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve on a server that is not started yet."""
+        add_EmbeddingServiceServicer_to_server(self, server)
+
+    async def Embed(self, request: embedding_pb2.EmbedRequest, context: Any) -> embedding_pb2.EmbedResponse:
+        """A vector for each input, in order."""
+        rpc = CURRENT.get()
+        async with allowance(rpc, self._longest, self._clock) as deadline:
+            ask = read_ask(request, self._most)
+            call = self._resolve(ask, rpc.caller, id=rpc.id, deadline=deadline, trace=rpc.trace)
+            return response(await self._embed(call))
+
+
+def read_ask(request: embedding_pb2.EmbedRequest, most: int) -> EmbedAsk:
+    """The texts as the client sent them. Raises InvalidRequest, naming the field."""
+    if len(request.inputs) > most:
+        raise refused("inputs", f"{len(request.inputs)} are too many; at most {most} are accepted")
+    purpose = PURPOSES.get(request.purpose)
+    if purpose is None and request.purpose:
+        raise refused("purpose", f"{request.purpose} {accepted(embedding_pb2.EmbeddingPurpose)}")
+    return EmbedAsk(
+        inputs=tuple(text(one, f"inputs[{index}]") for index, one in enumerate(request.inputs)),
+        model=text(request.model, "model"),
+        dimensions=said(request, "dimensions"),
+        purpose=purpose,
+        provider_options=provider_options(request.provider_options_json),
+    )
+
+
+def response(embedded: Embedded) -> embedding_pb2.EmbedResponse:
+    """The vectors."""
+    written = embedding_pb2.EmbedResponse(
+        embeddings=[embedding_pb2.Embedding(values=vector) for vector in embedded.values],
+        model=f"{embedded.provider}/{embedded.model}",
+        usage=wire_write.usage(embedded.usage),
+    )
+    if embedded.cost is not None:
+        written.cost.CopyFrom(wire_write.cost(embedded.cost))
+    return written
