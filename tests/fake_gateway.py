@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from aimanager.content import assistant
-from aimanager.v1 import content_pb2, generation_pb2, health_pb2, model_pb2, usage_pb2
+from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, health_pb2, model_pb2, usage_pb2
 
 DETAILS = "grpc-status-details-bin"
 PUSHBACK = ("grpc-retry-pushback-ms", "-1")
@@ -29,7 +29,10 @@ SERVICES: Mapping[str, Mapping[str, tuple[type[Message], bool]]] = {
     "aimanager.v1.ModelService": {
         "ListModels": (model_pb2.ListModelsRequest, False),
         "GetModel": (model_pb2.GetModelRequest, False),
+        "SuggestModels": (model_pb2.SuggestModelsRequest, False),
+        "CountTokens": (model_pb2.CountTokensRequest, False),
     },
+    "aimanager.v1.EmbeddingService": {"Embed": (embedding_pb2.EmbedRequest, False)},
     "aimanager.v1.HealthService": {
         "ListProviderHealth": (health_pb2.ListProviderHealthRequest, False),
         "WatchProviderHealth": (health_pb2.WatchProviderHealthRequest, True),

@@ -19,12 +19,12 @@ def test_models_are_a_table(stocked: FakeGateway) -> None:
 
     assert code == 0
     assert command.out == (
-        "MODEL            ALIASES  CONTEXT  IN    OUT  READY  STREAM  IMAGE  PDF  TOOLS  PARALLEL  SCHEMA  REASON  "
-        "CACHE  DRAW\n"
-        "mock/mock-large  latest   200k     $2.5  $10  yes    x       -      ?    ?      ?         ~       ?       "
-        "?      ?\n"
-        "mock/mock-small  -        ?        ?     ?    no     ?       ?      ?    ?      ?         ?       ?       "
-        "?      ?\n"
+        "MODEL            ALIASES  CONTEXT  ANSWER  IN    OUT  READY  STREAM  IMAGE  PDF  TOOLS  PARALLEL  SCHEMA  "
+        "REASON  CACHE  DRAW\n"
+        "mock/mock-large  latest   200k     8k      $2.5  $10  yes    x       -      ?    ?      ?         ~       "
+        "?       ?      ?\n"
+        "mock/mock-small  -        ?        ?       ?     ?    no     ?       ?      ?    ?      ?         ?       "
+        "?       ?      ?\n"
     )
     assert command.err.startswith("x by the model")
     assert stocked.received[0].request.provider == "mock"

@@ -53,6 +53,7 @@ EXPECTED = {
     "PROVIDER_PROTOCOL": "ProviderError",
     "CIRCUIT_OPEN": "CircuitOpenError",
     "STREAM_INTERRUPTED": "StreamInterruptedError",
+    "OUTPUT_SCHEMA_MISMATCH": "ProviderError",
     "DEADLINE_EXCEEDED": "AIError",
     "INTERNAL_ERROR": "AIError",
 }

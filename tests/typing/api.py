@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import assert_type
 
@@ -12,10 +13,13 @@ from aimanager import (
     AIStream,
     AsyncAIManager,
     AsyncAIStream,
+    Embeddings,
     Message,
     Model,
+    ModelSuggestion,
     ProviderHealth,
     RateLimitError,
+    TokenCount,
     Tool,
     Usage,
     tool,
@@ -32,6 +36,11 @@ def asked(ai: AIManager, error: RateLimitError) -> None:
     assert_type(response.message, Message)
     assert_type(ai.request([user("Hi"), response, "And now?"]), AIResponse)
     assert_type(ai.models.list(), list[Model])
+    assert_type(ai.models.suggest(["vision"], objective="cost"), Sequence[ModelSuggestion])
+    assert_type(ai.models.count_tokens("Hi"), TokenCount)
+    assert_type(ai.suggest_model("claude", ["vision"]), str)
+    assert_type(ai.embed(["a"], dimensions=8, purpose="query"), Embeddings)
+    assert_type(ai.embed("a")[0], Sequence[float])
     assert_type(ai.health.list(probe=True), list[ProviderHealth])
     assert_type(error.retry_after, float | None)
     assert_type(tool(asked), Tool)
@@ -49,6 +58,8 @@ def streamed(ai: AIManager) -> None:
 async def asked_async(ai: AsyncAIManager) -> None:
     assert_type(await ai.request("Hi"), AIResponse)
     assert_type(await ai.models.get("fast"), Model)
+    assert_type(await ai.embed("a"), Embeddings)
+    assert_type(await ai.suggest_model("claude", ["vision"]), str)
     async with ai.stream("Hi") as stream:
         assert_type(stream, AsyncAIStream)
         async for text in stream.text:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .aio import AsyncAIManager as AsyncAIManager
+    from .artifact import Artifact as Artifact
+    from .choosing import ModelSuggestion as ModelSuggestion
+    from .choosing import TokenCount as TokenCount
     from .client import AIManager as AIManager
     from .config import AIConfig as AIConfig
     from .content import Attachment as Attachment
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from .content import tool as tool
     from .content import tool_result as tool_result
     from .content import user as user
+    from .embedding import Embeddings as Embeddings
     from .errors import AIError as AIError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ConfigurationError as ConfigurationError
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from .errors import RateLimitError as RateLimitError
     from .errors import StreamInterruptedError as StreamInterruptedError
     from .health import ProviderHealth as ProviderHealth
-    from .models import Model as Model
+    from .model import Model as Model
     from .response import AIResponse as AIResponse
     from .response import ToolCall as ToolCall
     from .stream import AIStream as AIStream
@@ -43,19 +47,22 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "aio": ("AsyncAIManager",),
+    "choosing": ("ModelSuggestion", "TokenCount"),
+    "artifact": ("Artifact",),
     "client": ("AIManager",),
     "config": ("AIConfig",),
     "content": (
         *("Attachment", "Message", "Part", "ReasoningOptions", "Tool", "ToolChoice"),
         *("assistant", "attachment", "image", "pdf", "tool", "tool_result", "user"),
     ),
+    "embedding": ("Embeddings",),
     "errors": (
         *("AIError", "CircuitOpenError", "ConfigurationError", "InvalidModelError", "InvalidProviderError"),
         *("InvalidRequestError", "MissingCredentialsError", "ProviderError", "RateLimitError"),
         "StreamInterruptedError",
     ),
     "health": ("ProviderHealth",),
-    "models": ("Model",),
+    "model": ("Model",),
     "response": ("AIResponse", "ToolCall"),
     "stream": ("AIStream", "AsyncAIStream"),
     "usage": ("Usage",),

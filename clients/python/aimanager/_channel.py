@@ -15,9 +15,10 @@ import grpc.aio
 
 from .config import MOST_RETRIES
 from .errors import ConfigurationError
-from .v1 import generation_pb2_grpc, health_pb2_grpc, model_pb2_grpc
+from .v1 import embedding_pb2_grpc, generation_pb2_grpc, health_pb2_grpc, model_pb2_grpc
 
 if TYPE_CHECKING:
+    from .v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
     from .v1.generation_pb2_grpc import GenerationServiceAsyncStub
     from .v1.health_pb2_grpc import HealthServiceAsyncStub
     from .v1.model_pb2_grpc import ModelServiceAsyncStub
@@ -63,6 +64,7 @@ class Stubs:
     generation: generation_pb2_grpc.GenerationServiceStub
     models: model_pb2_grpc.ModelServiceStub
     health: health_pb2_grpc.HealthServiceStub
+    embeddings: embedding_pb2_grpc.EmbeddingServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class AsyncStubs:
     generation: GenerationServiceAsyncStub
     models: ModelServiceAsyncStub
     health: HealthServiceAsyncStub
+    embeddings: EmbeddingServiceAsyncStub
 
 
 class Connection:
@@ -97,6 +100,7 @@ class Connection:
                         generation_pb2_grpc.GenerationServiceStub(channel),
                         model_pb2_grpc.ModelServiceStub(channel),
                         health_pb2_grpc.HealthServiceStub(channel),
+                        embedding_pb2_grpc.EmbeddingServiceStub(channel),
                     ),
                 )
             return self._open[1]
@@ -136,6 +140,7 @@ class AsyncConnection:
                     generation_pb2_grpc.GenerationServiceStub(channel),
                     model_pb2_grpc.ModelServiceStub(channel),
                     health_pb2_grpc.HealthServiceStub(channel),
+                    embedding_pb2_grpc.EmbeddingServiceStub(channel),
                 ),
             )
         return self._open[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._output import Output
+from .artifact import Artifact
 from .errors import AIError, StreamInterruptedError
 from .response import AIResponse
 from .v1.content_pb2 import Message, Part, Reasoning
@@ -14,14 +16,15 @@ from .v1.generation_pb2 import (
     StreamStarted,
 )
 
-Event = StreamStarted | PartDelta | PartCompleted | Heartbeat | AIResponse
-"""What `events` yields: the messages of aimanager.v1, and the whole answer at the end."""
+Event = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | AIResponse
+"""What `events` yields: the messages of aimanager.v1, artifacts, and the whole answer at the end."""
 
 
 class Reading:
-    """What a stream has told so far."""
+    """What a stream has told so far; `output` is what its answer was asked to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Output | None = None) -> None:
+        self._output = output
         self._started = StreamStarted()
         self._previewed: set[int] = set()
         self._begun = False
@@ -37,8 +40,10 @@ class Reading:
         """The event of a message; None for one this client does not know."""
         kind = message.WhichOneof("event")
         if kind == "completed":
-            self._outcome = AIResponse(message.completed)
+            self._outcome = AIResponse(message.completed, self._output)
             return self._outcome
+        if kind == "artifact":
+            return Artifact(message.artifact)
         if kind == "started":
             self._started = message.started
         return getattr(message, kind) if kind else None
@@ -47,7 +52,7 @@ class Reading:
         """What an event adds to the answer; None for nothing. The last piece is the answer without what was said."""
         match event:
             case AIResponse():
-                return AIResponse(_without_parts(event.proto))
+                return AIResponse(_without_parts(event.proto), self._output)
             case PartDelta():
                 return self._preview(event)
             case PartCompleted() if event.index not in self._previewed:

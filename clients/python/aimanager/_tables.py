@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from .health import ProviderHealth
-from .models import Model, Pricing
+from .model import Model, Pricing
 from .response import AIResponse
 
 MATRIX = {
@@ -40,7 +40,7 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def models_table(models: Iterable[Model]) -> str:
     """One line a model."""
-    heading = ["MODEL", "ALIASES", "CONTEXT", "IN", "OUT", "READY", *MATRIX.values()]
+    heading = ["MODEL", "ALIASES", "CONTEXT", "ANSWER", "IN", "OUT", "READY", *MATRIX.values()]
     return table(heading, [_model_row(model) for model in models])
 
 
@@ -50,6 +50,7 @@ def _model_row(model: Model) -> list[str]:
         model.id,
         ",".join(model.aliases) or "-",
         tokens(model.context_window_tokens),
+        tokens(model.max_output_tokens),
         _price(model.pricing, "input"),
         _price(model.pricing, "output"),
         "yes" if model.available else "no",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ._output import output_format
 from ._scalars import words
 from ._setup import Setup
 from .content import Attachment, Message, Part, Tool, attachment, tool, user
@@ -23,6 +24,7 @@ from .v1.generation_pb2 import (
     ToolChoice,
     ToolMode,
 )
+from .v1.model_pb2 import CountTokensRequest
 
 Prompt = str | Message | Part | Attachment | AIResponse | Sequence[str | Message | Part | Attachment | AIResponse]
 """A user turn, or turns in order, the newest last. A str, Part or Attachment is a user turn; an answer its message."""
@@ -48,6 +50,11 @@ def stream_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> Str
     return StreamGenerateRequest(request=_question("stream", prompt, options, setup))
 
 
+def count_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> CountTokensRequest:
+    """The same question, to be counted."""
+    return CountTokensRequest(request=_question("count_tokens", prompt, options, setup))
+
+
 def _question(function: str, prompt: Prompt, options: RequestOptions, setup: Setup) -> GenerateRequest:
     refuse_unknown(function, options, RequestOptions.__annotations__)
     request = GenerateRequest(
@@ -58,11 +65,10 @@ def _question(function: str, prompt: Prompt, options: RequestOptions, setup: Set
         reasoning=_reasoning(options.get("reasoning"), default=setup.reasoning),
         tools=[_tool(each) for each in options.get("tools") or ()],
         tool_choice=_tool_choice(options.get("tool_choice")),
+        output_format=output_format(options.get("output")),
         idempotency_key=options.get("idempotency_key") or "",
         labels=options.get("labels") or {},
-        provider_options_json={
-            provider: _json(provider, native) for provider, native in (options.get("provider_options") or {}).items()
-        },
+        provider_options_json=native_json(options.get("provider_options")),
     )
     if not setup.vision:
         _refuse_images(request)
@@ -148,6 +154,11 @@ def _tool_choice(asked: str | ToolChoice | None) -> ToolChoice | None:
         return asked
     mode = words(ToolMode).get(asked)
     return ToolChoice(mode=ToolMode.ValueType(mode)) if mode else ToolChoice(tool_name=asked)
+
+
+def native_json(options: Mapping[str, Mapping[str, object]] | None) -> dict[str, str]:
+    """Native options as they travel, by provider. Raises InvalidRequestError for what is no JSON object."""
+    return {provider: _json(provider, native) for provider, native in (options or {}).items()}
 
 
 def _json(provider: str, native: object) -> str:

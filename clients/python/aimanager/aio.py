@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -13,11 +13,13 @@ from ._setup import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, wit
 from ._status import translated
 from ._wire import Prompt, generate_request, stream_request
 from .config import AIConfig
+from .embedding import Embeddings, EmbedOptions, embed_request
 from .health import AsyncHealth
 from .models import AsyncModels
 from .options import ConnectionOptions, RequestOptions
 from .response import AIResponse
 from .stream import AsyncAIStream, AsyncCall
+from .v1.embedding_pb2 import EmbedResponse
 from .v1.generation_pb2 import GenerateResponse
 
 Built = TypeVar("Built")
@@ -64,7 +66,7 @@ class AsyncAIManager:
     def _begin(self, setup: Setup) -> None:
         self._setup = setup
         self._connection = AsyncConnection(setup.endpoint)
-        self.models = AsyncModels(self._connection)
+        self.models = AsyncModels(self._connection, setup)
         self.health = AsyncHealth(self._connection)
 
     async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
@@ -82,7 +84,7 @@ class AsyncAIManager:
                     request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
                 )
 
-        return AIResponse(await patiently_async(patience, send))
+        return AIResponse(await patiently_async(patience, send), options.get("output"))
 
     def stream(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AsyncAIStream:
         """The answer while it is written. Takes what `request` takes; files are read and sent at the first read."""
@@ -95,7 +97,30 @@ class AsyncAIManager:
                 request, timeout=remaining, metadata=self._setup.endpoint.generation_metadata
             )
 
-        return AsyncAIStream(patience, send, self._setup.endpoint.target)
+        return AsyncAIStream(patience, send, self._setup.endpoint.target, options.get("output"))
+
+    async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """A vector for each text, in their order, all or nothing. EmbedOptions says what else may be said.
+
+        Raises AIError.
+        """
+        patience = self._setup.patience(options.get("timeout"), REQUEST_SECONDS)
+        request = embed_request(inputs, options, self._setup)
+
+        async def send() -> EmbedResponse:
+            with translated(self._setup.endpoint.target):
+                return await self.stubs.embeddings.Embed(
+                    request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
+                )
+
+        return Embeddings(await patiently_async(patience, send))
+
+    async def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
+        """The id of the provider's model that has all the capabilities, such as vision or reasoning, and fits best.
+
+        Raises InvalidRequestError, naming what is missing, where there is none.
+        """
+        return await self.models.suggest_model(provider, capabilities)
 
     @property
     def stubs(self) -> AsyncStubs:

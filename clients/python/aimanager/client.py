@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -11,11 +12,13 @@ from ._setup import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, wit
 from ._status import translated
 from ._wire import Prompt, generate_request, stream_request
 from .config import AIConfig
+from .embedding import Embeddings, EmbedOptions, embed_request
 from .health import Health
 from .models import Models
 from .options import ConnectionOptions, RequestOptions
 from .response import AIResponse
 from .stream import AIStream, Call
+from .v1.embedding_pb2 import EmbedResponse
 from .v1.generation_pb2 import GenerateResponse
 
 
@@ -71,7 +74,7 @@ class AIManager:
     def _begin(self, setup: Setup) -> None:
         self._setup = setup
         self._connection = Connection(setup.endpoint)
-        self.models = Models(self._connection)
+        self.models = Models(self._connection, setup)
         self.health = Health(self._connection)
 
     def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
@@ -89,7 +92,7 @@ class AIManager:
                     request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
                 )
 
-        return AIResponse(patiently(patience, send))
+        return AIResponse(patiently(patience, send), options.get("output"))
 
     def stream(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIStream:
         """The answer while it is written. Takes what `request` takes; nothing is sent before the first read."""
@@ -102,7 +105,30 @@ class AIManager:
                 request, timeout=remaining, metadata=self._setup.endpoint.generation_metadata
             )
 
-        return AIStream(patience, send, self._setup.endpoint.target)
+        return AIStream(patience, send, self._setup.endpoint.target, options.get("output"))
+
+    def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """A vector for each text, in their order, all or nothing. EmbedOptions says what else may be said.
+
+        Raises AIError.
+        """
+        patience = self._setup.patience(options.get("timeout"), REQUEST_SECONDS)
+        request = embed_request(inputs, options, self._setup)
+
+        def send() -> EmbedResponse:
+            with translated(self._setup.endpoint.target):
+                return self.stubs.embeddings.Embed(
+                    request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
+                )
+
+        return Embeddings(patiently(patience, send))
+
+    def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
+        """The id of the provider's model that has all the capabilities, such as vision or reasoning, and fits best.
+
+        Raises InvalidRequestError, naming what is missing, where there is none.
+        """
+        return self.models.suggest_model(provider, capabilities)
 
     @property
     def stubs(self) -> Stubs:

@@ -145,6 +145,7 @@ CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "FIRST_TOKEN_TIMEOUT": ProviderError,
         "CIRCUIT_OPEN": CircuitOpenError,
         "STREAM_INTERRUPTED": StreamInterruptedError,
+        "OUTPUT_SCHEMA_MISMATCH": ProviderError,
         "OVERLOADED": AIError,
         "DEADLINE_EXCEEDED": AIError,
         "INTERNAL_ERROR": AIError,

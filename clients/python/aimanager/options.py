@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Literal, TypedDict
 
+from ._output import Output
 from .v1.content_pb2 import Attachment
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
@@ -37,8 +38,10 @@ class RequestOptions(TypedDict, total=False):
     `model`: [provider/]id or [provider/]alias (latest, current, fast, reasoning). `system`: what the model is told
     first. `tools`: functions, or what `tool` builds. `tool_choice`: auto, required, none, the name of a tool, or a
     ToolChoice. `reasoning`: an effort, True for medium, False for none, or ReasoningOptions. `attachments`: paths,
-    https addresses, bytes or Attachments, joined to the last user turn. `provider_options`: by provider, merged into
-    its native request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeat returns the first answer.
+    https addresses, bytes or Attachments, joined to the last user turn. `output`: what the answer has to be, a JSON
+    Schema, a pydantic model, or dict for any JSON object; the answer's `parsed` holds it. `provider_options`: by
+    provider, merged into its native request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeat
+    returns the first answer.
     `timeout`: seconds for the whole call.
     """
 
@@ -54,6 +57,7 @@ class RequestOptions(TypedDict, total=False):
     tool_choice: str | ToolChoice | None
     reasoning: Effort | bool | ReasoningOptions | None
     attachments: Sequence[str | PathLike[str] | bytes | Attachment] | None
+    output: Output | None
     provider_options: Mapping[str, Mapping[str, object]] | None
     labels: Mapping[str, str] | None
     idempotency_key: str | None

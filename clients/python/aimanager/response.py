@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from ._output import Output, parsed
 from ._scalars import seconds, word
+from .artifact import Artifact
 from .usage import Attempt, Usage, read_attempts, read_usage
 from .v1 import content_pb2, generation_pb2
 
@@ -76,7 +78,8 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AIResponse:
-    """An answer, or a piece of one: `content` of a piece is what is new. `proto` is what travelled.
+    """An answer, or a piece of one: `content` of a piece is what is new. `proto` is what travelled, `output` what the
+    answer was asked to be.
 
     >>> from aimanager.content import assistant
     >>> response = AIResponse(generation_pb2.GenerateResponse(message=assistant("Good morning")))
@@ -85,6 +88,7 @@ class AIResponse:
     """
 
     proto: generation_pb2.GenerateResponse
+    output: Output | None = field(default=None, compare=False)
 
     @property
     def content(self) -> str:
@@ -100,6 +104,20 @@ class AIResponse:
     def tool_calls(self) -> list[ToolCall]:
         """What the model asks to run, in its order."""
         return [ToolCall(part.tool_call) for part in self.proto.message.parts if part.HasField("tool_call")]
+
+    @property
+    def parsed(self) -> Any:
+        """What `output` asked for: an instance of the model, or plain values for a schema.
+
+        None on a piece but the last, where nothing was asked for, and where the answer was cut or refused: see
+        `finish_reason`. Raises ValueError where the model refuses what its own schema admits.
+        """
+        return parsed(self.proto.structured_output_json, self.output)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Files, documents and data in the answer; on a stream the last piece has them."""
+        return tuple(map(Artifact, self.proto.artifacts))
 
     @property
     def message(self) -> content_pb2.Message:

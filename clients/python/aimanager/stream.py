@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import grpc
 import grpc.aio
 
+from ._output import Output
 from ._patience import Patience, patiently, patiently_async
 from ._reading import Event, Reading
 from ._status import translated
@@ -38,12 +39,14 @@ class AIStream:
     cut off, reading raises StreamInterruptedError. Leaving the loop or the `with` block early cancels the call.
     """
 
-    def __init__(self, patience: Patience, send: Callable[[float], Call], target: str) -> None:
+    def __init__(
+        self, patience: Patience, send: Callable[[float], Call], target: str, output: Output | None = None
+    ) -> None:
         self._patience = patience
         self._send = send
         self._target = target
         self._call: Call | None = None
-        self._reading = Reading()
+        self._reading = Reading(output)
 
     def __iter__(self) -> Generator[AIResponse]:
         with closing(self._read()) as events:
@@ -114,12 +117,18 @@ class AIStream:
 class AsyncAIStream:
     """As AIStream, for asyncio."""
 
-    def __init__(self, patience: Patience, send: Callable[[float], Awaitable[AsyncCall]], target: str) -> None:
+    def __init__(
+        self,
+        patience: Patience,
+        send: Callable[[float], Awaitable[AsyncCall]],
+        target: str,
+        output: Output | None = None,
+    ) -> None:
         self._patience = patience
         self._send = send
         self._target = target
         self._call: AsyncCall | None = None
-        self._reading = Reading()
+        self._reading = Reading(output)
 
     async def __aiter__(self) -> AsyncGenerator[AIResponse]:
         async with aclosing(self._read()) as events:

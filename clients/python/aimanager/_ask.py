@@ -1,0 +1,103 @@
+"""The `aimanager ask` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from ._printing import Console, printed_json
+from ._tables import account
+from .client import AIManager
+from .errors import ConfigurationError, InvalidRequestError
+from .options import Effort, RequestOptions
+from .response import AIResponse
+
+
+def ask_arguments(ask: argparse.ArgumentParser) -> None:
+    """What `ask` takes."""
+    ask.add_argument("prompt", help="what to ask; - reads it from standard input")
+    ask.add_argument("--model", metavar="M", help="[provider/]id, or latest, current, fast, reasoning")
+    ask.add_argument("--system", metavar="S", help="what the model is told first")
+    ask.add_argument("--attach", action="append", metavar="PATH", help="an image, a PDF or a text; may be repeated")
+    ask.add_argument("--reasoning", choices=get_args(Effort), metavar="EFFORT", help=", ".join(get_args(Effort)))
+    ask.add_argument("--no-stream", dest="stream", action="store_false", help="print nothing before the whole answer")
+    ask.add_argument("--verbose", action="store_true", help="say who answered and what it took, as on a terminal")
+    ask.add_argument("--schema", metavar="PATH", help="answer in JSON of the JSON Schema in this file")
+    ask.add_argument("--save-artifacts", metavar="DIR", help="keep code, documents and data as files in this folder")
+
+
+def ask(client: AIManager, options: argparse.Namespace, console: Console) -> int:
+    """Asks, prints the answer, and keeps its artifacts where it is told to."""
+    prompt = _readable(console.stdin.read() if options.prompt == "-" else options.prompt)
+    question: RequestOptions = {
+        "model": options.model,
+        "system": options.system,
+        "attachments": options.attach,
+        "reasoning": options.reasoning,
+        "output": _schema(options.schema),
+    }
+    if console.stdout.isatty() and options.stream and not options.json:
+        response = _streamed(client, prompt, question, console)
+    else:
+        response = client.request(prompt, **question)
+        console.write(printed_json(response.proto) if options.json else response.content.removesuffix("\n") + "\n")
+    _keep(response, options.save_artifacts, console)
+    _report(response, options, console)
+    return 0
+
+
+def _schema(path: str | None) -> Mapping[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        schema = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path!r}: {error.strerror}", solution="Check the path.") from error
+    except ValueError as error:
+        raise InvalidRequestError(f"{path!r} is no JSON: {error}", solution="Give a JSON Schema.") from error
+    if isinstance(schema, dict):
+        return schema
+    raise InvalidRequestError(f"{path!r} is no JSON object", solution="Give a JSON Schema.")
+
+
+def _keep(response: AIResponse, folder: str | None, console: Console) -> None:
+    if folder is None:
+        return
+    for artifact in response.artifacts:
+        try:
+            console.note(f"saved {artifact.save(folder)}")
+        except OSError as error:
+            problem = f"cannot save {artifact.name!r} in {folder!r}: {error.strerror or error}"
+            raise ConfigurationError(problem, solution="Check the folder.") from error
+
+
+def _streamed(client: AIManager, prompt: str, question: RequestOptions, console: Console) -> AIResponse:
+    end = ""
+    with client.stream(prompt, **question) as stream:
+        try:
+            for text in stream.text:
+                console.write(text)
+                end = "" if text.endswith("\n") else "\n"
+        finally:
+            console.write(end)
+        return stream.response
+
+
+def _report(response: AIResponse, options: argparse.Namespace, console: Console) -> None:
+    for warning in response.warnings:
+        console.note(f"warning: {warning.field}: {warning.message}")
+    if options.verbose or console.stderr.isatty():
+        console.note(account(response))
+
+
+def _readable(prompt: str) -> str:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            "The prompt is not UTF-8.", solution="Send a file of another kind with --attach instead."
+        ) from error
+    return prompt
