@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer and make; everything else is installed into .venv on first use.
 PYTHON ?= python3
 ARGS ?=
+SECONDS ?= 10
 
 PY := .venv/bin/python
 BUF := .venv/bin/buf
@@ -20,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types floors test coverage check test-floor demo run \
-        bench prices docker clean node
+        fuzz live bench prices providers-table docker clean node
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,16 +68,25 @@ coverage: .venv/.dev | build
 	@$(PY) -m coverage report >build/coverage.log || { cat build/coverage.log >&2; exit 1; }
 	@echo "coverage: $$($(PY) -m coverage report --format=total --precision=1 --fail-under=0) % with branches"
 
-check: lint types floors proto-check proto-lint coverage ## Everything a change must pass; runs the tests where they are not up to date
+check: lint types floors proto-check proto-lint coverage fuzz ## Everything a change must pass; runs the tests where they are not up to date
 
 test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest grpcio and protobuf we promise
 	@.venv-floor/bin/python -m pytest -p no:cacheprovider tests/client $(ARGS)
+
+fuzz: .venv/.dev ## Mutate recorded answers for a while: SECONDS=60
+	@PYTHONPATH=tests $(PY) -m fuzz.readers --seconds $(SECONDS) $(ARGS)
+
+live: .venv/.dev ## Ask each provider whose key is in the environment, for real
+	@PYTHONPATH=tests $(PY) -m live.run
 
 bench: .venv/.dev ## Measure what a call costs; writes build/bench.json
 	@PYTHONPATH=tests $(PY) -m bench.run $(ARGS)
 
 prices: .venv/.dev ## Propose new rows for the price table
 	@$(PY) .ci/prices.py $(ARGS)
+
+providers-table: .venv/.dev ## Write the table of providers into README.md
+	@$(PY) .ci/providers_table.py
 
 proto: build/stubs ## Generate the Python stubs from proto/
 	@rm -f $(STUBS)/*.py $(STUBS)/*.pyi

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aimanager_server import app
+from aimanager_server.plugins import ProviderRegistry
 from aimanager_server.settings import Settings
 from aimanager_server.settings_cascade import load
 
@@ -22,14 +23,14 @@ def settings_with(environment: Mapping[str, str] | None = None, **sections: Any)
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
-    """host:port of a server that runs until the block ends."""
+def served(settings: Settings, registry: ProviderRegistry | None = None) -> Iterator[str]:
+    """host:port of a server that runs until the block ends; `registry` may hold plug-ins."""
     ready: list[int] = []
     listening, leaving = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
         try:
-            async with app.running(settings) as server:
+            async with app.running(settings, registry) as server:
                 ready.append(server.port)
                 listening.set()
                 await leaving.wait()

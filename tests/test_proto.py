@@ -82,7 +82,7 @@ def test_reads_say_that_they_change_nothing(built: dict[str, FileDescriptorProto
     methods = [method for file in built.values() for service in file.service for method in service.method]
 
     for method in methods:
-        reads = re.match(r"Get|List|Watch|Suggest|Assess", method.name) is not None
+        reads = re.match(r"Get|List|Watch|Suggest|Assess|Count|Embed", method.name) is not None
         marked = method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS
         assert reads == marked, method.name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -103,3 +104,9 @@ def test_its_make_targets_exist() -> None:
 
 def test_the_error_reference_is_that_of_the_code() -> None:
     assert (ROOT / "server" / "errors.md").read_text("utf-8") == error_reference()
+
+
+def test_its_table_of_providers_is_that_of_the_catalogue() -> None:
+    within = runpy.run_path(str(ROOT / ".ci" / "providers_table.py"))["within"]
+
+    assert within(README) == README, "run 'make providers-table'"
