@@ -173,7 +173,14 @@ def test_the_command_asks_for_a_schema(fake: FakeGateway, aimanager: Command, tm
     assert fake.received[-1].request.output_format.json_schema.name == "city"
 
 
-@pytest.mark.parametrize(("text", "told"), [("{", "is no JSON"), ("[]", "is no JSON object"), (None, "cannot read")])
+DEEP = '{"items":' * 100_000 + "{}" + "}" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "is no JSON"), ("[]", "is no JSON object"), (DEEP, "is no JSON"), (None, "cannot read")],
+    ids=["garbage", "list", "deep", "missing"],
+)
 def test_a_schema_that_cannot_be_used_is_told(aimanager: Command, tmp_path: Path, text: str | None, told: str) -> None:
     if text is not None:
         (tmp_path / "schema.json").write_text(text)

@@ -56,7 +56,7 @@ def _schema(path: str | None) -> Mapping[str, Any] | None:
         schema = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(f"cannot read {path!r}: {error.strerror}", solution="Check the path.") from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise InvalidRequestError(f"{path!r} is no JSON: {error}", solution="Give a JSON Schema.") from error
     if isinstance(schema, dict):
         return schema

@@ -63,7 +63,7 @@ def parsed(text: str, output: Output | None) -> Any:
 def _of_schema(schema: Mapping[str, Any], title: str) -> OutputFormat:
     try:
         schema_json = json.dumps(schema, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise InvalidRequestError(f"output is no JSON Schema: {error}", solution=ACCEPTED) from error
     name = UNFIT.sub("_", title).strip("_")[:LONGEST_NAME]
     return OutputFormat(json_schema=JsonSchema(name=name, schema_json=schema_json))
