@@ -22,6 +22,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _InterruptionPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InterruptionPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InterruptionPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERRUPTION_POLICY_UNSPECIFIED: _InterruptionPolicy.ValueType  # 0
+    """As INTERRUPTION_POLICY_FAIL."""
+    INTERRUPTION_POLICY_FAIL: _InterruptionPolicy.ValueType  # 1
+    """The stream ends with ABORTED, reason STREAM_INTERRUPTED, and the usage so far."""
+    INTERRUPTION_POLICY_RESTART: _InterruptionPolicy.ValueType  # 2
+    """A restarted event, then a whole new answer from the next target, or once more from the same one where there is no
+    other. Never once a completed tool call was sent, since it may have run: then as INTERRUPTION_POLICY_FAIL.
+    """
+
+class InterruptionPolicy(_InterruptionPolicy, metaclass=_InterruptionPolicyEnumTypeWrapper):
+    """What happens where a provider fails after content was sent."""
+
+INTERRUPTION_POLICY_UNSPECIFIED: InterruptionPolicy.ValueType  # 0
+"""As INTERRUPTION_POLICY_FAIL."""
+INTERRUPTION_POLICY_FAIL: InterruptionPolicy.ValueType  # 1
+"""The stream ends with ABORTED, reason STREAM_INTERRUPTED, and the usage so far."""
+INTERRUPTION_POLICY_RESTART: InterruptionPolicy.ValueType  # 2
+"""A restarted event, then a whole new answer from the next target, or once more from the same one where there is no
+other. Never once a completed tool call was sent, since it may have run: then as INTERRUPTION_POLICY_FAIL.
+"""
+Global___InterruptionPolicy: _TypeAlias = InterruptionPolicy  # noqa: Y015
+
 class _FinishReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -196,9 +224,11 @@ class GenerateRequest(_message.Message):
     TOOLS_FIELD_NUMBER: _builtins.int
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     OUTPUT_FORMAT_FIELD_NUMBER: _builtins.int
+    FALLBACK_MODELS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """[provider/]id or [provider/]alias, where an alias is latest, current, fast or reasoning. Empty: the server's default."""
     system_instruction: _builtins.str
@@ -230,12 +260,23 @@ class GenerateRequest(_message.Message):
         """What shape the answer has. Unset: free text."""
 
     @_builtins.property
+    def fallback_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further models, in the form of `model`, tried in order while the caller has seen nothing; under
+        INTERRUPTION_POLICY_RESTART also after an interruption. One that cannot do what the question needs is passed over,
+        and a warning says so. At most 8.
+        """
+
+    @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Copied to logs."""
 
     @_builtins.property
     def provider_options_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """By provider name: a JSON object merged into the provider's native request. The only escape hatch."""
+
+    @_builtins.property
+    def patience(self) -> Global___Patience:
+        """How long a silent provider is waited for. Unset: what the server holds for the model."""
 
     def __init__(
         self,
@@ -248,17 +289,49 @@ class GenerateRequest(_message.Message):
         tools: _abc.Iterable[Global___Tool] | None = ...,
         tool_choice: Global___ToolChoice | None = ...,
         output_format: Global___OutputFormat | None = ...,
+        fallback_models: _abc.Iterable[_builtins.str] | None = ...,
         idempotency_key: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         provider_options_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        patience: Global___Patience | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["output_format", b"output_format", "patience", b"patience", "reasoning", b"reasoning", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "patience", b"patience", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
+
+@_typing.final
+class Patience(_message.Message):
+    """How long a silent provider is waited for. The deadline of the call bounds all of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_TOKEN_FIELD_NUMBER: _builtins.int
+    IDLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def first_token(self) -> _duration_pb2.Duration:
+        """Up to the first content; then the next target is asked, or the call fails where there is none."""
+
+    @_builtins.property
+    def idle(self) -> _duration_pb2.Duration:
+        """Between two pieces of content; then the answer counts as cut. Comments and pings of the provider are no content."""
+
+    def __init__(
+        self,
+        *,
+        first_token: _duration_pb2.Duration | None = ...,
+        idle: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_token", b"first_token", "idle", b"idle"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_token", b"first_token", "idle", b"idle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Patience: _TypeAlias = Patience  # noqa: Y015
 
 @_typing.final
 class GenerateResponse(_message.Message):
@@ -368,6 +441,9 @@ class StreamGenerateRequest(_message.Message):
 
     REQUEST_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    ON_INTERRUPTION_FIELD_NUMBER: _builtins.int
+    on_interruption: Global___InterruptionPolicy.ValueType
+    """What happens where a provider fails after content was sent."""
     @_builtins.property
     def request(self) -> Global___GenerateRequest:
         """The question."""
@@ -381,10 +457,11 @@ class StreamGenerateRequest(_message.Message):
         *,
         request: Global___GenerateRequest | None = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
+        on_interruption: Global___InterruptionPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "on_interruption", b"on_interruption", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,6 +482,7 @@ class StreamGenerateResponse(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
+    RESTARTED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """0, 1, 2 … without gaps."""
     @_builtins.property
@@ -431,6 +509,12 @@ class StreamGenerateResponse(_message.Message):
     def completed(self) -> Global___GenerateResponse:
         """What Generate would have returned: nobody needs to add up deltas."""
 
+    @_builtins.property
+    def restarted(self) -> Global___StreamRestarted:
+        """Discard every part and artifact received so far: the answer begins again. Only under
+        INTERRUPTION_POLICY_RESTART.
+        """
+
     def __init__(
         self,
         *,
@@ -441,12 +525,13 @@ class StreamGenerateResponse(_message.Message):
         artifact: _content_pb2.Artifact | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         completed: Global___GenerateResponse | None = ...,
+        restarted: Global___StreamRestarted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "restarted", b"restarted", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "sequence", b"sequence", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "completed", b"completed", "delta", b"delta", "event", b"event", "heartbeat", b"heartbeat", "part_completed", b"part_completed", "restarted", b"restarted", "sequence", b"sequence", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "delta", "part_completed", "artifact", "heartbeat", "completed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "delta", "part_completed", "artifact", "heartbeat", "completed", "restarted"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -479,6 +564,30 @@ class StreamStarted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamStarted: _TypeAlias = StreamStarted  # noqa: Y015
+
+@_typing.final
+class StreamRestarted(_message.Message):
+    """The answer begins again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def route(self) -> Global___Route:
+        """Where it now comes from; attempts says why."""
+
+    def __init__(
+        self,
+        *,
+        route: Global___Route | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["route", b"route"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["route", b"route"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamRestarted: _TypeAlias = StreamRestarted  # noqa: Y015
 
 @_typing.final
 class PartDelta(_message.Message):
@@ -590,7 +699,7 @@ class Route(_message.Message):
     """Concrete model that answered."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
-        """Every try, the successful one last."""
+        """Every try, the successful one last, or the one that lost a race after it."""
 
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
@@ -628,6 +737,8 @@ class Attempt(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     ERROR_REASON_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Provider that was asked."""
     model: _builtins.str
@@ -638,6 +749,14 @@ class Attempt(_message.Message):
     def duration(self) -> _duration_pb2.Duration:
         """How long it took, up to its first content or its failure."""
 
+    @_builtins.property
+    def usage(self) -> _usage_pb2.Usage:
+        """What it took, where it failed after it had begun, or lost a race. Not part of GenerateResponse.usage."""
+
+    @_builtins.property
+    def cost(self) -> _usage_pb2.Cost:
+        """What that cost, where a price is known. Not part of GenerateResponse.cost."""
+
     def __init__(
         self,
         *,
@@ -645,10 +764,12 @@ class Attempt(_message.Message):
         model: _builtins.str = ...,
         error_reason: _builtins.str = ...,
         duration: _duration_pb2.Duration | None = ...,
+        usage: _usage_pb2.Usage | None = ...,
+        cost: _usage_pb2.Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration", b"duration", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error_reason", b"error_reason", "model", b"model", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration", b"duration", "error_reason", b"error_reason", "model", b"model", "provider", b"provider", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 isort:skip_file
 How the providers do. Liveness and readiness of the gateway itself belong to grpc.health.v1.Health."""
 
+from aimanager.v1 import usage_pb2 as _usage_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -286,3 +287,389 @@ class WatchProviderHealthResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchProviderHealthResponse: _TypeAlias = WatchProviderHealthResponse  # noqa: Y015
+
+@_typing.final
+class AssessProvidersRequest(_message.Message):
+    """Which providers to assess, and over how long."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDERS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names. Empty: all."""
+
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """Up to now. Unset: one hour, which is also the most."""
+
+    def __init__(
+        self,
+        *,
+        providers: _abc.Iterable[_builtins.str] | None = ...,
+        window: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["providers", b"providers", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessProvidersRequest: _TypeAlias = AssessProvidersRequest  # noqa: Y015
+
+@_typing.final
+class AssessProvidersResponse(_message.Message):
+    """The assessment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderQuality]:
+        """One row a provider, the best first; those without samples last, by name."""
+
+    def __init__(
+        self,
+        *,
+        providers: _abc.Iterable[Global___ProviderQuality] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["providers", b"providers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessProvidersResponse: _TypeAlias = AssessProvidersResponse  # noqa: Y015
+
+@_typing.final
+class ProviderQuality(_message.Message):
+    """How good one provider was. Scores are from 0 to 1, and unset where there is nothing to tell by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    OVERALL_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_FIELD_NUMBER: _builtins.int
+    SPEED_FIELD_NUMBER: _builtins.int
+    ECONOMY_FIELD_NUMBER: _builtins.int
+    CONFORMANCE_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Name of the provider."""
+    sample_count: _builtins.int
+    """Attempts it is told by."""
+    overall: _builtins.float
+    """The mean of the scores that are set."""
+    availability: _builtins.float
+    """Share of attempts that ended in an answer; what a caller did wrong does not count."""
+    speed: _builtins.float
+    """How soon its answers begin and how fast they are written, beside the fastest of those assessed."""
+    economy: _builtins.float
+    """What its tokens cost, beside the cheapest of those assessed."""
+    conformance: _builtins.float
+    """Share of structured outputs and tool calls that met their schema at once."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What stands out, in words."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelQuality]:
+        """The figures, by model."""
+
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        sample_count: _builtins.int = ...,
+        overall: _builtins.float | None = ...,
+        availability: _builtins.float | None = ...,
+        speed: _builtins.float | None = ...,
+        economy: _builtins.float | None = ...,
+        conformance: _builtins.float | None = ...,
+        findings: _abc.Iterable[_builtins.str] | None = ...,
+        models: _abc.Iterable[Global___ModelQuality] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_availability", b"_availability", "_conformance", b"_conformance", "_economy", b"_economy", "_overall", b"_overall", "_speed", b"_speed", "availability", b"availability", "conformance", b"conformance", "economy", b"economy", "overall", b"overall", "speed", b"speed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_availability", b"_availability", "_conformance", b"_conformance", "_economy", b"_economy", "_overall", b"_overall", "_speed", b"_speed", "availability", b"availability", "conformance", b"conformance", "economy", b"economy", "findings", b"findings", "models", b"models", "overall", b"overall", "provider", b"provider", "sample_count", b"sample_count", "speed", b"speed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__availability: _TypeAlias = _typing.Literal["availability"]  # noqa: Y015
+    _WhichOneofArgType__availability: _TypeAlias = _typing.Literal["_availability", b"_availability"]  # noqa: Y015
+    _WhichOneofReturnType__conformance: _TypeAlias = _typing.Literal["conformance"]  # noqa: Y015
+    _WhichOneofArgType__conformance: _TypeAlias = _typing.Literal["_conformance", b"_conformance"]  # noqa: Y015
+    _WhichOneofReturnType__economy: _TypeAlias = _typing.Literal["economy"]  # noqa: Y015
+    _WhichOneofArgType__economy: _TypeAlias = _typing.Literal["_economy", b"_economy"]  # noqa: Y015
+    _WhichOneofReturnType__overall: _TypeAlias = _typing.Literal["overall"]  # noqa: Y015
+    _WhichOneofArgType__overall: _TypeAlias = _typing.Literal["_overall", b"_overall"]  # noqa: Y015
+    _WhichOneofReturnType__speed: _TypeAlias = _typing.Literal["speed"]  # noqa: Y015
+    _WhichOneofArgType__speed: _TypeAlias = _typing.Literal["_speed", b"_speed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__availability) -> _WhichOneofReturnType__availability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__conformance) -> _WhichOneofReturnType__conformance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__economy) -> _WhichOneofReturnType__economy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overall) -> _WhichOneofReturnType__overall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speed) -> _WhichOneofReturnType__speed | None: ...
+
+Global___ProviderQuality: _TypeAlias = ProviderQuality  # noqa: Y015
+
+@_typing.final
+class ModelQuality(_message.Message):
+    """How good one model of a provider was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    SUCCESS_RATE_FIELD_NUMBER: _builtins.int
+    LATENCY_P50_FIELD_NUMBER: _builtins.int
+    LATENCY_P95_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P50_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P95_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    CONFORMANCE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Id of the model."""
+    sample_count: _builtins.int
+    """Attempts it is told by."""
+    success_rate: _builtins.float
+    """Share of attempts that ended in an answer, 0 to 1."""
+    output_tokens_per_second: _builtins.float
+    """Half of the answers were written slower."""
+    conformance: _builtins.float
+    """Share of structured outputs and tool calls that met their schema at once, 0 to 1."""
+    @_builtins.property
+    def latency_p50(self) -> _duration_pb2.Duration:
+        """Half of the answers took less."""
+
+    @_builtins.property
+    def latency_p95(self) -> _duration_pb2.Duration:
+        """95 % of the answers took less."""
+
+    @_builtins.property
+    def time_to_first_token_p50(self) -> _duration_pb2.Duration:
+        """Half of the streamed answers had their first content sooner."""
+
+    @_builtins.property
+    def time_to_first_token_p95(self) -> _duration_pb2.Duration:
+        """95 % of the streamed answers had their first content sooner."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        sample_count: _builtins.int = ...,
+        success_rate: _builtins.float | None = ...,
+        latency_p50: _duration_pb2.Duration | None = ...,
+        latency_p95: _duration_pb2.Duration | None = ...,
+        time_to_first_token_p50: _duration_pb2.Duration | None = ...,
+        time_to_first_token_p95: _duration_pb2.Duration | None = ...,
+        output_tokens_per_second: _builtins.float | None = ...,
+        conformance: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_conformance", b"_conformance", "_output_tokens_per_second", b"_output_tokens_per_second", "_success_rate", b"_success_rate", "conformance", b"conformance", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "output_tokens_per_second", b"output_tokens_per_second", "success_rate", b"success_rate", "time_to_first_token_p50", b"time_to_first_token_p50", "time_to_first_token_p95", b"time_to_first_token_p95"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conformance", b"_conformance", "_output_tokens_per_second", b"_output_tokens_per_second", "_success_rate", b"_success_rate", "conformance", b"conformance", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "model", b"model", "output_tokens_per_second", b"output_tokens_per_second", "sample_count", b"sample_count", "success_rate", b"success_rate", "time_to_first_token_p50", b"time_to_first_token_p50", "time_to_first_token_p95", b"time_to_first_token_p95"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__conformance: _TypeAlias = _typing.Literal["conformance"]  # noqa: Y015
+    _WhichOneofArgType__conformance: _TypeAlias = _typing.Literal["_conformance", b"_conformance"]  # noqa: Y015
+    _WhichOneofReturnType__output_tokens_per_second: _TypeAlias = _typing.Literal["output_tokens_per_second"]  # noqa: Y015
+    _WhichOneofArgType__output_tokens_per_second: _TypeAlias = _typing.Literal["_output_tokens_per_second", b"_output_tokens_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__success_rate: _TypeAlias = _typing.Literal["success_rate"]  # noqa: Y015
+    _WhichOneofArgType__success_rate: _TypeAlias = _typing.Literal["_success_rate", b"_success_rate"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__conformance) -> _WhichOneofReturnType__conformance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_tokens_per_second) -> _WhichOneofReturnType__output_tokens_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__success_rate) -> _WhichOneofReturnType__success_rate | None: ...
+
+Global___ModelQuality: _TypeAlias = ModelQuality  # noqa: Y015
+
+@_typing.final
+class GetMetricsSummaryRequest(_message.Message):
+    """What to sum up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Name of a provider. Empty: all."""
+    model: _builtins.str
+    """Id of a model. Empty: all."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """Up to now, in whole minutes. Unset: one hour. At most a day."""
+
+    def __init__(
+        self,
+        *,
+        window: _duration_pb2.Duration | None = ...,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "provider", b"provider", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetricsSummaryRequest: _TypeAlias = GetMetricsSummaryRequest  # noqa: Y015
+
+@_typing.final
+class GetMetricsSummaryResponse(_message.Message):
+    """The sums."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    REQUESTS_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    UPTIME_FIELD_NUMBER: _builtins.int
+    requests_in_flight: _builtins.int
+    """Calls under way now."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Where the window begins; not before the server did."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Where it ends: now."""
+
+    @_builtins.property
+    def total(self) -> Global___MetricsRow:
+        """Everything; provider and model are empty."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricsRow]:
+        """By provider and model."""
+
+    @_builtins.property
+    def uptime(self) -> _duration_pb2.Duration:
+        """Since the server began."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        total: Global___MetricsRow | None = ...,
+        rows: _abc.Iterable[Global___MetricsRow] | None = ...,
+        requests_in_flight: _builtins.int = ...,
+        uptime: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "total", b"total", "uptime", b"uptime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "requests_in_flight", b"requests_in_flight", "rows", b"rows", "start_time", b"start_time", "total", b"total", "uptime", b"uptime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetricsSummaryResponse: _TypeAlias = GetMetricsSummaryResponse  # noqa: Y015
+
+@_typing.final
+class MetricsRow(_message.Message):
+    """Sums of one provider and model, or of all. Requests and failures are the calls of callers, counted at the target that
+    was asked first; tokens and money are those of every attempt, counted where they were spent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FailuresByReasonEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    LATENCY_P50_FIELD_NUMBER: _builtins.int
+    LATENCY_P95_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P50_FIELD_NUMBER: _builtins.int
+    FAILURES_BY_REASON_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Name of the provider."""
+    model: _builtins.str
+    """Id of the model."""
+    requests: _builtins.int
+    """Calls that ended."""
+    failures: _builtins.int
+    """Of these, calls that failed, cancelled ones included."""
+    fallbacks: _builtins.int
+    """Of these, calls that another target answered."""
+    input_tokens: _builtins.int
+    """Tokens sent."""
+    output_tokens: _builtins.int
+    """Tokens produced."""
+    @_builtins.property
+    def cost(self) -> _usage_pb2.Cost:
+        """Money spent, where prices are known."""
+
+    @_builtins.property
+    def latency_p50(self) -> _duration_pb2.Duration:
+        """Half of the answers took less."""
+
+    @_builtins.property
+    def latency_p95(self) -> _duration_pb2.Duration:
+        """95 % of the answers took less."""
+
+    @_builtins.property
+    def time_to_first_token_p50(self) -> _duration_pb2.Duration:
+        """Half of the answers had their first content sooner."""
+
+    @_builtins.property
+    def failures_by_reason(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Failures by ErrorInfo reason; CANCELLED where the caller went away."""
+
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        fallbacks: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cost: _usage_pb2.Cost | None = ...,
+        latency_p50: _duration_pb2.Duration | None = ...,
+        latency_p95: _duration_pb2.Duration | None = ...,
+        time_to_first_token_p50: _duration_pb2.Duration | None = ...,
+        failures_by_reason: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "time_to_first_token_p50", b"time_to_first_token_p50"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "failures", b"failures", "failures_by_reason", b"failures_by_reason", "fallbacks", b"fallbacks", "input_tokens", b"input_tokens", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "model", b"model", "output_tokens", b"output_tokens", "provider", b"provider", "requests", b"requests", "time_to_first_token_p50", b"time_to_first_token_p50"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricsRow: _TypeAlias = MetricsRow  # noqa: Y015

@@ -45,6 +45,16 @@ class HealthServiceStub(object):
                 request_serializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthRequest.SerializeToString,
                 response_deserializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthResponse.FromString,
                 _registered_method=True)
+        self.AssessProviders = channel.unary_unary(
+                '/aimanager.v1.HealthService/AssessProviders',
+                request_serializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersRequest.SerializeToString,
+                response_deserializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersResponse.FromString,
+                _registered_method=True)
+        self.GetMetricsSummary = channel.unary_unary(
+                '/aimanager.v1.HealthService/GetMetricsSummary',
+                request_serializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryRequest.SerializeToString,
+                response_deserializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryResponse.FromString,
+                _registered_method=True)
 
 
 class HealthServiceServicer(object):
@@ -65,6 +75,20 @@ class HealthServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AssessProviders(self, request, context):
+        """How good the providers and their models were over a window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMetricsSummary(self, request, context):
+        """What was asked and what it took over a window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HealthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_HealthServiceServicer_to_server(servicer, server):
                     servicer.WatchProviderHealth,
                     request_deserializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthRequest.FromString,
                     response_serializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthResponse.SerializeToString,
+            ),
+            'AssessProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssessProviders,
+                    request_deserializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersRequest.FromString,
+                    response_serializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersResponse.SerializeToString,
+            ),
+            'GetMetricsSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetricsSummary,
+                    request_deserializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryRequest.FromString,
+                    response_serializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class HealthService(object):
             '/aimanager.v1.HealthService/WatchProviderHealth',
             aimanager_dot_v1_dot_health__pb2.WatchProviderHealthRequest.SerializeToString,
             aimanager_dot_v1_dot_health__pb2.WatchProviderHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssessProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aimanager.v1.HealthService/AssessProviders',
+            aimanager_dot_v1_dot_health__pb2.AssessProvidersRequest.SerializeToString,
+            aimanager_dot_v1_dot_health__pb2.AssessProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetricsSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aimanager.v1.HealthService/GetMetricsSummary',
+            aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryRequest.SerializeToString,
+            aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class HealthServiceStub:
     """State now."""
     WatchProviderHealth: _grpc.UnaryStreamMultiCallable[_health_pb2.WatchProviderHealthRequest, _health_pb2.WatchProviderHealthResponse]
     """State now, then each change of status or circuit."""
+    AssessProviders: _grpc.UnaryUnaryMultiCallable[_health_pb2.AssessProvidersRequest, _health_pb2.AssessProvidersResponse]
+    """How good the providers and their models were over a window."""
+    GetMetricsSummary: _grpc.UnaryUnaryMultiCallable[_health_pb2.GetMetricsSummaryRequest, _health_pb2.GetMetricsSummaryResponse]
+    """What was asked and what it took over a window."""
 
 @_typing.type_check_only
 class HealthServiceAsyncStub(HealthServiceStub):
@@ -47,6 +51,10 @@ class HealthServiceAsyncStub(HealthServiceStub):
     """State now."""
     WatchProviderHealth: _aio.UnaryStreamMultiCallable[_health_pb2.WatchProviderHealthRequest, _health_pb2.WatchProviderHealthResponse]  # type: ignore[assignment]
     """State now, then each change of status or circuit."""
+    AssessProviders: _aio.UnaryUnaryMultiCallable[_health_pb2.AssessProvidersRequest, _health_pb2.AssessProvidersResponse]  # type: ignore[assignment]
+    """How good the providers and their models were over a window."""
+    GetMetricsSummary: _aio.UnaryUnaryMultiCallable[_health_pb2.GetMetricsSummaryRequest, _health_pb2.GetMetricsSummaryResponse]  # type: ignore[assignment]
+    """What was asked and what it took over a window."""
 
 class HealthServiceServicer(metaclass=_abc_1.ABCMeta):
     """Says how the providers do."""
@@ -66,5 +74,21 @@ class HealthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_health_pb2.WatchProviderHealthResponse], _abc.AsyncIterator[_health_pb2.WatchProviderHealthResponse]]:
         """State now, then each change of status or circuit."""
+
+    @_abc_1.abstractmethod
+    def AssessProviders(
+        self,
+        request: _health_pb2.AssessProvidersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_health_pb2.AssessProvidersResponse, _abc.Awaitable[_health_pb2.AssessProvidersResponse]]:
+        """How good the providers and their models were over a window."""
+
+    @_abc_1.abstractmethod
+    def GetMetricsSummary(
+        self,
+        request: _health_pb2.GetMetricsSummaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_health_pb2.GetMetricsSummaryResponse, _abc.Awaitable[_health_pb2.GetMetricsSummaryResponse]]:
+        """What was asked and what it took over a window."""
 
 def add_HealthServiceServicer_to_server(servicer: HealthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

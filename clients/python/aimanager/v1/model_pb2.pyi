@@ -147,6 +147,7 @@ class Model(_message.Message):
     RELEASE_TIME_FIELD_NUMBER: _builtins.int
     RETIRE_TIME_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """provider/model."""
     provider: _builtins.str
@@ -179,6 +180,10 @@ class Model(_message.Message):
     def retire_time(self) -> _timestamp_pb2.Timestamp:
         """When the provider shuts it down, if announced."""
 
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Routes of this server that may lead to it: logical models, to be named in place of a model."""
+
     def __init__(
         self,
         *,
@@ -193,10 +198,11 @@ class Model(_message.Message):
         release_time: _timestamp_pb2.Timestamp | None = ...,
         retire_time: _timestamp_pb2.Timestamp | None = ...,
         available: _builtins.bool = ...,
+        routes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["pricing", b"pricing", "release_time", b"release_time", "retire_time", b"retire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "context_window_tokens", b"context_window_tokens", "display_name", b"display_name", "id", b"id", "max_output_tokens", b"max_output_tokens", "pricing", b"pricing", "provider", b"provider", "release_time", b"release_time", "retire_time", b"retire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "context_window_tokens", b"context_window_tokens", "display_name", b"display_name", "id", b"id", "max_output_tokens", b"max_output_tokens", "pricing", b"pricing", "provider", b"provider", "release_time", b"release_time", "retire_time", b"retire_time", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
