@@ -11,7 +11,7 @@ from typing import Any
 from aimanager_server.call import Caller, Target
 from aimanager_server.embedding import EmbedCall, Purpose, Vectors, texts_of
 from aimanager_server.fault import Fault
-from aimanager_server.reply import Usage, UsageSource
+from aimanager_server.usage import Usage, UsageSource
 
 
 def embed_call(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-GROUND = ("fault", "errors", "content", "reply", "call", "handler", "embedding")
+GROUND = ("fault", "errors", "content", "usage", "reply", "call", "handler", "embedding")
 """Floor 0: each imports only those on its left, and nothing foreign."""
 
 FAMILIES = {

@@ -17,9 +17,10 @@ from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugged import PluggedProvider
 from aimanager_server.providers.plugin import Transport
 from aimanager_server.providers.seclusion import Seclusion
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta, Usage
-from aimanager_server.reply import UsageSource as Source
+from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.usage import Usage
+from aimanager_server.usage import UsageSource as Source
 
 PULSE = 0.05
 FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED))

@@ -10,7 +10,8 @@ from aimanager_server.call import Call, Target
 from aimanager_server.content import OutputFormat, SchemaFormat, Text
 from aimanager_server.fault import FieldViolation
 from aimanager_server.pipeline.conform import Conform
-from aimanager_server.reply import Cost, Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
+from aimanager_server.reply import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
+from aimanager_server.usage import Cost
 from questions import TARGET, USAGE, FakeClock, Upstream, call
 
 SCHEMA = SchemaFormat("city", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}')

@@ -12,19 +12,9 @@ from aimanager_server.call import Call
 from aimanager_server.content import Text, ToolCall
 from aimanager_server.errors import ModelNotFound, ProviderOverloaded
 from aimanager_server.model import Capability, Level
-from aimanager_server.reply import (
-    Event,
-    Finished,
-    FinishReason,
-    Head,
-    PartCompleted,
-    Reply,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-    UsageSource,
-)
+from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta, ToolCallDelta
 from aimanager_server.testing import check_provider
+from aimanager_server.usage import Usage, UsageSource
 from plugin_world import FINISHED, HELLO, Pipe, Told, raising
 
 WHOLE: tuple[Event, ...] = (PartCompleted(0, Text("Hello")), FINISHED)

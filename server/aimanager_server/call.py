@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
 from .reply import Warned
+from .usage import Cost, Usage, both, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Caller:
 class Ask:
     """What the client sent, well formed but not yet decided. `provider_options` is by provider name.
 
-    `output_format` None is free text.
+    `output_format` None is free text. `first_token` and `idle` are in seconds, None where nothing was said; `restarts`
+    says that an answer that breaks off may begin again.
     """
 
     messages: tuple[Message, ...]
@@ -35,9 +38,28 @@ class Ask:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     output_format: OutputFormat | None = None
+    fallback_models: tuple[str, ...] = ()
+    first_token: float | None = None
+    idle: float | None = None
+    restarts: bool = False
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a silent model is waited for, in seconds: up to its first content, then between two pieces of it.
+
+    `first_token` holds where another target is left; everywhere, where it `is_said`. `tool_call` is for the arguments
+    of a call, `reasoning` for thinking and for the gaps in which a model that thinks may do so unseen.
+    """
+
+    first_token: float = 10.0
+    text: float = 10.0
+    tool_call: float = 90.0
+    reasoning: float = 120.0
+    is_said: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +67,9 @@ class Target:
     """One model at one provider, with the options it will be given: aliases, defaults and refusals are settled.
 
     `options` is merged into the provider's native request; `warnings` says what was not honoured as asked. Where it
-    `emulates_format`, the model has no schemas of its own.
+    `emulates_format`, the model has no schemas of its own. `context_window` is in tokens, None where nobody knows.
+    `thinks`: reasoning was asked for, or the model reasons by itself. `is_best_streamed`: it can stream, and a plain
+    answer would leave everybody in the dark for too long.
     """
 
     provider: str
@@ -55,6 +79,11 @@ class Target:
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     emulates_format: bool = False
+    context_window: int | None = None
+    patience: Patience = Patience()
+    thinks: bool = False
+    streams: bool = True
+    is_best_streamed: bool = False
 
 
 class Stopwatch:
@@ -78,12 +107,56 @@ class Stopwatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A provider's key. `id` tells it from the provider's other keys and is fit for logs; it is empty for no key."""
+
+    id: str = ""
+    secret: str = field(default="", repr=False)
+
+
+NO_KEY = Key()
+OWN_KEY = "own"
+"""The id of a key that the caller brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one attempt took: `cost` is None where no price is known."""
+
+    provider: str
+    model: str
+    usage: Usage
+    cost: Cost | None = None
+
+
+class Ledger:
+    """What the attempts of one call took, each entered once it has ended, however it did."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: list[Spent] = []
+
+    def usage(self) -> Usage | None:
+        """The sum; None where nothing was entered."""
+        return reduce(total, (entry.usage for entry in self.entries)) if self.entries else None
+
+    def cost(self) -> Cost | None:
+        """The sum; None where nothing was entered, or a price is not known."""
+        return reduce(both, (entry.cost for entry in self.entries)) if self.entries else None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Everything decided about one question; layers only ever see this.
 
     `deadline` is on the event loop's clock, in seconds, and bounds everything. `target` is the first of `targets`.
     `trace` is the W3C traceparent to pass upstream, empty where there is none. `output_format` is what the answer must
     be; a provider only ever sees one that it can be asked for natively, since `conform` makes up for the others.
+
+    `streaming`: the caller reads a stream. What is about one attempt is decided on the way: `prefers_stream`, that the
+    provider is to stream all the same; `first_token`, the seconds to the first content, None for all there are; and
+    `key`, the provider's key to use; without one the provider takes the server's.
     """
 
     id: str
@@ -93,6 +166,7 @@ class Call:
     targets: tuple[Target, ...]
     deadline: float
     streaming: bool = False
+    restarts: bool = False
     system_instruction: str = ""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
@@ -100,13 +174,22 @@ class Call:
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     trace: str = ""
+    prefers_stream: bool = False
+    first_token: float | None = None
+    key: Key = NO_KEY
     away: Stopwatch = field(default_factory=Stopwatch, compare=False, repr=False)
+    ledger: Ledger = field(default_factory=Ledger, compare=False, repr=False)
 
     @property
     def target(self) -> Target:
         """The target in question: inside `attempt` the only one."""
         return self.targets[0]
 
-    def at(self, target: Target) -> Call:
-        """The same question to one target."""
-        return replace(self, targets=(target,))
+    @property
+    def streams(self) -> bool:
+        """Whether the provider is to stream its answer."""
+        return self.streaming or self.prefers_stream
+
+    def at(self, *targets: Target) -> Call:
+        """The same question to these targets."""
+        return replace(self, targets=targets)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from .call import Call
 from .content import Message, Role, Text
-from .reply import Cost, Usage
+from .usage import Cost, Usage
 
 Vector = Sequence[float]
 """Components of single precision; usually an `array` of them."""

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from .reply import Attempt, Usage
+    from .reply import Attempt
+from .usage import Usage
 
 Code = Literal[
     "INVALID_ARGUMENT",

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from .catalogue import Catalogue
 from .model import Model, Prices, Rates
-from .reply import Cost, Usage, UsageSource
+from .usage import Cost, Usage, UsageSource
 
 TOKENS = 1_000_000
 """Rates are per so many tokens."""

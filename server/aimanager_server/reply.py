@@ -8,41 +8,7 @@ from enum import StrEnum
 
 from .content import Artifact, Message, Part, Role
 from .errors import ProviderProtocol
-
-
-class UsageSource(StrEnum):
-    """Who counted."""
-
-    REPORTED = "reported"
-    ESTIMATED = "estimated"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens. `input_tokens` and `output_tokens` are inclusive; the others are subsets of them."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    source: UsageSource = UsageSource.MISSING
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Money in billionths of `currency`."""
-
-    input_nanos: int
-    output_nanos: int
-    currency: str = "USD"
-    estimated: bool = True
-
-    @property
-    def total_nanos(self) -> int:
-        """The sum of the components."""
-        return self.input_nanos + self.output_nanos
+from .usage import Cost, Usage
 
 
 class FinishReason(StrEnum):
@@ -115,17 +81,24 @@ class Finished:
     structured_json: str = ""
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound | Finished
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """The model thinks where nobody can see it: progress, but nothing to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a provider: `duration` in seconds up to its first content or failure, `reason` empty on success."""
+    """One try at a provider: `duration` in seconds up to its first content or failure, `reason` empty on success.
+
+    `usage` is what it took where it failed after it had begun, or lost a race; `cost` what that was worth.
+    """
 
     provider: str
     model: str
     reason: str
     duration: float
+    usage: Usage | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +124,16 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """The answer begins again under another head: everything before it is void."""
+
+    head: Head
+
+
+Event = TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound | Thinking | Restarted | Finished
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer."""
 
@@ -163,12 +146,13 @@ class Completion:
 class Collected:
     """Adds up the events of one answer."""
 
-    __slots__ = ("artifacts", "finished", "parts")
+    __slots__ = ("_head", "artifacts", "finished", "parts")
 
     def __init__(self) -> None:
         self.parts: dict[int, Part] = {}
         self.artifacts: list[Artifact] = []
         self.finished: Finished | None = None
+        self._head: Head | None = None
 
     def add(self, event: Event) -> None:
         """Take note of an event; previews are passed over, since the parts say the same."""
@@ -178,9 +162,15 @@ class Collected:
             self.artifacts.append(event.artifact)
         elif isinstance(event, Finished):
             self.finished = event
+        elif isinstance(event, Restarted):
+            self.parts, self.artifacts, self._head = {}, [], event.head
 
     def completion(self, head: Head) -> Completion:
-        """The whole answer. Raises ProviderProtocol where it did not come to its end."""
+        """The whole answer, under the head it began with or the last it restarted with.
+
+        Raises ProviderProtocol where it did not come to its end.
+        """
+        head = self._head or head
         if self.finished is None:
             raise ProviderProtocol("The answer ended without its end.", provider=head.provider)
         parts = tuple(self.parts[index] for index in sorted(self.parts))
@@ -192,15 +182,23 @@ class Reply:
     """An answer that has begun: iterate it once, to the end, or close it.
 
     Whoever holds a Reply and stops reading closes it; `close` reaches the upstream connection even where nothing was
-    read yet, which closing an async generator that never started would not.
+    read yet, which closing an async generator that was never started would not. `spent` tells the usage so far, None
+    where the provider has not said.
     """
 
-    __slots__ = ("_close", "_events", "head")
+    __slots__ = ("_close", "_events", "head", "spent")
 
-    def __init__(self, head: Head, events: AsyncIterator[Event], close: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        head: Head,
+        events: AsyncIterator[Event],
+        close: Callable[[], Awaitable[None]],
+        spent: Callable[[], Usage | None] = lambda: None,
+    ) -> None:
         self.head = head
         self._events = events
         self._close = close
+        self.spent = spent
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
@@ -211,11 +209,11 @@ class Reply:
 
     def through(self, watch: Callable[[AsyncIterator[Event]], AsyncIterator[Event]]) -> Reply:
         """The same answer, its events seen by `watch` on the way. Closing closes this Reply too."""
-        return Reply(self.head, watch(self._events), self._close)
+        return Reply(self.head, watch(self._events), self._close, self.spent)
 
     def headed(self, head: Head) -> Reply:
         """The same answer under another head."""
-        return Reply(head, self._events, self._close)
+        return Reply(head, self._events, self._close, self.spent)
 
     async def completion(self) -> Completion:
         """Read to the end and fold the events into a whole answer; the Reply is closed however this ends."""

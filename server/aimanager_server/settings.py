@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from . import provider_defaults
 from .settings_consistency import contradictions
+from .settings_engine import Breaker, Hedging, PatienceSettings, Retry, RouteSettings
 from .settings_models import ModelName, ModelSettings
 from .settings_plugins import Plugins, with_plugged
 from .settings_provider import Credential, Defaults, KeySettings, ProviderSettings
@@ -29,21 +30,22 @@ __all__ = [
     "CallerSettings",
     "Credential",
     "Defaults",
+    "Hedging",
     "KeySettings",
     "Limits",
     "ModelSettings",
+    "PatienceSettings",
     "Plugins",
     "ProviderSettings",
     "ProviderTier",
     "Repeat",
     "Retry",
+    "RouteSettings",
     "Server",
     "Settings",
     "Tier",
     "Tls",
 ]
-
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Tls(Section):
@@ -79,9 +81,15 @@ class Server(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe event that is logged."""
     max_in_flight: Count = 512
-    """Calls at once; those beyond are told to come again."""
+    """Calls at once; those beyond wait in the queue."""
     max_in_flight_per_caller: Count = 256
-    """Calls at once of one caller."""
+    """Calls at once of one caller; those beyond wait in the queue."""
+    queue_length: Annotated[int, Field(ge=0)] = 128
+    """Calls that wait for a place; those beyond are told to come again."""
+    queue_seconds: Seconds = 1.0
+    """How long a call waits for a place before it is told to come again."""
+    shed_lag_seconds: Seconds = 0.5
+    """How late the event loop may be before new calls are told to come again."""
     unary_timeout_seconds: Seconds = 600.0
     """The longest a call may take, even where its caller would wait longer."""
     stream_timeout_seconds: Seconds = 1200.0
@@ -117,34 +125,6 @@ class Limits(Section):
     """One line of a provider's stream."""
     decompression_ratio: Count = 100
     """How much larger than its compressed form an answer may be."""
-
-
-class Retry(Section):
-    """Asking the same provider again after a fault that can pass."""
-
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Sendings of one call to one target, the first included."""
-    base_seconds: Seconds = 0.25
-    """The first wait, doubled each time, with full jitter."""
-    longest_advice_seconds: Seconds = 120.0
-    """Where a provider asks for a longer wait, it is not asked again."""
-
-
-class Breaker(Section):
-    """When a failing provider is left alone, and for how long."""
-
-    failure_threshold: Count = 5
-    """Failures in a row that open it."""
-    window_seconds: Seconds = 30.0
-    """The window that `window_share` is counted in."""
-    window_calls: Count = 20
-    """The fewest calls in the window that say something."""
-    window_share: Share = 0.5
-    """The share of failures in the window that opens it."""
-    open_seconds: Seconds = 5.0
-    """The first pause, which grows with every failed trial."""
-    longest_open_seconds: Seconds = 300.0
-    """The longest pause; also that after a refused key or a spent quota."""
 
 
 class Repeat(Section):
@@ -190,9 +170,12 @@ class Settings(Section):
     limits: Limits = Limits()
     retry: Retry = Retry()
     breaker: Breaker = Breaker()
+    patience: PatienceSettings = PatienceSettings()
+    hedging: Hedging = Hedging()
     repeat: Repeat = Repeat()
     callers: dict[Name, CallerSettings] = Field(default_factory=dict)
     tiers: dict[Name, Tier] = Field(default_factory=dict)
+    routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     models: dict[ModelName, ModelSettings] = Field(default_factory=dict)
     plugins: Plugins = Plugins()
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict, validate_default=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from .settings_types import Count, Section
+from .settings_types import Count, Seconds, Section
 
 NANOS = 1_000_000_000
 
@@ -69,6 +69,10 @@ class ModelSettings(Section):
     """Most tokens of input and output together."""
     max_output: Count | None = None
     """Most tokens of one answer."""
+    first_token_seconds: Seconds | None = None
+    """How long its first content is waited for, whether another target is left or not."""
+    idle_seconds: Seconds | None = None
+    """How long the next piece of its content is waited for, whatever it is."""
     capabilities: dict[CapabilityName, LevelName] = Field(default_factory=dict)
     """What it can do: native, emulated or none, by capability."""
     prices: PriceSettings | None = None

@@ -118,7 +118,13 @@ class ProviderSettings(Section):
     """Native fields merged into every request; the scripts of the mock wire."""
     defaults: Defaults = Defaults()
     """Values for calls that do not say."""
-    connect_timeout_seconds: Seconds = 5.0
+    key_spread: Literal["weighted", "least_loaded"] = "weighted"
+    """Which of several keys a call gets: in turn by weight, or the one with the fewest calls under way."""
+    probe: Literal["models", "generation", "off"] = "models"
+    """What is asked while a circuit is open: the model list, which is free; one token of the model; or nothing."""
+    max_in_flight: Count | None = None
+    """Calls to it at once; those beyond wait a moment, then another target is asked. Unlimited where not said."""
+    connect_timeout_seconds: Seconds = 2.0
     """How long one connection may take to open."""
     max_connections: Count = 1000
     """Connections at once, one for each call on its way."""

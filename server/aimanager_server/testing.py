@@ -16,19 +16,10 @@ from .model import Capability, Level
 from .providers import open_transport
 from .providers.plugin import ProviderPlugin, Transport, defects
 from .providers.transport import PooledTransport
-from .reply import (
-    Completion,
-    Event,
-    Finished,
-    PartCompleted,
-    ReasoningDelta,
-    Reply,
-    TextDelta,
-    ToolCallDelta,
-    UsageSource,
-)
+from .reply import Completion, Event, Finished, PartCompleted, ReasoningDelta, Reply, TextDelta, ToolCallDelta
 from .settings_plugins import WIRE
 from .settings_provider import ProviderSettings
+from .usage import UsageSource
 
 CALL_SECONDS = 30.0
 CLOSE_SECONDS = 1.0

@@ -22,7 +22,8 @@ from aimanager_server.providers.chat_completions.embeddings import ChatEmbedding
 from aimanager_server.providers.dialect import Dialect
 from aimanager_server.providers.gemini_embeddings import GeminiEmbeddings
 from aimanager_server.providers.model_lists import page_of
-from aimanager_server.reply import Event, Finished, PartCompleted, Usage
+from aimanager_server.reply import Event, Finished, PartCompleted
+from aimanager_server.usage import Usage
 from chat_world import fixture
 from embed_world import packed, vectors_answer
 from recorded_wires import BODIES, STREAMS, WIRES

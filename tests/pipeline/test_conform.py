@@ -4,7 +4,8 @@ from aimanager_server import errors
 from aimanager_server.content import Message, Reasoning, Role, SchemaFormat, Text
 from aimanager_server.pipeline.attempt import Attempt, Policy
 from aimanager_server.pipeline.conform import Conform
-from aimanager_server.reply import Cost, Finished, FinishReason, PartCompleted, TextDelta, Usage, UsageSource
+from aimanager_server.reply import Finished, FinishReason, PartCompleted, TextDelta
+from aimanager_server.usage import Cost, Usage, UsageSource
 from questions import USAGE, FakeClock, Upstream
 from shaped_answers import BAD, GOOD, conformed, question, saying
 

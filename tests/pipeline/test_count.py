@@ -15,7 +15,7 @@ from aimanager_server.errors import (
 from aimanager_server.fault import Fault
 from aimanager_server.pipeline.attempt import Attempt, Policy
 from aimanager_server.pipeline.count import COUNT_SECONDS, Count, Counted
-from aimanager_server.reply import UsageSource
+from aimanager_server.usage import UsageSource
 from questions import FakeClock, call
 
 REPORTED = Counted("mock", "mock-large", 42, UsageSource.REPORTED)

@@ -5,7 +5,8 @@ from aimanager_server.content import Text
 from aimanager_server.errors import ProviderProtocol
 from aimanager_server.handler import Handler, compose
 from aimanager_server.pipeline.dispatch import Dispatch
-from aimanager_server.reply import Cost, Reply, TextDelta, Usage
+from aimanager_server.reply import Reply, TextDelta
+from aimanager_server.usage import Cost, Usage
 from questions import USAGE, WHOLE, Upstream, call
 
 

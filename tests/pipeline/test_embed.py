@@ -14,7 +14,7 @@ from aimanager_server.errors import ProviderRejected as Rejected
 from aimanager_server.fault import Fault
 from aimanager_server.model import EmbeddingFacts
 from aimanager_server.pipeline.embed import MOST_IN_FLIGHT, Embed, batches, total
-from aimanager_server.reply import Cost, Usage, UsageSource
+from aimanager_server.usage import Cost, Usage, UsageSource
 from embed_world import Lengths, embed_call
 
 CATALOGUE = Catalogue.load()

@@ -16,11 +16,11 @@ from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.pipeline.limit import Limit
 from aimanager_server.pipeline.observe import Observe
-from aimanager_server.reply import Cost, Usage
 from aimanager_server.settings import Tier
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.vitals import Vitals
+from aimanager_server.usage import Cost, Usage
 from embed_world import Lengths, embed_call
 from questions import FakeClock, labels
 

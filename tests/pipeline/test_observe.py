@@ -9,7 +9,8 @@ from aimanager_server.call import Call
 from aimanager_server.errors import ProviderFailed, StreamInterrupted
 from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.observe import Observe
-from aimanager_server.reply import Attempt, Cost, Reply, TextDelta, reply_of
+from aimanager_server.reply import Attempt, Reply, TextDelta, reply_of
+from aimanager_server.usage import Cost
 from questions import END, USAGE, WHOLE, FakeClock, Upstream, call, labels
 
 WHERE = {"provider": "mock", "model": "mock-large"}

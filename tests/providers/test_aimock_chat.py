@@ -12,7 +12,8 @@ from aimanager_server.content import Reasoning, Text, Tool, ToolCall
 from aimanager_server.errors import ProviderOverloaded, ProviderRateLimited, ProviderRejected, StreamInterrupted
 from aimanager_server.fault import Fault
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.reply import FinishReason, TextDelta, UsageSource
+from aimanager_server.reply import FinishReason, TextDelta
+from aimanager_server.usage import UsageSource
 from aimock_server import AimockServer, aimock, missing
 from chat_world import connected, events_of, finished_of, parts_of, question, soon, user
 

@@ -21,9 +21,10 @@ from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import Response
-from aimanager_server.reply import Event, FinishReason, Reply, TextDelta, Usage, UsageSource
+from aimanager_server.reply import Event, FinishReason, Reply, TextDelta
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import Credential
+from aimanager_server.usage import Usage, UsageSource
 from claude_cases import WEATHER, claude, question, user
 
 COMMAND = Path(__file__).parents[1] / "aimock" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"

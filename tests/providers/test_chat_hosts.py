@@ -10,8 +10,8 @@ from aimanager_server.fault import Fault
 from aimanager_server.provider_defaults import KNOWN, defaults_of
 from aimanager_server.providers import VARIANTS, open_provider
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.reply import UsageSource
 from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.usage import UsageSource
 from chat_world import LIMITS, dialect, finished_of, fixture, parts_of, question, read_all, soon
 from raw_server import http, raw_server
 

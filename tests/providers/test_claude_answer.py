@@ -20,9 +20,8 @@ from aimanager_server.reply import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
-    Usage,
-    UsageSource,
 )
+from aimanager_server.usage import Usage, UsageSource
 from claude_cases import ANSWERS, body_of, claude, completed, stream_of, streamed
 
 REASONS = {

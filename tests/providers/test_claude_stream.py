@@ -5,12 +5,8 @@ from typing import Any
 import pytest
 
 from aimanager_server.content import Reasoning, Text, ToolCall
-from aimanager_server.reply import (
-    Finished,
-    FinishReason,
-    Usage,
-    UsageSource,
-)
+from aimanager_server.reply import Finished, FinishReason
+from aimanager_server.usage import Usage, UsageSource
 from claude_cases import (
     END,
     block,

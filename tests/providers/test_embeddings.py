@@ -18,7 +18,7 @@ from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.embeddings import HttpEmbedder
 from aimanager_server.providers.gemini_embeddings import GeminiEmbeddings
 from aimanager_server.providers.mock_embedding import mock_vector
-from aimanager_server.reply import Usage, UsageSource
+from aimanager_server.usage import Usage, UsageSource
 from chat_world import CANARY, LIMITS, answering, settings
 from embed_world import embed_call, packed, vectors_answer
 from mock_world import mock

@@ -15,7 +15,8 @@ from google.genai import types
 
 from aimanager_server.content import Attachment, Part, Reasoning, Text, ToolCall
 from aimanager_server.errors import ProviderProtocol
-from aimanager_server.reply import Event, FinishReason, TextDelta, Usage, UsageSource
+from aimanager_server.reply import Event, FinishReason, TextDelta
+from aimanager_server.usage import Usage, UsageSource
 from gemini_cases import STREAMED, WHOLE, body_of, completed, finished, gemini, stream_of, streamed
 
 REASONS = {

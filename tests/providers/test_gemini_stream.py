@@ -8,7 +8,8 @@ import pytest
 
 from aimanager_server.content import Attachment, Reasoning, Text, ToolCall
 from aimanager_server.errors import ProviderProtocol
-from aimanager_server.reply import FinishReason, Usage, UsageSource
+from aimanager_server.reply import FinishReason
+from aimanager_server.usage import Usage, UsageSource
 from gemini_cases import completed, finished, gemini, response, sse, streamed, usage
 
 END = response(finish="STOP", **usage(prompt=1, candidates=1))

@@ -16,7 +16,8 @@ from aimanager_server.errors import (
 )
 from aimanager_server.providers.http_stream import HttpStream
 from aimanager_server.providers.transport import Response
-from aimanager_server.reply import Event, Finished, TextDelta, Usage
+from aimanager_server.reply import Event, Finished, TextDelta
+from aimanager_server.usage import Usage
 from chat_world import (
     events_of,
     finished_of,

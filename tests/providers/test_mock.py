@@ -10,17 +10,8 @@ from aimanager_server.content import (
     ToolResult,
 )
 from aimanager_server.providers.mock_answer import state_of
-from aimanager_server.reply import (
-    Finished,
-    FinishReason,
-    Head,
-    PartCompleted,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-    UsageSource,
-    Warned,
-)
+from aimanager_server.reply import Finished, FinishReason, Head, PartCompleted, TextDelta, ToolCallDelta, Warned
+from aimanager_server.usage import Usage, UsageSource
 from mock_world import WEATHER, answer, said, streamed, turn
 
 

@@ -19,11 +19,8 @@ from aimanager_server.errors import (
     ProviderRejected,
 )
 from aimanager_server.providers.mock_answer import state_of
-from aimanager_server.reply import (
-    FinishReason,
-    Usage,
-    UsageSource,
-)
+from aimanager_server.reply import FinishReason
+from aimanager_server.usage import Usage, UsageSource
 from mock_world import answer, said, turn
 
 

@@ -16,15 +16,8 @@ from aimanager_server.errors import (
 )
 from aimanager_server.fault import every
 from aimanager_server.providers.mock import REMEMBERED, Mock
-from aimanager_server.reply import (
-    Event,
-    Finished,
-    PartCompleted,
-    ReasoningDelta,
-    TextDelta,
-    Usage,
-    UsageSource,
-)
+from aimanager_server.reply import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
+from aimanager_server.usage import Usage, UsageSource
 from mock_world import DEADLINE, call, into, mock, said, streamed
 from questions import FakeClock
 

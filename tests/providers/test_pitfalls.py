@@ -19,7 +19,8 @@ import responses_cases
 from aimanager_server.catalogue import Catalogue
 from aimanager_server.content import Reasoning, Text, ToolCall
 from aimanager_server.pricing import cost
-from aimanager_server.reply import Event, FinishReason, PartCompleted, Usage, UsageSource
+from aimanager_server.reply import Event, FinishReason, PartCompleted
+from aimanager_server.usage import Usage, UsageSource
 from chat_answers import LOOK, body, chunk
 from chat_world import DIALECTS, dialect, finished_of, parts_of, read_all
 

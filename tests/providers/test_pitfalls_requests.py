@@ -31,7 +31,7 @@ from aimanager_server.errors import CapabilityUnsupported
 from aimanager_server.providers.chat_completions.adjusting import BRIDGE
 from aimanager_server.providers.claude.messages import OPENING, UNANSWERED
 from aimanager_server.providers.gemini.contents import UNSIGNED
-from aimanager_server.reply import Usage, UsageSource
+from aimanager_server.usage import Usage, UsageSource
 from chat_answers import chunk
 from chat_world import DIALECTS, assistant, dialect, finished_of, parts_of, question, read_all, sent, user
 

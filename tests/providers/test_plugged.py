@@ -19,7 +19,8 @@ from aimanager_server.errors import (
 )
 from aimanager_server.model import Capability, Level, Model, Support
 from aimanager_server.providers.beside import lister_of
-from aimanager_server.reply import TextDelta, Usage
+from aimanager_server.reply import TextDelta
+from aimanager_server.usage import Usage
 from plugin_calls import call, settled
 from plugin_world import HELLO, Pipe, Told, blocking, forever, plugged, raising
 

@@ -21,7 +21,7 @@ from aimanager_server.errors import (
     ProviderTimeout,
 )
 from aimanager_server.fault import Fault
-from aimanager_server.reply import Usage, UsageSource
+from aimanager_server.usage import Usage, UsageSource
 from responses_cases import added, decoded, delta, end, responses, sse, streamed
 
 CODES: list[tuple[str, type[Fault]]] = [

@@ -27,8 +27,7 @@ from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta, Usage
-from aimanager_server.reply import UsageSource as Source
+from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.rpc.counting import Counting
 from aimanager_server.rpc.embeddings import EmbeddingService
 from aimanager_server.rpc.generation import GenerationService, Timeouts
@@ -44,6 +43,8 @@ from aimanager_server.server import Server
 from aimanager_server.settings import Settings
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.vitals import Report, Status
+from aimanager_server.usage import Usage
+from aimanager_server.usage import UsageSource as Source
 
 TOKEN = "token-of-team-a"
 CANARY = "sk-canary-7f3a"

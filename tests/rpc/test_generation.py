@@ -16,7 +16,6 @@ from aimanager_server.content import Attachment, Part, Reasoning, Text, ToolCall
 from aimanager_server.errors import StreamInterrupted
 from aimanager_server.reply import (
     Attempt,
-    Cost,
     Event,
     Finished,
     FinishReason,
@@ -26,10 +25,9 @@ from aimanager_server.reply import (
     Reply,
     TextDelta,
     ToolCallDelta,
-    Usage,
-    UsageSource,
     Warned,
 )
+from aimanager_server.usage import Cost, Usage, UsageSource
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from ..call import Call
 from ..handler import Layer, compose
-from ..reply import Event, Finished, FinishReason, Head, Reply, Usage
+from ..reply import Event, Finished, FinishReason, Head, Reply
+from ..usage import Usage
 
 Result = TypeVar("Result")
 

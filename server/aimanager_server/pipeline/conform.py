@@ -12,7 +12,8 @@ from ..content import Message, Part, Text
 from ..errors import CapabilityUnsupported, InvalidRequest, ProviderProtocol, SchemaMismatch
 from ..fault import Fault, FieldViolation
 from ..handler import Clock, Handler
-from ..reply import Attempt, Collected, Cost, Event, Finished, FinishReason, Reply, Usage, UsageSource
+from ..reply import Attempt, Collected, Event, Finished, FinishReason, Reply
+from ..usage import Usage, both, total
 from .asking import repairing, wordings
 from .formats import FIELD
 from .shape import Finding, Flaw, Shape, TooLaborious
@@ -176,31 +177,6 @@ def _missed(flaw: Flaw, provider: str, model: str, usage: Usage) -> SchemaMismat
 
 def _text_of(parts: Sequence[Part]) -> str:
     return "".join(part.text for part in parts if isinstance(part, Text))
-
-
-def total(first: Usage, second: Usage) -> Usage:
-    """What both took; known no better than the worse known of the two."""
-    worst = (UsageSource.MISSING, UsageSource.ESTIMATED, UsageSource.REPORTED)
-    return Usage(
-        first.input_tokens + second.input_tokens,
-        first.output_tokens + second.output_tokens,
-        first.cache_read_tokens + second.cache_read_tokens,
-        first.cache_write_tokens + second.cache_write_tokens,
-        first.reasoning_tokens + second.reasoning_tokens,
-        min(first.source, second.source, key=worst.index),
-    )
-
-
-def both(first: Cost | None, second: Cost | None) -> Cost | None:
-    """The sum; None where one of the two is not known."""
-    if first is None or second is None:
-        return None
-    return replace(
-        second,
-        input_nanos=first.input_nanos + second.input_nanos,
-        output_nanos=first.output_nanos + second.output_nanos,
-        estimated=first.estimated or second.estimated,
-    )
 
 
 async def _each(events: Sequence[Event]) -> AsyncIterator[Event]:

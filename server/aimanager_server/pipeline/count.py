@@ -11,7 +11,7 @@ from ..call import Call
 from ..errors import DeadlineExceeded
 from ..fault import Fault
 from ..handler import Clock, Layer, TokenCounter
-from ..reply import UsageSource
+from ..usage import UsageSource
 from .aside import behind
 from .limit import estimate_tokens
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ..call import Call
 from ..handler import Provider
-from ..reply import Cost, Event, Finished, Reply, Usage
+from ..reply import Event, Finished, Reply
+from ..usage import Cost, Usage
 
 Price = Callable[[str, str, Usage], Cost | None]
 """What the usage of a provider's model costs; None where no price is known."""

@@ -13,7 +13,8 @@ from ..errors import CapabilityUnsupported, ProviderProtocol
 from ..fault import Fault
 from ..handler import Layer
 from ..model import EmbeddingFacts
-from ..reply import Finished, Usage, UsageSource
+from ..reply import Finished
+from ..usage import Usage, UsageSource
 from .aside import behind, done
 from .dispatch import Price
 from .limit import estimate_tokens

@@ -8,9 +8,10 @@ from ..call import Call
 from ..content import Message, Reasoning, Text, ToolCall, ToolResult
 from ..fault import Fault
 from ..handler import Handler
-from ..reply import Event, Finished, Reply, Usage
+from ..reply import Event, Finished, Reply
 from ..settings import ProviderTier, Tier
 from ..state.limiter import Limiter
+from ..usage import Usage
 
 CHARACTERS_PER_TOKEN = 4
 NO_QUOTA = ProviderTier()

@@ -11,7 +11,8 @@ from ..call import Call
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..metrics import Metrics, Outcomes
-from ..reply import Event, Finished, Reply, Usage
+from ..reply import Event, Finished, Reply
+from ..usage import Usage
 
 CANCELLED = "CANCELLED"
 INTERNAL = "INTERNAL_ERROR"

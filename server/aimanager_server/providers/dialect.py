@@ -10,7 +10,8 @@ from typing import Protocol
 from ..call import Call
 from ..content import Attachment, Part, Reasoning, Text, ToolCall
 from ..fault import Fault
-from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
+from ..usage import Usage
 from .json_reading import mended
 
 LOST = "\N{REPLACEMENT CHARACTER}"
@@ -54,7 +55,7 @@ class Dialect(Protocol):
     """One provider's words for ours. Pure: no clock, no network, no state between calls."""
 
     def encode(self, call: Call, key: str) -> HttpRequest:
-        """The request for `call.target`, streamed where `call.streaming`; `key` may be empty."""
+        """The request for `call.target`, streamed where `call.streams`; `key` may be empty."""
         ...
 
     def decode(self, body: bytes) -> list[Event]:

@@ -128,10 +128,10 @@ class HttpProvider:
         dialect = self._dialect_for(call.target.model)
         request = dialect.encode(call, key)
         with call.away.waiting():
-            response = await self._send(request, _correlation(call), streaming=call.streaming)
+            response = await self._send(request, _correlation(call), streaming=call.streams)
         try:
             await self._check(response, key)
-            if call.streaming and not _is_json(response):
+            if call.streams and not _is_json(response):
                 return await self._streamed(call, response, key, dialect.reader())
             with call.away.waiting():
                 body = await read_whole(response, self._limits)

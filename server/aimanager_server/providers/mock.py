@@ -130,7 +130,7 @@ class Mock:
         head = Head(
             call.id, call.requested_model, call.target.provider, call.target.model, warnings=call.target.warnings
         )
-        if call.streaming:
+        if call.streams:
             return Reply(head, _after(await anext(events), events), events.aclose)
         async with aclosing(events):
             whole = [event async for event in events]
@@ -207,7 +207,7 @@ class Mock:
 
 
 def _late(call: Call, answer: Answer | None, said: int) -> Fault:
-    if call.streaming and answer is not None and said:
+    if call.streams and answer is not None and said:
         return _interrupted(call, answer, said, "the deadline passed")
     target = call.target
     return DeadlineExceeded(
@@ -216,7 +216,7 @@ def _late(call: Call, answer: Answer | None, said: int) -> Fault:
 
 
 def _cut(call: Call, answer: Answer, said: int) -> Fault:
-    if call.streaming and said:
+    if call.streams and said:
         return _interrupted(call, answer, said, "it was cut")
     target = call.target
     return ProviderProtocol("The mock provider cut its answer.", provider=target.provider, model=target.model)

@@ -10,17 +10,8 @@ from dataclasses import dataclass, replace
 from ..call import Call
 from ..content import Attachment, Effort, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ..errors import ProviderRejected
-from ..reply import (
-    Event,
-    Finished,
-    FinishReason,
-    PartCompleted,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-    UsageSource,
-)
+from ..reply import Event, Finished, FinishReason, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
+from ..usage import Usage, UsageSource
 from .mock_sample import sample_of
 from .mock_script import Reading, Script, read
 

@@ -10,7 +10,8 @@ from typing import Any
 from ..content import Reasoning, Text, ToolCall
 from ..errors import InvalidRequest
 from ..fault import Fault, FieldViolation, every
-from ..reply import FinishReason, Usage, UsageSource
+from ..reply import FinishReason
+from ..usage import Usage, UsageSource
 
 DIRECTIVES: dict[str, str] = {
     "reply": "[[reply: Hello]]",

@@ -9,7 +9,7 @@ from aimanager.v1 import model_pb2
 
 from ..call import Call
 from ..handler import Clock
-from ..reply import UsageSource
+from ..usage import UsageSource
 from . import wire_read
 from .allowance import allowance
 from .generation import Resolve

@@ -15,16 +15,14 @@ from ..reply import (
     ArtifactFound,
     Attempt,
     Completion,
-    Cost,
     FinishReason,
     Head,
     PartCompleted,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
-    Usage,
-    UsageSource,
 )
+from ..usage import Cost, Usage, UsageSource
 
 ROLES = {role: content_pb2.Role.Value(f"ROLE_{role.name}") for role in Role}
 FINISH_REASONS = {reason: generation_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}") for reason in FinishReason}

@@ -10,18 +10,9 @@ from aimanager_server.errors import ModelNotFound
 from aimanager_server.handler import Clock, Handler
 from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugin import Transport
-from aimanager_server.reply import (
-    Event,
-    Finished,
-    FinishReason,
-    Head,
-    PartCompleted,
-    Reply,
-    TextDelta,
-    Usage,
-    UsageSource,
-)
+from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.usage import Usage, UsageSource
 
 MODELS = ("loud", "louder")
 

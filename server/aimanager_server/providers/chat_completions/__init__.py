@@ -43,7 +43,7 @@ class ChatCompletions:
         """The request for `call.target`. Raises CapabilityUnsupported for a file that this wire cannot carry."""
         headers = self._headers_with(key)
         headers["Content-Type"] = "application/json"
-        headers["Accept"] = "text/event-stream" if call.streaming else "application/json"
+        headers["Accept"] = "text/event-stream" if call.streams else "application/json"
         body = body_of(call, self._quirks(call.target.model), self._options)
         return HttpRequest("POST", f"{self._url}/chat/completions", headers, body)
 

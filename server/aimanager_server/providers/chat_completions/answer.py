@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ProviderFailed, ProviderOverloaded
-from ...reply import Event, Finished, FinishReason, Usage
+from ...reply import Event, Finished, FinishReason
+from ...usage import Usage
 from ..dialect import Parts
 from ..json_reading import mended
 from ..masking import masked

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from ...embedding import EmbedCall, Vector, Vectors
 from ...errors import ProviderProtocol
-from ...reply import Usage, UsageSource
+from ...usage import Usage, UsageSource
 from ..dialect import HttpRequest
 from ..embeddings import in_order, object_in, vector
 from ..merging import merged

@@ -29,12 +29,12 @@ def body_of(call: Call, quirks: Quirks, options: Mapping[str, Any]) -> bytes:
         **_tools(call, quirks),
         **_format(call.output_format, quirks),
     }
-    if call.streaming and quirks.stream_usage:
+    if call.streams and quirks.stream_usage:
         body["stream_options"] = {"include_usage": True}
     body = merged(merged(body, options), target.options)
     # How the answer comes is the call's to say: it decides who reads it.
     body.pop("stream", None)
-    if call.streaming:
+    if call.streams:
         body["stream"] = True
     else:
         body.pop("stream_options", None)

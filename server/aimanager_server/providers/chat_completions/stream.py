@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...errors import ProviderProtocol
-from ...reply import Event, Usage
+from ...reply import Event
+from ...usage import Usage
 from ..json_reading import read_json
 from ..sse import EventStream, ServerEvent
 from .answer import Answer

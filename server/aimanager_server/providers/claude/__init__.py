@@ -45,7 +45,7 @@ class Claude:
 
     def encode(self, call: Call, key: str) -> HttpRequest:
         """The request for `call.target`."""
-        accept = "text/event-stream" if call.streaming else "application/json"
+        accept = "text/event-stream" if call.streams else "application/json"
         headers = {**self._headers_with(key), "accept": accept, "content-type": "application/json"}
         body = body_of(call, self._facts(call.target.model), self._options)
         return HttpRequest("POST", f"{self._base_url}/v1/messages", headers, body)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...content import Reasoning
-from ...reply import Event, Finished, FinishReason, Usage, UsageSource
+from ...reply import Event, Finished, FinishReason
+from ...usage import Usage, UsageSource
 from ..dialect import Parts
 from ..json_reading import count_of, json_of, mended
 

@@ -37,7 +37,7 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
     body = merged(merged(given, options), target.options)
     # How the answer comes is the call's to say: it decides who reads it.
     body.pop("stream", None)
-    if call.streaming:
+    if call.streams:
         body["stream"] = True
     return to_json(body, inf_nan_mode="null")
 

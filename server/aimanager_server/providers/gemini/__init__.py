@@ -45,11 +45,11 @@ class Gemini:
 
     def encode(self, call: Call, key: str) -> HttpRequest:
         """The request for `call.target`; whether it streams is said by its address."""
-        accept = "text/event-stream" if call.streaming else "application/json"
+        accept = "text/event-stream" if call.streams else "application/json"
         headers = {**self._headers_with(key), "Accept": accept, "Content-Type": "application/json"}
         # A caller may name any model, so its name must not be able to lead to another address.
         model = quote(call.target.model.removeprefix("models/"), safe="")
-        method = "streamGenerateContent?alt=sse" if call.streaming else "generateContent"
+        method = "streamGenerateContent?alt=sse" if call.streams else "generateContent"
         body = body_of(call, self._facts(call.target.model), self._options)
         return HttpRequest("POST", f"{self._base_url}/models/{model}:{method}", headers, body)
 

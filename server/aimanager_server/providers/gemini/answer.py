@@ -13,7 +13,8 @@ from typing import Any
 from ...content import Attachment, Reasoning, Text, ToolCall
 from ...errors import ContentBlocked, ProviderFailed, ProviderRejected
 from ...fault import Fault
-from ...reply import Event, Finished, FinishReason, Usage, UsageSource
+from ...reply import Event, Finished, FinishReason
+from ...usage import Usage, UsageSource
 from ..dialect import Parts
 from ..json_reading import count_of, json_of, mended
 from ..masking import masked

@@ -48,7 +48,7 @@ class Responses:
         """The request for `call.target`. Raises CapabilityUnsupported for a file that this wire cannot carry."""
         headers = self._headers_with(key)
         headers["Content-Type"] = "application/json"
-        headers["Accept"] = "text/event-stream" if call.streaming else "application/json"
+        headers["Accept"] = "text/event-stream" if call.streams else "application/json"
         body = body_of(call, self._facts(call.target.model), self._options)
         return HttpRequest("POST", f"{self._url}/responses", headers, body)
 

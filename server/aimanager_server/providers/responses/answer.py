@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...content import Reasoning, Text
-from ...reply import Event, Finished, FinishReason, Usage
+from ...reply import Event, Finished, FinishReason
+from ...usage import Usage
 from ..dialect import Parts
 from ..json_reading import mended
 from ..masking import masked

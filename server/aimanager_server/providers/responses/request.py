@@ -46,7 +46,7 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
     body = merged(merged(given, options), target.options)
     # How the answer comes is the call's to say: it decides who reads it.
     body.pop("stream", None)
-    if call.streaming:
+    if call.streams:
         body["stream"] = True
     else:
         body.pop("stream_options", None)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ProviderProtocol
-from ...reply import Event, Usage
+from ...reply import Event
+from ...usage import Usage
 from ..json_reading import read_json
 from ..sse import EventStream, ServerEvent
 from .answer import Answer, Kind, object_of
