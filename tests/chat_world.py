@@ -17,7 +17,6 @@ from aimanager_server.providers.chat_completions import ChatCompletions, chat_co
 from aimanager_server.providers.deepseek import deepseek
 from aimanager_server.providers.groq import groq
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.mistral import mistral
 from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
@@ -25,7 +24,8 @@ from aimanager_server.providers.transport import HttpxTransport, Transport
 from aimanager_server.providers.xai import xai
 from aimanager_server.reply import Event, Finished, PartCompleted, Reply
 from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import Credential, ProviderSettings
+from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.state.keys import KeyRing
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures"
 LIMITS = Limits()
@@ -111,7 +111,7 @@ async def events_of(reply: Reply) -> list[Event]:
 
 def provider_at(transport: httpx.AsyncBaseTransport | Transport, *keys: str, **more: Any) -> HttpProvider:
     """A provider named "upstream" on the chat-completions wire."""
-    ring = KeyRing([Credential(key) for key in keys or (CANARY,)], clock=lambda: 0.0)
+    ring = KeyRing([(key, 1) for key in keys or (CANARY,)], clock=lambda: 0.0)
     base_url = more.pop("base_url", "https://upstream.test/v1")
     limits = more.pop("limits", LIMITS)
     spoken = chat_completions(settings(base_url), limits)

@@ -36,6 +36,8 @@ SERVICES: Mapping[str, Mapping[str, tuple[type[Message], bool]]] = {
     "aimanager.v1.HealthService": {
         "ListProviderHealth": (health_pb2.ListProviderHealthRequest, False),
         "WatchProviderHealth": (health_pb2.WatchProviderHealthRequest, True),
+        "AssessProviders": (health_pb2.AssessProvidersRequest, False),
+        "GetMetricsSummary": (health_pb2.GetMetricsSummaryRequest, False),
     },
 }
 """Service → method → its request, and whether it streams."""

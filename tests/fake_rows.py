@@ -28,6 +28,7 @@ LARGE = model_pb2.Model(
     available=True,
 )
 SMALL = model_pb2.Model(id="mock/mock-small", provider="mock")
+ROUTED = model_pb2.Model(id="mock/mock-routed", provider="mock", routes=["cheap", "smart"])
 DOWN = health_pb2.ProviderHealth(
     provider="mock",
     status=health_pb2.PROVIDER_STATUS_DOWN,

@@ -7,16 +7,30 @@ from typing import Any
 import pytest
 
 from aimanager_server.call import Ask, Call, Caller, Target
-from aimanager_server.catalogue import Catalogue, Model
+from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
 from aimanager_server.content import Message, Part, Role, Text, Tool
 from aimanager_server.errors import CapabilityUnsupported
 from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.pipeline.routing import Order, as_listed
 from aimanager_server.provider_defaults import defaults_of
-from aimanager_server.settings import Limits, ProviderSettings
+from aimanager_server.settings import Limits, ProviderSettings, RouteSettings
 
 CATALOGUE = Catalogue.load()
 LAB: dict[str, Any] = {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}
 """The settings of a provider that is not built in."""
+
+NO_FILES = {Capability.IMAGE_INPUT: Support(Level.NONE), Capability.DOCUMENT_INPUT: Support(Level.NONE)}
+LABS = Catalogue(
+    (
+        *CATALOGUE.models(),
+        Model("lab", "blind", capabilities=NO_FILES),
+        Model("lab", "small", context_window=100),
+        Model("lab", "tiny", context_window=50),
+        Model("lab", "whole", capabilities={Capability.STREAMING: Support(Level.NONE)}),
+    ),
+    CATALOGUE.aliases(),
+)
+"""The real catalogue, and four models of lab's: one reads no files, two have little room, one does not stream."""
 
 WEATHER = Tool("get_weather", "Tells the weather", '{"type":"object"}')
 
@@ -49,12 +63,26 @@ def resolver(default_model: str = "", limits: Limits | None = None, **changed: d
     return Resolver(catalogue, configured, limits or Limits(), default_model)
 
 
+def route(*targets: str, **fields: Any) -> RouteSettings:
+    return RouteSettings(targets=list(targets), **fields)
+
+
+def routed(default_model: str = "", order: Order = as_listed, **routes: RouteSettings) -> Resolver:
+    """A resolver with these routes over LABS."""
+    return Resolver(LABS, providers(lab=LAB), Limits(), default_model, routes=routes, order=order)
+
+
 def resolve(asked: Ask, by: Resolver | None = None, *, caller: Caller | None = None, streaming: bool = False) -> Call:
     return (by or resolver()).resolve(asked, caller or Caller(), id="call-1", deadline=60.0, streaming=streaming)
 
 
 def target(asked: Ask, by: Resolver | None = None) -> Target:
     return resolve(asked, by).target
+
+
+def asked_in_turn(asked: Ask, by: Resolver | None = None) -> list[str]:
+    """The targets, in order."""
+    return [f"{one.provider}/{one.model}" for one in resolve(asked, by).targets]
 
 
 def warned(asked: Ask, by: Resolver | None = None) -> dict[str, str]:

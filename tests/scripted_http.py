@@ -9,8 +9,8 @@ from types import MappingProxyType
 import httpx
 
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.transport import HttpxTransport
+from aimanager_server.state.keys import KeyRing
 from chat_world import (
     LIMITS,
     answering,

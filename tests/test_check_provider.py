@@ -12,7 +12,18 @@ from aimanager_server.call import Call
 from aimanager_server.content import Text, ToolCall
 from aimanager_server.errors import ModelNotFound, ProviderOverloaded
 from aimanager_server.model import Capability, Level
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta, ToolCallDelta
+from aimanager_server.reply import (
+    Event,
+    Finished,
+    FinishReason,
+    Head,
+    PartCompleted,
+    Reply,
+    Restarted,
+    TextDelta,
+    Thinking,
+    ToolCallDelta,
+)
 from aimanager_server.testing import check_provider
 from aimanager_server.usage import Usage, UsageSource
 from plugin_world import FINISHED, HELLO, Pipe, Told, raising
@@ -85,7 +96,7 @@ def finished(**facts: Any) -> Finished:
     return Finished(facts.pop("reason", FinishReason.STOP), **facts)
 
 
-@pytest.mark.parametrize("plugin", [Good(), Good(*CALLS), Different(WHOLE, HELLO), Good(FINISHED)])
+@pytest.mark.parametrize("plugin", [Good(), Good(*CALLS), Different(WHOLE, (Thinking(), *HELLO)), Good(FINISHED)])
 async def test_a_good_plug_in_passes(plugin: Told) -> None:
     pipe = Pipe()
 
@@ -128,6 +139,7 @@ class Nameless(Good):
             Different(WHOLE, (*HELLO[:-1], finished(reason=FinishReason.MAX_TOKENS))),
             "whole and streamed answers end differently: stop and max_tokens",
         ),
+        (Good(HELLO[0], Restarted(Head("1", "", "", "")), *HELLO[1:]), "the streamed answer says that it restarts"),
         (Leaky(), "leaves 1 tasks running"),
         (Slow(), "closing an answer takes longer than 1 s"),
         (Rude(), "a model that does not exist raises KeyError; accepted is a Fault"),

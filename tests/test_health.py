@@ -117,6 +117,19 @@ async def test_a_watch_shows_the_state_and_then_each_change(world: World) -> Non
     assert (await anext(watch)).status is Status.DOWN
 
 
+async def test_a_watch_passes_no_state_of_a_circuit_over(world: World) -> None:
+    watch = world.health.watch(("mock",))
+    await anext(watch)
+    breaker = world.breakers.of("mock", "m")
+
+    breaker.open(10)
+    world.clock.advance(10)
+    breaker.admit()
+    breaker.began(breaker.era)
+
+    assert [(await anext(watch)).circuit for _ in range(3)] == [Circuit.OPEN, Circuit.HALF_OPEN, Circuit.CLOSED]
+
+
 async def test_a_watch_of_nobody_in_particular_is_of_all(world: World) -> None:
     watch = world.health.watch(())
 

@@ -107,3 +107,15 @@ def test_the_price_list_prices_by_name_and_clock() -> None:
 
     assert prices("deepseek", "deepseek-v4-pro", used(1000, 1000)) == Cost(660_000, 1_980_000)
     assert prices("nobody", "knows", used(1, 1)) is None
+
+
+def test_the_price_list_tells_the_rates_of_the_moment() -> None:
+    found = CATALOGUE.find("deepseek", "deepseek-v4-pro")
+    assert found is not None
+    assert found.prices is not None
+
+    night, peak = PriceList(CATALOGUE, lambda: FRIDAY_NIGHT), PriceList(CATALOGUE, lambda: FRIDAY_PEAK)
+
+    assert night.rates("deepseek", "deepseek-v4-pro") == found.prices.off_peak
+    assert peak.rates("deepseek", "deepseek-v4-pro") == found.prices.standard
+    assert peak.rates("nobody", "knows") is None

@@ -72,10 +72,10 @@ def test_the_sample_shows_every_setting() -> None:
     shown = tomllib.loads(uncommented(SAMPLE.read_text("utf-8")))
     provider = Settings().providers["claude"]
 
-    for section in ("server", "limits", "retry", "breaker", "repeat"):
+    for section in ("server", "limits", "retry", "breaker", "patience", "hedging", "repeat"):
         assert set(shown[section]) == set(type(getattr(Settings(), section)).model_fields)
-    keys = {"api_key", "api_key_file", "keys", "ca_file"}
-    assert set(shown["providers"]["claude"]) == set(type(provider).model_fields) - keys
+    unset = {"api_key", "api_key_file", "keys", "ca_file", "max_in_flight"}
+    assert set(shown["providers"]["claude"]) == set(type(provider).model_fields) - unset
 
 
 def test_the_examples_of_the_sample_load(tmp_path: Path) -> None:
@@ -93,3 +93,4 @@ def test_the_examples_of_the_sample_load(tmp_path: Path) -> None:
     assert shown["openai"] == (2048, 0.8)
     assert shown["deepseek"] == (2048, 0.7)
     assert settings.tiers["free"].providers["claude"].requests_per_minute == 20
+    assert settings.routes["fast-chat"].weights == [3, 1]

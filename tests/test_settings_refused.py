@@ -46,7 +46,10 @@ WRONG = [
     ({"server": {"tls": {"key_file": "/nowhere"}}}, "server.tls.key_file (argument): cannot be read (No such file"),
     ({"server": {"listn": "x"}}, "server.listn (argument): is not a setting; did you mean listen"),
     ({"servers": {}}, "servers (argument): is not a setting; did you mean server"),
-    ({"retry": {"zzz": 1}}, "retry.zzz (argument): is not a setting; accepted here: attempts, base_seconds, longest"),
+    (
+        {"retry": {"zzz": 1}},
+        "retry.zzz (argument): is not a setting; accepted here: attempts, base_seconds, budget_reserve",
+    ),
     (provider(models=[]), "providers.host.models (argument): is missing; accepted is a list of models, or allow_any"),
     (provider(models=[""]), "providers.host.models[0] (argument): is empty"),
     (provider(models="m"), "providers.host.models (argument): accepted is a list"),

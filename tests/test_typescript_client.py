@@ -48,6 +48,15 @@ async def test_the_typescript_client_streams_an_answer(example: Path, gateway: s
     assert usage.startswith("STOP: ")
 
 
+async def test_the_typescript_client_shows_no_second_answer_after_a_cut(example: Path, gateway: str) -> None:
+    code, output, errors = await run(example, gateway, "[[reply: Hello there, you.]] [[cut: 2]]", "mock/mock-small")
+
+    assert code == 1
+    assert output.strip()
+    assert "Hello there, you.".startswith(output.strip())
+    assert errors.startswith("STREAM_INTERRUPTED: ")
+
+
 async def test_the_typescript_client_reads_reason_and_solution(example: Path, gateway: str) -> None:
     code, output, errors = await run(example, gateway, "Say hello.", "mock/no-such")
 

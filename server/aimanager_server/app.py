@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
-from . import log
+from . import log, parts
 from .catalogue import Catalogue
 from .fault import Fault
 from .handler import compose
@@ -19,7 +19,8 @@ from .hints import hints_for
 from .metrics import Metrics
 from .metrics_listener import MetricsListener
 from .opening import Opened
-from .pipeline.attempt import Attempt, Policy
+from .pipeline.account import Account
+from .pipeline.attempt import Attempt
 from .pipeline.conform import Conform
 from .pipeline.count import Count
 from .pipeline.discover import Discover
@@ -31,12 +32,18 @@ from .pipeline.guard import Guard
 from .pipeline.keep import Keep
 from .pipeline.limit import Limit
 from .pipeline.observe import Observe
+from .pipeline.pace import Pace
 from .pipeline.repeat import Repeat
+from .pipeline.rescue import Rescue
 from .pipeline.resolve import Resolver
+from .pipeline.rotate import Rotate
+from .pipeline.routing import Routing
 from .plugins import ProviderRegistry
 from .pricing import PriceList
+from .prober import Prober
 from .providers.fetching import HttpsFetcher
 from .providers.masking import masked
+from .rpc.assessment import Assessing
 from .rpc.counting import Counting
 from .rpc.embeddings import EmbeddingService
 from .rpc.generation import GenerationService, Timeouts
@@ -48,12 +55,15 @@ from .rpc.interceptors.measure import Measure
 from .rpc.interceptors.rate_limit import RateLimit
 from .rpc.interceptors.translate_errors import TranslateErrors
 from .rpc.models import ModelService
+from .rpc.summing import Summing
 from .server import CannotListen, Server
 from .settings import Settings
 from .settings_error import SettingsError
-from .state.answers import Answers
-from .state.breaker import Breakers, Rules
+from .state.breaker import Breakers
 from .state.limiter import Limiter
+from .state.loop_lag import LoopLag
+from .state.quality import Quality
+from .state.sums import Sums
 from .state.vitals import Vitals
 
 PLUGINS_SECONDS = 1.0
@@ -74,13 +84,24 @@ class App:
         self.metrics = Metrics(lambda provider, model: (provider, model) in known)
         opened = Opened(settings, catalogue, registry or ProviderRegistry())
         self.providers, self.plugged = opened.providers, opened.plugged
-        limiter, vitals = Limiter(clock), Vitals(clock, time.time)
-        breakers = Breakers(_rules(settings), clock)
-        health = ProviderHealth(self.providers, breakers, vitals, clock, time.time, _missing_keys(settings))
+        self.lag = LoopLag(clock, server.shed_lag_seconds)
+        limiter, vitals, quality = Limiter(clock), Vitals(clock, time.time), Quality(clock)
+        sums = Sums(clock, time.time, self.metrics.known)
+        breakers, prices = Breakers(parts.rules(settings), clock), PriceList(catalogue, lambda: datetime.now(UTC))
+        health = ProviderHealth(self.providers, breakers, vitals, clock, time.time, parts.missing_keys(settings))
+        self.prober = Prober(
+            self.providers, parts.probed(settings, self.providers), breakers, catalogue.find, health.probed,
+            self.metrics.probed, asyncio.sleep, random.random,
+        )  # fmt: skip
         self.metrics.watch_breakers(self.providers, health.circuit)
+        self.metrics.watch_keys(opened.rings, lambda name: opened.rings[name].quarantined)
+        self.metrics.watch_loop(self.lag.seconds)
 
         # The route of a call: an RPC passes the interceptors, is resolved, passes the layers, and reaches its provider.
-        admit = Admit(server.max_in_flight, server.max_in_flight_per_caller)
+        admit = Admit(
+            server.max_in_flight, server.max_in_flight_per_caller, server.queue_length, server.queue_seconds,
+            self.lag.is_late,
+        )  # fmt: skip
         interceptors = (
             Correlate(),  # first, so that every answer and log line has the id
             Measure(self.metrics, clock),  # outside the translation, to see the code that was sent
@@ -90,29 +111,43 @@ class App:
             admit,  # last: holds a place while the handler runs, and no longer
         )
         fetches, limits = server.fetch_attachments, settings.limits
-        resolver = Resolver(catalogue, settings.providers, limits, server.default_model, fetches=fetches)
-        _check_default(resolver, server.default_model)
-        observe, limit = Observe(self.metrics, clock), Limit(settings.tiers, limiter)
-        attempt = Attempt(_policy(settings), clock, asyncio.sleep, random.random)
-        guard = Guard(breakers, vitals, clock)
-        fetcher = HttpsFetcher() if fetches else None
-        fetch = Fetch(fetcher, catalogue.find, limits.attachment_bytes, limits.message_bytes)
-        layers = (
-            observe,  # first, so that refused, repeated and failed calls count too
-            Repeat(_answers(settings)),  # before anything is charged
-            limit,  # before any work; settles with the usage
-            Keep(),  # outside attempt: what is lifted out of an answer is of the one that the caller gets
-            attempt,  # asks again, while nothing was seen
-            fetch,  # inside attempt: the target decides what is needed; outside conform: a repair needs no second look
-            Conform(clock),  # around one target: each is asked for JSON in its own way, and may be asked to repair it
-            guard,  # inside attempt: an open circuit is not asked again
+        order = Routing(quality.first_token, quality.in_flight, prices.rates, breakers.is_open, random.random)
+        resolver = Resolver(
+            catalogue, settings.providers, limits, server.default_model, fetches=fetches, routes=settings.routes,
+            models=settings.models, patience=settings.patience, longest=server.stream_timeout_seconds, order=order,
+        )  # fmt: skip
+        _check(resolver, server.default_model)
+        policy, hedge = parts.policy(settings), parts.hedge(settings, quality, self.metrics)
+        observe, limit = Observe(self.metrics, sums, clock), Limit(settings.tiers, limiter)
+        budgets = parts.budgets(settings)
+        attempt = Attempt(policy, budgets, self.metrics, clock, asyncio.sleep, random.random, hedge)
+        rotate = Rotate(opened.rings, clock, settings.breaker.refused_seconds)
+        guard, account = Guard(breakers, vitals, clock, quality), Account(self.metrics, sums, prices)
+        fetch = Fetch(
+            HttpsFetcher() if fetches else None, catalogue.find, limits.attachment_bytes, limits.message_bytes
         )
-        prices = PriceList(catalogue, lambda: datetime.now(UTC))
-        handler = compose(layers, Dispatch(self.providers, prices))
+        front = (
+            observe,  # first, so that refused, repeated and failed calls count too
+            Repeat(parts.answers(settings)),  # before anything is charged
+            limit,  # before any work; settles with what all attempts took
+            Keep(),  # outside the attempts: what is lifted out of an answer is of the one that the caller gets
+        )
+        self.engine = (
+            Rescue(policy, self.metrics, clock),  # once an answer has begun: begins it again where that is honest
+            attempt,  # while nothing of it is there: asks again, and the next target
+            fetch,  # inside attempt: the target decides what is needed; outside conform: a repair needs no second look
+            Conform(clock, quality.conformed),  # around one target: each is asked for JSON in its own way
+            rotate,  # chooses the key; inside conform, whose repair may take another
+            parts.places(settings, clock),  # holds a place at the provider; a full one is no failure
+            guard,  # inside all that asks again: an open circuit is not asked
+            account,  # books what was sent, and that alone
+            Pace(),  # next to the provider, whose silence it tells from ours
+        )
+        handler = compose((*front, *self.engine), Dispatch(self.providers))
         embedders = opened.embedders()
-        embed = Embed((observe, limit), (attempt, guard), embedders, catalogue, prices)
+        embed = Embed((observe, limit), (attempt, rotate, guard, account), embedders, catalogue, prices)
         texts = EmbedResolver(catalogue, resolver, embedders, self.providers, settings.limits)
-        count = Count((attempt, fetch), opened.counters(), breakers.is_open, clock)
+        count = Count((attempt, fetch, rotate), opened.counters(), breakers.is_open, clock)
         self.discover = Discover(opened.listers(), catalogue, health.probed)
         timeouts = Timeouts(server.unary_timeout_seconds, server.stream_timeout_seconds)
         services = (
@@ -125,9 +160,15 @@ class App:
                 self.discover,
                 Counting(count, resolver.resolve, settings.limits, timeouts.unary, clock),
                 lambda: datetime.now(UTC).date(),
+                resolver.routes,
             ),
             EmbeddingService(embed, texts.resolve, timeouts.unary, settings.limits.embedding_inputs, clock),
-            HealthService(health, admit.closed),
+            HealthService(
+                health,
+                admit.closed,
+                Assessing(health, quality, prices),
+                Summing(health, sums, lambda: observe.in_flight),
+            ),
         )
         self.server = Server(settings, interceptors, admit, services)
 
@@ -144,8 +185,9 @@ async def running(settings: Settings, registry: ProviderRegistry | None = None) 
             stack.push_async_callback(provider.aclose)
         if settings.server.metrics_listen is not None:
             stack.enter_context(MetricsListener(settings.server.metrics_listen, app.metrics.registry))
-        watch = asyncio.create_task(app.metrics.watch_loop())
-        stack.callback(watch.cancel)
+        app.lag.start()
+        stack.callback(app.lag.stop)
+        stack.push_async_callback(app.prober.aclose)
         listing = asyncio.gather(*map(app.discover.try_one, app.plugged))
         stack.callback(listing.cancel)
         if app.plugged:
@@ -157,7 +199,7 @@ async def running(settings: Settings, registry: ProviderRegistry | None = None) 
 
 def run(settings: Settings, *, hints: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
-    secrets = _secrets(settings)
+    secrets = parts.secrets(settings)
     log.configure(settings.server.log_level, lambda text: masked(text, secrets, longest=20_000))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -178,50 +220,17 @@ async def _serve(settings: Settings, *, hints: bool) -> None:
         await server.serve_until_signal()
 
 
-def _check_default(resolver: Resolver, default_model: str) -> None:
+def _check(resolver: Resolver, default_model: str) -> None:
+    try:
+        resolver.check_routes()
+    except Fault as fault:
+        raise CannotStart(fault.message) from fault
     if not default_model:
         return
     try:
         resolver.model(default_model)
     except Fault as fault:
         raise CannotStart(f"server.default_model cannot be used: {fault.message}") from fault
-
-
-def _missing_keys(settings: Settings) -> dict[str, str]:
-    return {
-        name: f"Set {provider.key_variable}, or api_key under [providers.{name}] in the config file."
-        for name, provider in settings.providers.items()
-        if provider.key_variable and not provider.credentials()
-    }
-
-
-def _rules(settings: Settings) -> Rules:
-    breaker = settings.breaker
-    return Rules(
-        failure_threshold=breaker.failure_threshold,
-        window=breaker.window_seconds,
-        window_calls=breaker.window_calls,
-        window_share=breaker.window_share,
-        open=breaker.open_seconds,
-        longest_open=breaker.longest_open_seconds,
-    )
-
-
-def _policy(settings: Settings) -> Policy:
-    retry = settings.retry
-    return Policy(attempts=retry.attempts, base=retry.base_seconds, longest=retry.longest_advice_seconds)
-
-
-def _answers(settings: Settings) -> Answers:
-    repeat = settings.repeat
-    return Answers(repeat.entries, repeat.bytes, repeat.seconds, time.monotonic)
-
-
-def _secrets(settings: Settings) -> tuple[str, ...]:
-    providers = settings.providers.values()
-    keys = (credential.key for provider in providers for credential in provider.credentials())
-    headers = (value for provider in providers for value in provider.headers.values())
-    return (*keys, *headers)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -97,7 +97,9 @@ class RateLimited(Fault):
 class Overloaded(Fault):
     """The gateway takes no more work for now, or is shutting down."""
 
-    row = Row("UNAVAILABLE", "OVERLOADED", "Send the call again: another replica may take it.", resend=True)
+    row = Row(
+        "UNAVAILABLE", "OVERLOADED", "Send the call again: another replica may take it.", fallback="next", resend=True
+    )
 
 
 class ProviderRejected(Fault):
@@ -225,6 +227,7 @@ class StreamInterrupted(Fault):
         "ABORTED",
         "STREAM_INTERRUPTED",
         "Discard what was received and ask again: the answer is not complete.",
+        fallback="next",
         breaker="count",
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from .reply import Attempt
-from .usage import Usage
+    from .usage import Cost, Usage
 
 Code = Literal[
     "INVALID_ARGUMENT",
@@ -84,6 +84,7 @@ class Fault(Exception):
         self.upstream_status = upstream_status
         self.attempts: tuple[Attempt, ...] = ()
         self.usage: Usage | None = None
+        self.cost: Cost | None = None
 
     @property
     def reason(self) -> str:

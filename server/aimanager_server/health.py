@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from .errors import UnknownProvider
@@ -14,11 +15,18 @@ DEGRADED_ERROR_RATE = 0.1
 LOOK_SECONDS = 1.0
 """How late a change that no call announces, such as open to half-open, may be seen."""
 
+MOST_CHANGES = 1000
+"""How many changes a watcher that does not read is kept; the oldest go first."""
+
 WORST_FIRST = (Circuit.OPEN, Circuit.HALF_OPEN, Circuit.CLOSED)
 
 
 class ProviderHealth:
-    """Reports on every provider of this server. `missing_keys` holds what to do for each provider without one."""
+    """Reports on every provider of this server. `missing_keys` holds what to do for each provider without one.
+
+    A provider's circuit is its worst, and of equals the one that is tried next. It is DOWN where a model's circuits are
+    open for every key of the server's that was used there; any other circuit that is not closed makes it DEGRADED.
+    """
 
     def __init__(
         self,
@@ -36,6 +44,8 @@ class ProviderHealth:
         self._now = now
         self._missing_keys = missing_keys
         self._probes: dict[str, tuple[float, Fault | None]] = {}
+        self._watches: set[_Watch] = set()
+        breakers.listen(self._moved)
 
     def providers(self) -> tuple[str, ...]:
         """Names, in order."""
@@ -45,12 +55,12 @@ class ProviderHealth:
         """State of one provider now. Raises UnknownProvider."""
         self._known(provider)
         pulse = self._vitals.pulse(provider)
-        worst = self._worst(provider)
-        status = self._status(provider, worst.circuit if worst else Circuit.CLOSED)
+        worst = min(self._breakers.known(provider), key=_rank, default=None)
+        status, circuit = self._state(provider)
         return Report(
             provider=provider,
             status=status,
-            circuit=worst.circuit if worst else Circuit.CLOSED,
+            circuit=circuit,
             consecutive_failures=worst.consecutive_failures if worst else 0,
             opened_at=self._wall(worst.opened_at if worst else None),
             retry_at=self._wall(worst.retry_at if worst else None),
@@ -80,42 +90,62 @@ class ProviderHealth:
         self._probes[provider] = (self._now(), failed)
 
     async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
-        """State of each provider now, then again whenever its status or circuit changes; without end."""
-        names = tuple(providers) or self.providers()
-        shown: dict[str, tuple[Status, Circuit]] = {}
-        while True:
-            for name in names:
-                report = self.report(name)
-                if shown.get(name) != (report.status, report.circuit):
-                    shown[name] = (report.status, report.circuit)
-                    yield report
-            await self._vitals.changed(LOOK_SECONDS)
+        """State of each provider now, then again whenever its status or circuit changes; without end.
+
+        No state of a circuit is passed over, however short.
+        """
+        watch = _Watch(tuple(providers) or self.providers())
+        self._watches.add(watch)
+        try:
+            while True:
+                for name in watch.names:
+                    self._note(watch, name)
+                if not watch.reports:
+                    await self._vitals.changed(LOOK_SECONDS)
+                while watch.reports:
+                    yield watch.reports.popleft()
+        finally:
+            self._watches.discard(watch)
 
     def available(self, provider: str, model: str) -> bool:
-        """A key is there and no circuit is open."""
+        """A key is there, and a call with one of them would not be refused at once."""
         return provider not in self._missing_keys and not self._breakers.is_open(provider, model)
 
     def circuit(self, provider: str) -> Circuit:
-        """The worst state of the provider's circuits."""
-        worst = self._worst(provider)
-        return worst.circuit if worst else Circuit.CLOSED
+        """The worst state of the provider's circuits. Threads may ask."""
+        return min(
+            (one.circuit for one in self._breakers.shut(provider)), key=WORST_FIRST.index, default=Circuit.CLOSED
+        )
+
+    def _moved(self, provider: str) -> None:
+        for watch in self._watches:
+            if provider in watch.names:
+                self._note(watch, provider)
+        self._vitals.notify()
+
+    def _note(self, watch: _Watch, provider: str) -> None:
+        state = self._state(provider)
+        if watch.shown.get(provider) != state:
+            watch.shown[provider] = state
+            watch.reports.append(self.report(provider))
 
     def _known(self, provider: str) -> None:
         if provider not in self._providers:
             accepted = ", ".join(self.providers())
             raise UnknownProvider(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
 
-    def _worst(self, provider: str) -> Breaker | None:
-        return min(self._breakers.known(provider), key=lambda one: WORST_FIRST.index(one.circuit), default=None)
+    def _state(self, provider: str) -> tuple[Status, Circuit]:
+        circuit = self.circuit(provider)
+        return self._status(provider, circuit), circuit
 
     def _status(self, provider: str, circuit: Circuit) -> Status:
         if provider in self._missing_keys:
             return Status.NOT_CONFIGURED
-        if circuit is Circuit.OPEN:
+        if circuit is Circuit.OPEN and self._breakers.is_down(provider):
             return Status.DOWN
         pulse, probe = self._vitals.pulse(provider), self._probe(provider)
         failing = pulse.error_rate() >= DEGRADED_ERROR_RATE or (probe is not None and probe[1] is not None)
-        if circuit is Circuit.HALF_OPEN or failing:
+        if circuit is not Circuit.CLOSED or failing:
             return Status.DEGRADED
         return Status.HEALTHY if pulse.samples or probe else Status.UNKNOWN
 
@@ -137,3 +167,16 @@ class ProviderHealth:
 
     def _wall(self, moment: float | None) -> float | None:
         return None if moment is None else self._now() + moment - self._clock()
+
+
+class _Watch:
+    """Somebody who watches: what was shown of each provider, and the reports not read yet."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.shown: dict[str, tuple[Status, Circuit]] = {}
+        self.reports: deque[Report] = deque(maxlen=MOST_CHANGES)
+
+
+def _rank(breaker: Breaker) -> tuple[int, float, int]:
+    return WORST_FIRST.index(breaker.circuit), breaker.retry_at or 0.0, -breaker.consecutive_failures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 
@@ -15,10 +14,10 @@ from .usage import Cost, Usage
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 TOKENS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
-LAG_INTERVAL_SECONDS = 0.5
 OTHER = "other"
 IN_FLIGHT = "in_flight"
 CIRCUITS = ("closed", "half_open", "open")
+SUCCESS = "success"
 
 
 class Outcomes:
@@ -37,12 +36,21 @@ class Outcomes:
         self.reasoning_tokens = metrics.tokens.labels(*labels, "reasoning")
         self.tokens_per_request = metrics.tokens_per_request.labels(*labels)
         self.cost = metrics.cost.labels(*labels)
+        self.retries = metrics.retries.labels(provider)
+        self.fallbacks = metrics.fallbacks.labels(provider)
+        self.hedges = metrics.hedges.labels(*labels)
+        self.restarted = metrics.interruptions.labels(*labels, "restarted")
+        self.interrupted = metrics.interruptions.labels(*labels, "failed")
+        self._attempt = cache(partial(metrics.attempts.labels, *labels))
+
+    def attempted(self, reason: str) -> None:
+        """Count an attempt that ended, by the reason of its failure; empty is a success."""
+        self._attempt(reason or SUCCESS).inc()
 
     def spent(self, usage: Usage, cost: Cost | None) -> None:
         """Count tokens and money."""
         self.input_tokens.inc(usage.input_tokens)
         self.output_tokens.inc(usage.output_tokens)
-        self.tokens_per_request.observe(usage.input_tokens + usage.output_tokens)
         if usage.cache_read_tokens:
             self.cache_read_tokens.inc(usage.cache_read_tokens)
         if usage.cache_write_tokens:
@@ -77,6 +85,30 @@ class Metrics:
             "aimanager_tokens_per_request", "Tokens of one call.", call, registry=registry, buckets=TOKENS
         )
         self.cost = Counter("aimanager_cost_usd", "US dollars spent, where a price is known.", call, registry=registry)
+        self.attempts = Counter(
+            "aimanager_attempts", "Sendings to a provider, by how they ended.", [*call, "outcome"], registry=registry
+        )
+        self.retries = Counter(
+            "aimanager_retries", "Sendings again to the same target.", ["provider"], registry=registry
+        )
+        self.fallbacks = Counter(
+            "aimanager_fallbacks", "Calls that left a provider for the next target.", ["provider"], registry=registry
+        )
+        self.hedges = Counter(
+            "aimanager_hedges", "Calls that were sent a second time to win time.", call, registry=registry
+        )
+        self.interruptions = Counter(
+            "aimanager_interruptions", "Answers that broke off: begun again (restarted) or lost (failed).",
+            [*call, "outcome"], registry=registry,
+        )  # fmt: skip
+        self.keys_quarantined = Gauge(
+            "aimanager_keys_quarantined", "Keys of the server's that a provider refused lately.", ["provider"],
+            registry=registry,
+        )  # fmt: skip
+        self.probes = Counter(
+            "aimanager_probes", "Looks whether a provider answers again, by outcome.", ["provider", "outcome"],
+            registry=registry,
+        )  # fmt: skip
         self.overhead = Histogram(
             "aimanager_overhead_seconds", "Time to first content that was not spent waiting on a provider.",
             registry=registry, buckets=OVERHEAD_SECONDS,
@@ -94,13 +126,13 @@ class Metrics:
             registry=registry, buckets=SECONDS,
         )  # fmt: skip
         self.loop_lag = Gauge("aimanager_loop_lag_seconds", "How late the event loop is.", registry=registry)
-        self._known = known
+        self.known = known
         self._outcomes = cache(self._bind)
         self._rpc = cache(self.rpc.labels)
 
     def outcomes(self, provider: str, model: str) -> Outcomes:
         """The series of a provider and model."""
-        return self._outcomes(provider, model if self._known(provider, model) else OTHER)
+        return self._outcomes(provider, model if self.known(provider, model) else OTHER)
 
     def rpc_finished(self, method: str, code: str, seconds: float) -> None:
         """An RPC ended with a gRPC status code, by name."""
@@ -116,13 +148,18 @@ class Metrics:
         for provider in providers:
             self.breaker.labels(provider).set_function(partial(_severity, circuit, provider))
 
-    async def watch_loop(self) -> None:
-        """Measure how late the event loop wakes, until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_INTERVAL_SECONDS
-            await asyncio.sleep(LAG_INTERVAL_SECONDS)
-            self.loop_lag.set(max(0.0, loop.time() - due))
+    def watch_keys(self, providers: Iterable[str], quarantined: Callable[[str], int]) -> None:
+        """Export how many keys of each provider rest as it is when somebody reads, in a thread of its own."""
+        for provider in providers:
+            self.keys_quarantined.labels(provider).set_function(partial(quarantined, provider))
+
+    def probed(self, provider: str, outcome: str) -> None:
+        """A provider was asked whether it answers again; the outcome is "success" or the reason of its failure."""
+        self.probes.labels(provider, outcome).inc()
+
+    def watch_loop(self, lag: Callable[[], float]) -> None:
+        """Export how late the event loop is, in seconds, when somebody reads."""
+        self.loop_lag.set_function(lag)
 
     def _bind(self, provider: str, model: str) -> Outcomes:
         return Outcomes(self, provider, model)

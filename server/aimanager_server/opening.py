@@ -10,12 +10,13 @@ from .catalogue import Catalogue, Lister
 from .embedding import Embedder
 from .handler import Provider, TokenCounter
 from .plugins import ProviderRegistry
-from .providers import open_provider, open_transport
+from .providers import open_provider, open_transport, ring_of
 from .providers.beside import counter_of, embedder_of, lister_of
 from .providers.plugged import PluggedProvider
 from .providers.seclusion import Seclusion
 from .providers.transport import PooledTransport
 from .settings import ProviderSettings, Settings
+from .state.keys import KeyRing
 
 
 def _httpx_transport(name: str, said: ProviderSettings) -> PooledTransport:
@@ -23,7 +24,10 @@ def _httpx_transport(name: str, said: ProviderSettings) -> PooledTransport:
 
 
 class Opened:
-    """The enabled providers by name. No connection is made yet. Raises SettingsError for a plug-in that is none."""
+    """The enabled providers by name. No connection is made yet. Raises SettingsError for a plug-in that is none.
+
+    `rings` holds the keys of each provider but the plug-ins, who use theirs by themselves.
+    """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, registry: ProviderRegistry) -> None:
         self._settings = settings
@@ -33,13 +37,16 @@ class Opened:
         plugins = registry.load(plugged)
         self.plugged: tuple[str, ...] = tuple(plugins)
         self.providers: dict[str, Provider] = {}
+        self.rings: dict[str, KeyRing] = {}
         for name in enabled:
             said = settings.providers[name]
             if name in plugins:
                 connect = partial(_httpx_transport, name, said)
                 self.providers[name] = PluggedProvider(plugins[name], said, connect, time.monotonic, Seclusion(name))
             else:
-                self.providers[name] = open_provider(name, said, settings.limits, partial(catalogue.find, name))
+                ring = self.rings[name] = ring_of(said)
+                facts = partial(catalogue.find, name)
+                self.providers[name] = open_provider(name, said, settings.limits, facts, ring)
 
     def embedders(self) -> Mapping[str, Embedder]:
         """Who turns texts into vectors."""

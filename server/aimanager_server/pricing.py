@@ -34,6 +34,11 @@ class PriceList:
         found = self._find(provider, model)
         return cost(found, usage, self._now()) if found is not None else None
 
+    def rates(self, provider: str, model: str) -> Rates | None:
+        """What a short prompt is charged by now; None where the model or its price is not known."""
+        found = self._find(provider, model)
+        return rates_at(found.prices, 0, self._now()) if found is not None and found.prices is not None else None
+
 
 def cost(model: Model, usage: Usage, at: datetime) -> Cost | None:
     """What the usage costs at a moment, which must be aware of its time zone.

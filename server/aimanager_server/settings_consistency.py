@@ -23,6 +23,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from _provider_problems(settings)
     yield from _plugin_problems(settings)
     yield from _model_problems(settings)
+    yield from _route_problems(settings)
 
 
 def _exposures(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -82,3 +83,15 @@ def _model_problems(settings: Settings) -> Iterator[tuple[Place, str]]:
         if name.partition("/")[0] not in settings.providers:
             accepted = ", ".join(map(shown, settings.providers))
             yield ("models", name), f"names no provider; accepted is PROVIDER/ID with one of {accepted}"
+
+
+def _route_problems(settings: Settings) -> Iterator[tuple[Place, str]]:
+    for name, route in settings.routes.items():
+        if name in settings.providers:
+            yield ("routes", name), "is the name of a provider; accepted is one of its own"
+        for field, models in (("targets", route.targets), ("fallback_models", route.fallback_models)):
+            for index, model in enumerate(models):
+                if model in settings.routes:
+                    yield ("routes", name, field, index), "names a route; accepted is a model"
+                elif model in models[:index]:
+                    yield ("routes", name, field, index), "is there twice"

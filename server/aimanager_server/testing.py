@@ -16,7 +16,17 @@ from .model import Capability, Level
 from .providers import open_transport
 from .providers.plugin import ProviderPlugin, Transport, defects
 from .providers.transport import PooledTransport
-from .reply import Completion, Event, Finished, PartCompleted, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+from .reply import (
+    Completion,
+    Event,
+    Finished,
+    PartCompleted,
+    ReasoningDelta,
+    Reply,
+    Restarted,
+    TextDelta,
+    ToolCallDelta,
+)
 from .settings_plugins import WIRE
 from .settings_provider import ProviderSettings
 from .usage import UsageSource
@@ -169,6 +179,8 @@ def _flaws(events: list[Event]) -> list[str]:
     whole = [event for event in events if isinstance(event, PartCompleted)]
     if sorted(event.index for event in whole) != list(range(len(whole))):
         found.append("does not number its parts 0, 1, 2 …, each completed once")
+    if any(isinstance(event, Restarted) for event in events):
+        found.append("says that it restarts, which is for the gateway to say")
     for event in whole:
         said = "".join(_fragment(one) for one in events if getattr(one, "index", None) == event.index)
         text = getattr(event.part, "text", getattr(event.part, "arguments_json", ""))

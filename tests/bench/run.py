@@ -14,6 +14,7 @@ from statistics import median, quantiles
 
 import uvloop
 
+from .engine import engine
 from .load import Load, direct_latencies
 from .processes import Process, free_port, gateway, started
 
@@ -59,7 +60,13 @@ async def measure(rounds: int) -> list[Figure]:
         bench = Bench(upstream, echo, await stack.enter_async_context(gateway(port, folder)))
         figures = await cpu(bench, rounds) + await added(bench, rounds)
         memory = bench.gateway.resident_bytes / 2**20
-    return [*figures, Figure("rss_mb", memory, "MiB"), Figure("cold_start_s", median(cold), "s")]
+    added_by_engine = (await engine(rounds)).engine
+    return [
+        *figures,
+        Figure("engine_added_us", added_by_engine, "µs/call"),
+        Figure("rss_mb", memory, "MiB"),
+        Figure("cold_start_s", median(cold), "s"),
+    ]
 
 
 async def cpu(bench: Bench, rounds: int) -> list[Figure]:

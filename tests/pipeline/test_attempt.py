@@ -1,16 +1,17 @@
+from dataclasses import replace
+
 import pytest
 
 from aimanager_server import errors
-from aimanager_server.call import Target
-from aimanager_server.fault import Fault, every
-from aimanager_server.pipeline.attempt import Attempt, GiveUp, Next, Policy, Retry, decide
-from questions import TARGET, WHOLE, FakeClock, Upstream, call
+from aimanager_server.call import Patience, Target
+from aimanager_server.fault import Fault
+from aimanager_server.pipeline.attempt import narrowed
+from aimanager_server.reply import Attempt as Try
+from engine_parts import attempting, metering
+from questions import TARGET, WHOLE, FakeClock, Upstream, call, labels
 
 OTHER = Target("claude", "claude-opus-5-5")
-
-
-def attempt(clock: FakeClock, random: float = 1.0, policy: Policy | None = None) -> Attempt:
-    return Attempt(policy or Policy(), clock, clock.pause, lambda: random)
+LARGER = Target("openai", "gpt-large", context_window=1_000_000)
 
 
 def fault(kind: type[Fault], retry_after: float | None = None) -> Fault:
@@ -20,7 +21,7 @@ def fault(kind: type[Fault], retry_after: float | None = None) -> Fault:
 async def test_a_failure_before_the_first_content_is_tried_again() -> None:
     clock, upstream = FakeClock(), Upstream(fault(errors.ProviderOverloaded), WHOLE)
 
-    reply = await attempt(clock)(call(), upstream)
+    reply = await attempting(clock)(call(), upstream)
 
     assert [one.reason for one in reply.head.attempts] == ["PROVIDER_OVERLOADED", ""]
     assert (await reply.completion()).message.parts
@@ -32,7 +33,7 @@ async def test_a_target_is_asked_at_most_three_times_and_the_first_fault_is_told
     upstream = Upstream(first, fault(errors.ProviderFailed))
 
     with pytest.raises(errors.ProviderOverloaded) as raised:
-        await attempt(clock)(call(), upstream)
+        await attempting(clock)(call(), upstream)
 
     assert raised.value is first
     assert [one.reason for one in first.attempts] == ["PROVIDER_OVERLOADED", "PROVIDER_ERROR", "PROVIDER_ERROR"]
@@ -42,7 +43,7 @@ async def test_a_target_is_asked_at_most_three_times_and_the_first_fault_is_told
 async def test_pauses_count_as_waiting_not_as_overhead() -> None:
     clock, question = FakeClock(), call()
 
-    await attempt(clock)(question, Upstream(fault(errors.ProviderFailed), WHOLE))
+    await attempting(clock)(question, Upstream(fault(errors.ProviderFailed), WHOLE))
 
     assert question.away.seconds > 0
 
@@ -50,65 +51,116 @@ async def test_pauses_count_as_waiting_not_as_overhead() -> None:
 async def test_the_next_target_is_asked_when_the_first_cannot_answer() -> None:
     clock, upstream = FakeClock(), Upstream(fault(errors.ProviderAuth), WHOLE)
 
-    reply = await attempt(clock)(call(targets=(TARGET, OTHER)), upstream)
+    reply = await attempting(clock)(call(targets=(TARGET, OTHER)), upstream)
 
     assert (reply.head.provider, reply.head.model) == (OTHER.provider, OTHER.model)
     assert [asked.targets for asked in upstream.calls] == [(TARGET,), (OTHER,)]
     assert clock.pauses == []
 
 
+async def test_where_every_target_fails_the_first_fault_is_told_with_every_attempt() -> None:
+    upstream = Upstream(fault(errors.ProviderAuth), fault(errors.ProviderQuota))
+
+    with pytest.raises(errors.ProviderAuth) as raised:
+        await attempting(FakeClock())(call(targets=(TARGET, OTHER)), upstream)
+
+    tried = [(one.provider, one.reason) for one in raised.value.attempts]
+    assert tried == [("mock", "PROVIDER_CREDENTIALS_INVALID"), ("claude", "PROVIDER_QUOTA_EXHAUSTED")]
+
+
 async def test_a_refused_request_is_not_sent_elsewhere() -> None:
     upstream = Upstream(fault(errors.ProviderRejected))
 
     with pytest.raises(errors.ProviderRejected):
-        await attempt(FakeClock())(call(targets=(TARGET, OTHER)), upstream)
+        await attempting(FakeClock())(call(targets=(TARGET, OTHER)), upstream)
 
     assert len(upstream.calls) == 1
+
+
+async def test_a_prompt_that_is_too_long_passes_over_targets_that_are_no_larger() -> None:
+    small = replace(TARGET, context_window=8_000)
+    upstream = Upstream(fault(errors.ContextTooLong), WHOLE)
+
+    reply = await attempting(FakeClock())(call(targets=(small, OTHER, LARGER)), upstream)
+
+    assert reply.head.model == LARGER.model
+    assert len(upstream.calls) == 2
 
 
 async def test_no_pause_outlives_the_deadline() -> None:
     clock = FakeClock()
     upstream = Upstream(fault(errors.ProviderRateLimited, retry_after=5))
 
-    with pytest.raises(errors.ProviderRateLimited):
-        await attempt(clock)(call(deadline=clock.time + 1), upstream)
+    with pytest.raises(errors.ProviderRateLimited) as raised:
+        await attempting(clock)(call(deadline=clock.time + 1), upstream)
 
     assert clock.pauses == []
     assert len(upstream.calls) == 1
+    assert len(raised.value.attempts) == 1
 
 
-@pytest.mark.parametrize(
-    ("advice", "jitter", "expected"),
-    [
-        (None, 1.0, Retry(0.25)),
-        (None, 0.0, Retry(0.0)),
-        (2.0, 0.0, Retry(2.0)),
-        (0.0, 1.0, Retry(0.0)),
-        (120.0, 1.0, Retry(120.0)),
-        (120.1, 1.0, GiveUp()),
-    ],
-)
-def test_advice_is_obeyed_to_the_letter_and_jitter_only_shapes_our_own_pauses(
-    advice: float | None, jitter: float, expected: Retry | GiveUp
-) -> None:
-    verdict = decide(fault(errors.ProviderRateLimited, advice), 1, 0, 1000.0, Policy(), jitter)
+async def test_once_the_budget_is_spent_nothing_is_retried() -> None:
+    clock = FakeClock()
+    layer, upstream = attempting(clock, random=0.0, reserve=2.0), Upstream(fault(errors.ProviderFailed))
 
-    assert verdict == expected
+    for _ in range(3):
+        with pytest.raises(errors.ProviderFailed):
+            await layer(call(), upstream)
+
+    assert len(upstream.calls) == 3 + 2
 
 
-def test_advice_to_wait_makes_another_target_the_faster_way() -> None:
-    assert decide(fault(errors.ProviderRateLimited, 2.0), 1, 1, 1000.0, Policy(), 1.0) == Next()
-    assert decide(fault(errors.ProviderRateLimited), 1, 1, 1000.0, Policy(), 1.0) == Retry(0.25)
+async def test_retries_and_fallbacks_are_counted_at_the_provider_that_made_them_needed() -> None:
+    metrics = metering()
+    upstream = Upstream(fault(errors.ProviderFailed), fault(errors.ProviderAuth), WHOLE)
+
+    await attempting(FakeClock(), metrics=metrics)(call(targets=(TARGET, OTHER)), upstream)
+
+    assert labels(metrics.registry, "aimanager_retries_total", provider="mock") == 1
+    assert labels(metrics.registry, "aimanager_fallbacks_total", provider="mock") == 1
 
 
-def test_nothing_new_is_begun_when_no_time_is_left() -> None:
-    assert decide(fault(errors.ProviderAuth), 1, 1, 0.0, Policy(), 1.0) == GiveUp()
+async def test_what_lies_inside_and_tried_more_than_once_says_so_itself() -> None:
+    refused = fault(errors.ProviderAuth)
+    refused.attempts = (Try("mock", "a", "X", 0.1), Try("mock", "b", "Y", 0.1))
+
+    reply = await attempting(FakeClock())(call(targets=(TARGET, OTHER)), Upstream(refused, WHOLE))
+
+    assert [one.reason for one in reply.head.attempts] == ["X", "Y", ""]
 
 
-@pytest.mark.parametrize("kind", list(every()), ids=lambda kind: kind.__name__)
-def test_every_fault_is_retried_just_when_its_row_says_so(kind: type[Fault]) -> None:
-    alone = decide(fault(kind), 1, 0, 1000.0, Policy(), 1.0)
-    with_another = decide(fault(kind), 3, 1, 1000.0, Policy(), 1.0)
+def test_a_target_alone_is_waited_for_as_long_as_the_deadline_allows() -> None:
+    question = call()
 
-    assert isinstance(alone, Retry) == kind.row.retry
-    assert isinstance(with_another, Next) == (kind.row.fallback == "next")
+    assert narrowed(question, TARGET, ()) is question
+
+
+def test_where_another_target_is_left_the_provider_streams_and_its_first_content_is_due() -> None:
+    first, last = (narrowed(call(targets=(TARGET, OTHER)), TARGET, rest) for rest in ((OTHER,), ()))
+
+    assert (first.streams, first.first_token) == (True, 10.0)
+    assert (last.streams, last.first_token) == (False, None)
+
+
+def test_a_limit_that_was_asked_for_holds_at_the_last_target_too() -> None:
+    target = replace(TARGET, patience=Patience(first_token=3.0, is_said=True))
+
+    asked = narrowed(call(targets=(target,)), target, ())
+
+    assert (asked.streams, asked.first_token) == (True, 3.0)
+
+
+def test_a_model_that_thinks_is_asked_to_stream_so_that_it_shows_signs_of_it() -> None:
+    target = replace(TARGET, thinks=True, is_best_streamed=True)
+
+    asked = narrowed(call(targets=(target,)), target, ())
+
+    assert (asked.streams, asked.first_token) == (True, None)
+
+
+def test_a_model_that_cannot_stream_is_never_asked_to_and_so_never_late() -> None:
+    target = replace(TARGET, streams=False)
+
+    asked = narrowed(call(targets=(target, OTHER)), target, (OTHER,))
+
+    assert (asked.streams, asked.first_token) == (False, None)

@@ -2,10 +2,10 @@ import pytest
 
 from aimanager_server import errors
 from aimanager_server.content import Message, Reasoning, Role, SchemaFormat, Text
-from aimanager_server.pipeline.attempt import Attempt, Policy
 from aimanager_server.pipeline.conform import Conform
 from aimanager_server.reply import Finished, FinishReason, PartCompleted, TextDelta
 from aimanager_server.usage import Cost, Usage, UsageSource
+from engine_parts import attempting
 from questions import USAGE, FakeClock, Upstream
 from shaped_answers import BAD, GOOD, conformed, question, saying
 
@@ -69,7 +69,7 @@ async def test_after_one_repair_the_answer_is_refused_with_what_it_took() -> Non
 
 async def test_attempt_lists_the_repair_among_its_own_tries() -> None:
     clock = FakeClock()
-    attempt, conform = Attempt(Policy(), clock, clock.pause, lambda: 1.0), Conform(clock)
+    attempt, conform = attempting(clock), Conform(clock)
     upstream = Upstream(errors.ProviderOverloaded("busy"), saying(BAD), saying(GOOD))
 
     reply = await attempt(question(), lambda call: conform(call, upstream))
@@ -80,7 +80,7 @@ async def test_attempt_lists_the_repair_among_its_own_tries() -> None:
 
 async def test_attempt_lists_both_turns_of_a_mismatch() -> None:
     clock = FakeClock()
-    attempt, conform = Attempt(Policy(), clock, clock.pause, lambda: 1.0), Conform(clock)
+    attempt, conform = attempting(clock), Conform(clock)
 
     with pytest.raises(errors.SchemaMismatch) as raised:
         await attempt(question(), lambda call: conform(call, Upstream(saying(BAD))))

@@ -13,9 +13,9 @@ from aimanager_server.errors import (
     ProviderUnreachable,
 )
 from aimanager_server.fault import Fault
-from aimanager_server.pipeline.attempt import Attempt, Policy
 from aimanager_server.pipeline.count import COUNT_SECONDS, Count, Counted
 from aimanager_server.usage import UsageSource
+from engine_parts import attempting
 from questions import FakeClock, call
 
 REPORTED = Counted("mock", "mock-large", 42, UsageSource.REPORTED)
@@ -42,7 +42,7 @@ class Counter:
 
 
 def counting(counter: Counter, clock: FakeClock, *, is_open: bool = False) -> Count:
-    attempt = Attempt(Policy(), clock, clock.pause, lambda: 1.0)
+    attempt = attempting(clock)
     return Count((attempt,), {"mock": counter}, lambda provider, model: is_open, clock)
 
 

@@ -6,8 +6,7 @@ from aimanager_server.errors import ProviderProtocol
 from aimanager_server.handler import Handler, compose
 from aimanager_server.pipeline.dispatch import Dispatch
 from aimanager_server.reply import Reply, TextDelta
-from aimanager_server.usage import Cost, Usage
-from questions import USAGE, WHOLE, Upstream, call
+from questions import WHOLE, Upstream, call
 
 
 class Provider(Upstream):
@@ -16,26 +15,14 @@ class Provider(Upstream):
     async def aclose(self) -> None: ...
 
 
-async def test_the_targets_provider_is_asked_and_its_usage_priced() -> None:
-    asked: list[tuple[str, str, Usage]] = []
+async def test_the_targets_provider_is_asked() -> None:
+    mock, other = Provider(), Provider()
 
-    def price(provider: str, model: str, usage: Usage) -> Cost:
-        asked.append((provider, model, usage))
-        return Cost(1, 2)
+    completion = await (await Dispatch({"mock": mock, "other": other})(call())).completion()
 
-    provider = Provider()
-    completion = await (await Dispatch({"mock": provider}, price)(call())).completion()
-
-    assert completion.finished.cost == Cost(1, 2)
     assert completion.message.parts == (Text("Hello."),)
-    assert asked == [("mock", "mock-large", USAGE)]
-    assert provider.closed == 1
-
-
-async def test_an_unknown_price_is_no_cost() -> None:
-    completion = await (await Dispatch({"mock": Provider()}, lambda *_: None)(call())).completion()
-
-    assert completion.finished.cost is None
+    assert (len(mock.calls), len(other.calls)) == (1, 0)
+    assert mock.closed == 1
 
 
 async def test_an_answer_without_its_end_is_never_called_complete() -> None:

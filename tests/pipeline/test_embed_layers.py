@@ -11,17 +11,16 @@ from aimanager_server.embedding import Embedder
 from aimanager_server.errors import CircuitOpen, ProviderOverloaded
 from aimanager_server.fault import Fault
 from aimanager_server.metrics import Metrics
-from aimanager_server.pipeline.attempt import Attempt, Policy
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.pipeline.limit import Limit
-from aimanager_server.pipeline.observe import Observe
 from aimanager_server.settings import Tier
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.vitals import Vitals
 from aimanager_server.usage import Cost, Usage
 from embed_world import Lengths, embed_call
+from engine_parts import accounting, attempting, observing
 from questions import FakeClock, labels
 
 CATALOGUE = Catalogue.load()
@@ -45,9 +44,9 @@ class Layered:
         self.metrics = Metrics(lambda provider, model: True)
         self.breakers = Breakers(Rules(failure_threshold=4), clock)
         self.vitals = Vitals(clock, clock)
-        outer = (Observe(self.metrics, clock), Limit(tiers or {}, Limiter(clock)))
-        attempt = Attempt(Policy(), clock, clock.pause, lambda: 1.0)
-        inner = (attempt, Guard(self.breakers, self.vitals, clock))
+        outer = (observing(self.metrics, clock), Limit(tiers or {}, Limiter(clock)))
+        attempt = attempting(clock)
+        inner = (attempt, Guard(self.breakers, self.vitals, clock), accounting(price, self.metrics))
         self.embed = Embed(outer, inner, {"mock": embedder}, CATALOGUE, price)
 
 

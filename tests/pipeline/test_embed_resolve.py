@@ -13,7 +13,7 @@ from aimanager_server.embedding import EmbedAsk, EmbedCall, Purpose
 from aimanager_server.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits, Settings
+from aimanager_server.settings import Limits, RouteSettings, Settings
 
 ROOM = Limits(embedding_inputs=3, json_depth=3)
 SETTINGS = Settings.model_validate(
@@ -27,9 +27,14 @@ SETTINGS = Settings.model_validate(
 )
 CATALOGUE = Catalogue.load().with_providers(SETTINGS.providers)
 
+ROUTES = {
+    "one": RouteSettings(targets=["openai/text-embedding-3-small"], fallback_models=["mistral/mistral-embed"]),
+    "many": RouteSettings(targets=["openai/text-embedding-3-small", "mistral/mistral-embed"]),
+}
+
 
 def resolve(ask: EmbedAsk, limits: Limits = ROOM) -> EmbedCall:
-    names = Resolver(CATALOGUE, SETTINGS.providers, SETTINGS.limits)
+    names = Resolver(CATALOGUE, SETTINGS.providers, SETTINGS.limits, "many", routes=ROUTES)
     resolver = EmbedResolver(CATALOGUE, names, ("mock", "openai", "mistral", "local"), SETTINGS.providers, limits)
     return resolver.resolve(ask, Caller("ann"), id="call-1", deadline=9.0, trace="t")
 
@@ -59,6 +64,19 @@ def test_a_call_holds_all_that_was_decided() -> None:
 
 def test_a_bare_id_is_found_where_one_provider_lists_it() -> None:
     assert resolve(asking("a", model="mistral-embed-2312")).target.provider == "mistral"
+
+
+def test_a_route_of_one_target_is_taken_and_its_fallbacks_never() -> None:
+    call = resolve(asking("a", model="one"))
+
+    assert [(one.provider, one.model) for one in call.targets] == [("openai", "text-embedding-3-small")]
+
+
+def test_a_route_of_several_targets_is_refused_since_their_vectors_differ() -> None:
+    with pytest.raises(InvalidRequest, match="is a route of 2 targets, whose vectors differ") as caught:
+        resolve(asking("a", model="many"))
+
+    assert [one.field for one in caught.value.fields] == ["model"]
 
 
 def test_a_model_nobody_knows_may_make_vectors() -> None:

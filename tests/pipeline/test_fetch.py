@@ -13,9 +13,9 @@ from aimanager_server.catalogue import Model
 from aimanager_server.content import Attachment, Message, Part, Role, Text, ToolResult
 from aimanager_server.errors import DeadlineExceeded, InvalidRequest, PayloadTooLarge, ProviderOverloaded
 from aimanager_server.handler import compose
-from aimanager_server.pipeline.attempt import Attempt, Policy
 from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.fetch import MOST_FETCHED, Fetch
+from engine_parts import attempting
 from file_world import PNG, files
 from questions import FakeClock, Upstream, call
 from raw_server import Act, http
@@ -154,7 +154,7 @@ async def test_fetching_counts_as_waiting() -> None:
 
 async def test_a_file_that_is_not_to_be_had_is_not_asked_for_again() -> None:
     clock, upstream = FakeClock(), Upstream()
-    attempt = Attempt(Policy(), clock, clock.pause, lambda: 1.0)
+    attempt = attempting(clock)
     async with files(http(b"", "404 Not Found")) as world:
         handler = compose((attempt, fetching(world.fetcher())), upstream)
         with pytest.raises(InvalidRequest):

@@ -58,7 +58,7 @@ async def test_a_trial_that_answers_closes_the_circuit() -> None:
     assert world.vitals.pulse("mock").last_success_at == world.clock.time
 
 
-async def test_refused_credentials_open_the_account_at_once_for_the_longest_time() -> None:
+async def test_refused_credentials_open_the_account_at_once_for_five_minutes() -> None:
     world = World()
 
     await world.fail(errors.ProviderAuth("no"))
@@ -135,7 +135,7 @@ async def test_a_refusal_by_the_model_gives_the_accounts_trial_back() -> None:
     with pytest.raises(errors.CircuitOpen):
         await world.guard(call(), Upstream())
 
-    assert world.breakers.of("mock").admit() is None
+    assert not world.breakers.of("mock").refuses
 
 
 async def test_a_failed_model_says_nothing_of_the_account() -> None:
@@ -146,10 +146,14 @@ async def test_a_failed_model_says_nothing_of_the_account() -> None:
     assert (await world.guard(call(targets=(TARGET.__class__("mock", "mock-small"),)), Upstream())).head
 
 
-async def test_a_deadline_within_the_answer_says_nothing_of_the_provider() -> None:
+CALLERS_AND_OURS = (errors.DeadlineExceeded("too late"), errors.Overloaded("full"), errors.ContentBlocked("no"))
+
+
+@pytest.mark.parametrize("cause", CALLERS_AND_OURS, ids=lambda cause: cause.reason)
+async def test_an_answer_that_the_provider_did_not_break_off_says_nothing_of_it(cause: Fault) -> None:
     world = World()
-    lost = errors.StreamInterrupted("the deadline passed")
-    lost.__cause__ = errors.DeadlineExceeded("too late")
+    lost = errors.StreamInterrupted("the answer broke off")
+    lost.__cause__ = cause
     for _ in range(5):
         reply = await world.guard(call(), Upstream((TextDelta(0, "Hel"), lost)))
         with pytest.raises(errors.StreamInterrupted):
@@ -157,6 +161,50 @@ async def test_a_deadline_within_the_answer_says_nothing_of_the_provider() -> No
 
     assert world.model is Circuit.CLOSED
     assert not world.vitals.pulse("mock").samples
+
+
+async def test_an_answer_broken_off_by_a_refused_key_opens_the_account() -> None:
+    world = World()
+    lost = errors.StreamInterrupted("the answer broke off")
+    lost.__cause__ = errors.ProviderQuota("spent")
+    reply = await world.guard(call(), Upstream((TextDelta(0, "Hel"), lost)))
+
+    with pytest.raises(errors.StreamInterrupted):
+        await reply.completion()
+
+    assert world.account is Circuit.OPEN
+
+
+async def test_one_trial_at_a_time_is_let_through() -> None:
+    world = World()
+    await world.fail(errors.ProviderFailed("down"), times=5)
+    world.clock.advance(5)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(question: Call) -> Reply:
+        asked.set()
+        await answer.wait()
+        return await Upstream()(question)
+
+    trial = asyncio.create_task(world.guard(call(), slow))
+    await asked.wait()
+    with pytest.raises(errors.CircuitOpen) as refused:
+        await world.guard(call(), Upstream())
+    answer.set()
+    await (await trial).completion()
+
+    assert refused.value.retry_after == 1.0
+    assert world.model is Circuit.CLOSED
+
+
+async def test_a_reply_says_what_was_spent_so_far() -> None:
+    async def answer(question: Call) -> Reply:
+        reply = await Upstream()(question)
+        return Reply(reply.head, aiter(reply), reply.aclose, lambda: USAGE)
+
+    reply = await World().guard(call(), answer)
+
+    assert reply.spent() == USAGE
 
 
 async def test_the_spent_account_of_a_caller_does_not_open_the_servers() -> None:

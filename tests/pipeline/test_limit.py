@@ -10,6 +10,7 @@ from aimanager_server.pipeline.limit import Limit, estimate_tokens
 from aimanager_server.reply import Finished, FinishReason, Reply, TextDelta
 from aimanager_server.settings import ProviderTier, Tier
 from aimanager_server.state.limiter import Limiter
+from engine_parts import booked
 from questions import USAGE, FakeClock, Upstream, call
 
 SPENT = (Finished(FinishReason.STOP, usage=replace(USAGE, input_tokens=60, output_tokens=40)),)
@@ -20,7 +21,7 @@ def limit(tokens: int | None = None, **quotas: ProviderTier) -> Limit:
 
 
 async def ask(layer: Limit, upstream: Upstream | None = None) -> None:
-    await (await layer(call(), upstream or Upstream())).completion()
+    await (await layer(call(), booked(upstream or Upstream()))).completion()
 
 
 async def test_a_tier_that_is_not_defined_has_no_limits() -> None:

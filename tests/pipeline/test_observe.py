@@ -8,9 +8,9 @@ import structlog
 from aimanager_server.call import Call
 from aimanager_server.errors import ProviderFailed, StreamInterrupted
 from aimanager_server.metrics import Metrics
-from aimanager_server.pipeline.observe import Observe
 from aimanager_server.reply import Attempt, Reply, TextDelta, reply_of
 from aimanager_server.usage import Cost
+from engine_parts import booked, observing
 from questions import END, USAGE, WHOLE, FakeClock, Upstream, call, labels
 
 WHERE = {"provider": "mock", "model": "mock-large"}
@@ -20,7 +20,7 @@ class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics(lambda provider, model: model == "mock-large")
-        self.observe = Observe(self.metrics, self.clock)
+        self.observe = observing(self.metrics, self.clock)
 
     def value(self, name: str, **wanted: str) -> float:
         return labels(self.metrics.registry, name, **wanted)
@@ -37,7 +37,7 @@ async def test_a_whole_answer_is_counted_timed_and_logged(world: World) -> None:
     upstream = Upstream((*WHOLE[:2], replace(END, cost=cost, usage=usage)))
 
     with structlog.testing.capture_logs() as logs:
-        reply = await world.observe(call(labels={"team": "a"}), upstream)
+        reply = await world.observe(call(labels={"team": "a"}), booked(upstream, world.metrics))
         world.clock.advance(2)
         completion = await reply.completion()
 
@@ -90,7 +90,7 @@ async def test_a_fault_is_counted_by_its_reason(world: World) -> None:
 async def test_an_interrupted_answer_counts_its_tokens(world: World) -> None:
     lost = StreamInterrupted("cut")
     lost.usage = USAGE
-    reply = await world.observe(call(streaming=True), Upstream((TextDelta(0, "Hel"), lost)))
+    reply = await world.observe(call(streaming=True), booked(Upstream((TextDelta(0, "Hel"), lost)), world.metrics))
 
     with pytest.raises(StreamInterrupted):
         await reply.completion()

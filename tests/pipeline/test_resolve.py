@@ -22,6 +22,7 @@ def test_a_call_holds_all_that_was_asked() -> None:
         tool_choice=ToolChoice(ToolMode.AUTO),
         idempotency_key="once",
         labels={"team": "a"},
+        restarts=True,
     )
     caller = Caller("ann", "free")
 
@@ -34,6 +35,7 @@ def test_a_call_holds_all_that_was_asked() -> None:
         True,
         "00-1-2-01",
     )
+    assert call.restarts
     assert call.requested_model == "mock/latest"
     assert call.messages == asked.messages
     assert call.system_instruction == "Be brief."

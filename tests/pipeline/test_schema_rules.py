@@ -17,7 +17,7 @@ FIELD = "output_format.json_schema.schema_json"
 
 def refused(wanted: OutputFormat, messages: tuple[Message, ...] = QUESTION) -> dict[str, str]:
     try:
-        check(Ask(messages, output_format=wanted), Limits(), {})
+        check(Ask(messages, output_format=wanted), Limits(), {}, longest=1200.0)
     except InvalidRequest as fault:
         return {violation.field: violation.description for violation in fault.fields}
     return {}

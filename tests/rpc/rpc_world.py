@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +28,7 @@ from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.rpc.assessment import Assessing, Price
 from aimanager_server.rpc.counting import Counting
 from aimanager_server.rpc.embeddings import EmbeddingService
 from aimanager_server.rpc.generation import GenerationService, Timeouts
@@ -39,12 +40,15 @@ from aimanager_server.rpc.interceptors.measure import Measure
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
 from aimanager_server.rpc.interceptors.translate_errors import TranslateErrors
 from aimanager_server.rpc.models import ModelService, Refresh
+from aimanager_server.rpc.summing import Summing
 from aimanager_server.server import Server
 from aimanager_server.settings import Settings
 from aimanager_server.state.limiter import Limiter
-from aimanager_server.state.vitals import Report, Status
+from aimanager_server.state.quality import Quality
+from aimanager_server.state.sums import Sums
 from aimanager_server.usage import Usage
 from aimanager_server.usage import UsageSource as Source
+from rpc.healthy import Healthy
 
 TOKEN = "token-of-team-a"
 CANARY = "sk-canary-7f3a"
@@ -125,39 +129,6 @@ class Waiting:
         return await saying(*HELLO)(call)
 
 
-class Healthy:
-    """Providers that are well, until `reports` is changed; a watch tells each that is put into `changes`."""
-
-    def __init__(self, *names: str) -> None:
-        self.reports = {name: Report(name, Status.HEALTHY) for name in names}
-        self.changes: asyncio.Queue[Report] = asyncio.Queue()
-        self.probed: list[str] = []
-        self.left = asyncio.Event()
-
-    def providers(self) -> tuple[str, ...]:
-        """Names."""
-        return tuple(self.reports)
-
-    def report(self, provider: str) -> Report:
-        """State."""
-        return self.reports[provider]
-
-    async def probe(self, provider: str) -> Report:
-        """State, noting the question."""
-        self.probed.append(provider)
-        return self.reports[provider]
-
-    async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
-        """States now, then changes."""
-        try:
-            for name in providers:
-                yield self.reports[name]
-            while True:
-                yield await self.changes.get()
-        finally:
-            self.left.set()
-
-
 async def no_news(provider: str) -> None:
     """A refresh that brings nothing."""
 
@@ -170,15 +141,23 @@ def build(
     available: Any = lambda provider, model: True,
     timeouts: Timeouts | None = None,
     refresh: Refresh = no_news,
+    quality: Quality | None = None,
+    sums: Sums | None = None,
+    price: Price = lambda *_: None,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> Server:
     """The server as the composition root would make it."""
     used = chosen or settings()
     catalogue = Catalogue.load().with_providers(used.providers)
-    resolver = Resolver(catalogue, used.providers, used.limits)
+    resolver = Resolver(catalogue, used.providers, used.limits, routes=used.routes)
     texts = EmbedResolver(catalogue, resolver, (), used.providers, used.limits)
     meter = metrics or Metrics(lambda provider, model: True)
     clock = asyncio.get_running_loop().time
-    admit = Admit(used.server.max_in_flight, used.server.max_in_flight_per_caller)
+    well = health or Healthy("claude", "mock")
+    server = used.server
+    admit = Admit(
+        server.max_in_flight, server.max_in_flight_per_caller, server.queue_length, server.queue_seconds, is_late
+    )
     interceptors = (
         Correlate(),
         Measure(meter, clock),
@@ -197,9 +176,15 @@ def build(
             refresh,
             Counting(Count((), {}, lambda provider, model: False, clock), resolver.resolve, used.limits, 10.0, clock),
             lambda: date(2026, 11, 22),
+            resolver.routes,
         ),
         EmbeddingService(Embed((), (), {}, catalogue, lambda *_: None), texts.resolve, 10.0, 100, clock),
-        HealthService(health or Healthy("claude", "mock"), admit.closed),
+        HealthService(
+            well,
+            admit.closed,
+            Assessing(well, quality or Quality(clock), price),
+            Summing(well, sums or Sums(clock, time.time, lambda provider, model: True), lambda: admit.in_flight - 1),
+        ),
     )
     return Server(used, interceptors, admit, services, parting_seconds=0.05)
 

@@ -106,7 +106,7 @@ async def test_every_method_but_the_standard_health_service_asks_who_calls() -> 
         answers["reflection"] = await refusal(reflection(iter([b""])))
         probe = await HealthStub(world.channel).Check(HealthCheckRequest(service="readiness"))
 
-    assert len(answers) == 10
+    assert len(answers) == 12
     assert {name for name, seen in answers.items() if seen.code is not grpc.StatusCode.UNAUTHENTICATED} == set()
     assert probe.status == HealthCheckResponse.SERVING
     assert {service for service, _ in methods} == {one.name for one in server.services if one.name != STANDARD_HEALTH}

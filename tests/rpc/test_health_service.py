@@ -10,10 +10,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2
-from aimanager_server.errors import UnknownProvider
 from aimanager_server.state.vitals import Circuit, Report, Status
+from rpc.healthy import Healthy, Strict
 from rpc.refusal import refusal
-from rpc.rpc_world import Healthy, build, serving
+from rpc.rpc_world import build, serving
 
 DOWN = Report(
     "claude",
@@ -30,16 +30,6 @@ DOWN = Report(
     last_error_reason="PROVIDER_ERROR",
     solution="Wait.",
 )
-
-
-class Strict(Healthy):
-    """Knows no other provider."""
-
-    def report(self, provider: str) -> Report:
-        """State, or a fault."""
-        if provider not in self.reports:
-            raise UnknownProvider(f"There is no provider {provider!r}.")
-        return super().report(provider)
 
 
 async def test_all_that_is_known_of_a_provider_is_told() -> None:

@@ -51,7 +51,7 @@ async def test_a_call_refused_further_in_charges_nothing() -> None:
 
 async def test_a_full_server_refuses_work_and_answers_its_probe() -> None:
     handler = Waiting()
-    async with serving(build(handler, settings({"max_in_flight": 1}))) as world:
+    async with serving(build(handler, settings({"max_in_flight": 1, "queue_length": 0}))) as world:
         first = asyncio.ensure_future(world.generation.Generate(QUESTION))
         await handler.entered.wait()
         seen = await refusal(world.generation.Generate(QUESTION))
@@ -68,7 +68,7 @@ async def test_a_full_server_refuses_work_and_answers_its_probe() -> None:
 
 async def test_one_caller_cannot_take_every_place() -> None:
     handler = Waiting()
-    chosen = settings({"max_in_flight_per_caller": 1}, callers=callers("ann", "bob"))
+    chosen = settings({"max_in_flight_per_caller": 1, "queue_length": 0}, callers=callers("ann", "bob"))
     async with serving(build(handler, chosen)) as world:
         first = asyncio.ensure_future(world.generation.Generate(QUESTION, metadata=bearer("ann")))
         await handler.entered.wait()

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from aimanager.v1 import model_pb2
+from aimanager.v1 import content_pb2, generation_pb2, model_pb2
 from aimanager_server.catalogue import Catalogue
 from aimanager_server.model import Level
 from rpc.refusal import refusal
@@ -150,3 +150,37 @@ async def test_a_retired_model_is_not_found_and_its_successor_named() -> None:
     assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
     assert retired is not None
     assert seen.metadata["replacement"] == f"claude/{retired.replacement}"
+
+
+ROUTES: dict[str, Any] = {
+    "chat": {"targets": ["mock/mock-small", "mock/mock-large"]},
+    "deep": {"targets": ["mock/mock-thinker"], "fallback_models": ["mock/mock-large"]},
+}
+
+
+async def test_a_model_has_the_routes_that_may_lead_to_it() -> None:
+    async with serving(build(chosen=settings(routes=ROUTES))) as world:
+        page = await world.models.ListModels(model_pb2.ListModelsRequest(provider="mock"))
+
+    routes = {model.id: list(model.routes) for model in page.models if model.routes}
+    assert routes == {
+        "mock/mock-large": ["chat", "deep"],
+        "mock/mock-small": ["chat"],
+        "mock/mock-thinker": ["deep"],
+    }
+
+
+async def test_a_route_is_told_as_its_first_target() -> None:
+    async with serving(build(chosen=settings(routes=ROUTES))) as world:
+        answer = await world.models.GetModel(model_pb2.GetModelRequest(model="chat"))
+
+    assert (answer.model.id, list(answer.model.routes)) == ("mock/mock-small", ["chat"])
+
+
+async def test_tokens_of_a_route_are_counted_for_its_first_target() -> None:
+    turn = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="Hi")])
+    question = generation_pb2.GenerateRequest(model="chat", messages=[turn])
+    async with serving(build(chosen=settings(routes=ROUTES))) as world:
+        answer = await world.models.CountTokens(model_pb2.CountTokensRequest(request=question))
+
+    assert answer.model == "mock/mock-small"

@@ -26,7 +26,7 @@ from aimanager_server.content import (
     ToolResult,
 )
 from aimanager_server.errors import InvalidRequest
-from aimanager_server.rpc import wire_read
+from aimanager_server.rpc import wire_patience, wire_read
 from aimanager_server.settings import Limits
 
 USER = content_pb2.ROLE_USER
@@ -81,12 +81,14 @@ def test_everything_a_client_can_say_arrives() -> None:
         reasoning={"effort": generation_pb2.REASONING_EFFORT_HIGH, "budget_tokens": 5, "include": True},
         tools=[{"name": "look", "description": "Look", "strict": True}, {"name": "b", "input_schema_json": '{"a":1}'}],
         tool_choice={"mode": generation_pb2.TOOL_MODE_REQUIRED, "parallel": False},
+        fallback_models=["openai/fast", "chat"],
+        patience={"first_token": {"seconds": 2, "nanos": 500_000_000}, "idle": {"seconds": -1}},
         idempotency_key="once",
         labels={"team": "a"},
         provider_options_json={"claude": '{"metadata": {"user_id": "u"}}'},
     )
 
-    read = wire_read.ask(sent, Limits())
+    read = wire_read.ask(sent, Limits(), restarts=True)
 
     assert read == Ask(
         model="claude/latest",
@@ -105,6 +107,10 @@ def test_everything_a_client_can_say_arrives() -> None:
         reasoning=ReasoningOptions(Effort.HIGH, 5, True),
         tools=(Tool("look", "Look", "{}", True), Tool("b", "", '{"a":1}')),
         tool_choice=ToolChoice(ToolMode.REQUIRED, None, False),
+        fallback_models=("openai/fast", "chat"),
+        first_token=2.5,
+        idle=-1.0,
+        restarts=True,
         idempotency_key="once",
         labels={"team": "a"},
         provider_options={"claude": {"metadata": {"user_id": "u"}}},
@@ -116,6 +122,26 @@ def test_what_was_not_said_stays_unsaid() -> None:
 
     assert read == Ask(messages=(Message(Role.USER, (Text("Hi"),)),))
     assert replace(read.sampling) == Sampling()
+
+
+def test_an_empty_duration_is_zero_seconds_and_not_unsaid() -> None:
+    read = wire_read.ask(request(patience={"first_token": {}}), Limits())
+
+    assert (read.first_token, read.idle) == (0.0, None)
+
+
+@pytest.mark.parametrize(("policy", "restarts"), [("UNSPECIFIED", False), ("FAIL", False), ("RESTART", True)])
+def test_an_answer_begins_again_where_that_is_asked_for(policy: str, restarts: bool) -> None:
+    number = generation_pb2.InterruptionPolicy.Value(f"INTERRUPTION_POLICY_{policy}")
+
+    assert wire_patience.restarts(number) is restarts
+
+
+def test_an_unknown_policy_for_interruptions_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"9 is not accepted; send one of INTERRUPTION_POLICY_FAIL") as caught:
+        wire_patience.restarts(9)
+
+    assert [violation.field for violation in caught.value.fields] == ["on_interruption"]
 
 
 def test_a_named_tool_is_chosen_by_name() -> None:
@@ -154,6 +180,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("tools[0].name", {"tools": [{"name": NUL}]}),
     ("tool_choice.mode", {"tool_choice": {"mode": 99}}),
     ("tool_choice.tool_name", {"tool_choice": {"tool_name": NUL}}),
+    ("fallback_models[1]", {"fallback_models": ["a", NUL]}),
     ('provider_options_json["claude"]', {"provider_options_json": {"claude": "{"}}),
     ('provider_options_json["claude"]', {"provider_options_json": {"claude": "[1]"}}),
     ('provider_options_json["claude"]', {"provider_options_json": {"claude": ""}}),
@@ -188,6 +215,7 @@ def test_an_unset_role_is_named_as_such() -> None:
         ("messages", {"messages": [turn()] * 3}),
         ("messages[0].parts", {"messages": [turn({}, {}, {})]}),
         ("tools", {"tools": [{}] * 3}),
+        ("fallback_models", {"fallback_models": ["a"] * 9}),
         ("labels", {"labels": {str(number): "" for number in range(65)}}),
         ("sampling.stop_sequences", {"sampling": {"stop_sequences": ["a"] * 65}}),
         ("provider_options_json", {"provider_options_json": {str(number): "{}" for number in range(33)}}),

@@ -1,4 +1,4 @@
-from aimanager_server.state.breaker import MOST_BREAKERS, Breaker, Breakers, Rules
+from aimanager_server.state.breaker import Breaker, Rules
 from aimanager_server.state.vitals import Circuit
 from questions import FakeClock
 
@@ -7,17 +7,17 @@ def opened(clock: FakeClock, rules: Rules | None = None) -> Breaker:
     breaker = Breaker(rules or Rules(), clock)
     for _ in range(5):
         assert breaker.admit() is None
-        breaker.failed()
+        breaker.failed(breaker.era, "FAILED")
     return breaker
 
 
 def test_it_opens_at_the_fifth_failure_in_a_row() -> None:
     breaker = Breaker(Rules(), FakeClock())
     for _ in range(4):
-        breaker.failed()
+        breaker.failed(breaker.era, "FAILED")
     assert breaker.circuit is Circuit.CLOSED
 
-    breaker.failed()
+    breaker.failed(breaker.era, "FAILED")
 
     assert breaker.circuit is Circuit.OPEN
     assert breaker.admit() == 5.0
@@ -26,10 +26,10 @@ def test_it_opens_at_the_fifth_failure_in_a_row() -> None:
 def test_a_success_starts_the_count_again() -> None:
     breaker = Breaker(Rules(), FakeClock())
     for _ in range(4):
-        breaker.failed()
+        breaker.failed(breaker.era, "FAILED")
 
-    breaker.succeeded()
-    breaker.failed()
+    breaker.succeeded(breaker.era)
+    breaker.failed(breaker.era, "FAILED")
 
     assert breaker.circuit is Circuit.CLOSED
     assert breaker.consecutive_failures == 1
@@ -39,8 +39,8 @@ def test_it_opens_when_half_of_twenty_recent_calls_fail() -> None:
     breaker = Breaker(Rules(), FakeClock())
 
     for _ in range(10):
-        breaker.succeeded()
-        breaker.failed()
+        breaker.succeeded(breaker.era)
+        breaker.failed(breaker.era, "FAILED")
 
     assert breaker.circuit is Circuit.OPEN
 
@@ -49,12 +49,12 @@ def test_old_failures_do_not_count() -> None:
     clock = FakeClock()
     breaker = Breaker(Rules(), clock)
     for _ in range(9):
-        breaker.succeeded()
-        breaker.failed()
+        breaker.succeeded(breaker.era)
+        breaker.failed(breaker.era, "FAILED")
 
     clock.advance(31)
-    breaker.succeeded()
-    breaker.failed()
+    breaker.succeeded(breaker.era)
+    breaker.failed(breaker.era, "FAILED")
 
     assert breaker.circuit is Circuit.CLOSED
 
@@ -66,7 +66,7 @@ def test_half_open_admits_one_call_and_its_first_content_closes_the_circuit() ->
     assert breaker.circuit is Circuit.HALF_OPEN
 
     first, second = breaker.admit(), breaker.admit()
-    breaker.began()
+    breaker.began(breaker.era)
 
     assert (first, second) == (None, 1.0)
     assert breaker.circuit is Circuit.CLOSED
@@ -81,7 +81,7 @@ def test_a_failed_trial_doubles_the_interval_up_to_the_longest() -> None:
     for _ in range(3):
         clock.advance(60)
         assert breaker.admit() is None
-        breaker.failed()
+        breaker.failed(breaker.era, "FAILED")
         waits.append(breaker.admit())
 
     assert waits == [10.0, 12.0, 12.0]
@@ -93,17 +93,20 @@ def test_an_abandoned_trial_leaves_room_for_another() -> None:
     clock.advance(5)
     assert breaker.admit() is None
 
-    breaker.abandoned()
+    breaker.abandoned(breaker.era)
 
     assert breaker.admit() is None
 
 
 def test_stragglers_do_not_lengthen_the_interval() -> None:
     clock = FakeClock()
-    breaker = opened(clock)
+    breaker = Breaker(Rules(), clock)
+    before = breaker.era
+    for _ in range(5):
+        breaker.failed(before, "FAILED")
 
     for _ in range(10):
-        breaker.failed()
+        breaker.failed(before, "FAILED")
 
     assert breaker.admit() == 5.0
 
@@ -114,8 +117,8 @@ def test_a_provider_that_always_cuts_its_answer_opens_again_at_once() -> None:
     clock.advance(5)
     assert breaker.admit() is None
 
-    breaker.began()
-    breaker.failed()
+    breaker.began(breaker.era)
+    breaker.failed(breaker.era, "FAILED")
 
     assert breaker.circuit is Circuit.OPEN
 
@@ -125,33 +128,38 @@ def test_a_whole_answer_resets_the_interval() -> None:
     breaker = opened(clock)
     clock.advance(5)
     assert breaker.admit() is None
-    breaker.succeeded()
+    breaker.succeeded(breaker.era)
 
     for _ in range(5):
-        breaker.failed()
+        breaker.failed(breaker.era, "FAILED")
 
     assert breaker.admit() == 5.0
 
 
-def test_each_model_has_a_circuit_and_the_account_one_for_all() -> None:
+def test_who_was_admitted_before_it_opened_does_not_close_it() -> None:
     clock = FakeClock()
-    breakers = Breakers(Rules(), clock)
+    breaker = Breaker(Rules(), clock)
+    before = breaker.era
+    for _ in range(5):
+        breaker.failed(breaker.era, "FAILED")
 
-    breakers.of("claude", "a").open(10)
+    breaker.began(before)
+    breaker.succeeded(before)
 
-    assert breakers.is_open("claude", "a")
-    assert not breakers.is_open("claude", "b")
-    breakers.of("claude").open(10)
-    assert breakers.is_open("claude", "b")
-    assert not breakers.is_open("openai", "a")
-    assert len(list(breakers.known("claude"))) == 2
+    assert breaker.circuit is Circuit.OPEN
 
 
-def test_memory_is_bounded_by_models() -> None:
-    breakers = Breakers(Rules(), FakeClock())
-    breakers.of("p", "old").open(10)
+def test_a_straggler_does_not_end_the_trial_of_another() -> None:
+    clock = FakeClock()
+    breaker = Breaker(Rules(), clock)
+    straggler = breaker.era
+    for _ in range(5):
+        breaker.failed(breaker.era, "FAILED")
+    clock.advance(5)
+    assert breaker.admit() is None
 
-    for number in range(MOST_BREAKERS):
-        breakers.of("p", str(number))
+    breaker.abandoned(straggler)
+    breaker.failed(straggler, "FAILED")
 
-    assert not breakers.is_open("p", "old")
+    assert breaker.circuit is Circuit.HALF_OPEN
+    assert breaker.admit() == 1.0

@@ -1,108 +1,141 @@
-"""Asks again while the caller has seen nothing, within the deadline."""
+"""Asks one target after the other, and each again where that helps, while the caller has seen nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ..call import Call
+from ..call import Call, Target
 from ..fault import Fault
 from ..handler import Clock, Handler
+from ..metrics import Metrics
 from ..reply import Attempt as Try
 from ..reply import Reply
-
-LEAST_USEFUL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How often one target is asked, and its pauses in seconds; advice above `longest` is not waited for."""
-
-    attempts: int = 3
-    base: float = 0.25
-    longest: float = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Ask the same target again after `wait` seconds."""
-
-    wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Ask the next target."""
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Report the first fault."""
-
-
-Verdict = Retry | Next | GiveUp
-
-
-def decide(fault: Fault, tries: int, others: int, left: float, policy: Policy, jitter: float) -> Verdict:
-    """What to do about a fault that came before the first content.
-
-    `tries` is how often this target was asked, `others` how many targets are left, `left` the seconds to the deadline,
-    `jitter` a random number from 0 to 1. Another target is free of any wait, so advice to wait makes it the next.
-    """
-    may_move = others > 0 and fault.row.fallback == "next"
-    advice = fault.retry_after
-    if fault.row.retry and tries < policy.attempts and not (may_move and advice):
-        wait = policy.base * 2 ** (tries - 1) * jitter if advice is None else advice
-        if wait <= policy.longest and wait + LEAST_USEFUL_SECONDS <= left:
-            return Retry(wait)
-    return Next() if may_move and left > LEAST_USEFUL_SECONDS else GiveUp()
+from ..state.budget import Budgets
+from .decide import Next, Policy, Retry, Stand, Verdict, decide, heirs
+from .hedge import Hedge
 
 
 class Attempt:
-    """Retries each target in turn; when all fail, the first fault is raised with every attempt listed."""
+    """Gets the first answer that begins; where all fail, raises the first fault with every attempt listed."""
 
     def __init__(
         self,
         policy: Policy,
+        budgets: Budgets,
+        metrics: Metrics,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]],
         random: Callable[[], float],
+        hedge: Hedge | None = None,
     ) -> None:
         self._policy = policy
+        self._budgets = budgets
+        self._metrics = metrics
         self._clock = clock
         self._pause = pause
         self._random = random
+        self._hedge = hedge
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         """The first answer that begins."""
-        attempts: list[Try] = []
-        first: Fault | None = None
-        for position, target in enumerate(call.targets):
-            others = len(call.targets) - position - 1
-            narrowed = call.at(target) if others or position else call
-            tries = 0
-            while True:
-                tries += 1
-                began = self._clock()
-                try:
-                    reply = await proceed(narrowed)
-                except Fault as fault:
-                    first = first or fault
-                    # What lies inside may have tried more than once by itself, and says so.
-                    one = Try(target.provider, target.model, fault.reason, self._clock() - began)
-                    attempts.extend(fault.attempts or (one,))
-                    left = call.deadline - self._clock()
-                    verdict = decide(fault, tries, others, left, self._policy, self._random())
-                else:
-                    one = Try(target.provider, target.model, "", self._clock() - began)
-                    attempts.extend(reply.head.attempts or (one,))
-                    return reply.headed(replace(reply.head, attempts=tuple(attempts)))
-                if not isinstance(verdict, Retry):
-                    break
-                with call.away.waiting():
-                    await self._pause(verdict.wait)
-            if isinstance(verdict, GiveUp):
-                break
-        assert first is not None
-        first.attempts = tuple(attempts)
-        raise first
+        course = _Course(call)
+        while True:
+            reply = await self._answer_at_target(course, proceed)
+            if reply is not None:
+                return reply
+            self._metrics.fallbacks.labels(course.target.provider).inc()
+            course.move()
+
+    async def _answer_at_target(self, course: _Course, proceed: Handler) -> Reply | None:
+        """The target's answer, None where the next is to be asked. Raises the first fault where nobody is."""
+        target = course.target
+        self._budgets.of(target.provider).earn()
+        asked = narrowed(course.call, target, course.rest)
+        tries = 0
+        while True:
+            tries += 1
+            began = self._clock()
+            try:
+                reply = await self._ask(asked, course.rest, tries, proceed)
+            except Fault as fault:
+                course.failed(fault, self._clock() - began)
+                verdict = self._verdict(fault, course, tries)
+            else:
+                return course.answered(reply, self._clock() - began)
+            if not isinstance(verdict, Retry):
+                if isinstance(verdict, Next):
+                    return None
+                raise course.first_fault()
+            await self._wait(verdict.wait, asked)
+
+    async def _ask(self, asked: Call, rest: tuple[Target, ...], tries: int, proceed: Handler) -> Reply:
+        if self._hedge is None or not rest or tries > 1 or asked.streaming:
+            return await proceed(asked)
+        return await self._hedge(asked, narrowed(asked, rest[0], rest[1:]), proceed)
+
+    def _verdict(self, fault: Fault, course: _Course, tries: int) -> Verdict:
+        course.rest = heirs(fault, course.target, course.rest)
+        affordable = self._budgets.of(course.target.provider).affordable
+        stand = Stand(tries, len(course.rest), course.call.deadline - self._clock(), affordable)
+        return decide(fault, stand, self._policy, self._random())
+
+    async def _wait(self, seconds: float, asked: Call) -> None:
+        provider = asked.target.provider
+        self._budgets.of(provider).spend()
+        self._metrics.retries.labels(provider).inc()
+        with asked.away.waiting():
+            await self._pause(seconds)
+
+
+class _Course:
+    """One call's way along its targets."""
+
+    __slots__ = ("_first", "_tried", "call", "rest", "target")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.target, *others = call.targets
+        self.rest = tuple(others)
+        self._tried: list[Try] = []
+        self._first: Fault | None = None
+
+    def move(self) -> None:
+        """Go on to the next target."""
+        self.target, *others = self.rest
+        self.rest = tuple(others)
+
+    def failed(self, fault: Fault, seconds: float) -> None:
+        """Take note of a failure. What lies inside may have tried more than once by itself, and says so."""
+        self._first = self._first or fault
+        one = Try(self.target.provider, self.target.model, fault.reason, seconds, fault.usage, fault.cost)
+        tries = fault.attempts or (one,)
+        self._tried.extend(tries)
+        asked = {(one.provider, one.model) for one in tries}
+        self.rest = tuple(target for target in self.rest if (target.provider, target.model) not in asked)
+
+    def answered(self, reply: Reply, seconds: float) -> Reply:
+        """The reply, its head saying how it came about."""
+        tries = reply.head.attempts or (Try(self.target.provider, self.target.model, "", seconds),)
+        return reply.headed(replace(reply.head, attempts=(*self._tried, *tries)))
+
+    def first_fault(self) -> Fault:
+        """The fault to report: later ones only say that the way out was blocked too."""
+        assert self._first is not None
+        self._first.attempts = tuple(self._tried)
+        return self._first
+
+
+def narrowed(call: Call, target: Target, rest: tuple[Target, ...]) -> Call:
+    """The question to one target, with `rest` still to turn to.
+
+    A provider that is to stream shows early whether it answers at all; only then can its first content be late. It is
+    asked to, where silence would end in another target's answer, or could last for minutes.
+    """
+    patience = target.patience
+    watched = bool(rest) or patience.is_said
+    prefers_stream = not call.streaming and target.streams and (watched or target.is_best_streamed)
+    first_token = patience.first_token if watched and (call.streaming or prefers_stream) else None
+    if len(call.targets) == 1 and (prefers_stream, first_token) == (call.prefers_stream, call.first_token):
+        return call
+    return replace(call, targets=(target,), prefers_stream=prefers_stream, first_token=first_token)

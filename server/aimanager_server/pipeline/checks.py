@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 from ..errors import InvalidRequest, PayloadTooLarge
 from ..fault import FieldViolation
 from .formats import format_flaws
+from .names import LONGEST_NAME
 from .nesting import is_deeper
 from .turns import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
 
@@ -31,9 +32,12 @@ MOST_LABELS, LONGEST_LABEL_NAME, LONGEST_LABEL = 64, 64, 512
 LONGEST_KEY = 255
 
 
-def check(ask: Ask, limits: Limits, providers: Collection[str]) -> None:
-    """Raises InvalidRequest with every field that cannot be used; PayloadTooLarge where size is all that is wrong."""
-    flaws = list(_flaws(ask, limits, providers))
+def check(ask: Ask, limits: Limits, providers: Collection[str], longest: float) -> None:
+    """Raises InvalidRequest with every field that cannot be used; PayloadTooLarge where size is all that is wrong.
+
+    `longest` is what any call may take, in seconds.
+    """
+    flaws = list(_flaws(ask, limits, providers, longest))
     if not flaws:
         return
     violations = [flaw for flaw in flaws if isinstance(flaw, FieldViolation)]
@@ -53,7 +57,7 @@ def _summary(flaws: tuple[FieldViolation, ...]) -> str:
     return first if len(flaws) == 1 else f"{len(flaws)} fields cannot be used. The first: {first}"
 
 
-def _flaws(ask: Ask, limits: Limits, providers: Collection[str]) -> Iterator[Flaw]:
+def _flaws(ask: Ask, limits: Limits, providers: Collection[str], longest: float) -> Iterator[Flaw]:
     yield from turn_flaws(ask.messages, limits)
     yield from dialogue_flaws(ask.messages)
     yield from _sampling_flaws(ask.sampling)
@@ -63,6 +67,9 @@ def _flaws(ask: Ask, limits: Limits, providers: Collection[str]) -> Iterator[Fla
     yield from format_flaws(ask, limits.json_depth)
     yield from _options_flaws(ask, limits, providers)
     yield from _label_flaws(ask)
+    yield from _fallback_flaws(ask.fallback_models)
+    yield from _impatience("patience.first_token", ask.first_token, longest)
+    yield from _impatience("patience.idle", ask.idle, longest)
     if len(ask.idempotency_key) > LONGEST_KEY:
         yield FieldViolation("idempotency_key", f"has {len(ask.idempotency_key)} characters, at most {LONGEST_KEY} fit")
 
@@ -149,6 +156,19 @@ def _label_flaws(ask: Ask) -> Iterator[FieldViolation]:
             yield FieldViolation(field, f"its name has {len(name)} characters: 1 to {LONGEST_LABEL_NAME} are taken")
         if len(value) > LONGEST_LABEL:
             yield FieldViolation(field, f"has {len(value)} characters, at most {LONGEST_LABEL} fit")
+
+
+def _fallback_flaws(names: tuple[str, ...]) -> Iterator[FieldViolation]:
+    for index, name in enumerate(names):
+        if not 0 < len(name) <= LONGEST_NAME:
+            problem = f"has {len(name)} characters: 1 to {LONGEST_NAME} are taken"
+            yield FieldViolation(f"fallback_models[{index}]", problem)
+
+
+def _impatience(field: str, seconds: float | None, longest: float) -> Iterator[FieldViolation]:
+    # Written so that NaN is outside too.
+    if seconds is not None and not 0.0 < seconds <= longest:
+        yield FieldViolation(field, f"{seconds:g} s is not accepted; more than 0 s and at most {longest:g} s is")
 
 
 def _entry(field: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -27,11 +27,13 @@ class Conform:
 
     Until it is found valid, an answer is kept back, and a stream shows nothing but heartbeats; only where the provider
     itself promises the shape does a stream flow, and then it fails at its end if the promise was not kept.
-    Raises SchemaMismatch after one repair; usage and cost are those of both turns.
+    Raises SchemaMismatch after one repair; usage and cost are those of both turns. `conformed` is told, by provider and
+    model, whether an answer met its shape at once.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, conformed: Callable[[str, str, bool], None] = lambda *_: None) -> None:
         self._clock = clock
+        self._conformed = conformed
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         """Answer, where a shape was asked for, in that shape."""
@@ -41,9 +43,11 @@ class Conform:
         shape, began = Shape(wanted, self._clock), self._clock()
         asked, reply = await _ask(call, proceed)
         if call.streaming and asked.output_format == wanted:
-            return reply.through(lambda events: _flowing(events, shape, call))
+            return reply.through(lambda events: _flowing(events, shape, call, self._conformed))
         first = await _read(reply)
         finding = await _look(first, shape)
+        if first.finished.reason in HELD:
+            self._conformed(call.target.provider, call.target.model, not finding.flaws)
         if not finding.flaws:
             return first.reply(finding.json)
         middle = self._clock()
@@ -85,7 +89,7 @@ class _Answer:
     def reply(self, structured_json: str) -> Reply:
         """The answer, to be given on; it holds no connection any more."""
         events = (*self.events[:-1], replace(self.finished, structured_json=structured_json))
-        return Reply(self.source.head, _each(events), self.source.aclose)
+        return Reply(self.source.head, _each(events), self.source.aclose, self.source.spent)
 
 
 async def _ask(call: Call, proceed: Handler) -> tuple[Call, Reply]:
@@ -124,7 +128,9 @@ async def _settled(answer: _Answer, shape: Shape) -> Reply:
     return answer.reply(finding.json)
 
 
-async def _flowing(events: AsyncIterator[Event], shape: Shape, call: Call) -> AsyncIterator[Event]:
+async def _flowing(
+    events: AsyncIterator[Event], shape: Shape, call: Call, conformed: Callable[[str, str, bool], None]
+) -> AsyncIterator[Event]:
     collected = Collected()
     async for event in events:
         collected.add(event)
@@ -136,6 +142,7 @@ async def _flowing(events: AsyncIterator[Event], shape: Shape, call: Call) -> As
     if finished.reason in HELD:
         text = _text_of([collected.parts[index] for index in sorted(collected.parts)])
         finding = await _checked(text, shape, finished.usage)
+        conformed(call.target.provider, call.target.model, not finding.flaws)
         if finding.flaws:
             raise _missed(finding.flaws[0], call.target.provider, call.target.model, finished.usage)
         finished = replace(finished, structured_json=finding.json)

@@ -49,9 +49,9 @@ class Count:
         self._log = structlog.get_logger()
 
     async def __call__(self, call: Call) -> Counted:
-        """The count for `call.target`. Raises what makes the question one that the provider would refuse."""
+        """The count for the first target. Raises what makes the question one that the provider would refuse."""
         target = call.target
-        count = await self._told(call)
+        count = await self._told(call.at(target))
         if count is None:
             return Counted(target.provider, target.model, estimate_tokens(call), UsageSource.ESTIMATED)
         return Counted(target.provider, target.model, count, UsageSource.REPORTED)

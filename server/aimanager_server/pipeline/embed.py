@@ -15,8 +15,8 @@ from ..handler import Layer
 from ..model import EmbeddingFacts
 from ..reply import Finished
 from ..usage import Usage, UsageSource
+from .account import Price
 from .aside import behind, done
-from .dispatch import Price
 from .limit import estimate_tokens
 
 MOST_IN_FLIGHT = 10
@@ -76,8 +76,9 @@ class Embed:
             await _given_up(tasks)
 
     async def _batch(self, call: EmbedCall) -> Vectors:
-        async def ask(_: Call) -> Vectors:
-            return _checked(call, await self._embedders[call.target.provider].embed(call))
+        async def ask(asked: Call) -> Vectors:
+            assert isinstance(asked, EmbedCall)  # a layer decides more about a call, such as its key; its kind stays
+            return _checked(asked, await self._embedders[asked.target.provider].embed(asked))
 
         vectors, _ = await behind(self._inner, call, ask, lambda vectors: done(vectors.usage))
         return vectors

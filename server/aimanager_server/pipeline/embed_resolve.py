@@ -77,6 +77,12 @@ class EmbedResolver:
             raise InvalidRequest(f"{flaws[0].field}: {flaws[0].description}.{more}", fields=flaws[:MOST_TOLD])
 
     def _flaws(self, ask: EmbedAsk) -> Iterator[FieldViolation]:
+        targets = self._names.leads_to(ask.model)
+        if ask.model and len(targets) > 1:
+            problem = (
+                f"is a route of {len(targets)} targets, whose vectors differ; accepted is a model, or a route of one"
+            )
+            yield FieldViolation("model", problem)
         if not ask.model:
             models = self._catalogue.able(suits=self._is_served)
             named = ", ".join(f"{model.provider}/{model.id}" for model in models)

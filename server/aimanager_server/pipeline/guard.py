@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 
-from ..call import Call
-from ..errors import CircuitOpen, DeadlineExceeded
+from ..call import OWN_KEY, Call
+from ..errors import CircuitOpen, DeadlineExceeded, ProviderRateLimited, StreamInterrupted
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..reply import Event, Finished, Reply
 from ..state.breaker import Breaker, Breakers
+from ..state.quality import Quality
 from ..state.vitals import Vitals
 
 
 class Guard:
-    """A circuit breaker around one target. Caller faults say nothing about a provider and are not counted."""
+    """Circuit breakers around one target, asked with one key. Caller faults say nothing about a provider.
 
-    def __init__(self, breakers: Breakers, vitals: Vitals, clock: Clock) -> None:
+    The server's keys have a circuit each for a model, and one for all that the key opens there; callers' own keys share
+    one for each model, which neither a refusal nor a rate limit of theirs moves.
+    """
+
+    def __init__(self, breakers: Breakers, vitals: Vitals, clock: Clock, quality: Quality | None = None) -> None:
         self._breakers = breakers
         self._vitals = vitals
         self._clock = clock
+        self._quality = quality
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
-        """Raise CircuitOpen where a circuit is open, else proceed and record how it went."""
-        trial = _Trial(self._circuits(call), self._breakers, self._vitals, call, self._clock)
+        """Proceed and record how it went.
+
+        Raises CircuitOpen where a circuit is open, and ProviderRateLimited where the provider asked to wait.
+        """
+        trial = _Trial(call, self._breakers, self._vitals, self._clock, self._quality)
         trial.admit()
         try:
             reply = await proceed(call)
@@ -35,97 +45,151 @@ class Guard:
             raise
         trial.began()
 
-        async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            try:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        trial.succeeded()
-                    yield event
-            except Fault as fault:
-                trial.failed(fault)
-                raise
-
         async def close() -> None:
             trial.abandoned()
             await reply.aclose()
 
-        return Reply(reply.head, watched(aiter(reply)), close)
+        return Reply(reply.head, _watched(reply, trial), close, reply.spent)
 
-    def _circuits(self, call: Call) -> tuple[Breaker, ...]:
-        target = call.target
-        model = self._breakers.of(target.provider, target.model)
-        if target.provider in call.caller.provider_keys:
-            return (model,)
-        return (self._breakers.of(target.provider), model)
+
+async def _watched(reply: Reply, trial: _Trial) -> AsyncIterator[Event]:
+    try:
+        async for event in reply:
+            if isinstance(event, Finished):
+                trial.succeeded(event)
+            yield event
+    except Fault as fault:
+        trial.failed(fault)
+        raise
+    finally:
+        trial.abandoned()
 
 
 class _Trial:
     """One call's way through its circuits; the first outcome told is the one that counts."""
 
-    __slots__ = ("_began_at", "_breakers", "_call", "_circuits", "_clock", "_open", "_vitals")
+    __slots__ = (
+        "_account", "_account_era", "_began_at", "_call", "_clock", "_first_at", "_model", "_model_era", "_open",
+        "_quality", "_vitals",
+    )  # fmt: skip
 
-    def __init__(
-        self, circuits: tuple[Breaker, ...], breakers: Breakers, vitals: Vitals, call: Call, clock: Clock
-    ) -> None:
-        self._circuits = circuits
-        self._breakers = breakers
+    def __init__(self, call: Call, breakers: Breakers, vitals: Vitals, clock: Clock, quality: Quality | None) -> None:
+        target = call.target
+        key_id = call.key.id or (OWN_KEY if call.caller.provider_keys.get(target.provider) else "")
+        self._model = breakers.of(target.provider, target.model, key_id)
+        self._account: Breaker | None = None if key_id == OWN_KEY else breakers.of(target.provider, "", key_id)
+        self._model_era = self._account_era = 0
         self._vitals = vitals
+        self._quality = quality
         self._call = call
         self._clock = clock
         self._began_at = clock()
+        self._first_at = 0.0
         self._open = True
 
     def admit(self) -> None:
-        for index, circuit in enumerate(self._circuits):
-            wait = circuit.admit()
-            if wait is None:
-                continue
-            for passed in self._circuits[:index]:
-                passed.abandoned()
-            target = self._call.target
-            raise CircuitOpen(
-                f"Provider {target.provider!r} failed too often and is left alone for {wait:.0f} more seconds.",
-                provider=target.provider,
-                model=target.model,
-                retry_after=wait,
-            )
+        """Take a place, or raise why there is none."""
+        held = self._model.held
+        if held:
+            raise self._must_wait(held)
+        wait = None if self._account is None else self._account.admit()
+        if wait is not None:
+            raise self._left_alone("refused the key it was asked with, or its account is spent,", wait)
+        self._account_era = 0 if self._account is None else self._account.era
+        wait = self._model.admit()
+        if wait is not None:
+            self._spare_account()
+            raise self._left_alone("failed too often", wait)
+        self._model_era = self._model.era
+        if self._quality is not None:
+            self._quality.began(self._call.target.provider, self._call.target.model)
 
     def began(self) -> None:
-        for circuit in self._circuits:
-            circuit.began()
+        """First content arrived."""
+        self._first_at = self._clock()
+        self._model.began(self._model_era)
+        if self._account is not None:
+            self._account.began(self._account_era)
 
-    def succeeded(self) -> None:
-        if self._settle():
-            for circuit in self._circuits:
-                circuit.succeeded()
-            self._vitals.answered(self._call.target.provider, self._clock() - self._began_at)
-
-    def failed(self, fault: Fault) -> None:
+    def succeeded(self, event: Finished) -> None:
+        """The whole answer arrived."""
         if not self._settle():
             return
-        provider = self._call.target.provider
-        own_key = provider in self._call.caller.provider_keys
-        by_deadline = isinstance(fault.__cause__, DeadlineExceeded)
-        if fault.row.breaker == "ignore" or by_deadline or (fault.row.breaker == "open" and own_key):
+        target, seconds = self._call.target, self._clock() - self._began_at
+        self._vitals.answered(target.provider, seconds)
+        self._model.succeeded(self._model_era)
+        if self._quality is not None:
+            first = self._first_at - self._began_at if self._call.streams else None
+            self._quality.answered(target.provider, target.model, seconds, first, event.usage.output_tokens)
+
+    def failed(self, fault: Fault) -> None:
+        """It failed, whoever's fault that is."""
+        if not self._settle():
+            return
+        verdict = _decisive(fault)
+        own = self._account is None
+        if isinstance(verdict, ProviderRateLimited) and not own:
+            self._hold(verdict.retry_after)
+        says = verdict.row.breaker
+        if says == "ignore" or (says == "open" and own):
             self._give_back()
             return
-        if fault.row.breaker == "open":
-            self._breakers.of(provider).open(self._breakers.rules.longest_open)
-            self._give_back()
+        target = self._call.target
+        self._vitals.failed(target.provider, fault.reason, fault.solution)
+        if self._quality is not None:
+            self._quality.failed(target.provider, target.model)
+        if says == "open" and self._account is not None:
+            self._account.refused(self._account_era, fault.reason)
+            self._model.abandoned(self._model_era)
         else:
-            self._circuits[-1].failed()
-            for circuit in self._circuits[:-1]:
-                circuit.abandoned()
-        self._vitals.failed(provider, fault.reason, fault.solution)
+            self._model.failed(self._model_era, fault.reason)
+            self._spare_account()
 
     def abandoned(self) -> None:
+        """Nobody wants the answer any more."""
         if self._settle():
             self._give_back()
+
+    def _hold(self, advice: float | None) -> None:
+        if advice is not None and math.isfinite(advice) and advice > 0:
+            self._model.hold(advice)
 
     def _settle(self) -> bool:
         was_open, self._open = self._open, False
+        if was_open and self._quality is not None:
+            self._quality.ended(self._call.target.provider, self._call.target.model)
         return was_open
 
     def _give_back(self) -> None:
-        for circuit in self._circuits:
-            circuit.abandoned()
+        self._model.abandoned(self._model_era)
+        self._spare_account()
+
+    def _spare_account(self) -> None:
+        if self._account is not None:
+            self._account.abandoned(self._account_era)
+
+    def _left_alone(self, why: str, wait: float) -> CircuitOpen:
+        target = self._call.target
+        return CircuitOpen(
+            f"Provider {target.provider!r} {why} and is left alone for {math.ceil(wait)} more seconds.",
+            provider=target.provider,
+            model=target.model,
+            retry_after=wait,
+        )
+
+    def _must_wait(self, wait: float) -> ProviderRateLimited:
+        target = self._call.target
+        return ProviderRateLimited(
+            f"Provider {target.provider!r} asked to wait before {target.model!r} is asked again: "
+            f"{math.ceil(wait)} more seconds.",
+            provider=target.provider,
+            model=target.model,
+            retry_after=wait,
+        )
+
+
+def _decisive(fault: Fault) -> Fault:
+    """What broke an answer off, where that is known; a deadline of ours, whatever it looked like from outside."""
+    cause = fault.__cause__
+    breaks_off = isinstance(fault, StreamInterrupted) and isinstance(cause, Fault)
+    return cause if isinstance(cause, Fault) and (breaks_off or isinstance(cause, DeadlineExceeded)) else fault

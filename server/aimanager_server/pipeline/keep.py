@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from ..call import Call
 from ..content import Artifact, Part, Text, ToolCall
 from ..handler import Handler
-from ..reply import ArtifactFound, Event, PartCompleted, Reply, TextDelta
+from ..reply import ArtifactFound, Event, PartCompleted, Reply, Restarted, TextDelta
 from .artifact_kinds import kind_of
 from .artifact_names import LONGEST_NAME, named
 from .fences import Block, FenceReader
@@ -38,6 +38,8 @@ async def _found(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
     finder = Finder()
     async for event in events:
         yield event
+        if type(event) is Restarted:
+            finder = Finder()
         if isinstance(event, TextDelta):
             for artifact in finder.text(event.index, event.text):
                 yield ArtifactFound(artifact)

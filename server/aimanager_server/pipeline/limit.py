@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
-from ..call import Call
+from ..call import Ask, Call
 from ..content import Message, Reasoning, Text, ToolCall, ToolResult
 from ..fault import Fault
 from ..handler import Handler
 from ..reply import Event, Finished, Reply
 from ..settings import ProviderTier, Tier
 from ..state.limiter import Limiter
-from ..usage import Usage
 
 CHARACTERS_PER_TOKEN = 4
 NO_QUOTA = ProviderTier()
@@ -36,42 +36,48 @@ class Limit:
         reserve.take()
         try:
             reply = await proceed(call)
-        except BaseException as error:
-            reserve.settle(error.usage if isinstance(error, Fault) else None)
-            raise
-        return _settled(reply, reserve)
-
-
-def _settled(reply: Reply, reserve: _Reserve) -> Reply:
-    async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-        try:
-            async for event in events:
-                if isinstance(event, Finished):
-                    reserve.settle(Usage() if reply.head.from_cache else event.usage)
-                yield event
-        except Fault as fault:
-            reserve.settle(fault.usage)
+        except BaseException:
+            reserve.settle()
             raise
 
-    return reply.through(watched)
+        async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+            try:
+                async for event in events:
+                    if isinstance(event, Finished):
+                        reserve.settle()
+                    yield event
+            except BaseException:
+                reserve.settle()
+                raise
+
+        async def close() -> None:
+            await reply.aclose()
+            reserve.settle()
+
+        return Reply(reply.head, watched(aiter(reply)), close, reply.spent)
 
 
 class _Reserve:
-    """Tokens taken before the answer; what is never settled stays taken, since the provider may have billed it."""
+    """Tokens taken before the answer, and settled with what all attempts took, once they have ended.
 
-    __slots__ = ("_estimate", "_limiter", "_open", "_quotas", "_subject")
+    What another provider took in the first one's place counts against the quota at that provider.
+    """
+
+    __slots__ = ("_call", "_limiter", "_open", "_quotas", "_subject", "_tier")
 
     def __init__(self, limiter: Limiter, call: Call, tier: Tier) -> None:
         provider = call.target.provider
         quota = tier.providers.get(provider, NO_QUOTA)
         self._limiter = limiter
+        self._call = call
+        self._tier = tier
         self._subject = call.caller.name
-        self._estimate = estimate_tokens(call)
         self._open = True
+        estimate = estimate_tokens(call)
         wanted = (
-            ("tokens_per_minute", tier.tokens_per_minute, self._estimate),
+            ("tokens_per_minute", tier.tokens_per_minute, estimate),
             (f"{provider}.requests_per_minute", quota.requests_per_minute, 1),
-            (f"{provider}.tokens_per_minute", quota.tokens_per_minute, self._estimate),
+            (f"{provider}.tokens_per_minute", quota.tokens_per_minute, estimate),
         )
         self._quotas = [(name, most, amount) for name, most, amount in wanted if most is not None]
 
@@ -86,17 +92,25 @@ class _Reserve:
                 raise
             taken.append((name, min(amount, most)))
 
-    def settle(self, usage: Usage | None) -> None:
+    def settle(self) -> None:
         if not self._open:
             return
         self._open = False
-        used = 0 if usage is None else usage.input_tokens + usage.output_tokens
+        used: Counter[str] = Counter()
+        for one in self._call.ledger.entries:
+            tokens = one.usage.input_tokens + one.usage.output_tokens
+            used["tokens_per_minute"] += tokens
+            if self._tier.providers.get(one.provider, NO_QUOTA).tokens_per_minute is not None:
+                used[f"{one.provider}.tokens_per_minute"] += tokens
         for name, most, amount in self._quotas:
             if name.endswith("tokens_per_minute"):
-                self._limiter.settle(self._subject, name, used - min(amount, most))
+                self._limiter.settle(self._subject, name, used.pop(name, 0) - min(amount, most))
+        used.pop("tokens_per_minute", None)
+        for name, tokens in used.items():
+            self._limiter.settle(self._subject, name, tokens)
 
 
-def estimate_tokens(call: Call) -> int:
+def estimate_tokens(call: Call | Ask) -> int:
     """A rough count of the prompt's tokens: four characters each, files not counted."""
     length = len(call.system_instruction) + sum(len(tool.input_schema_json) for tool in call.tools)
     return (length + sum(map(_length, call.messages))) // CHARACTERS_PER_TOKEN + 1

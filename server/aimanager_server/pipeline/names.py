@@ -1,5 +1,7 @@
 """Finds the model that a name means: `[provider/]id` or `[provider/]alias`, and what to say where it means none.
 
+Routes are none of them: who knows those asks for their targets. They are only told where a name is much like theirs.
+
 A name is split at its first slash, and only where the left part is a provider, so that ids may hold slashes. A bare
 name belongs to the provider of the server's default model. Where that one does not have it, an id that exactly one
 provider lists is found there all the same; an alias is not, since every provider has the same ones.
@@ -7,7 +9,7 @@ provider lists is found there all the same; an alias is not, since every provide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
@@ -41,7 +43,7 @@ class Chosen:
 
 
 class Names:
-    """What names mean on this server."""
+    """What names mean on this server. `routes` are names too, with a meaning that is not known here."""
 
     def __init__(
         self,
@@ -49,11 +51,13 @@ class Names:
         providers: Mapping[str, ProviderSettings],
         default_model: str,
         has_key: Callable[[str], bool],
+        routes: Collection[str] = (),
     ) -> None:
         self._catalogue = catalogue
         self._providers = providers
         self._default_model = default_model
         self._has_key = has_key
+        self._routes = routes
         self._enabled = tuple(name for name, settings in providers.items() if settings.enabled)
 
     def choose(self, name: str, caller: Caller) -> Chosen:
@@ -158,8 +162,9 @@ class Names:
         return {"nearest": ", ".join(near)} if near else {}
 
     def _not_found(self, provider: str, name: str) -> ModelNotFound:
-        found = self._catalogue.nearest(provider, name)
-        near = ", ".join(known for known in found if known.partition("/")[0] in self._enabled)
+        routes = () if provider else get_close_matches(name[:LONGEST_NAME], self._routes, n=3)
+        models = self._catalogue.nearest(provider, name)
+        near = ", ".join((*routes, *(known for known in models if known.partition("/")[0] in self._enabled)))
         place = f"the provider {provider!r}" if provider else "any provider here"
         return ModelNotFound(
             f"There is no model {shown(name)} at {place}.{f' Did you mean {near}?' if near else ''}",

@@ -64,7 +64,7 @@ def require(
 
 def demand(model: Model, needs: Sequence[Need], catalogue: Catalogue, providers: Container[str]) -> None:
     """Raises CapabilityUnsupported where a need is not met, naming models of these providers that meet all of them."""
-    unmet = [need for need in needs if not need.met_by(model)]
+    unmet = _unmet(model, needs)
     if not unmet:
         return
 
@@ -74,15 +74,27 @@ def demand(model: Model, needs: Sequence[Need], catalogue: Catalogue, providers:
 
     able = catalogue.able(provider=model.provider, suits=suits)
     names = ", ".join(f"{other.provider}/{other.id}" for other in able[:MOST_NAMED])
-    lacks = " and ".join(dict.fromkeys(need.lack for need in unmet))
     raise CapabilityUnsupported(
-        f"The model '{model.provider}/{model.id}' {lacks}.{f' Models that can: {names}.' if names else ''}",
+        f"The model '{model.provider}/{model.id}' {_in_words(unmet)}.{f' Models that can: {names}.' if names else ''}",
         solution=_solution(unmet, names),
         provider=model.provider,
         model=model.id,
         fields=tuple(FieldViolation(need.field, need.lack) for need in unmet),
         metadata={"models": names} if names else {},
     )
+
+
+def lacks(model: Model, needs: Sequence[Need]) -> str:
+    """What completes "the model …" where needs are not met; empty where all are."""
+    return _in_words(_unmet(model, needs))
+
+
+def _unmet(model: Model, needs: Sequence[Need]) -> list[Need]:
+    return [need for need in needs if not need.met_by(model)]
+
+
+def _in_words(unmet: Sequence[Need]) -> str:
+    return " and ".join(dict.fromkeys(need.lack for need in unmet))
 
 
 def _solution(unmet: Sequence[Need], names: str) -> str:

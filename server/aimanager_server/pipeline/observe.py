@@ -11,81 +11,90 @@ from ..call import Call
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..metrics import Metrics, Outcomes
-from ..reply import Event, Finished, Reply
-from ..usage import Usage
+from ..reply import Event, Finished, Head, Reply, Restarted
+from ..state.sums import Sums
 
 CANCELLED = "CANCELLED"
 INTERNAL = "INTERNAL_ERROR"
 
 
 class Observe:
-    """The outermost layer, so that refused, repeated and failed calls all count."""
+    """The outermost layer, so that refused, repeated and failed calls all count. `in_flight` are under way."""
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
-        self._metrics = metrics
-        self._clock = clock
-        self._log = structlog.get_logger().bind()
+    def __init__(self, metrics: Metrics, sums: Sums, clock: Clock) -> None:
+        self.metrics = metrics
+        self.sums = sums
+        self.clock = clock
+        self.log = structlog.get_logger().bind()
+        self.in_flight = 0
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         """Proceed, and record how the call went once it ended."""
-        record = _Record(self._metrics, self._log, call, self._clock)
+        record = _Record(self, call)
         try:
             reply = await proceed(call)
         except BaseException as error:
             record.failed(error)
             raise
-        head = replace(reply.head, time_to_first_token=record.began_to_answer())
+        record.began_to_answer(reply.head)
 
         async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
             try:
                 async for event in events:
                     if isinstance(event, Finished):
-                        event = record.finished(reply, event)
+                        event = record.finished(event)
+                    elif isinstance(event, Restarted):
+                        event = Restarted(record.restarted(event.head))
                     yield event
             except BaseException as error:
                 record.failed(error)
                 raise
 
         async def close() -> None:
-            record.cancelled()
             await reply.aclose()
+            record.cancelled()
 
-        return Reply(head, watched(aiter(reply)), close)
+        return Reply(record.head, watched(aiter(reply)), close, reply.spent)
 
 
 class _Record:
     """One call's entry in the books; written once."""
 
-    __slots__ = ("_call", "_clock", "_log", "_metrics", "_open", "_outcomes", "_started")
+    __slots__ = ("_books", "_call", "_open", "_outcomes", "_started", "head")
 
-    def __init__(self, metrics: Metrics, log: structlog.typing.FilteringBoundLogger, call: Call, clock: Clock) -> None:
-        self._metrics = metrics
-        self._log = log
+    def __init__(self, books: Observe, call: Call) -> None:
+        self._books = books
         self._call = call
-        self._clock = clock
-        self._started = clock()
+        self._started = books.clock()
         self._open = True
-        self._outcomes: Outcomes = metrics.outcomes(call.target.provider, call.target.model)
+        self.head = Head(call.id, call.requested_model, call.target.provider, call.target.model)
+        self._outcomes: Outcomes = books.metrics.outcomes(call.target.provider, call.target.model)
         (self._outcomes.stream if call.streaming else self._outcomes.unary).inc()
-        metrics.in_flight.inc()
+        books.metrics.in_flight.inc()
+        books.in_flight += 1
 
-    def began_to_answer(self) -> float:
-        """Seconds to the first content."""
-        seconds = self._clock() - self._started
-        self._outcomes.first_token.observe(seconds)
-        self._metrics.overhead.observe(max(0.0, seconds - self._call.away.seconds))
-        return seconds
+    def began_to_answer(self, head: Head) -> None:
+        """The first content is there; what was read further ahead knows better when it came."""
+        elapsed = self._books.clock() - self._started
+        self.head = replace(head, time_to_first_token=head.time_to_first_token or elapsed)
+        self._outcomes.first_token.observe(self.head.time_to_first_token)
+        self._books.metrics.overhead.observe(max(0.0, elapsed - self._call.away.seconds))
 
-    def finished(self, reply: Reply, event: Finished) -> Finished:
+    def restarted(self, head: Head) -> Head:
+        """The answer begins again; the head with the time to what is not void."""
+        self.head = replace(head, time_to_first_token=self._books.clock() - self._started)
+        return self.head
+
+    def finished(self, event: Finished) -> Finished:
         """The same event with its latency."""
-        event = replace(event, latency=self._clock() - self._started)
-        if not self._close():
+        event = replace(event, latency=self._books.clock() - self._started)
+        if not self._close("", event.latency):
             return event
         self._outcomes.latency.observe(event.latency)
-        if not reply.head.from_cache:
-            self._outcomes.spent(event.usage, event.cost)
-        head, usage = reply.head, event.usage
-        self._log.info(
+        head, usage = self.head, event.usage
+        if not head.from_cache:
+            self._outcomes.tokens_per_request.observe(usage.input_tokens + usage.output_tokens)
+        self._books.log.info(
             "call.finished",
             provider=head.provider,
             model=head.model,
@@ -104,27 +113,27 @@ class _Record:
     def failed(self, error: BaseException) -> None:
         """Record a fault, a cancellation or a bug."""
         if not isinstance(error, Fault):
-            self._lost(INTERNAL if isinstance(error, Exception) else CANCELLED, None)
+            self._lost(INTERNAL if isinstance(error, Exception) else CANCELLED)
             return
-        self._lost(error.reason, error.usage, attempts=len(error.attempts), upstream_status=error.upstream_status)
+        self._lost(error.reason, attempts=len(error.attempts), upstream_status=error.upstream_status)
 
     def cancelled(self) -> None:
         """The caller went away before the end."""
-        self._lost(CANCELLED, None)
+        self._lost(CANCELLED)
 
-    def _lost(self, reason: str, usage: Usage | None, **facts: int | None) -> None:
-        if not self._close():
+    def _lost(self, reason: str, **facts: int | None) -> None:
+        if not self._close(reason):
             return
-        target = self._call.target
-        self._metrics.errors.labels(target.provider, reason).inc()
-        if usage is not None:
-            self._outcomes.spent(usage, None)
-        self._log.warning(
+        target, usage, cost = self._call.target, self._call.ledger.usage(), self._call.ledger.cost()
+        self._books.metrics.errors.labels(target.provider, reason).inc()
+        self._books.log.warning(
             "call.cancelled" if reason == CANCELLED else "call.failed",
             provider=target.provider,
             model=target.model,
             reason=reason,
-            seconds=round(self._clock() - self._started, 6),
+            seconds=round(self._books.clock() - self._started, 6),
+            **({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens} if usage else {}),
+            **({"cost_nanos": cost.total_nanos} if cost else {}),
             **facts,
             **self._who(),
         )
@@ -133,8 +142,18 @@ class _Record:
         labels = self._call.labels
         return {"caller": self._call.caller.name, **({"labels": dict(labels)} if labels else {})}
 
-    def _close(self) -> bool:
+    def _close(self, reason: str, latency: float | None = None) -> bool:
         was_open, self._open = self._open, False
         if was_open:
-            self._metrics.in_flight.dec()
+            self._books.metrics.in_flight.dec()
+            self._books.in_flight -= 1
+            target, head = self._call.target, self.head
+            self._books.sums.ended(
+                target.provider,
+                target.model,
+                reason,
+                fell_back=not reason and (head.provider, head.model) != (target.provider, target.model),
+                latency=latency,
+                first_token=None if latency is None else head.time_to_first_token,
+            )
         return was_open

@@ -68,7 +68,7 @@ class Repeat:
             release()
             await reply.aclose()
 
-        return Reply(reply.head, kept(aiter(reply)), close)
+        return Reply(reply.head, kept(aiter(reply)), close, reply.spent)
 
 
 async def _ended(running: asyncio.Event, call: Call) -> None:
@@ -89,8 +89,9 @@ def _key(call: Call) -> bytes:
 
 
 def _fingerprint(call: Call) -> int:
-    targets = tuple((target.provider, target.model, target.sampling, target.reasoning) for target in call.targets)
-    options = repr([sorted(target.options.items()) for target in call.targets])
+    # Without their order, which a route may have drawn.
+    targets = frozenset((target.provider, target.model, target.sampling, target.reasoning) for target in call.targets)
+    options = repr(sorted((target.provider, target.model, sorted(target.options.items())) for target in call.targets))
     asked = (call.system_instruction, call.messages, call.tools, call.tool_choice, call.output_format)
     return hash((targets, options, asked))
 

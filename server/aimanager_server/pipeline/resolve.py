@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..call import Ask, Call, Caller, Target
 from ..catalogue import Catalogue
-from ..content import ReasoningOptions
+from ..settings_engine import PatienceSettings
 from .checks import check
 from .names import Chosen, Names
-from .needs import require
-from .settle import asked_reasoning, settle
+from .needs import Need, needs_of, require
+from .patience import Patiences
+from .plan import Candidate, Plan, Planner
+from .routes import Routes
+from .routing import Order, as_listed
+from .shortlist import shortlisted
 
 if TYPE_CHECKING:
-    from ..settings import Limits, ProviderSettings
+    from ..content import ReasoningOptions
+    from ..settings import Limits, ModelSettings, ProviderSettings, RouteSettings
 
 
 MOST_REMEMBERED = 1000
 
-_Decided = tuple[Chosen, ReasoningOptions, Target]
+NO_ROUTES: Mapping[str, RouteSettings] = MappingProxyType({})
+NO_MODELS: Mapping[str, ModelSettings] = MappingProxyType({})
 
 
 class Resolver:
-    """Decides about questions. Pure: the same question gets the same answer, and nothing is awaited.
+    """Decides about questions. Nothing is awaited; the same question gets the same answer, but for a route's order.
 
     `has_key` says whether the server can open a provider; where it is None, the providers' settings are asked.
-    Where the gateway `fetches` files, no model has to take an address.
+    Where the gateway `fetches` files, no model has to take an address. `models` are the operator's words for single
+    models, `longest` the seconds that any call may take, and `order` says who of a route is asked first.
     """
 
     def __init__(
@@ -38,14 +46,27 @@ class Resolver:
         has_key: Callable[[str], bool] | None = None,
         *,
         fetches: bool = False,
+        routes: Mapping[str, RouteSettings] = NO_ROUTES,
+        models: Mapping[str, ModelSettings] = NO_MODELS,
+        patience: PatienceSettings | None = None,
+        longest: float = 1200.0,
+        order: Order = as_listed,
     ) -> None:
         self._catalogue = catalogue
         self._providers = providers
         self._limits = limits
         self._fetches = fetches
+        self._longest = longest
+        self._order = order
+        self._given_routes = routes
+        self._default_model = default_model
         self._wires = {name: settings.wire for name, settings in providers.items() if settings.enabled}
-        self._names = Names(catalogue, providers, default_model, has_key or self._is_configured)
-        self._memory: dict[object, _Decided] = {}
+        home, has_key = self.leads_to(default_model)[0], has_key or self._is_configured
+        self._names = Names(catalogue, providers, home, has_key, routes)
+        self._routes = Routes(routes, self._names, catalogue, providers)
+        patiences = Patiences(patience or PatienceSettings(), models, catalogue)
+        self._planner = Planner(self._names, routes, default_model, providers, patiences)
+        self._memory: dict[object, Plan] = {}
 
     def resolve(
         self,
@@ -61,18 +82,17 @@ class Resolver:
 
         Raises InvalidRequest, PayloadTooLarge, UnknownProvider, ModelNotFound or CapabilityUnsupported.
         """
-        check(ask, self._limits, self._providers)
-        chosen, reasoning, target = self._decided(ask, caller)
-        rules = (self._catalogue, self._wires)
-        require(chosen.model, ask, reasoning, *rules, streaming=streaming, fetches=self._fetches)
+        check(ask, self._limits, self._providers, self._longest)
+        targets = self._targets(self._plan(ask, caller), ask, streaming=streaming)
         return Call(
             id=id,
             caller=caller,
             requested_model=ask.model,
             messages=ask.messages,
-            targets=(target,),
+            targets=targets,
             deadline=deadline,
             streaming=streaming,
+            restarts=ask.restarts,
             system_instruction=ask.system_instruction,
             tools=ask.tools,
             tool_choice=ask.tool_choice,
@@ -83,26 +103,66 @@ class Resolver:
         )
 
     def model(self, name: str, caller: Caller | None = None) -> Chosen:
-        """What a model name means: the model with its facts, and the alias that led to it. Raises as `resolve` does."""
-        return self._names.choose(name, caller or Caller())
+        """What a model name means: the model with its facts, and the alias that led to it. Raises as `resolve` does.
 
-    def _decided(self, ask: Ask, caller: Caller) -> _Decided:
+        The name of a route means its first target.
+        """
+        return self._names.choose(self.leads_to(name)[0], caller or Caller())
+
+    def leads_to(self, name: str) -> Sequence[str]:
+        """The targets of a route, as they are listed, of the default model's where no name is given; else the name."""
+        route = self._given_routes.get(name or self._default_model)
+        return (name,) if route is None else route.targets
+
+    def check_routes(self) -> None:
+        """Raises InvalidRequest, naming the setting, where a route hides a model or leads to none."""
+        self._routes.check()
+
+    def routes(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """The names of the routes that may lead to each model, by provider and id."""
+        return self._routes.by_model()
+
+    def _plan(self, ask: Ask, caller: Caller) -> Plan:
         """The same every time for the same options, so remembered where no caller's key or native option plays in."""
         if caller.provider_keys or ask.provider_options:
-            return self._decide(ask, caller)
-        key = (ask.model, ask.sampling, ask.reasoning, bool(ask.tools))
-        decided = self._memory.get(key)
-        if decided is None:
-            decided = self._decide(ask, caller)
+            return self._planner.plan(ask, caller)
+        key = (
+            ask.model,
+            ask.sampling,
+            ask.reasoning,
+            bool(ask.tools),
+            ask.fallback_models,
+            ask.first_token,
+            ask.idle,
+        )
+        plan = self._memory.get(key)
+        if plan is None:
+            plan = self._planner.plan(ask, caller)
             if len(self._memory) >= MOST_REMEMBERED:
                 self._memory.clear()
-            self._memory[key] = decided
-        return decided
+            if plan.is_whole:
+                self._memory[key] = plan
+        return plan
 
-    def _decide(self, ask: Ask, caller: Caller) -> _Decided:
-        chosen = self._names.choose(ask.model, caller)
-        target = settle(chosen, ask, self._providers[chosen.model.provider])
-        return chosen, asked_reasoning(chosen, ask), target
+    def _targets(self, plan: Plan, ask: Ask, *, streaming: bool) -> tuple[Target, ...]:
+        """Who is asked, in order. Raises CapabilityUnsupported where the first, or all of a route, cannot answer."""
+        first = plan.groups[0]
+        if first.policy is None:
+            self._require(first.candidates[0], ask, streaming=streaming)
+            if plan.is_single:
+                return (first.candidates[0].target,)
+
+        def needs(reasoning: ReasoningOptions) -> list[Need]:
+            return list(needs_of(ask, reasoning, self._wires, streaming=streaming, fetches=self._fetches))
+
+        targets = shortlisted(plan.groups, ask, needs, self._order)
+        if not targets:
+            self._require(first.candidates[0], ask, streaming=streaming)
+        return targets
+
+    def _require(self, candidate: Candidate, ask: Ask, *, streaming: bool) -> None:
+        rules = (self._catalogue, self._wires)
+        require(candidate.model, ask, candidate.reasoning, *rules, streaming=streaming, fetches=self._fetches)
 
     def _is_configured(self, provider: str) -> bool:
         return bool(self._providers[provider].credentials())

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..call import Ask, Target
 from ..catalogue import Capability, Level, Model
-from ..content import ReasoningOptions, Sampling
+from ..content import Effort, ReasoningOptions, Sampling
 from ..reply import Warned
 from .effort import fitted, settle_reasoning
 from .names import Chosen
+from .patience import Patiences
 
 if TYPE_CHECKING:
     from ..settings import ProviderSettings
@@ -25,7 +26,12 @@ VERSIONED = frozenset(("temperature", "top_p", "top_k"))
 """What later versions of the Messages API refuse for every model."""
 
 
-def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings) -> Target:
+LONG_ANSWER = 16_384
+"""Tokens above which an answer that comes all at once would be waited for in the dark. Where nobody said how long an
+answer may be, it is taken for a shorter one: few come near what their model allows."""
+
+
+def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings, patience: Patiences) -> Target:
     """The target, with options its model takes and warnings about those it does not."""
     model = chosen.model
     asked = asked_reasoning(chosen, ask)
@@ -33,7 +39,9 @@ def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings) -> Target:
     reasoning, effort_told = settle_reasoning(model, asked, by_caller=by_caller, tools=bool(ask.tools))
     sampling = _Sampling(chosen, ask, settings)
     sampling.fit(reasoning, settings.version)
-    reasoning, budget_told = fitted(model, reasoning, sampling.values["max_output_tokens"])
+    limit = sampling.values["max_output_tokens"]
+    reasoning, budget_told = fitted(model, reasoning, limit)
+    thinks, streams = _thinks(model, reasoning), model.can(Capability.STREAMING) is not False
     return Target(
         provider=model.provider,
         model=chosen.id,
@@ -42,7 +50,20 @@ def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings) -> Target:
         options=ask.provider_options.get(model.provider, {}),
         emulates_format=_emulates(model),
         warnings=(*sampling.told, *effort_told, *budget_told),
+        context_window=model.context_window,
+        patience=patience(model, ask, thinks=thinks),
+        thinks=thinks,
+        streams=streams,
+        is_best_streamed=streams and (thinks or (limit or 0) > LONG_ANSWER),
     )
+
+
+def _thinks(model: Model, reasoning: ReasoningOptions) -> bool:
+    """Whether it was asked to, or does so by itself."""
+    if model.thinking == "none":
+        return False
+    is_asked = reasoning.budget_tokens is not None or reasoning.effort not in (None, Effort.NONE)
+    return is_asked or model.thinking == "always" or model.reasons(reasoning.effort)
 
 
 def _emulates(model: Model) -> bool:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..settings import Limits
     from ..settings_provider import ProviderSettings
+    from ..state.keys import KeyRing
     from .dialect import Dialect
     from .pool import AiohttpTransport
 
     Facts = Callable[[str], Model | None]
-    Factory = Callable[[str, ProviderSettings, Limits, Facts], Provider]
+    Factory = Callable[[str, ProviderSettings, Limits, KeyRing, Facts], Provider]
     DialectFactory = Callable[[ProviderSettings, Limits], Dialect]
 
 
@@ -31,33 +32,43 @@ def unknown(model: str) -> None:
     """The facts of one who knows no model."""
 
 
-def open_provider(name: str, settings: ProviderSettings, limits: Limits, facts: Facts = unknown) -> Provider:
+def open_provider(
+    name: str, settings: ProviderSettings, limits: Limits, facts: Facts = unknown, ring: KeyRing | None = None
+) -> Provider:
     """The provider of this name, on the wire its settings name; of the chat-completions wire several know a variant.
 
-    `facts` finds what is known of one of its models. No connection is made yet. Raises OSError or ssl.SSLError where
-    its `ca_file` cannot be used.
+    `facts` finds what is known of one of its models. `ring` holds the keys of the settings, where others use them too.
+    No connection is made yet. Raises OSError or ssl.SSLError where its `ca_file` cannot be used.
     """
     variant = VARIANTS.get(name) if settings.wire == "chat_completions" else None
     factory = variant or BUILTIN[settings.wire]
-    return factory(name, settings, limits, facts)
+    return factory(name, settings, limits, ring_of(settings) if ring is None else ring, facts)
+
+
+def ring_of(settings: ProviderSettings) -> KeyRing:
+    """The keys of one provider."""
+    from ..state.keys import KeyRing
+
+    secrets = [(credential.key, credential.weight) for credential in settings.credentials()]
+    return KeyRing(secrets, time.monotonic, settings.key_spread)
 
 
 def over_http(
     name: str,
     settings: ProviderSettings,
     limits: Limits,
+    ring: KeyRing,
     dialect: DialectFactory,
     dialect_for: Callable[[str], Dialect] | None = None,
 ) -> Provider:
     """A provider that speaks this dialect, or the one for each model, over a connection pool of its own."""
     from .http import HttpProvider
-    from .keys import KeyRing
 
     return HttpProvider(
         name,
         dialect(settings, limits),
         open_transport(name, settings),
-        KeyRing(settings.credentials(), time.monotonic),
+        ring,
         limits,
         dialect_for=dialect_for,
         key_variable=settings.key_variable,
@@ -80,13 +91,13 @@ def open_transport(name: str, settings: ProviderSettings) -> AiohttpTransport:
     )
 
 
-def _claude(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+def _claude(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
     from .claude import Claude
 
-    return over_http(name, settings, limits, lambda settings, limits: Claude(settings, limits, facts))
+    return over_http(name, settings, limits, ring, lambda settings, limits: Claude(settings, limits, facts))
 
 
-def _responses(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+def _responses(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
     """Whoever speaks this wire speaks the older one too, which some models are better asked in."""
     from .openai import openai
     from .responses import Responses
@@ -97,32 +108,32 @@ def _responses(name: str, settings: ProviderSettings, limits: Limits, facts: Fac
         model = facts(model_id)
         return older if model is not None and model.wire == "chat_completions" else newer
 
-    return over_http(name, settings, limits, lambda settings, limits: newer, dialect_for)
+    return over_http(name, settings, limits, ring, lambda settings, limits: newer, dialect_for)
 
 
-def _gemini(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+def _gemini(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
     from .gemini import Gemini
 
-    return over_http(name, settings, limits, lambda settings, limits: Gemini(settings, limits, facts))
+    return over_http(name, settings, limits, ring, lambda settings, limits: Gemini(settings, limits, facts))
 
 
 def _variant(module: str, dialect: str) -> Factory:
     """A server that speaks a wire in its own way, which a file of this package says."""
 
-    def open_variant(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+    def open_variant(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
         spoken: DialectFactory = getattr(import_module(f".{module}", __name__), dialect)
-        return over_http(name, settings, limits, spoken)
+        return over_http(name, settings, limits, ring, spoken)
 
     return open_variant
 
 
-def _chat_completions(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+def _chat_completions(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
     from .chat_completions import chat_completions
 
-    return over_http(name, settings, limits, chat_completions)
+    return over_http(name, settings, limits, ring, chat_completions)
 
 
-def _mock(name: str, settings: ProviderSettings, limits: Limits, facts: Facts) -> Provider:
+def _mock(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
     from .mock import Mock
 
     return Mock(settings.options, lambda: asyncio.get_running_loop().time(), asyncio.sleep)

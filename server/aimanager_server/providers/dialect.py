@@ -10,7 +10,7 @@ from typing import Protocol
 from ..call import Call
 from ..content import Attachment, Part, Reasoning, Text, ToolCall
 from ..fault import Fault
-from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
+from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
 from ..usage import Usage
 from .json_reading import mended
 
@@ -34,6 +34,11 @@ class Reader(Protocol):
     @property
     def usage(self) -> Usage:
         """What was counted so far: all there is to bill when the stream is cut."""
+        ...
+
+    @property
+    def is_ending(self) -> bool:
+        """The provider said why it stopped, so that `end` makes an answer of it; only usage or a marker may follow."""
         ...
 
     def feed(self, data: bytes) -> list[Event]:
@@ -135,6 +140,11 @@ class Parts:
     def state(self, slot: Hashable, kind: type[Text | Reasoning | ToolCall], state: bytes) -> None:
         """The provider's opaque state of a part; it keeps a part alive that shows nothing else."""
         self._at(slot, kind).state = state
+
+    def thinking(self) -> None:
+        """The model thinks, and nothing shows what."""
+        if not (self._events and isinstance(self._events[-1], Thinking)):
+            self._events.append(Thinking())
 
     def tool(self, slot: Hashable, call_id: str, name: str, fragment: str) -> None:
         """More of a tool call. The first non-empty id and name count; an id is minted where there is none."""

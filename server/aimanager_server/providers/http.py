@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from ..call import Call
 from ..errors import (
     DeadlineExceeded,
+    MissingCredentials,
     ProviderProtocol,
     ProviderUnreachable,
 )
 from ..fault import Fault
-from ..reply import Event, Head, Reply
+from ..reply import Event, Finished, Head, Reply
 from ..settings import Limits
+from ..state.keys import KeyRing
+from ..usage import Usage
 from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole
+from .http_headers import correlation, folded, is_json, media_type
 from .http_stream import HttpStream
-from .keyed import Answer, Exchange, Keyed
-from .keys import KeyRing
 from .masking import MASK, SHORTEST_SECRET, masked
 from .transport import Response, Transport
 
+Answer = TypeVar("Answer")
+Exchange = Callable[[Call, str], Awaitable[Answer]]
+"""One exchange with the provider, with a key that may be empty."""
+
 LONGEST_REFUSAL = 64 * 1024
-LONGEST_HEADER = 512
 PROBE_SECONDS = 10.0
 
 
 class HttpProvider:
     """Asks one provider: a key, a dialect and a transport. Raises Faults that name the provider and hold no secret.
 
+    A call brings its key; `keys` are the server's, for one that brings none, and for whatever else is asked.
     `key_variable` names the environment variable that would hold a key; empty where none is needed. `secrets` never
     leave in a message, nor does the key that was used. `dialect_for` gives the dialect of a model, for providers that
     speak several; all else is said in `dialect`, refusals too, which are the same on all wires of a provider.
@@ -55,7 +62,8 @@ class HttpProvider:
         self._dialect_for = dialect_for or (lambda model: dialect)
         self._transport = transport
         self._limits = limits
-        self._keyed = Keyed(name, keys, key_variable)
+        self._keys = keys
+        self._key_variable = key_variable
         self._secrets = tuple(secrets)
         self._user_agent = user_agent
         self._probe_seconds = probe_seconds
@@ -67,7 +75,7 @@ class HttpProvider:
 
     async def __call__(self, call: Call) -> Reply:
         """Ask `call.target`, up to the first event of the answer."""
-        return await self._keyed(call, partial(self._within, self._exchange))
+        return await self._within(call, self._exchange)
 
     async def fetch(
         self, call: Call, encode: Callable[[str], HttpRequest], decode: Callable[[bytes], Answer]
@@ -79,7 +87,7 @@ class HttpProvider:
 
         async def exchange(call: Call, key: str) -> Answer:
             with call.away.waiting():
-                response = await self._send(encode(key), _correlation(call), streaming=False)
+                response = await self._send(encode(key), correlation(call), streaming=False)
                 try:
                     await self._check(response, key)
                     body = await read_whole(response, self._limits)
@@ -87,11 +95,11 @@ class HttpProvider:
                     await _close(response)
             return decode(body)
 
-        return await self._keyed(call, partial(self._within, exchange))
+        return await self._within(call, exchange)
 
     async def probe(self) -> None:
         """Ask for the model list. Raises a Fault where the provider does not answer it."""
-        key = next(self._keyed.server_keys())
+        key = self._servers_key()
         try:
             async with asyncio.timeout(self._probe_seconds):
                 response = await self._send(self._dialect.probe(key), {}, streaming=False)
@@ -111,9 +119,22 @@ class HttpProvider:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def _within(self, exchange: Exchange[Answer], call: Call, key: str) -> Answer:
+    def _servers_key(self) -> str:
+        """A key of the server's; empty where none is needed. Raises MissingCredentials."""
+        key = self._keys.first().secret
+        if key or not self._key_variable:
+            return key
+        raise MissingCredentials(
+            f"There is no key for the provider {self._name!r}.",
+            solution=f"Set {self._key_variable} for the server, or api_key under [providers.{self._name}] in its "
+            "configuration, or give the client a key of your own: AIManager(api_key=…).",
+            provider=self._name,
+            metadata={"envVar": self._key_variable},
+        )
+
+    async def _within(self, call: Call, exchange: Exchange[Answer]) -> Answer:
         """The exchange within the deadline, its faults fit to leave."""
-        model = call.target.model
+        model, key = call.target.model, call.key.secret or self._servers_key()
         try:
             async with asyncio.timeout_at(call.deadline):
                 return await exchange(call, key)
@@ -128,10 +149,10 @@ class HttpProvider:
         dialect = self._dialect_for(call.target.model)
         request = dialect.encode(call, key)
         with call.away.waiting():
-            response = await self._send(request, _correlation(call), streaming=call.streams)
+            response = await self._send(request, correlation(call), streaming=call.streams)
         try:
             await self._check(response, key)
-            if call.streams and not _is_json(response):
+            if call.streams and not is_json(response):
                 return await self._streamed(call, response, key, dialect.reader())
             with call.away.waiting():
                 body = await read_whole(response, self._limits)
@@ -139,13 +160,17 @@ class HttpProvider:
             await _close(response)
             raise
         await _close(response)
-        return Reply(self._head(call), _each(dialect.decode(body)), _nothing)
+        events = dialect.decode(body)
+        return Reply(self._head(call), _each(events), _nothing, partial(_usage_of, events))
 
     async def _streamed(self, call: Call, response: Response, key: str, reader: Reader) -> Reply:
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise ProviderProtocol(f"The stream is encoded as {encoding[:40]!r}, which was not offered.")
         own = partial(self._own, call.target.model, key)
         stream = HttpStream(call, response, reader, own, self._limits.response_bytes)
         await stream.begin()
-        return Reply(self._head(call), stream, stream.aclose)
+        return Reply(self._head(call), stream, stream.aclose, stream.spent)
 
     async def _send(self, request: HttpRequest, more: Mapping[str, str], *, streaming: bool) -> Response:
         headers = {
@@ -170,8 +195,8 @@ class HttpProvider:
             body = await read_start(response, LONGEST_REFUSAL)
             if len(key) >= SHORTEST_SECRET:
                 body = body.replace(key.encode(), MASK.encode())
-            raise self._dialect.error(status, {name.lower(): value for name, value in response.headers.items()}, body)
-        if _media_type(response) == "text/html":
+            raise self._dialect.error(status, folded(response.headers), body)
+        if media_type(response) == "text/html":
             raise ProviderProtocol("The provider answered with a web page.", upstream_status=status)
 
     def _own(self, model: str, key: str, fault: Fault) -> None:
@@ -186,22 +211,9 @@ class HttpProvider:
         return Head(call.id, call.requested_model, self._name, target.model, warnings=target.warnings)
 
 
-def _correlation(call: Call) -> dict[str, str]:
-    said = (("X-Client-Request-Id", call.id), ("traceparent", call.trace))
-    return {name: value for name, value in said if value and len(value) <= LONGEST_HEADER and _fits_header(value)}
-
-
-def _fits_header(value: str) -> bool:
-    return value.isascii() and value.isprintable()
-
-
-def _media_type(response: Response) -> str:
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-def _is_json(response: Response) -> bool:
-    media_type = _media_type(response)
-    return media_type == "application/json" or media_type.endswith("+json")
+def _usage_of(events: Sequence[Event]) -> Usage | None:
+    last = events[-1] if events else None
+    return last.usage if isinstance(last, Finished) else None
 
 
 async def _close(response: Response) -> None:

@@ -7,20 +7,25 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from ..call import Call
-from ..errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
+from ..errors import ProviderProtocol, StreamInterrupted
 from ..fault import Fault
 from ..reply import Event, Finished
+from ..usage import Usage, UsageSource
 from .dialect import Reader
 from .transport import Response
 
 DRAIN_SECONDS = 0.05
 """How long the end of a finished response is awaited: its connection can be used again only when it was read."""
 
+GRACE_SECONDS = 1.0
+"""How long an answer that has said why it stopped is given for what may follow: its usage, and its marker."""
+
 
 class HttpStream:
     """Events as they arrive. Closes the connection however reading ends, cancellation included.
 
-    `own` makes a fault fit to leave: it names the provider and masks the key. `most` bounds the bytes of the answer.
+    It knows of no time: whoever reads it and will not wait any longer cancels the read. `own` makes a fault fit to
+    leave: it names the provider and masks the key. `most` bounds the bytes of the answer.
     """
 
     def __init__(self, call: Call, response: Response, reader: Reader, own: Callable[[Fault], None], most: int) -> None:
@@ -31,8 +36,14 @@ class HttpStream:
         self._own = own
         self._left = most
         self._ready: deque[Event] = deque()
+        self._grace_ends: float | None = None
         self._finished = False
         self._closed = False
+
+    def spent(self) -> Usage | None:
+        """The usage so far, None where nothing was counted."""
+        usage = self._reader.usage
+        return None if usage.source is UsageSource.MISSING else usage
 
     async def begin(self) -> None:
         """Read up to the first event. Raises what comes in its place, as it is: the caller has seen nothing yet."""
@@ -59,12 +70,9 @@ class HttpStream:
 
     async def _go_on(self) -> None:
         try:
-            async with asyncio.timeout_at(self._call.deadline) as limit:
-                await self._advance()
-        except (Fault, TimeoutError) as cause:
+            await self._advance()
+        except Fault as cause:
             await self.aclose()
-            if isinstance(cause, TimeoutError) and limit.expired():
-                cause = DeadlineExceeded("The deadline passed within the answer.")
             raise self._interrupted(cause) from cause
         except BaseException:
             await self.aclose()
@@ -72,7 +80,7 @@ class HttpStream:
 
     async def _advance(self) -> None:
         with self._call.away.waiting():
-            data = await anext(self._reads, None)
+            data = await (self._read_rest() if self._reader.is_ending else anext(self._reads, None))
         if data is None:
             events = self._reader.end()
         else:
@@ -85,6 +93,15 @@ class HttpStream:
         if data is None and not self._finished:
             raise ProviderProtocol("The stream ended without its end.")
 
+    async def _read_rest(self) -> bytes | None:
+        """What follows the end of an answer; None where nothing does soon, or the connection is lost: it is whole."""
+        self._grace_ends = self._grace_ends or asyncio.get_running_loop().time() + GRACE_SECONDS
+        try:
+            async with asyncio.timeout_at(self._grace_ends):
+                return await anext(self._reads, None)
+        except (Fault, TimeoutError):
+            return None
+
     async def _drain(self) -> None:
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -95,9 +112,8 @@ class HttpStream:
         finally:
             await self.aclose()
 
-    def _interrupted(self, cause: Exception) -> StreamInterrupted:
-        why = cause.message if isinstance(cause, Fault) else type(cause).__name__
-        fault = StreamInterrupted(f"The answer broke off after it had begun: {why}")
+    def _interrupted(self, cause: Fault) -> StreamInterrupted:
+        fault = StreamInterrupted(f"The answer broke off after it had begun: {cause.message}")
         fault.usage = self._reader.usage
         self._own(fault)
         return fault

@@ -10,6 +10,8 @@ What to say, in the order written; any of these replaces the default answer:
     [[reply: Hello]]                    Text. Each reply is a part of its own; an empty one says nothing.
     [[words: 200]]                      A text of so many words.
     [[reasoning: I think]]              Reasoning, with a provider_state (see below).
+    [[think: 5]]                        Thinking of so many tokens that nobody can see. Where nothing else is said, the
+                                        default answer follows.
     [[tool: get_weather {"a": 1}]]      A tool call; the arguments go out as they are, valid JSON or not.
     [[then]]                            What follows answers the next round of the tool loop, once the results of the
                                         calls before it are there. Without it the results are quoted.
@@ -26,6 +28,9 @@ How to behave; these work with the default answer too:
                                         on a stream, PROVIDER_PROTOCOL where nothing was shown yet.
     [[stall: 3]]                        Say nothing more after 3 tokens, until the deadline or a cancel: then as a cut,
                                         or DEADLINE_EXCEEDED where nothing was shown yet.
+    [[stall: 3 seconds=2]]              Say nothing for 2 seconds after 3 tokens, then go on.
+    [[cut: 3 times=1]]                  Only the first time the prompt is asked, whatever the model: whoever asks again
+                                        gets an answer. Latency and stalls take `times` too; errors go first.
     [[finish: max_tokens]]              Finish for this reason: stop, max_tokens, tool_calls, content_filter, refusal,
                                         context_window, paused or other.
     [[usage: 10/20 cache_read=4 cache_write=2 reasoning=5]]
@@ -56,19 +61,21 @@ client that loses it would fail against a real provider.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..call import Call
-from ..errors import DeadlineExceeded, InvalidRequest, ProviderProtocol, StreamInterrupted
-from ..fault import Fault, FieldViolation
+from ..errors import InvalidRequest
+from ..fault import FieldViolation
 from ..handler import Clock
-from ..reply import Event, Head, PartCompleted, Reply
-from .mock_answer import Answer, Question, answer_of, check_states, question_of
-from .mock_script import Reading, Script, read
+from ..reply import Event, Head, Reply, Thinking
+from .mock_answer import Question, answer_of, check_states, question_of
+from .mock_plan import Reading, Script
+from .mock_saying import Pauses, Saying, too_late
+from .mock_script import read
 
 REMEMBERED = 1000
 """How many prompts that fail a number of times are remembered."""
@@ -115,8 +122,7 @@ class Mock:
     def __init__(self, options: Mapping[str, Any], clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._options = Options.model_validate(dict(options))
         self._readings = [(script.match, read(script.answer, speaks=True)) for script in self._options.scripts]
-        self._clock = clock
-        self._sleep = sleep
+        self._pauses = Pauses(clock, sleep)
         self._asked: OrderedDict[tuple[str, int, str], int] = OrderedDict()
 
     async def __call__(self, call: Call) -> Reply:
@@ -124,17 +130,20 @@ class Mock:
         check_states(call)
         question = question_of(call)
         script = self._script(call, question)
-        await self._wait(self._options.latency if script.latency is None else script.latency, call)
-        self._fail(call, question, script)
-        events = self._say(call, script, answer_of(call, question, script))
+        number = self._count(call, question) if script.counts else 1
+        if not await self._pauses.take(self._latency(script, number), call):
+            raise too_late(call)
+        number = _after_failures(call, script, number)
+        saying = Saying(call, script, answer_of(call, question, script), number, script.rate or self._options.rate)
+        events = saying.events(self._pauses)
         head = Head(
             call.id, call.requested_model, call.target.provider, call.target.model, warnings=call.target.warnings
         )
         if call.streams:
-            return Reply(head, _after(await anext(events), events), events.aclose)
+            return Reply(head, _after(await anext(events), events), events.aclose, saying.spent)
         async with aclosing(events):
-            whole = [event async for event in events]
-        return Reply(head, _again(whole), _nothing)
+            whole: list[Event] = [event async for event in events if not isinstance(event, Thinking)]
+        return Reply(head, _again(whole), _nothing, saying.spent)
 
     async def probe(self) -> None:
         """It is always there."""
@@ -159,17 +168,11 @@ class Mock:
             return question.reading
         return next((reading for match, reading in self._readings if match in question.text), Reading((Script(),), ""))
 
-    def _fail(self, call: Call, question: Question, script: Script) -> None:
-        number = self._count(call, question) if any(failure.times is not None for failure in script.failures) else 1
-        for failure in script.failures:
-            if failure.times is None or number <= failure.times:
-                raise failure.fault(
-                    f"The mock provider was told to fail with {failure.fault.row.reason}.",
-                    provider=call.target.provider,
-                    model=call.target.model,
-                    retry_after=failure.retry_after,
-                )
-            number -= failure.times
+    def _latency(self, script: Script, number: int) -> float:
+        told = script.latency
+        if told is None or told.seconds is None or not told.befalls(number):
+            return self._options.latency
+        return told.seconds
 
     def _count(self, call: Call, question: Question) -> int:
         """The how manieth call of its caller with this prompt it is, whatever the model."""
@@ -179,57 +182,19 @@ class Mock:
             self._asked.popitem(last=False)
         return self._asked[prompt]
 
-    async def _say(self, call: Call, script: Script, answer: Answer) -> AsyncGenerator[Event, None]:
-        rate = script.rate or self._options.rate
-        said = 0
-        for event in answer.events:
-            if not isinstance(event, PartCompleted):
-                await self._trouble(call, script, answer, said, at_end=False)
-                await self._wait(1 / rate if rate and said else 0.0, call, answer, said)
-                said += 1
-            yield event
-        await self._trouble(call, script, answer, said, at_end=True)
-        yield answer.finished
 
-    async def _trouble(self, call: Call, script: Script, answer: Answer, said: int, *, at_end: bool) -> None:
-        if script.cut is not None and (at_end or said == script.cut):
-            raise _cut(call, answer, said)
-        if script.stall is not None and (at_end or said == script.stall):
-            await self._wait(call.deadline - self._clock(), call, answer, said)
-
-    async def _wait(self, seconds: float, call: Call, answer: Answer | None = None, said: int = 0) -> None:
-        left = call.deadline - self._clock()
-        with call.away.waiting():
-            if min(seconds, left) > 0:
-                await self._sleep(min(seconds, left))
-        if seconds >= left:
-            raise _late(call, answer, said)
-
-
-def _late(call: Call, answer: Answer | None, said: int) -> Fault:
-    if call.streams and answer is not None and said:
-        return _interrupted(call, answer, said, "the deadline passed")
-    target = call.target
-    return DeadlineExceeded(
-        "The deadline passed before the mock provider had answered.", provider=target.provider, model=target.model
-    )
-
-
-def _cut(call: Call, answer: Answer, said: int) -> Fault:
-    if call.streams and said:
-        return _interrupted(call, answer, said, "it was cut")
-    target = call.target
-    return ProviderProtocol("The mock provider cut its answer.", provider=target.provider, model=target.model)
-
-
-def _interrupted(call: Call, answer: Answer, said: int, why: str) -> StreamInterrupted:
-    fault = StreamInterrupted(
-        f"The mock provider's answer broke off after {said} tokens: {why}.",
-        provider=call.target.provider,
-        model=call.target.model,
-    )
-    fault.usage = answer.usage(said)
-    return fault
+def _after_failures(call: Call, script: Script, number: int) -> int:
+    """Which call it is of those that do not fail. Raises the failure whose turn it is."""
+    for failure in script.failures:
+        if failure.times is None or number <= failure.times:
+            raise failure.fault(
+                f"The mock provider was told to fail with {failure.fault.row.reason}.",
+                provider=call.target.provider,
+                model=call.target.model,
+                retry_after=failure.retry_after,
+            )
+        number -= failure.times
+    return number
 
 
 def _unusable(message: str) -> InvalidRequest:

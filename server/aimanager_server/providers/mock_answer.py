@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from ..call import Call
 from ..content import Attachment, Effort, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ..errors import ProviderRejected
-from ..reply import Event, Finished, FinishReason, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
+from ..reply import Event, Finished, FinishReason, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
 from ..usage import Usage, UsageSource
+from .mock_plan import Reading, Said, Script, Unseen
 from .mock_sample import sample_of
-from .mock_script import Reading, Script, read
+from .mock_script import read
 
 STATE = b"mock:"
 """What every provider_state of the mock begins with."""
@@ -22,6 +23,8 @@ THINKER = "mock-thinker"
 ATTACHMENT_TOKENS = 100
 ARGUMENT_CHARACTERS = 8
 QUOTED = 200
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | Thinking
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")
 
@@ -43,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: every delta is a token, and `finished` comes last."""
+    """A whole answer: every delta is a token, as is a sign of thinking, and `finished` comes last."""
 
     events: tuple[Event, ...]
     finished: Finished
@@ -51,7 +54,7 @@ class Answer:
     def usage(self, said: int) -> Usage:
         """What the first `said` tokens took."""
         deltas = [event for event in self.events if not isinstance(event, PartCompleted)][:said]
-        thought = sum(isinstance(delta, ReasoningDelta) for delta in deltas)
+        thought = sum(isinstance(delta, ReasoningDelta | Thinking) for delta in deltas)
         return replace(self.finished.usage, output_tokens=len(deltas), reasoning_tokens=thought)
 
 
@@ -97,7 +100,9 @@ def check_states(call: Call) -> None:
 
 def answer_of(call: Call, question: Question, script: Script) -> Answer:
     """The answer to a question, scripted or not."""
-    parts = script.parts or _default(call, question)
+    parts = script.parts
+    if all(isinstance(part, Unseen) for part in parts):
+        parts = (*parts, *_default(call, question))
     parts, stopped = _until_stop(parts, call.target.sampling.stop_sequences)
     events, is_whole = _events(parts, call)
     reason = FinishReason.STOP
@@ -122,7 +127,7 @@ def tokens(text: str, size: int = 0) -> list[str]:
     return _WORD.findall(text)
 
 
-def _events(parts: tuple[Part, ...], call: Call) -> tuple[tuple[Event, ...], bool]:
+def _events(parts: tuple[Said, ...], call: Call) -> tuple[tuple[Event, ...], bool]:
     """The events of the parts, and whether the token limit left them whole."""
     left = call.target.sampling.max_output_tokens
     events: list[Event] = []
@@ -130,8 +135,9 @@ def _events(parts: tuple[Part, ...], call: Call) -> tuple[tuple[Event, ...], boo
     for part in parts:
         deltas = list(_deltas(part, index, f"call_{len(call.messages)}_{index}"))
         said = deltas if left is None else deltas[:left]
-        if said:
-            events += [*said, PartCompleted(index, _part(said))]
+        events += said
+        if said and not isinstance(said[0], Thinking):
+            events.append(PartCompleted(index, _part(said)))
             index += 1
         if len(said) < len(deltas):
             return tuple(events), False
@@ -139,27 +145,29 @@ def _events(parts: tuple[Part, ...], call: Call) -> tuple[tuple[Event, ...], boo
     return tuple(events), True
 
 
-def _deltas(part: Part, index: int, call_id: str) -> Iterator[TextDelta | ReasoningDelta | ToolCallDelta]:
-    if isinstance(part, ToolCall):
+def _deltas(part: Said, index: int, call_id: str) -> Iterator[Delta]:
+    if isinstance(part, Unseen):
+        yield from (Thinking() for _ in range(part.tokens))
+    elif isinstance(part, ToolCall):
         yield ToolCallDelta(index, call_id, part.name, "")
         for piece in tokens(part.arguments_json, ARGUMENT_CHARACTERS):
             yield ToolCallDelta(index, "", "", piece)
-    elif isinstance(part, Text | Reasoning):
+    else:
         delta = TextDelta if isinstance(part, Text) else ReasoningDelta
         for piece in tokens(part.text):
             yield delta(index, piece)
 
 
-def _part(deltas: list[TextDelta | ReasoningDelta | ToolCallDelta]) -> Part:
+def _part(deltas: list[Delta]) -> Part:
     first = deltas[0]
     if isinstance(first, ToolCallDelta):
         arguments = "".join(delta.arguments_json for delta in deltas if isinstance(delta, ToolCallDelta))
         return ToolCall(first.id, first.name, arguments)
-    text = "".join(delta.text for delta in deltas if not isinstance(delta, ToolCallDelta))
+    text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta | ReasoningDelta))
     return Text(text) if isinstance(first, TextDelta) else Reasoning(text, provider_state=state_of(text))
 
 
-def _until_stop(parts: tuple[Part, ...], stop_sequences: tuple[str, ...]) -> tuple[tuple[Part, ...], bool]:
+def _until_stop(parts: tuple[Said, ...], stop_sequences: tuple[str, ...]) -> tuple[tuple[Said, ...], bool]:
     """The parts up to the first stop sequence in a text, and whether there was one."""
     for place, part in enumerate(parts):
         text = part.text if isinstance(part, Text) else ""
@@ -169,7 +177,7 @@ def _until_stop(parts: tuple[Part, ...], stop_sequences: tuple[str, ...]) -> tup
     return parts, False
 
 
-def _default(call: Call, question: Question) -> tuple[Part, ...]:
+def _default(call: Call, question: Question) -> tuple[Said, ...]:
     reasoning = (Reasoning(_thoughts(question)),) if _reasons(call) else ()
     if call.output_format is not None:
         return (*reasoning, Text(sample_of(call.output_format)))

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..content import Reasoning, Text, ToolCall
 from ..errors import InvalidRequest
-from ..fault import Fault, FieldViolation, every
+from ..fault import FieldViolation, every
 from ..reply import FinishReason
 from ..usage import Usage, UsageSource
+from .mock_plan import Failure, Reading, Said, Script, Trouble, Unseen
 
 DIRECTIVES: dict[str, str] = {
     "reply": "[[reply: Hello]]",
     "words": "[[words: 200]]",
     "reasoning": "[[reasoning: I think]]",
+    "think": "[[think: 5]]",
     "tool": '[[tool: get_weather {"city": "Rome"}]]',
     "then": "[[then]]",
     "rate": "[[rate: 50]]",
-    "latency": "[[latency: 0.2]]",
+    "latency": "[[latency: 0.2 times=1]]",
     "error": "[[error: PROVIDER_RATE_LIMITED retry_after=2 times=1]]",
-    "cut": "[[cut: 3]]",
-    "stall": "[[stall: 3]]",
+    "cut": "[[cut: 3 times=1]]",
+    "stall": "[[stall: 3 seconds=2 times=1]]",
     "finish": "[[finish: max_tokens]]",
     "usage": "[[usage: 10/20 cache_read=4 cache_write=2 reasoning=5]]",
 }
@@ -32,45 +34,6 @@ DIRECTIVES: dict[str, str] = {
 MOST_WORDS = 1_000_000
 
 _OPENING = re.compile(r"\[\[([a-z_]+)(?=:|\]\])")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A fault to raise before anything is said; `times` None is every time."""
-
-    fault: type[Fault]
-    retry_after: float | None = None
-    times: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One answer: what to say, and how. Nothing in `parts` means the default answer.
-
-    `rate` is in tokens per second, `latency` in seconds, `cut` and `stall` are the tokens said before it happens.
-    """
-
-    parts: tuple[Text | Reasoning | ToolCall, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    rate: float | None = None
-    latency: float | None = None
-    cut: int | None = None
-    stall: int | None = None
-    finish: FinishReason | None = None
-    usage: Usage | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a text says: one script for each round of a tool loop, and the text around the directives."""
-
-    rounds: tuple[Script, ...]
-    rest: str
-
-    @property
-    def is_scripted(self) -> bool:
-        """There was a directive."""
-        return self.rounds != (Script(),)
 
 
 def read(text: str, *, speaks: bool = False) -> Reading:
@@ -125,14 +88,12 @@ def _closing(text: str, start: int) -> int:
     return -1
 
 
-def _say(script: Script, part: Text | Reasoning | ToolCall) -> Script:
+def _say(script: Script, part: Said) -> Script:
     return replace(script, parts=(*script.parts, part))
 
 
 def _words(script: Script, value: str) -> Script:
-    count = _count("words", value)
-    if count > MOST_WORDS:
-        raise _unreadable("words", f"{count} is more than {MOST_WORDS}")
+    count = _size("words", value)
     return _say(script, Text(" ".join(f"word{number}" for number in range(1, count + 1))))
 
 
@@ -149,6 +110,21 @@ def _error(script: Script, value: str) -> Script:
     if reason not in faults:
         raise _unreadable("error", f"{reason!r} is not one of {', '.join(sorted(faults))}")
     return replace(script, failures=(*script.failures, Failure(faults[reason], **options)))
+
+
+def _latency(script: Script, value: str) -> Script:
+    seconds, options = _options("latency", value, {"times": _count})
+    return replace(script, latency=Trouble(seconds=_seconds("latency", seconds), **options))
+
+
+def _cut(script: Script, value: str) -> Script:
+    after, options = _options("cut", value, {"times": _count})
+    return replace(script, cut=Trouble(_count("cut", after), **options))
+
+
+def _stall(script: Script, value: str) -> Script:
+    after, options = _options("stall", value, {"seconds": _seconds, "times": _count})
+    return replace(script, stall=Trouble(_count("stall", after), **options))
 
 
 def _finish(script: Script, value: str) -> Script:
@@ -177,6 +153,13 @@ def _options(name: str, value: str, known: dict[str, Callable[[str, str], Any]])
     return first, options
 
 
+def _size(name: str, value: str) -> int:
+    count = _count(name, value)
+    if count > MOST_WORDS:
+        raise _unreadable(name, f"{count} is more than {MOST_WORDS}")
+    return count
+
+
 def _count(name: str, value: str) -> int:
     if not value.isdecimal() or len(value) > 9:
         raise _unreadable(name, f"{value!r} is not a whole number from 0 to 999999999")
@@ -200,12 +183,13 @@ _READERS: dict[str, Callable[[Script, str], Script]] = {
     "reply": lambda script, value: _say(script, Text(value)),
     "words": _words,
     "reasoning": lambda script, value: _say(script, Reasoning(value)),
+    "think": lambda script, value: _say(script, Unseen(_size("think", value))),
     "tool": _tool,
     "rate": _rate,
-    "latency": lambda script, value: replace(script, latency=_seconds("latency", value)),
+    "latency": _latency,
     "error": _error,
-    "cut": lambda script, value: replace(script, cut=_count("cut", value)),
-    "stall": lambda script, value: replace(script, stall=_count("stall", value)),
+    "cut": _cut,
+    "stall": _stall,
     "finish": _finish,
     "usage": _usage,
 }

@@ -8,18 +8,20 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
 
-from ..call import Call
+from ..call import NO_KEY, Call
 from ..errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..model import Level, Model, Support
-from ..reply import Event, Finished, Head, Reply
+from ..reply import Event, Finished, Head, Reply, Restarted
 from ..settings_provider import ProviderSettings
+from ..usage import Usage
 from .plugin import ProviderPlugin, Transport
 from .seclusion import PARTING_SECONDS, Loop, Seclusion
 
 LIST_SECONDS = 10.0
-KINDS: tuple[type, ...] = get_args(Event)
+KINDS: tuple[type, ...] = tuple(kind for kind in get_args(Event) if kind is not Restarted)
+"""What a plug-in may say. That an answer begins again is for the gateway to say."""
 
 
 class PluggedProvider:
@@ -87,32 +89,33 @@ class PluggedProvider:
 
     async def _begun(self, call: Call) -> Reply:
         reply, loop = await self._seclusion.run(lambda: self._ask(call))
-
-        def let_go() -> None:
-            self._seclusion.submit(reply.aclose, loop)
-
-        async def close() -> None:
-            let_go()
-
-        async def read() -> Event | None:
-            return await self._seclusion.run(lambda: anext(aiter(reply), None), loop)
-
-        events = _Events(call, read, let_go, self.own)
+        events = _Events(
+            call,
+            read=lambda: self._seclusion.run(lambda: _said(reply), loop),
+            let_go=lambda: self._seclusion.submit(reply.aclose, loop),
+            own=self.own,
+        )
         try:
             first = await events.next()
         except BaseException:
-            let_go()
+            events.let_go()
             raise
         head = Head(call.id, call.requested_model, self._name, call.target.model, warnings=reply.head.warnings)
-        return Reply(head, events.after(first), close)
+        return Reply(head, events.after(first), events.aclose, lambda: events.spent)
 
     async def _ask(self, call: Call) -> tuple[Reply, Loop]:
-        """The plug-in's answer, and the loop it is on. It sees no key but its own."""
-        keys = {name: key for name, key in call.caller.provider_keys.items() if name == self._name}
-        reply = await self._handler()(replace(call, caller=replace(call.caller, provider_keys=keys)))
+        """The plug-in's answer, and the loop it is on."""
+        reply = await self._handler()(self._with_own_keys(call))
         if not isinstance(reply, Reply):
             raise ProviderProtocol(f"The plug-in answered with {type(reply).__name__!r} instead of a Reply.")
         return reply, asyncio.get_running_loop()
+
+    def _with_own_keys(self, call: Call) -> Call:
+        """The call without any key but the caller's and the server's for this provider."""
+        keys = {name: key for name, key in call.caller.provider_keys.items() if name == self._name}
+        known = {*keys.values(), *(credential.key for credential in self._settings.credentials())}
+        key = call.key if call.key.secret in known else NO_KEY
+        return replace(call, caller=replace(call.caller, provider_keys=keys), key=key)
 
     def _handler(self) -> Handler:
         loop = asyncio.get_running_loop()
@@ -132,12 +135,15 @@ class PluggedProvider:
 
 
 class _Events:
-    """The events of one answer, checked on their way. `let_go` closes it, `own` says whose a fault is."""
+    """The events of one answer, checked on their way. `let_go` closes it, `own` says whose a fault is.
+
+    It knows of no time: whoever reads it and will not wait any longer cancels the read. `spent` is the usage so far.
+    """
 
     def __init__(
         self,
         call: Call,
-        read: Callable[[], Awaitable[Event | None]],
+        read: Callable[[], Awaitable[tuple[Event | None, Usage | None]]],
         let_go: Callable[[], None],
         own: Callable[[Fault, Call], None],
     ) -> None:
@@ -145,33 +151,58 @@ class _Events:
         self._read = read
         self._let_go = let_go
         self._own = own
+        self._is_open = True
+        self.spent: Usage | None = None
 
     async def next(self) -> Event:
         """The next event. Raises ProviderProtocol for what is none, and for an end before `Finished`."""
-        event = await self._read()
+        event, spent = await self._read()
         if event is None:
             raise ProviderProtocol("The plug-in's answer ended without its end.")
         if not isinstance(event, KINDS):
             raise ProviderProtocol(f"The plug-in answered with a {type(event).__name__!r} among its events.")
+        self.spent = event.usage if isinstance(event, Finished) else spent
         return event
 
     async def after(self, event: Event) -> AsyncIterator[Event]:
         """All of them, this one first. Raises StreamInterrupted for whatever goes wrong from here on."""
         yield event
         while not isinstance(event, Finished):
-            event = await self._in_time()
+            event = await self._following()
             yield event
-        self._let_go()
+        self.let_go()
 
-    async def _in_time(self) -> Event:
-        try:
-            async with asyncio.timeout_at(self._call.deadline):
-                with self._call.away.waiting():
-                    return await self.next()
-        except (Fault, TimeoutError) as cause:
+    def let_go(self) -> None:
+        """Have the plug-in close its answer, once."""
+        if self._is_open:
+            self._is_open = False
             self._let_go()
-            why = cause.message if isinstance(cause, Fault) else "the deadline passed"
-            fault = StreamInterrupted(f"The answer broke off after it had begun: {why}")
-            fault.usage = cause.usage if isinstance(cause, Fault) else None
+
+    async def aclose(self) -> None:
+        """Give up the rest."""
+        self.let_go()
+
+    async def _following(self) -> Event:
+        try:
+            with self._call.away.waiting():
+                return await self.next()
+        except Fault as cause:
+            self.let_go()
+            fault = StreamInterrupted(f"The answer broke off after it had begun: {cause.message}")
+            fault.usage = cause.usage or self.spent
             self._own(fault, self._call)
             raise fault from cause
+        except BaseException:
+            self.let_go()
+            raise
+
+
+async def _said(reply: Reply) -> tuple[Event | None, Usage | None]:
+    """What a plug-in says next, None at its end, and the usage so far; on its own loop, where it stalls nobody else."""
+    event = await anext(aiter(reply), None)
+    try:
+        spent = reply.spent()
+    # Code of others may raise anything; here is the border to it. What it says of its answer counts all the same.
+    except Exception:
+        spent = None
+    return event, spent if isinstance(spent, Usage) else None

@@ -5,8 +5,9 @@ aiohttp costs half the processor time of httpx's pool, and written by hand every
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import ssl
+import sys
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from yarl import URL
 
 from ..errors import Overloaded
 from ..fault import Fault
+from ..state.gate import Gate
+from .addresses import Addresses, LookUp
 from .dialect import HttpRequest
 from .pool_faults import fault_for, is_stale
 from .transport import Response
@@ -27,6 +30,7 @@ IDLE_SECONDS = 15.0
 """How long an unused connection is kept. Many servers close theirs after 20 to 75 seconds: ours go first."""
 
 KNOWN_URLS = 64
+COME_AGAIN_SECONDS = 1.0
 
 _fresh: ContextVar[bool] = ContextVar("connection_is_fresh")
 
@@ -35,7 +39,9 @@ class AiohttpTransport:
     """Sends requests as they are: no cookies, no redirects, nothing decompressed, nothing sent twice.
 
     But for one case: a pooled connection that the server had closed while idle gets one more try on another one.
-    Raises our faults only. The pool is made in the event loop of the first request and belongs to it.
+    Above `max_connections` a request waits its turn, as long as opening a connection may take: `connect_timeout`
+    seconds for the look-up of the name, TCP and TLS together. Raises our faults only. The pool is made in the event
+    loop of the first request and belongs to it.
     """
 
     def __init__(
@@ -47,14 +53,16 @@ class AiohttpTransport:
         connect_timeout: float,
         ca_file: Path | None = None,
         proxy: str | None = None,
+        look_up: LookUp = socket.getaddrinfo,
     ) -> None:
         self._provider = provider
-        self._slots = asyncio.Semaphore(max_connections)
+        self._slots = Gate(max_connections, queue_length=sys.maxsize, queue_seconds=connect_timeout)
         self._max_connections = max_connections
         self._idle_connections = idle_connections
         self._connect_timeout = connect_timeout
         self._tls = tls_context(ca_file) if ca_file is not None else None
         self._proxy = proxy
+        self._look_up = look_up
         self._session: aiohttp.ClientSession | None = None
         self._url = lru_cache(maxsize=KNOWN_URLS)(partial(URL, encoded=True))
 
@@ -64,7 +72,7 @@ class AiohttpTransport:
         try:
             response = await self._send(request)
         except BaseException:
-            self._slots.release()
+            self._slots.leave()
             raise
         return Response(response.status, response.headers, _Body(self._provider, response, self._slots))
 
@@ -74,19 +82,15 @@ class AiohttpTransport:
             await self._session.close()
 
     async def _enter(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if self._slots.enter() or await self._slots.wait():
             return
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            busy = f"All {self._max_connections} connections to the provider were busy"
-            raise Overloaded(
-                f"{busy} for {self._connect_timeout:g} seconds.",
-                solution="Send the call again, or have the operator raise max_connections of the provider.",
-                provider=self._provider,
-            ) from error
+        busy = f"All {self._max_connections} connections to the provider were busy"
+        raise Overloaded(
+            f"{busy} for {self._connect_timeout:g} seconds.",
+            solution="Send the call again, or have the operator raise max_connections of the provider.",
+            provider=self._provider,
+            retry_after=COME_AGAIN_SECONDS,
+        )
 
     async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
         try:
@@ -123,6 +127,7 @@ class AiohttpTransport:
         if self._session is None:
             connector = _Connector(
                 self._idle_connections,
+                Addresses(self._connect_timeout, self._look_up),
                 limit=0,
                 keepalive_timeout=IDLE_SECONDS,
                 ssl=self._tls or tls_context(),
@@ -151,11 +156,12 @@ class _Stale(Exception):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes when a connection is new, and keeps no more idle ones than allowed."""
+    """Notes when a connection is new, doubts addresses that led nowhere, and keeps no more idle ones than allowed."""
 
-    def __init__(self, idle_connections: int, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, idle_connections: int, addresses: Addresses, **options: Any) -> None:
+        super().__init__(resolver=addresses, use_dns_cache=False, **options)
         self._idle_connections = idle_connections
+        self._addresses = addresses
 
     async def _create_connection(
         self,
@@ -164,7 +170,11 @@ class _Connector(aiohttp.TCPConnector):
         timeout: Any,  # noqa: ASYNC109  the name is aiohttp's
     ) -> ResponseHandler:
         _fresh.set(True)
-        return await super()._create_connection(req, traces, timeout)
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except BaseException:
+            self._addresses.doubt()
+            raise
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         idle = sum(len(connections) for connections in self._conns.values())
@@ -174,10 +184,10 @@ class _Connector(aiohttp.TCPConnector):
 class _Body:
     """A response's bytes, as one socket read after the other brings them."""
 
-    def __init__(self, provider: str, response: aiohttp.ClientResponse, slots: asyncio.Semaphore) -> None:
+    def __init__(self, provider: str, response: aiohttp.ClientResponse, slots: Gate) -> None:
         self._provider = provider
         self._response = response
-        self._slots: asyncio.Semaphore | None = slots
+        self._slots: Gate | None = slots
 
     def __aiter__(self) -> _Body:
         return self
@@ -202,4 +212,4 @@ class _Body:
         self._response.close()
         slots, self._slots = self._slots, None
         if slots is not None:
-            slots.release()
+            slots.leave()

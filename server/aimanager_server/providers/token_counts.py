@@ -80,6 +80,7 @@ class HttpCounter:
 
     async def count_tokens(self, call: Call) -> int | None:
         """Tokens of the whole input; None where the wire that serves the model has no address for that."""
+        call = replace(call, streaming=False, prefers_stream=False)
         endpoint = endpoint_of(self._provider.dialect.encode(call, "").url)
         if endpoint is None:
             return None

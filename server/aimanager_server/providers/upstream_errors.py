@@ -24,7 +24,7 @@ from ..errors import (
 from ..fault import Fault
 from .json_reading import looks_like_html, mended, read_json
 from .masking import cut, masked
-from .retry_advice import retry_after
+from .retry_advice import advised, advised_in_words, retry_after
 
 CONTEXT_NAMES = ("context_length_exceeded",)
 CONTEXT_PHRASES = ("maximum context length", "context window", "prompt is too long", "input is too long")
@@ -88,12 +88,16 @@ LONGEST_READ = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a provider said of an error, whatever its shape. `status` is 0 where the body names none."""
+    """What a provider said of an error, whatever its shape. `status` is 0 where the body names none.
+
+    `wait` is for how many seconds it asks, None where it does not.
+    """
 
     message: str
     type: str = ""
     code: str = ""
     status: int = 0
+    wait: float | None = None
 
     @property
     def name(self) -> str:
@@ -128,7 +132,7 @@ def said_of(value: Any) -> Said:
     """What a parsed error says.
 
     >>> said_of({"error": {"message": "No.", "type": None, "code": 429}})
-    Said(message='No.', type='', code='429', status=429)
+    Said(message='No.', type='', code='429', status=429, wait=None)
     >>> said_of({"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}).message
     'body.model: Field required'
     """
@@ -144,16 +148,17 @@ def said_of(value: Any) -> Said:
     code = _text(value.get("code"))
     status = int(code) if len(code) == 3 and code.isdecimal() else 0
     message = _text(value.get("message")) or _detail(value.get("detail")) or "no explanation was given"
-    return Said(mended(message), _text(value.get("type")), code, status)
+    return Said(mended(message), _text(value.get("type")), code, status, advised(value))
 
 
 def fault_of(status: int, headers: Mapping[str, str], said: Said, now: datetime) -> Fault:
     """The fault that a refusal with this status means; its message still has to be freed of the key that was used."""
     kind = kind_of(status, said)
+    advice = retry_after(headers, now)
     return kind(
         f"The provider answered {status}{_label(said)}: {masked(said.message, longest=LONGEST_READ)}",
         solution=_solution(kind, said),
-        retry_after=retry_after(headers, now),
+        retry_after=_wait(kind, said) if advice is None else advice,
         upstream_status=status,
     )
 
@@ -163,7 +168,9 @@ def fault_inside(value: Any) -> Fault:
     said = said_of(value)
     status = said.status or BY_NAME.get(said.type.lower()) or BY_NAME.get(said.code.lower()) or 500
     message = masked(said.message, longest=LONGEST_READ)
-    return kind_of(status, said)(f"The provider answered with an error{_label(said)}: {message}", upstream_status=200)
+    kind = kind_of(status, said)
+    told = f"The provider answered with an error{_label(said)}: {message}"
+    return kind(told, retry_after=_wait(kind, said), upstream_status=200)
 
 
 def kind_of(status: int, said: Said) -> type[Fault]:
@@ -183,6 +190,13 @@ def kind_of(status: int, said: Said) -> type[Fault]:
     if status >= 500:
         return ProviderFailed
     return ProviderRejected if status >= 400 else ProviderProtocol
+
+
+def _wait(kind: type[Fault], said: Said) -> float | None:
+    """The advice of the body. Words count only where they are about waiting: elsewhere they may repeat the prompt."""
+    if kind not in (ProviderRateLimited, ProviderOverloaded):
+        return None
+    return advised_in_words(said.message) if said.wait is None else said.wait
 
 
 def _label(said: Said) -> str:

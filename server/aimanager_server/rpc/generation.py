@@ -14,8 +14,8 @@ from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_Gene
 from ..call import Ask, Call, Caller
 from ..errors import StreamInterrupted
 from ..handler import Clock, Handler
-from ..reply import Collected, Finished, Reply
-from . import wire_read, wire_write
+from ..reply import Collected, Finished, Reply, Thinking
+from . import wire_patience, wire_read, wire_write
 from .allowance import allowance, deadline_in
 from .outlet import Outlet
 from .rpc import CURRENT, Rpc
@@ -85,7 +85,9 @@ class GenerationService(GenerationServiceServicer):
             allowance(rpc, self._timeouts.stream, self._clock) as deadline,
             Outlet(rpc, self._interval(request)) as outlet,
         ):
-            reply = await self._handler(self._call(request.request, rpc, deadline, streaming=True))
+            restarts = wire_patience.restarts(request.on_interruption)
+            call = self._call(request.request, rpc, deadline, streaming=True, restarts=restarts)
+            reply = await self._handler(call)
             try:
                 await _tell(reply, outlet)
             finally:
@@ -97,9 +99,17 @@ class GenerationService(GenerationServiceServicer):
         reply = await self._handler(self._call(request, rpc, deadline, streaming=False))
         return wire_write.response(await reply.completion())
 
-    def _call(self, request: generation_pb2.GenerateRequest, rpc: Rpc, deadline: float, *, streaming: bool) -> Call:
+    def _call(
+        self,
+        request: generation_pb2.GenerateRequest,
+        rpc: Rpc,
+        deadline: float,
+        *,
+        streaming: bool,
+        restarts: bool = False,
+    ) -> Call:
         return self._resolve(
-            wire_read.ask(request, self._limits),
+            wire_read.ask(request, self._limits, restarts=restarts),
             rpc.caller,
             id=rpc.id,
             deadline=deadline,
@@ -119,7 +129,7 @@ async def _tell(reply: Reply, outlet: Outlet) -> None:
     await outlet.send(wire_write.started(reply.head))
     async for event in reply:
         collected.add(event)
-        if not isinstance(event, Finished):
+        if not isinstance(event, Finished | Thinking):
             await outlet.send(wire_write.event(event))
     if collected.finished is None:
         raise StreamInterrupted("The answer ended without its end.", provider=reply.head.provider)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Protocol
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 
 from ..errors import Overloaded
 from ..state.vitals import Circuit, Report, Status
-from . import wire_write
+from .wire_time import duration, timestamp
 
 STATUSES = {
     status: health_pb2.ProviderStatus.Value(
@@ -25,6 +23,12 @@ STATUSES = {
     for status in Status
 }
 CIRCUITS = {circuit: health_pb2.CircuitState.Value(f"CIRCUIT_STATE_{circuit.name}") for circuit in Circuit}
+
+Assess = Callable[[health_pb2.AssessProvidersRequest], health_pb2.AssessProvidersResponse]
+"""Tells how good the providers were. Raises UnknownProvider and InvalidRequest."""
+
+SumUp = Callable[[health_pb2.GetMetricsSummaryRequest], health_pb2.GetMetricsSummaryResponse]
+"""Tells what was asked and what it took. Raises UnknownProvider and InvalidRequest."""
 
 
 class ProviderHealth(Protocol):
@@ -48,13 +52,15 @@ class ProviderHealth(Protocol):
 
 
 class HealthService(HealthServiceServicer):
-    """ListProviderHealth and WatchProviderHealth. Watches end once `closed`, so that the server can stop."""
+    """What providers do now, how good they were, and what was asked. Watches end once `closed`, so that it can stop."""
 
     name = "aimanager.v1.HealthService"
 
-    def __init__(self, health: ProviderHealth, closed: asyncio.Event) -> None:
+    def __init__(self, health: ProviderHealth, closed: asyncio.Event, assess: Assess, sum_up: SumUp) -> None:
         self._health = health
         self._closed = closed
+        self._assess = assess
+        self._sum_up = sum_up
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve on a server that is not started yet."""
@@ -80,6 +86,18 @@ class HealthService(HealthServiceServicer):
             async for report in reports:
                 yield health_pb2.WatchProviderHealthResponse(provider=_written(report))
         raise Overloaded("The server is shutting down.", solution="Watch again: another replica will answer.")
+
+    async def AssessProviders(
+        self, request: health_pb2.AssessProvidersRequest, context: Any
+    ) -> health_pb2.AssessProvidersResponse:
+        """The best provider first."""
+        return self._assess(request)
+
+    async def GetMetricsSummary(
+        self, request: health_pb2.GetMetricsSummaryRequest, context: Any
+    ) -> health_pb2.GetMetricsSummaryResponse:
+        """The sums, by provider and model."""
+        return self._sum_up(request)
 
 
 async def _until(stop: asyncio.Event, reports: AsyncIterator[Report]) -> AsyncGenerator[Report, None]:
@@ -108,26 +126,14 @@ def _written(report: Report) -> health_pb2.ProviderHealth:
         circuit_breaker=health_pb2.CircuitBreaker(
             state=CIRCUITS[report.circuit],
             consecutive_failures=report.consecutive_failures,
-            open_time=_timestamp(report.opened_at),
-            retry_time=_timestamp(report.retry_at),
+            open_time=timestamp(report.opened_at),
+            retry_time=timestamp(report.retry_at),
         ),
-        latency_p50=_duration(report.latency_p50),
-        latency_p95=_duration(report.latency_p95),
+        latency_p50=duration(report.latency_p50),
+        latency_p95=duration(report.latency_p95),
         error_rate=report.error_rate,
-        last_success_time=_timestamp(report.last_success_at),
-        last_failure_time=_timestamp(report.last_failure_at),
+        last_success_time=timestamp(report.last_success_at),
+        last_failure_time=timestamp(report.last_failure_at),
         last_error_reason=report.last_error_reason,
         solution=report.solution,
     )
-
-
-def _duration(seconds: float | None) -> Duration | None:
-    return None if seconds is None else wire_write.duration(seconds)
-
-
-def _timestamp(seconds: float | None) -> Timestamp | None:
-    """A moment in seconds since 1970."""
-    if seconds is None:
-        return None
-    whole = wire_write.duration(seconds)
-    return Timestamp(seconds=whole.seconds, nanos=whole.nanos)

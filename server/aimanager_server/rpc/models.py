@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -29,7 +29,10 @@ Available = Callable[[str, str], bool]
 """Whether a provider's model can be called now."""
 
 Named = Callable[[str, Caller], Model]
-"""The model that a name or alias means for a caller; raises a Fault where it means none."""
+"""The model that a name, alias or route means for a caller; raises a Fault where it means none."""
+
+Routes = Callable[[], Mapping[tuple[str, str], Sequence[str]]]
+"""The names of the routes that may lead to each model, by provider and id."""
 
 Refresh = Callable[[str], Awaitable[None]]
 """Asks a provider, or all of them, which models they have. Raises a Fault where one that was named fails."""
@@ -59,6 +62,7 @@ class ModelService(ModelServiceServicer):
         refresh: Refresh,
         count_tokens: CountTokens,
         today: Callable[[], date],
+        routes: Routes = dict,
     ) -> None:
         self._catalogue = catalogue
         self._named = named
@@ -67,6 +71,7 @@ class ModelService(ModelServiceServicer):
         self._refresh = refresh
         self._count_tokens = count_tokens
         self._today = today
+        self._routes = routes
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve on a server that is not started yet."""
@@ -91,9 +96,12 @@ class ModelService(ModelServiceServicer):
         return self._page(page, "")
 
     async def GetModel(self, request: model_pb2.GetModelRequest, context: Any) -> model_pb2.GetModelResponse:
-        """One model, by id or alias; an empty name is the one that answers this caller where none is named."""
+        """One model, by id, alias or route, whose first target it then is.
+
+        An empty name is the one that answers this caller where none is named.
+        """
         named = self._named(request.model, CURRENT.get().caller)
-        return model_pb2.GetModelResponse(model=self._written(named))
+        return model_pb2.GetModelResponse(model=self._written(named, self._routes()))
 
     async def SuggestModels(
         self, request: model_pb2.SuggestModelsRequest, context: Any
@@ -103,9 +111,10 @@ class ModelService(ModelServiceServicer):
             self._check_provider(provider)
         most = _results(request.max_results)
         found = suggest(self._models(""), wire_model.wish(request), self._is_available, self._today())
+        routes = self._routes()
         return model_pb2.SuggestModelsResponse(
             suggestions=[
-                model_pb2.ModelSuggestion(model=self._written(one.model), score=one.score, reasons=one.reasons)
+                model_pb2.ModelSuggestion(model=self._written(one.model, routes), score=one.score, reasons=one.reasons)
                 for one in found[:most]
             ]
         )
@@ -137,13 +146,16 @@ class ModelService(ModelServiceServicer):
                 yield model
 
     def _page(self, models: Sequence[Model], token: str) -> model_pb2.ListModelsResponse:
-        return model_pb2.ListModelsResponse(models=map(self._written, models), next_page_token=token)
+        routes = self._routes()
+        written = [self._written(model, routes) for model in models]
+        return model_pb2.ListModelsResponse(models=written, next_page_token=token)
 
     def _is_available(self, model: Model) -> bool:
         return self._available(model.provider, model.id)
 
-    def _written(self, model: Model) -> model_pb2.Model:
-        return wire_model.model(model, available=self._is_available(model))
+    def _written(self, model: Model, routes: Mapping[tuple[str, str], Sequence[str]]) -> model_pb2.Model:
+        leading = routes.get((model.provider, model.id), ())
+        return wire_model.model(model, available=self._is_available(model), routes=leading)
 
 
 def _page_size(asked: int) -> int:

@@ -46,8 +46,8 @@ def wish(request: model_pb2.SuggestModelsRequest) -> Wish:
     )
 
 
-def model(known: Model, *, available: bool) -> model_pb2.Model:
-    """All that is known of a model."""
+def model(known: Model, *, available: bool, routes: Iterable[str] = ()) -> model_pb2.Model:
+    """All that is known of a model, and the routes that may lead to it."""
     return model_pb2.Model(
         id=f"{known.provider}/{known.id}",
         provider=known.provider,
@@ -65,6 +65,7 @@ def model(known: Model, *, available: bool) -> model_pb2.Model:
         release_time=_midnight(known.released),
         retire_time=_midnight(known.retires),
         available=available,
+        routes=routes,
     )
 
 

@@ -35,10 +35,12 @@ from ..content import (
     ToolResult,
 )
 from .wire_fields import accepted, quoted, refused, said, shown, text
+from .wire_patience import patience
 
 MOST_LABELS: Final = 64
 MOST_STOP_SEQUENCES: Final = 64
 MOST_PROVIDER_OPTIONS: Final = 32
+MOST_FALLBACKS: Final = 8
 UNNAMED: Final = "answer"
 """The name of a schema that has none: some providers need one."""
 
@@ -66,9 +68,11 @@ class Limits(Protocol):
         ...
 
 
-def ask(request: generation_pb2.GenerateRequest, limits: Limits) -> Ask:
-    """The question as the client put it. Raises InvalidRequest, naming the field."""
+def ask(request: generation_pb2.GenerateRequest, limits: Limits, *, restarts: bool = False) -> Ask:
+    """The question as the client put it; `restarts` is what it said of a stream. Raises InvalidRequest."""
     _bounded(request, limits)
+    first_token, idle = patience(request)
+    fallbacks = enumerate(request.fallback_models)
     return Ask(
         messages=tuple(_message(one, f"messages[{index}]") for index, one in enumerate(request.messages)),
         model=text(request.model, "model"),
@@ -78,6 +82,10 @@ def ask(request: generation_pb2.GenerateRequest, limits: Limits) -> Ask:
         tools=tuple(_tool(one, f"tools[{index}]") for index, one in enumerate(request.tools)),
         tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else ToolChoice(),
         output_format=_output_format(request.output_format),
+        fallback_models=tuple(text(one, f"fallback_models[{index}]") for index, one in fallbacks),
+        first_token=first_token,
+        idle=idle,
+        restarts=restarts,
         idempotency_key=text(request.idempotency_key, "idempotency_key"),
         labels={text(key, "labels"): text(value, f"labels[{quoted(key)}]") for key, value in request.labels.items()},
         provider_options=provider_options(request.provider_options_json),
@@ -98,6 +106,7 @@ def _bounded(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
         if len(message.parts) > limits.parts_per_message:
             _at_most(limits.parts_per_message, len(message.parts), f"messages[{index}].parts")
     _at_most(limits.tools, len(request.tools), "tools")
+    _at_most(MOST_FALLBACKS, len(request.fallback_models), "fallback_models")
     _at_most(MOST_LABELS, len(request.labels), "labels")
     _at_most(MOST_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
     _at_most(MOST_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")

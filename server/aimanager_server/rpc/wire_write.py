@@ -19,6 +19,7 @@ from ..reply import (
     Head,
     PartCompleted,
     ReasoningDelta,
+    Restarted,
     TextDelta,
     ToolCallDelta,
 )
@@ -79,15 +80,7 @@ def tried(fault: Fault, count: int) -> generation_pb2.Route:
 
 def attempts(tries: Iterable[Attempt]) -> list[generation_pb2.Attempt]:
     """Every try, in order."""
-    return [
-        generation_pb2.Attempt(
-            provider=text(one.provider)[:128],
-            model=text(one.model)[:128],
-            error_reason=one.reason,
-            duration=duration(one.duration),
-        )
-        for one in tries
-    ]
+    return list(map(_attempt, tries))
 
 
 def started(head: Head) -> generation_pb2.StreamGenerateResponse:
@@ -97,9 +90,12 @@ def started(head: Head) -> generation_pb2.StreamGenerateResponse:
 
 
 def event(
-    one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound,
+    one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound | Restarted,
 ) -> generation_pb2.StreamGenerateResponse:
-    """A piece of an answer, a whole part of it, or what was lifted out of it."""
+    """A piece of an answer, a whole part of it, what was lifted out of it, or that all of that is void."""
+    if isinstance(one, Restarted):
+        again = generation_pb2.StreamRestarted(route=route(one.head))
+        return generation_pb2.StreamGenerateResponse(restarted=again)
     if isinstance(one, ArtifactFound):
         return generation_pb2.StreamGenerateResponse(artifact=artifact(one.artifact))
     if isinstance(one, PartCompleted):
@@ -116,6 +112,17 @@ def completed(completion: Completion) -> generation_pb2.StreamGenerateResponse:
 def heartbeat(elapsed: float) -> generation_pb2.StreamGenerateResponse:
     """A sign of life, `elapsed` seconds into the call."""
     return generation_pb2.StreamGenerateResponse(heartbeat=generation_pb2.Heartbeat(elapsed=duration(elapsed)))
+
+
+def _attempt(one: Attempt) -> generation_pb2.Attempt:
+    return generation_pb2.Attempt(
+        provider=text(one.provider)[:128],
+        model=text(one.model)[:128],
+        error_reason=one.reason,
+        duration=duration(one.duration),
+        usage=None if one.usage is None else usage(one.usage),
+        cost=None if one.cost is None else cost(one.cost),
+    )
 
 
 def _delta(one: TextDelta | ReasoningDelta | ToolCallDelta) -> generation_pb2.PartDelta:

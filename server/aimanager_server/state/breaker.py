@@ -1,129 +1,118 @@
-"""Cuts off a failing provider for a while, then lets one call try."""
+"""Keeps a circuit for each target and key, so that a failing provider is cut off no wider than it fails."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
 
+import structlog
+
+from ..call import OWN_KEY
 from ..handler import Clock
+from .circuit import Breaker, Rules
 from .vitals import Circuit
+
+__all__ = ["MOST_BREAKERS", "Breaker", "Breakers", "Rules"]
 
 MOST_BREAKERS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """When a circuit opens, and for how long (seconds). The open interval doubles up to `longest_open`."""
-
-    failure_threshold: int = 5
-    window: float = 30.0
-    window_calls: int = 20
-    window_share: float = 0.5
-    open: float = 5.0
-    longest_open: float = 300.0
-
-
-class Breaker:
-    """One circuit. Opens after consecutive failures or a failing share of recent calls; half-open admits one call."""
-
-    def __init__(self, rules: Rules, clock: Clock) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._recent: deque[tuple[float, bool]] = deque(maxlen=1000)
-        self._interval = rules.open
-        self._trial = False
-        self.consecutive_failures = 0
-        self.opened_at: float | None = None
-        self.retry_at: float | None = None
-
-    @property
-    def circuit(self) -> Circuit:
-        """The state now."""
-        if self.retry_at is None:
-            return Circuit.CLOSED
-        return Circuit.OPEN if self._clock() < self.retry_at else Circuit.HALF_OPEN
-
-    def admit(self) -> float | None:
-        """None where the call may pass, else the seconds until another may try. Who passed reports back once."""
-        if self.retry_at is None:
-            return None
-        wait = self.retry_at - self._clock()
-        if wait > 0 or self._trial:
-            return max(wait, 1.0)
-        self._trial = True
-        return None
-
-    def began(self) -> None:
-        """First content arrived: enough to end a trial, not yet a success."""
-        if self.retry_at is not None:
-            self._close()
-
-    def succeeded(self) -> None:
-        """A whole answer arrived."""
-        self._recent.append((self._clock(), True))
-        self.consecutive_failures = 0
-        if self.retry_at is not None:
-            self._close()
-        self._interval = self._rules.open
-
-    def failed(self) -> None:
-        """The provider failed by its own fault."""
-        self._recent.append((self._clock(), False))
-        self.consecutive_failures += 1
-        if self.retry_at is not None and not self._trial:
-            return  # a straggler from before the circuit opened must not lengthen the interval
-        if self._trial or self.consecutive_failures >= self._rules.failure_threshold or self._mostly_failing():
-            self.open(self._interval)
-            self._interval = min(self._interval * 2, self._rules.longest_open)
-
-    def abandoned(self) -> None:
-        """The call ended without saying anything about the provider."""
-        self._trial = False
-
-    def open(self, seconds: float) -> None:
-        """Refuse calls for so long."""
-        self._trial = False
-        self.opened_at = self._clock()
-        self.retry_at = self.opened_at + seconds
-
-    def _close(self) -> None:
-        self._trial = False
-        self.opened_at = self.retry_at = None
-        self._recent.clear()
-
-    def _mostly_failing(self) -> bool:
-        oldest = self._clock() - self._rules.window
-        outcomes = [good for when, good in self._recent if when >= oldest]
-        enough = len(outcomes) >= self._rules.window_calls
-        return enough and outcomes.count(False) / len(outcomes) >= self._rules.window_share
-
-
 class Breakers:
-    """A circuit for each model of each provider, and one (model "") for the server's own account at a provider."""
+    """A circuit for each provider, model and key, and one (model "") for what each key opens at a provider."""
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self.rules = rules
         self._clock = clock
-        self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
+        self._breakers: OrderedDict[tuple[str, str, str], Breaker] = OrderedDict()
+        self._keys: dict[str, set[str]] = {}
+        self._shut: dict[str, dict[Breaker, None]] = {}
+        self._probed: Collection[str] = ()
+        self._listeners: list[Callable[[str], None]] = []
+        self._log = structlog.get_logger()
 
-    def of(self, provider: str, model: str = "") -> Breaker:
+    def listen(self, moved: Callable[[str], None]) -> None:
+        """Have `moved` told the provider whenever one of its circuits opens, half-opens or closes."""
+        self._listeners.append(moved)
+
+    def hand_over(self, providers: Collection[str]) -> None:
+        """Somebody probes these providers: circuits made from now on wait for that instead of a time."""
+        self._probed = providers
+
+    def of(self, provider: str, model: str = "", key_id: str = "") -> Breaker:
         """The circuit, made on first use; memory is bounded, the least recently used closed one goes first."""
-        key = (provider, model)
-        breaker = self._breakers.get(key)
-        if breaker is None:
-            breaker = self._breakers[key] = Breaker(self.rules, self._clock)
-            if len(self._breakers) > MOST_BREAKERS:
-                self._breakers.popitem(last=False)
-        else:
-            self._breakers.move_to_end(key)
+        place = (provider, model, key_id)
+        breaker = self._breakers.get(place)
+        if breaker is not None:
+            self._breakers.move_to_end(place)
+            return breaker
+        if len(self._breakers) >= MOST_BREAKERS:
+            self._forget_one()
+        breaker = Breaker(self.rules, self._clock, place, self._moved, is_probed=provider in self._probed)
+        self._breakers[place] = breaker
+        self._keys.setdefault(provider, set()).add(key_id)
         return breaker
 
     def known(self, provider: str) -> Iterator[Breaker]:
         """Every circuit of a provider that was used so far."""
-        return (breaker for (name, _), breaker in self._breakers.items() if name == provider)
+        return (breaker for breaker in tuple(self._breakers.values()) if breaker.provider == provider)
+
+    def shut(self, provider: str) -> tuple[Breaker, ...]:
+        """The provider's circuits that are open or half-open, in the order in which they opened."""
+        return tuple(self._shut.get(provider, ()))
+
+    def waiting(self, provider: str) -> tuple[Breaker, ...]:
+        """The provider's circuits that wait for a probe."""
+        return tuple(breaker for breaker in self.shut(provider) if breaker.waits)
+
+    def answers(self, provider: str, model: str | None = None) -> None:
+        """A probe was answered, for one model or for all."""
+        for breaker in self.waiting(provider):
+            if model is None or breaker.model == model:
+                breaker.answers()
 
     def is_open(self, provider: str, model: str) -> bool:
-        """Whether a call to the model would be refused now."""
-        circuits = (self._breakers.get((provider, name)) for name in ("", model))
-        return any(breaker is not None and breaker.circuit is Circuit.OPEN for breaker in circuits)
+        """Whether a call to the model would be refused now, whichever of the server's keys it took."""
+        return self._all(provider, model, lambda breaker: breaker.refuses)
+
+    def is_down(self, provider: str) -> bool:
+        """Whether a model cannot be asked there, since its circuits are open for every key of the server's."""
+        models = {breaker.model for breaker in self.shut(provider) if breaker.circuit is Circuit.OPEN}
+        return any(self._all(provider, model, lambda breaker: breaker.circuit is Circuit.OPEN) for model in models)
+
+    def _all(self, provider: str, model: str, stops: Callable[[Breaker], bool]) -> bool:
+        """Callers' own keys count where the server's were never used, a call without a key where none has one."""
+        used = self._keys.get(provider, set())
+        keys = used - {OWN_KEY, ""} or used - {OWN_KEY} or used
+        return bool(keys) and all(
+            any(breaker is not None and stops(breaker) for breaker in self._of_key(provider, model, key))
+            for key in keys
+        )
+
+    def _of_key(self, provider: str, model: str, key_id: str) -> Iterator[Breaker | None]:
+        return (self._breakers.get((provider, name, key_id)) for name in ("", model))
+
+    def _forget_one(self) -> None:
+        closed = next((place for place, one in self._breakers.items() if one.retry_at is None), None)
+        place = closed or next(iter(self._breakers))
+        self._shut.get(place[0], {}).pop(self._breakers.pop(place), None)
+
+    def _moved(self, breaker: Breaker, reason: str) -> None:
+        place = (breaker.provider, breaker.model, breaker.key_id)
+        if self._breakers.get(place) is not breaker:
+            return  # forgotten, though calls through it are still under way
+        circuit, shut = breaker.circuit, self._shut.setdefault(breaker.provider, {})
+        if circuit is Circuit.CLOSED:
+            shut.pop(breaker, None)
+        else:
+            shut[breaker] = None
+        self._tell(breaker, circuit, reason)
+        for moved in self._listeners:
+            moved(breaker.provider)
+
+    def _tell(self, breaker: Breaker, circuit: Circuit, reason: str) -> None:
+        facts = {"provider": breaker.provider, "model": breaker.model, "key": breaker.key_id}
+        if circuit is not Circuit.OPEN:
+            self._log.info("circuit.closed" if circuit is Circuit.CLOSED else "circuit.half_opened", **facts)
+            return
+        seconds = round((breaker.retry_at or 0.0) - (breaker.opened_at or 0.0), 3)
+        self._log.warning("circuit.opened", reason=reason, seconds=seconds, **facts)

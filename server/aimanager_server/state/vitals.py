@@ -55,11 +55,24 @@ class Report:
 class Pulse:
     """What is known of one provider: samples are (when, latency), latency None for a failure."""
 
-    samples: deque[tuple[float, float | None]] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
+    samples: deque[tuple[float, float | None]] = field(default_factory=deque)
+    failures: int = 0
     last_success_at: float | None = None
     last_failure_at: float | None = None
     last_error_reason: str = ""
     last_solution: str = ""
+
+    def add(self, when: float, latency: float | None) -> None:
+        """Take a sample; the oldest goes where there are too many."""
+        if len(self.samples) >= MOST_SAMPLES:
+            self._drop()
+        self.samples.append((when, latency))
+        self.failures += latency is None
+
+    def prune(self, oldest: float) -> None:
+        """Forget what was before."""
+        while self.samples and self.samples[0][0] < oldest:
+            self._drop()
 
     def latency(self, share: float) -> float | None:
         """The latency that `share` (0 to 1) of the answers stayed under; None without answers."""
@@ -68,8 +81,11 @@ class Pulse:
 
     def error_rate(self) -> float:
         """Share of failures, 0 without samples."""
-        failed = sum(latency is None for _, latency in self.samples)
-        return failed / len(self.samples) if self.samples else 0.0
+        return self.failures / len(self.samples) if self.samples else 0.0
+
+    def _drop(self) -> None:
+        _, latency = self.samples.popleft()
+        self.failures -= latency is None
 
 
 class Vitals:
@@ -84,29 +100,29 @@ class Vitals:
     def answered(self, provider: str, latency: float) -> None:
         """The provider gave a whole answer, in `latency` seconds."""
         pulse = self.pulse(provider)
-        pulse.samples.append((self._clock(), latency))
+        pulse.add(self._clock(), latency)
         pulse.last_success_at = self._now()
-        self._notify()
+        self.notify()
 
     def failed(self, provider: str, reason: str, solution: str) -> None:
         """The provider failed by its own fault."""
         pulse = self.pulse(provider)
-        pulse.samples.append((self._clock(), None))
+        pulse.add(self._clock(), None)
         pulse.last_failure_at = self._now()
         pulse.last_error_reason = reason
         pulse.last_solution = solution
-        self._notify()
+        self.notify()
 
     def pulse(self, provider: str) -> Pulse:
         """What is known of the provider; samples older than the window are gone."""
-        pulse = self._pulses.setdefault(provider, Pulse())
-        oldest = self._clock() - WINDOW_SECONDS
-        while pulse.samples and pulse.samples[0][0] < oldest:
-            pulse.samples.popleft()
+        pulse = self._pulses.get(provider)
+        if pulse is None:
+            pulse = self._pulses[provider] = Pulse()
+        pulse.prune(self._clock() - WINDOW_SECONDS)
         return pulse
 
     async def changed(self, seconds: float) -> None:
-        """Wait for the next outcome, at most `seconds`."""
+        """Wait for the next outcome or other change, at most `seconds`."""
         changed = asyncio.Event()
         self._watchers.add(changed)
         try:
@@ -116,6 +132,7 @@ class Vitals:
         finally:
             self._watchers.discard(changed)
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Wake all who wait for a change."""
         for changed in self._watchers:
             changed.set()

@@ -370,7 +370,7 @@ class ProviderQuality(_message.Message):
     economy: _builtins.float
     """What its tokens cost, beside the cheapest of those assessed."""
     conformance: _builtins.float
-    """Share of structured outputs and tool calls that met their schema at once."""
+    """Share of structured outputs that met their schema at once."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What stands out, in words."""
@@ -443,7 +443,7 @@ class ModelQuality(_message.Message):
     output_tokens_per_second: _builtins.float
     """Half of the answers were written slower."""
     conformance: _builtins.float
-    """Share of structured outputs and tool calls that met their schema at once, 0 to 1."""
+    """Share of structured outputs that met their schema at once, 0 to 1."""
     @_builtins.property
     def latency_p50(self) -> _duration_pb2.Duration:
         """Half of the answers took less."""

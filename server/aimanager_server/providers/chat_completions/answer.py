@@ -12,6 +12,7 @@ from ..dialect import Parts
 from ..json_reading import mended
 from ..masking import masked
 from ..upstream_errors import fault_inside
+from .hidden import thinks_unseen
 from .tool_calls import ToolCalls
 from .usage import usage_of
 
@@ -87,11 +88,12 @@ class Answer:
         return FinishReason.TOOL_CALLS if self._parts.tool_calls else FinishReason.STOP
 
     def _choice(self, choice: Mapping[str, Any], field: str) -> None:
-        self.begun = True
-        said = choice.get(field)
+        said, reason = choice.get(field), choice.get("finish_reason")
         if isinstance(said, dict):
+            if field == "delta" and not reason and thinks_unseen(said, is_first=not self.begun):
+                self._parts.thinking()
             self._say(said)
-        reason = choice.get("finish_reason")
+        self.begun = True
         if isinstance(reason, str) and reason:
             if reason in FAILURES:
                 raise FAILURES[reason](f"The provider ended the answer with {reason!r}.", upstream_status=200)

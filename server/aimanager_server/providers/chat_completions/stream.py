@@ -23,6 +23,11 @@ class ChatReader:
         """What was counted so far."""
         return self._answer.usage
 
+    @property
+    def is_ending(self) -> bool:
+        """The finish reason was said."""
+        return self._answer.has_finish_reason
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes completed; nothing once the answer has finished."""
         return [] if self._finished else self._read(self._stream.feed(data))

@@ -113,6 +113,10 @@ class Answer:
             case "tool_use", "input_json_delta":
                 self._input(index, fragment_of(delta, "partial_json"))
 
+    def think(self) -> None:
+        """The model thinks unseen."""
+        self._parts.thinking()
+
     def close(self, index: int) -> None:
         """A block is whole."""
         whole_input = self._inputs.pop(index, None)

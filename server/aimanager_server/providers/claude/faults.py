@@ -7,7 +7,6 @@ from datetime import datetime
 
 from ...errors import ContentBlocked, ContextTooLong, ProviderQuota
 from ...fault import Fault
-from ..retry_advice import retry_after
 from ..upstream_errors import Said, fault_of, read_error
 
 SPENT = ("usage limits", "spend limit", "credit balance")
@@ -19,14 +18,14 @@ def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now:
     """The fault a response means that is not a success. `headers` are in lower case."""
     said = read_error(body)
     fault = fault_of(status, headers, said, now)
-    kind = _kind(status, headers, said, now)
+    kind = _kind(status, headers, said, fault.retry_after)
     if kind is None or type(fault) is kind:
         return fault
     return kind(fault.message, retry_after=fault.retry_after, upstream_status=status)
 
 
-def _kind(status: int, headers: Mapping[str, str], said: Said, now: datetime) -> type[Fault] | None:
-    if status == 429 and retry_after(headers, now) is None and headers.get("x-should-retry") != "true":
+def _kind(status: int, headers: Mapping[str, str], said: Said, advice: float | None) -> type[Fault] | None:
+    if status == 429 and advice is None and headers.get("x-should-retry") != "true":
         # Without advice it is the monthly spend cap: waiting a moment does not lift it.
         return ProviderQuota
     if status != 400:

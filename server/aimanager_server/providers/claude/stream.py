@@ -13,6 +13,9 @@ from ..sse import EventStream, ServerEvent
 from ..upstream_errors import fault_inside
 from .answer import Answer, object_of
 
+THOUGHTS = ("thinking", "redacted_thinking")
+"""Blocks of reasoning. Whether one of them will show something is not known when it opens."""
+
 
 class ClaudeReader:
     """One streamed answer; `message_stop` is its only proof of completeness."""
@@ -26,6 +29,11 @@ class ClaudeReader:
     def usage(self) -> Usage:
         """What was counted so far."""
         return self._answer.usage
+
+    @property
+    def is_ending(self) -> bool:
+        """Never: what is said before `message_stop` proves nothing, and nothing follows it."""
+        return False
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes completed; nothing once the answer has finished."""
@@ -56,9 +64,13 @@ class ClaudeReader:
     def _act(self, kind: str, payload: Mapping[str, Any]) -> None:
         match kind:
             case "content_block_delta":
-                self._answer.extend(_index(payload), object_of(payload, "delta"))
+                delta = object_of(payload, "delta")
+                self._answer.extend(_index(payload), delta)
+                self._note(delta.get("type") == "thinking_delta", delta)
             case "content_block_start":
-                self._answer.begin(_index(payload), object_of(payload, "content_block"))
+                block = object_of(payload, "content_block")
+                self._answer.begin(_index(payload), block)
+                self._note(block.get("type") in THOUGHTS, block)
             case "content_block_stop":
                 self._answer.close(_index(payload))
             case "message_start":
@@ -71,6 +83,11 @@ class ClaudeReader:
                 self._finished = True
             case "error":
                 raise fault_inside(payload)
+
+    def _note(self, is_thought: bool, said: Mapping[str, Any]) -> None:
+        """Take note where a piece of thinking shows nothing of it."""
+        if is_thought and not said.get("thinking"):
+            self._answer.think()
 
 
 def _index(payload: Mapping[str, Any]) -> int:

@@ -159,7 +159,10 @@ class Answer:
         elif isinstance(part.get("inlineData"), dict):
             self._file(part["inlineData"], state)
         elif isinstance(part.get("text"), str) or part.keys() <= {"thought", "thoughtSignature"}:
-            self._say(Reasoning if part.get("thought") is True else Text, text_of(part, "text"), state, whole=whole)
+            kind, text = Reasoning if part.get("thought") is True else Text, text_of(part, "text")
+            if kind is Reasoning and not text and not whole:
+                self._parts.thinking()
+            self._say(kind, text, state, whole=whole)
 
     def _say(self, kind: type[Text | Reasoning], text: str, state: bytes, *, whole: bool) -> None:
         """More of a part, or another one: a signature ends its part, for no two parts may share one.

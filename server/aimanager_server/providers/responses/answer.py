@@ -87,6 +87,10 @@ class Answer:
         if fragment and (kind != "arguments" or opened.type == "function_call"):
             self._show(opened, kind, piece, fragment)
 
+    def think(self) -> None:
+        """The model reasons unseen."""
+        self._parts.thinking()
+
     def close(self, index: int, item: Mapping[str, Any]) -> None:
         """An item is whole; an empty one says no more than what was shown. Types not known are passed over."""
         opened = self._open.get(index)

@@ -31,6 +31,10 @@ ENDS: Mapping[str, str] = {
 """The events that prove an answer complete, and the status they stand for."""
 
 
+UNSEEN = ("response.reasoning_summary_part.added", "response.reasoning_part.added")
+"""Events that tell of reasoning, and nothing of what it is."""
+
+
 class ResponsesReader:
     """One streamed answer. Events that are not known appear without notice and are passed over, as is `[DONE]`."""
 
@@ -43,6 +47,11 @@ class ResponsesReader:
     def usage(self) -> Usage:
         """What was counted: it comes with the end, so a stream that was cut has none."""
         return self._answer.usage
+
+    @property
+    def is_ending(self) -> bool:
+        """Never: the one event that ends an answer ends it whole."""
+        return False
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes completed; nothing once the answer has finished."""
@@ -82,9 +91,14 @@ class ResponsesReader:
         if kind in DELTAS:
             self._extend(*DELTAS[kind], payload)
         elif kind == "response.output_item.added":
-            self._answer.begin(self._answer.index_of(payload), object_of(payload, "item"))
+            item = object_of(payload, "item")
+            self._answer.begin(self._answer.index_of(payload), item)
+            if item.get("type") == "reasoning":
+                self._answer.think()
         elif kind == "response.output_item.done":
             self._answer.close(self._answer.index_of(payload), object_of(payload, "item"))
+        elif kind in UNSEEN:
+            self._answer.think()
         elif kind in ENDS:
             self._last = self._answer.conclude(object_of(payload, "response"), ENDS[kind])
         elif kind == "error" or ("type" not in payload and payload.get("error")):
@@ -95,6 +109,8 @@ class ResponsesReader:
         if isinstance(fragment, str):
             index = self._answer.index_of(payload)
             self._answer.extend(index, kind, piece if isinstance(piece, int) else 0, fragment)
+            if not fragment and kind in ("summary", "thought"):
+                self._answer.think()
 
 
 class _NotJson(ProviderProtocol):

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import math
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import Overloaded
+from ...state.gate import Gate
+from ..allowance import deadline_in
 from ..rpc import Guard, Proceed, Rpc
 
 COME_AGAIN_SECONDS = 1.0
+LOOP_LAG = "loop_lag"
 
 
 class Admit(Guard):
-    """Turns calls away above `most` at once, above `most_per_caller` of one caller, and once `closed`.
+    """Makes calls wait a moment above `most` at once and above `most_per_caller` of one caller, else turns them away.
 
-    A caller without a name shares its count with all others without one.
+    `queue_length` calls wait, each `queue_seconds` at most and never until its deadline; a caller that has most of
+    them makes way for one that has fewer. While the event loop `is_late` no new call is taken, nor once `closed`.
+    Callers without a name share their counts.
     """
 
-    def __init__(self, most: int, most_per_caller: int) -> None:
+    def __init__(
+        self,
+        most: int,
+        most_per_caller: int,
+        queue_length: int = 0,
+        queue_seconds: float = 1.0,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._most = most
         self._most_per_caller = most_per_caller
-        self._in_flight = 0
-        self._by_caller: Counter[str] = Counter()
+        self._gate = Gate(most, queue_length, queue_seconds, most_per_caller)
+        self._is_late = is_late
         self._under_way: dict[Rpc, asyncio.Task[Any] | None] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -30,26 +43,33 @@ class Admit(Guard):
 
     @property
     def in_flight(self) -> int:
-        """Calls under way."""
-        return self._in_flight
+        """Calls under way; those that wait are not."""
+        return len(self._under_way)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        return self._gate.waiting
 
     async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
-        """Count the call while it is under way, or raise Overloaded."""
+        """Hold a place while the call is under way, or raise Overloaded."""
         name = rpc.caller.name
-        self._refuse_above(name)
-        self._in_flight += 1
+        if self._is_late() or not self._gate.enter(name):
+            await self._queue(rpc, name)
+        if not self._under_way:
+            self._empty.clear()
         self._under_way[rpc] = asyncio.current_task()
-        self._by_caller[name] += 1
-        self._empty.clear()
         try:
             return await proceed(rpc, request)
         finally:
-            self._under_way.pop(rpc, None)
-            self._leave(name)
+            del self._under_way[rpc]
+            self._gate.leave(name)
+            self._tell_if_empty()
 
     def close(self) -> None:
-        """Take no more calls; watchers of `closed` end theirs."""
+        """Take no more calls and turn away those that wait; watchers of `closed` end theirs."""
         self.closed.set()
+        self._gate.close()
 
     def cut(self) -> None:
         """End every call under way; each is told that the server is shutting down."""
@@ -62,20 +82,31 @@ class Admit(Guard):
         """Return once no call is under way."""
         await self._empty.wait()
 
-    def _refuse_above(self, name: str) -> None:
-        if self.closed.is_set():
-            raise Overloaded("The server is shutting down.", retry_after=COME_AGAIN_SECONDS)
-        if self._in_flight >= self._most:
-            raise Overloaded(f"The server has {self._most} calls under way.", retry_after=COME_AGAIN_SECONDS)
-        if self._by_caller[name] >= self._most_per_caller:
-            raise Overloaded(
-                f"This caller has {self._most_per_caller} calls under way.", retry_after=COME_AGAIN_SECONDS
-            )
+    async def _queue(self, rpc: Rpc, name: str) -> None:
+        if self._is_late() and not self.closed.is_set():
+            busy = "The server cannot keep up and takes no new calls for a moment."
+            raise Overloaded(busy, retry_after=COME_AGAIN_SECONDS, metadata={"quota": LOOP_LAG})
+        try:
+            if await self._gate.wait(name, _patience(rpc)):
+                return
+        finally:
+            self._tell_if_empty()
+        raise Overloaded(self._refusal(name), retry_after=COME_AGAIN_SECONDS)
 
-    def _leave(self, name: str) -> None:
-        self._in_flight -= 1
-        self._by_caller[name] -= 1
-        if not self._by_caller[name]:
-            del self._by_caller[name]
-        if not self._in_flight:
+    def _tell_if_empty(self) -> None:
+        """Ask the gate: a place that was just handed on to a waiting call is none that is free."""
+        if not self._gate.in_use:
             self._empty.set()
+
+    def _refusal(self, name: str) -> str:
+        if self.closed.is_set():
+            return "The server is shutting down."
+        if self._gate.is_full_for(name):
+            return f"This caller has {self._most_per_caller} calls under way."
+        return f"The server has {self._most} calls under way."
+
+
+def _patience(rpc: Rpc) -> float:
+    """Seconds that a call can wait and still be told before its own deadline."""
+    remaining: float | None = rpc.context.time_remaining()
+    return math.inf if remaining is None else deadline_in(remaining, lambda: 0.0)

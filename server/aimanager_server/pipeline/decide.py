@@ -1,0 +1,105 @@
+"""What to do about a fault, decided in one place: the same target again, the next one, or the fault as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..call import Target
+from ..errors import StreamInterrupted
+from ..fault import Fault
+
+LEAST_USEFUL_SECONDS = 0.05
+"""With less than this left no provider answers in time."""
+
+TRIES_AFTER_CONTENT = 2
+"""How often a target may break off in one call, where no other is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often one target is asked, and its pauses in seconds; advice above `longest` is not waited for."""
+
+    attempts: int = 3
+    base: float = 0.25
+    longest: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a call stands.
+
+    `tries` is how often this target was asked, `heirs` how many others may take over, `left` the seconds to the
+    deadline; `affordable` says whether the retry budget would pay for one more.
+    """
+
+    tries: int
+    heirs: int
+    left: float
+    affordable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Ask the same target again after `wait` seconds."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Ask the next target."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Report the first fault."""
+
+
+Verdict = Retry | Next | GiveUp
+
+
+def decide(fault: Fault, stand: Stand, policy: Policy, jitter: float) -> Verdict:
+    """What to do about a fault of which the caller has seen nothing; `jitter` is a random number from 0 to 1.
+
+    Another target costs no wait, so advice to wait makes it the next. Nothing is waited for that the deadline cuts off.
+    """
+    if stand.left <= LEAST_USEFUL_SECONDS:
+        return GiveUp()
+    if isinstance(fault, StreamInterrupted):
+        return _after_content(fault, stand)
+    advice = fault.retry_after
+    if fault.row.retry and stand.tries < policy.attempts and stand.affordable and not (stand.heirs and advice):
+        backoff = policy.base * 2 ** (stand.tries - 1) * jitter
+        # On top of advice, so that those who got the same do not come back at the same moment.
+        wait = backoff if advice is None else advice + policy.base * jitter
+        if (advice or 0.0) <= policy.longest and wait + LEAST_USEFUL_SECONDS <= stand.left:
+            return Retry(wait)
+    return Next() if stand.heirs else GiveUp()
+
+
+def heirs(fault: Fault, target: Target, others: Sequence[Target]) -> tuple[Target, ...]:
+    """Who of the others may be asked after `target` failed so: a column of the table of errors says it.
+
+    What a larger window would hold goes to targets whose window is known to be larger. An answer that broke off for a
+    cause that nobody may take over, such as a policy, is nobody's.
+    """
+    fallback = _decisive(fault).row.fallback
+    if fallback == "next":
+        return tuple(others)
+    if fallback == "larger":
+        return tuple(other for other in others if (other.context_window or 0) > (target.context_window or 0) > 0)
+    return ()
+
+
+def _after_content(fault: Fault, stand: Stand) -> Verdict:
+    if stand.heirs:
+        return Next()
+    may_again = _decisive(fault).row.fallback == "next" and stand.tries < TRIES_AFTER_CONTENT
+    return Retry(0.0) if may_again else GiveUp()
+
+
+def _decisive(fault: Fault) -> Fault:
+    """What broke an answer off, where that is known: it says more than that it broke off."""
+    cause = fault.__cause__
+    return cause if isinstance(fault, StreamInterrupted) and isinstance(cause, Fault) else fault

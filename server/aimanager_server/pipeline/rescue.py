@@ -1,0 +1,175 @@
+"""Begins an answer again that broke off: unseen where nobody saw any of it, else only where the caller wants that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from ..call import Call
+from ..content import ToolCall
+from ..errors import StreamInterrupted
+from ..fault import Fault
+from ..handler import Clock, Handler
+from ..metrics import Metrics
+from ..reply import (
+    Attempt,
+    Event,
+    PartCompleted,
+    ReasoningDelta,
+    Reply,
+    Restarted,
+    TextDelta,
+    Thinking,
+    ToolCallDelta,
+)
+from ..usage import Usage
+from .decide import GiveUp, Policy, Retry, Stand, decide, heirs
+
+PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, Thinking)
+"""What says nothing that does not come again with its whole part."""
+
+
+class Rescue:
+    """The layer around `attempt`: that one goes on while nothing of an answer is there, this one once there is.
+
+    A unary call is read to its end in here, so its caller has seen nothing. Of a stream, nothing was seen before the
+    first event that is passed on; after it, the stream fails, or restarts where the call says so and no tool call was
+    whole yet, since it may have run.
+    """
+
+    def __init__(self, policy: Policy, metrics: Metrics, clock: Clock) -> None:
+        self._policy = policy
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        """Answer, with all that is passed on coming from one whole answer, or a restart in between."""
+        course = _Course(call, proceed, self._policy, self._metrics, self._clock)
+        reply, held = await course.begun()
+        if call.streaming:
+            return Reply(reply.head, course.flow(held), course.aclose, course.spent)
+        return Reply(reply.head, _each(held), reply.aclose, reply.spent)
+
+
+class _Course:
+    """One call's way through its interruptions."""
+
+    def __init__(self, call: Call, proceed: Handler, policy: Policy, metrics: Metrics, clock: Clock) -> None:
+        self._call = call
+        self._proceed = proceed
+        self._policy = policy
+        self._metrics = metrics
+        self._clock = clock
+        self._reply: Reply | None = None
+        self._tried: tuple[Attempt, ...] = ()
+        self._breaks = 0
+        self._first: Fault | None = None
+
+    async def begun(self) -> tuple[Reply, list[Event]]:
+        """An answer and what was read of it: up to the first event to pass on, all of it where the call is unary."""
+        while True:
+            reply = await self._asked()
+            try:
+                return reply, await self._read(reply)
+            except StreamInterrupted as fault:
+                self._broken(fault)
+
+    async def flow(self, held: list[Event]) -> AsyncIterator[Event]:
+        """The events, with a restart between one answer and the next."""
+        may_restart = self._call.restarts
+        while True:
+            assert self._reply is not None
+            try:
+                for event in held:
+                    may_restart = may_restart and not _may_have_run(event)
+                    yield event
+                async for event in self._reply:
+                    if type(event) is PartCompleted:
+                        may_restart = may_restart and not _may_have_run(event)
+                    if type(event) is not Thinking:
+                        yield event
+                return
+            except StreamInterrupted as fault:
+                self._broken(fault, may_restart=may_restart)
+            reply, held = await self.begun()
+            yield Restarted(reply.head)
+
+    async def aclose(self) -> None:
+        """Give up the answer under way."""
+        if self._reply is not None:
+            await self._reply.aclose()
+
+    def spent(self) -> Usage | None:
+        """The usage so far of the answer under way."""
+        return None if self._reply is None else self._reply.spent()
+
+    async def _asked(self) -> Reply:
+        began = self._clock()
+        try:
+            reply = await self._proceed(self._call)
+        except Fault as fault:
+            self._report(fault)
+        head = replace(reply.head, attempts=(*self._tried, *reply.head.attempts))
+        if not self._call.streaming:
+            head = replace(head, time_to_first_token=self._clock() - began)
+        self._reply = reply.headed(head)
+        return self._reply
+
+    async def _read(self, reply: Reply) -> list[Event]:
+        try:
+            if self._call.streaming:
+                return [event] if (event := await _first_seen(reply)) else []
+            return [event async for event in reply if not isinstance(event, PREVIEWS)]
+        except BaseException:
+            await reply.aclose()
+            raise
+
+    def _broken(self, fault: StreamInterrupted, *, may_restart: bool = True) -> None:
+        """Turn to whoever answers now. Raises the first fault where nobody does."""
+        assert self._reply is not None
+        head = self._reply.head
+        *before, last = head.attempts
+        self._tried = (*before, replace(last, reason=fault.reason, usage=fault.usage, cost=fault.cost))
+        self._breaks += 1
+        places = [(target.provider, target.model) for target in self._call.targets]
+        position = places.index((head.provider, head.model))
+        target, others = self._call.targets[position], self._call.targets[position + 1 :]
+        rest = heirs(fault, target, others)
+        stand = Stand(self._breaks, len(rest), self._call.deadline - self._clock())
+        verdict = decide(fault, stand, self._policy, 0.0) if may_restart else GiveUp()
+        outcomes = self._metrics.outcomes(head.provider, head.model)
+        (outcomes.interrupted if isinstance(verdict, GiveUp) else outcomes.restarted).inc()
+        if isinstance(verdict, GiveUp):
+            self._report(fault)
+        self._first = self._first or fault
+        if isinstance(verdict, Retry):
+            self._call = self._call.at(target)
+        else:
+            self._call, self._breaks = self._call.at(*rest), 0
+
+    def _report(self, last: Fault) -> NoReturn:
+        """Raise the first fault, with every attempt, and all that the call took where an answer broke off."""
+        first = self._first or last
+        first.attempts = (*self._tried, *last.attempts)
+        if isinstance(first, StreamInterrupted):
+            first.usage = self._call.ledger.usage() or first.usage
+        if first is last:
+            raise first
+        raise first from last
+
+
+async def _first_seen(reply: Reply) -> Event | None:
+    async for event in reply:
+        if type(event) is not Thinking:
+            return event
+    return None
+
+
+def _may_have_run(event: Event) -> bool:
+    return isinstance(event, PartCompleted) and isinstance(event.part, ToolCall)
+
+
+async def _each(events: Sequence[Event]) -> AsyncIterator[Event]:
+    for event in events:
+        yield event

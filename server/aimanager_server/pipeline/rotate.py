@@ -1,0 +1,158 @@
+"""Gives a call its key: the caller's own, or else the server's keys of the provider in turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+
+import structlog
+
+from ..call import OWN_KEY, Call, Key
+from ..errors import CallerKeyRejected, CircuitOpen, ProviderAuth, ProviderQuota, ProviderRateLimited
+from ..fault import Fault
+from ..handler import Clock, Handler
+from ..reply import Attempt, Event, Finished, Reply
+from ..state.keys import REFUSED_SECONDS, KeyRing
+
+
+class Rotate:
+    """The layer between one target and its circuits, of which each key has its own.
+
+    A key that is refused rests for `refused_seconds`, and the next is tried at once, as it is where a key is at its
+    rate limit or its circuit is open. What fails by another cause would fail with any key, and is raised as it is.
+    """
+
+    def __init__(self, rings: Mapping[str, KeyRing], clock: Clock, refused_seconds: float = REFUSED_SECONDS) -> None:
+        self._rings = rings
+        self._clock = clock
+        self._refused_seconds = refused_seconds
+        self._log = structlog.get_logger()
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        """The first answer that begins. Raises the first fault that came from the provider where no key helps."""
+        provider = call.target.provider
+        own = call.caller.provider_keys.get(provider)
+        if own:
+            return await _with_own(call, own, proceed)
+        ring = self._rings.get(provider)
+        if not ring:
+            return await proceed(call)
+        if len(ring) > 1:
+            return await self._in_turn(call, ring, proceed)
+        try:
+            # The provider takes its only key by itself: putting it into the call would cost more than all the rest.
+            return await proceed(call)
+        except (ProviderAuth, ProviderQuota) as fault:
+            self._refused(ring, ring.first(), fault, provider)
+            raise
+
+    async def _in_turn(self, call: Call, ring: KeyRing, proceed: Handler) -> Reply:
+        course = _Course(call)
+        for key in ring.candidates():
+            began = self._clock()
+            try:
+                reply = await _counted(replace(call, key=key), ring, proceed)
+            except Fault as fault:
+                course.failed(fault, self._clock() - began)
+                if not isinstance(fault, ProviderAuth | ProviderQuota | ProviderRateLimited | CircuitOpen):
+                    fault.attempts = course.tries
+                    raise
+                self._note(ring, key, fault, call.target.provider)
+            else:
+                return course.answered(reply, self._clock() - began)
+        raise course.verdict()
+
+    def _note(self, ring: KeyRing, key: Key, fault: Fault, provider: str) -> None:
+        if isinstance(fault, ProviderAuth | ProviderQuota):
+            self._refused(ring, key, fault, provider)
+        elif isinstance(fault, ProviderRateLimited) and 0.0 < (fault.retry_after or 0.0) <= self._refused_seconds:
+            ring.held(key, fault.retry_after or 0.0)
+
+    def _refused(self, ring: KeyRing, key: Key, fault: Fault, provider: str) -> None:
+        ring.refused(key, self._refused_seconds)
+        self._log.warning("provider.key_refused", provider=provider, key=key.id, reason=fault.reason)
+
+
+class _Course:
+    """One call's way through the keys."""
+
+    __slots__ = ("_faults", "_target", "tries")
+
+    def __init__(self, call: Call) -> None:
+        self._target = call.target
+        self._faults: list[Fault] = []
+        self.tries: tuple[Attempt, ...] = ()
+
+    def failed(self, fault: Fault, seconds: float) -> None:
+        """Take note of a failure. What lies inside may have tried more than once by itself, and says so."""
+        target = self._target
+        one = Attempt(target.provider, target.model, fault.reason, seconds, fault.usage, fault.cost)
+        self._faults.append(fault)
+        self.tries += fault.attempts or (one,)
+
+    def answered(self, reply: Reply, seconds: float) -> Reply:
+        """The reply, its head saying what was tried before."""
+        if not self.tries:
+            return reply
+        last = reply.head.attempts or (Attempt(self._target.provider, self._target.model, "", seconds),)
+        return reply.headed(replace(reply.head, attempts=(*self.tries, *last)))
+
+    def verdict(self) -> Fault:
+        """The first fault of the provider's own; where no key was let through, the circuit that closes first."""
+        told = next((fault for fault in self._faults if not isinstance(fault, CircuitOpen)), None)
+        told = told or min(self._faults, key=lambda fault: fault.retry_after or 0.0)
+        told.attempts = self.tries
+        return told
+
+
+async def _counted(call: Call, ring: KeyRing, proceed: Handler) -> Reply:
+    """The answer, its key counted as busy until the answer ends or is put down."""
+    if not ring.counts:
+        return await proceed(call)
+    is_open = True
+
+    def release() -> None:
+        nonlocal is_open
+        if is_open:
+            is_open = False
+            ring.released(call.key)
+
+    ring.taken(call.key)
+    try:
+        reply = await proceed(call)
+    except BaseException:
+        release()
+        raise
+
+    async def watched() -> AsyncIterator[Event]:
+        try:
+            async for event in reply:
+                if isinstance(event, Finished):
+                    release()
+                yield event
+        finally:
+            release()
+
+    async def close() -> None:
+        release()
+        await reply.aclose()
+
+    return Reply(reply.head, watched(), close, reply.spent)
+
+
+async def _with_own(call: Call, secret: str, proceed: Handler) -> Reply:
+    target = call.target
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        message = "The key given for the provider holds a blank, a line break or a letter beyond ASCII."
+        raise CallerKeyRejected(message, provider=target.provider, model=target.model)
+    try:
+        return await proceed(replace(call, key=Key(OWN_KEY, secret)))
+    except (ProviderAuth, ProviderQuota) as fault:
+        # The caller's key is the caller's affair: neither the server's alerts nor another provider hears of it.
+        raise CallerKeyRejected(
+            fault.message,
+            solution=fault.solution if isinstance(fault, ProviderQuota) else "",
+            provider=fault.provider,
+            model=fault.model,
+            upstream_status=fault.upstream_status,
+        ) from fault
