@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from aimanager import AIManager, AsyncAIManager
-from aimanager._channel import Endpoint, channel_options, service_config
+from aimanager._channel import AsyncConnection, Connection, Endpoint, channel_options, service_config
 from aimanager._patience import Patience
 from aimanager.errors import RateLimitError
 from fake_gateway import FakeGateway, answer, serve
@@ -43,6 +43,19 @@ def test_a_channel_carries_large_messages_and_keeps_alive() -> None:
     assert options["grpc.max_receive_message_length"] == options["grpc.max_send_message_length"] == 36 * 2**20
     assert options["grpc.per_rpc_retry_buffer_size"] == 40 * 2**20
     assert options["grpc.keepalive_time_ms"] == 30_000
+
+
+def test_a_channel_that_was_never_asked_or_is_closed_is_not_dead() -> None:
+    connection = Connection(Endpoint("127.0.0.1:1"))
+    unused = connection.is_dead()
+
+    connection.close()
+
+    assert (unused, connection.is_dead()) == (False, False)
+
+
+async def test_an_async_channel_that_was_never_asked_is_not_dead() -> None:
+    assert not AsyncConnection(Endpoint("127.0.0.1:1")).is_dead()
 
 
 def test_tls_with_own_authorities_reaches_the_server() -> None:

@@ -26,7 +26,10 @@ def test_a_terminal_sees_the_answer_grow_and_the_account(terminal: Command) -> N
     code = terminal("ask", "Hi")
 
     assert (code, terminal.out) == (0, "Hello.\n")
-    assert terminal.err == "mock/mock-large · stop · 3 in, 2 out · about $0.0025 · 1.50 s · 2 attempts\n"
+    assert terminal.err == (
+        "answered by mock/mock-large after mock/mock-small failed: PROVIDER_OVERLOADED · stop · 3 in, 2 out · "
+        "about $0.0025 · 1.50 s · 2 attempts\n"
+    )
     assert [call.method for call in terminal.fake.received] == ["StreamGenerate"]
 
 
@@ -57,13 +60,14 @@ def test_every_argument_of_ask_travels(aimanager: Command, tmp_path: Path) -> No
 
     aimanager(
         *("ask", "Hi", "--model", "mock/fast", "--system", "Be brief", "--attach", str(notes)),
-        *("--reasoning", "low", "--timeout", "20"),
+        *("--reasoning", "low", "--timeout", "20", "--fallback", "openai/fast", "--fallback", "mock/mock-small"),
     )
 
     [call] = aimanager.fake.received
     assert (call.request.model, call.request.system_instruction) == ("mock/fast", "Be brief")
     assert call.request.messages[0].parts[0].attachment.data == b"remember"
     assert call.request.reasoning.effort == generation_pb2.REASONING_EFFORT_LOW
+    assert call.request.fallback_models == ["openai/fast", "mock/mock-small"]
     assert call.seconds < 30
 
 
@@ -118,7 +122,7 @@ def test_an_interrupted_answer_ends_its_line(terminal: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ask"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--watch"]]
+    "arguments", [["ask"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--assess"]]
 )
 def test_unusable_arguments_exit_with_2(
     aimanager: Command, arguments: list[str], capsys: pytest.CaptureFixture[str]

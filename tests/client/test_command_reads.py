@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from aimanager.v1 import health_pb2
+from aimanager.v1 import health_pb2, model_pb2
 from fake_console import Command, Terminal
 from fake_gateway import FakeGateway
-from fake_rows import UP
+from fake_rows import ROUTED, SMALL, UP
 
 
 def test_models_are_a_table(stocked: FakeGateway) -> None:
@@ -28,6 +28,19 @@ def test_models_are_a_table(stocked: FakeGateway) -> None:
     )
     assert command.err.startswith("x by the model")
     assert stocked.received[0].request.provider == "mock"
+
+
+def test_routes_are_a_column_where_there_are_any(aimanager: Command) -> None:
+    aimanager.fake.will("ListModels", model_pb2.ListModelsResponse(models=[ROUTED, SMALL]))
+
+    aimanager("models")
+
+    columns = [line.split()[:4] for line in aimanager.out.splitlines()]
+    assert columns == [
+        ["MODEL", "ALIASES", "ROUTES", "CONTEXT"],
+        ["mock/mock-routed", "-", "cheap,smart", "?"],
+        ["mock/mock-small", "-", "-", "?"],
+    ]
 
 
 def test_models_are_json(stocked: FakeGateway) -> None:

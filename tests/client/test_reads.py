@@ -13,7 +13,7 @@ import pytest
 from aimanager import AIError, AIManager, AsyncAIManager, InvalidModelError, InvalidRequestError, Model
 from aimanager.v1 import health_pb2, model_pb2
 from fake_gateway import FakeGateway, refusal
-from fake_rows import SMALL
+from fake_rows import ROUTED, SMALL
 
 
 def test_every_page_of_models_is_read(stocked: FakeGateway, ai: AIManager) -> None:
@@ -41,6 +41,10 @@ def test_a_model_tells_what_it_can(stocked: FakeGateway, ai: AIManager) -> None:
     assert model.release_time == datetime(1970, 1, 2, tzinfo=UTC)
     assert model.retire_time is None
     assert model.available
+
+
+def test_a_model_names_the_routes_that_lead_to_it() -> None:
+    assert (Model(ROUTED).routes, Model(SMALL).routes) == (("cheap", "smart"), ())
 
 
 def test_what_is_not_known_of_a_model_is_none() -> None:

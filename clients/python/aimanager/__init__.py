@@ -38,11 +38,17 @@ if TYPE_CHECKING:
     from .errors import RateLimitError as RateLimitError
     from .errors import StreamInterruptedError as StreamInterruptedError
     from .health import ProviderHealth as ProviderHealth
+    from .metrics import MetricsRow as MetricsRow
+    from .metrics import MetricsSummary as MetricsSummary
     from .model import Model as Model
+    from .quality import ModelQuality as ModelQuality
+    from .quality import ProviderQuality as ProviderQuality
     from .response import AIResponse as AIResponse
     from .response import ToolCall as ToolCall
+    from .restart import Restarted as Restarted
     from .stream import AIStream as AIStream
     from .stream import AsyncAIStream as AsyncAIStream
+    from .usage import Attempt as Attempt
     from .usage import Usage as Usage
 
 _HOMES = {
@@ -62,10 +68,13 @@ _HOMES = {
         "StreamInterruptedError",
     ),
     "health": ("ProviderHealth",),
+    "metrics": ("MetricsRow", "MetricsSummary"),
     "model": ("Model",),
+    "quality": ("ModelQuality", "ProviderQuality"),
     "response": ("AIResponse", "ToolCall"),
+    "restart": ("Restarted",),
     "stream": ("AIStream", "AsyncAIStream"),
-    "usage": ("Usage",),
+    "usage": ("Attempt", "Usage"),
 }
 
 

@@ -8,18 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from ._account import account, began_again
 from ._printing import Console, printed_json
-from ._tables import account
+from ._reading import Reading
 from .client import AIManager
 from .errors import ConfigurationError, InvalidRequestError
 from .options import Effort, RequestOptions
 from .response import AIResponse
+from .restart import Restarted
 
 
 def ask_arguments(ask: argparse.ArgumentParser) -> None:
     """What `ask` takes."""
     ask.add_argument("prompt", help="what to ask; - reads it from standard input")
     ask.add_argument("--model", metavar="M", help="[provider/]id, or latest, current, fast, reasoning")
+    ask.add_argument(
+        "--fallback", action="append", metavar="M", help="a model to ask where the one before it fails; may be repeated"
+    )
     ask.add_argument("--system", metavar="S", help="what the model is told first")
     ask.add_argument("--attach", action="append", metavar="PATH", help="an image, a PDF or a text; may be repeated")
     ask.add_argument("--reasoning", choices=get_args(Effort), metavar="EFFORT", help=", ".join(get_args(Effort)))
@@ -34,6 +39,7 @@ def ask(client: AIManager, options: argparse.Namespace, console: Console) -> int
     prompt = _readable(console.stdin.read() if options.prompt == "-" else options.prompt)
     question: RequestOptions = {
         "model": options.model,
+        "fallback_models": options.fallback,
         "system": options.system,
         "attachments": options.attach,
         "reasoning": options.reasoning,
@@ -75,15 +81,44 @@ def _keep(response: AIResponse, folder: str | None, console: Console) -> None:
 
 
 def _streamed(client: AIManager, prompt: str, question: RequestOptions, console: Console) -> AIResponse:
-    end = ""
+    page, reading = Page(console), Reading()
     with client.stream(prompt, **question) as stream:
         try:
-            for text in stream.text:
-                console.write(text)
-                end = "" if text.endswith("\n") else "\n"
+            for event in stream.events:
+                if isinstance(event, Restarted):
+                    page.begin_again(event)
+                    reading = Reading()
+                elif piece := reading.piece(event):
+                    page.add(piece.content)
         finally:
-            console.write(end)
+            page.end_line()
         return stream.response
+
+
+class Page:
+    """An answer that grows on a terminal, where nothing can be unsaid."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._in_line = False
+
+    def add(self, text: str) -> None:
+        """More of the answer."""
+        if text:
+            self._console.write(text)
+            self._in_line = not text.endswith("\n")
+
+    def end_line(self) -> None:
+        """What comes next stands on a line of its own."""
+        if self._in_line:
+            self.add("\n")
+
+    def begin_again(self, restarted: Restarted) -> None:
+        """Says that the answer so far is void, also where it stands if errors go elsewhere."""
+        self.end_line()
+        self._console.note(began_again(restarted))
+        if not self._console.stderr.isatty():
+            self.add(f"--- {began_again(restarted)} ---\n")
 
 
 def _report(response: AIResponse, options: argparse.Namespace, console: Console) -> None:

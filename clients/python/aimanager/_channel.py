@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from ipaddress import ip_address
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import grpc
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .v1.model_pb2_grpc import ModelServiceAsyncStub
 
 MIB = 1024 * 1024
+LONGEST_LOOK = 1.0  # seconds; gRPC says at once how a channel does, from a thread of its own
+DEAD = (grpc.ChannelConnectivity.CONNECTING, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -111,6 +114,22 @@ class Connection:
             return grpc.secure_channel(endpoint.target, endpoint.credentials, options)
         return grpc.insecure_channel(endpoint.target, options)
 
+    def is_dead(self) -> bool:
+        """Whether nobody answers at the other end: the channel tries to connect, and has not."""
+        states: SimpleQueue[grpc.ChannelConnectivity] = SimpleQueue()
+        look = states.put
+        with self._lock:
+            if self._closed or self._open is None:
+                return False
+            channel = self._open[0]
+            channel.subscribe(look)
+            try:
+                return states.get(timeout=LONGEST_LOOK) in DEAD
+            except Empty:
+                return False
+            finally:
+                channel.unsubscribe(look)
+
     def close(self) -> None:
         """Calls under way end with AIError, reason CANCELLED. May be called twice."""
         with self._lock:
@@ -150,6 +169,10 @@ class AsyncConnection:
         if endpoint.tls:
             return grpc.aio.secure_channel(endpoint.target, endpoint.credentials, options)
         return grpc.aio.insecure_channel(endpoint.target, options)
+
+    def is_dead(self) -> bool:
+        """Whether nobody answers at the other end: the channel tries to connect, and has not."""
+        return not self._closed and self._open is not None and self._open[0].get_state() in DEAD
 
     async def close(self) -> None:
         """Calls under way end with AIError, reason CANCELLED. May be called twice."""

@@ -1,14 +1,17 @@
-"""Turns protobuf's enums, durations and timestamps into words, seconds and datetimes, and words into enums."""
+"""Turns protobuf's enums, durations, timestamps and costs into words, seconds, datetimes and amounts of money."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
+NANOS = Decimal("1e-9")
 
 
 class Enum(Protocol):
@@ -49,3 +52,15 @@ def moment(message: Message, field: str) -> datetime | None:
         return None
     timestamp: Timestamp = getattr(message, field)
     return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def amount(message: Message, field: str) -> Decimal | None:
+    """The total of the Cost in `field`, None where it is not set: a price that is not known is not zero."""
+    total: int = getattr(message, field).total_nanos
+    return total * NANOS if message.HasField(field) else None
+
+
+def number(message: Message, field: str) -> float | None:
+    """The optional number in `field`, None where it is not set."""
+    value: float = getattr(message, field)
+    return value if message.HasField(field) else None

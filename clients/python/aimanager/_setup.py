@@ -16,6 +16,7 @@ REQUEST_SECONDS = 600.0  # reasoning takes minutes
 STREAM_SECONDS = 1200.0
 READ_SECONDS = 10.0
 PROBE_SECONDS = 30.0  # the gateway asks every provider first
+HOUR_SECONDS = 3600.0  # what is looked back on, unless said
 
 NO_KEY = "API key is required and must be a non-empty string"
 CONNECTION = tuple(ConnectionOptions.__annotations__)

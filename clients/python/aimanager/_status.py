@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from ._channel import Endpoint
 from ._scalars import seconds
 from .errors import AIError, ConfigurationError, FieldViolation, InvalidRequestError, class_of
 from .usage import read_attempts, read_usage
@@ -43,22 +44,31 @@ REPORT = "If it stays, report it to the operator of {target}."
 Detail = TypeVar("Detail", bound=Message)
 
 
+class Line(Protocol):
+    """The way to a gateway."""
+
+    endpoint: Endpoint
+
+    def is_dead(self) -> bool:
+        """Whether nobody answers at its other end."""
+
+
 @contextmanager
-def translated(target: str) -> Iterator[None]:
+def translated(line: Line) -> Iterator[None]:
     """Within it, a failed call raises AIError. The cancelling of our own task passes through untouched."""
     try:
         yield
     except grpc.RpcError as error:
-        raise read_failure(error, target) from error
+        raise read_failure(error, line) from error
     except asyncio.CancelledError as error:
         # grpc.aio raises it for its own reasons too, such as a channel closed under the call.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise _bare("CANCELLED", "The call was cancelled: the client was closed", target) from error
+        raise _bare("CANCELLED", "The call was cancelled: the client was closed", line) from error
 
 
-def read_failure(error: grpc.RpcError, target: str) -> AIError:
+def read_failure(error: grpc.RpcError, line: Line) -> AIError:
     """The exception for a failed call. Details that are missing or cannot be read leave the code and the message."""
     # Every error a call raises is a call too; the base class does not say so.
     code = getattr(error, "code", lambda: None)()
@@ -67,7 +77,7 @@ def read_failure(error: grpc.RpcError, target: str) -> AIError:
     status = _status(getattr(error, "trailing_metadata", lambda: None)() or ())
     cause = _detail(status, error_details_pb2.ErrorInfo)
     if cause is None or cause.domain != DOMAIN:
-        return _bare(name, message, target)
+        return _bare(name, message, line)
     kind = class_of(cause.reason) or BARE.get(name, (AIError, ""))[0]
     return _told(kind, message, cause, status)
 
@@ -94,7 +104,11 @@ def _told(kind: type[AIError], message: str, cause: error_details_pb2.ErrorInfo,
     )
 
 
-def _bare(code: str, message: str, target: str) -> AIError:
+def _bare(code: str, message: str, line: Line) -> AIError:
+    target = line.endpoint.target
+    if code == "DEADLINE_EXCEEDED" and line.is_dead():
+        # Resending until the deadline hides what was wrong.
+        code, message = "UNAVAILABLE", f"nobody answered at {target} within the timeout"
     kind, solution = BARE.get(code, (AIError, REPORT))
     return kind(message, reason=code, solution=solution.format(target=target))
 

@@ -1,4 +1,4 @@
-"""Lays out answers, models and health for a terminal. Pure: data in, text out."""
+"""Lays out models, health, quality and metrics for a terminal. Pure: data in, text out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from .health import ProviderHealth
+from .metrics import MetricsRow, MetricsSummary
 from .model import Model, Pricing
-from .response import AIResponse
+from .quality import ModelQuality, ProviderQuality
 
 MATRIX = {
     "streaming": "STREAM",
@@ -39,16 +40,19 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def models_table(models: Iterable[Model]) -> str:
-    """One line a model."""
-    heading = ["MODEL", "ALIASES", "CONTEXT", "ANSWER", "IN", "OUT", "READY", *MATRIX.values()]
-    return table(heading, [_model_row(model) for model in models])
+    """One line a model; with its routes where the gateway has any."""
+    listed = list(models)
+    routed = any(model.routes for model in listed)
+    heading = ["MODEL", "ALIASES", *(["ROUTES"] if routed else []), "CONTEXT", "ANSWER", "IN", "OUT", "READY"]
+    return table([*heading, *MATRIX.values()], [_model_row(model, routed=routed) for model in listed])
 
 
-def _model_row(model: Model) -> list[str]:
+def _model_row(model: Model, *, routed: bool) -> list[str]:
     capabilities = model.capabilities
     return [
         model.id,
         ",".join(model.aliases) or "-",
+        *([",".join(model.routes) or "-"] if routed else []),
         tokens(model.context_window_tokens),
         tokens(model.max_output_tokens),
         _price(model.pricing, "input"),
@@ -96,8 +100,8 @@ def _health_row(health: ProviderHealth) -> list[str]:
         health.provider,
         health.status,
         health.circuit or "-",
-        _seconds(health.latency_p50),
-        _seconds(health.latency_p95),
+        duration(health.latency_p50),
+        duration(health.latency_p95),
         f"{health.error_rate:.0%}",
         health.last_error_reason or "-",
     ]
@@ -108,20 +112,73 @@ def health_line(health: ProviderHealth) -> str:
     return "  ".join(_health_row(health))
 
 
-def _seconds(duration: float | None) -> str:
-    return "-" if duration is None else f"{duration:.2f} s"
+def duration(seconds: float | None) -> str:
+    """Seconds, `-` where not known.
+
+    >>> duration(0.254), duration(None)
+    ('0.25 s', '-')
+    """
+    return "-" if seconds is None else f"{seconds:.2f} s"
 
 
-def account(response: AIResponse) -> str:
-    """Who answered, why it stopped, and what it took, in one line."""
-    metadata, usage = response.metadata, response.usage
-    said = [f"{metadata.provider}/{metadata.model}", response.finish_reason]
-    if usage.source != "missing":
-        said.append(f"{usage.input_tokens} in, {usage.output_tokens} out")
-    if metadata.cost is not None:
-        said.append(("" if metadata.cost_is_exact else "about ") + money(metadata.cost, metadata.currency))
-    if metadata.latency is not None:
-        said.append(_seconds(metadata.latency))
-    if len(metadata.attempts) > 1:
-        said.append(f"{len(metadata.attempts)} attempts")
-    return " · ".join(word for word in said if word)
+def quality_table(providers: Sequence[ProviderQuality]) -> str:
+    """One line a provider, then what stands out, then one line a model."""
+    heading = ["PROVIDER", "SAMPLES", "OVERALL", "AVAILABILITY", "SPEED", "ECONOMY", "CONFORMANCE"]
+    findings = [f"{quality.provider}: {finding}" for quality in providers for finding in quality.findings]
+    blocks = ["\n".join([table(heading, [_quality_row(quality) for quality in providers]), *findings])]
+    models = [_model_quality_row(quality.provider, model) for quality in providers for model in quality.models]
+    if models:
+        heading = ["MODEL", "SAMPLES", "SUCCESS", "P50", "P95", "FIRST P50", "FIRST P95", "TOKENS/S", "CONFORMANCE"]
+        blocks.append(table(heading, models))
+    return "\n\n".join(blocks)
+
+
+def _quality_row(quality: ProviderQuality) -> list[str]:
+    scores = [quality.overall, quality.availability, quality.speed, quality.economy, quality.conformance]
+    return [quality.provider, str(quality.sample_count), *map(_score, scores)]
+
+
+def _model_quality_row(provider: str, quality: ModelQuality) -> list[str]:
+    rate = quality.output_tokens_per_second
+    return [
+        f"{provider}/{quality.model}",
+        str(quality.sample_count),
+        _score(quality.success_rate),
+        duration(quality.latency_p50),
+        duration(quality.latency_p95),
+        duration(quality.time_to_first_token_p50),
+        duration(quality.time_to_first_token_p95),
+        "-" if rate is None else f"{rate:.1f}",
+        _score(quality.conformance),
+    ]
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"
+
+
+def metrics_table(summary: MetricsSummary) -> str:
+    """One line a provider and model and one for all, then why calls failed and what goes on."""
+    heading = ["MODEL", "CALLS", "FAILED", "FELL BACK", "IN", "OUT", "COST", "P50", "P95", "FIRST"]
+    rows = [_metrics_row(f"{row.provider}/{row.model}", row) for row in summary.rows]
+    failed = sorted(summary.total.errors_by_reason.items(), key=lambda pair: (-pair[1], pair[0]))
+    lines = [table(heading, [*rows, _metrics_row("all", summary.total)])]
+    if failed:
+        lines.append(f"failed: {', '.join(f'{reason} {count}' for reason, count in failed)}")
+    since = f" · since {summary.start_time:%Y-%m-%d %H:%M} UTC" if summary.start_time else ""
+    return "\n".join([*lines, f"{summary.requests_in_flight} under way{since}"])
+
+
+def _metrics_row(name: str, row: MetricsRow) -> list[str]:
+    return [
+        name,
+        str(row.requests_total),
+        str(row.requests_error),
+        str(row.fallbacks),
+        tokens(row.input_tokens),
+        tokens(row.output_tokens),
+        "?" if row.cost_total is None else money(row.cost_total, row.currency),
+        duration(row.request_duration),
+        duration(row.request_duration_p95),
+        duration(row.time_to_first_token),
+    ]

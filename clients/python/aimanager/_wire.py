@@ -7,16 +7,19 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ._fitting import duration, names, put, readable
 from ._output import output_format
 from ._scalars import words
 from ._setup import Setup
 from .content import Attachment, Message, Part, Tool, attachment, tool, user
 from .errors import ConfigurationError, InvalidRequestError
-from .options import RequestOptions, refuse_unknown
+from .options import OnInterruption, RequestOptions, refuse_unknown
 from .response import AIResponse
 from .v1.content_pb2 import Role
 from .v1.generation_pb2 import (
     GenerateRequest,
+    InterruptionPolicy,
+    Patience,
     ReasoningEffort,
     ReasoningOptions,
     SamplingOptions,
@@ -36,6 +39,8 @@ SAMPLING = {
     "top_k": "top_k",
     "seed": "seed",
 }
+PATIENCE = {"first_token_timeout": "first_token", "idle_timeout": "idle"}
+MOST_FALLBACKS = 8
 
 
 def generate_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> GenerateRequest:
@@ -45,9 +50,15 @@ def generate_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> G
     return request
 
 
-def stream_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> StreamGenerateRequest:
+def stream_request(
+    prompt: Prompt, options: RequestOptions, setup: Setup, on_interruption: OnInterruption
+) -> StreamGenerateRequest:
     """The same question, to be answered piece by piece."""
-    return StreamGenerateRequest(request=_question("stream", prompt, options, setup))
+    policy = _choose("on_interruption", on_interruption, words(InterruptionPolicy))
+    return StreamGenerateRequest(
+        request=_question("stream", prompt, options, setup, "on_interruption"),
+        on_interruption=InterruptionPolicy.ValueType(policy),
+    )
 
 
 def count_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> CountTokensRequest:
@@ -55,20 +66,26 @@ def count_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> Coun
     return CountTokensRequest(request=_question("count_tokens", prompt, options, setup))
 
 
-def _question(function: str, prompt: Prompt, options: RequestOptions, setup: Setup) -> GenerateRequest:
-    refuse_unknown(function, options, RequestOptions.__annotations__)
+def _question(
+    function: str, prompt: Prompt, options: RequestOptions, setup: Setup, *more_keywords: str
+) -> GenerateRequest:
+    refuse_unknown(function, options, (*RequestOptions.__annotations__, *more_keywords))
     request = GenerateRequest(
-        model=setup.named(options.get("model")),
+        model=readable("model", setup.named(options.get("model"))),
         messages=_messages(prompt, [attachment(file) for file in options.get("attachments") or ()]),
-        system_instruction=options.get("system") or "",
+        system_instruction=readable("system", options.get("system") or ""),
         sampling=_sampling(options),
         reasoning=_reasoning(options.get("reasoning"), default=setup.reasoning),
         tools=[_tool(each) for each in options.get("tools") or ()],
         tool_choice=_tool_choice(options.get("tool_choice")),
         output_format=output_format(options.get("output")),
-        idempotency_key=options.get("idempotency_key") or "",
-        labels=options.get("labels") or {},
+        fallback_models=_fallbacks(options.get("fallback_models") or (), setup),
+        idempotency_key=readable("idempotency_key", options.get("idempotency_key") or ""),
+        labels={
+            readable("labels", name): readable("labels", value) for name, value in (options.get("labels") or {}).items()
+        },
         provider_options_json=native_json(options.get("provider_options")),
+        patience=_patience(options),
     )
     if not setup.vision:
         _refuse_images(request)
@@ -109,21 +126,28 @@ def _joined(messages: list[Message], files: list[Attachment]) -> list[Message]:
 def _sampling(options: RequestOptions) -> SamplingOptions | None:
     sampling = SamplingOptions()
     for keyword, field in SAMPLING.items():
-        _set(sampling, field, keyword, options.get(keyword))
+        put(sampling, field, keyword, options.get(keyword))
     stop = options.get("stop") or ()
-    sampling.stop_sequences.extend([stop] if isinstance(stop, str) else stop)
+    sampling.stop_sequences.extend(readable("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
     return sampling if sampling.ByteSize() else None
 
 
-def _set(sampling: SamplingOptions, field: str, keyword: str, value: object) -> None:
-    if value is None:
-        return
-    try:
-        setattr(sampling, field, value)
-    except (TypeError, ValueError) as error:
+def _fallbacks(models: Sequence[str], setup: Setup) -> list[str]:
+    listed = names("fallback_models", models)
+    if len(listed) > MOST_FALLBACKS:
         raise InvalidRequestError(
-            f"{keyword} cannot be {value!r}: {error}", solution="Give a number that fits, or leave it out."
-        ) from error
+            f"fallback_models may name {MOST_FALLBACKS} models, got {len(listed)}", solution="Name fewer."
+        )
+    return [setup.named(model) for model in listed]
+
+
+def _patience(options: RequestOptions) -> Patience | None:
+    patience = Patience()
+    for keyword, field in PATIENCE.items():
+        seconds = options.get(keyword)
+        if seconds is not None:
+            getattr(patience, field).CopyFrom(duration(keyword, seconds))
+    return patience if patience.ByteSize() else None
 
 
 def _reasoning(asked: str | bool | ReasoningOptions | None, *, default: bool) -> ReasoningOptions | None:
@@ -153,12 +177,12 @@ def _tool_choice(asked: str | ToolChoice | None) -> ToolChoice | None:
     if asked is None or isinstance(asked, ToolChoice):
         return asked
     mode = words(ToolMode).get(asked)
-    return ToolChoice(mode=ToolMode.ValueType(mode)) if mode else ToolChoice(tool_name=asked)
+    return ToolChoice(mode=ToolMode.ValueType(mode)) if mode else ToolChoice(tool_name=readable("tool_choice", asked))
 
 
 def native_json(options: Mapping[str, Mapping[str, object]] | None) -> dict[str, str]:
     """Native options as they travel, by provider. Raises InvalidRequestError for what is no JSON object."""
-    return {provider: _json(provider, native) for provider, native in (options or {}).items()}
+    return {readable("provider_options", name): _json(name, native) for name, native in (options or {}).items()}
 
 
 def _json(provider: str, native: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -15,8 +16,9 @@ from ._wire import Prompt, generate_request, stream_request
 from .config import AIConfig
 from .embedding import Embeddings, EmbedOptions, embed_request
 from .health import AsyncHealth
+from .metrics import AsyncMetrics
 from .models import AsyncModels
-from .options import ConnectionOptions, RequestOptions
+from .options import ConnectionOptions, OnInterruption, RequestOptions
 from .response import AIResponse
 from .stream import AsyncAIStream, AsyncCall
 from .v1.embedding_pb2 import EmbedResponse
@@ -36,6 +38,8 @@ class AsyncAIManager:
     """Which models there are."""
     health: AsyncHealth
     """How their providers do."""
+    metrics: AsyncMetrics
+    """What was asked, and what it took."""
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class AsyncAIManager:
         self._connection = AsyncConnection(setup.endpoint)
         self.models = AsyncModels(self._connection, setup)
         self.health = AsyncHealth(self._connection)
+        self.metrics = AsyncMetrics(self._connection)
 
     async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
         """Waits for the whole answer. RequestOptions says what else may be said. Files are read in a thread.
@@ -79,25 +84,32 @@ class AsyncAIManager:
         request = await _built(generate_request, prompt, options, self._setup)
 
         async def send() -> GenerateResponse:
-            with translated(self._setup.endpoint.target):
+            with translated(self._connection):
                 return await self.stubs.generation.Generate(
                     request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
                 )
 
         return AIResponse(await patiently_async(patience, send), options.get("output"))
 
-    def stream(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AsyncAIStream:
-        """The answer while it is written. Takes what `request` takes; files are read and sent at the first read."""
+    def stream(
+        self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
+    ) -> AsyncAIStream:
+        """The answer while it is written. Takes what `request` takes; files are read and sent at the first read.
+
+        `on_interruption` as in AIManager.stream.
+        """
         self._setup.require_streaming()
         patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS)
 
         async def send(remaining: float) -> AsyncCall:
-            request = await _built(stream_request, prompt, options, self._setup)
+            request = await _built(
+                partial(stream_request, on_interruption=on_interruption), prompt, options, self._setup
+            )
             return self.stubs.generation.StreamGenerate(
                 request, timeout=remaining, metadata=self._setup.endpoint.generation_metadata
             )
 
-        return AsyncAIStream(patience, send, self._setup.endpoint.target, options.get("output"))
+        return AsyncAIStream(patience, send, self._connection, options.get("output"))
 
     async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
         """A vector for each text, in their order, all or nothing. EmbedOptions says what else may be said.
@@ -108,7 +120,7 @@ class AsyncAIManager:
         request = embed_request(inputs, options, self._setup)
 
         async def send() -> EmbedResponse:
-            with translated(self._setup.endpoint.target):
+            with translated(self._connection):
                 return await self.stubs.embeddings.Embed(
                     request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
                 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Self, TypedDict
 
+from ._fitting import names, put, readable
 from ._scalars import word, words
 from .errors import InvalidRequestError
 from .model import Model
@@ -73,7 +74,7 @@ def list_request(
     """Asks for the first page. Raises InvalidRequestError for a capability that is not known."""
     return model_pb2.ListModelsRequest(
         page_size=PAGE,
-        provider=provider,
+        provider=readable("provider", provider),
         capabilities=_numbers(capabilities),
         available_only=available_only,
         refresh=refresh,
@@ -81,21 +82,22 @@ def list_request(
 
 
 def suggest_request(required: Sequence[str], options: SuggestOptions) -> model_pb2.SuggestModelsRequest:
-    """Asks for models. Raises InvalidRequestError for a capability or an objective that is not known."""
+    """Asks for models. Raises InvalidRequestError for what is not known or cannot travel."""
     refuse_unknown("suggest", options, ("required", *SuggestOptions.__annotations__))
     objectives = words(model_pb2.Objective)
     objective = options.get("objective") or ""
     if objective not in objectives:
         accepted = ", ".join(name for name in objectives if name)
         raise InvalidRequestError(f"no objective is named {objective!r}", solution=f"Use one of {accepted}.")
-    return model_pb2.SuggestModelsRequest(
+    request = model_pb2.SuggestModelsRequest(
         required=_numbers(required),
         preferred=_numbers(options.get("preferred", ())),
         objective=model_pb2.Objective.ValueType(objectives[objective]),
-        min_context_window_tokens=options.get("min_context_window_tokens", 0),
-        providers=options.get("providers", ()),
-        max_results=options.get("max_results", 0),
+        providers=names("providers", options.get("providers", ())),
     )
+    for count in ("min_context_window_tokens", "max_results"):
+        put(request, count, count, options.get(count))
+    return request
 
 
 def read_suggestions(answer: model_pb2.SuggestModelsResponse) -> list[ModelSuggestion]:

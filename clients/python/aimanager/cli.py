@@ -1,4 +1,4 @@
-"""The `aimanager` command: asks a model, lists the models, shows how the providers do."""
+"""The `aimanager` command: asks a model, lists the models, shows how the providers do and what was asked."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import TypeAlias
 from google.protobuf.json_format import MessageToDict
 
 from ._ask import ask, ask_arguments
+from ._metrics import metrics, metrics_arguments
 from ._printing import Console as Console
 from ._printing import printed_json
 from ._setup import LOCAL
-from ._tables import LEGEND, health_line, health_table, models_table
+from ._tables import LEGEND, health_line, health_table, models_table, quality_table
 from .client import AIManager
 from .errors import AIError, ConfigurationError
 from .health import ProviderHealth
@@ -105,12 +106,23 @@ def _tell_who_failed(client: AIManager, provider: str, console: Console) -> None
 def _health(client: AIManager, options: argparse.Namespace, console: Console) -> int:
     if options.watch:
         return _watch(client, options, console)
+    if options.assess:
+        return _assess(client, options, console)
     providers = client.health.list(probe=options.probe)
     if options.json:
         console.write(printed_json(*(health.proto for health in providers), many=True))
     else:
         console.write(f"{health_table(providers)}\n")
     return 1 if any(health.status == "DOWN" for health in providers) else 0
+
+
+def _assess(client: AIManager, options: argparse.Namespace, console: Console) -> int:
+    providers = client.health.assess()
+    if options.json:
+        console.write(printed_json(*(quality.proto for quality in providers), many=True))
+    else:
+        console.write(f"{quality_table(providers)}\n")
+    return 0
 
 
 def _watch(client: AIManager, options: argparse.Namespace, console: Console) -> int:
@@ -126,7 +138,7 @@ def _change(health: ProviderHealth, *, as_json: bool) -> str:
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimanager", description="Ask models through an aimanager gateway.")
-    commands = parser.add_subparsers(required=True, metavar="ask | models | health")
+    commands = parser.add_subparsers(required=True, metavar="ask | models | health | metrics")
     ask_arguments(_command(commands, "ask", "Ask a model.", ask, environment))
 
     models = _command(commands, "models", "List the models, what they can do and what they cost.", _models, environment)
@@ -145,6 +157,10 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     how = health.add_mutually_exclusive_group()
     how.add_argument("--probe", action="store_true", help="ask each provider now; never for an answer")
     how.add_argument("--watch", action="store_true", help="go on and print each change")
+    how.add_argument("--assess", action="store_true", help="say instead how good they were in the last hour")
+
+    what = "Show what was asked and what it took."
+    metrics_arguments(_command(commands, "metrics", what, metrics, environment))
     return parser
 
 

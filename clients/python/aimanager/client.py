@@ -14,8 +14,9 @@ from ._wire import Prompt, generate_request, stream_request
 from .config import AIConfig
 from .embedding import Embeddings, EmbedOptions, embed_request
 from .health import Health
+from .metrics import Metrics
 from .models import Models
-from .options import ConnectionOptions, RequestOptions
+from .options import ConnectionOptions, OnInterruption, RequestOptions
 from .response import AIResponse
 from .stream import AIStream, Call
 from .v1.embedding_pb2 import EmbedResponse
@@ -40,6 +41,8 @@ class AIManager:
     """Which models there are."""
     health: Health
     """How their providers do."""
+    metrics: Metrics
+    """What was asked, and what it took."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class AIManager:
         self._connection = Connection(setup.endpoint)
         self.models = Models(self._connection, setup)
         self.health = Health(self._connection)
+        self.metrics = Metrics(self._connection)
 
     def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
         """Waits for the whole answer. RequestOptions says what else may be said.
@@ -87,17 +91,24 @@ class AIManager:
         request = generate_request(prompt, options, self._setup)
 
         def send() -> GenerateResponse:
-            with translated(self._setup.endpoint.target):
+            with translated(self._connection):
                 return self.stubs.generation.Generate(
                     request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
                 )
 
         return AIResponse(patiently(patience, send), options.get("output"))
 
-    def stream(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIStream:
-        """The answer while it is written. Takes what `request` takes; nothing is sent before the first read."""
+    def stream(
+        self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
+    ) -> AIStream:
+        """The answer while it is written. Takes what `request` takes; nothing is sent before the first read.
+
+        Where a provider fails after the answer has begun, `on_interruption="restart"` has the gateway begin it again,
+        with the next of `fallback_models` or the same model, but never after a tool call; AIStream says how that is
+        read. `"fail"` ends it with StreamInterruptedError.
+        """
         self._setup.require_streaming()
-        request = stream_request(prompt, options, self._setup)
+        request = stream_request(prompt, options, self._setup, on_interruption)
         patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS)
 
         def send(remaining: float) -> Call:
@@ -105,7 +116,7 @@ class AIManager:
                 request, timeout=remaining, metadata=self._setup.endpoint.generation_metadata
             )
 
-        return AIStream(patience, send, self._setup.endpoint.target, options.get("output"))
+        return AIStream(patience, send, self._connection, options.get("output"))
 
     def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
         """A vector for each text, in their order, all or nothing. EmbedOptions says what else may be said.
@@ -116,7 +127,7 @@ class AIManager:
         request = embed_request(inputs, options, self._setup)
 
         def send() -> EmbedResponse:
-            with translated(self._setup.endpoint.target):
+            with translated(self._connection):
                 return self.stubs.embeddings.Embed(
                     request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
                 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import mimetypes
+import re
 from collections.abc import Callable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from ._fitting import readable
 from ._schema import schema_of
 from .errors import InvalidRequestError
 from .v1.content_pb2 import Attachment, Message, Part, Role, ToolResult
@@ -44,6 +46,7 @@ SIGNATURES: Mapping[bytes, str] = MappingProxyType(
         b"%PDF-": "application/pdf",
     }
 )
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class Called(Protocol):
@@ -75,14 +78,16 @@ def assistant(*said: str | Attachment | Part) -> Message:
 def part(piece: str | Attachment | Part) -> Part:
     """One piece of a turn."""
     if isinstance(piece, str):
-        return Part(text=piece)
+        return Part(text=readable("the text", piece))
     return Part(attachment=piece) if isinstance(piece, Attachment) else piece
 
 
 def tool_result(call: Called, output: object, *, is_error: bool = False) -> Part:
     """The answer to a tool call, for a user turn. What is not a str is sent as JSON."""
     text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-    return Part(tool_result=ToolResult(tool_call_id=call.id, name=call.name, output=text, is_error=is_error))
+    return Part(
+        tool_result=ToolResult(tool_call_id=call.id, name=call.name, output=readable("output", text), is_error=is_error)
+    )
 
 
 def tool(
@@ -103,10 +108,15 @@ def tool(
     """
     if isinstance(function, str):
         shape = json.dumps(dict(schema)) if schema else ""
-        return Tool(name=function, description=description, input_schema_json=shape, strict=strict)
+        return Tool(
+            name=readable("name", function),
+            description=readable("description", description),
+            input_schema_json=shape,
+            strict=strict,
+        )
     return Tool(
         name=function.__name__,
-        description=description or inspect.getdoc(function) or "",
+        description=readable("description", description or inspect.getdoc(function) or ""),
         input_schema_json=json.dumps(dict(schema) if schema is not None else schema_of(function)),
         strict=strict,
     )
@@ -131,17 +141,25 @@ def attachment(source: Source, *, mime_type: str = "", filename: str = "") -> At
     """
     if isinstance(source, Attachment):
         return source
+    filename = readable("filename", filename)
     if isinstance(source, str) and _is_address(source):
         kind = mime_type or mimetypes.guess_type(source.partition("?")[0])[0]
-        return Attachment(mime_type=kind or _unknown(source), filename=filename, uri=source)
+        return Attachment(mime_type=kind or _unknown(source), filename=filename, uri=readable("the address", source))
     if isinstance(source, bytes):
         return Attachment(mime_type=mime_type or _told(source, filename), filename=filename, data=source)
-    data, name = _read(source), filename or Path(source).name
+    data, name = _read(source), filename or readable("filename", Path(source).name)
     return Attachment(mime_type=mime_type or _told(data, name), filename=name, data=data)
 
 
 def _is_address(source: Source) -> bool:
-    return isinstance(source, str) and source.startswith("https://")
+    """Raises InvalidRequestError for an address that is not https: as a path it would only not be found."""
+    scheme = SCHEME.match(source) if isinstance(source, str) else None
+    if scheme is not None and scheme[1].lower() != "https":
+        raise InvalidRequestError(
+            f"the attachment is at an address of {scheme[1]!r}, and only https is fetched",
+            solution="Give an https address, or the file itself: its path or its bytes.",
+        )
+    return scheme is not None
 
 
 def _read(path: str | PathLike[str]) -> bytes:

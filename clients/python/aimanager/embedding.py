@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypedDict
 
-from ._scalars import words
+from ._fitting import put, readable
+from ._scalars import amount, words
 from ._setup import Setup
 from ._wire import native_json
 from .errors import InvalidRequestError
 from .options import refuse_unknown
-from .response import NANOS
 from .usage import Usage, read_usage
 from .v1 import embedding_pb2
 
@@ -60,7 +60,7 @@ class Embeddings:
     @property
     def cost(self) -> Decimal | None:
         """Money in `currency`; None where no price is known, which is not zero."""
-        return self.proto.cost.total_nanos * NANOS if self.proto.HasField("cost") else None
+        return amount(self.proto, "cost")
 
     @property
     def currency(self) -> str:
@@ -72,7 +72,7 @@ class Embeddings:
 
 
 def embed_request(inputs: str | Sequence[str], options: EmbedOptions, setup: Setup) -> embedding_pb2.EmbedRequest:
-    """The texts as they travel; one text is a list of one. Raises InvalidRequestError for an unknown purpose."""
+    """The texts as they travel; one text is a list of one. Raises InvalidRequestError for what cannot travel."""
     refuse_unknown("embed", options, EmbedOptions.__annotations__)
     model = options.get("model")
     purposes = words(embedding_pb2.EmbeddingPurpose)
@@ -80,11 +80,13 @@ def embed_request(inputs: str | Sequence[str], options: EmbedOptions, setup: Set
     if purpose not in purposes:
         accepted = ", ".join(name for name in purposes if name)
         raise InvalidRequestError(f"purpose cannot be {purpose!r}", solution=f"Use one of {accepted}.")
-    return embedding_pb2.EmbedRequest(
+    texts = [inputs] if isinstance(inputs, str) else inputs
+    request = embedding_pb2.EmbedRequest(
         # The client's own model answers questions; none of those makes vectors.
-        model=setup.named(model) if model else "",
-        inputs=[inputs] if isinstance(inputs, str) else inputs,
-        dimensions=options.get("dimensions"),
+        model=setup.named(readable("model", model)) if model else "",
+        inputs=[readable(f"inputs[{index}]", text) for index, text in enumerate(texts)],
         purpose=embedding_pb2.EmbeddingPurpose.ValueType(purposes[purpose]),
         provider_options_json=native_json(options.get("provider_options")),
     )
+    put(request, "dimensions", "dimensions", options.get("dimensions"))
+    return request

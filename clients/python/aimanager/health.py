@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ._channel import AsyncConnection, Connection
+from ._fitting import duration, names
 from ._scalars import moment, seconds, word
-from ._setup import PROBE_SECONDS, READ_SECONDS
+from ._setup import HOUR_SECONDS, PROBE_SECONDS, READ_SECONDS
 from ._status import translated
+from .quality import ProviderQuality
 from .v1 import health_pb2
 
 
@@ -88,21 +90,34 @@ class Health:
 
     def list(self, providers: Sequence[str] = (), *, probe: bool = False) -> list[ProviderHealth]:
         """State now, by name; no names: all. `probe` asks each provider for its model list first."""
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = self._connection.stubs.health.ListProviderHealth(
-                health_pb2.ListProviderHealthRequest(providers=providers, probe=probe),
+                health_pb2.ListProviderHealthRequest(providers=names("providers", providers), probe=probe),
                 timeout=PROBE_SECONDS if probe else READ_SECONDS,
                 metadata=self._connection.endpoint.metadata,
             )
         return [ProviderHealth(row) for row in answer.providers]
 
+    def assess(self, providers: Sequence[str] = (), *, window: float = HOUR_SECONDS) -> Sequence[ProviderQuality]:
+        """How good they were in the last `window` seconds, at most an hour: the best first; no names: all.
+
+        Those without samples come last, by name.
+        """
+        request = _assess_request(providers, window)
+        with translated(self._connection):
+            answer = self._connection.stubs.health.AssessProviders(
+                request, timeout=READ_SECONDS, metadata=self._connection.endpoint.metadata
+            )
+        return [ProviderQuality(row) for row in answer.providers]
+
     def watch(self, providers: Sequence[str] = ()) -> Generator[ProviderHealth]:
         """State now, then each change, without end. Leaving the loop cancels the call."""
         call = self._connection.stubs.health.WatchProviderHealth(
-            health_pb2.WatchProviderHealthRequest(providers=providers), metadata=self._connection.endpoint.metadata
+            health_pb2.WatchProviderHealthRequest(providers=names("providers", providers)),
+            metadata=self._connection.endpoint.metadata,
         )
         try:
-            with translated(self._connection.endpoint.target):
+            with translated(self._connection):
                 yield from (ProviderHealth(change.provider) for change in call)
         finally:
             call.cancel()
@@ -116,22 +131,36 @@ class AsyncHealth:
 
     async def list(self, providers: Sequence[str] = (), *, probe: bool = False) -> list[ProviderHealth]:
         """State now, by name; no names: all. `probe` asks each provider for its model list first."""
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = await self._connection.stubs.health.ListProviderHealth(
-                health_pb2.ListProviderHealthRequest(providers=providers, probe=probe),
+                health_pb2.ListProviderHealthRequest(providers=names("providers", providers), probe=probe),
                 timeout=PROBE_SECONDS if probe else READ_SECONDS,
                 metadata=self._connection.endpoint.metadata,
             )
         return [ProviderHealth(row) for row in answer.providers]
 
+    async def assess(self, providers: Sequence[str] = (), *, window: float = HOUR_SECONDS) -> Sequence[ProviderQuality]:
+        """As Health.assess."""
+        request = _assess_request(providers, window)
+        with translated(self._connection):
+            answer = await self._connection.stubs.health.AssessProviders(
+                request, timeout=READ_SECONDS, metadata=self._connection.endpoint.metadata
+            )
+        return [ProviderQuality(row) for row in answer.providers]
+
     async def watch(self, providers: Sequence[str] = ()) -> AsyncGenerator[ProviderHealth]:
         """State now, then each change, without end. Close it (`aclosing`) where the loop is left early."""
         call = self._connection.stubs.health.WatchProviderHealth(
-            health_pb2.WatchProviderHealthRequest(providers=providers), metadata=self._connection.endpoint.metadata
+            health_pb2.WatchProviderHealthRequest(providers=names("providers", providers)),
+            metadata=self._connection.endpoint.metadata,
         )
         try:
-            with translated(self._connection.endpoint.target):
+            with translated(self._connection):
                 async for change in call:
                     yield ProviderHealth(change.provider)
         finally:
             call.cancel()
+
+
+def _assess_request(providers: Sequence[str], window: float) -> health_pb2.AssessProvidersRequest:
+    return health_pb2.AssessProvidersRequest(providers=names("providers", providers), window=duration("window", window))

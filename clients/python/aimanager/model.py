@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ._scalars import moment, word
+from ._scalars import NANOS, moment, word
 from .v1 import model_pb2
-
-NANOS = Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,11 @@ class Model:
     def aliases(self) -> tuple[str, ...]:
         """Aliases that mean this model now."""
         return tuple(self.proto.aliases)
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Routes of the gateway that may lead to it: a request may name one in place of a model."""
+        return tuple(self.proto.routes)
 
     @property
     def capabilities(self) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Unpack
 
 from ._channel import AsyncConnection, Connection
+from ._fitting import readable
 from ._setup import PROBE_SECONDS, READ_SECONDS, Setup
 from ._status import translated
 from ._wire import Prompt, count_request
@@ -49,9 +50,9 @@ class Models:
 
     def get(self, name: str) -> Model:
         """One model, by any name a request may use. Raises InvalidModelError if there is none."""
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = self._connection.stubs.models.GetModel(
-                model_pb2.GetModelRequest(model=name),
+                model_pb2.GetModelRequest(model=readable("name", name)),
                 timeout=READ_SECONDS,
                 metadata=self._connection.endpoint.metadata,
             )
@@ -60,7 +61,7 @@ class Models:
     def suggest(self, required: Sequence[str] = (), **options: Unpack[SuggestOptions]) -> Sequence[ModelSuggestion]:
         """The models that have all that is required, best first. SuggestOptions says what else may be said."""
         request = suggest_request(required, options)
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = self._connection.stubs.models.SuggestModels(
                 request, timeout=READ_SECONDS, metadata=self._connection.endpoint.metadata
             )
@@ -79,7 +80,7 @@ class Models:
         """The tokens of a question that is not asked. Takes what `request` takes."""
         request = count_request(prompt, options, self._setup)
         timeout = self._setup.patience(options.get("timeout"), PROBE_SECONDS).remaining
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = self._connection.stubs.models.CountTokens(
                 request, timeout=timeout, metadata=self._connection.endpoint.generation_metadata
             )
@@ -95,7 +96,7 @@ class Models:
 
     def _page(self, request: model_pb2.ListModelsRequest) -> model_pb2.ListModelsResponse:
         timeout = PROBE_SECONDS if request.refresh else READ_SECONDS
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             return self._connection.stubs.models.ListModels(
                 request, timeout=timeout, metadata=self._connection.endpoint.metadata
             )
@@ -122,9 +123,9 @@ class AsyncModels:
 
     async def get(self, name: str) -> Model:
         """One model, by any name a request may use. Raises InvalidModelError if there is none."""
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = await self._connection.stubs.models.GetModel(
-                model_pb2.GetModelRequest(model=name),
+                model_pb2.GetModelRequest(model=readable("name", name)),
                 timeout=READ_SECONDS,
                 metadata=self._connection.endpoint.metadata,
             )
@@ -135,7 +136,7 @@ class AsyncModels:
     ) -> Sequence[ModelSuggestion]:
         """The models that have all that is required, best first. SuggestOptions says what else may be said."""
         request = suggest_request(required, options)
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = await self._connection.stubs.models.SuggestModels(
                 request, timeout=READ_SECONDS, metadata=self._connection.endpoint.metadata
             )
@@ -157,7 +158,7 @@ class AsyncModels:
         else:
             request = count_request(prompt, options, self._setup)
         timeout = self._setup.patience(options.get("timeout"), PROBE_SECONDS).remaining
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             answer = await self._connection.stubs.models.CountTokens(
                 request, timeout=timeout, metadata=self._connection.endpoint.generation_metadata
             )
@@ -173,7 +174,7 @@ class AsyncModels:
 
     async def _page(self, request: model_pb2.ListModelsRequest) -> model_pb2.ListModelsResponse:
         timeout = PROBE_SECONDS if request.refresh else READ_SECONDS
-        with translated(self._connection.endpoint.target):
+        with translated(self._connection):
             return await self._connection.stubs.models.ListModels(
                 request, timeout=timeout, metadata=self._connection.endpoint.metadata
             )

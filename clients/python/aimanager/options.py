@@ -12,6 +12,8 @@ from .v1.content_pb2 import Attachment
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+OnInterruption = Literal["restart", "fail"]
+"""Where a provider fails after an answer has begun: the gateway begins it again elsewhere, or the stream fails."""
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -42,7 +44,10 @@ class RequestOptions(TypedDict, total=False):
     Schema, a pydantic model, or dict for any JSON object; the answer's `parsed` holds it. `provider_options`: by
     provider, merged into its native request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeat
     returns the first answer.
-    `timeout`: seconds for the whole call.
+    `fallback_models`: at most 8, in the form of `model`, tried in order where a model fails; one that cannot do what
+    the question needs is passed over with a warning. A key of your own goes to no other provider.
+    `timeout`: seconds for the whole call. `first_token_timeout`: seconds that a model may be silent before its answer
+    begins, then the next one is asked. `idle_timeout`: seconds between two pieces of an answer, then it counts as cut.
     """
 
     model: str | None
@@ -61,7 +66,10 @@ class RequestOptions(TypedDict, total=False):
     provider_options: Mapping[str, Mapping[str, object]] | None
     labels: Mapping[str, str] | None
     idempotency_key: str | None
+    fallback_models: Sequence[str] | None
     timeout: float | None
+    first_token_timeout: float | None
+    idle_timeout: float | None
 
 
 def refuse_unknown(function: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -8,13 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from ._output import Output, parsed
-from ._scalars import seconds, word
+from ._scalars import amount, seconds, word
 from .artifact import Artifact
 from .usage import Attempt, Usage, read_attempts, read_usage
 from .v1 import content_pb2, generation_pb2
 
 SHOWN = 50  # characters of the content in a repr
-NANOS = Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +136,17 @@ class AIResponse:
     @property
     def cost(self) -> Decimal | None:
         """Money in `metadata.currency`; None where no price is known, which is not zero."""
-        return self.proto.cost.total_nanos * NANOS if self.proto.HasField("cost") else None
+        return amount(self.proto, "cost")
 
     @property
     def cost_is_exact(self) -> bool:
         """The provider said the cost; False where it comes from the gateway's price table, or is not known."""
         return self.proto.HasField("cost") and not self.proto.cost.estimated
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every try at a provider, with what it took beside this answer's own usage and cost."""
+        return read_attempts(self.proto.route)
 
     @property
     def warnings(self) -> tuple[SettingWarning, ...]:
@@ -170,7 +174,7 @@ class AIResponse:
             cost_is_exact=self.cost_is_exact,
             latency=seconds(route, "latency"),
             time_to_first_token=seconds(route, "time_to_first_token"),
-            attempts=read_attempts(route),
+            attempts=self.attempts,
             warnings=self.warnings,
             from_cache=self.from_cache,
             route=route,

@@ -13,7 +13,7 @@ import grpc.aio
 from ._output import Output
 from ._patience import Patience, patiently, patiently_async
 from ._reading import Event, Reading
-from ._status import translated
+from ._status import Line, translated
 from .errors import AIError
 from .response import AIResponse
 from .v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
@@ -37,14 +37,18 @@ class AIStream:
 
     Iterating yields AIResponse pieces: `content` is the new text, the last piece has usage and cost. If the answer is
     cut off, reading raises StreamInterruptedError. Leaving the loop or the `with` block early cancels the call.
+
+    Where the answer begins again, what was yielded is void: `events` yield Restarted and go on with the new answer;
+    pieces and `text` raise StreamInterruptedError, whose `attempts` say why. That leaves the call alone: `response`
+    and `complete` then wait for the whole new answer, and reading once more shows it as it comes.
     """
 
     def __init__(
-        self, patience: Patience, send: Callable[[float], Call], target: str, output: Output | None = None
+        self, patience: Patience, send: Callable[[float], Call], line: Line, output: Output | None = None
     ) -> None:
         self._patience = patience
         self._send = send
-        self._target = target
+        self._line = line
         self._call: Call | None = None
         self._reading = Reading(output)
 
@@ -65,16 +69,30 @@ class AIStream:
 
     @property
     def events(self) -> Generator[Event]:
-        """Everything the server says, heartbeats too; the last event is the whole answer."""
+        """Everything the server says, heartbeats and restarts too; the last event is the whole answer."""
         return self._read()
 
     @property
     def response(self) -> AIResponse:
-        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended."""
+        """The whole answer; where it began again, waits for its end.
+
+        Raises what ended the stream, or RuntimeError while it has not ended.
+        """
+        return self.complete() if self._reading.goes_on else self._reading.response
+
+    def complete(self) -> AIResponse:
+        """Reads what is left, and returns the whole answer; with a stream not read yet, as `request` does.
+
+        Raises what ended the stream, or RuntimeError where it was left before its end.
+        """
+        if not self._reading.has_ended:
+            for _ in self._read():
+                pass
         return self._reading.response
 
     def close(self) -> None:
         """Cancels what is under way. May be called twice."""
+        self._reading.give_up()
         if self._call is not None:
             self._call.cancel()
 
@@ -86,10 +104,11 @@ class AIStream:
             self._reading.fail(failure)
             raise
         finally:
-            self.close()
+            if not self._reading.goes_on:
+                self.close()
 
     def _events(self) -> Generator[Event]:
-        call, message = patiently(self._patience, self._first)
+        call, message = self._begun()
         while message is not None:
             event = self._reading.event(message)
             if event is not None:
@@ -97,12 +116,18 @@ class AIStream:
             message = self._next(call)
         self._reading.end()
 
+    def _begun(self) -> tuple[Call, StreamGenerateResponse | None]:
+        """The call and its next message: a read after a restart goes on with the call of the one before."""
+        if self._call is not None:
+            return self._call, self._next(self._call)
+        return patiently(self._patience, self._first)
+
     def _first(self) -> tuple[Call, StreamGenerateResponse | None]:
         call = self._call = self._send(self._patience.remaining)
         return call, self._next(call)
 
     def _next(self, call: Call) -> StreamGenerateResponse | None:
-        with translated(self._target):
+        with translated(self._line):
             return next(call, None)
 
     def __enter__(self) -> Self:
@@ -115,18 +140,18 @@ class AIStream:
 
 
 class AsyncAIStream:
-    """As AIStream, for asyncio."""
+    """As AIStream, for asyncio; where the answer began again, `await complete()` before `response`."""
 
     def __init__(
         self,
         patience: Patience,
         send: Callable[[float], Awaitable[AsyncCall]],
-        target: str,
+        line: Line,
         output: Output | None = None,
     ) -> None:
         self._patience = patience
         self._send = send
-        self._target = target
+        self._line = line
         self._call: AsyncCall | None = None
         self._reading = Reading(output)
 
@@ -147,16 +172,30 @@ class AsyncAIStream:
 
     @property
     def events(self) -> AsyncGenerator[Event]:
-        """Everything the server says, heartbeats too; the last event is the whole answer."""
+        """Everything the server says, heartbeats and restarts too; the last event is the whole answer."""
         return self._read()
 
     @property
     def response(self) -> AIResponse:
-        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended."""
+        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended.
+
+        Where the answer began again, `await complete()` first.
+        """
+        return self._reading.response
+
+    async def complete(self) -> AIResponse:
+        """Reads what is left, and returns the whole answer; with a stream not read yet, as `request` does.
+
+        Raises what ended the stream, or RuntimeError where it was left before its end.
+        """
+        if not self._reading.has_ended:
+            async for _ in self._read():
+                pass
         return self._reading.response
 
     def close(self) -> None:
         """Cancels what is under way. May be called twice."""
+        self._reading.give_up()
         if self._call is not None:
             self._call.cancel()
 
@@ -170,10 +209,11 @@ class AsyncAIStream:
             self._reading.fail(failure)
             raise
         finally:
-            self.close()
+            if not self._reading.goes_on:
+                self.close()
 
     async def _events(self) -> AsyncGenerator[Event]:
-        call, message = await patiently_async(self._patience, self._first)
+        call, message = await self._begun()
         while message is not None:
             event = self._reading.event(message)
             if event is not None:
@@ -181,14 +221,24 @@ class AsyncAIStream:
             message = await self._next(call)
         self._reading.end()
 
+    async def _begun(self) -> tuple[AsyncCall, StreamGenerateResponse | None]:
+        if self._call is not None:
+            return self._call, await self._next(self._call)
+        return await patiently_async(self._patience, self._first)
+
     async def _first(self) -> tuple[AsyncCall, StreamGenerateResponse | None]:
         call = self._call = await self._send(self._patience.remaining)
         return call, await self._next(call)
 
     async def _next(self, call: AsyncCall) -> StreamGenerateResponse | None:
-        with translated(self._target):
+        with translated(self._line):
             message = await call.read()
         return message if isinstance(message, StreamGenerateResponse) else None
+
+    def __del__(self) -> None:
+        # gRPC ends a call that is dropped, but grpc.aio keeps it until its deadline.
+        if self._reading.goes_on:
+            self.close()
 
     async def __aenter__(self) -> Self:
         return self

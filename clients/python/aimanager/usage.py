@@ -1,10 +1,11 @@
-"""What a call took: tokens, and tries at providers."""
+"""What a call took: tokens, and tries at providers with what each of them took."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
-from ._scalars import seconds, word
+from ._scalars import amount, seconds, word
 from .v1 import generation_pb2, usage_pb2
 
 
@@ -34,12 +35,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a provider. `error_reason` is empty on success; `duration` is in seconds."""
+    """One try at a provider. `error_reason` is empty on success.
+
+    `duration` is in seconds, up to the first content or the failure. `usage` and `cost`, in `currency`, are what was
+    spent on a try that failed after it had begun, or lost a race; the answer's own usage and cost leave them out.
+    """
 
     provider: str
     model: str
     error_reason: str = ""
     duration: float | None = None
+    usage: Usage | None = None
+    cost: Decimal | None = None
+    currency: str = ""
 
 
 def read_usage(usage: usage_pb2.Usage) -> Usage:
@@ -55,7 +63,17 @@ def read_usage(usage: usage_pb2.Usage) -> Usage:
 
 
 def read_attempts(route: generation_pb2.Route) -> tuple[Attempt, ...]:
-    """Every try of a call, the last one last."""
-    return tuple(
-        Attempt(tried.provider, tried.model, tried.error_reason, seconds(tried, "duration")) for tried in route.attempts
+    """Every try of a call: the one that answered last, but for one that lost a race to it."""
+    return tuple(map(_read_attempt, route.attempts))
+
+
+def _read_attempt(tried: generation_pb2.Attempt) -> Attempt:
+    return Attempt(
+        tried.provider,
+        tried.model,
+        tried.error_reason,
+        duration=seconds(tried, "duration"),
+        usage=read_usage(tried.usage) if tried.HasField("usage") else None,
+        cost=amount(tried, "cost"),
+        currency=tried.cost.currency_code,
     )
