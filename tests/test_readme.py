@@ -86,13 +86,23 @@ def test_its_transcript_is_what_happens() -> None:
 
 
 def test_its_settings_load() -> None:
-    (text,) = blocks("toml")
-
-    settings = load(tomllib.loads(text), None, {}).settings
+    settings = load(tomllib.loads("\n".join(blocks("toml"))), None, {}).settings
 
     assert settings.server.health_listen == "[::]:50052"
     assert settings.providers["my-vllm"].allow_any_model
     assert settings.providers["my-vllm"].key_variable == ""
+    assert settings.routes["fast-chat"].weights == [3, 1]
+
+
+def test_every_row_of_its_table_of_failures_is_a_test() -> None:
+    (table,) = re.findall(r"^\| what fails .*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    written = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests" / "faults").glob("test_*.py"))
+
+    for row in table.splitlines():
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        for name in named:
+            assert re.search(rf"^(async )?def {name}\(", written, re.MULTILINE), name
 
 
 def test_its_make_targets_exist() -> None:

@@ -122,6 +122,7 @@ class App:
         budgets = parts.budgets(settings)
         attempt = Attempt(policy, budgets, self.metrics, clock, asyncio.sleep, random.random, hedge)
         rotate = Rotate(opened.rings, clock, settings.breaker.refused_seconds)
+        places = parts.places(settings, clock)
         guard, account = Guard(breakers, vitals, clock, quality), Account(self.metrics, sums, prices)
         fetch = Fetch(
             HttpsFetcher() if fetches else None, catalogue.find, limits.attachment_bytes, limits.message_bytes
@@ -138,14 +139,14 @@ class App:
             fetch,  # inside attempt: the target decides what is needed; outside conform: a repair needs no second look
             Conform(clock, quality.conformed),  # around one target: each is asked for JSON in its own way
             rotate,  # chooses the key; inside conform, whose repair may take another
-            parts.places(settings, clock),  # holds a place at the provider; a full one is no failure
+            places,  # holds a place at the provider; a full one is no failure
             guard,  # inside all that asks again: an open circuit is not asked
             account,  # books what was sent, and that alone
             Pace(),  # next to the provider, whose silence it tells from ours
         )
         handler = compose((*front, *self.engine), Dispatch(self.providers))
         embedders = opened.embedders()
-        embed = Embed((observe, limit), (attempt, rotate, guard, account), embedders, catalogue, prices)
+        embed = Embed((observe, limit), (attempt, rotate, places, guard, account), embedders, catalogue, prices)
         texts = EmbedResolver(catalogue, resolver, embedders, self.providers, settings.limits)
         count = Count((attempt, fetch, rotate), opened.counters(), breakers.is_open, clock)
         self.discover = Discover(opened.listers(), catalogue, health.probed)

@@ -14,6 +14,9 @@ from ..handler import Clock, Handler
 from ..reply import Attempt, Event, Finished, Reply
 from ..state.keys import REFUSED_SECONDS, KeyRing
 
+OF_ONE_KEY = (ProviderAuth, ProviderQuota, ProviderRateLimited, CircuitOpen)
+"""What fails with one key and may do so with no other."""
+
 
 class Rotate:
     """The layer between one target and its circuits, of which each key has its own.
@@ -54,19 +57,14 @@ class Rotate:
                 reply = await _counted(replace(call, key=key), ring, proceed)
             except Fault as fault:
                 course.failed(fault, self._clock() - began)
-                if not isinstance(fault, ProviderAuth | ProviderQuota | ProviderRateLimited | CircuitOpen):
+                if not isinstance(fault, OF_ONE_KEY):
                     fault.attempts = course.tries
                     raise
-                self._note(ring, key, fault, call.target.provider)
+                if isinstance(fault, ProviderAuth | ProviderQuota):
+                    self._refused(ring, key, fault, call.target.provider)
             else:
                 return course.answered(reply, self._clock() - began)
         raise course.verdict()
-
-    def _note(self, ring: KeyRing, key: Key, fault: Fault, provider: str) -> None:
-        if isinstance(fault, ProviderAuth | ProviderQuota):
-            self._refused(ring, key, fault, provider)
-        elif isinstance(fault, ProviderRateLimited) and 0.0 < (fault.retry_after or 0.0) <= self._refused_seconds:
-            ring.held(key, fault.retry_after or 0.0)
 
     def _refused(self, ring: KeyRing, key: Key, fault: Fault, provider: str) -> None:
         ring.refused(key, self._refused_seconds)

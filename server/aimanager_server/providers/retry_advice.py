@@ -12,6 +12,9 @@ from typing import Any
 NEVER = math.inf
 """The provider advises against asking again: longer than any advice that is obeyed."""
 
+LONGEST = 366 * 86400.0
+"""More than this, in seconds, is no more than this: nobody waits a year."""
+
 MILLISECOND_FIELDS = ("retry-after-ms", "x-ms-retry-after-ms")
 
 BODY_FIELDS: Mapping[str, float] = {
@@ -76,14 +79,15 @@ def advised_in_words(message: str) -> float | None:
         return None
     unit = (found["unit"] or "s").lower()
     scale = 0.001 if unit.startswith(("ms", "milli")) else 60.0 if unit.startswith("min") else 1.0
-    return 3600.0 * int(found["h"] or 0) + 60.0 * int(found["m"] or 0) + scale * float(found["n"] or 0)
+    seconds = 3600.0 * int(found["h"] or 0) + 60.0 * int(found["m"] or 0) + scale * float(found["n"] or 0)
+    return min(seconds, LONGEST)
 
 
 def _waits(advice: str, since: datetime) -> Iterator[float]:
     """Every wait that is asked for: a header may have come more than once, in one form or the other."""
     dates = DATE.findall(advice) or [advice]
     for date in filter(None, map(_date, dates)):
-        yield max(0.0, (date - since).total_seconds())
+        yield min(max(0.0, (date - since).total_seconds()), LONGEST)
     number = _number(DATE.sub("", advice))
     if number is not None:
         yield number
@@ -100,7 +104,7 @@ def _finite(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return min(number, LONGEST) if math.isfinite(number) else None
 
 
 def _date(text: str) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
@@ -59,7 +60,7 @@ def _details(fault: Fault, request_id: str) -> Iterator[Iterator[Proto]]:
     """Details in the order of their worth, each from its whole form to ever shorter ones."""
     yield iter([details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=_metadata(fault, request_id))])
     yield iter([details_pb2.LocalizedMessage(locale="en", message=_cut(fault.solution, SOLUTION_BYTES, _utf8_bytes))])
-    if fault.retry_after is not None:
+    if fault.retry_after is not None and math.isfinite(fault.retry_after):
         yield iter([details_pb2.RetryInfo(retry_delay=wire_write.duration(fault.retry_after))])
     if fault.row.code == "RESOURCE_EXHAUSTED":
         yield iter([_quota(fault)])

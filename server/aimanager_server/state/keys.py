@@ -23,12 +23,7 @@ class _Kept:
     weight: int
     turn: int = 0
     under_way: int = 0
-    refused_until: float = NEVER
-    held_until: float = NEVER
-
-    @property
-    def rests_until(self) -> float:
-        return max(self.refused_until, self.held_until)
+    rests_until: float = NEVER
 
 
 class KeyRing:
@@ -55,7 +50,7 @@ class KeyRing:
     def quarantined(self) -> int:
         """How many keys rest because they were refused."""
         now = self._clock()
-        return sum(kept.refused_until > now for kept in self._kept)
+        return sum(kept.rests_until > now for kept in self._kept)
 
     def candidates(self) -> Iterator[Key]:
         """The keys to try, best first. Where all of them rest, the one alone that does so for the shortest time."""
@@ -82,13 +77,7 @@ class KeyRing:
         """Let a key rest that the provider would not take. One that is not of this ring is nobody's affair."""
         kept = self._by_id.get(key.id)
         if kept is not None:
-            kept.refused_until = self._clock() + seconds
-
-    def held(self, key: Key, seconds: float) -> None:
-        """Let a key rest for as long as the provider asked to wait: it is as good as ever."""
-        kept = self._by_id.get(key.id)
-        if kept is not None:
-            kept.held_until = self._clock() + seconds
+            kept.rests_until = self._clock() + seconds
 
     def taken(self, key: Key) -> None:
         """A call with this key is under way."""
