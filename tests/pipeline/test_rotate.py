@@ -88,23 +88,8 @@ async def test_where_every_key_rests_one_is_tried() -> None:
     assert used(upstream) == ["1", "2", "1"]
 
 
-async def test_a_key_at_its_rate_limit_gives_way_and_rests_as_long_as_it_is_told() -> None:
+async def test_a_key_at_its_rate_limit_gives_way_and_does_not_rest() -> None:
     world, upstream = World(), Upstream(errors.ProviderRateLimited("slow", retry_after=5.0), WHOLE)
-
-    for _ in range(2):
-        await world.answer(upstream)
-    during = world.ring.quarantined
-    world.clock.advance(5.0)
-    for _ in range(2):
-        await world.answer(upstream)
-
-    assert (used(upstream)[:3], during) == (["1", "2", "2"], 0)
-    assert sorted(used(upstream)[3:]) == ["1", "2"]
-
-
-@pytest.mark.parametrize("advice", [None, 0.0, 61.0, float("inf")])
-async def test_a_rate_limit_without_advice_that_can_be_followed_rests_no_key(advice: float | None) -> None:
-    world, upstream = World(), Upstream(errors.ProviderRateLimited("slow", retry_after=advice), WHOLE)
 
     for _ in range(3):
         await world.answer(upstream)

@@ -18,12 +18,11 @@ from aimanager_server.content import Effort, Message, Reasoning, ReasoningOption
 from aimanager_server.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
 from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import Response
 from aimanager_server.reply import Event, FinishReason, Reply, TextDelta
 from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import Credential
+from aimanager_server.state.keys import KeyRing
 from aimanager_server.usage import Usage, UsageSource
 from claude_cases import WEATHER, claude, question, user
 
@@ -99,7 +98,7 @@ def transport() -> Recording:
 
 @pytest.fixture
 async def provider(stand_in: str, transport: Recording) -> AsyncIterator[HttpProvider]:
-    keys = KeyRing([Credential("sk-ant-canary")], clock=lambda: 0.0)
+    keys = KeyRing([("sk-ant-canary", 1)], clock=lambda: 0.0)
     provider = HttpProvider("claude", claude(stand_in), transport, keys, Limits())
     yield provider
     await provider.aclose()

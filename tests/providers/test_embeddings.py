@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.call import Caller
+from aimanager_server.call import OWN_KEY, Key
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.errors import CallerKeyRejected, ProviderProtocol, ProviderRateLimited, ProviderRejected
+from aimanager_server.errors import ProviderAuth, ProviderProtocol, ProviderRateLimited, ProviderRejected
 from aimanager_server.providers.azure import Azure
 from aimanager_server.providers.beside import embedder_of
 from aimanager_server.providers.chat_completions.embeddings import MISTRAL, OPENAI, ChatEmbeddings
@@ -156,12 +156,17 @@ async def test_a_refusal_is_the_providers_and_holds_no_key() -> None:
     assert (caught.value.provider, caught.value.model) == ("upstream", "some-embedding")
 
 
-async def test_a_callers_own_key_goes_out_and_its_refusal_is_the_callers() -> None:
-    provider = answering(lambda request: httpx.Response(401, json={"error": {"message": "bad key"}}))
-    call = embed_call("a", caller=Caller("ann", provider_keys={"upstream": "own-key"}))
+async def test_the_key_of_the_call_goes_out_and_does_not_come_back() -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer own-key-1234"
+        return httpx.Response(401, json={"error": {"message": "bad key own-key-1234"}})
 
-    with pytest.raises(CallerKeyRejected):
-        await HttpEmbedder(provider, ChatEmbeddings()).embed(call)
+    call = embed_call("a", key=Key(OWN_KEY, "own-key-1234"))
+
+    with pytest.raises(ProviderAuth) as caught:
+        await HttpEmbedder(answering(respond), ChatEmbeddings()).embed(call)
+
+    assert "own-key-1234" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

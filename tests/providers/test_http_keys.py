@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from aimanager_server.call import Caller
+from aimanager_server.call import Key
 from aimanager_server.errors import (
-    CallerKeyRejected,
     MissingCredentials,
     ProviderAuth,
     ProviderQuota,
     StreamInterrupted,
 )
 from aimanager_server.fault import Fault
+from aimanager_server.providers.http import HttpProvider
+from aimanager_server.providers.transport import HttpxTransport
+from aimanager_server.state.keys import KeyRing
 from chat_world import (
     CANARY,
+    LIMITS,
     answering,
+    dialect,
     events_of,
-    question,
 )
 from scripted_http import (
     BEGUN,
@@ -29,74 +33,59 @@ from scripted_http import (
     always,
     keyless,
     streaming,
-    unreachable,
 )
 
 
-async def test_keys_take_turns() -> None:
-    used: list[str] = []
+async def test_a_call_goes_out_with_its_own_key() -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer two"
+        return always()(request)
+
+    await answering(respond, "one", "two")(replace(PLAIN, key=Key("2", "two")))
+
+
+async def test_without_one_the_servers_first_key_goes_out_and_no_turn_is_taken() -> None:
+    sent: list[str] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
-        used.append(request.headers["authorization"][7:])
+        sent.append(request.headers["authorization"][7:])
         return always()(request)
 
     provider = answering(respond, "one", "two")
-    for _ in range(4):
-        await provider(PLAIN)
+    await provider(PLAIN)
+    await provider(PLAIN)
+    await provider.probe()
 
-    assert used == ["one", "two", "one", "two"]
+    assert sent == ["one", "one", "one"]
 
 
-async def test_a_refused_key_gives_way_to_the_next_and_rests() -> None:
-    used: list[str] = []
-
+async def test_a_probe_leaves_a_refused_key_alone() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
-        used.append(request.headers["authorization"][7:])
-        return always(401 if used[-1] == "one" else 200)(request)
+        assert request.headers["authorization"] == "Bearer two"
+        return always()(request)
 
-    provider = answering(respond, "one", "two")
-    for _ in range(3):
-        await provider(PLAIN)
+    ring = KeyRing([("one", 1), ("two", 1)], lambda: 0.0)
+    ring.refused(Key("1"))
+    transport = HttpxTransport(httpx.MockTransport(respond))
 
-    assert used == ["one", "two", "two", "two"]
+    await HttpProvider("upstream", dialect(), transport, ring, LIMITS).probe()
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, ProviderAuth), (402, ProviderQuota), (403, ProviderAuth)])
-async def test_where_every_key_is_refused_the_first_refusal_is_told(status: int, kind: type[Fault]) -> None:
+async def test_a_refusal_is_told_and_does_not_repeat_the_key(status: int, kind: type[Fault]) -> None:
+    call = replace(PLAIN, key=Key("own", "mine-1234"))
+
     with pytest.raises(kind) as caught:
-        await answering(always(status, b""), "one", "two")(PLAIN)
+        await answering(always(status, b'{"error":"Bad key mine-1234"}'), "one", "two")(call)
 
     assert (caught.value.provider, caught.value.model) == ("upstream", "some-model")
-
-
-async def test_the_callers_own_key_goes_before_the_servers() -> None:
-    def respond(request: httpx.Request) -> httpx.Response:
-        assert request.headers["authorization"] == "Bearer mine"
-        return always()(request)
-
-    await answering(respond)(question(provider="upstream", caller=Caller("ann", provider_keys={"upstream": "mine"})))
-
-
-@pytest.mark.parametrize("status", [401, 402, 403])
-async def test_a_refusal_of_the_callers_own_key_is_the_callers_fault(status: int) -> None:
-    caller = Caller("ann", provider_keys={"upstream": "mine-1234"})
-
-    with pytest.raises(CallerKeyRejected) as caught:
-        await answering(always(status, b'{"error":"Bad key mine-1234"}'))(question(provider="upstream", caller=caller))
-
-    assert caught.value.row.breaker == "ignore"
-    assert (caught.value.upstream_status, caught.value.provider) == (status, "upstream")
     assert "mine-1234" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "clé", "two words"])
-async def test_a_key_that_no_header_can_carry_is_refused_unsent(key: str) -> None:
-    caller = Caller("ann", provider_keys={"upstream": key})
+async def test_a_call_that_brings_a_key_needs_none_of_the_servers() -> None:
+    reply = await keyless(key_variable="UP_API_KEY")(replace(PLAIN, key=Key("own", "mine")))
 
-    with pytest.raises(CallerKeyRejected) as caught:
-        await answering(unreachable)(question(provider="upstream", caller=caller))
-
-    assert key not in str(caught.value)
+    assert reply.head.provider == "up"
 
 
 async def test_a_missing_key_says_the_three_places_it_can_come_from() -> None:

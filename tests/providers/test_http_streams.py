@@ -90,15 +90,31 @@ async def test_the_deadline_holds_before_the_first_content() -> None:
     assert caught.value.provider == "upstream"
 
 
-async def test_the_deadline_holds_after_the_first_content() -> None:
+async def test_after_the_first_content_whoever_reads_keeps_the_time() -> None:
     provider, body = streaming(BEGUN, asyncio.Event())
 
-    reply = await provider(question(provider="upstream", streaming=True, deadline=soon(0.05)))
-    with pytest.raises(StreamInterrupted) as caught:
-        await events_of(reply)
+    reply = await provider(question(provider="upstream", streaming=True, deadline=soon(0.01)))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await events_of(reply)
 
-    assert isinstance(caught.value.__cause__, DeadlineExceeded)
     assert body.closed
+
+
+async def test_the_usage_so_far_is_known_whatever_becomes_of_the_stream() -> None:
+    content = fixture("chat_completions/cumulative_usage.sse")
+    provider, _ = streaming(content[: content.index(b" you")], asyncio.Event())
+    reply = await provider(STREAMED)
+    before = reply.spent()
+    uncounted, _ = streaming(BEGUN, asyncio.Event())
+
+    await reply.aclose()
+
+    after = reply.spent()
+    assert before == after
+    assert after is not None
+    assert after.output_tokens == 1
+    assert (await uncounted(STREAMED)).spent() is None
 
 
 async def test_closing_a_reply_that_was_never_read_closes_its_connection() -> None:
@@ -169,6 +185,7 @@ class Mute:
     """A reader that breaks its promise: it neither finishes nor says that the answer was cut."""
 
     usage = Usage()
+    is_ending = False
 
     def feed(self, data: bytes) -> list[Event]:
         return []

@@ -13,10 +13,10 @@ from aimanager_server.model import Model
 from aimanager_server.providers.beside import lister_of
 from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.model_lists import MOST_MODELS, MOST_PAGES, HttpLister, page_of
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.settings_provider import Credential, ProviderSettings
+from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.state.keys import KeyRing
 from chat_world import LIMITS, answering
 from mock_world import mock
 from scripted_http import keyless
@@ -92,7 +92,7 @@ def paging(*pages: dict[str, Any]) -> tuple[HttpLister, list[httpx.Request]]:
         return httpx.Response(200, json=pages[min(len(seen), len(pages)) - 1])
 
     dialect = Claude(ProviderSettings(wire="claude", base_url="https://up.test"), LIMITS, lambda model: None)
-    keys = KeyRing([Credential("k")], lambda: 0.0)
+    keys = KeyRing([("k", 1)], lambda: 0.0)
     return HttpLister(
         "up", HttpProvider("up", dialect, HttpxTransport(httpx.MockTransport(respond)), keys, LIMITS)
     ), seen

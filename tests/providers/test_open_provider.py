@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from aimanager_server.errors import MissingCredentials
 from aimanager_server.providers import BUILTIN, open_provider
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.mock import Mock
 from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.state.keys import KeyRing
 from chat_world import LIMITS, settings
 
 
@@ -43,3 +45,14 @@ def test_an_authority_file_that_holds_none_is_found_at_the_start(tmp_path: Path)
 
     with pytest.raises(ssl.SSLError):
         open_provider("ours", settings(ca_file=file), LIMITS)
+
+
+async def test_a_ring_that_is_given_is_used_even_where_it_is_empty() -> None:
+    ring = KeyRing([], lambda: 0.0)
+    there = settings(api_key="sk-of-the-settings", key_variable="UP_API_KEY")
+
+    provider = open_provider("ours", there, LIMITS, ring=ring)
+
+    with pytest.raises(MissingCredentials):
+        await provider.probe()
+    await provider.aclose()

@@ -24,13 +24,14 @@ from aimanager_server.errors import (
     ProviderRateLimited,
 )
 from aimanager_server.fault import Fault
-from aimanager_server.pipeline.attempt import GiveUp, Policy, Retry, decide
+from aimanager_server.pipeline.decide import GiveUp, Policy, Retry, Stand, decide
 from aimanager_server.providers.dialect import Dialect
 from chat_world import CANARY, answering, dialect, question
 from scripted_http import SSE, Pieces
 
 POLICY = Policy()
-NOT_LONG, A_LOT = 1.0, 1e6
+FIRST, LAST = Stand(1, 0, 1e6), Stand(POLICY.attempts, 0, 1e6)
+AT_ONCE = 0.0
 
 
 def data(payload: object) -> bytes:
@@ -75,7 +76,7 @@ async def test_pitfall_20_an_error_inside_a_success_is_a_fault_like_any_other(
 
     assert caught.value.upstream_status == 200
     # Before the first content it is raised instead of an answer, so that it can be asked again.
-    assert isinstance(decide(caught.value, 1, 0, A_LOT, POLICY, NOT_LONG), Retry)
+    assert isinstance(decide(caught.value, FIRST, POLICY, AT_ONCE), Retry)
     for provider in (no_stream, streamed):
         with pytest.raises(ProviderRateLimited):
             await provider(question(provider="upstream", streaming=True))
@@ -108,11 +109,11 @@ def test_pitfall_21_what_cannot_succeed_is_not_asked_again_and_waits_are_bounded
     fault = spoken().error(status, {}, body)
 
     assert type(fault) is kind
-    assert decide(fault, 1, 0, A_LOT, POLICY, NOT_LONG) == GiveUp()
-    assert decide(advised["120"], 1, 0, A_LOT, POLICY, NOT_LONG) == Retry(120.0)
-    assert decide(advised["121"], 1, 0, A_LOT, POLICY, NOT_LONG) == GiveUp()
-    assert [decide(overloaded, 1, 0, A_LOT, POLICY, jitter) for jitter in (0.0, 0.5)] == [Retry(0.0), Retry(0.125)]
-    assert decide(overloaded, POLICY.attempts, 0, A_LOT, POLICY, NOT_LONG) == GiveUp()
+    assert decide(fault, FIRST, POLICY, AT_ONCE) == GiveUp()
+    assert decide(advised["120"], FIRST, POLICY, AT_ONCE) == Retry(120.0)
+    assert decide(advised["121"], FIRST, POLICY, AT_ONCE) == GiveUp()
+    assert [decide(overloaded, FIRST, POLICY, jitter) for jitter in (0.0, 0.5)] == [Retry(0.0), Retry(0.125)]
+    assert decide(overloaded, LAST, POLICY, AT_ONCE) == GiveUp()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

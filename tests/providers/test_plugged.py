@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from aimanager_server.call import Call, Caller
+from aimanager_server.call import NO_KEY, OWN_KEY, Call, Caller, Key
 from aimanager_server.errors import (
     ModelNotFound,
     ProviderFailed,
@@ -19,7 +19,7 @@ from aimanager_server.errors import (
 )
 from aimanager_server.model import Capability, Level, Model, Support
 from aimanager_server.providers.beside import lister_of
-from aimanager_server.reply import TextDelta
+from aimanager_server.reply import Head, Reply, Restarted, TextDelta
 from aimanager_server.usage import Usage
 from plugin_calls import call, settled
 from plugin_world import HELLO, Pipe, Told, blocking, forever, plugged, raising
@@ -95,6 +95,7 @@ async def test_an_answer_that_is_put_down_is_closed() -> None:
         (raising(ValueError("x")), "ValueError"),
         (raising(ProviderOverloaded("busy")), "busy"),
         ("no event", "'str' among its events"),
+        (Restarted(Head("1", "", "", "")), "'Restarted' among its events"),
         (blocking, "blocks"),
     ],
 )
@@ -121,10 +122,57 @@ async def test_usage_so_far_is_kept_and_an_end_too_early_is_told() -> None:
     assert busy.value.usage == Usage(5)
 
 
-async def test_the_deadline_ends_an_answer_that_has_begun() -> None:
-    async with plugged(Told(HELLO[0], forever)) as provider:
-        with pytest.raises(StreamInterrupted, match="the deadline passed"):
-            await (await provider(call(seconds=0.2))).completion()
+async def test_after_the_first_event_whoever_reads_keeps_the_time() -> None:
+    plugin = Told(HELLO[0], forever)
+    async with plugged(plugin) as provider:
+        reply = await provider(call(streaming=True, seconds=0.1))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await reply.completion()
+        await settled(lambda: plugin.closed, 1)
+
+
+class Counting(Told):
+    """Says its usage so far in its own way."""
+
+    def __init__(self, spent: Any, *steps: Any) -> None:
+        super().__init__(*steps)
+        self._spent = spent
+
+    async def answer(self, call: Call) -> Reply:
+        reply = await super().answer(call)
+        return Reply(reply.head, aiter(reply), reply.aclose, self._spent)
+
+
+async def test_the_usage_so_far_is_the_plug_ins_word() -> None:
+    async with plugged(Counting(lambda: Usage(5), HELLO[0], raising(ProviderOverloaded("busy")))) as provider:
+        reply = await provider(call(streaming=True))
+        begun = reply.spent()
+        with pytest.raises(StreamInterrupted) as caught:
+            await reply.completion()
+
+    assert (begun, caught.value.usage) == (Usage(5), Usage(5))
+
+
+@pytest.mark.parametrize("spent", [lambda: 1 / 0, lambda: "much", lambda: None, None])
+async def test_a_word_that_is_none_costs_no_answer(spent: Any) -> None:
+    async with plugged(Counting(spent)) as provider:
+        reply = await provider(call(streaming=True))
+        begun = reply.spent()
+        completion = await reply.completion()
+
+    assert begun is None
+    assert reply.spent() == completion.finished.usage
+
+
+async def test_no_key_of_another_provider_reaches_it() -> None:
+    plugin = Told()
+    async with plugged(plugin) as provider:
+        for key in (Key(OWN_KEY, "own"), Key("1", "of another")):
+            asked = call(caller=Caller("ann", "", {"told": "own"}), key=key)
+            await (await provider(asked)).completion()
+
+    assert [asked.key for asked in plugin.calls] == [Key(OWN_KEY, "own"), NO_KEY]
 
 
 async def test_nothing_and_no_reply_are_faults() -> None:

@@ -21,7 +21,7 @@ TOOL = generation_pb2.Tool(name="get_weather")
 
 def respond(path: str, asked: dict[str, Any]) -> bytes:
     if path.endswith("/chat/completions"):
-        return fixture("openai/text.json")
+        return fixture("openai/text.sse" if asked.get("stream") else "openai/text.json")
     name = "parallel_tools" if "tools" in asked else "text"
     return stream_of(name) if asked.get("stream") else body_of(name)
 

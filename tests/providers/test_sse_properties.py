@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aimanager_server.fault import Fault
 from aimanager_server.providers.dialect import Reader
 from aimanager_server.providers.sse import BYTE_ORDER_MARK, EventStream, ServerEvent
-from aimanager_server.reply import Event, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
+from aimanager_server.reply import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
 from chat_world import fixture
 from recorded_wires import STREAMS, WIRES
 
@@ -90,7 +90,7 @@ def parsed(pieces: Iterator[bytes]) -> list[ServerEvent]:
 
 
 def told(reader: Reader, pieces: Iterator[bytes]) -> list[Any] | tuple[type[Fault], str]:
-    """What an answer says when fragments do not count, or the fault it ends with. Minted ids are left out."""
+    """What an answer says, or the fault it ends with. Neither fragments nor signs of thinking count, nor minted ids."""
     try:
         events = [event for piece in pieces for event in reader.feed(piece)] + reader.end()
     except Fault as fault:
@@ -103,6 +103,8 @@ def _joined(events: list[Event]) -> list[Event]:
     joined: list[Event] = []
     for event in events:
         last = joined[-1] if joined else None
+        if isinstance(event, Thinking):
+            continue
         if isinstance(event, TextDelta | ReasoningDelta) and type(last) is type(event) and last.index == event.index:
             joined[-1] = type(event)(event.index, last.text + event.text)
         elif isinstance(event, ToolCallDelta) and isinstance(last, ToolCallDelta) and last.index == event.index:

@@ -18,11 +18,11 @@ from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.dialect import Dialect
 from aimanager_server.providers.gemini import Gemini
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.keys import KeyRing
 from aimanager_server.providers.responses import Responses
 from aimanager_server.providers.token_counts import ENDPOINTS, HttpCounter
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.settings_provider import Credential, ProviderSettings
+from aimanager_server.settings_provider import ProviderSettings
+from aimanager_server.state.keys import KeyRing
 from chat_world import LIMITS, answering, question
 from mock_world import mock
 
@@ -52,7 +52,7 @@ async def counted(wire: str, answer: dict[str, Any]) -> tuple[int | None, httpx.
         seen.append(request)
         return httpx.Response(200, json=answer)
 
-    keys = KeyRing([Credential("k")], lambda: 0.0)
+    keys = KeyRing([("k", 1)], lambda: 0.0)
     provider = HttpProvider("upstream", DIALECTS[wire], HttpxTransport(httpx.MockTransport(respond)), keys, LIMITS)
     return await HttpCounter(provider).count_tokens(asked(wire)), seen[0]
 

@@ -156,3 +156,19 @@ def test_an_error_inside_a_success_means_what_its_status_would_have(value: objec
     fault = fault_inside(value)
 
     assert (type(fault), fault.upstream_status) == (kind, 200)
+
+
+def test_advice_in_the_body_counts_where_no_header_has_any() -> None:
+    slow = {"error": {"message": "Please try again in 6s.", "code": "rate_limit_exceeded"}}
+    told = {"error": {"message": "Please try again in 6s.", "code": "rate_limit_exceeded", "retry_after": 9}}
+
+    assert refusal(429, slow).retry_after == 6.0
+    assert refusal(429, told).retry_after == 9.0
+    assert refusal(429, told, **{"retry-after": "2"}).retry_after == 2.0
+    assert fault_inside(slow).retry_after == 6.0
+    assert fault_inside({"type": "overloaded_error", "retry_after": 3}).retry_after == 3.0
+
+
+def test_words_that_are_not_about_waiting_are_no_advice() -> None:
+    assert refusal(400, error(message="try again in 6s")).retry_after is None
+    assert refusal(500, error(message="try again in 6s")).retry_after is None

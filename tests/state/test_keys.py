@@ -70,19 +70,10 @@ def test_where_every_key_rests_the_soonest_alone_is_tried() -> None:
     assert list(keys.candidates()) == [TWO]
 
 
-def test_a_key_that_is_only_held_goes_before_a_refused_one() -> None:
-    keys = ring(1, 1)
-    keys.refused(ONE)
-    keys.held(TWO, 2.0)
-
-    assert list(keys.candidates()) == [TWO]
-
-
-def test_only_refused_keys_are_quarantined() -> None:
+def test_refused_keys_are_quarantined_for_their_time() -> None:
     clock = FakeClock()
     keys = ring(1, 1, 1, clock=clock)
     keys.refused(ONE, 5.0)
-    keys.held(TWO, 5.0)
     during = keys.quarantined
     clock.advance(5.0)
 
@@ -111,7 +102,6 @@ def test_a_key_of_nobody_is_no_key() -> None:
     keys = ring(1)
 
     keys.refused(Key(OWN_KEY, "mine"))
-    keys.held(NO_KEY, 5.0)
 
     assert keys.quarantined == 0
 
