@@ -12,9 +12,11 @@ import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from aimanager.v1 import usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.call import Call
 from aimanager_server.reply import Event, Reply, TextDelta
+from engine_parts import booked
 from rpc.refusal import refusal
 from rpc.rpc_world import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings
 
@@ -79,7 +81,7 @@ async def test_a_stream_that_outlives_the_drain_is_interrupted_not_lost() -> Non
 
         return reply_of_events(call, events())
 
-    server = build(handle, settings({"drain_seconds": 0.01}))
+    server = build(booked(handle), settings({"drain_seconds": 0.01}))
     async with serving(server) as world:
         stream = aiter(world.generation.StreamGenerate(STREAMED))
         await anext(stream)
@@ -88,6 +90,8 @@ async def test_a_stream_that_outlives_the_drain_is_interrupted_not_lost() -> Non
         await draining
 
     assert (seen.code, seen.reason) == (grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED")
+    spent = seen.detail(usage_pb2.Usage)
+    assert (spent.input_tokens, spent.output_tokens, spent.source) == (1, 1, usage_pb2.USAGE_SOURCE_ESTIMATED)
 
 
 async def test_sigterm_drains_and_a_second_one_stops_at_once() -> None:

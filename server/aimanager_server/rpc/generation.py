@@ -108,7 +108,7 @@ class GenerationService(GenerationServiceServicer):
         streaming: bool,
         restarts: bool = False,
     ) -> Call:
-        return self._resolve(
+        call = self._resolve(
             wire_read.ask(request, self._limits, restarts=restarts),
             rpc.caller,
             id=rpc.id,
@@ -116,6 +116,8 @@ class GenerationService(GenerationServiceServicer):
             streaming=streaming,
             trace=rpc.trace,
         )
+        rpc.spent = call.ledger.usage
+        return call
 
     def _interval(self, request: generation_pb2.StreamGenerateRequest) -> float:
         if not request.HasField("heartbeat_interval"):

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..call import Caller
+from ..usage import Usage
 
 REQUEST_ID_KEY = "x-request-id"
 STANDARD_HEALTH = "grpc.health.v1.Health"
@@ -16,12 +17,11 @@ STANDARD_HEALTH = "grpc.health.v1.Health"
 class Rpc:
     """One call of one method. The interceptors fill it in, from the outermost inwards; handlers read it.
 
-    `method` is the full name without the leading slash. `is_cut`: the
-    server ends the call. `secrets` are what the caller sent in confidence: nothing that
-    is logged or answered may hold them.
+    `method` is the full name without the leading slash. `is_cut`: the server ends the call. `secrets` are what the
+    caller sent in confidence: nothing that is logged or answered may hold them. `spent` tells what it took so far.
     """
 
-    __slots__ = ("_opened", "caller", "context", "id", "is_cut", "metadata", "method", "secrets", "trace")
+    __slots__ = ("_opened", "caller", "context", "id", "is_cut", "metadata", "method", "secrets", "spent", "trace")
 
     def __init__(self, method: str, context: Any) -> None:
         self.method = method
@@ -31,6 +31,7 @@ class Rpc:
         self.trace = ""
         self.caller = Caller()
         self.secrets: tuple[str, ...] = ()
+        self.spent: Callable[[], Usage | None] = _nothing
         self.is_cut = False
         self._opened = False
 
@@ -58,6 +59,9 @@ class Rpc:
         if not self._opened:
             await self.open()
         await self.context.write(message)
+
+
+def _nothing() -> None: ...
 
 
 CURRENT: ContextVar[Rpc] = ContextVar("rpc")

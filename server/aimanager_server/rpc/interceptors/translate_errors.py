@@ -42,6 +42,7 @@ class TranslateErrors(Interceptor):
         except grpc.aio.AbortError:
             raise
         except Fault as fault:
+            fault.usage = fault.usage or rpc.spent()
             self._meter.refused(fault)
             self._log.info("rpc.refused", method=rpc.method, code=fault.row.code, reason=fault.reason)
             await _abort(rpc, fault)
@@ -72,9 +73,11 @@ class TranslateErrors(Interceptor):
 
 
 def _cut(rpc: Rpc) -> Fault:
-    if rpc.is_open:
-        return StreamInterrupted("The server shut down within the answer.")
-    return Overloaded("The server is shutting down.", retry_after=1.0)
+    if not rpc.is_open:
+        return Overloaded("The server is shutting down.", retry_after=1.0)
+    fault = StreamInterrupted("The server shut down within the answer.")
+    fault.usage = rpc.spent()
+    return fault
 
 
 def _bug(rpc: Rpc) -> Fault:
