@@ -1,4 +1,3 @@
-
 from prometheus_client import generate_latest
 
 from aimanager_server.metrics import Metrics

@@ -6,9 +6,9 @@ import pytest
 
 from aimanager_server import errors
 from aimanager_server.call import Call
-from aimanager_server.pipeline.conform import Conform, both, total
+from aimanager_server.pipeline.conform import Conform
 from aimanager_server.reply import Event, Finished, PartCompleted, Reply, TextDelta
-from aimanager_server.usage import Cost, UsageSource
+from aimanager_server.usage import Cost, UsageSource, both, total
 from mock_world import into
 from questions import USAGE, FakeClock, Upstream
 from shaped_answers import BAD, EMULATING, GOOD, conformed, question, saying
