@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types floors test coverage check test-floor demo run \
-        fuzz live bench prices providers-table docker clean node
+        fuzz chaos live bench prices providers-table docker clean node
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest grpcio an
 
 fuzz: .venv/.dev ## Mutate recorded answers for a while: SECONDS=60
 	@PYTHONPATH=tests $(PY) -m fuzz.readers --seconds $(SECONDS) $(ARGS)
+
+chaos: .venv/.dev ## Break everything at once under load, and count what stays behind: SECONDS=60
+	@PYTHONPATH=tests $(PY) -m chaos.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 live: .venv/.dev ## Ask each provider whose key is in the environment, for real
 	@PYTHONPATH=tests $(PY) -m live.run

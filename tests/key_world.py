@@ -8,8 +8,10 @@ import pytest
 
 from aimanager_server.call import Call
 from aimanager_server.fault import Fault
+from aimanager_server.handler import Handler
 from aimanager_server.pipeline.rotate import Rotate
 from aimanager_server.reply import Reply
+from aimanager_server.state.budget import Budgets
 from aimanager_server.state.keys import KeyRing
 from questions import FakeClock, Upstream, call
 
@@ -19,13 +21,14 @@ class World:
 
     def __init__(self, keys: int = 2, spread: Any = "weighted") -> None:
         self.clock = FakeClock()
+        self.budgets = Budgets(0.1, 10.0, self.clock)
         self.ring = KeyRing([(f"secret-{number}", 1) for number in range(1, keys + 1)], self.clock, spread)
-        self.rotate = Rotate({"mock": self.ring}, self.clock, refused_seconds=60.0)
+        self.rotate = Rotate({"mock": self.ring}, self.budgets, self.clock, refused_seconds=60.0)
 
-    async def answer(self, upstream: Upstream, question: Call | None = None) -> Reply:
+    async def answer(self, upstream: Handler, question: Call | None = None) -> Reply:
         return await self.rotate(question or call(), upstream)
 
-    async def fail(self, upstream: Upstream, kind: type[Fault], question: Call | None = None) -> Fault:
+    async def fail(self, upstream: Handler, kind: type[Fault], question: Call | None = None) -> Fault:
         with pytest.raises(kind) as caught:
             await self.rotate(question or call(), upstream)
         return caught.value

@@ -116,12 +116,15 @@ class App:
             catalogue, settings.providers, limits, server.default_model, fetches=fetches, routes=settings.routes,
             models=settings.models, patience=settings.patience, longest=server.stream_timeout_seconds, order=order,
         )  # fmt: skip
-        _check(resolver, server.default_model)
+        try:
+            resolver.check_routes()
+        except Fault as fault:
+            raise CannotStart(fault.message) from fault
         policy, hedge = parts.policy(settings), parts.hedge(settings, quality, self.metrics)
         observe, limit = Observe(self.metrics, sums, clock), Limit(settings.tiers, limiter)
         budgets = parts.budgets(settings)
         attempt = Attempt(policy, budgets, self.metrics, clock, asyncio.sleep, random.random, hedge)
-        rotate = Rotate(opened.rings, clock, settings.breaker.refused_seconds)
+        rotate = Rotate(opened.rings, budgets, clock, policy.attempts, settings.breaker.refused_seconds)
         places = parts.places(settings, clock)
         guard, account = Guard(breakers, vitals, clock, quality), Account(self.metrics, sums, prices)
         fetch = Fetch(
@@ -134,8 +137,9 @@ class App:
             Keep(),  # outside the attempts: what is lifted out of an answer is of the one that the caller gets
         )
         self.engine = (
-            Rescue(policy, self.metrics, clock),  # once an answer has begun: begins it again where that is honest
+            Rescue(policy, budgets, self.metrics, clock),  # once an answer has begun: begins it again, where honest
             attempt,  # while nothing of it is there: asks again, and the next target
+            limit.at_provider,  # inside attempt: each target has its provider's quota
             fetch,  # inside attempt: the target decides what is needed; outside conform: a repair needs no second look
             Conform(clock, quality.conformed),  # around one target: each is asked for JSON in its own way
             rotate,  # chooses the key; inside conform, whose repair may take another
@@ -146,7 +150,9 @@ class App:
         )
         handler = compose((*front, *self.engine), Dispatch(self.providers))
         embedders = opened.embedders()
-        embed = Embed((observe, limit), (attempt, rotate, places, guard, account), embedders, catalogue, prices)
+        embed = Embed(
+            (observe, limit), (attempt, limit.at_provider, rotate, places, guard, account), embedders, catalogue, prices
+        )
         texts = EmbedResolver(catalogue, resolver, embedders, self.providers, settings.limits)
         count = Count((attempt, fetch, rotate), opened.counters(), breakers.is_open, clock)
         self.discover = Discover(opened.listers(), catalogue, health.probed)
@@ -219,19 +225,6 @@ async def _serve(settings: Settings, *, hints: bool) -> None:
         if hints:
             print(hints_for(settings, server.port), flush=True)
         await server.serve_until_signal()
-
-
-def _check(resolver: Resolver, default_model: str) -> None:
-    try:
-        resolver.check_routes()
-    except Fault as fault:
-        raise CannotStart(fault.message) from fault
-    if not default_model:
-        return
-    try:
-        resolver.model(default_model)
-    except Fault as fault:
-        raise CannotStart(f"server.default_model cannot be used: {fault.message}") from fault
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -52,7 +53,8 @@ class Patience:
     """How long a silent model is waited for, in seconds: up to its first content, then between two pieces of it.
 
     `first_token` holds where another target is left; everywhere, where it `is_said`. `tool_call` is for the arguments
-    of a call, `reasoning` for thinking and for the gaps in which a model that thinks may do so unseen.
+    of a call, `reasoning` for thinking and for the gaps in which a model that thinks may do so unseen. `is_callers`:
+    the caller asked for less than the operator bears, so that what runs out says nothing of the provider.
     """
 
     first_token: float = 10.0
@@ -60,6 +62,7 @@ class Patience:
     tool_call: float = 90.0
     reasoning: float = 120.0
     is_said: bool = False
+    is_callers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,11 @@ class Target:
     thinks: bool = False
     streams: bool = True
     is_best_streamed: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Provider and model: no two targets of a call have the same."""
+        return self.provider, self.model
 
 
 class Stopwatch:
@@ -130,12 +138,19 @@ class Spent:
 
 
 class Ledger:
-    """What the attempts of one call took, each entered once it has ended, however it did."""
+    """What the attempts of one call took, each entered once it has ended, however it did.
 
-    __slots__ = ("entries",)
+    `sendings` and `breaks` count, by provider and model, how often a question was sent and an answer broke off. A part
+    of a call that goes its own way has counts of its own, and enters what it took in those of its `root`.
+    """
 
-    def __init__(self) -> None:
-        self.entries: list[Spent] = []
+    __slots__ = ("breaks", "entries", "root", "sendings")
+
+    def __init__(self, root: Ledger | None = None) -> None:
+        self.root: Ledger = root or self
+        self.entries: list[Spent] = root.entries if root else []
+        self.sendings: Counter[tuple[str, str]] = Counter()
+        self.breaks: Counter[tuple[str, str]] = Counter()
 
     def usage(self) -> Usage | None:
         """The sum; None where nothing was entered."""

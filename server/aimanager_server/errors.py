@@ -91,15 +91,13 @@ class ModelNotFound(Fault):
 class RateLimited(Fault):
     """The gateway's own limit; metadata holds `quota`, `limit` and `subject`."""
 
-    row = Row("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Wait for the time given, or ask the operator for a higher tier.")
+    row = Row("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Wait for the time given, or get a higher tier.", fallback="next")
 
 
 class Overloaded(Fault):
     """The gateway takes no more work for now, or is shutting down."""
 
-    row = Row(
-        "UNAVAILABLE", "OVERLOADED", "Send the call again: another replica may take it.", fallback="next", resend=True
-    )
+    row = Row("UNAVAILABLE", "OVERLOADED", "Send it again: another replica may take it.", fallback="next", resend=True)
 
 
 class ProviderRejected(Fault):

@@ -12,6 +12,7 @@ from .state.breaker import Breaker, Breakers
 from .state.vitals import WINDOW_SECONDS, Circuit, Report, Status, Vitals
 
 DEGRADED_ERROR_RATE = 0.1
+MOST_NAMED = 5
 LOOK_SECONDS = 1.0
 """How late a change that no call announces, such as open to half-open, may be seen."""
 
@@ -25,7 +26,8 @@ class ProviderHealth:
     """Reports on every provider of this server. `missing_keys` holds what to do for each provider without one.
 
     A provider's circuit is its worst, and of equals the one that is tried next. It is DOWN where a model's circuits are
-    open for every key of the server's that was used there; any other circuit that is not closed makes it DEGRADED.
+    open for every key of the server's that was used there, and none of its models answered since; any other circuit
+    that is not closed makes it DEGRADED.
     """
 
     def __init__(
@@ -141,7 +143,8 @@ class ProviderHealth:
     def _status(self, provider: str, circuit: Circuit) -> Status:
         if provider in self._missing_keys:
             return Status.NOT_CONFIGURED
-        if circuit is Circuit.OPEN and self._breakers.is_down(provider):
+        is_down = circuit is Circuit.OPEN and self._breakers.is_down(provider)
+        if is_down and not self._answers_since(provider):
             return Status.DOWN
         pulse, probe = self._vitals.pulse(provider), self._probe(provider)
         failing = pulse.error_rate() >= DEGRADED_ERROR_RATE or (probe is not None and probe[1] is not None)
@@ -155,7 +158,15 @@ class ProviderHealth:
         if status not in (Status.DOWN, Status.DEGRADED):
             return ""
         probe = self._probe(provider)
-        return probe[1].solution if probe and probe[1] else self._vitals.pulse(provider).last_solution
+        solution = probe[1].solution if probe and probe[1] else self._vitals.pulse(provider).last_solution
+        models = sorted({breaker.model for breaker in self._breakers.shut(provider) if breaker.model})
+        return f"{solution} Left alone for now: {', '.join(models[:MOST_NAMED])}.".lstrip() if models else solution
+
+    def _answers_since(self, provider: str) -> bool:
+        """One of its models answered after the last of its circuits had opened."""
+        opened = max((breaker.opened_at or 0.0 for breaker in self._breakers.shut(provider)), default=0.0)
+        answered = self._vitals.pulse(provider).last_success_at
+        return answered is not None and answered > (self._wall(opened) or 0.0)
 
     def _probe(self, provider: str) -> tuple[float, Fault | None] | None:
         """The last probe, unless it is stale or an answer came after it."""

@@ -70,8 +70,7 @@ def hedge(settings: Settings, quality: Quality, metrics: Metrics) -> Hedge | Non
         return None
 
     def typical(provider: str, model: str) -> float | None:
-        enough = quality.latency(provider, model, 0.95, said.least_samples) is not None
-        return quality.first_token(provider, model, 0.95) if enough else None
+        return quality.first_token(provider, model, 0.95, said.least_samples)
 
     return Hedge(Racing(said.share, said.least_seconds), typical, metrics, time.monotonic)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from .content import Artifact, Message, Part, Role
@@ -211,6 +211,24 @@ class Reply:
         """The same answer, its events seen by `watch` on the way. Closing closes this Reply too."""
         return Reply(self.head, watch(self._events), self._close, self.spent)
 
+    def ending(self, end: Callable[[], None]) -> Reply:
+        """The same answer; `end` is called when it has ended, failed or was closed, at least once."""
+
+        async def watched() -> AsyncIterator[Event]:
+            try:
+                async for event in self._events:
+                    yield event
+            finally:
+                end()
+
+        async def close() -> None:
+            try:
+                await self._close()
+            finally:
+                end()
+
+        return Reply(self.head, watched(), close, self.spent)
+
     def headed(self, head: Head) -> Reply:
         """The same answer under another head."""
         return Reply(head, self._events, self._close, self.spent)
@@ -224,18 +242,3 @@ class Reply:
         finally:
             await self.aclose()
         return collected.completion(self.head)
-
-
-def reply_of(completion: Completion) -> Reply:
-    """A Reply that says a whole answer again, part by part; it holds no connection."""
-
-    async def events() -> AsyncIterator[Event]:
-        for index, part in enumerate(completion.message.parts):
-            yield PartCompleted(index, part)
-        for artifact in completion.artifacts:
-            yield ArtifactFound(artifact)
-        yield completion.finished
-
-    async def close() -> None: ...
-
-    return Reply(replace(completion.head, from_cache=True), events(), close)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     """Every value that does not fit with another: its place, and what would be accepted."""
     yield from _exposures(settings)
+    yield from _pause_problems(settings)
     yield from _tier_problems(settings)
     yield from _caller_problems(settings)
     yield from _provider_problems(settings)
@@ -34,6 +35,15 @@ def _exposures(settings: Settings) -> Iterator[tuple[Place, str]]:
             ("server", "listen"),
             "is open to other machines without authentication; accepted is a loopback address, or beside it "
             "[callers], server.tls.client_ca_file or server.allow_anonymous = true",
+        )
+
+
+def _pause_problems(settings: Settings) -> Iterator[tuple[Place, str]]:
+    breaker = settings.breaker
+    if breaker.open_seconds > breaker.longest_open_seconds:
+        yield (
+            ("breaker", "open_seconds"),
+            f"is above longest_open_seconds; accepted is at most {breaker.longest_open_seconds:g}",
         )
 
 

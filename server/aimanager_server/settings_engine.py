@@ -72,9 +72,9 @@ class Hedging(Section):
     share: Share = 0.05
     """The most of all such calls that are asked twice."""
     least_seconds: Seconds = 0.5
-    """The shortest wait before the second is asked; else as long as 95 % of the first's answers took."""
+    """The shortest wait before the second is asked; else until 95 % of the first's streamed answers had begun."""
     least_samples: Count = 20
-    """Answers of the last hour that are needed to tell how long that is."""
+    """Streamed answers of the last hour that are needed to tell when that is."""
 
 
 class RouteSettings(Section):

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 MIB = 1024 * 1024
+LONGEST_SECONDS = 864_000.0
+"""Ten days: whoever wants to wait longer means something else."""
 ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):(\d{1,5})")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -131,7 +133,7 @@ def _header_value(text: str) -> str:
 
 
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
 Name = Annotated[str, AfterValidator(_name)]
 Address = Annotated[str, AfterValidator(_address)]
 Listener = Annotated[Address | None, BeforeValidator(_off)]

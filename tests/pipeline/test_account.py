@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from aimanager_server.call import Call, Spent
-from aimanager_server.errors import FirstTokenTimeout, ProviderFailed, StreamInterrupted
-from aimanager_server.reply import Event, Head, Reply, TextDelta, ToolCallDelta
+from aimanager_server.errors import DeadlineExceeded, FirstTokenTimeout, ProviderFailed, StreamInterrupted
+from aimanager_server.fault import Fault
+from aimanager_server.reply import Event, Finished, FinishReason, Head, Reply, TextDelta, ToolCallDelta
 from aimanager_server.usage import Cost, Usage, UsageSource
 from engine_parts import accounting, metering
 from questions import USAGE, WHOLE, Upstream, call, labels
@@ -69,13 +70,25 @@ async def test_a_refusal_took_nothing() -> None:
     assert world.attempts("PROVIDER_ERROR") == 1
 
 
-async def test_a_silent_provider_had_the_prompt_all_the_same() -> None:
+@pytest.mark.parametrize("silence", [FirstTokenTimeout("late"), DeadlineExceeded("late")])
+async def test_a_silent_provider_had_the_prompt_all_the_same(silence: Fault) -> None:
     world, question = World(), call("x" * 400)
 
-    with pytest.raises(FirstTokenTimeout):
-        await world.account(question, Upstream(FirstTokenTimeout("late")))
+    with pytest.raises(type(silence)):
+        await world.account(question, Upstream(silence))
 
-    assert question.ledger.usage() == Usage(input_tokens=101, source=ESTIMATED)
+    assert question.ledger.usage() == silence.usage == Usage(input_tokens=101, source=ESTIMATED)
+    assert silence.cost == PRICE
+
+
+async def test_usage_that_nobody_told_is_estimated_for_the_caller_and_the_books_alike() -> None:
+    question = call("x" * 400)
+    untold = Upstream((TextDelta(0, "t" * 40), Finished(FinishReason.STOP)))
+
+    completion = await (await World().account(question, untold)).completion()
+
+    assert completion.finished.usage == question.ledger.usage() == Usage(101, 10, source=ESTIMATED)
+    assert completion.finished.cost == PRICE
 
 
 async def test_what_was_written_before_an_answer_broke_off_is_estimated_and_leaves_with_the_fault() -> None:

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from aimanager_server import errors
-from aimanager_server.call import Patience, Target
+from aimanager_server.call import Call, Patience, Target
 from aimanager_server.fault import Fault
 from aimanager_server.pipeline.attempt import narrowed
 from aimanager_server.reply import Attempt as Try
-from engine_parts import attempting, metering
+from aimanager_server.reply import Reply
+from engine_parts import attempting, booked, metering
 from questions import TARGET, WHOLE, FakeClock, Upstream, call, labels
 
 OTHER = Target("claude", "claude-opus-5-5")
@@ -105,7 +106,7 @@ async def test_once_the_budget_is_spent_nothing_is_retried() -> None:
 
     for _ in range(3):
         with pytest.raises(errors.ProviderFailed):
-            await layer(call(), upstream)
+            await layer(call(), booked(upstream))
 
     assert len(upstream.calls) == 3 + 2
 
@@ -114,7 +115,7 @@ async def test_retries_and_fallbacks_are_counted_at_the_provider_that_made_them_
     metrics = metering()
     upstream = Upstream(fault(errors.ProviderFailed), fault(errors.ProviderAuth), WHOLE)
 
-    await attempting(FakeClock(), metrics=metrics)(call(targets=(TARGET, OTHER)), upstream)
+    await attempting(FakeClock(), metrics=metrics)(call(targets=(TARGET, OTHER)), booked(upstream))
 
     assert labels(metrics.registry, "aimanager_retries_total", provider="mock") == 1
     assert labels(metrics.registry, "aimanager_fallbacks_total", provider="mock") == 1
@@ -127,6 +128,36 @@ async def test_what_lies_inside_and_tried_more_than_once_says_so_itself() -> Non
     reply = await attempting(FakeClock())(call(targets=(TARGET, OTHER)), Upstream(refused, WHOLE))
 
     assert [one.reason for one in reply.head.attempts] == ["X", "Y", ""]
+
+
+async def test_what_was_not_sent_is_not_charged_to_the_budget() -> None:
+    """Guard raises so while a provider asks everybody to wait."""
+    layer = attempting(FakeClock(), reserve=0.0)
+    held = fault(errors.ProviderRateLimited, retry_after=1.0)
+
+    reply = await layer(call(), Upstream(held, WHOLE))
+
+    assert len(reply.head.attempts) == 2
+
+
+async def test_what_lies_inside_and_sends_by_itself_uses_up_the_tries() -> None:
+    upstream = Upstream(fault(errors.ProviderFailed))
+
+    async def sending_thrice(question: Call) -> Reply:
+        question.ledger.sendings[TARGET.place] += 3
+        return await upstream(question)
+
+    with pytest.raises(errors.ProviderFailed):
+        await attempting(FakeClock())(call(), sending_thrice)
+
+    assert len(upstream.calls) == 1
+
+
+def test_of_two_targets_each_gets_a_question_of_its_own() -> None:
+    third = replace(OTHER, model="third")
+    first = narrowed(call(targets=(TARGET, OTHER, third)), TARGET, (OTHER, third))
+
+    assert narrowed(first, OTHER, (third,)).targets == (OTHER,)
 
 
 def test_a_target_alone_is_waited_for_as_long_as_the_deadline_allows() -> None:

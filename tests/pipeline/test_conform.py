@@ -94,7 +94,9 @@ async def test_a_repair_that_fails_tells_what_the_first_turn_took() -> None:
     with pytest.raises(errors.ProviderFailed):
         await conformed(question(), Upstream(saying(BAD), failed))
 
-    assert failed.usage == USAGE
+    first, second = failed.attempts
+    assert (first.reason, first.usage) == ("OUTPUT_SCHEMA_MISMATCH", USAGE)
+    assert second.reason == "PROVIDER_ERROR"
 
 
 async def test_a_repair_that_is_cut_tells_what_both_turns_took() -> None:
@@ -104,7 +106,7 @@ async def test_a_repair_that_is_cut_tells_what_both_turns_took() -> None:
     with pytest.raises(errors.StreamInterrupted):
         await conformed(question(), Upstream(saying(BAD), (TextDelta(0, "{"), cut)))
 
-    assert cut.usage == Usage(4, 3, source=UsageSource.ESTIMATED)
+    assert [one.usage for one in cut.attempts] == [USAGE, Usage(1, 1, source=UsageSource.ESTIMATED)]
 
 
 @pytest.mark.parametrize(

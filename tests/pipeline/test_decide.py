@@ -17,8 +17,10 @@ def fault(kind: type[Fault], retry_after: float | None = None) -> Fault:
     return kind("failed", retry_after=retry_after)
 
 
-def stand(tries: int = 1, heirs: int = 0, left: float = 1000.0, *, affordable: bool = True) -> Stand:
-    return Stand(tries, heirs, left, affordable)
+def stand(
+    tries: int = 1, heirs: int = 0, left: float = 1000.0, *, affordable: bool = True, breaks: int = 0, took: float = 0.0
+) -> Stand:
+    return Stand(tries, heirs, left, affordable, breaks, took)
 
 
 def broken_by(cause: Fault | None) -> Fault:
@@ -52,6 +54,11 @@ def test_pauses_double_with_every_try() -> None:
     assert pauses == [Retry(0.25), Retry(0.5), GiveUp()]
 
 
+def test_a_failure_that_took_long_makes_another_target_the_faster_way() -> None:
+    assert decide(fault(errors.ProviderUnreachable), stand(heirs=1, took=2.0), POLICY, 1.0) == Next()
+    assert decide(fault(errors.ProviderUnreachable), stand(took=2.0), POLICY, 1.0) == Retry(0.25)
+
+
 def test_advice_to_wait_makes_another_target_the_faster_way() -> None:
     assert decide(fault(errors.ProviderRateLimited, 2.0), stand(heirs=1), POLICY, 1.0) == Next()
     assert decide(fault(errors.ProviderRateLimited), stand(heirs=1), POLICY, 1.0) == Retry(0.25)
@@ -79,9 +86,16 @@ def test_a_silent_target_is_not_asked_again() -> None:
 def test_an_answer_that_broke_off_begins_at_the_next_target_or_once_more_at_the_same() -> None:
     cut = broken_by(errors.ProviderUnreachable("reset"))
 
-    assert decide(cut, stand(heirs=1), POLICY, 1.0) == Next()
-    assert decide(cut, stand(), POLICY, 1.0) == Retry(0.0)
-    assert decide(cut, stand(tries=2), POLICY, 1.0) == GiveUp()
+    assert decide(cut, stand(heirs=1, breaks=1), POLICY, 1.0) == Next()
+    assert decide(cut, stand(tries=2, breaks=1), POLICY, 1.0) == Retry(0.0)
+    assert decide(cut, stand(tries=2, breaks=2), POLICY, 1.0) == GiveUp()
+
+
+def test_an_answer_is_not_begun_again_beyond_the_tries_and_the_budget() -> None:
+    cut = broken_by(errors.ProviderUnreachable("reset"))
+
+    assert decide(cut, stand(tries=3, breaks=1), POLICY, 1.0) == GiveUp()
+    assert decide(cut, stand(breaks=1, affordable=False), POLICY, 1.0) == GiveUp()
 
 
 @pytest.mark.parametrize("cause", [errors.ContentBlocked("no"), errors.DeadlineExceeded("late")])

@@ -1,9 +1,10 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from aimanager_server import errors
-from aimanager_server.call import Call, Caller
+from aimanager_server.call import Call, Caller, Patience
 from aimanager_server.fault import Fault, every
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.reply import Reply, TextDelta
@@ -77,6 +78,12 @@ async def test_a_callers_own_key_is_not_stopped_by_the_servers_account() -> None
     assert (await reply.completion()).message.parts
 
 
+def stalled() -> Fault:
+    fault = errors.StreamInterrupted("cut")
+    fault.__cause__ = errors.ProviderTimeout("no content")
+    return fault
+
+
 @pytest.mark.parametrize("kind", list(every()), ids=lambda kind: kind.__name__)
 async def test_every_fault_moves_the_circuits_just_as_its_row_says(kind: type[Fault]) -> None:
     world = World()
@@ -86,7 +93,21 @@ async def test_every_fault_moves_the_circuits_just_as_its_row_says(kind: type[Fa
     failures = world.breakers.of("mock", TARGET.model).consecutive_failures
     assert failures == (1 if kind.row.breaker == "count" else 0)
     assert (world.account is Circuit.OPEN) == (kind.row.breaker == "open")
-    assert bool(world.vitals.pulse("mock").samples) == (kind.row.breaker != "ignore")
+    speaks_against_it = kind.row.breaker != "ignore" or kind is errors.ProviderRateLimited
+    assert bool(world.vitals.pulse("mock").samples) == speaks_against_it
+
+
+@pytest.mark.parametrize("ran_out", [errors.FirstTokenTimeout("late"), stalled()])
+async def test_who_asked_for_little_patience_pays_for_it_alone(ran_out: Fault) -> None:
+    world = World()
+    impatient = replace(TARGET, patience=Patience(first_token=0.001, is_callers=True))
+
+    for _ in range(10):
+        with pytest.raises(type(ran_out)):
+            await world.guard(call(targets=(impatient,)), Upstream(ran_out))
+
+    assert world.breakers.of("mock", TARGET.model).consecutive_failures == 0
+    assert not world.vitals.pulse("mock").samples
 
 
 async def test_an_answer_that_is_cut_counts_as_a_failure() -> None:

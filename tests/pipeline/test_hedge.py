@@ -87,7 +87,7 @@ async def test_a_slow_one_is_overtaken_and_called_off_at_once() -> None:
 async def test_both_attempts_are_told_and_what_the_loser_took() -> None:
     reply = await asked(hedge(), Providers(mock=(60.0, None), claude=(1.0, None)))
 
-    winner, loser = reply.head.attempts
+    loser, winner = reply.head.attempts
     assert (winner.provider, winner.reason) == ("claude", "")
     assert (loser.provider, loser.reason, loser.duration, loser.usage) == ("mock", "CANCELLED", 3.0, Usage(7))
 
@@ -127,7 +127,7 @@ async def test_where_both_fail_the_first_fault_is_told_with_both_attempts() -> N
     with pytest.raises(ProviderFailed) as raised:
         await asked(hedge(), providers)
 
-    assert [one.provider for one in raised.value.attempts] == ["claude", "mock"]
+    assert sorted(one.provider for one in raised.value.attempts) == ["claude", "mock"]
 
 
 @in_virtual_time
@@ -139,6 +139,64 @@ async def test_no_more_than_its_share_of_the_calls_is_asked_twice() -> None:
         await asked(layer, Providers(mock=(60.0, None), claude=(1.0, None)))
 
     assert labels(metrics.registry, "aimanager_hedges_total", provider="mock", model="mock-large") == 10
+
+
+@in_virtual_time
+async def test_its_share_holds_when_many_wait_for_the_same_slow_target() -> None:
+    metrics = Metrics(lambda provider, model: True)
+    layer = hedge(share=0.05, metrics=metrics)
+
+    await asyncio.gather(*(asked(layer, Providers(mock=(9.0, None), claude=(1.0, None))) for _ in range(100)))
+
+    assert labels(metrics.registry, "aimanager_hedges_total", provider="mock", model="mock-large") <= 5
+
+
+@in_virtual_time
+async def test_an_answer_whose_call_is_cancelled_while_the_other_lets_go_is_closed() -> None:
+    providers = Providers(mock=(60.0, None), claude=(1.0, None))
+
+    async def reluctant(call: Call) -> Reply:
+        try:
+            return await providers(call)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+            raise
+
+    question = call(targets=(TARGET, OTHER))
+    asking = asyncio.ensure_future(hedge()(question.at(TARGET), question.at(OTHER), reluctant))
+    await asyncio.sleep(TYPICAL + 1.5)
+
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await asyncio.sleep(5)
+
+    assert providers.closed == ["claude"]
+
+
+@pytest.mark.parametrize("turns", range(25))
+@in_virtual_time
+async def test_an_answer_is_closed_or_handed_out_whenever_the_call_is_cancelled(turns: int) -> None:
+    providers = Providers(mock=(60.0, None), claude=(1.0, None))
+    asking = asyncio.ensure_future(asked(hedge(), providers))
+    await asyncio.sleep(TYPICAL + 1.0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    asking.cancel()
+    outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
+    await asyncio.sleep(5)
+
+    assert isinstance(outcome, Reply) or providers.closed == ["claude"] or "claude" in providers.called_off
+
+
+@in_virtual_time
+async def test_an_answer_and_a_fault_at_the_same_moment_are_both_told() -> None:
+    providers = Providers(mock=(3.0, ProviderFailed("down")), claude=(1.0, None))
+
+    reply = await asked(hedge(), providers)
+
+    assert [(one.provider, one.reason) for one in reply.head.attempts] == [("mock", "PROVIDER_ERROR"), ("claude", "")]
 
 
 @in_virtual_time

@@ -5,6 +5,7 @@ import pytest
 
 from aimanager_server.content import Artifact, Attachment, Part, Text, ToolCall
 from aimanager_server.pipeline.keep import MOST_ARTIFACTS, Finder, Keep
+from aimanager_server.pipeline.repeat import reply_of
 from aimanager_server.pipeline.tool_files import files_in
 from aimanager_server.reply import (
     ArtifactFound,
@@ -13,7 +14,6 @@ from aimanager_server.reply import (
     FinishReason,
     PartCompleted,
     TextDelta,
-    reply_of,
 )
 from questions import Upstream, call
 

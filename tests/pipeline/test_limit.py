@@ -3,15 +3,16 @@ from dataclasses import replace
 
 import pytest
 
-from aimanager_server.call import Call
+from aimanager_server.call import Call, Target
 from aimanager_server.content import Attachment, Message, Reasoning, Role, Text, Tool, ToolCall, ToolResult
-from aimanager_server.errors import ProviderFailed, RateLimited, StreamInterrupted
+from aimanager_server.errors import ProviderAuth, ProviderFailed, RateLimited, StreamInterrupted
+from aimanager_server.handler import compose
 from aimanager_server.pipeline.limit import Limit, estimate_tokens
 from aimanager_server.reply import Finished, FinishReason, Reply, TextDelta
 from aimanager_server.settings import ProviderTier, Tier
 from aimanager_server.state.limiter import Limiter
-from engine_parts import booked
-from questions import USAGE, FakeClock, Upstream, call
+from engine_parts import attempting, booked
+from questions import TARGET, USAGE, FakeClock, Upstream, call
 
 SPENT = (Finished(FinishReason.STOP, usage=replace(USAGE, input_tokens=60, output_tokens=40)),)
 
@@ -21,7 +22,8 @@ def limit(tokens: int | None = None, **quotas: ProviderTier) -> Limit:
 
 
 async def ask(layer: Limit, upstream: Upstream | None = None) -> None:
-    await (await layer(call(), booked(upstream or Upstream()))).completion()
+    inside = compose((layer.at_provider,), booked(upstream or Upstream()))
+    await (await layer(call(), inside)).completion()
 
 
 async def test_a_tier_that_is_not_defined_has_no_limits() -> None:
@@ -99,6 +101,51 @@ async def test_a_refusal_by_one_quota_leaves_the_others_as_they_were() -> None:
         with pytest.raises(RateLimited) as refused:
             await ask(layer)
         assert refused.value.metadata["quota"] == "mock.requests_per_minute"
+
+
+async def test_a_provider_that_answers_in_anothers_place_has_its_own_quota() -> None:
+    layer = limit(claude=ProviderTier(requests_per_minute=1))
+    chain = (TARGET, Target("claude", "claude-opus-5-5"))
+
+    async def first_fails(question: Call) -> Reply:
+        if question.target.provider == "mock":
+            raise ProviderAuth("refused")
+        return await Upstream()(question)
+
+    inside = compose((attempting(FakeClock()), layer.at_provider), booked(first_fails))
+    await (await layer(call(targets=chain), inside)).completion()
+
+    with pytest.raises(ProviderAuth) as refused:
+        await layer(call(targets=chain), inside)
+
+    assert [one.reason for one in refused.value.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "RATE_LIMITED"]
+
+
+async def test_an_answer_whose_usage_nobody_told_counts_as_estimated() -> None:
+    layer = limit(tokens=1000)
+    silent = Upstream((TextDelta(0, "x" * 4000), Finished(FinishReason.STOP)))
+
+    await ask(layer, silent)
+
+    with pytest.raises(RateLimited):
+        await ask(layer, silent)
+
+
+async def test_a_reply_whose_closing_fails_is_settled_all_the_same() -> None:
+    layer = limit(tokens=10)
+
+    async def refuses_to_close() -> None:
+        raise OSError("stuck")
+
+    async def unread(question: Call) -> Reply:
+        reply = await Upstream()(question)
+        return Reply(reply.head, aiter(reply), refuses_to_close)
+
+    reply = await layer(call("x" * 39), unread)
+    with pytest.raises(OSError, match="stuck"):
+        await reply.aclose()
+
+    await ask(layer)
 
 
 def test_the_estimate_counts_every_text() -> None:

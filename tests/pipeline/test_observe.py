@@ -8,7 +8,8 @@ import structlog
 from aimanager_server.call import Call
 from aimanager_server.errors import ProviderFailed, StreamInterrupted
 from aimanager_server.metrics import Metrics
-from aimanager_server.reply import Attempt, Reply, TextDelta, reply_of
+from aimanager_server.pipeline.repeat import reply_of
+from aimanager_server.reply import Attempt, Reply, TextDelta
 from aimanager_server.usage import Cost
 from engine_parts import booked, observing
 from questions import END, USAGE, WHOLE, FakeClock, Upstream, call, labels
@@ -125,6 +126,27 @@ async def test_a_caller_that_goes_away_is_recorded_once(world: World) -> None:
     assert world.value("aimanager_errors_total", provider="mock", reason="CANCELLED") == 1
     assert world.value("aimanager_in_flight") == 0
     assert upstream.closed == 2
+
+
+async def test_a_caller_that_goes_away_within_an_answer_is_recorded_with_what_it_took(world: World) -> None:
+    reply = await world.observe(call("x" * 400), booked(Upstream((TextDelta(0, "t" * 40), *WHOLE))))
+    events = aiter(reply)
+    await anext(events)
+
+    with structlog.testing.capture_logs() as logs:
+        await events.aclose()  # type: ignore[attr-defined]  # a generator, as the RPC closes it
+        await reply.aclose()
+
+    assert [(log["event"], log["input_tokens"], log["output_tokens"]) for log in logs] == [("call.cancelled", 101, 10)]
+
+
+async def test_a_call_that_is_given_up_after_its_deadline_is_recorded_as_late(world: World) -> None:
+    reply = await world.observe(call(deadline=world.clock.time + 1), Upstream())
+    world.clock.advance(2)
+
+    await reply.aclose()
+
+    assert world.value("aimanager_errors_total", provider="mock", reason="DEADLINE_EXCEEDED") == 1
 
 
 async def test_a_cached_answer_spends_nothing(world: World) -> None:

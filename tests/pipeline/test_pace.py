@@ -153,6 +153,18 @@ async def test_a_plain_answer_is_bounded_by_the_deadline_alone() -> None:
 
 
 @in_virtual_time
+async def test_what_the_provider_does_after_the_end_of_its_answer_is_no_stall() -> None:
+    class Parting(Provider):
+        async def _events(self) -> AsyncIterator[Event]:
+            yield END
+            await asyncio.sleep(60)
+
+    completion = await (await Pace()(asked(deadline=30.0), Parting())).completion()
+
+    assert completion.finished == END
+
+
+@in_virtual_time
 async def test_closing_stops_the_clock() -> None:
     provider = Provider((0, TextDelta(0, "x")), (60, END))
     reply = await Pace()(asked(), provider)

@@ -40,13 +40,13 @@ def test_what_is_said_of_the_model_counts_more_and_what_the_call_says_most() -> 
     of_call = patience(ask("openai/gpt-4o", first_token=8.0, idle=9.0), **said)
 
     assert of_model == Patience(6.0, 7.0, 7.0, 7.0, is_said=True)
-    assert of_call == Patience(8.0, 9.0, 9.0, 9.0, is_said=True)
+    assert of_call == Patience(8.0, 9.0, 9.0, 9.0, is_said=True, is_callers=True)
 
 
 def test_only_what_is_said_of_the_first_token_holds_without_another_target() -> None:
     found = patience(ask("mock/mock-small", idle=9.0), **{"mock/mock-small": ModelSettings(idle_seconds=7.0)})
 
-    assert found == Patience(1.0, 9.0, 9.0, 9.0, is_said=False)
+    assert found == Patience(1.0, 9.0, 9.0, 9.0, is_said=False, is_callers=True)
 
 
 def test_what_one_call_said_is_not_remembered_for_another() -> None:

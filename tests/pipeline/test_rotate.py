@@ -12,6 +12,7 @@ from aimanager_server.call import NO_KEY, Key
 from aimanager_server.fault import Fault
 from aimanager_server.pipeline.rotate import Rotate
 from aimanager_server.reply import Attempt
+from engine_parts import booked
 from key_world import World, used
 from questions import USAGE, WHOLE, Upstream, call
 
@@ -164,6 +165,35 @@ async def test_a_provider_without_keys_is_asked_without() -> None:
     world, upstream = World(keys=0), Upstream()
 
     await world.answer(upstream)
-    await Rotate({}, world.clock)(call(), upstream)
+    await Rotate({}, world.budgets, world.clock)(call(), upstream)
 
     assert [asked.key for asked in upstream.calls] == [NO_KEY, NO_KEY]
+
+
+async def test_a_limit_that_holds_for_every_key_is_met_no_more_often_than_a_call_may_try() -> None:
+    world = World(keys=8)
+    upstream = Upstream(errors.ProviderRateLimited("busy"))
+
+    await world.fail(booked(upstream), errors.ProviderRateLimited)
+
+    assert len(upstream.calls) == 3
+
+
+async def test_going_on_after_a_limit_is_paid_for_by_the_retry_budget() -> None:
+    world = World(keys=8)
+    upstream = Upstream(errors.ProviderRateLimited("busy"))
+
+    for _ in range(20):
+        await world.fail(booked(upstream), errors.ProviderRateLimited)
+
+    assert len(upstream.calls) == 20 + 10
+
+
+async def test_a_key_that_is_only_limited_is_told_before_one_that_is_refused() -> None:
+    world = World(keys=2)
+    upstream = Upstream(errors.ProviderAuth("refused"), errors.ProviderRateLimited("busy", retry_after=1.0))
+
+    fault = await world.fail(booked(upstream), errors.ProviderRateLimited)
+
+    assert fault.retry_after == 1.0
+    assert [one.reason for one in fault.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "PROVIDER_RATE_LIMITED"]

@@ -73,9 +73,9 @@ def test_an_amount_above_the_quota_passes_once_a_minute() -> None:
 
 def test_settling_gives_back_what_was_not_used() -> None:
     limiter = Limiter(FakeClock())
-    limiter.take("ann", "tokens", 100, 90)
+    taken_at = limiter.take("ann", "tokens", 100, 90)
 
-    limiter.settle("ann", "tokens", -80)
+    limiter.settle("ann", "tokens", -80, taken_at)
 
     limiter.take("ann", "tokens", 100, 90)
     with pytest.raises(RateLimited):
@@ -85,10 +85,10 @@ def test_settling_gives_back_what_was_not_used() -> None:
 def test_advice_for_more_than_the_window_holds_is_a_whole_window() -> None:
     clock = FakeClock()
     limiter = Limiter(clock)
-    limiter.take("ann", "tokens", 10, 10)
-    limiter.settle("ann", "tokens", -0.5)
+    taken_at = limiter.take("ann", "tokens", 10, 10)
+    limiter.settle("ann", "tokens", -0.5, taken_at)
     clock.advance(1)
-    limiter.settle("ann", "tokens", 0.4)
+    limiter.settle("ann", "tokens", 0.4, taken_at)
 
     with pytest.raises(RateLimited) as refused:
         limiter.take("ann", "tokens", 10, 10)
@@ -106,3 +106,29 @@ def test_memory_is_bounded_by_subjects(request: pytest.FixtureRequest) -> None:
     limiter.take("0", "requests", 1)
     with pytest.raises(RateLimited):
         limiter.take(str(limiter_module.MOST_SUBJECTS), "requests", 1)
+
+
+def test_what_has_left_the_window_cannot_be_given_back() -> None:
+    clock = FakeClock()
+    limiter = Limiter(clock)
+    taken_at = limiter.take("ann", "tokens", 100, 100)
+    clock.advance(61)
+
+    limiter.settle("ann", "tokens", -100, taken_at)
+
+    limiter.take("ann", "tokens", 100, 100)
+    with pytest.raises(RateLimited):
+        limiter.take("ann", "tokens", 100, 1)
+
+
+def test_what_is_given_back_leaves_the_window_with_what_it_was_taken_from() -> None:
+    clock = FakeClock()
+    limiter = Limiter(clock)
+    taken_at = limiter.take("ann", "tokens", 100, 100)
+    clock.advance(30)
+    limiter.settle("ann", "tokens", -100, taken_at)
+    limiter.take("ann", "tokens", 100, 100)
+    clock.advance(31)
+
+    with pytest.raises(RateLimited):
+        limiter.take("ann", "tokens", 100, 1)

@@ -13,12 +13,16 @@ from aimanager import (
     AIStream,
     AsyncAIManager,
     AsyncAIStream,
+    Attempt,
     Embeddings,
     Message,
+    MetricsSummary,
     Model,
     ModelSuggestion,
     ProviderHealth,
+    ProviderQuality,
     RateLimitError,
+    Restarted,
     TokenCount,
     Tool,
     Usage,
@@ -34,6 +38,10 @@ def asked(ai: AIManager, error: RateLimitError) -> None:
     assert_type(response.usage, Usage)
     assert_type(response.cost, Decimal | None)
     assert_type(response.message, Message)
+    assert_type(response.attempts, tuple[Attempt, ...])
+    assert_type(response.attempts[0].cost, Decimal | None)
+    assert_type(error.usage, Usage | None)
+    ai.request("Hi", fallback_models=["openai/fast"], first_token_timeout=5, idle_timeout=2.5)
     assert_type(ai.request([user("Hi"), response, "And now?"]), AIResponse)
     assert_type(ai.models.list(), list[Model])
     assert_type(ai.models.suggest(["vision"], objective="cost"), Sequence[ModelSuggestion])
@@ -42,6 +50,9 @@ def asked(ai: AIManager, error: RateLimitError) -> None:
     assert_type(ai.embed(["a"], dimensions=8, purpose="query"), Embeddings)
     assert_type(ai.embed("a")[0], Sequence[float])
     assert_type(ai.health.list(probe=True), list[ProviderHealth])
+    assert_type(ai.health.assess(window=60), Sequence[ProviderQuality])
+    assert_type(ai.metrics.get_summary("claude", window=60), MetricsSummary)
+    assert_type(ai.metrics.get_summary().request_duration, float | None)
     assert_type(error.retry_after, float | None)
     assert_type(tool(asked), Tool)
 
@@ -53,6 +64,13 @@ def streamed(ai: AIManager) -> None:
             assert_type(piece, AIResponse)
         for text in stream.text:
             assert_type(text, str)
+        for event in stream.events:
+            if isinstance(event, Restarted):
+                assert_type(event.attempts, tuple[Attempt, ...])
+        assert_type(stream.response, AIResponse)
+        assert_type(stream.complete(), AIResponse)
+    ai.stream("Hi", on_interruption="fail", idle_timeout=1)
+    ai.stream("Hi", on_interruption="retry")  # type: ignore[arg-type]
 
 
 async def asked_async(ai: AsyncAIManager) -> None:
@@ -64,6 +82,10 @@ async def asked_async(ai: AsyncAIManager) -> None:
         assert_type(stream, AsyncAIStream)
         async for text in stream.text:
             assert_type(text, str)
+        assert_type(await stream.complete(), AIResponse)
+        assert_type(stream.response, AIResponse)
+    assert_type(await ai.metrics.get_summary(), MetricsSummary)
+    assert_type(await ai.health.assess(["claude"]), Sequence[ProviderQuality])
     async for health in ai.health.watch():
         assert_type(health, ProviderHealth)
 

@@ -11,9 +11,13 @@ from .errors import RateLimitError
 
 Answer = TypeVar("Answer")
 
+OWN_LIMIT = "RATE_LIMITED"
+
 
 class Patience:
-    """The deadline of one call. Service config resends lost calls; rate limits are resent here, once."""
+    """The deadline of one call. Service config resends lost calls; what the gateway's own limit refused is resent here,
+    once: what a provider's limit refused the gateway has tried again already.
+    """
 
     def __init__(self, seconds: float, *, resends: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -31,7 +35,8 @@ class Patience:
     def pause(self, refusal: RateLimitError) -> float:
         """Seconds to wait before the call is sent again. Raises the refusal if it is not to be sent again."""
         fits = refusal.retry_after is not None and refusal.retry_after < self.remaining
-        if refusal.retry_after is None or not fits or not self._resends:
+        may_help = fits and self._resends and refusal.reason == OWN_LIMIT
+        if refusal.retry_after is None or not may_help:
             raise refusal
         self._resends = False
         return refusal.retry_after

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from ..call import Call, Spent
-from ..errors import FirstTokenTimeout
+from ..errors import DeadlineExceeded, FirstTokenTimeout
 from ..fault import Fault
 from ..handler import Handler
 from ..metrics import Metrics
@@ -24,8 +24,8 @@ CANCELLED = "CANCELLED"
 class Account:
     """The layer that prices answers and enters every attempt in the call's ledger, once.
 
-    What a provider did not tell of an answer that was cut is estimated and marked so: the prompt was sent, and what was
-    written so far was produced. A fault leaves with both.
+    What a provider did not tell is estimated and marked so: the prompt was sent, and what was written so far was
+    produced. A fault leaves with both.
     """
 
     def __init__(self, metrics: Metrics, sums: Sums, price: Price) -> None:
@@ -36,6 +36,7 @@ class Account:
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         """Proceed, and book what it took."""
         entry = _Entry(call, self._metrics, self._sums, self._price)
+        call.ledger.sendings[call.target.place] += 1
         try:
             reply = await proceed(call)
         except Fault as fault:
@@ -85,21 +86,25 @@ class _Entry:
 
     def finished(self, event: Finished) -> Finished:
         """The event with its price."""
-        target = self._call.target
+        if event.usage.source is UsageSource.MISSING:
+            event = replace(event, usage=self._so_far(event.usage))
         if event.cost is None:
-            event = replace(event, cost=self._price(target.provider, target.model, event.usage))
+            event = replace(event, cost=self._worth(event.usage))
         self._close("", event.usage, event.cost)
         return event
 
     def refused(self, fault: Fault) -> None:
         """It failed before its first content. One that was silent had the prompt all the same."""
-        usage = self._so_far(None) if isinstance(fault, FirstTokenTimeout) else fault.usage
-        self._close(fault.reason, usage, self._worth(usage))
+        if isinstance(fault, FirstTokenTimeout | DeadlineExceeded):
+            fault.usage = self._so_far(fault.usage)
+        fault.cost = self._worth(fault.usage)
+        self._close(fault.reason, fault.usage, fault.cost)
 
     def broke_off(self, fault: Fault) -> None:
         """It failed after its first content."""
         fault.usage = self._so_far(fault.usage)
         fault.cost = self._worth(fault.usage)
+        self._call.ledger.breaks[self._call.target.place] += 1
         self._close(fault.reason, fault.usage, fault.cost)
 
     def called_off(self, usage: Usage | None) -> None:

@@ -49,43 +49,52 @@ class Attempt:
 
     async def _answer_at_target(self, course: _Course, proceed: Handler) -> Reply | None:
         """The target's answer, None where the next is to be asked. Raises the first fault where nobody is."""
-        target = course.target
-        self._budgets.of(target.provider).earn()
+        target, ledger = course.target, course.call.ledger
+        budget = self._budgets.of(target.provider)
+        if not ledger.sendings[target.place]:
+            budget.earn()
         asked = narrowed(course.call, target, course.rest)
         tries = 0
         while True:
             tries += 1
-            began = self._clock()
+            sent, began = ledger.sendings[target.place], self._clock()
             try:
                 reply = await self._ask(asked, course.rest, tries, proceed)
             except Fault as fault:
-                course.failed(fault, self._clock() - began)
-                verdict = self._verdict(fault, course, tries)
+                took = self._clock() - began
+                course.failed(fault, took)
+                was_sent = ledger.sendings[target.place] > sent
+                verdict = self._verdict(fault, course, tries, took, affordable=not was_sent or budget.affordable)
             else:
                 return course.answered(reply, self._clock() - began)
             if not isinstance(verdict, Retry):
                 if isinstance(verdict, Next):
                     return None
                 raise course.first_fault()
-            await self._wait(verdict.wait, asked)
+            if was_sent:
+                budget.spend()
+                self._metrics.retries.labels(target.provider).inc()
+            with asked.away.waiting():
+                await self._pause(verdict.wait)
 
     async def _ask(self, asked: Call, rest: tuple[Target, ...], tries: int, proceed: Handler) -> Reply:
         if self._hedge is None or not rest or tries > 1 or asked.streaming:
             return await proceed(asked)
         return await self._hedge(asked, narrowed(asked, rest[0], rest[1:]), proceed)
 
-    def _verdict(self, fault: Fault, course: _Course, tries: int) -> Verdict:
+    def _verdict(self, fault: Fault, course: _Course, tries: int, took: float, *, affordable: bool) -> Verdict:
+        call, place = course.call, course.target.place
         course.rest = heirs(fault, course.target, course.rest)
-        affordable = self._budgets.of(course.target.provider).affordable
-        stand = Stand(tries, len(course.rest), course.call.deadline - self._clock(), affordable)
+        stand = Stand(
+            # What lies inside sends by itself too, with another key or for a repair; so did an earlier answer.
+            tries=max(tries, call.ledger.sendings[place]),
+            heirs=len(course.rest),
+            left=call.deadline - self._clock(),
+            affordable=affordable,
+            breaks=call.ledger.breaks[place],
+            took=took,
+        )
         return decide(fault, stand, self._policy, self._random())
-
-    async def _wait(self, seconds: float, asked: Call) -> None:
-        provider = asked.target.provider
-        self._budgets.of(provider).spend()
-        self._metrics.retries.labels(provider).inc()
-        with asked.away.waiting():
-            await self._pause(seconds)
 
 
 class _Course:
@@ -112,7 +121,7 @@ class _Course:
         tries = fault.attempts or (one,)
         self._tried.extend(tries)
         asked = {(one.provider, one.model) for one in tries}
-        self.rest = tuple(target for target in self.rest if (target.provider, target.model) not in asked)
+        self.rest = tuple(target for target in self.rest if target.place not in asked)
 
     def answered(self, reply: Reply, seconds: float) -> Reply:
         """The reply, its head saying how it came about."""
@@ -134,8 +143,9 @@ def narrowed(call: Call, target: Target, rest: tuple[Target, ...]) -> Call:
     """
     patience = target.patience
     watched = bool(rest) or patience.is_said
-    prefers_stream = not call.streaming and target.streams and (watched or target.is_best_streamed)
+    shows_more = watched or patience.is_callers or target.is_best_streamed
+    prefers_stream = shows_more and target.streams and not call.streaming
     first_token = patience.first_token if watched and (call.streaming or prefers_stream) else None
-    if len(call.targets) == 1 and (prefers_stream, first_token) == (call.prefers_stream, call.first_token):
+    if call.targets == (target,) and (prefers_stream, first_token) == (call.prefers_stream, call.first_token):
         return call
     return replace(call, targets=(target,), prefers_stream=prefers_stream, first_token=first_token)

@@ -51,20 +51,16 @@ class Conform:
         if not finding.flaws:
             return first.reply(finding.json)
         middle = self._clock()
-        second = await self._repaired(asked, proceed, first, finding.flaws)
-        target = call.target
-        tries = (
-            Attempt(target.provider, target.model, SchemaMismatch.row.reason, middle - began),
-            Attempt(target.provider, target.model, "", self._clock() - middle),
-        )
-        return await _settled(second.after(first, tries), shape)
-
-    async def _repaired(self, asked: Call, proceed: Handler, first: _Answer, flaws: Sequence[Flaw]) -> _Answer:
+        tries = first.tries(call, SchemaMismatch.row.reason, middle - began)
         try:
-            return await _read(await proceed(repairing(asked, first.message, flaws)))
+            second = await _read(await proceed(repairing(asked, first.message, finding.flaws)))
         except Fault as fault:
-            fault.usage = first.finished.usage if fault.usage is None else total(first.finished.usage, fault.usage)
+            *before, last = tries
+            took = replace(last, usage=first.finished.usage, cost=first.finished.cost)
+            one = Attempt(*call.target.place, fault.reason, self._clock() - middle, fault.usage, fault.cost)
+            fault.attempts = (*before, took, *(fault.attempts or (one,)))
             raise
+        return await _settled(second.after(first, (*tries, *second.tries(call, "", self._clock() - middle))), shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +75,11 @@ class _Answer:
     @property
     def text(self) -> str:
         return _text_of(self.message.parts)
+
+    def tries(self, call: Call, reason: str, seconds: float) -> tuple[Attempt, ...]:
+        """How it came about, and what became of it."""
+        *before, last = self.source.head.attempts or (Attempt(*call.target.place, reason, seconds),)
+        return (*before, replace(last, reason=reason))
 
     def after(self, first: _Answer, tries: tuple[Attempt, ...]) -> _Answer:
         """The same answer, at the price of both."""
@@ -167,8 +168,8 @@ async def _checked(text: str, shape: Shape, usage: Usage) -> Finding:
 def _mismatch(flaw: Flaw, answer: _Answer) -> SchemaMismatch:
     head = answer.source.head
     fault = _missed(flaw, head.provider, head.model, answer.finished.usage)
-    first, second = head.attempts
-    fault.attempts = (first, replace(second, reason=fault.reason))
+    *before, last = head.attempts
+    fault.attempts = (*before, replace(last, reason=fault.reason))
     return fault
 
 

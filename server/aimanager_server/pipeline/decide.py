@@ -12,8 +12,11 @@ from ..fault import Fault
 LEAST_USEFUL_SECONDS = 0.05
 """With less than this left no provider answers in time."""
 
-TRIES_AFTER_CONTENT = 2
-"""How often a target may break off in one call, where no other is left."""
+SLOW_SECONDS = 1.0
+"""A failure that took so long, such as a connection that was not made, is not worth waiting for twice."""
+
+MOST_BREAKS = 1
+"""How often a target may break off in one call before it is given up, where no other is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,17 @@ class Policy:
 class Stand:
     """Where a call stands.
 
-    `tries` is how often this target was asked, `heirs` how many others may take over, `left` the seconds to the
-    deadline; `affordable` says whether the retry budget would pay for one more.
+    `tries` is how often this target was asked, `breaks` how often its answer broke off, `heirs` how many others may
+    take over, `left` the seconds to the deadline and `took` those that the failure took; `affordable` says whether the
+    retry budget would pay for one more.
     """
 
     tries: int
     heirs: int
     left: float
     affordable: bool = True
+    breaks: int = 0
+    took: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,16 @@ Verdict = Retry | Next | GiveUp
 def decide(fault: Fault, stand: Stand, policy: Policy, jitter: float) -> Verdict:
     """What to do about a fault of which the caller has seen nothing; `jitter` is a random number from 0 to 1.
 
-    Another target costs no wait, so advice to wait makes it the next. Nothing is waited for that the deadline cuts off.
+    Another target costs no wait, so it is the next where the provider asks to wait, and where its failure took long and
+    would do so again. Nothing is waited for that the deadline cuts off.
     """
     if stand.left <= LEAST_USEFUL_SECONDS:
         return GiveUp()
     if isinstance(fault, StreamInterrupted):
-        return _after_content(fault, stand)
+        return _after_content(fault, stand, policy)
     advice = fault.retry_after
-    if fault.row.retry and stand.tries < policy.attempts and stand.affordable and not (stand.heirs and advice):
+    is_slow = bool(advice) or stand.took >= SLOW_SECONDS
+    if fault.row.retry and stand.tries < policy.attempts and stand.affordable and not (stand.heirs and is_slow):
         backoff = policy.base * 2 ** (stand.tries - 1) * jitter
         # On top of advice, so that those who got the same do not come back at the same moment.
         wait = backoff if advice is None else advice + policy.base * jitter
@@ -92,11 +100,11 @@ def heirs(fault: Fault, target: Target, others: Sequence[Target]) -> tuple[Targe
     return ()
 
 
-def _after_content(fault: Fault, stand: Stand) -> Verdict:
+def _after_content(fault: Fault, stand: Stand, policy: Policy) -> Verdict:
     if stand.heirs:
         return Next()
-    may_again = _decisive(fault).row.fallback == "next" and stand.tries < TRIES_AFTER_CONTENT
-    return Retry(0.0) if may_again else GiveUp()
+    may_again = _decisive(fault).row.fallback == "next" and stand.breaks <= MOST_BREAKS
+    return Retry(0.0) if may_again and stand.tries < policy.attempts and stand.affordable else GiveUp()
 
 
 def _decisive(fault: Fault) -> Fault:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..call import Call
+from ..call import Call, Ledger
 from ..catalogue import Catalogue, Model
 from ..embedding import EmbedCall, Embedded, Embedder, Vectors
 from ..errors import CapabilityUnsupported, ProviderProtocol
@@ -64,7 +64,7 @@ class Embed:
 
         async def ask(inputs: Sequence[str]) -> Vectors:
             async with places:
-                return await self._batch(call.of(inputs))
+                return await self._batch(replace(call.of(inputs), ledger=Ledger(call.ledger)))
 
         tasks = [asyncio.ensure_future(ask(inputs)) for inputs in batches(call.inputs, _facts(model))]
         try:

@@ -6,7 +6,14 @@ import math
 from collections.abc import AsyncIterator
 
 from ..call import OWN_KEY, Call
-from ..errors import CircuitOpen, DeadlineExceeded, ProviderRateLimited, StreamInterrupted
+from ..errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    FirstTokenTimeout,
+    ProviderRateLimited,
+    ProviderTimeout,
+    StreamInterrupted,
+)
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..reply import Event, Finished, Reply
@@ -130,14 +137,12 @@ class _Trial:
         own = self._account is None
         if isinstance(verdict, ProviderRateLimited) and not own:
             self._hold(verdict.retry_after)
-        says = verdict.row.breaker
+            self._note(fault.reason, verdict.solution)
+        says = "ignore" if self._is_impatience(fault) else verdict.row.breaker
         if says == "ignore" or (says == "open" and own):
             self._give_back()
             return
-        target = self._call.target
-        self._vitals.failed(target.provider, fault.reason, fault.solution)
-        if self._quality is not None:
-            self._quality.failed(target.provider, target.model)
+        self._note(fault.reason, verdict.solution)
         if says == "open" and self._account is not None:
             self._account.refused(self._account_era, fault.reason)
             self._model.abandoned(self._model_era)
@@ -145,10 +150,22 @@ class _Trial:
             self._model.failed(self._model_era, fault.reason)
             self._spare_account()
 
+    def _is_impatience(self, fault: Fault) -> bool:
+        """The caller would not wait as long as the operator does: no one else shall pay for that."""
+        ran_out = isinstance(fault, FirstTokenTimeout) or isinstance(fault.__cause__, ProviderTimeout)
+        return ran_out and self._call.target.patience.is_callers
+
     def abandoned(self) -> None:
         """Nobody wants the answer any more."""
         if self._settle():
             self._give_back()
+
+    def _note(self, reason: str, solution: str) -> None:
+        """Of a provider that has too much to do no circuit is opened, but it does not do well either."""
+        target = self._call.target
+        self._vitals.failed(target.provider, reason, solution)
+        if self._quality is not None:
+            self._quality.failed(target.provider, target.model)
 
     def _hold(self, advice: float | None) -> None:
         if advice is not None and math.isfinite(advice) and advice > 0:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from ..call import Call, Stopwatch
 from ..fault import Fault
@@ -43,31 +44,45 @@ class Hedge:
     async def __call__(self, call: Call, other: Call, proceed: Handler) -> Reply:
         """The answer that begins first. Where both fail, raises the fault of the first, with both attempts."""
         self._saved = min(self._saved + self._racing.share, 1.0)
-        typical = self._typical(call.target.provider, call.target.model)
+        target = call.target
+        typical = self._typical(target.provider, target.model)
         if typical is None or self._saved < ONE:
             return await proceed(call)
-        race = _Race(self._clock, proceed)
-        try:
+        async with _Race(self._clock, proceed) as race:
             race.start(call)
-            if not await race.first_within(max(typical, self._racing.least)):
+            # Others may have spent the share meanwhile: a target that is slow is slow for all of them.
+            if not await race.first_within(max(typical, self._racing.least)) and self._saved >= ONE:
                 self._saved -= 1.0
-                self._metrics.outcomes(call.target.provider, call.target.model).hedges.inc()
+                self._metrics.outcomes(target.provider, target.model).hedges.inc()
                 race.start(replace(other, away=Stopwatch()))  # two waits at once would be counted as one
-            return await race.winner()
-        finally:
-            await race.call_off()
+            return await race.won()
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """One of two askings."""
+
+    call: Call
+    began: float
+    task: asyncio.Task[Reply]
 
 
 class _Race:
-    """The runners of one call."""
+    """The runners of one call. Leaving it puts down every answer but the one that was handed out."""
 
     def __init__(self, clock: Clock, proceed: Handler) -> None:
         self._clock = clock
         self._proceed = proceed
-        self._runners: dict[asyncio.Task[Reply], tuple[Call, float]] = {}
-        self._lost: list[Attempt] = []
-        self._won: asyncio.Task[Reply] | None = None
-        self._is_over = False
+        self._runners: list[_Runner] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._runners:
+            return  # without a pause: a cancel in it would lose the answer that is handed out
+        # To its end even where the call is cancelled meanwhile: an answer that nobody closes holds its place for ever.
+        await asyncio.shield(asyncio.ensure_future(_put_down([runner.task for runner in self._runners])))
 
     def start(self, call: Call) -> None:
         """Let one more run."""
@@ -75,62 +90,61 @@ class _Race:
         async def run() -> Reply:
             return await self._proceed(call)
 
-        self._runners[asyncio.create_task(run())] = (call, self._clock())
+        self._runners.append(_Runner(call, self._clock(), asyncio.create_task(run())))
 
     async def first_within(self, seconds: float) -> bool:
         """Whether the runner is done by then, one way or another."""
-        done, _ = await asyncio.wait(self._runners, timeout=seconds)
+        done, _ = await asyncio.wait([runner.task for runner in self._runners], timeout=seconds)
         return bool(done)
 
-    async def winner(self) -> Reply:
-        """The first answer. Raises the first runner's fault where there is none."""
-        running = set(self._runners)
-        while running:
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for runner in sorted(done, key=list(self._runners).index):
-                if runner.exception() is None:
-                    self._won = runner
-                    return await self._told(runner)
-                self._failed(runner)
-        fault = next(iter(self._runners)).exception()
+    async def won(self) -> Reply:
+        """The first answer, the other one called off. Raises the first runner's fault where there is none."""
+        lost: list[_Runner] = []
+        while len(lost) < len(self._runners):
+            waited = [runner.task for runner in self._runners if runner not in lost]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            lost += [one for one in self._runners if one not in lost and one.task.done() and one.task.exception()]
+            winner = next((one for one in self._runners if one.task.done() and one not in lost), None)
+            if winner is not None:
+                return await self._told(winner, lost)
+        fault = self._runners[0].task.exception()
         assert fault is not None
-        if isinstance(fault, Fault) and len(self._runners) > 1:
-            fault.attempts = tuple(self._lost)
+        if isinstance(fault, Fault) and len(lost) > 1:
+            fault.attempts = tuple(try_ for runner in lost for try_ in self._failed(runner))
         raise fault
 
-    async def call_off(self) -> None:
-        """Cancel whoever still runs, wait until it has let go, and close an answer that came too late."""
-        others = [] if self._is_over else [runner for runner in self._runners if runner is not self._won]
-        self._is_over = True
-        for runner in others:
-            runner.cancel()
-        for late in await asyncio.gather(*others, return_exceptions=True):
-            if isinstance(late, Reply):
-                await late.aclose()
-
-    def _failed(self, runner: asyncio.Task[Reply]) -> None:
-        fault = runner.exception()
-        if isinstance(fault, Fault):
-            self._lost.extend(fault.attempts or (self._attempt(runner, fault.reason),))
-
-    async def _told(self, runner: asyncio.Task[Reply]) -> Reply:
-        reply = runner.result()
-        late = [other for other in self._runners if other is not runner and not (other.done() and other.exception())]
-        await self.call_off()
-        own = reply.head.attempts or (self._attempt(runner, ""),)
-        called_off = [self._called_off(other) for other in late]
-        if not self._lost and not called_off:
+    async def _told(self, winner: _Runner, lost: Sequence[_Runner]) -> Reply:
+        others = [runner for runner in self._runners if runner is not winner and runner not in lost]
+        await _put_down([runner.task for runner in others])
+        reply = winner.task.result()
+        self._runners[0].call.away.seconds = max(runner.call.away.seconds for runner in self._runners)
+        self._runners = []  # handed out: from here on it is the caller's to close
+        if not lost and not others:
             return reply
-        return reply.headed(replace(reply.head, attempts=(*self._lost, *own, *called_off)))
+        before = [try_ for runner in lost for try_ in self._failed(runner)] + list(map(self._called_off, others))
+        own = reply.head.attempts or (self._attempt(winner, ""),)
+        return reply.headed(replace(reply.head, attempts=(*before, *own)))
 
-    def _called_off(self, runner: asyncio.Task[Reply]) -> Attempt:
-        attempt, call = self._attempt(runner, CALLED_OFF), self._runners[runner][0]
-        target = call.target
-        entries = [one for one in call.ledger.entries if (one.provider, one.model) == (target.provider, target.model)]
-        if not entries:
-            return attempt
-        return replace(attempt, usage=entries[-1].usage, cost=entries[-1].cost)
+    def _failed(self, runner: _Runner) -> tuple[Attempt, ...]:
+        fault = runner.task.exception()
+        if not isinstance(fault, Fault):
+            return ()
+        return fault.attempts or (self._attempt(runner, fault.reason),)
 
-    def _attempt(self, runner: asyncio.Task[Reply], reason: str) -> Attempt:
-        call, began = self._runners[runner]
-        return Attempt(call.target.provider, call.target.model, reason, self._clock() - began)
+    def _called_off(self, runner: _Runner) -> Attempt:
+        entries = [one for one in runner.call.ledger.entries if (one.provider, one.model) == runner.call.target.place]
+        attempt = self._attempt(runner, CALLED_OFF)
+        return replace(attempt, usage=entries[-1].usage, cost=entries[-1].cost) if entries else attempt
+
+    def _attempt(self, runner: _Runner, reason: str) -> Attempt:
+        provider, model = runner.call.target.place
+        return Attempt(provider, model, reason, self._clock() - runner.began)
+
+
+async def _put_down(tasks: Sequence[asyncio.Task[Reply]]) -> None:
+    """Cancel whoever still runs, wait until it has let go, and close an answer that came all the same."""
+    for task in tasks:
+        task.cancel()
+    for late in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(late, Reply):
+            await late.aclose()

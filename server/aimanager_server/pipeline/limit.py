@@ -2,112 +2,105 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
-from ..call import Ask, Call
+from ..call import Ask, Call, Ledger
 from ..content import Message, Reasoning, Text, ToolCall, ToolResult
 from ..fault import Fault
 from ..handler import Handler
-from ..reply import Event, Finished, Reply
-from ..settings import ProviderTier, Tier
+from ..reply import Reply
+from ..settings import Tier
 from ..state.limiter import Limiter
 
 CHARACTERS_PER_TOKEN = 4
-NO_QUOTA = ProviderTier()
 
 
 class Limit:
-    """Reserves an estimate of the prompt's tokens, then settles with the usage.
+    """Reserves an estimate of the prompt's tokens, then settles with what all attempts took.
 
-    Requests over all providers were counted at the door; here are tokens over all, and both at single providers.
+    Requests over all providers were counted at the door; here are tokens over all, and both at single providers: those
+    are taken once a provider is asked (`at_provider`), since another may be asked in the place of the first.
     """
 
     def __init__(self, tiers: Mapping[str, Tier], limiter: Limiter) -> None:
         self._tiers = tiers
         self._limiter = limiter
+        self._reserves: dict[Ledger, _Reserve] = {}
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
-        """Raise RateLimited where a quota is used up, else proceed."""
+        """Raise RateLimited where the quota of tokens is used up, else proceed."""
         tier = self._tiers.get(call.caller.tier)
         if tier is None:
             return await proceed(call)
         reserve = _Reserve(self._limiter, call, tier)
-        reserve.take()
+        reserve.take("tokens_per_minute", tier.tokens_per_minute, reserve.estimate)
+        self._reserves[call.ledger.root] = reserve
+
+        def settle() -> None:
+            if self._reserves.pop(call.ledger.root, None) is not None:
+                reserve.settle()
+
         try:
             reply = await proceed(call)
         except BaseException:
-            reserve.settle()
+            settle()
             raise
+        return reply.ending(settle)
 
-        async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            try:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        reserve.settle()
-                    yield event
-            except BaseException:
-                reserve.settle()
-                raise
-
-        async def close() -> None:
-            await reply.aclose()
-            reserve.settle()
-
-        return Reply(reply.head, watched(aiter(reply)), close, reply.spent)
+    async def at_provider(self, call: Call, proceed: Handler) -> Reply:
+        """The layer around one target: raise RateLimited where the quota at its provider is used up, else proceed."""
+        reserve = self._reserves.get(call.ledger.root)
+        if reserve is not None:
+            reserve.take_at(call.target.provider)
+        return await proceed(call)
 
 
 class _Reserve:
-    """Tokens taken before the answer, and settled with what all attempts took, once they have ended.
+    """What one call took of its caller's quotas, until it is settled with what its attempts took."""
 
-    What another provider took in the first one's place counts against the quota at that provider.
-    """
-
-    __slots__ = ("_call", "_limiter", "_open", "_quotas", "_subject", "_tier")
+    __slots__ = ("_asked", "_call", "_limiter", "_taken", "_tier", "estimate")
 
     def __init__(self, limiter: Limiter, call: Call, tier: Tier) -> None:
-        provider = call.target.provider
-        quota = tier.providers.get(provider, NO_QUOTA)
         self._limiter = limiter
         self._call = call
         self._tier = tier
-        self._subject = call.caller.name
-        self._open = True
-        estimate = estimate_tokens(call)
-        wanted = (
-            ("tokens_per_minute", tier.tokens_per_minute, estimate),
-            (f"{provider}.requests_per_minute", quota.requests_per_minute, 1),
-            (f"{provider}.tokens_per_minute", quota.tokens_per_minute, estimate),
-        )
-        self._quotas = [(name, most, amount) for name, most, amount in wanted if most is not None]
+        self._asked: set[str] = set()
+        self._taken: dict[str, tuple[float, float]] = {}
+        self.estimate = estimate_tokens(call)
 
-    def take(self) -> None:
-        taken: list[tuple[str, float]] = []
-        for name, most, amount in self._quotas:
-            try:
-                self._limiter.take(self._subject, name, most, amount)
-            except Fault:
-                for before, back in taken:
-                    self._limiter.settle(self._subject, before, -back)
-                raise
-            taken.append((name, min(amount, most)))
+    def take_at(self, provider: str) -> None:
+        """Take from the quotas at a provider, once however often it is asked."""
+        quota = self._tier.providers.get(provider)
+        if quota is None or provider in self._asked:
+            return
+        requests = f"{provider}.requests_per_minute"
+        self.take(requests, quota.requests_per_minute, 1)
+        try:
+            self.take(f"{provider}.tokens_per_minute", quota.tokens_per_minute, self.estimate)
+        except Fault:
+            if requests in self._taken:
+                taken, when = self._taken.pop(requests)
+                self._limiter.settle(self._call.caller.name, requests, -taken, when)
+            raise
+        self._asked.add(provider)
+
+    def take(self, quota: str, most: int | None, amount: int) -> None:
+        """Take so much of a quota that has a limit. Raises RateLimited."""
+        if most is not None:
+            when = self._limiter.take(self._call.caller.name, quota, most, amount)
+            self._taken[quota] = min(amount, most), when
 
     def settle(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        used: Counter[str] = Counter()
-        for one in self._call.ledger.entries:
-            tokens = one.usage.input_tokens + one.usage.output_tokens
-            used["tokens_per_minute"] += tokens
-            if self._tier.providers.get(one.provider, NO_QUOTA).tokens_per_minute is not None:
-                used[f"{one.provider}.tokens_per_minute"] += tokens
-        for name, most, amount in self._quotas:
-            if name.endswith("tokens_per_minute"):
-                self._limiter.settle(self._subject, name, used.pop(name, 0) - min(amount, most))
-        used.pop("tokens_per_minute", None)
-        for name, tokens in used.items():
-            self._limiter.settle(self._subject, name, tokens)
+        """Put what was used in the place of what was estimated."""
+        for quota, (taken, when) in self._taken.items():
+            provider = quota.rpartition(".")[0]
+            if quota.endswith("tokens_per_minute"):
+                self._limiter.settle(self._call.caller.name, quota, self._used(provider) - taken, when)
+
+    def _used(self, provider: str) -> int:
+        """Tokens of all attempts at a provider, or at all of them."""
+        usages = [one.usage for one in self._call.ledger.entries if provider in ("", one.provider)]
+        return sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
 
 def estimate_tokens(call: Call | Ask) -> int:

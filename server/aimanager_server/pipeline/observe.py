@@ -16,6 +16,7 @@ from ..state.sums import Sums
 
 CANCELLED = "CANCELLED"
 INTERNAL = "INTERNAL_ERROR"
+DEADLINE = "DEADLINE_EXCEEDED"
 
 
 class Observe:
@@ -46,13 +47,17 @@ class Observe:
                     elif isinstance(event, Restarted):
                         event = Restarted(record.restarted(event.head))
                     yield event
+            except GeneratorExit:
+                raise  # `close` follows, once the attempt under way is booked
             except BaseException as error:
                 record.failed(error)
                 raise
 
         async def close() -> None:
-            await reply.aclose()
-            record.cancelled()
+            try:
+                await reply.aclose()
+            finally:
+                record.cancelled()
 
         return Reply(record.head, watched(aiter(reply)), close, reply.spent)
 
@@ -113,13 +118,16 @@ class _Record:
     def failed(self, error: BaseException) -> None:
         """Record a fault, a cancellation or a bug."""
         if not isinstance(error, Fault):
-            self._lost(INTERNAL if isinstance(error, Exception) else CANCELLED)
+            self._lost(INTERNAL if isinstance(error, Exception) else self._why_given_up())
             return
         self._lost(error.reason, attempts=len(error.attempts), upstream_status=error.upstream_status)
 
     def cancelled(self) -> None:
         """The caller went away before the end."""
-        self._lost(CANCELLED)
+        self._lost(self._why_given_up())
+
+    def _why_given_up(self) -> str:
+        return DEADLINE if self._books.clock() >= self._call.deadline else CANCELLED
 
     def _lost(self, reason: str, **facts: int | None) -> None:
         if not self._close(reason):

@@ -58,6 +58,7 @@ class _Watched:
     __slots__ = (
         "_call",
         "_events",
+        "_has_ended",
         "_idle",
         "_late",
         "_looks_at",
@@ -79,6 +80,7 @@ class _Watched:
         self._since = 0.0
         self._looks_at = inf
         self._late = False
+        self._has_ended = False
         self._waiting: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -86,6 +88,8 @@ class _Watched:
         return self
 
     async def __anext__(self) -> Event:
+        if self._has_ended:
+            return await anext(self._events)  # what is left is the provider's parting, not the answer's
         task = self._waiting = asyncio.current_task()
         assert task is not None
         cancelled = task.cancelling()
@@ -105,6 +109,7 @@ class _Watched:
             raise
         self._waiting = None
         if type(event) is Finished:
+            self._has_ended = True
             self.stop()
         else:
             self._idle = idle_after(event, self._patience, thinks=self._call.target.thinks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..call import Ask, Patience
@@ -29,10 +30,11 @@ class Patiences:
         first = own.first_token_seconds if own is not None and ask.first_token is None else ask.first_token
         idle = own.idle_seconds if own is not None and ask.idle is None else ask.idle
         usual = general.first_token_reasoning_seconds if thinks else general.first_token_seconds
-        return Patience(
+        patience = Patience(
             first_token=usual if first is None else first,
             text=general.idle_text_seconds if idle is None else idle,
             tool_call=general.idle_tool_call_seconds if idle is None else idle,
             reasoning=general.idle_reasoning_seconds if idle is None else idle,
             is_said=first is not None,
         )
+        return patience if ask.first_token is None and ask.idle is None else replace(patience, is_callers=True)

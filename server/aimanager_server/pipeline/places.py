@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from ..call import Call
 from ..errors import Overloaded
 from ..handler import Clock, Handler
-from ..reply import Event, Reply
+from ..reply import Reply
 from ..state.gate import Gate
 
 COME_AGAIN_SECONDS = 1.0
@@ -39,20 +39,7 @@ class Places:
             place.leave()
             raise
 
-        async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            try:
-                async for event in events:
-                    yield event
-            finally:
-                place.leave()
-
-        async def close() -> None:
-            try:
-                await reply.aclose()
-            finally:
-                place.leave()
-
-        return Reply(reply.head, watched(aiter(reply)), close, reply.spent)
+        return reply.ending(place.leave)
 
     async def _wait(self, gate: Gate, call: Call) -> None:
         with call.away.waiting():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from ..call import Call
 from ..errors import DeadlineExceeded, InvalidRequest
 from ..fault import FieldViolation
 from ..handler import Handler
-from ..reply import Collected, Event, Finished, Reply, reply_of
+from ..reply import ArtifactFound, Collected, Completion, Event, Finished, PartCompleted, Reply
 from ..state.answers import Answers
 
 
@@ -69,6 +70,21 @@ class Repeat:
             await reply.aclose()
 
         return Reply(reply.head, kept(aiter(reply)), close, reply.spent)
+
+
+def reply_of(completion: Completion) -> Reply:
+    """A Reply that says a whole answer again, part by part; it holds no connection."""
+
+    async def events() -> AsyncIterator[Event]:
+        for index, part in enumerate(completion.message.parts):
+            yield PartCompleted(index, part)
+        for artifact in completion.artifacts:
+            yield ArtifactFound(artifact)
+        yield completion.finished
+
+    async def close() -> None: ...
+
+    return Reply(replace(completion.head, from_cache=True), events(), close)
 
 
 async def _ended(running: asyncio.Event, call: Call) -> None:

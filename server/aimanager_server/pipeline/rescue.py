@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from ..call import Call
+from ..call import Call, Target
 from ..content import ToolCall
 from ..errors import StreamInterrupted
 from ..fault import Fault
@@ -23,8 +23,9 @@ from ..reply import (
     Thinking,
     ToolCallDelta,
 )
+from ..state.budget import Budgets
 from ..usage import Usage
-from .decide import GiveUp, Policy, Retry, Stand, decide, heirs
+from .decide import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
 
 PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, Thinking)
 """What says nothing that does not come again with its whole part."""
@@ -38,14 +39,15 @@ class Rescue:
     whole yet, since it may have run.
     """
 
-    def __init__(self, policy: Policy, metrics: Metrics, clock: Clock) -> None:
-        self._policy = policy
-        self._metrics = metrics
-        self._clock = clock
+    def __init__(self, policy: Policy, budgets: Budgets, metrics: Metrics, clock: Clock) -> None:
+        self.policy = policy
+        self.budgets = budgets
+        self.metrics = metrics
+        self.clock = clock
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         """Answer, with all that is passed on coming from one whole answer, or a restart in between."""
-        course = _Course(call, proceed, self._policy, self._metrics, self._clock)
+        course = _Course(self, call, proceed)
         reply, held = await course.begun()
         if call.streaming:
             return Reply(reply.head, course.flow(held), course.aclose, course.spent)
@@ -55,15 +57,13 @@ class Rescue:
 class _Course:
     """One call's way through its interruptions."""
 
-    def __init__(self, call: Call, proceed: Handler, policy: Policy, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, rescue: Rescue, call: Call, proceed: Handler) -> None:
+        self._rescue = rescue
         self._call = call
         self._proceed = proceed
-        self._policy = policy
-        self._metrics = metrics
-        self._clock = clock
+        self._began = rescue.clock()
         self._reply: Reply | None = None
         self._tried: tuple[Attempt, ...] = ()
-        self._breaks = 0
         self._first: Fault | None = None
 
     async def begun(self) -> tuple[Reply, list[Event]]:
@@ -92,6 +92,8 @@ class _Course:
                 return
             except StreamInterrupted as fault:
                 self._broken(fault, may_restart=may_restart)
+            except Fault as fault:
+                self._report(fault)
             reply, held = await self.begun()
             yield Restarted(reply.head)
 
@@ -105,14 +107,13 @@ class _Course:
         return None if self._reply is None else self._reply.spent()
 
     async def _asked(self) -> Reply:
-        began = self._clock()
         try:
             reply = await self._proceed(self._call)
         except Fault as fault:
             self._report(fault)
         head = replace(reply.head, attempts=(*self._tried, *reply.head.attempts))
         if not self._call.streaming:
-            head = replace(head, time_to_first_token=self._clock() - began)
+            head = replace(head, time_to_first_token=self._rescue.clock() - self._began)
         self._reply = reply.headed(head)
         return self._reply
 
@@ -131,29 +132,39 @@ class _Course:
         head = self._reply.head
         *before, last = head.attempts
         self._tried = (*before, replace(last, reason=fault.reason, usage=fault.usage, cost=fault.cost))
-        self._breaks += 1
-        places = [(target.provider, target.model) for target in self._call.targets]
-        position = places.index((head.provider, head.model))
-        target, others = self._call.targets[position], self._call.targets[position + 1 :]
-        rest = heirs(fault, target, others)
-        stand = Stand(self._breaks, len(rest), self._call.deadline - self._clock())
-        verdict = decide(fault, stand, self._policy, 0.0) if may_restart else GiveUp()
-        outcomes = self._metrics.outcomes(head.provider, head.model)
+        target, rest = self._after(head.provider, head.model, fault)
+        verdict = self._decided(fault, target, len(rest)) if may_restart else GiveUp()
+        outcomes = self._rescue.metrics.outcomes(head.provider, head.model)
         (outcomes.interrupted if isinstance(verdict, GiveUp) else outcomes.restarted).inc()
         if isinstance(verdict, GiveUp):
             self._report(fault)
         self._first = self._first or fault
         if isinstance(verdict, Retry):
-            self._call = self._call.at(target)
-        else:
-            self._call, self._breaks = self._call.at(*rest), 0
+            self._rescue.budgets.of(target.provider).spend()
+        self._call = self._call.at(*((target,) if isinstance(verdict, Retry) else rest))
+
+    def _after(self, provider: str, model: str, fault: Fault) -> tuple[Target, tuple[Target, ...]]:
+        """The target that answered, and those that may take over."""
+        targets = self._call.targets
+        position = [target.place for target in targets].index((provider, model))
+        return targets[position], heirs(fault, targets[position], targets[position + 1 :])
+
+    def _decided(self, fault: Fault, target: Target, count: int) -> Verdict:
+        ledger, rescue = self._call.ledger, self._rescue
+        stand = Stand(
+            tries=ledger.sendings[target.place],
+            heirs=count,
+            left=self._call.deadline - rescue.clock(),
+            affordable=rescue.budgets.of(target.provider).affordable,
+            breaks=ledger.breaks[target.place],
+        )
+        return decide(fault, stand, rescue.policy, 0.0)
 
     def _report(self, last: Fault) -> NoReturn:
-        """Raise the first fault, with every attempt, and all that the call took where an answer broke off."""
+        """Raise the first fault, with every attempt, and all that the call took."""
         first = self._first or last
         first.attempts = (*self._tried, *last.attempts)
-        if isinstance(first, StreamInterrupted):
-            first.usage = self._call.ledger.usage() or first.usage
+        first.usage = self._call.ledger.usage() or first.usage
         if first is last:
             raise first
         raise first from last

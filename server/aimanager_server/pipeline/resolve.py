@@ -115,8 +115,8 @@ class Resolver:
         return (name,) if route is None else route.targets
 
     def check_routes(self) -> None:
-        """Raises InvalidRequest, naming the setting, where a route hides a model or leads to none."""
-        self._routes.check()
+        """Raises InvalidRequest, naming the setting, where a route hides a model, or a name leads to none."""
+        self._routes.check(self._default_model)
 
     def routes(self) -> Mapping[tuple[str, str], Sequence[str]]:
         """The names of the routes that may lead to each model, by provider and id."""

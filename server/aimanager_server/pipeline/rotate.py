@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -11,7 +11,8 @@ from ..call import OWN_KEY, Call, Key
 from ..errors import CallerKeyRejected, CircuitOpen, ProviderAuth, ProviderQuota, ProviderRateLimited
 from ..fault import Fault
 from ..handler import Clock, Handler
-from ..reply import Attempt, Event, Finished, Reply
+from ..reply import Attempt, Reply
+from ..state.budget import Budgets
 from ..state.keys import REFUSED_SECONDS, KeyRing
 
 OF_ONE_KEY = (ProviderAuth, ProviderQuota, ProviderRateLimited, CircuitOpen)
@@ -23,11 +24,21 @@ class Rotate:
 
     A key that is refused rests for `refused_seconds`, and the next is tried at once, as it is where a key is at its
     rate limit or its circuit is open. What fails by another cause would fail with any key, and is raised as it is.
+    A limit may be the account's and not the key's: to go on after one is a retry, in `most` sendings and the budget.
     """
 
-    def __init__(self, rings: Mapping[str, KeyRing], clock: Clock, refused_seconds: float = REFUSED_SECONDS) -> None:
+    def __init__(
+        self,
+        rings: Mapping[str, KeyRing],
+        budgets: Budgets,
+        clock: Clock,
+        most: int = 3,
+        refused_seconds: float = REFUSED_SECONDS,
+    ) -> None:
         self._rings = rings
+        self._budgets = budgets
         self._clock = clock
+        self._most = most
         self._refused_seconds = refused_seconds
         self._log = structlog.get_logger()
 
@@ -51,8 +62,9 @@ class Rotate:
 
     async def _in_turn(self, call: Call, ring: KeyRing, proceed: Handler) -> Reply:
         course = _Course(call)
+        sendings = call.ledger.sendings
         for key in ring.candidates():
-            began = self._clock()
+            sent, began = sendings[call.target.place], self._clock()
             try:
                 reply = await _counted(replace(call, key=key), ring, proceed)
             except Fault as fault:
@@ -62,9 +74,18 @@ class Rotate:
                     raise
                 if isinstance(fault, ProviderAuth | ProviderQuota):
                     self._refused(ring, key, fault, call.target.provider)
+                elif sendings[call.target.place] > sent and not self._may_retry(call):
+                    break
             else:
                 return course.answered(reply, self._clock() - began)
         raise course.verdict()
+
+    def _may_retry(self, call: Call) -> bool:
+        budget = self._budgets.of(call.target.provider)
+        if call.ledger.sendings[call.target.place] >= self._most or not budget.affordable:
+            return False
+        budget.spend()
+        return True
 
     def _refused(self, ring: KeyRing, key: Key, fault: Fault, provider: str) -> None:
         ring.refused(key, self._refused_seconds)
@@ -96,11 +117,14 @@ class _Course:
         return reply.headed(replace(reply.head, attempts=(*self.tries, *last)))
 
     def verdict(self) -> Fault:
-        """The first fault of the provider's own; where no key was let through, the circuit that closes first."""
-        told = next((fault for fault in self._faults if not isinstance(fault, CircuitOpen)), None)
-        told = told or min(self._faults, key=lambda fault: fault.retry_after or 0.0)
+        """The fault that leaves most hope: of a key that is only limited, of one that is refused, of a shut circuit."""
+        told = min(self._faults, key=_hopelessness)
         told.attempts = self.tries
         return told
+
+
+def _hopelessness(fault: Fault) -> tuple[bool, bool, float]:
+    return not fault.row.retry, isinstance(fault, CircuitOpen), fault.retry_after or 0.0
 
 
 async def _counted(call: Call, ring: KeyRing, proceed: Handler) -> Reply:
@@ -122,20 +146,7 @@ async def _counted(call: Call, ring: KeyRing, proceed: Handler) -> Reply:
         release()
         raise
 
-    async def watched() -> AsyncIterator[Event]:
-        try:
-            async for event in reply:
-                if isinstance(event, Finished):
-                    release()
-                yield event
-        finally:
-            release()
-
-    async def close() -> None:
-        release()
-        await reply.aclose()
-
-    return Reply(reply.head, watched(), close, reply.spent)
+    return reply.ending(release)
 
 
 async def _with_own(call: Call, secret: str, proceed: Handler) -> Reply:

@@ -32,11 +32,13 @@ class Routes:
         self._catalogue = catalogue
         self._providers = providers
 
-    def check(self) -> None:
-        """Raises InvalidRequest, naming the setting, where a route hides a model or leads to none.
+    def check(self, default_model: str = "") -> None:
+        """Raises InvalidRequest, naming the setting, where a route hides a model, or it or the default leads to none.
 
         A plug-in lists its models once the server is up, so any name is taken for one of its.
         """
+        if default_model and default_model not in self._routes:
+            self._check_model(default_model, "server.default_model")
         for name, route in self._routes.items():
             self._check_name(name)
             for field, models in (("targets", route.targets), ("fallback_models", route.fallback_models)):
@@ -68,9 +70,16 @@ class Routes:
 
     def _check_model(self, name: str, place: str) -> None:
         try:
-            self._names.choose(name, NOBODY)
+            model = self._names.choose(name, NOBODY).model
         except Fault as fault:
             provider = self._providers.get(fault.provider)
             if isinstance(fault, ModelNotFound) and provider is not None and provider.wire == "plugin":
                 return
             raise InvalidRequest(f"{place} cannot be used: {fault.message}") from fault
+        left, slash, _ = name.partition("/")
+        is_guess = not model.is_known and model.id not in self._providers[model.provider].models
+        if slash and left not in self._providers and is_guess:
+            raise InvalidRequest(
+                f"{place} cannot be used: {name!r} names no provider; write '{model.provider}/{name}' for a model that "
+                f"{model.provider!r} knows by that name."
+            )

@@ -36,6 +36,8 @@ class HttpStream:
         self._own = own
         self._left = most
         self._ready: deque[Event] = deque()
+        # Shorter than what counts as a stall, or the end of an answer would.
+        self._grace = min(GRACE_SECONDS, call.target.patience.text / 2)
         self._grace_ends: float | None = None
         self._finished = False
         self._closed = False
@@ -47,8 +49,13 @@ class HttpStream:
 
     async def begin(self) -> None:
         """Read up to the first event. Raises what comes in its place, as it is: the caller has seen nothing yet."""
-        while not self._ready:
-            await self._advance()
+        try:
+            while not self._ready:
+                await self._advance()
+        except Fault as fault:
+            # An error may come in one read with what it cost.
+            fault.usage = fault.usage or self.spent()
+            raise
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -95,7 +102,7 @@ class HttpStream:
 
     async def _read_rest(self) -> bytes | None:
         """What follows the end of an answer; None where nothing does soon, or the connection is lost: it is whole."""
-        self._grace_ends = self._grace_ends or asyncio.get_running_loop().time() + GRACE_SECONDS
+        self._grace_ends = self._grace_ends or asyncio.get_running_loop().time() + self._grace
         try:
             async with asyncio.timeout_at(self._grace_ends):
                 return await anext(self._reads, None)

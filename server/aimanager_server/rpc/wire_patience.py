@@ -6,6 +6,7 @@ from aimanager.v1 import generation_pb2
 
 from .wire_fields import accepted, refused, said
 
+NANOS = 1_000_000_000
 RESTARTS: dict[int, bool] = {
     generation_pb2.INTERRUPTION_POLICY_UNSPECIFIED: False,
     generation_pb2.INTERRUPTION_POLICY_FAIL: False,
@@ -33,4 +34,11 @@ def patience(request: generation_pb2.GenerateRequest) -> tuple[float | None, flo
 
 def _seconds(sent: generation_pb2.Patience, field: str) -> float | None:
     duration = said(sent, field)
-    return None if duration is None else duration.seconds + duration.nanos / 1e9
+    if duration is None:
+        return None
+    if not 0 <= duration.nanos < NANOS:
+        description = (
+            f"{duration.seconds} s and {duration.nanos} ns is no duration; accepted are nanos from 0 to 999999999"
+        )
+        raise refused(f"patience.{field}", description)
+    return float(duration.seconds + duration.nanos / NANOS)

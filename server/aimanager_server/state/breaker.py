@@ -94,7 +94,11 @@ class Breakers:
     def _forget_one(self) -> None:
         closed = next((place for place, one in self._breakers.items() if one.retry_at is None), None)
         place = closed or next(iter(self._breakers))
-        self._shut.get(place[0], {}).pop(self._breakers.pop(place), None)
+        breaker, shut = self._breakers.pop(place), self._shut.get(place[0], {})
+        if breaker in shut:
+            del shut[breaker]
+            for moved in self._listeners:
+                moved(place[0])
 
     def _moved(self, breaker: Breaker, reason: str) -> None:
         place = (breaker.provider, breaker.model, breaker.key_id)

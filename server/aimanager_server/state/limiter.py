@@ -25,6 +25,16 @@ class _Window:
         if not self.slots:
             self.total = 0.0
 
+    def give_back(self, when: float, amount: float) -> None:
+        """Take from what was added at that time; what has left the window cannot be given back."""
+        for index in range(len(self.slots) - 1, -1, -1):
+            first, before = self.slots[index]
+            if first <= when:
+                back = min(amount, before) if when - first < SLOT_SECONDS else 0.0
+                self.slots[index] = (first, before - back)
+                self.total -= back
+                return
+
     def add(self, when: float, amount: float) -> None:
         self.total += amount
         if self.slots and when - self.slots[-1][0] < SLOT_SECONDS:
@@ -49,8 +59,8 @@ class Limiter:
         self._clock = clock
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
 
-    def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> None:
-        """Use `amount` of a quota, or raise RateLimited with the seconds until it would fit.
+    def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> float:
+        """Use `amount` of a quota, or raise RateLimited with the seconds until it would fit. Returns the time of it.
 
         An amount above the whole quota counts as the whole quota, so that it passes once a minute.
         """
@@ -60,11 +70,18 @@ class Limiter:
         if missing > 0:
             self._refuse(subject, quota, per_minute, window.wait_for(missing, now))
         window.add(now, amount)
+        return now
 
-    def settle(self, subject: str, quota: str, amount: float) -> None:
-        """Correct a reserve afterwards: positive where more was used than taken, negative where less."""
-        if amount:
-            self._window(subject, quota).add(self._clock(), amount)
+    def settle(self, subject: str, quota: str, amount: float, taken_at: float) -> None:
+        """Correct a reserve afterwards: positive where more was used than taken, negative where less.
+
+        What is given back is so at the time it was taken, or it would outlive it and let others take it twice.
+        """
+        window = self._window(subject, quota)
+        if amount < 0:
+            window.give_back(taken_at, -amount)
+        elif amount:
+            window.add(self._clock(), amount)
 
     def _refuse(self, subject: str, quota: str, per_minute: int, wait: float) -> None:
         seconds = max(1, math.ceil(wait))

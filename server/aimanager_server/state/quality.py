@@ -152,10 +152,11 @@ class Quality:
         latencies = record.latencies(self._clock()) if record else []
         return percentile(latencies, share) if len(latencies) >= least_samples else None
 
-    def first_token(self, provider: str, model: str, share: float = 0.5) -> float | None:
-        """Seconds in which `share` of the last hour's streamed answers had begun; None without one. As `latency`."""
+    def first_token(self, provider: str, model: str, share: float = 0.5, least_samples: int = 1) -> float | None:
+        """Seconds in which `share` of the last hour's streamed answers had begun; None below so many. As `latency`."""
         record = self._records.get((provider, model))
-        return percentile(record.first_tokens(self._clock()), share) if record else None
+        first_tokens = record.first_tokens(self._clock()) if record else []
+        return percentile(first_tokens, share) if len(first_tokens) >= least_samples else None
 
     def rows(self, window: float = HOUR_SECONDS) -> tuple[ModelFigures, ...]:
         """Figures of the last `window` seconds, an hour at most, by provider and model; those with samples only."""

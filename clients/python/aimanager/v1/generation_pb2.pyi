@@ -699,7 +699,7 @@ class Route(_message.Message):
     """Concrete model that answered."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
-        """Every try, the successful one last, or the one that lost a race after it."""
+        """Every try, the one that answered last."""
 
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:

@@ -15,11 +15,11 @@ QUOTA = "requests_per_minute"
 class Limiter(Protocol):
     """Counts what was used in the last minute."""
 
-    def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> None:
+    def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> float:
         """Use some of a quota, or raise RateLimited."""
         ...
 
-    def settle(self, subject: str, quota: str, amount: float) -> None:
+    def settle(self, subject: str, quota: str, amount: float, taken_at: float) -> None:
         """Correct what was taken: negative gives back."""
         ...
 
@@ -39,9 +39,9 @@ class RateLimit(Guard):
         quota = self._quotas.get(rpc.caller.tier)
         if quota is None:
             return await proceed(rpc, request)
-        self._limiter.take(rpc.caller.name, QUOTA, quota)
+        taken_at = self._limiter.take(rpc.caller.name, QUOTA, quota)
         try:
             return await proceed(rpc, request)
         except (RateLimited, Overloaded):
-            self._limiter.settle(rpc.caller.name, QUOTA, -1.0)
+            self._limiter.settle(rpc.caller.name, QUOTA, -1.0, taken_at)
             raise

@@ -1,0 +1,86 @@
+"""Judges what each caller saw: one documented end, and never a torn answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aimanager_server.fault import Fault
+from chaos.callers import Seen
+from chaos.mischief import is_begun, is_whole
+
+SLACK_SECONDS = 0.25
+CALLED_OFF = "CANCELLED"
+
+
+def table_of_errors() -> dict[str, str]:
+    """The gRPC code of each reason."""
+    return {kind.row.reason: kind.row.code for kind in _kinds(Fault) if hasattr(kind, "row")}
+
+
+def _kinds(kind: type[Fault]) -> Iterator[type[Fault]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _kinds(one)
+
+
+def verdicts(all_seen: Iterable[Seen]) -> Iterator[str]:
+    """What is wrong with what they saw."""
+    codes = table_of_errors()
+    for seen in all_seen:
+        for wrong in (*_wrong_end(seen, codes), *_wrong_answer(seen), *_wrong_stream(seen), *_wrong_route(seen, codes)):
+            yield f"{seen.plan.id}: {wrong} [{seen.code} {seen.reason} {seen.message[:120]!r} {seen.plan}]"
+
+
+def _wrong_end(seen: Seen, codes: dict[str, str]) -> Iterator[str]:
+    if seen.code == "OK" or (seen.code == "CANCELLED" and seen.left):
+        return
+    if seen.code == "DEADLINE_EXCEEDED" and not seen.reason:
+        if seen.seconds < seen.plan.deadline * 0.95:
+            yield f"a deadline of {seen.plan.deadline:.2f} s passed after {seen.seconds:.2f} s"
+        return
+    if not seen.reason:
+        yield "ended with a status that gives no reason"
+    elif codes.get(seen.reason) != seen.code:
+        yield f"the table of errors has {codes.get(seen.reason)} for {seen.reason}"
+    elif seen.reason == "INTERNAL_ERROR":
+        yield "a bug of ours"
+    elif seen.reason == "DEADLINE_EXCEEDED" and seen.seconds < seen.plan.deadline * 0.85 - SLACK_SECONDS:
+        yield f"a deadline of {seen.plan.deadline:.2f} s was said to have passed after {seen.seconds:.2f} s"
+
+
+def _wrong_answer(seen: Seen) -> Iterator[str]:
+    if seen.code == "OK" and seen.whole is None:
+        yield "OK without an answer"
+    if seen.whole is not None and not is_whole(seen.whole):
+        yield f"a torn answer {seen.whole[:200]!r}"
+    if seen.whole is not None and f".{seen.plan.question}." not in seen.whole:
+        yield f"the answer to another question {seen.whole[:200]!r}"
+    if seen.usage is not None and seen.code == "OK" and seen.usage.output_tokens != seen.whole_words:
+        yield f"{seen.usage.output_tokens} tokens are told of an answer of {seen.whole_words}"
+
+
+def _wrong_stream(seen: Seen) -> Iterator[str]:
+    if seen.sequence != list(range(len(seen.sequence))):
+        yield f"events are numbered {seen.sequence}"
+    if seen.kinds.count("started") > 1 or seen.kinds.count("completed") > 1:
+        yield f"events come twice: {seen.kinds}"
+    if "restarted" in seen.kinds and not seen.plan.restarts:
+        yield "restarted, which nobody asked for"
+    if not is_begun(seen.shown):
+        yield f"torn deltas {seen.shown[:200]!r}"
+    if seen.whole is not None and seen.kinds.count("delta") and seen.shown != seen.whole:
+        yield f"deltas say {seen.shown[:100]!r}, the answer {seen.whole[:100]!r}"
+
+
+def _wrong_route(seen: Seen, codes: dict[str, str]) -> Iterator[str]:
+    tried = [(one.provider, one.error_reason) for one in seen.attempts]
+    unknown = {reason for _, reason in tried} - codes.keys() - {"", CALLED_OFF}
+    if unknown:
+        yield f"attempts failed for reasons that no table has: {unknown}"
+    winners = [provider for provider, reason in tried if not reason]
+    if len(winners) != (seen.whole is not None):
+        yield f"{len(winners)} attempts are said to have answered: {tried}"
+    elif winners and any(one == (winners[0], CALLED_OFF) for one in tried):
+        yield f"a target was raced with itself: {tried}"
+    if winners and any(reason != CALLED_OFF for _, reason in tried[tried.index((winners[0], "")) + 1 :]):
+        yield f"the attempt that answered is not the last: {tried}"
