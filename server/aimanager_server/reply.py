@@ -86,6 +86,10 @@ class Thinking:
     """The model thinks where nobody can see it: progress, but nothing to show."""
 
 
+CANCELLED = "CANCELLED"
+"""The reason of an attempt, or of a call, that nobody wanted any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at a provider: `duration` in seconds up to its first content or failure, `reason` empty on success.

@@ -67,7 +67,7 @@ def test_health_fails_where_a_provider_is_down(stocked: FakeGateway) -> None:
     assert code == 1
     assert command.out == (
         "PROVIDER  STATUS  CIRCUIT  P50     P95  ERRORS  LAST ERROR\n"
-        "mock      DOWN    open     0.25 s  -    50%     PROVIDER_ERROR\n"
+        "mock      DOWN    open     250 ms  -    50%     PROVIDER_ERROR\n"
         "mock: Wait.\n"
     )
     assert stocked.received[0].request.probe

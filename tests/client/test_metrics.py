@@ -109,8 +109,8 @@ def test_metrics_are_a_table(aimanager: Command) -> None:
     assert code == 0
     assert aimanager.out == (
         "MODEL            CALLS  FAILED  FELL BACK  IN  OUT  COST   P50     P95     FIRST\n"
-        "mock/mock-large  10     4       3          4k  1k   $0.25  0.50 s  2.00 s  0.10 s\n"
-        "all              10     4       3          4k  1k   $0.25  0.50 s  2.00 s  0.10 s\n"
+        "mock/mock-large  10     4       3          4k  1k   $0.25  500 ms  2.00 s  100 ms\n"
+        "all              10     4       3          4k  1k   $0.25  500 ms  2.00 s  100 ms\n"
         "failed: PROVIDER_OVERLOADED 3, CANCELLED 1\n"
         "2 under way · since 2026-01-02 03:04 UTC\n"
     )
@@ -147,7 +147,7 @@ def test_an_assessment_is_two_tables(aimanager: Command) -> None:
         "mock: Half of its calls fail.\n"
         "\n"
         "MODEL            SAMPLES  SUCCESS  P50     P95     FIRST P50  FIRST P95  TOKENS/S  CONFORMANCE\n"
-        "mock/mock-large  7        0.50     0.50 s  2.00 s  0.10 s     -          42.5      1.00\n"
+        "mock/mock-large  7        0.50     500 ms  2.00 s  100 ms     -          42.5      1.00\n"
     )
 
 

@@ -115,9 +115,13 @@ async def test_a_fault_before_the_delay_is_left_to_the_usual_way() -> None:
 
 @in_virtual_time
 async def test_a_fault_during_the_race_leaves_it_to_the_other() -> None:
-    reply = await asked(hedge(), Providers(mock=(3.0, ProviderFailed("down")), claude=(5.0, None)))
+    failed = ProviderFailed("down")
+    failed.usage = Usage(7)
+
+    reply = await asked(hedge(), Providers(mock=(3.0, failed), claude=(5.0, None)))
 
     assert [(one.provider, one.reason) for one in reply.head.attempts] == [("mock", "PROVIDER_ERROR"), ("claude", "")]
+    assert reply.head.attempts[0].usage == Usage(7)
 
 
 @in_virtual_time

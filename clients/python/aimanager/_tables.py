@@ -118,7 +118,9 @@ def duration(seconds: float | None) -> str:
     >>> duration(0.254), duration(None)
     ('0.25 s', '-')
     """
-    return "-" if seconds is None else f"{seconds:.2f} s"
+    if seconds is None:
+        return "-"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def quality_table(providers: Sequence[ProviderQuality]) -> str:

@@ -10,15 +10,13 @@ from ..errors import DeadlineExceeded, FirstTokenTimeout
 from ..fault import Fault
 from ..handler import Handler
 from ..metrics import Metrics
-from ..reply import Event, Finished, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+from ..reply import CANCELLED, Event, Finished, ReasoningDelta, Reply, TextDelta, ToolCallDelta
 from ..state.sums import Sums
 from ..usage import Cost, Usage, UsageSource
 from .limit import CHARACTERS_PER_TOKEN, estimate_tokens
 
 Price = Callable[[str, str, Usage], Cost | None]
 """What the usage of a provider's model costs; None where no price is known."""
-
-CANCELLED = "CANCELLED"
 
 
 class Account:

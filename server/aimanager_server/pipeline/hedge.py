@@ -11,13 +11,10 @@ from ..call import Call, Stopwatch
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..metrics import Metrics
-from ..reply import Attempt, Reply
+from ..reply import CANCELLED, Attempt, Reply
 
 ONE = 1.0 - 1e-9
 """What a second asking costs; sums of shares come out a little below."""
-
-CALLED_OFF = "CANCELLED"
-"""How the attempt that lost is told from one that failed."""
 
 Typical = Callable[[str, str], float | None]
 """Seconds in which 95 % of the answers of a provider's model begin; None where too few were seen."""
@@ -129,11 +126,12 @@ class _Race:
         fault = runner.task.exception()
         if not isinstance(fault, Fault):
             return ()
-        return fault.attempts or (self._attempt(runner, fault.reason),)
+        one = replace(self._attempt(runner, fault.reason), usage=fault.usage, cost=fault.cost)
+        return fault.attempts or (one,)
 
     def _called_off(self, runner: _Runner) -> Attempt:
         entries = [one for one in runner.call.ledger.entries if (one.provider, one.model) == runner.call.target.place]
-        attempt = self._attempt(runner, CALLED_OFF)
+        attempt = self._attempt(runner, CANCELLED)
         return replace(attempt, usage=entries[-1].usage, cost=entries[-1].cost) if entries else attempt
 
     def _attempt(self, runner: _Runner, reason: str) -> Attempt:

@@ -11,10 +11,9 @@ from ..call import Call
 from ..fault import Fault
 from ..handler import Clock, Handler
 from ..metrics import Metrics, Outcomes
-from ..reply import Event, Finished, Head, Reply, Restarted
+from ..reply import CANCELLED, Event, Finished, Head, Reply, Restarted
 from ..state.sums import Sums
 
-CANCELLED = "CANCELLED"
 INTERNAL = "INTERNAL_ERROR"
 DEADLINE = "DEADLINE_EXCEEDED"
 

@@ -619,7 +619,7 @@ class MetricsRow(_message.Message):
     provider: _builtins.str
     """Name of the provider."""
     model: _builtins.str
-    """Id of the model."""
+    """Id of the model; "other" for all that the server has no list of."""
     requests: _builtins.int
     """Calls that ended."""
     failures: _builtins.int
