@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from aimanager.v1 import usage_pb2
 from aimanager_server.fault import Fault
 from chaos.callers import Seen
 from chaos.mischief import is_begun, is_whole
@@ -55,7 +56,8 @@ def _wrong_answer(seen: Seen) -> Iterator[str]:
         yield f"a torn answer {seen.whole[:200]!r}"
     if seen.whole is not None and f".{seen.plan.question}." not in seen.whole:
         yield f"the answer to another question {seen.whole[:200]!r}"
-    if seen.usage is not None and seen.code == "OK" and seen.usage.output_tokens != seen.whole_words:
+    is_exact = seen.usage is not None and seen.usage.source == usage_pb2.USAGE_SOURCE_REPORTED
+    if is_exact and seen.usage and seen.code == "OK" and seen.usage.output_tokens != seen.whole_words:
         yield f"{seen.usage.output_tokens} tokens are told of an answer of {seen.whole_words}"
 
 

@@ -78,7 +78,12 @@ class Embed:
     async def _batch(self, call: EmbedCall) -> Vectors:
         async def ask(asked: Call) -> Vectors:
             assert isinstance(asked, EmbedCall)  # a layer decides more about a call, such as its key; its kind stays
-            return _checked(asked, await self._embedders[asked.target.provider].embed(asked))
+            vectors = await self._embedders[asked.target.provider].embed(asked)
+            try:
+                return _checked(asked, vectors)
+            except Fault as fault:
+                fault.usage = vectors.usage  # they cannot be used, but were paid for
+                raise
 
         vectors, _ = await behind(self._inner, call, ask, lambda vectors: done(vectors.usage))
         return vectors
