@@ -11,6 +11,7 @@ from chaos.mischief import is_begun, is_whole
 
 SLACK_SECONDS = 0.25
 CALLED_OFF = "CANCELLED"
+BROKEN_OFF = "STREAM_INTERRUPTED"
 
 
 def table_of_errors() -> dict[str, str]:
@@ -82,7 +83,17 @@ def _wrong_route(seen: Seen, codes: dict[str, str]) -> Iterator[str]:
     winners = [provider for provider, reason in tried if not reason]
     if len(winners) != (seen.whole is not None):
         yield f"{len(winners)} attempts are said to have answered: {tried}"
-    elif winners and any(one == (winners[0], CALLED_OFF) for one in tried):
+    elif any((provider, CALLED_OFF) in race for provider, race in _races(tried)):
         yield f"a target was raced with itself: {tried}"
-    if winners and any(reason != CALLED_OFF for _, reason in tried[tried.index((winners[0], "")) + 1 :]):
+    if winners and tried[-1] != (winners[0], ""):
         yield f"the attempt that answered is not the last: {tried}"
+
+
+def _races(tried: list[tuple[str, str]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Who began to answer, and all that was tried until then since somebody last did."""
+    race: list[tuple[str, str]] = []
+    for provider, reason in tried:
+        race.append((provider, reason))
+        if reason in ("", BROKEN_OFF):
+            yield provider, race
+            race = []
