@@ -18,7 +18,7 @@ async def test_a_fault_of_another_kind_after_a_restart_is_told_with_every_attemp
         await events_of(reply)
 
     assert isinstance(raised.value.__cause__, SchemaMismatch)
-    assert [one.reason for one in raised.value.attempts] == ["STREAM_INTERRUPTED"]
+    assert [one.reason for one in raised.value.attempts] == ["STREAM_INTERRUPTED", "OUTPUT_SCHEMA_MISMATCH"]
     assert raised.value.usage == Usage(5, 3, source=UsageSource.ESTIMATED)
 
 

@@ -15,6 +15,7 @@ from ..metrics import Metrics
 from ..reply import (
     Attempt,
     Event,
+    Head,
     PartCompleted,
     ReasoningDelta,
     Reply,
@@ -74,6 +75,9 @@ class _Course:
                 return reply, await self._read(reply)
             except StreamInterrupted as fault:
                 self._broken(fault)
+            except Fault as fault:
+                self._note(fault)
+                self._report(fault)
 
     async def flow(self, held: list[Event]) -> AsyncIterator[Event]:
         """The events, with a restart between one answer and the next."""
@@ -93,6 +97,7 @@ class _Course:
             except StreamInterrupted as fault:
                 self._broken(fault, may_restart=may_restart)
             except Fault as fault:
+                self._note(fault)
                 self._report(fault)
             reply, held = await self.begun()
             yield Restarted(reply.head)
@@ -128,10 +133,7 @@ class _Course:
 
     def _broken(self, fault: StreamInterrupted, *, may_restart: bool = True) -> None:
         """Turn to whoever answers now. Raises the first fault where nobody does."""
-        assert self._reply is not None
-        head = self._reply.head
-        *before, last = head.attempts
-        self._tried = (*before, replace(last, reason=fault.reason, usage=fault.usage, cost=fault.cost))
+        head = self._note(fault)
         target, rest = self._after(head.provider, head.model, fault)
         verdict = self._decided(fault, target, len(rest)) if may_restart else GiveUp()
         outcomes = self._rescue.metrics.outcomes(head.provider, head.model)
@@ -142,6 +144,13 @@ class _Course:
         if isinstance(verdict, Retry):
             self._rescue.budgets.of(target.provider).spend()
         self._call = self._call.at(*((target,) if isinstance(verdict, Retry) else rest))
+
+    def _note(self, fault: Fault) -> Head:
+        """Enter how the attempt that had answered ended; its head."""
+        assert self._reply is not None
+        *before, last = self._reply.head.attempts
+        self._tried = (*before, replace(last, reason=fault.reason, usage=fault.usage, cost=fault.cost))
+        return self._reply.head
 
     def _after(self, provider: str, model: str, fault: Fault) -> tuple[Target, tuple[Target, ...]]:
         """The target that answered, and those that may take over."""
