@@ -116,7 +116,7 @@ def duration(seconds: float | None) -> str:
     """Seconds, `-` where not known.
 
     >>> duration(0.254), duration(None)
-    ('0.25 s', '-')
+    ('254 ms', '-')
     """
     if seconds is None:
         return "-"
