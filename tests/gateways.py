@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, TypeVar
 
 from aimanager_server import app
 from aimanager_server.plugins import ProviderRegistry
 from aimanager_server.settings import Settings
 from aimanager_server.settings_cascade import load
+
+Begun = TypeVar("Begun")
 
 QUICK = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_notice_seconds": 0.0, "drain_seconds": 1.0}
 
@@ -25,13 +27,22 @@ def settings_with(environment: Mapping[str, str] | None = None, **sections: Any)
 @contextmanager
 def served(settings: Settings, registry: ProviderRegistry | None = None) -> Iterator[str]:
     """host:port of a server that runs until the block ends; `registry` may hold plug-ins."""
-    ready: list[int] = []
+    with in_thread(lambda stack: stack.enter_async_context(app.running(settings, registry))) as (server, _):
+        yield f"127.0.0.1:{server.port}"
+
+
+@contextmanager
+def in_thread(
+    begin: Callable[[AsyncExitStack], Awaitable[Begun]],
+) -> Iterator[tuple[Begun, asyncio.AbstractEventLoop]]:
+    """What `begin` gives, and the loop in a thread of its own that it runs on until the block ends."""
+    begun: list[Begun] = []
     listening, leaving = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
         try:
-            async with app.running(settings, registry) as server:
-                ready.append(server.port)
+            async with AsyncExitStack() as stack:
+                begun.append(await begin(stack))
                 listening.set()
                 await leaving.wait()
         finally:
@@ -42,8 +53,8 @@ def served(settings: Settings, registry: ProviderRegistry | None = None) -> Iter
     thread.start()
     listening.wait()
     try:
-        assert ready, "the server did not start"
-        yield f"127.0.0.1:{ready[0]}"
+        assert begun, "the server did not start"
+        yield begun[0], runner.get_loop()
     finally:
         runner.get_loop().call_soon_threadsafe(leaving.set)
         thread.join()

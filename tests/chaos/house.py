@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -20,6 +19,7 @@ from aimanager_server.handler import Provider
 from aimanager_server.reply import Event, Finished, Reply
 from aimanager_server.rpc.interceptors.admit import Admit
 from aimanager_server.settings import Settings
+from gateways import in_thread
 
 Kind = TypeVar("Kind")
 Answer = TypeVar("Answer")
@@ -135,29 +135,8 @@ def housed(settings: Settings) -> Iterator[House]:
     """A server that runs until the block ends; what it logs is kept."""
     lines: list[dict[str, Any]] = []
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, _Keep(lines)])
-    houses: list[House] = []
-    listens, leaving = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        try:
-            async with AsyncExitStack() as stack:
-                houses.append(await _begun(settings, lines, stack))
-                listens.set()
-                await leaving.wait()
-        finally:
-            listens.set()
-
-    runner = asyncio.Runner()
-    thread = threading.Thread(target=lambda: runner.run(serve()), name="server")
-    thread.start()
-    listens.wait()
-    try:
-        assert houses, "the server did not start"
-        yield houses[0]
-    finally:
-        runner.get_loop().call_soon_threadsafe(leaving.set)
-        thread.join()
-        runner.close()
+    with in_thread(lambda stack: _begun(settings, lines, stack)) as (house, _):
+        yield house
 
 
 async def _begun(settings: Settings, lines: list[dict[str, Any]], stack: AsyncExitStack) -> House:

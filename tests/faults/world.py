@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager_server import app
 from faults.misbehaving import listening
 from faults.upstream import Upstream
-from gateways import settings_with
+from gateways import in_thread, settings_with
 from rpc.refusal import Refusal
 
 NAMES = ("first", "second", "third")
@@ -201,37 +200,9 @@ def gateway(*upstreams: Upstream, **sections: Any) -> Iterator[Gateway]:
         quick = {"patience": PATIENCE, "retry": RETRY}
         merged = {name: {**quick.get(name, {}), **sections.get(name, {})} for name in {*quick, *sections}}
         settings = settings_with(**merged, providers=providers)
-        with _running(settings) as (target, loop):
-            client = Gateway(target, loop)
+        with in_thread(lambda stack: stack.enter_async_context(app.running(settings))) as (running, loop):
+            client = Gateway(f"127.0.0.1:{running.port}", loop)
             try:
                 yield client
             finally:
                 client.channel.close()
-
-
-@contextmanager
-def _running(settings: Any) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
-    """As gateways.served, with the loop: some tests have to disturb it."""
-    ready: list[int] = []
-    listens, leaving = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        try:
-            async with app.running(settings) as server:
-                ready.append(server.port)
-                listens.set()
-                await leaving.wait()
-        finally:
-            listens.set()
-
-    runner = asyncio.Runner()
-    thread = threading.Thread(target=lambda: runner.run(serve()), name="gateway")
-    thread.start()
-    listens.wait()
-    try:
-        assert ready, "the server did not start"
-        yield f"127.0.0.1:{ready[0]}", runner.get_loop()
-    finally:
-        runner.get_loop().call_soon_threadsafe(leaving.set)
-        thread.join()
-        runner.close()
