@@ -25,6 +25,9 @@ LARGEST_MESSAGE_BYTES = 36 * MIB
 FRAMING_BYTES = 4 * MIB
 """gRPC's own limit stays above ours: it refuses without saying why, ours with details."""
 
+LINGER_SECONDS = 0.3
+"""How long calls are still refused in words once the last one has ended."""
+
 LOOK_SECONDS = 0.25
 """How long the server may go without listening before it notices."""
 
@@ -120,6 +123,8 @@ class Server:
         await self._patiently(self._hurried.wait(), self._settings.drain_notice_seconds)
         self._admit.close()
         await self._patiently(self._admit.emptied(), self._settings.drain_seconds)
+        # Who is refused now comes again elsewhere, or later; who arrives while gRPC stops is told nothing.
+        await self._patiently(self._hurried.wait(), LINGER_SECONDS)
         self._readiness.close()
         cut = self._admit.in_flight
         self._admit.cut()

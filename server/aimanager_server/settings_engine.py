@@ -17,7 +17,7 @@ class Retry(Section):
     """Asking the same target again after a fault that can pass."""
 
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Sendings of one call to one target, the first included."""
+    """Sendings of one call to one target, the first included; a refused key is replaced besides."""
     base_seconds: Seconds = 0.25
     """The first wait, doubled each time, with full jitter."""
     longest_advice_seconds: Seconds = 120.0

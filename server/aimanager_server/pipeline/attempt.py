@@ -50,7 +50,7 @@ class Attempt:
     async def _answer_at_target(self, course: _Course, proceed: Handler) -> Reply | None:
         """The target's answer, None where the next is to be asked. Raises the first fault where nobody is."""
         target, ledger = course.target, course.call.ledger
-        budget = self._budgets.of(target.provider)
+        budget = self._budgets.of(course.call, target.provider)
         if not ledger.sendings[target.place]:
             budget.earn()
         asked = narrowed(course.call, target, course.rest)

@@ -142,7 +142,7 @@ class _Course:
             self._report(fault)
         self._first = self._first or fault
         if isinstance(verdict, Retry):
-            self._rescue.budgets.of(target.provider).spend()
+            self._rescue.budgets.of(self._call, target.provider).spend()
         self._call = self._call.at(*((target,) if isinstance(verdict, Retry) else rest))
 
     def _note(self, fault: Fault) -> Head:
@@ -164,7 +164,7 @@ class _Course:
             tries=ledger.sendings[target.place],
             heirs=count,
             left=self._call.deadline - rescue.clock(),
-            affordable=rescue.budgets.of(target.provider).affordable,
+            affordable=rescue.budgets.of(self._call, target.provider).affordable,
             breaks=ledger.breaks[target.place],
         )
         return decide(fault, stand, rescue.policy, 0.0)

@@ -81,7 +81,7 @@ class Rotate:
         raise course.verdict()
 
     def _may_retry(self, call: Call) -> bool:
-        budget = self._budgets.of(call.target.provider)
+        budget = self._budgets.of(call, call.target.provider)
         if call.ledger.sendings[call.target.place] >= self._most or not budget.affordable:
             return False
         budget.spend()

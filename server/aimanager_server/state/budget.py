@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+from ..call import Call
 from ..handler import Clock
 
 MOST_SAVED = 100.0
 """What calls without retries may save up, in retries."""
 
 PER_SECOND = 1.0
+MOST_BUDGETS = 10_000
 
 
 class Budget:
@@ -41,15 +45,21 @@ class Budget:
 
 
 class Budgets:
-    """One for each provider: trouble at one costs the others nothing."""
+    """One for each provider, and for each key of a caller's own: trouble with one costs the others nothing."""
 
     def __init__(self, share: float, reserve: float, clock: Clock) -> None:
         self._made = (share, reserve, clock)
-        self._budgets: dict[str, Budget] = {}
+        self._budgets: OrderedDict[tuple[str, int], Budget] = OrderedDict()
 
-    def of(self, provider: str) -> Budget:
-        """The budget of a provider, made on first use."""
-        budget = self._budgets.get(provider)
-        if budget is None:
-            budget = self._budgets[provider] = Budget(*self._made)
+    def of(self, call: Call, provider: str) -> Budget:
+        """The budget that a call's retries at a provider come out of, made on first use; the least used go first."""
+        own = call.caller.provider_keys.get(provider)
+        owner = (provider, hash(own) if own else 0)
+        budget = self._budgets.get(owner)
+        if budget is not None:
+            self._budgets.move_to_end(owner)
+            return budget
+        if len(self._budgets) >= MOST_BUDGETS:
+            self._budgets.popitem(last=False)
+        budget = self._budgets[owner] = Budget(*self._made)
         return budget
