@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import grpc
@@ -16,14 +17,20 @@ BLOCK_SECONDS = 2.0
 CALLS = 40
 
 
+def _block(is_blocked: threading.Event) -> None:
+    is_blocked.set()
+    time.sleep(BLOCK_SECONDS)  # what a library that does not belong on the loop would do
+
+
 @scenario(34)
 def test_calls_that_come_while_the_loop_is_blocked_are_told_to_come_again() -> None:
     first = Upstream(says())
 
     with gateway(first, server={"shed_lag_seconds": 0.2}) as server:
         server.answer()
-        server.loop.call_soon_threadsafe(time.sleep, BLOCK_SECONDS)
-        time.sleep(0.1)
+        is_blocked = threading.Event()
+        server.loop.call_soon_threadsafe(_block, is_blocked)
+        is_blocked.wait()
         calls = [server.ask() for _ in range(CALLS)]
         failures = [Refusal(one.exception()) for one in calls if one.exception() is not None]
         until(lambda: server.ask().exception() is None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
 import grpc
 import pytest
 
+from aimanager_server.state.gate import Gate
 from faults.misdeeds import breaks_off, keeps_silent, refuses, says
 from faults.scenarios import scenario
 from faults.upstream import Act, Upstream
@@ -74,6 +76,10 @@ def test_a_call_that_is_cancelled_lets_go_of_the_upstream_at_once(asked: Any, wi
     assert second.requests == []
 
 
+def _somebody_queues() -> bool:
+    return any(isinstance(one, Gate) and one.waiting for one in gc.get_objects())
+
+
 @scenario(27)
 def test_a_call_that_is_cancelled_while_it_queues_reaches_nobody() -> None:
     first = Upstream(keeps_silent(), says())
@@ -83,7 +89,7 @@ def test_a_call_that_is_cancelled_while_it_queues_reaches_nobody() -> None:
         held = server.ask(seconds=30.0)
         until(lambda: len(first.requests) == 1)
         queued = server.ask(seconds=30.0)
-        time.sleep(0.1)
+        until(_somebody_queues)
         queued.cancel()
         cancelled(held, first)
         after = server.answer()
@@ -101,7 +107,7 @@ def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_reaches_nobody
         held = server.ask(seconds=30.0)
         until(lambda: len(first.requests) == 1)
         waiting = server.ask(seconds=30.0)
-        time.sleep(0.1)
+        until(lambda: server.in_flight() == 2)
         waiting.cancel()
         cancelled(held, first)
         after = server.answer()

@@ -14,6 +14,7 @@ from ..reply import Reply
 from ..state.budget import Budgets
 from .decide import Next, Policy, Retry, Stand, Verdict, decide, heirs
 from .hedge import Hedge
+from .tries import of_answer, of_failure
 
 
 class Attempt:
@@ -115,17 +116,16 @@ class _Course:
         self.rest = tuple(others)
 
     def failed(self, fault: Fault, seconds: float) -> None:
-        """Take note of a failure. What lies inside may have tried more than once by itself, and says so."""
+        """Take note of a failure."""
         self._first = self._first or fault
-        one = Try(self.target.provider, self.target.model, fault.reason, seconds, fault.usage, fault.cost)
-        tries = fault.attempts or (one,)
+        tries = of_failure(fault, self.target, seconds)
         self._tried.extend(tries)
         asked = {(one.provider, one.model) for one in tries}
         self.rest = tuple(target for target in self.rest if target.place not in asked)
 
     def answered(self, reply: Reply, seconds: float) -> Reply:
         """The reply, its head saying how it came about."""
-        tries = reply.head.attempts or (Try(self.target.provider, self.target.model, "", seconds),)
+        tries = of_answer(reply, self.target, seconds)
         return reply.headed(replace(reply.head, attempts=(*self._tried, *tries)))
 
     def first_fault(self) -> Fault:

@@ -17,6 +17,7 @@ from ..usage import Usage, both, total
 from .asking import repairing, wordings
 from .formats import FIELD
 from .shape import Finding, Flaw, Shape, TooLaborious
+from .tries import of_answer, of_failure
 
 HELD = frozenset((FinishReason.STOP, FinishReason.OTHER))
 """Answers that came to their own end. One that was cut, filtered or refused, or that waits for tools, is as it is."""
@@ -57,8 +58,7 @@ class Conform:
         except Fault as fault:
             *before, last = tries
             took = replace(last, usage=first.finished.usage, cost=first.finished.cost)
-            one = Attempt(*call.target.place, fault.reason, self._clock() - middle, fault.usage, fault.cost)
-            fault.attempts = (*before, took, *(fault.attempts or (one,)))
+            fault.attempts = (*before, took, *of_failure(fault, call.target, self._clock() - middle))
             raise
         return await _settled(second.after(first, (*tries, *second.tries(call, "", self._clock() - middle))), shape)
 
@@ -78,7 +78,7 @@ class _Answer:
 
     def tries(self, call: Call, reason: str, seconds: float) -> tuple[Attempt, ...]:
         """How it came about, and what became of it."""
-        *before, last = self.source.head.attempts or (Attempt(*call.target.place, reason, seconds),)
+        *before, last = of_answer(self.source, call.target, seconds)
         return (*before, replace(last, reason=reason))
 
     def after(self, first: _Answer, tries: tuple[Attempt, ...]) -> _Answer:

@@ -12,6 +12,7 @@ from ..fault import Fault
 from ..handler import Clock, Handler
 from ..metrics import Metrics
 from ..reply import CANCELLED, Attempt, Reply
+from .tries import of_answer, of_failure
 
 ONE = 1.0 - 1e-9
 """What a second asking costs; sums of shares come out a little below."""
@@ -119,24 +120,17 @@ class _Race:
         if not lost and not others:
             return reply
         before = [try_ for runner in lost for try_ in self._failed(runner)] + list(map(self._called_off, others))
-        own = reply.head.attempts or (self._attempt(winner, ""),)
+        own = of_answer(reply, winner.call.target, self._clock() - winner.began)
         return reply.headed(replace(reply.head, attempts=(*before, *own)))
 
     def _failed(self, runner: _Runner) -> tuple[Attempt, ...]:
         fault = runner.task.exception()
-        if not isinstance(fault, Fault):
-            return ()
-        one = replace(self._attempt(runner, fault.reason), usage=fault.usage, cost=fault.cost)
-        return fault.attempts or (one,)
+        return of_failure(fault, runner.call.target, self._clock() - runner.began) if isinstance(fault, Fault) else ()
 
     def _called_off(self, runner: _Runner) -> Attempt:
         entries = [one for one in runner.call.ledger.entries if (one.provider, one.model) == runner.call.target.place]
-        attempt = self._attempt(runner, CANCELLED)
+        attempt = Attempt(*runner.call.target.place, CANCELLED, self._clock() - runner.began)
         return replace(attempt, usage=entries[-1].usage, cost=entries[-1].cost) if entries else attempt
-
-    def _attempt(self, runner: _Runner, reason: str) -> Attempt:
-        provider, model = runner.call.target.place
-        return Attempt(provider, model, reason, self._clock() - runner.began)
 
 
 async def _put_down(tasks: Sequence[asyncio.Task[Reply]]) -> None:

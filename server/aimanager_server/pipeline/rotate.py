@@ -14,6 +14,7 @@ from ..handler import Clock, Handler
 from ..reply import Attempt, Reply
 from ..state.budget import Budgets
 from ..state.keys import REFUSED_SECONDS, KeyRing
+from .tries import of_answer, of_failure
 
 OF_ONE_KEY = (ProviderAuth, ProviderQuota, ProviderRateLimited, CircuitOpen)
 """What fails with one key and may do so with no other."""
@@ -103,18 +104,16 @@ class _Course:
         self.tries: tuple[Attempt, ...] = ()
 
     def failed(self, fault: Fault, seconds: float) -> None:
-        """Take note of a failure. What lies inside may have tried more than once by itself, and says so."""
-        target = self._target
-        one = Attempt(target.provider, target.model, fault.reason, seconds, fault.usage, fault.cost)
+        """Take note of a failure."""
         self._faults.append(fault)
-        self.tries += fault.attempts or (one,)
+        self.tries += of_failure(fault, self._target, seconds)
 
     def answered(self, reply: Reply, seconds: float) -> Reply:
         """The reply, its head saying what was tried before."""
         if not self.tries:
             return reply
-        last = reply.head.attempts or (Attempt(self._target.provider, self._target.model, "", seconds),)
-        return reply.headed(replace(reply.head, attempts=(*self.tries, *last)))
+        tries = of_answer(reply, self._target, seconds)
+        return reply.headed(replace(reply.head, attempts=(*self.tries, *tries)))
 
     def verdict(self) -> Fault:
         """The fault that leaves most hope: of a key that is only limited, of one that is refused, of a shut circuit."""
