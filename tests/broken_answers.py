@@ -3,18 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from aimanager_server.call import Call, Spent, Target
-from aimanager_server.content import ToolCall
-from aimanager_server.errors import (
-    ProviderUnreachable,
-    StreamInterrupted,
-)
-from aimanager_server.fault import Fault
+from aimanager_server.core.content import ToolCall
+from aimanager_server.core.errors import ProviderUnreachable, StreamInterrupted
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call, Spent, Target
+from aimanager_server.core.response import Attempt, Event, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.pipeline.decide import Policy
 from aimanager_server.pipeline.rescue import Rescue
-from aimanager_server.reply import Attempt, Event, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.state.budget import Budgets
-from aimanager_server.usage import Usage, UsageSource
 from engine_parts import metering
 from questions import TARGET, FakeClock, call
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from aimanager_server.content import Part, Reasoning, Text, ToolCall
-from aimanager_server.reply import FinishReason
+from aimanager_server.core.content import Part, Reasoning, Text, ToolCall
+from aimanager_server.core.response import FinishReason
 from chat_world import FIXTURES
 
 LOOK = (ToolCall("x1", "look", '{"at":1}'), ToolCall("x2", "look", '{"at":2}'))

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
-from aimanager_server.call import Call, Caller, Target
-from aimanager_server.content import Message, Part, ReasoningOptions, Role, Sampling, Text
+from aimanager_server.core.content import Message, Part, ReasoningOptions, Role, Sampling, Text
+from aimanager_server.core.request import Call, Caller, Target
+from aimanager_server.core.response import Event, Finished, PartCompleted, Reply
 from aimanager_server.providers.chat_completions import ChatCompletions, chat_completions
 from aimanager_server.providers.deepseek import deepseek
 from aimanager_server.providers.groq import groq
@@ -22,7 +23,6 @@ from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import HttpxTransport, Transport
 from aimanager_server.providers.xai import xai
-from aimanager_server.reply import Event, Finished, PartCompleted, Reply
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import ProviderSettings
 from aimanager_server.state.keys import KeyRing

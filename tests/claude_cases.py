@@ -9,9 +9,8 @@ from typing import Any
 
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
-from aimanager_server.call import Call, Caller, Target
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     Message,
@@ -27,8 +26,9 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
+from aimanager_server.core.request import Call, Caller, Target
+from aimanager_server.core.response import Event, PartCompleted
 from aimanager_server.providers.claude import Claude
-from aimanager_server.reply import Event, PartCompleted
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import ProviderSettings
 from sdk_types import seen_by

@@ -8,10 +8,10 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aimanager_server.call import Caller, Target
-from aimanager_server.embedding import EmbedCall, Purpose, Vectors, texts_of
-from aimanager_server.fault import Fault
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.embedding import EmbedCall, Purpose, Vectors, texts_of
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Caller, Target
+from aimanager_server.core.usage import Usage, UsageSource
 
 
 def embed_call(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aimanager_server.handler import Handler, compose
+from aimanager_server.core.handler import Handler, compose
+from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.account import Account, Price
 from aimanager_server.pipeline.attempt import Attempt
@@ -10,7 +11,6 @@ from aimanager_server.pipeline.decide import Policy
 from aimanager_server.pipeline.observe import Observe
 from aimanager_server.state.budget import Budgets
 from aimanager_server.state.sums import Sums
-from aimanager_server.usage import Cost, Usage
 from questions import FakeClock
 
 

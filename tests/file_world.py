@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trustme
 
-from aimanager_server.errors import InvalidRequest
-from aimanager_server.fault import Fault
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.fault import Fault
 from aimanager_server.providers.fetching import HttpsFetcher
 from raw_server import RawServer, Step, raw_server
 

@@ -10,9 +10,8 @@ from typing import Any
 from google.genai import types
 from pydantic import BaseModel, ConfigDict
 
-from aimanager_server.call import Call, Caller, Target
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     JsonFormat,
@@ -30,9 +29,10 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
+from aimanager_server.core.request import Call, Caller, Target
+from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.providers.gemini import Gemini
 from aimanager_server.providers.gemini.contents import UNSIGNED
-from aimanager_server.reply import Event, Finished, PartCompleted
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import ProviderSettings
 

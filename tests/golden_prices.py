@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.usage import Usage, UsageSource
 
 FRIDAY_PEAK = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 FRIDAY_NIGHT = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.fault import Fault
-from aimanager_server.handler import Handler
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.handler import Handler
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply
 from aimanager_server.pipeline.rotate import Rotate
-from aimanager_server.reply import Reply
 from aimanager_server.state.budget import Budgets
 from aimanager_server.state.keys import KeyRing
 from questions import FakeClock, Upstream, call

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aimanager_server.call import Call, Caller, Target
-from aimanager_server.content import Message, Role, Text
+from aimanager_server.core.content import Message, Role, Text
+from aimanager_server.core.request import Call, Caller, Target
 
 
 def call(*, seconds: float = 20.0, **facts: Any) -> Call:

@@ -10,17 +10,17 @@ from typing import Any
 
 import httpx
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.handler import Clock, Handler
+from aimanager_server.core.content import Text
+from aimanager_server.core.handler import Clock, Handler
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.usage import Usage
+from aimanager_server.core.usage import UsageSource as Source
 from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugged import PluggedProvider
 from aimanager_server.providers.plugin import Transport
 from aimanager_server.providers.seclusion import Seclusion
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.settings_provider import ProviderSettings
-from aimanager_server.usage import Usage
-from aimanager_server.usage import UsageSource as Source
 
 PULSE = 0.05
 FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED))

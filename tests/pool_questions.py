@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.reply import Reply
+from aimanager_server.core.content import Text
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply
 from chat_world import events_of, fixture, parts_of, question, soon
 from raw_server import http
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from aimanager_server.call import Call, Caller, Target
-from aimanager_server.content import Message, Role, Text
-from aimanager_server.fault import Fault
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Message, Role, Text
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call, Caller, Target
+from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.usage import Usage, UsageSource
 
 TARGET = Target("mock", "mock-large")
 USAGE = Usage(input_tokens=3, output_tokens=2, source=UsageSource.REPORTED)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Ask, Call, Caller, Target
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
-from aimanager_server.content import Message, Part, Role, Text, Tool
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.content import Message, Part, Role, Text, Tool
+from aimanager_server.core.errors import CapabilityUnsupported
+from aimanager_server.core.request import Ask, Call, Caller, Target
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.pipeline.routing import Order, as_listed
 from aimanager_server.provider_defaults import defaults_of

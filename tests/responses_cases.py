@@ -12,9 +12,8 @@ from openai.types.responses.response_create_params import (
     ResponseCreateParamsStreaming,
 )
 
-from aimanager_server.call import Call, Caller, Target
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     JsonFormat,
@@ -32,8 +31,9 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
+from aimanager_server.core.request import Call, Caller, Target
+from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.providers.responses import Responses
-from aimanager_server.reply import Event, Finished, PartCompleted
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import ProviderSettings
 from sdk_types import seen_by

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from aimanager_server import errors
-from aimanager_server.call import Call, Target
-from aimanager_server.content import OutputFormat, SchemaFormat, Text
-from aimanager_server.fault import FieldViolation
+from aimanager_server.core import errors
+from aimanager_server.core.content import OutputFormat, SchemaFormat, Text
+from aimanager_server.core.fault import FieldViolation
+from aimanager_server.core.request import Call, Target
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
+from aimanager_server.core.usage import Cost
 from aimanager_server.pipeline.conform import Conform
-from aimanager_server.reply import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
-from aimanager_server.usage import Cost
 from questions import TARGET, USAGE, FakeClock, Upstream, call
 
 SCHEMA = SchemaFormat("city", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}')

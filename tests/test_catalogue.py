@@ -10,7 +10,7 @@ import pytest
 
 from aimanager_server.catalogue import FILE, Capability, Catalogue, Level, Model, Support
 from aimanager_server.catalogue_rows import rows_of
-from aimanager_server.content import Effort
+from aimanager_server.core.content import Effort
 
 CATALOGUE = Catalogue.load()
 MODELS = CATALOGUE.models()

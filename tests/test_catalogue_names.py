@@ -9,7 +9,7 @@ import pytest
 
 from aimanager_server.catalogue import FILE, Catalogue, Retired
 from aimanager_server.catalogue_rows import rows_of
-from aimanager_server.content import Effort
+from aimanager_server.core.content import Effort
 
 CATALOGUE = Catalogue.load()
 RETIRED = rows_of(tomllib.loads(FILE.read_text("utf-8"))).retired

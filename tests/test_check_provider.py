@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text, ToolCall
-from aimanager_server.errors import ModelNotFound, ProviderOverloaded
-from aimanager_server.model import Capability, Level
-from aimanager_server.reply import (
+from aimanager_server.core.content import Text, ToolCall
+from aimanager_server.core.errors import ModelNotFound, ProviderOverloaded
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import (
     Event,
     Finished,
     FinishReason,
@@ -24,8 +23,9 @@ from aimanager_server.reply import (
     Thinking,
     ToolCallDelta,
 )
+from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.model import Capability, Level
 from aimanager_server.testing import check_provider
-from aimanager_server.usage import Usage, UsageSource
 from plugin_world import FINISHED, HELLO, Pipe, Told, raising
 
 WHOLE: tuple[Event, ...] = (PartCompleted(0, Text("Hello")), FINISHED)

@@ -1,6 +1,6 @@
 import pytest
 
-from aimanager_server.errors import ProviderUnreachable, UnknownProvider
+from aimanager_server.core.errors import ProviderUnreachable, UnknownProvider
 from aimanager_server.health import ProviderHealth
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.vitals import Circuit, Status, Vitals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimanager_server.call import OWN_KEY
+from aimanager_server.core.request import OWN_KEY
 from aimanager_server.health import ProviderHealth
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.vitals import Circuit, Report, Status, Vitals

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aimanager_server.call import Key
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.core.request import Key
 from aimanager_server.opening import Opened
 from aimanager_server.plugins import ProviderRegistry
 from gateways import settings_with

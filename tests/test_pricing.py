@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from aimanager_server.catalogue import Catalogue, Model, Prices, Rates
+from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.pricing import PriceList, cost, is_peak
-from aimanager_server.usage import Cost, Usage
 from golden_prices import FRIDAY_NIGHT, FRIDAY_PEAK, GOLDEN, Golden, used
 
 CATALOGUE = Catalogue.load()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aimanager_server import errors
 from aimanager_server.cli import main
-from aimanager_server.fault import every
+from aimanager_server.core import errors
+from aimanager_server.core.fault import every
 from aimanager_server.settings import Settings
 from aimanager_server.settings_cascade import load
 from aimanager_server.settings_report import report

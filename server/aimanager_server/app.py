@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from . import log, parts
 from .catalogue import Catalogue
-from .fault import Fault
-from .handler import compose
+from .core.fault import Fault
+from .core.handler import compose
 from .health import ProviderHealth
 from .hints import hints_for
 from .metrics import Metrics

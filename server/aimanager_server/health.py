@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from .errors import UnknownProvider
-from .fault import Fault
-from .handler import Clock, Provider
+from .core.errors import UnknownProvider
+from .core.fault import Fault
+from .core.handler import Clock, Provider
 from .state.breaker import Breaker, Breakers
 from .state.vitals import WINDOW_SECONDS, Circuit, Report, Status, Vitals
 

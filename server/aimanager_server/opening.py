@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from .catalogue import Catalogue, Lister
-from .embedding import Embedder
-from .handler import Provider, TokenCounter
+from .core.embedding import Embedder
+from .core.handler import Provider, TokenCounter
 from .plugins import ProviderRegistry
 from .providers import open_provider, open_transport, ring_of
 from .providers.beside import counter_of, embedder_of, lister_of

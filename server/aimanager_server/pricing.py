@@ -7,8 +7,8 @@ from datetime import UTC, datetime, time, timedelta, timezone
 from functools import lru_cache
 
 from .catalogue import Catalogue
+from .core.usage import Cost, Usage, UsageSource
 from .model import Model, Prices, Rates
-from .usage import Cost, Usage, UsageSource
 
 TOKENS = 1_000_000
 """Rates are per so many tokens."""

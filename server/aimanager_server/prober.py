@@ -8,11 +8,11 @@ from typing import Literal
 
 import structlog
 
-from .call import Call, Caller, Target
-from .content import Message, Role, Sampling, Text
-from .errors import DeadlineExceeded, Internal, Overloaded, ProviderUnreachable
-from .fault import Fault
-from .handler import Provider
+from .core.content import Message, Role, Sampling, Text
+from .core.errors import DeadlineExceeded, Internal, Overloaded, ProviderUnreachable
+from .core.fault import Fault
+from .core.handler import Provider
+from .core.request import Call, Caller, Target
 from .model import Model
 from .state.breaker import Breakers
 

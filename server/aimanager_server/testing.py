@@ -8,15 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .call import Call, Caller, Target
-from .content import Message, Role, Text
-from .fault import Fault
-from .handler import Handler
-from .model import Capability, Level
-from .providers import open_transport
-from .providers.plugin import ProviderPlugin, Transport, defects
-from .providers.transport import PooledTransport
-from .reply import (
+from .core.content import Message, Role, Text
+from .core.fault import Fault
+from .core.handler import Handler
+from .core.request import Call, Caller, Target
+from .core.response import (
     Completion,
     Event,
     Finished,
@@ -27,9 +23,13 @@ from .reply import (
     TextDelta,
     ToolCallDelta,
 )
+from .core.usage import UsageSource
+from .model import Capability, Level
+from .providers import open_transport
+from .providers.plugin import ProviderPlugin, Transport, defects
+from .providers.transport import PooledTransport
 from .settings_plugins import WIRE
 from .settings_provider import ProviderSettings
-from .usage import UsageSource
 
 CALL_SECONDS = 30.0
 CLOSE_SECONDS = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aimanager.v1 import usage_pb2
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
 from chaos.callers import Seen
 from chaos.mischief import is_begun, is_whole
 

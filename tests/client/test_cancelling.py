@@ -15,7 +15,7 @@ from aimanager import (
     AIManager,
     AsyncAIManager,
 )
-from aimanager_server.errors import Internal  # noqa: F401  # loads the table
+from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
 from fake_gateway import FakeGateway, Silence
 
 Code = grpc.StatusCode

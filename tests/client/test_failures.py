@@ -21,8 +21,8 @@ from aimanager import (
 )
 from aimanager.errors import CLASSES
 from aimanager.usage import Attempt
-from aimanager_server.errors import Internal  # noqa: F401  # loads the table
-from aimanager_server.fault import Fault, every
+from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
+from aimanager_server.core.fault import Fault, every
 from fake_gateway import DETAILS, FakeGateway, Refusal, refusal, route
 
 Code = grpc.StatusCode

@@ -17,7 +17,7 @@ from aimanager import (
     ConfigurationError,
     RateLimitError,
 )
-from aimanager_server.errors import Internal  # noqa: F401  # loads the table
+from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
 from fake_gateway import FakeGateway, Refusal, answer, refusal
 
 Code = grpc.StatusCode

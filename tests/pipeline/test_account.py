@@ -3,11 +3,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aimanager_server.call import Call, Spent
-from aimanager_server.errors import DeadlineExceeded, FirstTokenTimeout, ProviderFailed, StreamInterrupted
-from aimanager_server.fault import Fault
-from aimanager_server.reply import Event, Finished, FinishReason, Head, Reply, TextDelta, ToolCallDelta
-from aimanager_server.usage import Cost, Usage, UsageSource
+from aimanager_server.core.errors import DeadlineExceeded, FirstTokenTimeout, ProviderFailed, StreamInterrupted
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call, Spent
+from aimanager_server.core.response import Event, Finished, FinishReason, Head, Reply, TextDelta, ToolCallDelta
+from aimanager_server.core.usage import Cost, Usage, UsageSource
 from engine_parts import accounting, metering
 from questions import USAGE, WHOLE, Upstream, call, labels
 

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
-from aimanager_server.fault import FieldViolation
+from aimanager_server.core import errors
+from aimanager_server.core.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
+from aimanager_server.core.fault import FieldViolation
+from aimanager_server.core.response import Finished
 from aimanager_server.pipeline.asking import ALONE
-from aimanager_server.reply import Finished
 from questions import Upstream
 from shaped_answers import BAD, EMULATING, GOOD, SCHEMA, Bounded, conformed, question, saying
 

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.call import Call, Patience, Target
-from aimanager_server.fault import Fault
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call, Patience, Target
+from aimanager_server.core.response import Attempt as Try
+from aimanager_server.core.response import Reply
 from aimanager_server.pipeline.attempt import narrowed
-from aimanager_server.reply import Attempt as Try
-from aimanager_server.reply import Reply
 from engine_parts import attempting, booked, metering
 from questions import TARGET, WHOLE, FakeClock, Upstream, call, labels
 

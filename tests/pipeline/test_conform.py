@@ -1,10 +1,10 @@
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.content import Message, Reasoning, Role, SchemaFormat, Text
+from aimanager_server.core import errors
+from aimanager_server.core.content import Message, Reasoning, Role, SchemaFormat, Text
+from aimanager_server.core.response import Finished, FinishReason, PartCompleted, TextDelta
+from aimanager_server.core.usage import Cost, Usage, UsageSource
 from aimanager_server.pipeline.conform import Conform
-from aimanager_server.reply import Finished, FinishReason, PartCompleted, TextDelta
-from aimanager_server.usage import Cost, Usage, UsageSource
 from engine_parts import attempting
 from questions import USAGE, FakeClock, Upstream
 from shaped_answers import BAD, GOOD, conformed, question, saying

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     DeadlineExceeded,
     MissingCredentials,
     ProviderOverloaded,
     ProviderRejected,
     ProviderUnreachable,
 )
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call
+from aimanager_server.core.usage import UsageSource
 from aimanager_server.pipeline.count import COUNT_SECONDS, Count, Counted
-from aimanager_server.usage import UsageSource
 from engine_parts import attempting
 from questions import FakeClock, call
 

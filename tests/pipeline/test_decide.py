@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.call import Target
-from aimanager_server.fault import Fault, every
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault, every
+from aimanager_server.core.request import Target
 from aimanager_server.pipeline.decide import GiveUp, Next, Policy, Retry, Stand, decide, heirs
 
 SMALL = Target("mock", "small", context_window=8_000)

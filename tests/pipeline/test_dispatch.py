@@ -1,11 +1,11 @@
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.errors import ProviderProtocol
-from aimanager_server.handler import Handler, compose
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.handler import Handler, compose
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply, TextDelta
 from aimanager_server.pipeline.dispatch import Dispatch
-from aimanager_server.reply import Reply, TextDelta
 from questions import WHOLE, Upstream, call
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.embedding import Embedder
-from aimanager_server.errors import CircuitOpen, ProviderOverloaded
-from aimanager_server.fault import Fault
+from aimanager_server.core.embedding import Embedder
+from aimanager_server.core.errors import CircuitOpen, ProviderOverloaded
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.guard import Guard
@@ -18,7 +19,6 @@ from aimanager_server.settings import Tier
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.vitals import Vitals
-from aimanager_server.usage import Cost, Usage
 from embed_world import Lengths, embed_call
 from engine_parts import accounting, attempting, observing
 from questions import FakeClock, labels

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Caller, Target
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import Message, Role, Text
-from aimanager_server.embedding import EmbedAsk, EmbedCall, Purpose
-from aimanager_server.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
+from aimanager_server.core.content import Message, Role, Text
+from aimanager_server.core.embedding import EmbedAsk, EmbedCall, Purpose
+from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
+from aimanager_server.core.request import Caller, Target
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.settings import Limits, RouteSettings, Settings

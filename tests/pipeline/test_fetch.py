@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call
 from aimanager_server.catalogue import Model
-from aimanager_server.content import Attachment, Message, Part, Role, Text, ToolResult
-from aimanager_server.errors import DeadlineExceeded, InvalidRequest, PayloadTooLarge, ProviderOverloaded
-from aimanager_server.handler import compose
+from aimanager_server.core.content import Attachment, Message, Part, Role, Text, ToolResult
+from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, PayloadTooLarge, ProviderOverloaded
+from aimanager_server.core.handler import compose
+from aimanager_server.core.request import Call
 from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.fetch import MOST_FETCHED, Fetch
 from engine_parts import attempting

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.call import Call, Caller, Patience
-from aimanager_server.fault import Fault, every
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault, every
+from aimanager_server.core.request import Call, Caller, Patience
+from aimanager_server.core.response import Reply, TextDelta
 from aimanager_server.pipeline.guard import Guard
-from aimanager_server.reply import Reply, TextDelta
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.vitals import Circuit, Vitals
 from questions import TARGET, USAGE, FakeClock, Upstream, call

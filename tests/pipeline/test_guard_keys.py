@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.call import OWN_KEY, Call, Key
-from aimanager_server.fault import Fault
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import OWN_KEY, Call, Key
+from aimanager_server.core.response import TextDelta
 from aimanager_server.pipeline.guard import Guard
-from aimanager_server.reply import TextDelta
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.quality import Quality
 from aimanager_server.state.vitals import Circuit, Vitals

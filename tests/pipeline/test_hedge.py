@@ -3,13 +3,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aimanager_server.call import Call, Spent, Target
-from aimanager_server.errors import ProviderFailed, ProviderOverloaded
-from aimanager_server.fault import Fault
+from aimanager_server.core.errors import ProviderFailed, ProviderOverloaded
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call, Spent, Target
+from aimanager_server.core.response import Event, Head, Reply
+from aimanager_server.core.usage import Usage
 from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.hedge import Hedge, Racing
-from aimanager_server.reply import Event, Head, Reply
-from aimanager_server.usage import Usage
 from questions import TARGET, WHOLE, call, labels
 from virtual_time import in_virtual_time
 

@@ -5,11 +5,20 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call, Patience
-from aimanager_server.content import Text
-from aimanager_server.errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
+from aimanager_server.core.request import Call, Patience
+from aimanager_server.core.response import (
+    Event,
+    Head,
+    PartCompleted,
+    ReasoningDelta,
+    Reply,
+    TextDelta,
+    Thinking,
+    ToolCallDelta,
+)
 from aimanager_server.pipeline.pace import Pace, idle_after
-from aimanager_server.reply import Event, Head, PartCompleted, ReasoningDelta, Reply, TextDelta, Thinking, ToolCallDelta
 from questions import END, TARGET, USAGE, WHOLE, call
 from virtual_time import in_virtual_time
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from aimanager_server.errors import Overloaded, ProviderFailed
-from aimanager_server.fault import Fault
-from aimanager_server.handler import compose
+from aimanager_server.core.errors import Overloaded, ProviderFailed
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.handler import compose
+from aimanager_server.core.response import Event
 from aimanager_server.pipeline.places import Places
-from aimanager_server.reply import Event
 from questions import TARGET, WHOLE, FakeClock, Upstream, call, settle
 
 FAILED = ProviderFailed("The provider failed.")

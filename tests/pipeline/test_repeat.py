@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call, Caller
-from aimanager_server.errors import DeadlineExceeded, InvalidRequest, ProviderFailed, StreamInterrupted
+from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, ProviderFailed, StreamInterrupted
+from aimanager_server.core.request import Call, Caller
+from aimanager_server.core.response import Reply, TextDelta
 from aimanager_server.pipeline.repeat import Repeat
-from aimanager_server.reply import Reply, TextDelta
 from aimanager_server.state.answers import Answers
 from questions import WHOLE, FakeClock, Upstream, call, settle
 

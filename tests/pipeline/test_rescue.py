@@ -2,16 +2,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.errors import (
-    ContentBlocked,
-    ProviderAuth,
-    StreamInterrupted,
-)
-from aimanager_server.fault import Fault
-from aimanager_server.reply import Event, Reply
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import ContentBlocked, ProviderAuth, StreamInterrupted
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Reply
+from aimanager_server.core.usage import Usage, UsageSource
 from broken_answers import CHAIN, PIECE, SECOND, Answers, cut, rescue
 from questions import END, TARGET, WHOLE, FakeClock, call
 

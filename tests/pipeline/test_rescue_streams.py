@@ -1,12 +1,8 @@
 import pytest
 
-from aimanager_server.errors import (
-    ProviderAuth,
-    SchemaMismatch,
-    StreamInterrupted,
-)
-from aimanager_server.reply import Event, Restarted, Thinking
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.errors import ProviderAuth, SchemaMismatch, StreamInterrupted
+from aimanager_server.core.response import Event, Restarted, Thinking
+from aimanager_server.core.usage import Usage, UsageSource
 from broken_answers import PIECE, RAN, SECOND, Answers, cut, events_of, rescue, streamed
 from questions import WHOLE
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Effort, ReasoningOptions, Sampling
+from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.pipeline.effort import nearest
 from resolving import WEATHER, ask, resolver, target, warned
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.call import Caller
-from aimanager_server.content import Attachment, Sampling
-from aimanager_server.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, UnknownProvider
-from aimanager_server.fault import Fault
+from aimanager_server.core.content import Attachment, Sampling
+from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, UnknownProvider
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Caller
 from resolving import ask, asked_in_turn, resolve, resolver, route, routed, user, warned
 
 IMAGE = user("What is it?", Attachment("image/png", data=b"png"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import ReasoningOptions, Sampling, Text, Tool, ToolChoice, ToolMode
-from aimanager_server.errors import InvalidRequest
+from aimanager_server.core.content import ReasoningOptions, Sampling, Text, Tool, ToolChoice, ToolMode
+from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.settings import Limits
 from resolving import WEATHER, ask, resolve, resolver, user
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Caller
-from aimanager_server.errors import InvalidRequest, ModelNotFound, UnknownProvider
+from aimanager_server.core.errors import InvalidRequest, ModelNotFound, UnknownProvider
+from aimanager_server.core.request import Caller
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.settings import Limits
 from resolving import CATALOGUE, LAB, ask, providers, resolve, resolver

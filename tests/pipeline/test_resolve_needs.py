@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     Message,

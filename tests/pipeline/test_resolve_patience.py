@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from aimanager_server.call import Ask, Patience, Target
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
-from aimanager_server.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.errors import InvalidRequest
+from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.request import Ask, Patience, Target
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.settings import Limits, ModelSettings, PatienceSettings
 from resolving import CATALOGUE, LAB, ask, lab, providers, resolve, target

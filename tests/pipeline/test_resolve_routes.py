@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from aimanager_server.call import Target
 from aimanager_server.catalogue import Catalogue, Model
-from aimanager_server.content import Attachment
-from aimanager_server.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound
+from aimanager_server.core.content import Attachment
+from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound
+from aimanager_server.core.request import Target
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.pipeline.routing import Weighed
 from aimanager_server.settings import Limits, RouteSettings

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import structlog
 
-from aimanager_server import errors
-from aimanager_server.call import NO_KEY, Key
-from aimanager_server.fault import Fault
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import NO_KEY, Key
+from aimanager_server.core.response import Attempt
 from aimanager_server.pipeline.rotate import Rotate
-from aimanager_server.reply import Attempt
 from engine_parts import booked
 from key_world import World, used
 from questions import USAGE, WHOLE, Upstream, call

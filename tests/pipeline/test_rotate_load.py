@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.call import Call
-from aimanager_server.reply import Reply, TextDelta
+from aimanager_server.core import errors
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply, TextDelta
 from key_world import World, used
 from questions import USAGE, Upstream, call
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import structlog
 
-from aimanager_server import errors
-from aimanager_server.call import OWN_KEY, Caller, Key
-from aimanager_server.fault import Fault
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import OWN_KEY, Caller, Key
 from key_world import World, used
 from questions import Upstream, call
 

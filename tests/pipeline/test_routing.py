@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Target
+from aimanager_server.core.request import Target
 from aimanager_server.model import Rates
 from aimanager_server.pipeline.routing import EXPLORED, Routing
 

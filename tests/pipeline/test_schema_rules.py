@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Ask
-from aimanager_server.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
-from aimanager_server.errors import InvalidRequest
+from aimanager_server.core.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.request import Ask
 from aimanager_server.pipeline.checks import check
 from aimanager_server.pipeline.formats import LONGEST_SCHEMA
 from aimanager_server.pipeline.schema_rules import MOST_PATTERNS, MOST_SCHEMAS, problem_of, target

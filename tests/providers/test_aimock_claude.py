@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
-from aimanager_server.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
+from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
+from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, FinishReason, Reply, TextDelta
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import Response
-from aimanager_server.reply import Event, FinishReason, Reply, TextDelta
 from aimanager_server.settings import Limits
 from aimanager_server.state.keys import KeyRing
-from aimanager_server.usage import Usage, UsageSource
 from claude_cases import WEATHER, claude, question, user
 
 COMMAND = Path(__file__).parents[1] / "aimock" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.content import Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
-from aimanager_server.errors import ProviderRateLimited, ProviderRejected, StreamInterrupted
-from aimanager_server.fault import Fault
-from aimanager_server.handler import Provider
+from aimanager_server.core.content import Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
+from aimanager_server.core.errors import ProviderRateLimited, ProviderRejected, StreamInterrupted
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.handler import Provider
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import FinishReason, TextDelta
 from aimanager_server.providers import open_provider
-from aimanager_server.reply import FinishReason, TextDelta
 from aimanager_server.settings import Limits
 from aimanager_server.settings_provider import ProviderSettings
 from aimock_server import AimockServer, aimock, missing

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Sampling, Text
-from aimanager_server.errors import ContentBlocked
+from aimanager_server.core.content import Sampling, Text
+from aimanager_server.core.errors import ContentBlocked
+from aimanager_server.core.response import FinishReason
 from aimanager_server.providers.azure import Azure
-from aimanager_server.reply import FinishReason
 from chat_world import CANARY, LIMITS, finished_of, fixture, parts_of, question, settings
 
 PLACE = "https://my-resource.openai.azure.com"

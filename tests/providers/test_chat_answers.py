@@ -6,15 +6,10 @@ import json
 
 import pytest
 
-from aimanager_server.content import Reasoning, Text, ToolCall
-from aimanager_server.errors import (
-    ProviderFailed,
-    ProviderOverloaded,
-    ProviderProtocol,
-    ProviderRateLimited,
-)
-from aimanager_server.fault import Fault
-from aimanager_server.reply import FinishReason, PartCompleted, TextDelta
+from aimanager_server.core.content import Reasoning, Text, ToolCall
+from aimanager_server.core.errors import ProviderFailed, ProviderOverloaded, ProviderProtocol, ProviderRateLimited
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.response import FinishReason, PartCompleted, TextDelta
 from chat_answers import ANSWERS, STREAMED, WHOLE, body, chunk
 from chat_world import dialect, finished_of, fixture, parts_of, read_all
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     Part,
@@ -20,7 +20,7 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.errors import CapabilityUnsupported
 from chat_world import CANARY, assistant, dialect, question, sent, user
 
 PNG = Attachment("image/png", "dot.png", data=b"\x89PNG")

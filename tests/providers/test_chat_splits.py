@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.errors import (
-    ProviderProtocol,
-)
-from aimanager_server.reply import Event, TextDelta
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.response import Event, TextDelta
 from chat_answers import STREAMED
 from chat_world import dialect, fixture, parts_of, read_all
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.content import ToolCall
-from aimanager_server.reply import ToolCallDelta
+from aimanager_server.core.content import ToolCall
+from aimanager_server.core.response import ToolCallDelta
 from chat_answers import LOOK, body, chunk
 from chat_world import dialect, fixture, parts_of, read_all
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.usage import Usage, UsageSource
 from chat_answers import body
 from chat_world import dialect, finished_of, fixture, read_all
 

@@ -8,11 +8,9 @@ import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import Message as VendorMessage
 
-from aimanager_server.content import Part, Reasoning, Text, ToolCall
-from aimanager_server.errors import (
-    ProviderProtocol,
-)
-from aimanager_server.reply import (
+from aimanager_server.core.content import Part, Reasoning, Text, ToolCall
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.response import (
     Event,
     Finished,
     FinishReason,
@@ -21,7 +19,7 @@ from aimanager_server.reply import (
     TextDelta,
     ToolCallDelta,
 )
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.usage import Usage, UsageSource
 from claude_cases import ANSWERS, body_of, claude, completed, stream_of, streamed
 
 REASONS = {

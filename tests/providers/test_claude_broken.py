@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from aimanager_server.content import Text
-from aimanager_server.errors import (
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import (
     ContextTooLong,
     ModelNotFound,
     ProviderAuth,
@@ -16,7 +16,7 @@ from aimanager_server.errors import (
     ProviderRateLimited,
     ProviderTimeout,
 )
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
 from aimanager_server.providers.claude.answer import Answer
 from claude_cases import (
     claude,

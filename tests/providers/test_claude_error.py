@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
     ModelNotFound,
@@ -17,7 +17,7 @@ from aimanager_server.errors import (
     ProviderRejected,
     ProviderTimeout,
 )
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
 from claude_cases import claude
 
 PAGE = b"<!DOCTYPE html><html><body><h1>Request too large</h1></body></html>"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     Reasoning,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Reasoning, Text, ToolCall
-from aimanager_server.reply import Finished, FinishReason
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Reasoning, Text, ToolCall
+from aimanager_server.core.response import Finished, FinishReason
+from aimanager_server.core.usage import Usage, UsageSource
 from claude_cases import (
     END,
     block,

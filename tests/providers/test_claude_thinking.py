@@ -4,11 +4,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import (
-    Effort,
-    ReasoningOptions,
-    Sampling,
-)
+from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.model import Model
 from aimanager_server.providers.claude import Claude
 from aimanager_server.settings import Limits

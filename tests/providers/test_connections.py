@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.errors import ProviderUnreachable
+from aimanager_server.core.errors import ProviderUnreachable
 from black_holes import CAN_LOOK, black_hole, has_ipv6, infos, sends_at_once_to
 from chat_world import connected
 from pool_questions import SAID, TEXT, said_by, whole

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.errors import ProviderUnreachable
-from aimanager_server.handler import Provider
+from aimanager_server.core.errors import ProviderUnreachable
+from aimanager_server.core.handler import Provider
+from aimanager_server.core.request import Call
 from black_holes import CAN_LOOK, black_hole, connecting, silent_server
 from chat_world import connected
 from pool_questions import SAID, TEXT, said_by, streamed, whole

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from aimanager_server.errors import ProviderUnreachable, ProviderUntrusted
-from aimanager_server.handler import Provider
+from aimanager_server.core.errors import ProviderUnreachable, ProviderUntrusted
+from aimanager_server.core.handler import Provider
 from aimanager_server.providers import open_provider
 from chat_world import LIMITS, connected, settings
 from connect_proxy import connect_proxy

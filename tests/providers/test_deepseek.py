@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 
-from aimanager_server.content import Effort, Reasoning, ReasoningOptions, Sampling, Tool, ToolCall, ToolResult
+from aimanager_server.core.content import Effort, Reasoning, ReasoningOptions, Sampling, Tool, ToolCall, ToolResult
 from chat_world import assistant, question, sent, user
 from sdk_types import seen_by
 

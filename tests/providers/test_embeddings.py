@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.call import OWN_KEY, Key
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.errors import ProviderAuth, ProviderProtocol, ProviderRateLimited, ProviderRejected
+from aimanager_server.core.errors import ProviderAuth, ProviderProtocol, ProviderRateLimited, ProviderRejected
+from aimanager_server.core.request import OWN_KEY, Key
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.azure import Azure
 from aimanager_server.providers.beside import embedder_of
 from aimanager_server.providers.chat_completions.embeddings import MISTRAL, OPENAI, ChatEmbeddings
@@ -18,7 +19,6 @@ from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.embeddings import HttpEmbedder
 from aimanager_server.providers.gemini_embeddings import GeminiEmbeddings
 from aimanager_server.providers.mock_embedding import mock_vector
-from aimanager_server.usage import Usage, UsageSource
 from chat_world import CANARY, LIMITS, answering, settings
 from embed_world import embed_call, packed, vectors_answer
 from mock_world import mock

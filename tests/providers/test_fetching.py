@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import trustme
 
-from aimanager_server.errors import InvalidRequest
+from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.providers.fetching import HttpsFetcher
 from file_world import FIELD, PNG, SECRET, Names, files, refusal, told
 from raw_server import Act, http

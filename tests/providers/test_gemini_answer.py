@@ -13,10 +13,10 @@ import pytest
 from google import genai
 from google.genai import types
 
-from aimanager_server.content import Attachment, Part, Reasoning, Text, ToolCall
-from aimanager_server.errors import ProviderProtocol
-from aimanager_server.reply import Event, FinishReason, TextDelta
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Attachment, Part, Reasoning, Text, ToolCall
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.response import Event, FinishReason, TextDelta
+from aimanager_server.core.usage import Usage, UsageSource
 from gemini_cases import STREAMED, WHOLE, body_of, completed, finished, gemini, stream_of, streamed
 
 REASONS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Attachment, Message, Reasoning, Text, ToolCall, ToolResult
+from aimanager_server.core.content import Attachment, Message, Reasoning, Text, ToolCall, ToolResult
 from gemini_cases import CALLS, RESULTS, SIGNATURE, assistant, completed, contents, stream_of, streamed, user
 
 DUMMY = "skip_thought_signature_validator"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
     ModelNotFound,
@@ -20,7 +20,7 @@ from aimanager_server.errors import (
     ProviderRejected,
     ProviderTimeout,
 )
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
 from gemini_cases import gemini, response, sse
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."

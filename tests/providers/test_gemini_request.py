@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Effort, JsonFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.content import Effort, JsonFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
+from aimanager_server.core.errors import CapabilityUnsupported
 from gemini_cases import BASE_URL, FIXTURES, KEY, QUESTIONS, WEATHER, checked, gemini, question, sent
 
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from aimanager_server.content import Attachment, Reasoning, Text, ToolCall
-from aimanager_server.errors import ProviderProtocol
-from aimanager_server.reply import FinishReason
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Attachment, Reasoning, Text, ToolCall
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.response import FinishReason
+from aimanager_server.core.usage import Usage, UsageSource
 from gemini_cases import completed, finished, gemini, response, sse, streamed, usage
 
 END = response(finish="STOP", **usage(prompt=1, candidates=1))

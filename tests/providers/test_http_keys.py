@@ -8,14 +8,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from aimanager_server.call import Key
-from aimanager_server.errors import (
-    MissingCredentials,
-    ProviderAuth,
-    ProviderQuota,
-    StreamInterrupted,
-)
-from aimanager_server.fault import Fault
+from aimanager_server.core.errors import MissingCredentials, ProviderAuth, ProviderQuota, StreamInterrupted
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Key
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.transport import HttpxTransport
 from aimanager_server.state.keys import KeyRing

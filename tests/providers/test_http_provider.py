@@ -7,16 +7,16 @@ import asyncio
 import httpx
 import pytest
 
-from aimanager_server.content import Attachment, Text
-from aimanager_server.errors import (
+from aimanager_server.core.content import Attachment, Text
+from aimanager_server.core.errors import (
     CapabilityUnsupported,
     ProviderFailed,
     ProviderProtocol,
     ProviderRateLimited,
     ProviderUnreachable,
 )
-from aimanager_server.fault import Fault
-from aimanager_server.reply import Finished
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.response import Finished
 from chat_world import (
     CANARY,
     answering,

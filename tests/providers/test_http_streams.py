@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     DeadlineExceeded,
     ProviderFailed,
     ProviderProtocol,
@@ -14,10 +14,10 @@ from aimanager_server.errors import (
     ProviderUnreachable,
     StreamInterrupted,
 )
+from aimanager_server.core.response import Event, Finished, TextDelta
+from aimanager_server.core.usage import Usage
 from aimanager_server.providers.http_stream import HttpStream
 from aimanager_server.providers.transport import Response
-from aimanager_server.reply import Event, Finished, TextDelta
-from aimanager_server.usage import Usage
 from chat_world import (
     events_of,
     finished_of,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Effort,
     Message,
     Reasoning,
@@ -19,8 +19,8 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.errors import ProviderFailed, ProviderRejected
-from aimanager_server.reply import FinishReason
+from aimanager_server.core.errors import ProviderFailed, ProviderRejected
+from aimanager_server.core.response import FinishReason
 from chat_world import assistant, dialect, finished_of, fixture, parts_of, question, read_all, sent, user
 
 LOOK = Tool("look")

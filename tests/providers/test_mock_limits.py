@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     Message,
@@ -15,12 +15,10 @@ from aimanager_server.content import (
     ToolCall,
     ToolResult,
 )
-from aimanager_server.errors import (
-    ProviderRejected,
-)
+from aimanager_server.core.errors import ProviderRejected
+from aimanager_server.core.response import FinishReason
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.mock_answer import state_of
-from aimanager_server.reply import FinishReason
-from aimanager_server.usage import Usage, UsageSource
 from mock_world import answer, said, turn
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import JsonFormat, SchemaFormat
+from aimanager_server.core.content import JsonFormat, SchemaFormat
 from aimanager_server.pipeline.shape import Shape
 from aimanager_server.providers.mock_sample import sample_of
 from mock_world import said

@@ -4,20 +4,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import (
-    Message,
-    Role,
-    Text,
-    ToolCall,
-    ToolResult,
-)
-from aimanager_server.errors import (
-    InvalidRequest,
-)
+from aimanager_server.core.content import Message, Role, Text, ToolCall, ToolResult
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.response import FinishReason
 from aimanager_server.providers.mock_script import DIRECTIVES
-from aimanager_server.reply import (
-    FinishReason,
-)
 from mock_world import WEATHER, answer, mock, said, turn
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.call import Caller
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     DeadlineExceeded,
     ProviderOverloaded,
     ProviderProtocol,
     ProviderRateLimited,
     StreamInterrupted,
 )
-from aimanager_server.fault import every
+from aimanager_server.core.fault import every
+from aimanager_server.core.request import Caller
+from aimanager_server.core.response import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.mock import REMEMBERED, Mock
-from aimanager_server.reply import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
-from aimanager_server.usage import Usage, UsageSource
 from mock_world import DEADLINE, call, into, mock, said, streamed
 from questions import FakeClock
 

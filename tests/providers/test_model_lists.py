@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.errors import MissingCredentials, ProviderProtocol, ProviderUnreachable
+from aimanager_server.core.errors import MissingCredentials, ProviderProtocol, ProviderUnreachable
 from aimanager_server.model import Model
 from aimanager_server.providers.beside import lister_of
 from aimanager_server.providers.claude import Claude

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.errors import ProviderOverloaded, ProviderProtocol, ProviderRateLimited
-from aimanager_server.fault import Fault
+from aimanager_server.core.errors import ProviderOverloaded, ProviderProtocol, ProviderRateLimited
+from aimanager_server.core.fault import Fault
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.transport import HttpxTransport
 from aimanager_server.state.keys import KeyRing

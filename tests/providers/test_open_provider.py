@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aimanager_server.errors import MissingCredentials
+from aimanager_server.core.errors import MissingCredentials
 from aimanager_server.providers import BUILTIN, open_provider
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.mock import Mock

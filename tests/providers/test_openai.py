@@ -14,8 +14,7 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 
-from aimanager_server.call import Call
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     ReasoningOptions,
@@ -27,8 +26,9 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, FinishReason
 from aimanager_server.providers.openai import quirks_of
-from aimanager_server.reply import Event, FinishReason
 from chat_world import assistant, dialect, finished_of, fixture, parts_of, question, read_all, sent, user
 from sdk_types import seen_by
 

@@ -9,10 +9,10 @@ import pytest
 from anthropic.types import message_create_params as claude_types
 from openai.types.chat import completion_create_params as openai_types
 
-from aimanager_server.call import Target
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat
+from aimanager_server.core.errors import CapabilityUnsupported
+from aimanager_server.core.request import Target
 from aimanager_server.providers.chat_completions import ChatCompletions, Quirks
 from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.deepseek import deepseek

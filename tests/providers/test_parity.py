@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from aimanager_server.content import Part, ToolCall
+from aimanager_server.core.content import Part, ToolCall
+from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.providers.dialect import Dialect
-from aimanager_server.reply import Event, Finished, PartCompleted
 from chat_world import FIXTURES
 from chat_world import dialect as chat_dialect
 from claude_cases import claude

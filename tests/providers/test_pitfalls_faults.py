@@ -12,8 +12,7 @@ import pytest
 import claude_cases
 import gemini_cases
 import responses_cases
-from aimanager_server.call import Caller
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
     ProviderAuth,
@@ -23,7 +22,8 @@ from aimanager_server.errors import (
     ProviderQuota,
     ProviderRateLimited,
 )
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.request import Caller
 from aimanager_server.pipeline.decide import GiveUp, Policy, Retry, Stand, decide
 from aimanager_server.providers.dialect import Dialect
 from chat_world import CANARY, answering, dialect, question

@@ -11,7 +11,7 @@ import claude_cases
 import gemini_cases
 import resolving
 import responses_cases
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     JsonFormat,
@@ -27,11 +27,11 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.errors import CapabilityUnsupported
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.chat_completions.adjusting import BRIDGE
 from aimanager_server.providers.claude.messages import OPENING, UNANSWERED
 from aimanager_server.providers.gemini.contents import UNSIGNED
-from aimanager_server.usage import Usage, UsageSource
 from chat_answers import chunk
 from chat_world import DIALECTS, assistant, dialect, finished_of, parts_of, question, read_all, sent, user
 

@@ -6,9 +6,7 @@ import asyncio
 
 import pytest
 
-from aimanager_server.errors import (
-    Overloaded,
-)
+from aimanager_server.core.errors import Overloaded
 from aimanager_server.providers import open_provider
 from chat_world import LIMITS, connected, events_of, fixture, settings
 from pool_questions import BEGUN, SAID, STREAM, TEXT, said_by, streamed, whole

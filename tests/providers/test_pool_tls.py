@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from aimanager_server.errors import ProviderUnreachable, ProviderUntrusted, StreamInterrupted
-from aimanager_server.fault import Fault
+from aimanager_server.core.errors import ProviderUnreachable, ProviderUntrusted, StreamInterrupted
+from aimanager_server.core.fault import Fault
 from black_holes import silent_server
 from breaking_tls import alerting_server
 from chat_world import connected, events_of

@@ -11,9 +11,9 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseOutputItem
 
-from aimanager_server.content import Reasoning, Text, ToolCall
+from aimanager_server.core.content import Reasoning, Text, ToolCall
+from aimanager_server.core.response import Event, FinishReason, ReasoningDelta, TextDelta, ToolCallDelta
 from aimanager_server.providers.responses.state import kind_and_phase
-from aimanager_server.reply import Event, FinishReason, ReasoningDelta, TextDelta, ToolCallDelta
 from responses_cases import ANSWERS, body_of, completed, finished, responses, stream_of, streamed
 
 FINISHES = {

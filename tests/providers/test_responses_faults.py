@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
     ModelNotFound,
@@ -20,8 +20,8 @@ from aimanager_server.errors import (
     ProviderRejected,
     ProviderTimeout,
 )
-from aimanager_server.fault import Fault
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.usage import Usage, UsageSource
 from responses_cases import added, decoded, delta, end, responses, sse, streamed
 
 CODES: list[tuple[str, type[Fault]]] = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
+from aimanager_server.core.errors import CapabilityUnsupported
 from responses_cases import CALLS, THOUGHT, assistant, checked, items, question, sent, state, user
 
 SENT_THOUGHT = {name: THOUGHT[name] for name in ("type", "summary", "id", "encrypted_content")}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Effort,
     JsonFormat,
     ReasoningOptions,
@@ -17,7 +17,7 @@ from aimanager_server.content import (
     ToolChoice,
     ToolMode,
 )
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.errors import CapabilityUnsupported
 from responses_cases import CLOSED, FIXTURES, QUESTIONS, checked, question, responses, sent, user
 
 

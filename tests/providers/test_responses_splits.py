@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.errors import ProviderProtocol
-from aimanager_server.reply import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.response import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from responses_cases import ANSWERS, completed, responses, stream_of, streamed
 
 

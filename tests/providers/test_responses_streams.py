@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import Reasoning, Text, ToolCall
-from aimanager_server.errors import ProviderProtocol
-from aimanager_server.reply import Event, FinishReason, PartCompleted, TextDelta, ToolCallDelta
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Reasoning, Text, ToolCall
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.response import Event, FinishReason, PartCompleted, TextDelta, ToolCallDelta
+from aimanager_server.core.usage import Usage, UsageSource
 from responses_cases import added, completed, decoded, delta, done, end, finished, responses, sse, stream_of, streamed
 
 MESSAGE = {"type": "message", "id": "msg_1"}

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.content import SchemaFormat
-from aimanager_server.errors import CapabilityUnsupported
+from aimanager_server.core.content import SchemaFormat
+from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.providers.schemas import CLAUDE, OPENAI, NotExpressible, Rules, expressed, promised
 
 TEXT = {"type": "string"}

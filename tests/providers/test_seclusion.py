@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from aimanager_server.content import Text
-from aimanager_server.errors import (
-    DeadlineExceeded,
-    ProviderFailed,
-)
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import DeadlineExceeded, ProviderFailed
 from aimanager_server.providers.seclusion import MOST_LOOPS
 from plugin_calls import call, settled
 from plugin_world import FINISHED, HELLO, Told, blocking, forever, plugged, raising, stubbornly

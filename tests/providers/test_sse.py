@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from aimanager_server.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocol
 from aimanager_server.providers.sse import EventStream, ServerEvent
 
 CASES = {

@@ -10,7 +10,7 @@ import pytest
 import claude_cases
 import gemini_cases
 import responses_cases
-from aimanager_server.reply import Event, ReasoningDelta, TextDelta, Thinking
+from aimanager_server.core.response import Event, ReasoningDelta, TextDelta, Thinking
 from chat_answers import body, chunk
 from chat_world import dialect, events_of, fixture
 from recorded_wires import STREAMS, WIRES

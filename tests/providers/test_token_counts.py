@@ -10,9 +10,9 @@ import pytest
 from anthropic.types import MessageCountTokensParams
 from openai.types.responses import InputTokenCountParams
 
-from aimanager_server.call import Call
-from aimanager_server.content import Message, Role, Sampling, Text, Tool
-from aimanager_server.errors import ProviderProtocol
+from aimanager_server.core.content import Message, Role, Sampling, Text, Tool
+from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.request import Call
 from aimanager_server.providers.beside import counter_of
 from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.dialect import Dialect

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.errors import (
+from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
     ModelNotFound,
@@ -22,7 +22,7 @@ from aimanager_server.errors import (
     ProviderRejected,
     ProviderTimeout,
 )
-from aimanager_server.fault import Fault
+from aimanager_server.core.fault import Fault
 from aimanager_server.providers.upstream_errors import fault_inside, fault_of, read_error
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import Effort, Message, Reasoning, ReasoningOptions, Sampling, Text
-from aimanager_server.errors import PayloadTooLarge, ProviderOverloaded, ProviderRejected
-from aimanager_server.fault import Fault
-from aimanager_server.usage import Usage, UsageSource
+from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Sampling, Text
+from aimanager_server.core.errors import PayloadTooLarge, ProviderOverloaded, ProviderRejected
+from aimanager_server.core.fault import Fault
+from aimanager_server.core.usage import Usage, UsageSource
 from chat_world import assistant, dialect, finished_of, fixture, parts_of, question, read_all, sent, user
 
 CATALOGUE = Catalogue.load()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
-from aimanager_server.errors import UnknownProvider
+from aimanager_server.core.errors import UnknownProvider
 from aimanager_server.state.vitals import Report, Status
 
 

@@ -18,16 +18,18 @@ from aimanager.v1 import content_pb2, generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from aimanager_server.call import Call
 from aimanager_server.catalogue import Catalogue
-from aimanager_server.content import Text
-from aimanager_server.handler import Handler
+from aimanager_server.core.content import Text
+from aimanager_server.core.handler import Handler
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.usage import Usage
+from aimanager_server.core.usage import UsageSource as Source
 from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.rpc.assessment import Assessing, Price
 from aimanager_server.rpc.counting import Counting
 from aimanager_server.rpc.embeddings import EmbeddingService
@@ -46,8 +48,6 @@ from aimanager_server.settings import Settings
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.quality import Quality
 from aimanager_server.state.sums import Sums
-from aimanager_server.usage import Usage
-from aimanager_server.usage import UsageSource as Source
 from rpc.healthy import Healthy
 
 TOKEN = "token-of-team-a"

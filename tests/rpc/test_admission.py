@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from aimanager_server.errors import Overloaded
+from aimanager_server.core.errors import Overloaded
 from aimanager_server.rpc.interceptors.admit import Admit
 from aimanager_server.rpc.rpc import Rpc
 from aimanager_server.server import Server

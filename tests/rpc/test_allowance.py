@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.errors import DeadlineExceeded
+from aimanager_server.core.errors import DeadlineExceeded
 from aimanager_server.rpc.allowance import allowance
 from aimanager_server.rpc.rpc import Rpc
 

@@ -14,8 +14,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
-from aimanager_server.call import Call
-from aimanager_server.reply import Reply
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply
 from aimanager_server.rpc.interceptors.authenticate import _is_local
 from aimanager_server.rpc.rpc import STANDARD_HEALTH
 from rpc.refusal import refusal

@@ -10,9 +10,9 @@ import grpc.aio
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.reply import Finished, FinishReason, PartCompleted, Reply
+from aimanager_server.core.content import Text
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Finished, FinishReason, PartCompleted, Reply
 from rpc.refusal import refusal
 from rpc.rpc_world import QUESTION, build, saying, serving, settings
 

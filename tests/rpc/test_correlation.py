@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server import errors
-from aimanager_server.call import Call
-from aimanager_server.reply import Reply
+from aimanager_server.core import errors
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply
 from rpc.refusal import Refusal, refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, failing, saying, serving
 

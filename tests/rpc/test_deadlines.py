@@ -9,13 +9,9 @@ from typing import Any
 import grpc
 
 from aimanager.v1 import generation_pb2
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.reply import (
-    Event,
-    PartCompleted,
-    Reply,
-)
+from aimanager_server.core.content import Text
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, PartCompleted, Reply
 from aimanager_server.rpc.generation import Timeouts
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving

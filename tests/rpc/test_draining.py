@@ -14,8 +14,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.call import Call
-from aimanager_server.reply import Event, Reply, TextDelta
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Reply, TextDelta
 from engine_parts import booked
 from rpc.refusal import refusal
 from rpc.rpc_world import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings

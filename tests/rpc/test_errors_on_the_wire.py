@@ -11,12 +11,12 @@ import pytest
 from google.rpc import error_details_pb2
 
 from aimanager.v1 import generation_pb2, usage_pb2
-from aimanager_server import errors
-from aimanager_server.call import Call
-from aimanager_server.fault import Fault, FieldViolation, every
-from aimanager_server.reply import Attempt, Reply
+from aimanager_server.core import errors
+from aimanager_server.core.fault import Fault, FieldViolation, every
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Attempt, Reply
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.rpc.status import TRAILER_BYTES
-from aimanager_server.usage import Usage, UsageSource
 from rpc.refusal import Refusal, refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, failing, saying, serving
 

@@ -11,10 +11,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from aimanager_server.call import Call
-from aimanager_server.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
-from aimanager_server.errors import StreamInterrupted
-from aimanager_server.reply import (
+from aimanager_server.core.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
+from aimanager_server.core.errors import StreamInterrupted
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import (
     Attempt,
     Event,
     Finished,
@@ -27,7 +27,7 @@ from aimanager_server.reply import (
     ToolCallDelta,
     Warned,
 )
-from aimanager_server.usage import Cost, Usage, UsageSource
+from aimanager_server.core.usage import Cost, Usage, UsageSource
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
 

@@ -10,17 +10,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import generation_pb2
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.errors import StreamInterrupted
-from aimanager_server.reply import (
-    Event,
-    Finished,
-    FinishReason,
-    PartCompleted,
-    Reply,
-    TextDelta,
-)
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import StreamInterrupted
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
 from aimanager_server.rpc.generation import Timeouts
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, serving

@@ -10,10 +10,10 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from aimanager_server.call import Call
-from aimanager_server.errors import RateLimited
+from aimanager_server.core.errors import RateLimited
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Reply
 from aimanager_server.metrics import Metrics
-from aimanager_server.reply import Reply
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, Waiting, bearer, build, callers, saying, serving, settings
 

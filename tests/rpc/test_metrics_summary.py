@@ -10,8 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2, usage_pb2
+from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.state.sums import Sums
-from aimanager_server.usage import Cost, Usage
 from questions import FakeClock
 from rpc.healthy import Strict
 from rpc.refusal import refusal

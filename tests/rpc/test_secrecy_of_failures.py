@@ -11,9 +11,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.reply import Event, PartCompleted, Reply, TextDelta
+from aimanager_server.core.content import Text
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, PartCompleted, Reply, TextDelta
 from rpc.refusal import Refusal, refusal
 from rpc.rpc_world import CANARY, QUESTION, STREAMED, build, failing, reply_of_events, serving
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
-from aimanager_server.content import Artifact, JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
-from aimanager_server.errors import InvalidRequest
-from aimanager_server.reply import ArtifactFound, Completion, Finished, FinishReason, Head
+from aimanager_server.core.content import Artifact, JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.response import ArtifactFound, Completion, Finished, FinishReason, Head
 from aimanager_server.rpc import wire_read, wire_write
 from aimanager_server.settings import Limits
 

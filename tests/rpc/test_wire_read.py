@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
-from aimanager_server.call import Ask
-from aimanager_server.content import (
+from aimanager_server.core.content import (
     Attachment,
     Effort,
     Message,
@@ -25,7 +24,8 @@ from aimanager_server.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.errors import InvalidRequest
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.request import Ask
 from aimanager_server.rpc import wire_patience, wire_read
 from aimanager_server.settings import Limits
 

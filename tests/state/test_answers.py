@@ -1,5 +1,5 @@
-from aimanager_server.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from aimanager_server.reply import Completion, Finished, FinishReason, Head
+from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from aimanager_server.core.response import Completion, Finished, FinishReason, Head
 from aimanager_server.state.answers import OVERHEAD_BYTES, Answers, size_of
 from questions import FakeClock
 

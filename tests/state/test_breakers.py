@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from aimanager_server.call import OWN_KEY
+from aimanager_server.core.request import OWN_KEY
 from aimanager_server.state.breaker import MOST_BREAKERS, Breaker, Breakers, Rules
 from aimanager_server.state.vitals import Circuit
 from questions import FakeClock

@@ -1,4 +1,4 @@
-from aimanager_server.call import Caller
+from aimanager_server.core.request import Caller
 from aimanager_server.state.budget import Budget, Budgets
 from questions import FakeClock, call
 

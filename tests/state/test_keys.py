@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from aimanager_server.call import NO_KEY, OWN_KEY, Key
+from aimanager_server.core.request import NO_KEY, OWN_KEY, Key
 from aimanager_server.state.keys import REFUSED_SECONDS, KeyRing
 from questions import FakeClock
 

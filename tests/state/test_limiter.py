@@ -1,6 +1,6 @@
 import pytest
 
-from aimanager_server.errors import RateLimited
+from aimanager_server.core.errors import RateLimited
 from aimanager_server.state import limiter as limiter_module
 from aimanager_server.state.limiter import Limiter
 from questions import FakeClock

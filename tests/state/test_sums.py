@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.state import sums as module
 from aimanager_server.state.quality import percentile
 from aimanager_server.state.sums import DAY_SECONDS, MINUTE_SECONDS, Summary, Sums
 from aimanager_server.state.tally import Row
-from aimanager_server.usage import Cost, Usage
 from questions import FakeClock
 
 STABLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from ..call import Call, Spent
-from ..errors import DeadlineExceeded, FirstTokenTimeout
-from ..fault import Fault
-from ..handler import Handler
+from ..core.errors import DeadlineExceeded, FirstTokenTimeout
+from ..core.fault import Fault
+from ..core.handler import Handler
+from ..core.request import Call, Spent
+from ..core.response import CANCELLED, Event, Finished, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+from ..core.usage import Cost, Usage, UsageSource
 from ..metrics import Metrics
-from ..reply import CANCELLED, Event, Finished, ReasoningDelta, Reply, TextDelta, ToolCallDelta
 from ..state.sums import Sums
-from ..usage import Cost, Usage, UsageSource
 from .limit import CHARACTERS_PER_TOKEN, estimate_tokens
 
 Price = Callable[[str, str, Usage], Cost | None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from ..call import Call
-from ..handler import Layer, compose
-from ..reply import Event, Finished, FinishReason, Head, Reply
-from ..usage import Usage
+from ..core.handler import Layer, compose
+from ..core.request import Call
+from ..core.response import Event, Finished, FinishReason, Head, Reply
+from ..core.usage import Usage
 
 Result = TypeVar("Result")
 

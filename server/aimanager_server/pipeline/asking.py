@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ..call import Call
-from ..content import JsonFormat, Message, Role, SchemaFormat, Text
+from ..core.content import JsonFormat, Message, Role, SchemaFormat, Text
+from ..core.request import Call
 from .shape import Flaw
 
 ALONE = "Answer with JSON and nothing else: no words before or after it, and no code fence around it."

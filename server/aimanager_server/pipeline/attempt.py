@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from ..call import Call, Target
-from ..fault import Fault
-from ..handler import Clock, Handler
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import Call, Target
+from ..core.response import Attempt as Try
+from ..core.response import Reply
 from ..metrics import Metrics
-from ..reply import Attempt as Try
-from ..reply import Reply
 from ..state.budget import Budgets
 from .decide import Next, Policy, Retry, Stand, Verdict, decide, heirs
 from .hedge import Hedge

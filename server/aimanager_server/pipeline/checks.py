@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json, to_json
 
-from ..errors import InvalidRequest, PayloadTooLarge
-from ..fault import FieldViolation
+from ..core.errors import InvalidRequest, PayloadTooLarge
+from ..core.fault import FieldViolation
 from .formats import format_flaws
 from .names import LONGEST_NAME
 from .nesting import is_deeper
 from .turns import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
 
 if TYPE_CHECKING:
-    from ..call import Ask
-    from ..content import Sampling, Tool
+    from ..core.content import Sampling, Tool
+    from ..core.request import Ask
     from ..settings import Limits
 
 Flaw = FieldViolation | TooLarge

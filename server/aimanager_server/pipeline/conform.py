@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from ..call import Call
-from ..content import Message, Part, Text
-from ..errors import CapabilityUnsupported, InvalidRequest, ProviderProtocol, SchemaMismatch
-from ..fault import Fault, FieldViolation
-from ..handler import Clock, Handler
-from ..reply import Attempt, Collected, Event, Finished, FinishReason, Reply
-from ..usage import Usage, both, total
+from ..core.content import Message, Part, Text
+from ..core.errors import CapabilityUnsupported, InvalidRequest, ProviderProtocol, SchemaMismatch
+from ..core.fault import Fault, FieldViolation
+from ..core.handler import Clock, Handler
+from ..core.request import Call
+from ..core.response import Attempt, Collected, Event, Finished, FinishReason, Reply
+from ..core.usage import Usage, both, total
 from .asking import repairing, wordings
 from .formats import FIELD
 from .shape import Finding, Flaw, Shape, TooLaborious

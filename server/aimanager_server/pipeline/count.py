@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from ..call import Call
-from ..errors import DeadlineExceeded
-from ..fault import Fault
-from ..handler import Clock, Layer, TokenCounter
-from ..usage import UsageSource
+from ..core.errors import DeadlineExceeded
+from ..core.fault import Fault
+from ..core.handler import Clock, Layer, TokenCounter
+from ..core.request import Call
+from ..core.usage import UsageSource
 from .aside import behind
 from .limit import estimate_tokens
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..call import Target
-from ..errors import StreamInterrupted
-from ..fault import Fault
+from ..core.errors import StreamInterrupted
+from ..core.fault import Fault
+from ..core.request import Target
 
 LEAST_USEFUL_SECONDS = 0.05
 """With less than this left no provider answers in time."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from ..catalogue import Catalogue, Lister
-from ..errors import MissingCredentials
-from ..fault import Fault
+from ..core.errors import MissingCredentials
+from ..core.fault import Fault
 
 
 class Discover:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..call import Call
-from ..handler import Provider
-from ..reply import Reply
+from ..core.handler import Provider
+from ..core.request import Call
+from ..core.response import Reply
 
 
 class Dispatch:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..catalogue import Model
-from ..content import Effort, ReasoningOptions
-from ..reply import Warned
+from ..core.content import Effort, ReasoningOptions
+from ..core.response import Warned
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"
 

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..call import Call, Ledger
 from ..catalogue import Catalogue, Model
-from ..embedding import EmbedCall, Embedded, Embedder, Vectors
-from ..errors import CapabilityUnsupported, ProviderProtocol
-from ..fault import Fault
-from ..handler import Layer
+from ..core.embedding import EmbedCall, Embedded, Embedder, Vectors
+from ..core.errors import CapabilityUnsupported, ProviderProtocol
+from ..core.fault import Fault
+from ..core.handler import Layer
+from ..core.request import Call, Ledger
+from ..core.response import Finished
+from ..core.usage import Usage, UsageSource
 from ..model import EmbeddingFacts
-from ..reply import Finished
-from ..usage import Usage, UsageSource
 from .account import Price
 from .aside import behind, done
 from .limit import estimate_tokens

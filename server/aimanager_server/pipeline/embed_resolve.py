@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from ..call import Caller, Target
 from ..catalogue import Catalogue, Model
-from ..embedding import EmbedAsk, EmbedCall, texts_of
-from ..errors import InvalidRequest, PayloadTooLarge
-from ..fault import FieldViolation
+from ..core.embedding import EmbedAsk, EmbedCall, texts_of
+from ..core.errors import InvalidRequest, PayloadTooLarge
+from ..core.fault import FieldViolation
+from ..core.request import Caller, Target
 from .checks import MOST_TOLD
 from .needs import Need, demand
 from .nesting import is_deeper

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from ..call import Call
 from ..catalogue import Model
-from ..content import Attachment, Message, Part, ToolResult
-from ..errors import DeadlineExceeded, InvalidRequest
-from ..fault import FieldViolation
-from ..handler import Handler
-from ..reply import Reply
+from ..core.content import Attachment, Message, Part, ToolResult
+from ..core.errors import DeadlineExceeded, InvalidRequest
+from ..core.fault import FieldViolation
+from ..core.handler import Handler
+from ..core.request import Call
+from ..core.response import Reply
 from .needs import attachments_of, takes_address
 
 MOST_FETCHED = 20

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic_core import from_json
 
-from ..content import Role, SchemaFormat
-from ..fault import FieldViolation
+from ..core.content import Role, SchemaFormat
+from ..core.fault import FieldViolation
 from .nesting import is_deeper
 from .schema_rules import problem_of
 from .turns import shown
 
 if TYPE_CHECKING:
-    from ..call import Ask
+    from ..core.request import Ask
 
 FIELD: Final = "output_format.json_schema"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 
-from ..call import OWN_KEY, Call
-from ..errors import (
+from ..core.errors import (
     CircuitOpen,
     DeadlineExceeded,
     FirstTokenTimeout,
@@ -14,9 +13,10 @@ from ..errors import (
     ProviderTimeout,
     StreamInterrupted,
 )
-from ..fault import Fault
-from ..handler import Clock, Handler
-from ..reply import Event, Finished, Reply
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import OWN_KEY, Call
+from ..core.response import Event, Finished, Reply
 from ..state.breaker import Breaker, Breakers
 from ..state.quality import Quality
 from ..state.vitals import Vitals

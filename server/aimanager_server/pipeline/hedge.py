@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from ..call import Call, Stopwatch
-from ..fault import Fault
-from ..handler import Clock, Handler
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import Call, Stopwatch
+from ..core.response import CANCELLED, Attempt, Reply
 from ..metrics import Metrics
-from ..reply import CANCELLED, Attempt, Reply
 from .tries import of_answer, of_failure
 
 ONE = 1.0 - 1e-9

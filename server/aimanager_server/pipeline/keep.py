@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from ..call import Call
-from ..content import Artifact, Part, Text, ToolCall
-from ..handler import Handler
-from ..reply import ArtifactFound, Event, PartCompleted, Reply, Restarted, TextDelta
+from ..core.content import Artifact, Part, Text, ToolCall
+from ..core.handler import Handler
+from ..core.request import Call
+from ..core.response import ArtifactFound, Event, PartCompleted, Reply, Restarted, TextDelta
 from .artifact_kinds import kind_of
 from .artifact_names import LONGEST_NAME, named
 from .fences import Block, FenceReader

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..call import Ask, Call, Ledger
-from ..content import Message, Reasoning, Text, ToolCall, ToolResult
-from ..fault import Fault
-from ..handler import Handler
-from ..reply import Reply
+from ..core.content import Message, Reasoning, Text, ToolCall, ToolResult
+from ..core.fault import Fault
+from ..core.handler import Handler
+from ..core.request import Ask, Call, Ledger
+from ..core.response import Reply
 from ..settings import Tier
 from ..state.limiter import Limiter
 

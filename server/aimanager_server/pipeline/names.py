@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
-from ..call import Caller
 from ..catalogue import Alias, Catalogue, Model, Retired
-from ..errors import InvalidRequest, ModelNotFound, UnknownProvider
-from ..fault import FieldViolation
+from ..core.errors import InvalidRequest, ModelNotFound, UnknownProvider
+from ..core.fault import FieldViolation
+from ..core.request import Caller
 from .turns import shown
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..call import Ask
 from ..catalogue import Capability, Catalogue, Level, Model
-from ..content import (
+from ..core.content import (
     Attachment,
     Effort,
     Message,
@@ -21,8 +20,9 @@ from ..content import (
     Text,
     ToolResult,
 )
-from ..errors import CapabilityUnsupported
-from ..fault import FieldViolation
+from ..core.errors import CapabilityUnsupported
+from ..core.fault import FieldViolation
+from ..core.request import Ask
 from .turns import is_text
 
 MOST_NAMED = 5

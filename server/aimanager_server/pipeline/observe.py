@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import structlog
 
-from ..call import Call
-from ..fault import Fault
-from ..handler import Clock, Handler
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import Call
+from ..core.response import CANCELLED, Event, Finished, Head, Reply, Restarted
 from ..metrics import Metrics, Outcomes
-from ..reply import CANCELLED, Event, Finished, Head, Reply, Restarted
 from ..state.sums import Sums
 
 INTERNAL = "INTERNAL_ERROR"

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from math import inf
 
-from ..call import Call, Patience
-from ..errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
-from ..fault import Fault
-from ..handler import Handler
-from ..reply import Event, Finished, PartCompleted, ReasoningDelta, Reply, TextDelta, Thinking, ToolCallDelta
+from ..core.errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
+from ..core.fault import Fault
+from ..core.handler import Handler
+from ..core.request import Call, Patience
+from ..core.response import Event, Finished, PartCompleted, ReasoningDelta, Reply, TextDelta, Thinking, ToolCallDelta
 
 
 class Pace:

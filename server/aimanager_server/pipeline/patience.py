@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..call import Ask, Patience
 from ..catalogue import Catalogue, Model
+from ..core.request import Ask, Patience
 
 if TYPE_CHECKING:
     from ..settings import ModelSettings, PatienceSettings

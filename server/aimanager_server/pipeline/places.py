@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..call import Call
-from ..errors import Overloaded
-from ..handler import Clock, Handler
-from ..reply import Reply
+from ..core.errors import Overloaded
+from ..core.handler import Clock, Handler
+from ..core.request import Call
+from ..core.response import Reply
 from ..state.gate import Gate
 
 COME_AGAIN_SECONDS = 1.0

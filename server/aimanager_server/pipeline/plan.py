@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..call import Ask, Caller, Target
 from ..catalogue import Model
-from ..content import ReasoningOptions
-from ..errors import ModelNotFound, UnknownProvider
-from ..fault import Fault, FieldViolation
+from ..core.content import ReasoningOptions
+from ..core.errors import ModelNotFound, UnknownProvider
+from ..core.fault import Fault, FieldViolation
+from ..core.request import Ask, Caller, Target
 from .names import Chosen, Names
 from .patience import Patiences
 from .settle import asked_reasoning, settle

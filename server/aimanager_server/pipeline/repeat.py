@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from ..call import Call
-from ..errors import DeadlineExceeded, InvalidRequest
-from ..fault import FieldViolation
-from ..handler import Handler
-from ..reply import ArtifactFound, Collected, Completion, Event, Finished, PartCompleted, Reply
+from ..core.errors import DeadlineExceeded, InvalidRequest
+from ..core.fault import FieldViolation
+from ..core.handler import Handler
+from ..core.request import Call
+from ..core.response import ArtifactFound, Collected, Completion, Event, Finished, PartCompleted, Reply
 from ..state.answers import Answers
 
 

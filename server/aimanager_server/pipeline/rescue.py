@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from ..call import Call, Target
-from ..content import ToolCall
-from ..errors import StreamInterrupted
-from ..fault import Fault
-from ..handler import Clock, Handler
-from ..metrics import Metrics
-from ..reply import (
+from ..core.content import ToolCall
+from ..core.errors import StreamInterrupted
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import Call, Target
+from ..core.response import (
     Attempt,
     Event,
     Head,
@@ -24,8 +23,9 @@ from ..reply import (
     Thinking,
     ToolCallDelta,
 )
+from ..core.usage import Usage
+from ..metrics import Metrics
 from ..state.budget import Budgets
-from ..usage import Usage
 from .decide import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
 
 PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, Thinking)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..call import Ask, Call, Caller, Target
 from ..catalogue import Catalogue
+from ..core.request import Ask, Call, Caller, Target
 from ..settings_engine import PatienceSettings
 from .checks import check
 from .names import Chosen, Names
@@ -19,7 +19,7 @@ from .routing import Order, as_listed
 from .shortlist import shortlisted
 
 if TYPE_CHECKING:
-    from ..content import ReasoningOptions
+    from ..core.content import ReasoningOptions
     from ..settings import Limits, ModelSettings, ProviderSettings, RouteSettings
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import structlog
 
-from ..call import OWN_KEY, Call, Key
-from ..errors import CallerKeyRejected, CircuitOpen, ProviderAuth, ProviderQuota, ProviderRateLimited
-from ..fault import Fault
-from ..handler import Clock, Handler
-from ..reply import Attempt, Reply
+from ..core.errors import CallerKeyRejected, CircuitOpen, ProviderAuth, ProviderQuota, ProviderRateLimited
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import OWN_KEY, Call, Key
+from ..core.response import Attempt, Reply
 from ..state.budget import Budgets
 from ..state.keys import REFUSED_SECONDS, KeyRing
 from .tries import of_answer, of_failure

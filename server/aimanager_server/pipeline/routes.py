@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ..call import Caller
 from ..catalogue import Catalogue
-from ..errors import InvalidRequest, ModelNotFound
-from ..fault import Fault
+from ..core.errors import InvalidRequest, ModelNotFound
+from ..core.fault import Fault
+from ..core.request import Caller
 from .names import Names
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
-from ..call import Target
+from ..core.request import Target
 from ..model import Rates
 
 if TYPE_CHECKING:

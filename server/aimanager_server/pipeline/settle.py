@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..call import Ask, Target
 from ..catalogue import Capability, Level, Model
-from ..content import Effort, ReasoningOptions, Sampling
-from ..reply import Warned
+from ..core.content import Effort, ReasoningOptions, Sampling
+from ..core.request import Ask, Target
+from ..core.response import Warned
 from .effort import fitted, settle_reasoning
 from .names import Chosen
 from .patience import Patiences

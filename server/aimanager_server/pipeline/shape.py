@@ -14,8 +14,8 @@ from pydantic_core import from_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from ..content import JsonFormat, OutputFormat
-from ..handler import Clock
+from ..core.content import JsonFormat, OutputFormat
+from ..core.handler import Clock
 from .schema_rules import pattern_of
 
 MOST_STEPS = 500_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..call import Ask, Target
-from ..content import ReasoningOptions
-from ..reply import Warned
+from ..core.content import ReasoningOptions
+from ..core.request import Ask, Target
+from ..core.response import Warned
 from .limit import estimate_tokens
 from .needs import Need, lacks
 from .plan import Candidate, Group

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ..content import ToolCall
+from ..core.content import ToolCall
 
 PATHS = ("path", "file_path", "filepath", "filename", "file_name")
 CONTENTS = ("content", "contents", "file_text", "file_content")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..call import Target
-from ..fault import Fault
-from ..reply import Attempt, Reply
+from ..core.fault import Fault
+from ..core.request import Target
+from ..core.response import Attempt, Reply
 
 
 def of_failure(fault: Fault, target: Target, seconds: float) -> tuple[Attempt, ...]:

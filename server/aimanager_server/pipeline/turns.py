@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
-from ..content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ..fault import FieldViolation
+from ..core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ..core.fault import FieldViolation
 
 if TYPE_CHECKING:
     from ..settings import Limits

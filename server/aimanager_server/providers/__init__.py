@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from ..handler import Provider
+    from ..core.handler import Provider
     from ..model import Model
     from ..settings import Limits
     from ..settings_provider import ProviderSettings

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from ..handler import Clock
+from ..core.handler import Clock
 
 LookUp = Callable[..., Sequence[tuple[Any, ...]]]
 """What `socket.getaddrinfo` is: it blocks, and raises OSError."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from ..call import Call
-from ..fault import Fault
-from ..reply import Event
+from ..core.fault import Fault
+from ..core.request import Call
+from ..core.response import Event
 from ..settings import Limits
 from ..settings_provider import ProviderSettings
 from .chat_completions import ChatCompletions

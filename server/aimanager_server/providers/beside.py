@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..catalogue import Lister
-    from ..embedding import Embedder
-    from ..handler import Provider, TokenCounter
+    from ..core.embedding import Embedder
+    from ..core.handler import Provider, TokenCounter
     from . import Facts
     from .embeddings import EmbeddingDialect
 

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..call import Call
-from ..content import Attachment, Part, Reasoning, Text, ToolCall
-from ..fault import Fault
-from ..reply import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
-from ..usage import Usage
+from ..core.content import Attachment, Part, Reasoning, Text, ToolCall
+from ..core.fault import Fault
+from ..core.request import Call
+from ..core.response import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
+from ..core.usage import Usage
 from .json_reading import mended
 
 LOST = "\N{REPLACEMENT CHARACTER}"

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..embedding import EmbedCall, Vector, Vectors
-from ..errors import ProviderProtocol
+from ..core.embedding import EmbedCall, Vector, Vectors
+from ..core.errors import ProviderProtocol
 from .dialect import HttpRequest
 from .http import HttpProvider
 from .json_reading import looks_like_html, read_json

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import InvalidRequest, PayloadTooLarge
-from ..fault import FieldViolation
+from ..core.errors import InvalidRequest, PayloadTooLarge
+from ..core.fault import FieldViolation
 
 AS_DATA = "Give an address that answers in the open with the file itself, or send the file as data."
 

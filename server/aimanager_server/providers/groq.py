@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..content import Effort
+from ..core.content import Effort
 from ..settings import Limits
 from ..settings_provider import ProviderSettings
 from .chat_completions import ChatCompletions, Quirks

@@ -7,18 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from functools import partial
 from typing import TypeVar
 
-from ..call import Call
-from ..errors import (
-    DeadlineExceeded,
-    MissingCredentials,
-    ProviderProtocol,
-    ProviderUnreachable,
-)
-from ..fault import Fault
-from ..reply import Event, Finished, Head, Reply
+from ..core.errors import DeadlineExceeded, MissingCredentials, ProviderProtocol, ProviderUnreachable
+from ..core.fault import Fault
+from ..core.request import Call
+from ..core.response import Event, Finished, Head, Reply
+from ..core.usage import Usage
 from ..settings import Limits
 from ..state.keys import KeyRing
-from ..usage import Usage
 from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole
 from .http_headers import correlation, folded, is_json, media_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from ..errors import ProviderProtocol
+from ..core.errors import ProviderProtocol
 from ..settings import Limits
 from .transport import Response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..call import Call
+from ..core.request import Call
 from .transport import Response
 
 LONGEST_HEADER = 512

@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from ..call import Call
-from ..errors import ProviderProtocol, StreamInterrupted
-from ..fault import Fault
-from ..reply import Event, Finished
-from ..usage import Usage, UsageSource
+from ..core.errors import ProviderProtocol, StreamInterrupted
+from ..core.fault import Fault
+from ..core.request import Call
+from ..core.response import Event, Finished
+from ..core.usage import Usage, UsageSource
 from .dialect import Reader
 from .transport import Response
 

@@ -67,11 +67,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ..call import Call
-from ..errors import InvalidRequest
-from ..fault import FieldViolation
-from ..handler import Clock
-from ..reply import Event, Head, Reply, Thinking
+from ..core.errors import InvalidRequest
+from ..core.fault import FieldViolation
+from ..core.handler import Clock
+from ..core.request import Call
+from ..core.response import Event, Head, Reply, Thinking
 from .mock_answer import Question, answer_of, check_states, question_of
 from .mock_plan import Reading, Script
 from .mock_saying import Pauses, Saying, too_late

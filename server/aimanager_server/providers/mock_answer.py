@@ -7,11 +7,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..call import Call
-from ..content import Attachment, Effort, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ..errors import ProviderRejected
-from ..reply import Event, Finished, FinishReason, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
-from ..usage import Usage, UsageSource
+from ..core.content import Attachment, Effort, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ..core.errors import ProviderRejected
+from ..core.request import Call
+from ..core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ReasoningDelta,
+    TextDelta,
+    Thinking,
+    ToolCallDelta,
+)
+from ..core.usage import Usage, UsageSource
 from .mock_plan import Reading, Said, Script, Unseen
 from .mock_sample import sample_of
 from .mock_script import read

@@ -7,8 +7,8 @@ from array import array
 from dataclasses import replace
 from hashlib import shake_128
 
-from ..call import Call
-from ..embedding import EmbedCall, Vector, Vectors
+from ..core.embedding import EmbedCall, Vector, Vectors
+from ..core.request import Call
 from .mock import Mock
 
 DIMENSIONS = 64

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..content import Reasoning, Text, ToolCall
-from ..fault import Fault
-from ..reply import FinishReason
-from ..usage import Usage
+from ..core.content import Reasoning, Text, ToolCall
+from ..core.fault import Fault
+from ..core.response import FinishReason
+from ..core.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ..content import JsonFormat, OutputFormat
+from ..core.content import JsonFormat, OutputFormat
 
 MOST_DEPTH = 32
 """A schema that contains itself without a way out is left at this depth."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from ..call import Call
-from ..errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
-from ..fault import Fault
-from ..handler import Clock
-from ..reply import Event, PartCompleted
-from ..usage import Usage
+from ..core.errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
+from ..core.fault import Fault
+from ..core.handler import Clock
+from ..core.request import Call
+from ..core.response import Event, PartCompleted
+from ..core.usage import Usage
 from .mock_answer import Answer
 from .mock_plan import Script
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..content import Reasoning, Text, ToolCall
-from ..errors import InvalidRequest
-from ..fault import FieldViolation, every
-from ..reply import FinishReason
-from ..usage import Usage, UsageSource
+from ..core.content import Reasoning, Text, ToolCall
+from ..core.errors import InvalidRequest
+from ..core.fault import FieldViolation, every
+from ..core.response import FinishReason
+from ..core.usage import Usage, UsageSource
 from .mock_plan import Failure, Reading, Said, Script, Trouble, Unseen
 
 DIRECTIVES: dict[str, str] = {

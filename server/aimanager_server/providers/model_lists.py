@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from ..call import Call, Caller, Target
-from ..errors import ProviderProtocol
+from ..core.errors import ProviderProtocol
+from ..core.request import Call, Caller, Target
 from ..model import Model
 from .dialect import HttpRequest
 from .http import HttpProvider

@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
 
-from ..call import NO_KEY, Call
-from ..errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
-from ..fault import Fault
-from ..handler import Clock, Handler
+from ..core.errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
+from ..core.fault import Fault
+from ..core.handler import Clock, Handler
+from ..core.request import NO_KEY, Call
+from ..core.response import Event, Finished, Head, Reply, Restarted
+from ..core.usage import Usage
 from ..model import Level, Model, Support
-from ..reply import Event, Finished, Head, Reply, Restarted
 from ..settings_provider import ProviderSettings
-from ..usage import Usage
 from .plugin import ProviderPlugin, Transport
 from .seclusion import PARTING_SECONDS, Loop, Seclusion
 

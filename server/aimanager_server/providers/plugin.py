@@ -9,7 +9,7 @@ from typing import Protocol
 
 import httpx
 
-from ..handler import Clock, Handler
+from ..core.handler import Clock, Handler
 from ..model import Capability, Level
 from ..settings_provider import ProviderSettings
 

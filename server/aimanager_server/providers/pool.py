@@ -18,8 +18,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from ..errors import Overloaded
-from ..fault import Fault
+from ..core.errors import Overloaded
+from ..core.fault import Fault
 from ..state.gate import Gate
 from .addresses import Addresses, LookUp
 from .dialect import HttpRequest

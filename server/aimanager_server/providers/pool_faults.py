@@ -7,8 +7,8 @@ import ssl
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..errors import ProviderProtocol, ProviderUnreachable, ProviderUntrusted
-from ..fault import Fault
+from ..core.errors import ProviderProtocol, ProviderUnreachable, ProviderUntrusted
+from ..core.fault import Fault
 
 MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Fault], str], ...] = (
     ((aiohttp.ClientSSLError, ssl.SSLError), ProviderUnreachable, "The TLS handshake with the provider failed."),

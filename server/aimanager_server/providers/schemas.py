@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ..content import SchemaFormat
-from ..errors import CapabilityUnsupported
-from ..fault import FieldViolation
+from ..core.content import SchemaFormat
+from ..core.errors import CapabilityUnsupported
+from ..core.fault import FieldViolation
 
 Schema = Mapping[str, Any]
 

@@ -12,8 +12,8 @@ from weakref import WeakSet
 
 import structlog
 
-from ..errors import ProviderFailed
-from ..fault import Fault
+from ..core.errors import ProviderFailed
+from ..core.fault import Fault
 
 PULSE_SECONDS = 2.0
 """How long the loop may take no turn before it counts as blocked."""

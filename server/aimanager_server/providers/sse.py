@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..errors import ProviderProtocol
+from ..core.errors import ProviderProtocol
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

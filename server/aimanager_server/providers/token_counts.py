@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ..call import Call
-from ..errors import ProviderProtocol
+from ..core.errors import ProviderProtocol
+from ..core.request import Call
 from .dialect import HttpRequest
 from .embeddings import object_in
 from .http import HttpProvider

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from ..errors import ProviderProtocol, ProviderUnreachable
+from ..core.errors import ProviderProtocol, ProviderUnreachable
 from .dialect import HttpRequest
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..errors import (
+from ..core.errors import (
     ContentBlocked,
     ContextTooLong,
     ModelNotFound,
@@ -21,7 +21,7 @@ from ..errors import (
     ProviderRejected,
     ProviderTimeout,
 )
-from ..fault import Fault
+from ..core.fault import Fault
 from .json_reading import looks_like_html, mended, read_json
 from .masking import cut, masked
 from .retry_advice import advised, advised_in_words, retry_after

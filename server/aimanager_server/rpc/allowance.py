@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ..errors import DeadlineExceeded
-from ..handler import Clock
+from ..core.errors import DeadlineExceeded
+from ..core.handler import Clock
 from .rpc import Rpc
 
 KEPT_BACK_SECONDS = 0.5

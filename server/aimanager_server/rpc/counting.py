@@ -7,9 +7,9 @@ from typing import Protocol
 
 from aimanager.v1 import model_pb2
 
-from ..call import Call
-from ..handler import Clock
-from ..usage import UsageSource
+from ..core.handler import Clock
+from ..core.request import Call
+from ..core.usage import UsageSource
 from . import wire_read
 from .allowance import allowance
 from .generation import Resolve

@@ -10,9 +10,9 @@ import grpc
 from aimanager.v1 import embedding_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceServicer, add_EmbeddingServiceServicer_to_server
 
-from ..call import Caller
-from ..embedding import EmbedAsk, EmbedCall, Embedded, Purpose
-from ..handler import Clock
+from ..core.embedding import EmbedAsk, EmbedCall, Embedded, Purpose
+from ..core.handler import Clock
+from ..core.request import Caller
 from . import wire_write
 from .allowance import allowance
 from .rpc import CURRENT

@@ -11,10 +11,10 @@ import grpc
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_GenerationServiceServicer_to_server
 
-from ..call import Ask, Call, Caller
-from ..errors import StreamInterrupted
-from ..handler import Clock, Handler
-from ..reply import Collected, Finished, Reply, Thinking
+from ..core.errors import StreamInterrupted
+from ..core.handler import Clock, Handler
+from ..core.request import Ask, Call, Caller
+from ..core.response import Collected, Finished, Reply, Thinking
 from . import wire_patience, wire_read, wire_write
 from .allowance import allowance, deadline_in
 from .outlet import Outlet

@@ -12,7 +12,7 @@ import grpc
 from aimanager.v1 import health_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 
-from ..errors import Overloaded
+from ..core.errors import Overloaded
 from ..state.vitals import Circuit, Report, Status
 from .wire_time import duration, timestamp
 

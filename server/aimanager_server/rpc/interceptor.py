@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from ..errors import InvalidRequest, PayloadTooLarge
-from ..fault import Fault
+from ..core.errors import InvalidRequest, PayloadTooLarge
+from ..core.fault import Fault
 from .rpc import CURRENT, Interceptor, Proceed, Rpc
 
 COMPRESS_BYTES = 8 * 1024

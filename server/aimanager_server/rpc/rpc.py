@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..call import Caller
-from ..usage import Usage
+from ..core.request import Caller
+from ..core.usage import Usage
 
 REQUEST_ID_KEY = "x-request-id"
 STANDARD_HEALTH = "grpc.health.v1.Health"

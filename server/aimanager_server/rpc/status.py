@@ -13,7 +13,7 @@ from google.protobuf.message import Message as Proto
 from google.rpc import error_details_pb2 as details_pb2
 from google.rpc.status_pb2 import Status
 
-from ..fault import Fault
+from ..core.fault import Fault
 from . import wire_write
 from .rpc import REQUEST_ID_KEY
 

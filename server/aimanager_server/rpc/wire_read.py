@@ -14,8 +14,7 @@ from pydantic_core import from_json
 
 from aimanager.v1 import content_pb2, generation_pb2
 
-from ..call import Ask
-from ..content import (
+from ..core.content import (
     Attachment,
     Effort,
     JsonFormat,
@@ -34,6 +33,7 @@ from ..content import (
     ToolMode,
     ToolResult,
 )
+from ..core.request import Ask
 from .wire_fields import accepted, quoted, refused, said, shown, text
 from .wire_patience import patience
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from ..content import Attachment, Reasoning, Text, ToolCall
-from ..handler import Clock
-from ..reply import Completion
+from ..core.content import Attachment, Reasoning, Text, ToolCall
+from ..core.handler import Clock
+from ..core.response import Completion
 
 OVERHEAD_BYTES = 1024
 

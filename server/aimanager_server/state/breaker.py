@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 
 import structlog
 
-from ..call import OWN_KEY
-from ..handler import Clock
+from ..core.handler import Clock
+from ..core.request import OWN_KEY
 from .circuit import Breaker, Rules
 from .vitals import Circuit
 

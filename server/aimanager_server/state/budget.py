@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ..call import Call
-from ..handler import Clock
+from ..core.handler import Clock
+from ..core.request import Call
 
 MOST_SAVED = 100.0
 """What calls without retries may save up, in retries."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..handler import Clock
+from ..core.handler import Clock
 from .vitals import Circuit
 
 SOON = 1.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..call import NO_KEY, Key
-from ..handler import Clock
+from ..core.handler import Clock
+from ..core.request import NO_KEY, Key
 
 REFUSED_SECONDS = 300.0
 """How long a key rests that was refused, where nobody says else."""

@@ -6,8 +6,8 @@ import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from ..errors import RateLimited
-from ..handler import Clock
+from ..core.errors import RateLimited
+from ..core.handler import Clock
 
 WINDOW_SECONDS = 60.0
 SLOT_SECONDS = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from ..handler import Clock
+from ..core.handler import Clock
 
 INTERVAL_SECONDS = 0.1
 """How often it is measured, and so how long a delay is remembered after it has passed."""

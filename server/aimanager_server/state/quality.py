@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..handler import Clock
+from ..core.handler import Clock
 
 HOUR_SECONDS = 3600.0
 MOST_SAMPLES = 1000

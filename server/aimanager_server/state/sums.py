@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..handler import Clock
-from ..usage import Cost, Usage
+from ..core.handler import Clock
+from ..core.usage import Cost, Usage
 from .tally import Row, Tally
 
 MINUTE_SECONDS = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..usage import Cost, Usage
+from ..core.usage import Cost, Usage
 from .histogram import Histogram
 
 CURRENCY = "USD"

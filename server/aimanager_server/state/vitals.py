@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..handler import Clock
+from ..core.handler import Clock
 
 WINDOW_SECONDS = 300.0
 MOST_SAMPLES = 2000

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from aimanager_server.call import Call
-from aimanager_server.content import Text
-from aimanager_server.errors import ModelNotFound
-from aimanager_server.handler import Clock, Handler
+from aimanager_server.core.content import Text
+from aimanager_server.core.errors import ModelNotFound
+from aimanager_server.core.handler import Clock, Handler
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugin import Transport
-from aimanager_server.reply import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.settings_provider import ProviderSettings
-from aimanager_server.usage import Usage, UsageSource
 
 MODELS = ("loud", "louder")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from ...call import Call
-from ...errors import ProviderProtocol
-from ...fault import Fault
-from ...reply import Event
+from ...core.errors import ProviderProtocol
+from ...core.fault import Fault
+from ...core.request import Call
+from ...core.response import Event
 from ...settings import Limits
 from ...settings_provider import ProviderSettings
 from ..dialect import HttpRequest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ProviderFailed, ProviderOverloaded
-from ...reply import Event, Finished, FinishReason
-from ...usage import Usage
+from ...core.errors import ProviderFailed, ProviderOverloaded
+from ...core.response import Event, Finished, FinishReason
+from ...core.usage import Usage
 from ..dialect import Parts
 from ..json_reading import mended
 from ..masking import masked

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from ...embedding import EmbedCall, Vector, Vectors
-from ...errors import ProviderProtocol
-from ...usage import Usage, UsageSource
+from ...core.embedding import EmbedCall, Vector, Vectors
+from ...core.errors import ProviderProtocol
+from ...core.usage import Usage, UsageSource
 from ..dialect import HttpRequest
 from ..embeddings import in_order, object_in, vector
 from ..merging import merged

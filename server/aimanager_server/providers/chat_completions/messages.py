@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from ...call import Call
-from ...content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ...errors import CapabilityUnsupported
+from ...core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.errors import CapabilityUnsupported
+from ...core.request import Call
 from .adjusting import adjusted
 from .quirks import Quirks
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ...content import Effort
+from ...core.content import Effort
 
 ALL_EFFORTS: Mapping[Effort, str] = MappingProxyType({effort: effort.word for effort in Effort})
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ...call import Call
-from ...content import Effort, JsonFormat, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
+from ...core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
+from ...core.request import Call
 from ..merging import merged
 from ..schemas import OPENAI, promised, refused_format
 from .messages import messages_of

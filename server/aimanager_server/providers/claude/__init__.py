@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ...call import Call
-from ...errors import ProviderProtocol
-from ...fault import Fault
+from ...core.errors import ProviderProtocol
+from ...core.fault import Fault
+from ...core.request import Call
+from ...core.response import Event
 from ...model import Model
-from ...reply import Event
 from ...settings import Limits
 from ...settings_provider import ProviderSettings
 from ..dialect import HttpRequest

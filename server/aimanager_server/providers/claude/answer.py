@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...content import Reasoning
-from ...reply import Event, Finished, FinishReason
-from ...usage import Usage, UsageSource
+from ...core.content import Reasoning
+from ...core.response import Event, Finished, FinishReason
+from ...core.usage import Usage, UsageSource
 from ..dialect import Parts
 from ..json_reading import count_of, json_of, mended
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from ...errors import ContentBlocked, ContextTooLong, ProviderQuota
-from ...fault import Fault
+from ...core.errors import ContentBlocked, ContextTooLong, ProviderQuota
+from ...core.fault import Fault
 from ..upstream_errors import Said, fault_of, read_error
 
 SPENT = ("usage limits", "spend limit", "credit balance")

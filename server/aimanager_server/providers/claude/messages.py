@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from ...call import Call, Target
-from ...content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.request import Call, Target
 from ..tool_arguments import object_of
 
 Block = dict[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...call import Target
-from ...content import Effort, ReasoningOptions
+from ...core.content import Effort, ReasoningOptions
+from ...core.request import Target
 from ...model import Model
 
 PLAIN_LIMIT = 4096

@@ -10,11 +10,11 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
-from ...content import Attachment, Reasoning, Text, ToolCall
-from ...errors import ContentBlocked, ProviderFailed, ProviderRejected
-from ...fault import Fault
-from ...reply import Event, Finished, FinishReason
-from ...usage import Usage, UsageSource
+from ...core.content import Attachment, Reasoning, Text, ToolCall
+from ...core.errors import ContentBlocked, ProviderFailed, ProviderRejected
+from ...core.fault import Fault
+from ...core.response import Event, Finished, FinishReason
+from ...core.usage import Usage, UsageSource
 from ..dialect import Parts
 from ..json_reading import count_of, json_of, mended
 from ..masking import masked

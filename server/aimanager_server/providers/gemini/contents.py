@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ...call import Call, Target
-from ...content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.request import Call, Target
 from ..tool_arguments import object_of
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ...errors import ContextTooLong, ProviderQuota, ProviderRateLimited
-from ...fault import Fault
+from ...core.errors import ContextTooLong, ProviderQuota, ProviderRateLimited
+from ...core.fault import Fault
 from ..json_reading import read_json
 from ..masking import cut, masked
 from ..retry_advice import retry_after

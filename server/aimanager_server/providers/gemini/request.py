@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ...call import Call
-from ...content import JsonFormat, Tool, ToolChoice, ToolMode
+from ...core.content import JsonFormat, Tool, ToolChoice, ToolMode
+from ...core.request import Call
 from ...model import Model
 from ..merging import merged
 from ..schemas import refused_format

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...content import Effort, ReasoningOptions
+from ...core.content import Effort, ReasoningOptions
 from ...model import Model
 
 LEVELS: dict[Effort, str] = {

@@ -10,9 +10,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...content import Reasoning, Text
-from ...reply import Event, Finished, FinishReason
-from ...usage import Usage
+from ...core.content import Reasoning, Text
+from ...core.response import Event, Finished, FinishReason
+from ...core.usage import Usage
 from ..dialect import Parts
 from ..json_reading import mended
 from ..masking import masked

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from ...errors import (
+from ...core.errors import (
     ContentBlocked,
     ProviderFailed,
     ProviderOverloaded,
@@ -16,7 +16,7 @@ from ...errors import (
     ProviderRejected,
     ProviderTimeout,
 )
-from ...fault import Fault
+from ...core.fault import Fault
 from ..masking import masked
 from ..upstream_errors import Said, fault_inside, fault_of, read_error, said_of
 

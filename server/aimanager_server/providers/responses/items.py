@@ -6,9 +6,9 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from ...call import Call, Target
-from ...content import Attachment, JsonFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ...errors import CapabilityUnsupported
+from ...core.content import Attachment, JsonFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.errors import CapabilityUnsupported
+from ...core.request import Call, Target
 from .state import Json, kind_and_phase, reasoning_item
 
 TEXT_TYPES = ("application/json", "application/xml")

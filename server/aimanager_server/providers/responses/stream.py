@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ProviderProtocol
-from ...reply import Event
-from ...usage import Usage
+from ...core.errors import ProviderProtocol
+from ...core.response import Event
+from ...core.usage import Usage
 from ..json_reading import read_json
 from ..sse import EventStream, ServerEvent
 from .answer import Answer, Kind, object_of

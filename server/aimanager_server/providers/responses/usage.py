@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...usage import Usage, UsageSource
+from ...core.usage import Usage, UsageSource
 from ..json_reading import count_of
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import Overloaded
+from ...core.errors import Overloaded
 from ...state.gate import Gate
 from ..allowance import deadline_in
 from ..rpc import Guard, Proceed, Rpc

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from ...handler import Clock
+from ...core.handler import Clock
 from ..rpc import Interceptor, Proceed, Rpc
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ...errors import Overloaded, RateLimited
+from ...core.errors import Overloaded, RateLimited
 from ...settings import Tier
 from ..rpc import Guard, Proceed, Rpc
 

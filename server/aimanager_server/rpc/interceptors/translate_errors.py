@@ -9,8 +9,8 @@ from typing import Any, Never, Protocol
 import grpc
 import structlog
 
-from ...errors import Internal, Overloaded, StreamInterrupted
-from ...fault import Fault
+from ...core.errors import Internal, Overloaded, StreamInterrupted
+from ...core.fault import Fault
 from ..rpc import Interceptor, Proceed, Rpc
 from ..status import answer
 

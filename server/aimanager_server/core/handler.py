@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from .call import Call
-from .reply import Reply
+from .request import Call
+from .response import Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
 """Answers a call. Awaiting it does everything up to the first content event, so an exception from the await means that

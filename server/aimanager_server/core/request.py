@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any
 
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
-from .reply import Warned
+from .response import Warned
 from .usage import Cost, Usage, both, total
 
 

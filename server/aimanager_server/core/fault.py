@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from .reply import Attempt
+    from .response import Attempt
     from .usage import Cost, Usage
 
 Code = Literal[

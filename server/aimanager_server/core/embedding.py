@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
-from .call import Call
 from .content import Message, Role, Text
+from .request import Call
 from .usage import Cost, Usage
 
 Vector = Sequence[float]
