@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Message, Part, ReasoningOptions, Role, Sampling, Text
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted, Reply
@@ -23,8 +25,6 @@ from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import HttpxTransport, Transport
 from aimanager_server.providers.xai import xai
-from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import ProviderSettings
 from aimanager_server.state.keys import KeyRing
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures"

@@ -10,6 +10,8 @@ from typing import Any
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -29,8 +31,6 @@ from aimanager_server.core.content import (
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, PartCompleted
 from aimanager_server.providers.claude import Claude
-from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import ProviderSettings
 from sdk_types import seen_by
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures" / "claude"

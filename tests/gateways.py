@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 from aimanager_server import app
+from aimanager_server.config.loader import load
+from aimanager_server.config.settings import Settings
 from aimanager_server.plugins import ProviderRegistry
-from aimanager_server.settings import Settings
-from aimanager_server.settings_cascade import load
 
 Begun = TypeVar("Begun")
 

@@ -11,6 +11,8 @@ from google.genai import types
 from pydantic import BaseModel, ConfigDict
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -33,8 +35,6 @@ from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.providers.gemini import Gemini
 from aimanager_server.providers.gemini.contents import UNSIGNED
-from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import ProviderSettings
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures" / "gemini"
 STREAMED = sorted(path.parent.name for path in FIXTURES.glob("*/stream.sse"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Text
 from aimanager_server.core.handler import Clock, Handler
 from aimanager_server.core.request import Call
@@ -20,7 +21,6 @@ from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugged import PluggedProvider
 from aimanager_server.providers.plugin import Transport
 from aimanager_server.providers.seclusion import Seclusion
-from aimanager_server.settings_provider import ProviderSettings
 
 PULSE = 0.05
 FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED))

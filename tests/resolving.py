@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.config.provider_defaults import defaults_of
+from aimanager_server.config.settings import Limits, ProviderSettings, RouteSettings
 from aimanager_server.core.content import Message, Part, Role, Text, Tool
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Ask, Call, Caller, Target
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.pipeline.routing import Order, as_listed
-from aimanager_server.provider_defaults import defaults_of
-from aimanager_server.settings import Limits, ProviderSettings, RouteSettings
 
 CATALOGUE = Catalogue.load()
 LAB: dict[str, Any] = {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}

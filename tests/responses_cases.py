@@ -13,6 +13,8 @@ from openai.types.responses.response_create_params import (
 )
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -34,8 +36,6 @@ from aimanager_server.core.content import (
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.providers.responses import Responses
-from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import ProviderSettings
 from sdk_types import seen_by
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures" / "responses"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aimanager_server.provider_defaults import BUILT_IN, KNOWN
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
+from aimanager_server.config.provider_defaults import BUILT_IN, KNOWN
 
 OWN_ADDRESS = {"azure": {"base_url": "https://my-resource.openai.azure.com"}}
 BESIDE = [name for name in KNOWN if name not in BUILT_IN]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aimanager import AIError, AIManager, InvalidProviderError, ProviderError
+from aimanager_server.config.errors import SettingsError
 from aimanager_server.plugins import GROUP, ProviderRegistry
-from aimanager_server.settings_error import SettingsError
 from gateways import served, settings_with
 from plugin_world import Told, blocking, raising
 

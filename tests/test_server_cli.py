@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from aimanager_server.cli import main
+from aimanager_server.config.loader import load
+from aimanager_server.config.report import report
+from aimanager_server.config.settings import Settings
 from aimanager_server.core import errors
 from aimanager_server.core.fault import every
-from aimanager_server.settings import Settings
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_report import report
 
 SERVER = Path(__file__).parents[1] / "server"
 CANARY = "canary7f3e"

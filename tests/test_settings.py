@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aimanager_server.settings import CallerSettings, ProviderSettings, Server, Settings
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
+from aimanager_server.config.settings import CallerSettings, ProviderSettings, Server, Settings
 
 DIGEST = "ab" * 32
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.settings import Settings
-from aimanager_server.settings_cascade import Loaded, load
-from aimanager_server.settings_error import SettingsError
-from aimanager_server.settings_tree import Tree
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.layers import Tree
+from aimanager_server.config.loader import Loaded, load
+from aimanager_server.config.settings import Settings
 
 LEVELS = ("argument", "file", "environment", "provider default", "default")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aimanager_server.settings import Settings
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
+from aimanager_server.config.settings import Settings
 
-SAMPLE = Path(__file__).parents[1] / "server/aimanager_server/sample.toml"
+SAMPLE = Path(__file__).parents[1] / "server/aimanager_server/config/sample.toml"
 EXAMPLES = "# ---- Examples"
 
 

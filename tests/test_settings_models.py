@@ -7,10 +7,10 @@ from typing import Any, get_args
 import pytest
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.models import CapabilityName, LevelName
+from aimanager_server.config.plugins import Plugins, plugged, with_plugged
 from aimanager_server.model import Capability, Level, Model, Prices, Rates, Support
-from aimanager_server.settings_error import SettingsError
-from aimanager_server.settings_models import CapabilityName, LevelName
-from aimanager_server.settings_plugins import Plugins, plugged, with_plugged
 from gateways import settings_with
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
 
 DIGEST = "ab" * 32
 

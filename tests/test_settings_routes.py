@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.settings import RouteSettings
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
-from aimanager_server.settings_report import report
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
+from aimanager_server.config.report import report
+from aimanager_server.config.settings import RouteSettings
 
 
 def refusal(**routes: Any) -> list[str]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.settings import Settings
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
-from aimanager_server.settings_report import report
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
+from aimanager_server.config.report import report
+from aimanager_server.config.settings import Settings
 
 CANARY = "canary7f3e"
 SHAPED = "sk-ant-canary7f3e"

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 
 from . import log, parts
 from .catalogue import Catalogue
+from .config.errors import SettingsError
+from .config.settings import Settings
 from .core.fault import Fault
 from .core.handler import compose
 from .health import ProviderHealth
@@ -57,8 +59,6 @@ from .rpc.interceptors.translate_errors import TranslateErrors
 from .rpc.models import ModelService
 from .rpc.summing import Summing
 from .server import CannotListen, Server
-from .settings import Settings
-from .settings_error import SettingsError
 from .state.breaker import Breakers
 from .state.limiter import Limiter
 from .state.loop_lag import LoopLag

@@ -12,9 +12,9 @@ from typing import TextIO
 from aimanager import AIResponse, AsyncAIManager
 
 from . import app, log
-from .settings import Server, Settings
-from .settings_cascade import load
-from .settings_error import SettingsError
+from .config.errors import SettingsError
+from .config.loader import load
+from .config.settings import Server, Settings
 
 QUESTION = "In two sentences: why put one gateway in front of every model provider?"
 SECOND_QUESTION = "And what should it never do?"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from .catalogue import Catalogue, Lister
+from .config.settings import ProviderSettings, Settings
 from .core.embedding import Embedder
 from .core.handler import Provider, TokenCounter
 from .plugins import ProviderRegistry
@@ -15,7 +16,6 @@ from .providers.beside import counter_of, embedder_of, lister_of
 from .providers.plugged import PluggedProvider
 from .providers.seclusion import Seclusion
 from .providers.transport import PooledTransport
-from .settings import ProviderSettings, Settings
 from .state.keys import KeyRing
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from .config.settings import Settings
 from .metrics import Metrics
 from .pipeline.decide import Policy
 from .pipeline.hedge import Hedge, Racing
 from .pipeline.places import Places
 from .prober import Kind
-from .settings import Settings
 from .state.answers import Answers
 from .state.breaker import Rules
 from .state.budget import Budgets

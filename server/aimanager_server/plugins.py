@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
-from .provider_defaults import KNOWN
+from .config.errors import Problem, SettingsError
+from .config.provider_defaults import KNOWN
 from .providers.plugin import ProviderPlugin, defects
-from .settings_error import Problem, SettingsError
 
 GROUP = "aimanager.providers"
 SETTING = "plugins.providers"

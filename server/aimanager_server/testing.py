@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from .config.plugins import WIRE
+from .config.providers import ProviderSettings
 from .core.content import Message, Role, Text
 from .core.fault import Fault
 from .core.handler import Handler
@@ -28,8 +30,6 @@ from .model import Capability, Level
 from .providers import open_transport
 from .providers.plugin import ProviderPlugin, Transport, defects
 from .providers.transport import PooledTransport
-from .settings_plugins import WIRE
-from .settings_provider import ProviderSettings
 
 CALL_SECONDS = 30.0
 CLOSE_SECONDS = 1.0

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from aimanager_server.app import App
+from aimanager_server.config.loader import load
 from aimanager_server.core.content import Message, Role, Text
 from aimanager_server.core.handler import Handler, compose
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.settings_cascade import load
 
 CALLS = 2_000
 TARGET = Target("local", "unary")

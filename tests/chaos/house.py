@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import structlog
 
 from aimanager_server.app import App
+from aimanager_server.config.settings import Settings
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.handler import Provider
 from aimanager_server.core.request import Call, Ledger
 from aimanager_server.core.response import Event, Finished, Reply
 from aimanager_server.rpc.interceptors.admit import Admit
-from aimanager_server.settings import Settings
 from gateways import in_thread
 
 Kind = TypeVar("Kind")

@@ -15,9 +15,9 @@ from typing import TextIO
 
 from aimanager import AIError, AsyncAIManager
 from aimanager_server import app, log
-from aimanager_server.provider_defaults import KNOWN, defaults_of, key_variables
-from aimanager_server.settings_cascade import load
-from aimanager_server.settings_error import SettingsError
+from aimanager_server.config.errors import SettingsError
+from aimanager_server.config.loader import load
+from aimanager_server.config.provider_defaults import KNOWN, defaults_of, key_variables
 
 QUESTION = "Why is the sky blue?"
 MODEL = "fast"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.settings import Tier
 from aimanager_server.core.embedding import Embedder
 from aimanager_server.core.errors import CircuitOpen, ProviderOverloaded
 from aimanager_server.core.fault import Fault
@@ -15,7 +16,6 @@ from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.pipeline.limit import Limit
-from aimanager_server.settings import Tier
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.vitals import Vitals

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.settings import Limits, RouteSettings, Settings
 from aimanager_server.core.content import Message, Role, Text
 from aimanager_server.core.embedding import EmbedAsk, EmbedCall, Purpose
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
 from aimanager_server.core.request import Caller, Target
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits, RouteSettings, Settings
 
 ROOM = Limits(embedding_inputs=3, json_depth=3)
 SETTINGS = Settings.model_validate(

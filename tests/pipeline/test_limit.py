@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 
+from aimanager_server.config.settings import ProviderTier, Tier
 from aimanager_server.core.content import Attachment, Message, Reasoning, Role, Text, Tool, ToolCall, ToolResult
 from aimanager_server.core.errors import ProviderAuth, ProviderFailed, RateLimited, StreamInterrupted
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import Call, Target
 from aimanager_server.core.response import Finished, FinishReason, Reply, TextDelta
 from aimanager_server.pipeline.limit import Limit, estimate_tokens
-from aimanager_server.settings import ProviderTier, Tier
 from aimanager_server.state.limiter import Limiter
 from engine_parts import attempting, booked
 from questions import TARGET, USAGE, FakeClock, Upstream, call

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import ReasoningOptions, Sampling, Text, Tool, ToolChoice, ToolMode
 from aimanager_server.core.errors import InvalidRequest
-from aimanager_server.settings import Limits
 from resolving import WEATHER, ask, resolve, resolver, user
 
 

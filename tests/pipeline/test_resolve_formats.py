@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import JsonFormat, OutputFormat, SchemaFormat
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits
 from resolving import ask, fields, providers, refusal, resolve
 
 SCHEMA = SchemaFormat("answer", "{}")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.errors import InvalidRequest, ModelNotFound, UnknownProvider
 from aimanager_server.core.request import Caller
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits
 from resolving import CATALOGUE, LAB, ask, providers, resolve, resolver
 
 KEY = {"api_key": "secret"}

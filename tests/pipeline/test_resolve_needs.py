@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -16,7 +17,6 @@ from aimanager_server.core.content import (
     ToolResult,
 )
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits
 from resolving import CATALOGUE, LAB, ask, assistant, fields, providers, refusal, resolve, resolver, user
 
 IMAGE = user("What is it?", Attachment("image/png", data=b"png"))

@@ -7,11 +7,11 @@ import math
 import pytest
 
 from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.config.settings import Limits, ModelSettings, PatienceSettings
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import Ask, Patience, Target
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits, ModelSettings, PatienceSettings
 from resolving import CATALOGUE, LAB, ask, lab, providers, resolve, target
 
 GENERAL = PatienceSettings(

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from aimanager_server.catalogue import Catalogue, Model
+from aimanager_server.config.resilience import Policy
+from aimanager_server.config.settings import Limits, RouteSettings
 from aimanager_server.core.content import Attachment
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound
 from aimanager_server.core.request import Target
 from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.pipeline.routing import Weighed
-from aimanager_server.settings import Limits, RouteSettings
-from aimanager_server.settings_engine import Policy
 from resolving import CATALOGUE, ask, asked_in_turn, providers, resolve, route, routed, settings, target, user, warned
 
 IMAGE = user("What is it?", Attachment("image/png", data=b"png"))

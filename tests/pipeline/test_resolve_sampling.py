@@ -7,9 +7,9 @@ from datetime import date
 import pytest
 
 from aimanager_server.catalogue import Alias, Catalogue
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.settings import Limits
 from resolving import CATALOGUE, LAB, ask, providers, resolver, target, warned
 
 ANSWERING = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import InvalidRequest, PayloadTooLarge
 from aimanager_server.core.request import Ask
-from aimanager_server.settings import Limits
 from resolving import WEATHER, ask, assistant, resolve, resolver, user
 
 PNG = Attachment("image/png", data=b"png")

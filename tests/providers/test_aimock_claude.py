@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
 from aimanager_server.core.request import Call
@@ -22,7 +23,6 @@ from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import Response
-from aimanager_server.settings import Limits
 from aimanager_server.state.keys import KeyRing
 from claude_cases import WEATHER, claude, question, user
 

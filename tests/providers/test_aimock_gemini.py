@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import ProviderRateLimited, ProviderRejected, StreamInterrupted
 from aimanager_server.core.fault import Fault
@@ -15,8 +17,6 @@ from aimanager_server.core.handler import Provider
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import FinishReason, TextDelta
 from aimanager_server.providers import open_provider
-from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import ProviderSettings
 from aimock_server import AimockServer, aimock, missing
 from chat_world import soon
 from gemini_cases import CATALOGUE, KEY, WEATHER, question, user

@@ -8,10 +8,10 @@ import zlib
 import httpx
 import pytest
 
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import ProviderProtocol, ProviderRateLimited, StreamInterrupted
 from aimanager_server.core.request import Call
-from aimanager_server.settings import Limits
 from chat_world import (
     answering,
     events_of,

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials, ProviderProtocol, ProviderUnreachable
 from aimanager_server.model import Model
 from aimanager_server.providers.beside import lister_of
@@ -15,7 +16,6 @@ from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.model_lists import MOST_MODELS, MOST_PAGES, HttpLister, page_of
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.settings_provider import ProviderSettings
 from aimanager_server.state.keys import KeyRing
 from chat_world import LIMITS, answering
 from mock_world import mock

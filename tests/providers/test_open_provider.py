@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials
 from aimanager_server.providers import BUILTIN, open_provider
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.mock import Mock
-from aimanager_server.settings_provider import ProviderSettings
 from aimanager_server.state.keys import KeyRing
 from chat_world import LIMITS, settings
 

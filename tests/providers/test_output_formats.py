@@ -10,6 +10,8 @@ from anthropic.types import message_create_params as claude_types
 from openai.types.chat import completion_create_params as openai_types
 
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Target
@@ -17,8 +19,6 @@ from aimanager_server.providers.chat_completions import ChatCompletions, Quirks
 from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.deepseek import deepseek
 from aimanager_server.providers.openai import openai
-from aimanager_server.settings import Limits
-from aimanager_server.settings_provider import ProviderSettings
 from questions import call
 from sdk_types import seen_by
 

@@ -10,6 +10,7 @@ import pytest
 from anthropic.types import MessageCountTokensParams
 from openai.types.responses import InputTokenCountParams
 
+from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Message, Role, Sampling, Text, Tool
 from aimanager_server.core.errors import ProviderProtocol
 from aimanager_server.core.request import Call
@@ -21,7 +22,6 @@ from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.responses import Responses
 from aimanager_server.providers.token_counts import ENDPOINTS, HttpCounter
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.settings_provider import ProviderSettings
 from aimanager_server.state.keys import KeyRing
 from chat_world import LIMITS, answering, question
 from mock_world import mock

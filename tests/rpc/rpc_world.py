@@ -19,6 +19,7 @@ from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
 from aimanager_server.catalogue import Catalogue
+from aimanager_server.config.settings import Settings
 from aimanager_server.core.content import Text
 from aimanager_server.core.handler import Handler
 from aimanager_server.core.request import Call
@@ -44,7 +45,6 @@ from aimanager_server.rpc.interceptors.translate_errors import TranslateErrors
 from aimanager_server.rpc.models import ModelService, Refresh
 from aimanager_server.rpc.summing import Summing
 from aimanager_server.server import Server
-from aimanager_server.settings import Settings
 from aimanager_server.state.limiter import Limiter
 from aimanager_server.state.quality import Quality
 from aimanager_server.state.sums import Sums

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Artifact, JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.response import ArtifactFound, Completion, Finished, FinishReason, Head
 from aimanager_server.rpc import wire_read, wire_write
-from aimanager_server.settings import Limits
 
 SCRIPT = Artifact("artifact-1", "app.py", "text/x-python", "python", text="pass\n")
 SAID = content_pb2.Artifact(id="artifact-1", name="app.py", mime_type="text/x-python", language="python", text="pass\n")

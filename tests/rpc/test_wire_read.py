@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -27,7 +28,6 @@ from aimanager_server.core.content import (
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import Ask
 from aimanager_server.rpc import wire_patience, wire_read
-from aimanager_server.settings import Limits
 
 USER = content_pb2.ROLE_USER
 

@@ -16,9 +16,9 @@ from .nesting import is_deeper
 from .turns import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
 
 if TYPE_CHECKING:
+    from ..config.settings import Limits
     from ..core.content import Sampling, Tool
     from ..core.request import Ask
-    from ..settings import Limits
 
 Flaw = FieldViolation | TooLarge
 

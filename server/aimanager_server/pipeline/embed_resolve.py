@@ -18,7 +18,7 @@ from .nesting import is_deeper
 from .resolve import Resolver
 
 if TYPE_CHECKING:
-    from ..settings import Limits
+    from ..config.settings import Limits
 
 COMPONENT_BYTES = 4
 

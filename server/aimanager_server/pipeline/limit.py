@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..config.settings import Tier
 from ..core.content import Message, Reasoning, Text, ToolCall, ToolResult
 from ..core.fault import Fault
 from ..core.handler import Handler
 from ..core.request import Ask, Call, Ledger
 from ..core.response import Reply
-from ..settings import Tier
 from ..state.limiter import Limiter
 
 CHARACTERS_PER_TOKEN = 4

@@ -21,7 +21,7 @@ from ..core.request import Caller
 from .turns import shown
 
 if TYPE_CHECKING:
-    from ..settings import ProviderSettings
+    from ..config.settings import ProviderSettings
 
 LONGEST_NAME = 256
 

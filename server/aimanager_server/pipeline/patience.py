@@ -10,7 +10,7 @@ from ..catalogue import Catalogue, Model
 from ..core.request import Ask, Patience
 
 if TYPE_CHECKING:
-    from ..settings import ModelSettings, PatienceSettings
+    from ..config.settings import ModelSettings, PatienceSettings
 
 
 class Patiences:

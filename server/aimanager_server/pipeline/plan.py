@@ -16,8 +16,8 @@ from .patience import Patiences
 from .settle import asked_reasoning, settle
 
 if TYPE_CHECKING:
-    from ..settings import ProviderSettings, RouteSettings
-    from ..settings_engine import Policy
+    from ..config.resilience import Policy
+    from ..config.settings import ProviderSettings, RouteSettings
 
 
 @dataclass(frozen=True, slots=True)

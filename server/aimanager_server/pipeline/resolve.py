@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..catalogue import Catalogue
+from ..config.resilience import PatienceSettings
 from ..core.request import Ask, Call, Caller, Target
-from ..settings_engine import PatienceSettings
 from .checks import check
 from .names import Chosen, Names
 from .needs import Need, needs_of, require
@@ -19,8 +19,8 @@ from .routing import Order, as_listed
 from .shortlist import shortlisted
 
 if TYPE_CHECKING:
+    from ..config.settings import Limits, ModelSettings, ProviderSettings, RouteSettings
     from ..core.content import ReasoningOptions
-    from ..settings import Limits, ModelSettings, ProviderSettings, RouteSettings
 
 
 MOST_REMEMBERED = 1000

@@ -12,7 +12,7 @@ from ..core.request import Caller
 from .names import Names
 
 if TYPE_CHECKING:
-    from ..settings import ProviderSettings, RouteSettings
+    from ..config.settings import ProviderSettings, RouteSettings
 
 NOBODY = Caller()
 

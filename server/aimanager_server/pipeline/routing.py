@@ -10,7 +10,7 @@ from ..core.request import Target
 from ..model import Rates
 
 if TYPE_CHECKING:
-    from ..settings_engine import Policy
+    from ..config.resilience import Policy
 
 EXPLORED = 0.1
 """The share of calls that go first to a target whose speed nobody knows yet, so that it becomes known.

@@ -18,7 +18,7 @@ from .names import Chosen
 from .patience import Patiences
 
 if TYPE_CHECKING:
-    from ..settings import ProviderSettings
+    from ..config.settings import ProviderSettings
 
 NAMES = tuple(field.name for field in fields(Sampling))
 

@@ -12,7 +12,7 @@ from ..core.content import Attachment, Message, Part, Reasoning, Role, Text, Too
 from ..core.fault import FieldViolation
 
 if TYPE_CHECKING:
-    from ..settings import Limits
+    from ..config.settings import Limits
 
 IMAGES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/gif", "image/webp"})
 

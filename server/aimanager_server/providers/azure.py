@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits
 from ..core.fault import Fault
 from ..core.request import Call
 from ..core.response import Event
-from ..settings import Limits
-from ..settings_provider import ProviderSettings
 from .chat_completions import ChatCompletions
 from .dialect import HttpRequest, Reader
 from .openai import quirks_of

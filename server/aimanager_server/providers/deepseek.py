@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits
 from ..core.content import Effort
-from ..settings import Limits
-from ..settings_provider import ProviderSettings
 from .chat_completions import ChatCompletions, Quirks
 
 # https://api-docs.deepseek.com/guides/thinking_mode and .../api/create-chat-completion, read 2026-11-22: thinking is

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits
 from ..core.content import Effort
-from ..settings import Limits
-from ..settings_provider import ProviderSettings
 from .chat_completions import ChatCompletions, Quirks
 
 # https://console.groq.com/docs/reasoning, read 2026-11-22: gpt-oss has three depths and cannot be kept from thinking;

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from functools import partial
 from typing import TypeVar
 
+from ..config.settings import Limits
 from ..core.errors import DeadlineExceeded, MissingCredentials, ProviderProtocol, ProviderUnreachable
 from ..core.fault import Fault
 from ..core.request import Call
 from ..core.response import Event, Finished, Head, Reply
 from ..core.usage import Usage
-from ..settings import Limits
 from ..state.keys import KeyRing
 from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+from ..config.settings import Limits
 from ..core.errors import ProviderProtocol
-from ..settings import Limits
 from .transport import Response
 
 ALWAYS_ALLOWED = 1024 * 1024

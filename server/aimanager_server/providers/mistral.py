@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..settings import Limits
-from ..settings_provider import ProviderSettings
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits
 from .chat_completions import ChatCompletions, Quirks
 
 # https://docs.mistral.ai/api/endpoint/chat, read 2026-11-22, and mistralai 3.7.0: fields it does not know are refused

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..settings import Limits
-from ..settings_provider import ProviderSettings
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits
 from .chat_completions import ChatCompletions, Quirks
 
 # https://platform.openai.com/docs/api-reference/chat/create, read 2026-11-22: the o-series and GPT-5 and later take

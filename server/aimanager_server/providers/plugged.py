@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
 
+from ..config.providers import ProviderSettings
 from ..core.errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
 from ..core.fault import Fault
 from ..core.handler import Clock, Handler
@@ -15,7 +16,6 @@ from ..core.request import NO_KEY, Call
 from ..core.response import Event, Finished, Head, Reply, Restarted
 from ..core.usage import Usage
 from ..model import Level, Model, Support
-from ..settings_provider import ProviderSettings
 from .plugin import ProviderPlugin, Transport
 from .seclusion import PARTING_SECONDS, Loop, Seclusion
 

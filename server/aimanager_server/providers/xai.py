@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..settings import Limits
-from ..settings_provider import ProviderSettings
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits
 from .chat_completions import ChatCompletions, Quirks
 
 # https://docs.x.ai/docs/api-reference, read 2026-11-22: reasoning comes as reasoning_content, its tokens are counted

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from ...config.providers import ProviderSettings
+from ...config.settings import Limits
 from ...core.errors import ProviderProtocol
 from ...core.fault import Fault
 from ...core.request import Call
 from ...core.response import Event
-from ...settings import Limits
-from ...settings_provider import ProviderSettings
 from ..dialect import HttpRequest
 from ..json_reading import looks_like_html, read_json
 from ..upstream_errors import fault_of, read_error

@@ -10,10 +10,10 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import unquote
 
+from ...config.settings import Settings
+from ...config.types import host_of, is_loopback
 from ...core.errors import Forbidden, InvalidRequest, Unauthenticated
 from ...core.request import Caller
-from ...settings import Settings
-from ...settings_types import host_of, is_loopback
 from ..rpc import Guard, Proceed, Rpc
 
 AUTHORIZATION = "authorization"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ...config.settings import Tier
 from ...core.errors import Overloaded, RateLimited
-from ...settings import Tier
 from ..rpc import Guard, Proceed, Rpc
 
 QUOTA = "requests_per_minute"

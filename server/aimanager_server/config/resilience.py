@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .settings_types import Count, Place, Seconds, Section, misfits
+from .types import Count, Place, Seconds, Section, misfits
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Policy = Literal["priority", "weighted", "least_latency", "lowest_cost", "least_loaded"]

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from .settings_cascade import Loaded
-from .settings_error import MASK, looks_secret
-from .settings_types import Place, Section
+from .errors import MASK, looks_secret
+from .loader import Loaded
+from .types import Place, Section
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 SECRET_NAMES = re.compile(r"key$|token|secret|password|authorization|cookie", re.IGNORECASE)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin
 
 from .settings import Settings
-from .settings_types import Place, Section
+from .types import Place, Section
 
 TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 PARSED = (int, float, list, dict, Any)

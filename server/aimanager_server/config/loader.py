@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import provider_defaults
+from .coercion import hint_for, nested, value_of
+from .errors import Problem, SettingsError, problems_of
+from .layers import Tree
+from .plugins import plugged
+from .providers import KEY_NAMES
 from .settings import Settings
-from .settings_error import Problem, SettingsError, problems_of
-from .settings_plugins import plugged
-from .settings_provider import KEY_NAMES
-from .settings_schema import hint_for, nested, value_of
-from .settings_tree import Tree
-from .settings_types import Place
+from .types import Place
 
 PREFIX = "AIMANAGER_"
 CONFIG_VARIABLE = "AIMANAGER_CONFIG"

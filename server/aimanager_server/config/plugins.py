@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from .settings_types import Name, Section
+from .types import Name, Section
 
 WIRE = "plugin"
 """What the settings of a provider have for a wire where a plug-in speaks it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .settings_types import Place
+from .types import Place
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

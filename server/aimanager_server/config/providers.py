@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_serializer, model_validator
 
-from .settings_types import (
+from .types import (
     Count,
     File,
     HeaderName,

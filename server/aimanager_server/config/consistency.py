@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import provider_defaults
-from .settings_error import shown
-from .settings_plugins import WIRE
-from .settings_types import Place, host_of, is_loopback
+from .errors import shown
+from .plugins import WIRE
+from .types import Place, host_of, is_loopback
 
 if TYPE_CHECKING:
     from .settings import Settings

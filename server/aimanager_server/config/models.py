@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from .settings_types import Count, Seconds, Section
+from .types import Count, Seconds, Section
 
 NANOS = 1_000_000_000
 

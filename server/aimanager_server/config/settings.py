@@ -7,23 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from . import provider_defaults
-from .settings_consistency import contradictions
-from .settings_engine import Breaker, Hedging, PatienceSettings, Retry, RouteSettings
-from .settings_models import ModelName, ModelSettings
-from .settings_plugins import Plugins, with_plugged
-from .settings_provider import Credential, Defaults, KeySettings, ProviderSettings
-from .settings_types import (
-    MIB,
-    Address,
-    Count,
-    Digest,
-    File,
-    Listener,
-    Name,
-    Seconds,
-    Section,
-    misfits,
-)
+from .consistency import contradictions
+from .models import ModelName, ModelSettings
+from .plugins import Plugins, with_plugged
+from .providers import Credential, Defaults, KeySettings, ProviderSettings
+from .resilience import Breaker, Hedging, PatienceSettings, Retry, RouteSettings
+from .types import MIB, Address, Count, Digest, File, Listener, Name, Seconds, Section, misfits
 
 __all__ = [
     "Breaker",

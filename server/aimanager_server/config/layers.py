@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .settings_error import Problem, key_of
-from .settings_provider import KEY_NAMES
-from .settings_types import Place
+from .errors import Problem, key_of
+from .providers import KEY_NAMES
+from .types import Place
 
 
 class Tree:
