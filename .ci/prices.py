@@ -17,7 +17,7 @@ from genai_prices.types import ModelInfo, ModelPrice
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
-from aimanager_server.catalogue import Catalogue, Model, Prices
+from aimanager_server.catalog.catalog import Catalogue, Model, Prices
 
 THEIRS = {
     **{"claude": "anthropic", "openai": "openai", "deepseek": "deepseek", "gemini": "google"},

@@ -10,7 +10,7 @@ from typing import Any
 from google.genai import types
 from pydantic import BaseModel, ConfigDict
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (

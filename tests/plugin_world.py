@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from aimanager_server.catalog.model import Capability, Level
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Text
 from aimanager_server.core.handler import Clock, Handler
@@ -17,7 +18,6 @@ from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
-from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugged import PluggedProvider
 from aimanager_server.providers.plugin import Transport
 from aimanager_server.providers.seclusion import Seclusion

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from aimanager_server.catalog.model import Model
 from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
-from aimanager_server.model import Model
 from aimanager_server.prober import Kind, Prober
 from aimanager_server.state.breaker import Breaker, Breakers, Rules
 from questions import FakeClock, Upstream, settle

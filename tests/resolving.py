@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Model, Support
 from aimanager_server.config.provider_defaults import defaults_of
 from aimanager_server.config.settings import Limits, ProviderSettings, RouteSettings
 from aimanager_server.core.content import Message, Part, Role, Text, Tool

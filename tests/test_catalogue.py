@@ -8,8 +8,8 @@ from datetime import date
 
 import pytest
 
-from aimanager_server.catalogue import FILE, Capability, Catalogue, Level, Model, Support
-from aimanager_server.catalogue_rows import rows_of
+from aimanager_server.catalog.catalog import FILE, Capability, Catalogue, Level, Model, Support
+from aimanager_server.catalog.loader import rows_of
 from aimanager_server.core.content import Effort
 
 CATALOGUE = Catalogue.load()

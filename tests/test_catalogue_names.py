@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from aimanager_server.catalogue import FILE, Catalogue, Retired
-from aimanager_server.catalogue_rows import rows_of
+from aimanager_server.catalog.catalog import FILE, Catalogue, Retired
+from aimanager_server.catalog.loader import rows_of
 from aimanager_server.core.content import Effort
 
 CATALOGUE = Catalogue.load()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aimanager_server.catalogue import Capability, Catalogue, Level, Rates
-from aimanager_server.catalogue_rows import rows_of
+from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Rates
+from aimanager_server.catalog.loader import rows_of
 
 ROW = """
 [meaning]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.catalog.model import Capability, Level
 from aimanager_server.core.content import Text, ToolCall
 from aimanager_server.core.errors import ModelNotFound, ProviderOverloaded
 from aimanager_server.core.request import Call
@@ -24,7 +25,6 @@ from aimanager_server.core.response import (
     ToolCallDelta,
 )
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.model import Capability, Level
 from aimanager_server.testing import check_provider
 from plugin_world import FINISHED, HELLO, Pipe, Told, raising
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.request import Key
 from aimanager_server.opening import Opened
 from aimanager_server.plugins import ProviderRegistry

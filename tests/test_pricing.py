@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue, Model, Prices, Rates
+from aimanager_server.catalog.catalog import Catalogue, Model, Prices, Rates
+from aimanager_server.catalog.pricing import PriceList, cost, is_peak
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.pricing import PriceList, cost, is_peak
 from golden_prices import FRIDAY_NIGHT, FRIDAY_PEAK, GOLDEN, Golden, used
 
 CATALOGUE = Catalogue.load()

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from aimanager_server.catalog.model import EmbeddingFacts, Model
 from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Target
-from aimanager_server.model import EmbeddingFacts, Model
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.prober import is_there
 from aimanager_server.state.vitals import Circuit, Vitals

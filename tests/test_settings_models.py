@@ -6,11 +6,11 @@ from typing import Any, get_args
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.model import Capability, Level, Model, Prices, Rates, Support
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.models import CapabilityName, LevelName
 from aimanager_server.config.plugins import Plugins, plugged, with_plugged
-from aimanager_server.model import Capability, Level, Model, Prices, Rates, Support
 from gateways import settings_with
 
 

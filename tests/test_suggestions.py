@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
-from aimanager_server.catalogue_suggestions import Objective, Wish, suggest
-from aimanager_server.model import Capability, EmbeddingFacts, Level, Model, Prices, Rates, Support
+from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.model import Capability, EmbeddingFacts, Level, Model, Prices, Rates, Support
+from aimanager_server.catalog.recommendations import Objective, Wish, suggest
 
 TODAY = date(2026, 11, 22)
 VISION, TOOLS, SCHEMA = Capability.IMAGE_INPUT, Capability.TOOL_CALLING, Capability.STRUCTURED_OUTPUT

@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from . import log, parts
-from .catalogue import Catalogue
+from .catalog.catalog import Catalogue
+from .catalog.discovery import Discover
+from .catalog.pricing import PriceList
 from .config.errors import SettingsError
 from .config.settings import Settings
 from .core.fault import Fault
@@ -25,7 +27,6 @@ from .pipeline.account import Account
 from .pipeline.attempt import Attempt
 from .pipeline.conform import Conform
 from .pipeline.count import Count
-from .pipeline.discover import Discover
 from .pipeline.dispatch import Dispatch
 from .pipeline.embed import Embed
 from .pipeline.embed_resolve import EmbedResolver
@@ -41,7 +42,6 @@ from .pipeline.resolve import Resolver
 from .pipeline.rotate import Rotate
 from .pipeline.routing import Routing
 from .plugins import ProviderRegistry
-from .pricing import PriceList
 from .prober import Prober
 from .providers.fetching import HttpsFetcher
 from .providers.masking import masked

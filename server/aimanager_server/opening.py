@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from .catalogue import Catalogue, Lister
+from .catalog.catalog import Catalogue, Lister
 from .config.settings import ProviderSettings, Settings
 from .core.embedding import Embedder
 from .core.handler import Provider, TokenCounter

@@ -8,12 +8,12 @@ from typing import Literal
 
 import structlog
 
+from .catalog.model import Model
 from .core.content import Message, Role, Sampling, Text
 from .core.errors import DeadlineExceeded, Internal, Overloaded, ProviderUnreachable
 from .core.fault import Fault
 from .core.handler import Provider
 from .core.request import Call, Caller, Target
-from .model import Model
 from .state.breaker import Breakers
 
 Kind = Literal["models", "generation"]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from .catalog.model import Capability, Level
 from .config.plugins import WIRE
 from .config.providers import ProviderSettings
 from .core.content import Message, Role, Text
@@ -26,7 +27,6 @@ from .core.response import (
     ToolCallDelta,
 )
 from .core.usage import UsageSource
-from .model import Capability, Level
 from .providers import open_transport
 from .providers.plugin import ProviderPlugin, Transport, defects
 from .providers.transport import PooledTransport

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue, Model
+from aimanager_server.catalog.catalog import Catalogue, Model
+from aimanager_server.catalog.discovery import Discover
 from aimanager_server.core.errors import MissingCredentials, ProviderUnreachable
 from aimanager_server.core.fault import Fault
-from aimanager_server.pipeline.discover import Discover
 
 KNOWN = [Model("up", "known"), Model("down", "old")]
 

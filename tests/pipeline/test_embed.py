@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.model import EmbeddingFacts
 from aimanager_server.core.embedding import EmbedCall, Embedder, Vectors
 from aimanager_server.core.errors import CapabilityUnsupported, ProviderProtocol
 from aimanager_server.core.errors import ProviderRejected as Rejected
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.usage import Cost, Usage, UsageSource
-from aimanager_server.model import EmbeddingFacts
 from aimanager_server.pipeline.embed import MOST_IN_FLIGHT, Embed, batches, total
 from embed_world import Lengths, embed_call
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.settings import Tier
 from aimanager_server.core.embedding import Embedder
 from aimanager_server.core.errors import CircuitOpen, ProviderOverloaded

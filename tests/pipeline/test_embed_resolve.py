@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.settings import Limits, RouteSettings, Settings
 from aimanager_server.core.content import Message, Role, Text
 from aimanager_server.core.embedding import EmbedAsk, EmbedCall, Purpose

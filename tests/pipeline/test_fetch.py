@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Model
+from aimanager_server.catalog.catalog import Model
 from aimanager_server.core.content import Attachment, Message, Part, Role, Text, ToolResult
 from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, PayloadTooLarge, ProviderOverloaded
 from aimanager_server.core.handler import compose

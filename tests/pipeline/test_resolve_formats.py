@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Model, Support
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import JsonFormat, OutputFormat, SchemaFormat
 from aimanager_server.pipeline.resolve import Resolver

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from aimanager_server.catalogue import Capability, Catalogue, Level, Model, Support
+from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Model, Support
 from aimanager_server.config.settings import Limits, ModelSettings, PatienceSettings
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.core.errors import InvalidRequest

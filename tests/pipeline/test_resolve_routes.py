@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue, Model
+from aimanager_server.catalog.catalog import Catalogue, Model
 from aimanager_server.config.resilience import Policy
 from aimanager_server.config.settings import Limits, RouteSettings
 from aimanager_server.core.content import Attachment

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from aimanager_server.catalogue import Alias, Catalogue
+from aimanager_server.catalog.catalog import Alias, Catalogue
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.pipeline.resolve import Resolver

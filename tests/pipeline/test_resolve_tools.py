@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.catalogue import Capability, Level, Support
+from aimanager_server.catalog.catalog import Capability, Level, Support
 from aimanager_server.core.content import Effort, ReasoningOptions, Tool, ToolChoice, ToolMode
 from aimanager_server.core.errors import CapabilityUnsupported
 from resolving import WEATHER, ask, fields, lab, refusal, resolve, resolver

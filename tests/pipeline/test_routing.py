@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.catalog.model import Rates
 from aimanager_server.core.request import Target
-from aimanager_server.model import Rates
 from aimanager_server.pipeline.routing import EXPLORED, Routing
 
 NAMES = ("a", "b", "c")

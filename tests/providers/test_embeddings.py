@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.errors import ProviderAuth, ProviderProtocol, ProviderRateLimited, ProviderRejected
 from aimanager_server.core.request import OWN_KEY, Key
 from aimanager_server.core.usage import Usage, UsageSource

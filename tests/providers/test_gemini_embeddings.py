@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.embedding import Purpose
 from aimanager_server.core.errors import ProviderProtocol
 from aimanager_server.core.usage import Usage, UsageSource

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from aimanager_server.catalog.model import Model
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials, ProviderProtocol, ProviderUnreachable
-from aimanager_server.model import Model
 from aimanager_server.providers.beside import lister_of
 from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.http import HttpProvider

@@ -9,7 +9,7 @@ import pytest
 from anthropic.types import message_create_params as claude_types
 from openai.types.chat import completion_create_params as openai_types
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat

@@ -16,11 +16,11 @@ import pytest
 import claude_cases
 import gemini_cases
 import responses_cases
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.pricing import cost
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import Event, FinishReason, PartCompleted
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.pricing import cost
 from chat_answers import LOOK, body, chunk
 from chat_world import DIALECTS, dialect, finished_of, parts_of, read_all
 

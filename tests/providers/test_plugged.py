@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
+from aimanager_server.catalog.model import Capability, Level, Model, Support
 from aimanager_server.core.errors import (
     ModelNotFound,
     ProviderFailed,
@@ -19,7 +20,6 @@ from aimanager_server.core.errors import (
 from aimanager_server.core.request import NO_KEY, OWN_KEY, Call, Caller, Key
 from aimanager_server.core.response import Head, Reply, Restarted, TextDelta
 from aimanager_server.core.usage import Usage
-from aimanager_server.model import Capability, Level, Model, Support
 from aimanager_server.providers.beside import lister_of
 from plugin_calls import call, settled
 from plugin_world import HELLO, Pipe, Told, blocking, forever, plugged, raising

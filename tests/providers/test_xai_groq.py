@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Sampling, Text
 from aimanager_server.core.errors import PayloadTooLarge, ProviderOverloaded, ProviderRejected
 from aimanager_server.core.fault import Fault

@@ -18,7 +18,7 @@ from aimanager.v1 import content_pb2, generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from aimanager_server.catalogue import Catalogue
+from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.settings import Settings
 from aimanager_server.core.content import Text
 from aimanager_server.core.handler import Handler

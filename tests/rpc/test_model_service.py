@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2, model_pb2
-from aimanager_server.catalogue import Catalogue
-from aimanager_server.model import Level
+from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.model import Level
 from rpc.refusal import refusal
 from rpc.rpc_world import build, serving, settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..catalogue import Model
+from ..catalog.catalog import Model
 from ..core.content import Effort, ReasoningOptions
 from ..core.response import Warned
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..catalogue import Catalogue, Model
+from ..catalog.catalog import Catalogue, Model
+from ..catalog.model import EmbeddingFacts
 from ..core.embedding import EmbedCall, Embedded, Embedder, Vectors
 from ..core.errors import CapabilityUnsupported, ProviderProtocol
 from ..core.fault import Fault
@@ -14,7 +15,6 @@ from ..core.handler import Layer
 from ..core.request import Call, Ledger
 from ..core.response import Finished
 from ..core.usage import Usage, UsageSource
-from ..model import EmbeddingFacts
 from .account import Price
 from .aside import behind, done
 from .limit import estimate_tokens

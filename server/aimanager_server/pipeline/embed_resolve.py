@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from ..catalogue import Catalogue, Model
+from ..catalog.catalog import Catalogue, Model
 from ..core.embedding import EmbedAsk, EmbedCall, texts_of
 from ..core.errors import InvalidRequest, PayloadTooLarge
 from ..core.fault import FieldViolation

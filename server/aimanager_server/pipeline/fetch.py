@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from ..catalogue import Model
+from ..catalog.catalog import Model
 from ..core.content import Attachment, Message, Part, ToolResult
 from ..core.errors import DeadlineExceeded, InvalidRequest
 from ..core.fault import FieldViolation

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
-from ..catalogue import Alias, Catalogue, Model, Retired
+from ..catalog.catalog import Alias, Catalogue, Model, Retired
 from ..core.errors import InvalidRequest, ModelNotFound, UnknownProvider
 from ..core.fault import FieldViolation
 from ..core.request import Caller

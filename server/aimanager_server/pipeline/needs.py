@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..catalogue import Capability, Catalogue, Level, Model
+from ..catalog.catalog import Capability, Catalogue, Level, Model
 from ..core.content import (
     Attachment,
     Effort,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..catalogue import Catalogue, Model
+from ..catalog.catalog import Catalogue, Model
 from ..core.request import Ask, Patience
 
 if TYPE_CHECKING:

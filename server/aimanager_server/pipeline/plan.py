@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..catalogue import Model
+from ..catalog.catalog import Model
 from ..core.content import ReasoningOptions
 from ..core.errors import ModelNotFound, UnknownProvider
 from ..core.fault import Fault, FieldViolation

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..catalogue import Catalogue
+from ..catalog.catalog import Catalogue
 from ..config.resilience import PatienceSettings
 from ..core.request import Ask, Call, Caller, Target
 from .checks import check

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ..catalogue import Catalogue
+from ..catalog.catalog import Catalogue
 from ..core.errors import InvalidRequest, ModelNotFound
 from ..core.fault import Fault
 from ..core.request import Caller

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
+from ..catalog.model import Rates
 from ..core.request import Target
-from ..model import Rates
 
 if TYPE_CHECKING:
     from ..config.resilience import Policy

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..catalogue import Capability, Level, Model
+from ..catalog.catalog import Capability, Level, Model
 from ..core.content import Effort, ReasoningOptions, Sampling
 from ..core.request import Ask, Target
 from ..core.response import Warned

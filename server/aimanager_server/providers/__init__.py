@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from ..catalog.model import Model
     from ..config.providers import ProviderSettings
     from ..config.settings import Limits
     from ..core.handler import Provider
-    from ..model import Model
     from ..state.keys import KeyRing
     from .dialect import Dialect
     from .pool import AiohttpTransport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..catalogue import Lister
+    from ..catalog.catalog import Lister
     from ..core.embedding import Embedder
     from ..core.handler import Provider, TokenCounter
     from . import Facts

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from ..catalog.model import Model
 from ..core.embedding import EmbedCall, Purpose, Vectors
 from ..core.errors import ProviderProtocol
 from ..core.usage import Usage, UsageSource
-from ..model import Model
 from .dialect import HttpRequest
 from .embeddings import object_in, vector
 from .merging import merged

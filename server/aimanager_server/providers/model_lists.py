@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from ..catalog.model import Model
 from ..core.errors import ProviderProtocol
 from ..core.request import Call, Caller, Target
-from ..model import Model
 from .dialect import HttpRequest
 from .http import HttpProvider
 from .json_reading import read_json

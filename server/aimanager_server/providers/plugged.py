@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
 
+from ..catalog.model import Level, Model, Support
 from ..config.providers import ProviderSettings
 from ..core.errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
 from ..core.fault import Fault
@@ -15,7 +16,6 @@ from ..core.handler import Clock, Handler
 from ..core.request import NO_KEY, Call
 from ..core.response import Event, Finished, Head, Reply, Restarted
 from ..core.usage import Usage
-from ..model import Level, Model, Support
 from .plugin import ProviderPlugin, Transport
 from .seclusion import PARTING_SECONDS, Loop, Seclusion
 

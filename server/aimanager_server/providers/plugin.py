@@ -9,9 +9,9 @@ from typing import Protocol
 
 import httpx
 
+from ..catalog.model import Capability, Level
 from ..config.providers import ProviderSettings
 from ..core.handler import Clock, Handler
-from ..model import Capability, Level
 
 API_VERSION = 1
 """The version of this interface. It grows only with what old plug-ins would break on."""

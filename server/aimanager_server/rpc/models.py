@@ -12,10 +12,10 @@ import grpc
 from aimanager.v1 import model_pb2
 from aimanager.v1.model_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
 
-from ..catalogue_suggestions import suggest
+from ..catalog.model import Capability, Model
+from ..catalog.recommendations import suggest
 from ..core.errors import UnknownProvider
 from ..core.request import Caller
-from ..model import Capability, Model
 from . import wire_model
 from .rpc import CURRENT, Rpc
 from .wire_fields import refused

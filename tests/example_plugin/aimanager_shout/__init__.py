@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from aimanager_server.catalog.model import Capability, Level
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import ModelNotFound
@@ -11,7 +12,6 @@ from aimanager_server.core.handler import Clock, Handler
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.model import Capability, Level
 from aimanager_server.providers.plugin import Transport
 
 MODELS = ("loud", "louder")

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ...catalog.model import Model
 from ...config.providers import ProviderSettings
 from ...config.settings import Limits
 from ...core.errors import ProviderProtocol
 from ...core.fault import Fault
 from ...core.request import Call
 from ...core.response import Event
-from ...model import Model
 from ..dialect import HttpRequest
 from ..json_reading import read_json
 from ..upstream_errors import fault_inside

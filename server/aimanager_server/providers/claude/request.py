@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from ...catalog.model import Model
 from ...core.content import JsonFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
 from ...core.request import Call
-from ...model import Model
 from ..merging import merged
 from ..schemas import CLAUDE, promised, refused_format
 from .messages import messages_of

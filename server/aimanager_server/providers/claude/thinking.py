@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...catalog.model import Model
 from ...core.content import Effort, ReasoningOptions
 from ...core.request import Target
-from ...model import Model
 
 PLAIN_LIMIT = 4096
 """max_tokens, which this API demands, where the caller names none and the model does not think."""

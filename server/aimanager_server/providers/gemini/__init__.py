@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from ...catalog.model import Model
 from ...config.providers import ProviderSettings
 from ...config.settings import Limits
 from ...core.errors import ProviderProtocol
 from ...core.fault import Fault
 from ...core.request import Call
 from ...core.response import Event
-from ...model import Model
 from ..dialect import HttpRequest
 from ..json_reading import looks_like_html, read_json
 from .answer import Answer

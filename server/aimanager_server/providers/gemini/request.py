@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from ...catalog.model import Model
 from ...core.content import JsonFormat, Tool, ToolChoice, ToolMode
 from ...core.request import Call
-from ...model import Model
 from ..merging import merged
 from ..schemas import refused_format
 from .contents import contents_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...catalog.model import Model
 from ...core.content import Effort, ReasoningOptions
-from ...model import Model
 
 LEVELS: dict[Effort, str] = {
     Effort.MINIMAL: "minimal",

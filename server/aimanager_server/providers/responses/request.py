@@ -7,9 +7,9 @@ from typing import Any, assert_never
 
 from pydantic_core import from_json, to_json
 
+from ...catalog.model import Model
 from ...core.content import JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat, Tool, ToolChoice
 from ...core.request import Call
-from ...model import Model
 from ..merging import merged
 from ..schemas import OPENAI, promised
 from .items import input_of

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from .catalogue_corrections import Correction, corrected
-from .catalogue_rows import rows_of
+from .loader import rows_of
 from .model import Alias, Capability, Level, Model, Prices, Rates, Retired, Support, Thinking
+from .overrides import Correction, corrected
 
 __all__ = [
     "Alias",

@@ -8,7 +8,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
 
-from .core.content import Effort, ReasoningOptions, Sampling
+from ..core.content import Effort, ReasoningOptions, Sampling
 
 
 class Capability(StrEnum):

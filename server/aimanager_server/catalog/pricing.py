@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta, timezone
 from functools import lru_cache
 
-from .catalogue import Catalogue
-from .core.usage import Cost, Usage, UsageSource
+from ..core.usage import Cost, Usage, UsageSource
+from .catalog import Catalogue
 from .model import Model, Prices, Rates
 
 TOKENS = 1_000_000

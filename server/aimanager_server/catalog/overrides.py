@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from .catalogue_rows import NANOS
+from .loader import NANOS
 from .model import Capability, Level, Model, Prices, Rates, Support
 
 

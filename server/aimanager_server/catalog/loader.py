@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, get_args
 
-from .core.content import Effort, ReasoningOptions, Sampling
+from ..core.content import Effort, ReasoningOptions, Sampling
 from .model import Alias, Capability, EmbeddingFacts, Level, Model, Prices, Rates, Retired, Support, Thinking
 
 Row = Mapping[str, Any]

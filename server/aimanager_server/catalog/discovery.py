@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from ..catalogue import Catalogue, Lister
 from ..core.errors import MissingCredentials
 from ..core.fault import Fault
+from .catalog import Catalogue, Lister
 
 
 class Discover:

@@ -1,0 +1,1 @@
+"""Models, their capabilities and prices."""
