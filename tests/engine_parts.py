@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aimanager_server.core.handler import Handler, compose
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.account import Account, Price
 from aimanager_server.pipeline.attempt import Attempt
 from aimanager_server.pipeline.decide import Policy
 from aimanager_server.pipeline.observe import Observe
 from aimanager_server.state.budget import Budgets
-from aimanager_server.state.sums import Sums
+from aimanager_server.telemetry.metrics import Metrics
+from aimanager_server.telemetry.usage_stats import Sums
 from questions import FakeClock
 
 

@@ -3,7 +3,7 @@ import pytest
 from aimanager_server.core.errors import ProviderUnreachable, UnknownProvider
 from aimanager_server.health import ProviderHealth
 from aimanager_server.state.breaker import Breakers, Rules
-from aimanager_server.state.vitals import Circuit, Status, Vitals
+from aimanager_server.telemetry.provider_stats import Circuit, Status, Vitals
 from questions import FakeClock, Upstream
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from aimanager_server import log
+from aimanager_server.telemetry import logs as log
 
 CANARY = "sk-canary-0123456789"
 

@@ -1,6 +1,6 @@
 from prometheus_client import generate_latest
 
-from aimanager_server.metrics import Metrics
+from aimanager_server.telemetry.metrics import Metrics
 from questions import labels
 
 

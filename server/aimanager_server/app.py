@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
-from . import log, parts
+from . import parts
 from .catalog.catalog import Catalogue
 from .catalog.discovery import Discover
 from .catalog.pricing import PriceList
@@ -20,8 +20,6 @@ from .core.fault import Fault
 from .core.handler import compose
 from .health import ProviderHealth
 from .hints import hints_for
-from .metrics import Metrics
-from .metrics_listener import MetricsListener
 from .opening import Opened
 from .pipeline.account import Account
 from .pipeline.attempt import Attempt
@@ -44,7 +42,6 @@ from .pipeline.routing import Routing
 from .plugins import ProviderRegistry
 from .prober import Prober
 from .providers.fetching import HttpsFetcher
-from .providers.masking import masked
 from .rpc.assessment import Assessing
 from .rpc.counting import Counting
 from .rpc.embeddings import EmbeddingService
@@ -62,9 +59,13 @@ from .server import CannotListen, Server
 from .state.breaker import Breakers
 from .state.limiter import Limiter
 from .state.loop_lag import LoopLag
-from .state.quality import Quality
-from .state.sums import Sums
-from .state.vitals import Vitals
+from .telemetry import logs as log
+from .telemetry.metrics import Metrics
+from .telemetry.metrics_server import MetricsListener
+from .telemetry.model_stats import Quality
+from .telemetry.provider_stats import Vitals
+from .telemetry.redaction import masked
+from .telemetry.usage_stats import Sums
 
 PLUGINS_SECONDS = 1.0
 """How long the start waits for plug-ins to say which models they have."""

@@ -9,7 +9,7 @@ from .core.errors import UnknownProvider
 from .core.fault import Fault
 from .core.handler import Clock, Provider
 from .state.breaker import Breaker, Breakers
-from .state.vitals import WINDOW_SECONDS, Circuit, Report, Status, Vitals
+from .telemetry.provider_stats import WINDOW_SECONDS, Circuit, Report, Status, Vitals
 
 DEGRADED_ERROR_RATE = 0.1
 MOST_NAMED = 5

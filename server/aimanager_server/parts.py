@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from .config.settings import Settings
-from .metrics import Metrics
 from .pipeline.decide import Policy
 from .pipeline.hedge import Hedge, Racing
 from .pipeline.places import Places
@@ -14,7 +13,8 @@ from .prober import Kind
 from .state.answers import Answers
 from .state.breaker import Rules
 from .state.budget import Budgets
-from .state.quality import Quality
+from .telemetry.metrics import Metrics
+from .telemetry.model_stats import Quality
 
 
 def missing_keys(settings: Settings) -> dict[str, str]:

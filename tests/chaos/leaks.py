@@ -13,7 +13,7 @@ from aimanager_server.state.circuit import Breaker
 from aimanager_server.state.gate import Gate
 from aimanager_server.state.keys import KeyRing
 from aimanager_server.state.limiter import Limiter
-from aimanager_server.state.quality import Quality
+from aimanager_server.telemetry.model_stats import Quality
 from chaos.house import House
 from faults.upstream import Upstream
 

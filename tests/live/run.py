@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from aimanager import AIError, AsyncAIManager
-from aimanager_server import app, log
+from aimanager_server import app
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.loader import load
 from aimanager_server.config.provider_defaults import KNOWN, defaults_of, key_variables
+from aimanager_server.telemetry import logs as log
 
 QUESTION = "Why is the sky blue?"
 MODEL = "fast"

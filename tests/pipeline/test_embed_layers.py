@@ -12,13 +12,13 @@ from aimanager_server.core.embedding import Embedder
 from aimanager_server.core.errors import CircuitOpen, ProviderOverloaded
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.pipeline.limit import Limit
 from aimanager_server.state.breaker import Breakers, Rules
 from aimanager_server.state.limiter import Limiter
-from aimanager_server.state.vitals import Vitals
+from aimanager_server.telemetry.metrics import Metrics
+from aimanager_server.telemetry.provider_stats import Vitals
 from embed_world import Lengths, embed_call
 from engine_parts import accounting, attempting, observing
 from questions import FakeClock, labels

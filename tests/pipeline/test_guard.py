@@ -9,7 +9,7 @@ from aimanager_server.core.request import Call, Caller, Patience
 from aimanager_server.core.response import Reply, TextDelta
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.state.breaker import Breakers, Rules
-from aimanager_server.state.vitals import Circuit, Vitals
+from aimanager_server.telemetry.provider_stats import Circuit, Vitals
 from questions import TARGET, USAGE, FakeClock, Upstream, call
 
 

@@ -12,8 +12,8 @@ from aimanager_server.core.request import OWN_KEY, Call, Key
 from aimanager_server.core.response import TextDelta
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.state.breaker import Breakers, Rules
-from aimanager_server.state.quality import Quality
-from aimanager_server.state.vitals import Circuit, Vitals
+from aimanager_server.telemetry.model_stats import Quality
+from aimanager_server.telemetry.provider_stats import Circuit, Vitals
 from questions import TARGET, USAGE, WHOLE, FakeClock, Upstream, call
 
 PLACE = (TARGET.provider, TARGET.model)

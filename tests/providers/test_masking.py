@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.providers.masking import masked
+from aimanager_server.telemetry.redaction import masked
 
 KEYS = [
     "sk-proj-Ab12Cd34Ef56",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from aimanager_server.core.errors import UnknownProvider
-from aimanager_server.state.vitals import Report, Status
+from aimanager_server.telemetry.provider_stats import Report, Status
 
 
 class Healthy:

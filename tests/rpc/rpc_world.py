@@ -26,7 +26,6 @@ from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
-from aimanager_server.metrics import Metrics
 from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
@@ -46,8 +45,9 @@ from aimanager_server.rpc.models import ModelService, Refresh
 from aimanager_server.rpc.summing import Summing
 from aimanager_server.server import Server
 from aimanager_server.state.limiter import Limiter
-from aimanager_server.state.quality import Quality
-from aimanager_server.state.sums import Sums
+from aimanager_server.telemetry.metrics import Metrics
+from aimanager_server.telemetry.model_stats import Quality
+from aimanager_server.telemetry.usage_stats import Sums
 from rpc.healthy import Healthy
 
 TOKEN = "token-of-team-a"

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import health_pb2
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.state.quality import Quality
+from aimanager_server.telemetry.model_stats import Quality
 from questions import FakeClock
 from rpc.healthy import Strict
 from rpc.refusal import refusal

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2
-from aimanager_server.state.vitals import Circuit, Report, Status
+from aimanager_server.telemetry.provider_stats import Circuit, Report, Status
 from rpc.healthy import Healthy, Strict
 from rpc.refusal import refusal
 from rpc.rpc_world import build, serving

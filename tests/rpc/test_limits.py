@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from aimanager_server.core.errors import RateLimited
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
-from aimanager_server.metrics import Metrics
+from aimanager_server.telemetry.metrics import Metrics
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, Waiting, bearer, build, callers, saying, serving, settings
 

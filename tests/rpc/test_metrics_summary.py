@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2, usage_pb2
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.state.sums import Sums
+from aimanager_server.telemetry.usage_stats import Sums
 from questions import FakeClock
 from rpc.healthy import Strict
 from rpc.refusal import refusal

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.state.assessment import Assessment, assess
-from aimanager_server.state.quality import ModelFigures
+from aimanager_server.telemetry.model_stats import ModelFigures
+from aimanager_server.telemetry.scorecard import Assessment, assess
 
 STABLE = settings(derandomize=True, database=None, deadline=None)
 

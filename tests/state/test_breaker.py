@@ -1,5 +1,5 @@
 from aimanager_server.state.breaker import Breaker, Rules
-from aimanager_server.state.vitals import Circuit
+from aimanager_server.telemetry.provider_stats import Circuit
 from questions import FakeClock
 
 

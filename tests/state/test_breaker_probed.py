@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.state.breaker import Breaker, Rules
-from aimanager_server.state.vitals import Circuit
+from aimanager_server.telemetry.provider_stats import Circuit
 from questions import FakeClock
 
 

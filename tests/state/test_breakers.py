@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from aimanager_server.core.request import OWN_KEY
 from aimanager_server.state.breaker import MOST_BREAKERS, Breaker, Breakers, Rules
-from aimanager_server.state.vitals import Circuit
+from aimanager_server.telemetry.provider_stats import Circuit
 from questions import FakeClock
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.state.histogram import LEAST_SECONDS, LONGEST_SECONDS, Histogram
-from aimanager_server.state.quality import percentile
+from aimanager_server.telemetry.histogram import LEAST_SECONDS, LONGEST_SECONDS, Histogram
+from aimanager_server.telemetry.model_stats import percentile
 
 STABLE = settings(derandomize=True, database=None, deadline=None)
 DURATIONS = st.floats(LEAST_SECONDS, LONGEST_SECONDS)

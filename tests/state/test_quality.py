@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.state.quality import HOUR_SECONDS, MOST_MODELS, MOST_SAMPLES, RECKON_SECONDS, Quality
+from aimanager_server.telemetry.model_stats import HOUR_SECONDS, MOST_MODELS, MOST_SAMPLES, RECKON_SECONDS, Quality
 from questions import FakeClock
 
 STABLE = settings(derandomize=True, database=None, deadline=None)

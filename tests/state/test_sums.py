@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.state import sums as module
-from aimanager_server.state.quality import percentile
-from aimanager_server.state.sums import DAY_SECONDS, MINUTE_SECONDS, Summary, Sums
-from aimanager_server.state.tally import Row
+from aimanager_server.telemetry import usage_stats as module
+from aimanager_server.telemetry.model_stats import percentile
+from aimanager_server.telemetry.usage_row import Row
+from aimanager_server.telemetry.usage_stats import DAY_SECONDS, MINUTE_SECONDS, Summary, Sums
 from questions import FakeClock
 
 STABLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)

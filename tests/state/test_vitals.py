@@ -1,6 +1,6 @@
 import asyncio
 
-from aimanager_server.state.vitals import MOST_SAMPLES, WINDOW_SECONDS, Vitals
+from aimanager_server.telemetry.provider_stats import MOST_SAMPLES, WINDOW_SECONDS, Vitals
 from questions import FakeClock, settle
 
 

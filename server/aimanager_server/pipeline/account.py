@@ -11,8 +11,8 @@ from ..core.handler import Handler
 from ..core.request import Call, Spent
 from ..core.response import CANCELLED, Event, Finished, ReasoningDelta, Reply, TextDelta, ToolCallDelta
 from ..core.usage import Cost, Usage, UsageSource
-from ..metrics import Metrics
-from ..state.sums import Sums
+from ..telemetry.metrics import Metrics
+from ..telemetry.usage_stats import Sums
 from .limit import CHARACTERS_PER_TOKEN, estimate_tokens
 
 Price = Callable[[str, str, Usage], Cost | None]

@@ -10,8 +10,8 @@ from ..core.handler import Clock, Handler
 from ..core.request import Call, Target
 from ..core.response import Attempt as Try
 from ..core.response import Reply
-from ..metrics import Metrics
 from ..state.budget import Budgets
+from ..telemetry.metrics import Metrics
 from .decide import Next, Policy, Retry, Stand, Verdict, decide, heirs
 from .hedge import Hedge
 from .tries import of_answer, of_failure

@@ -18,8 +18,8 @@ from ..core.handler import Clock, Handler
 from ..core.request import OWN_KEY, Call
 from ..core.response import Event, Finished, Reply
 from ..state.breaker import Breaker, Breakers
-from ..state.quality import Quality
-from ..state.vitals import Vitals
+from ..telemetry.model_stats import Quality
+from ..telemetry.provider_stats import Vitals
 
 
 class Guard:

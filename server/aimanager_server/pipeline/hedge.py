@@ -11,7 +11,7 @@ from ..core.fault import Fault
 from ..core.handler import Clock, Handler
 from ..core.request import Call, Stopwatch
 from ..core.response import CANCELLED, Attempt, Reply
-from ..metrics import Metrics
+from ..telemetry.metrics import Metrics
 from .tries import of_answer, of_failure
 
 ONE = 1.0 - 1e-9

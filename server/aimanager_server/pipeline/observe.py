@@ -11,8 +11,8 @@ from ..core.fault import Fault
 from ..core.handler import Clock, Handler
 from ..core.request import Call
 from ..core.response import CANCELLED, Event, Finished, Head, Reply, Restarted
-from ..metrics import Metrics, Outcomes
-from ..state.sums import Sums
+from ..telemetry.metrics import Metrics, Outcomes
+from ..telemetry.usage_stats import Sums
 
 INTERNAL = "INTERNAL_ERROR"
 DEADLINE = "DEADLINE_EXCEEDED"

@@ -24,8 +24,8 @@ from ..core.response import (
     ToolCallDelta,
 )
 from ..core.usage import Usage
-from ..metrics import Metrics
 from ..state.budget import Budgets
+from ..telemetry.metrics import Metrics
 from .decide import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
 
 PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, Thinking)

@@ -14,11 +14,11 @@ from ..core.request import Call
 from ..core.response import Event, Finished, Head, Reply
 from ..core.usage import Usage
 from ..state.keys import KeyRing
+from ..telemetry.redaction import MASK, SHORTEST_SECRET, masked
 from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole
 from .http_headers import correlation, folded, is_json, media_type
 from .http_stream import HttpStream
-from .masking import MASK, SHORTEST_SECRET, masked
 from .transport import Response, Transport
 
 Answer = TypeVar("Answer")

@@ -22,8 +22,8 @@ from ..core.errors import (
     ProviderTimeout,
 )
 from ..core.fault import Fault
+from ..telemetry.redaction import cut, masked
 from .json_reading import looks_like_html, mended, read_json
-from .masking import cut, masked
 from .retry_advice import advised, advised_in_words, retry_after
 
 CONTEXT_NAMES = ("context_length_exceeded",)

@@ -8,8 +8,8 @@ from typing import Protocol
 from aimanager.v1 import health_pb2
 
 from ..core.usage import Cost, Usage, UsageSource
-from ..state.assessment import Assessment, assess
-from ..state.quality import HOUR_SECONDS, ModelFigures
+from ..telemetry.model_stats import HOUR_SECONDS, ModelFigures
+from ..telemetry.scorecard import Assessment, assess
 from .health import ProviderHealth
 from .wire_time import duration, window
 from .wire_write import text

@@ -13,7 +13,7 @@ from aimanager.v1 import health_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 
 from ..core.errors import Overloaded
-from ..state.vitals import Circuit, Report, Status
+from ..telemetry.provider_stats import Circuit, Report, Status
 from .wire_time import duration, timestamp
 
 STATUSES = {

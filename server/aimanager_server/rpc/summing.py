@@ -7,8 +7,8 @@ from typing import Protocol
 
 from aimanager.v1 import health_pb2
 
-from ..state.sums import DAY_SECONDS, Summary
-from ..state.tally import Row
+from ..telemetry.usage_row import Row
+from ..telemetry.usage_stats import DAY_SECONDS, Summary
 from . import wire_write
 from .health import ProviderHealth
 from .wire_time import duration, timestamp, window

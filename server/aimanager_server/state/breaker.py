@@ -9,8 +9,8 @@ import structlog
 
 from ..core.handler import Clock
 from ..core.request import OWN_KEY
+from ..telemetry.provider_stats import Circuit
 from .circuit import Breaker, Rules
-from .vitals import Circuit
 
 __all__ = ["MOST_BREAKERS", "Breaker", "Breakers", "Rules"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.handler import Clock
-from .vitals import Circuit
+from ..telemetry.provider_stats import Circuit
 
 SOON = 1.0
 """What a refused call is told where a trial or a probe is under way: nobody knows how long it takes."""

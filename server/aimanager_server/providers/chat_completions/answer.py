@@ -8,9 +8,9 @@ from typing import Any
 from ...core.errors import ProviderFailed, ProviderOverloaded
 from ...core.response import Event, Finished, FinishReason
 from ...core.usage import Usage
+from ...telemetry.redaction import masked
 from ..dialect import Parts
 from ..json_reading import mended
-from ..masking import masked
 from ..upstream_errors import fault_inside
 from .hidden import thinks_unseen
 from .tool_calls import ToolCalls

@@ -15,9 +15,9 @@ from ...core.errors import ContentBlocked, ProviderFailed, ProviderRejected
 from ...core.fault import Fault
 from ...core.response import Event, Finished, FinishReason
 from ...core.usage import Usage, UsageSource
+from ...telemetry.redaction import masked
 from ..dialect import Parts
 from ..json_reading import count_of, json_of, mended
-from ..masking import masked
 from .faults import fault_inside
 
 FINISHES: Mapping[str, FinishReason] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...core.errors import ContextTooLong, ProviderQuota, ProviderRateLimited
 from ...core.fault import Fault
+from ...telemetry.redaction import cut, masked
 from ..json_reading import read_json
-from ..masking import cut, masked
 from ..retry_advice import retry_after
 from ..upstream_errors import LONGEST_READ, Said, kind_of, read_error, said_of
 

@@ -13,9 +13,9 @@ from typing import Any
 from ...core.content import Reasoning, Text
 from ...core.response import Event, Finished, FinishReason
 from ...core.usage import Usage
+from ...telemetry.redaction import masked
 from ..dialect import Parts
 from ..json_reading import mended
-from ..masking import masked
 from .faults import fault_of_status
 from .state import reasoning_state, text_state
 from .usage import usage_of

@@ -17,7 +17,7 @@ from ...core.errors import (
     ProviderTimeout,
 )
 from ...core.fault import Fault
-from ..masking import masked
+from ...telemetry.redaction import masked
 from ..upstream_errors import Said, fault_inside, fault_of, read_error, said_of
 
 KINDS: Mapping[str, type[Fault]] = MappingProxyType(

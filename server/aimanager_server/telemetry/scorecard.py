@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .quality import ModelFigures
+from .model_stats import ModelFigures
 
 FAILING = 0.02
 MISSING = 0.05

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..core.handler import Clock
 from ..core.usage import Cost, Usage
-from .tally import Row, Tally
+from .usage_row import Row, Tally
 
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 86_400.0

@@ -7,9 +7,9 @@ from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from .core.errors import Overloaded, RateLimited
-from .core.fault import Fault
-from .core.usage import Cost, Usage
+from ..core.errors import Overloaded, RateLimited
+from ..core.fault import Fault
+from ..core.usage import Cost, Usage
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
