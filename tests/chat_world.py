@@ -25,7 +25,7 @@ from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import HttpxTransport, Transport
 from aimanager_server.providers.xai import xai
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures"
 LIMITS = Limits()

@@ -6,9 +6,9 @@ from aimanager_server.core.handler import Handler, compose
 from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.pipeline.account import Account, Price
 from aimanager_server.pipeline.attempt import Attempt
-from aimanager_server.pipeline.decide import Policy
 from aimanager_server.pipeline.observe import Observe
-from aimanager_server.state.budget import Budgets
+from aimanager_server.resilience.retry_budget import Budgets
+from aimanager_server.resilience.retry_policy import Policy
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.usage_stats import Sums
 from questions import FakeClock

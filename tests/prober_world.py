@@ -9,8 +9,8 @@ from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
-from aimanager_server.prober import Kind, Prober
-from aimanager_server.state.breaker import Breaker, Breakers, Rules
+from aimanager_server.resilience.breaker_registry import Breaker, Breakers, Rules
+from aimanager_server.resilience.prober import Kind, Prober
 from questions import FakeClock, Upstream, settle
 
 DOWN = errors.ProviderUnreachable("no route")

@@ -10,7 +10,7 @@ import httpx
 
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import (
     LIMITS,
     answering,

@@ -1,8 +1,8 @@
 import pytest
 
 from aimanager_server.core.errors import ProviderUnreachable, UnknownProvider
-from aimanager_server.health import ProviderHealth
-from aimanager_server.state.breaker import Breakers, Rules
+from aimanager_server.resilience.breaker_registry import Breakers, Rules
+from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.telemetry.provider_stats import Circuit, Status, Vitals
 from questions import FakeClock, Upstream
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aimanager_server.core.request import OWN_KEY
-from aimanager_server.health import ProviderHealth
-from aimanager_server.state.breaker import Breakers, Rules
+from aimanager_server.resilience.breaker_registry import Breakers, Rules
+from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.telemetry.provider_stats import Circuit, Report, Status, Vitals
 from prober_world import Provider
 from questions import FakeClock

@@ -18,7 +18,6 @@ from .config.errors import SettingsError
 from .config.settings import Settings
 from .core.fault import Fault
 from .core.handler import compose
-from .health import ProviderHealth
 from .hints import hints_for
 from .opening import Opened
 from .pipeline.account import Account
@@ -40,8 +39,12 @@ from .pipeline.resolve import Resolver
 from .pipeline.rotate import Rotate
 from .pipeline.routing import Routing
 from .plugins import ProviderRegistry
-from .prober import Prober
 from .providers.fetching import HttpsFetcher
+from .resilience.breaker_registry import Breakers
+from .resilience.load_shedding import LoopLag
+from .resilience.prober import Prober
+from .resilience.provider_health import ProviderHealth
+from .resilience.rate_limiter import Limiter
 from .rpc.assessment import Assessing
 from .rpc.counting import Counting
 from .rpc.embeddings import EmbeddingService
@@ -56,9 +59,6 @@ from .rpc.interceptors.translate_errors import TranslateErrors
 from .rpc.models import ModelService
 from .rpc.summing import Summing
 from .server import CannotListen, Server
-from .state.breaker import Breakers
-from .state.limiter import Limiter
-from .state.loop_lag import LoopLag
 from .telemetry import logs as log
 from .telemetry.metrics import Metrics
 from .telemetry.metrics_server import MetricsListener

@@ -16,7 +16,7 @@ from .providers.beside import counter_of, embedder_of, lister_of
 from .providers.plugged import PluggedProvider
 from .providers.seclusion import Seclusion
 from .providers.transport import PooledTransport
-from .state.keys import KeyRing
+from .resilience.key_pool import KeyRing
 
 
 def _httpx_transport(name: str, said: ProviderSettings) -> PooledTransport:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from .config.settings import Settings
-from .pipeline.decide import Policy
 from .pipeline.hedge import Hedge, Racing
 from .pipeline.places import Places
-from .prober import Kind
-from .state.answers import Answers
-from .state.breaker import Rules
-from .state.budget import Budgets
+from .resilience.breaker_registry import Rules
+from .resilience.idempotency_store import Answers
+from .resilience.prober import Kind
+from .resilience.retry_budget import Budgets
+from .resilience.retry_policy import Policy
 from .telemetry.metrics import Metrics
 from .telemetry.model_stats import Quality
 

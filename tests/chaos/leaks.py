@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from aimanager_server.pipeline.repeat import Repeat
-from aimanager_server.state.circuit import Breaker
-from aimanager_server.state.gate import Gate
-from aimanager_server.state.keys import KeyRing
-from aimanager_server.state.limiter import Limiter
+from aimanager_server.resilience.circuit_breaker import Breaker
+from aimanager_server.resilience.concurrency_limiter import Gate
+from aimanager_server.resilience.key_pool import KeyRing
+from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.telemetry.model_stats import Quality
 from chaos.house import House
 from faults.upstream import Upstream

@@ -15,7 +15,7 @@ import grpc.aio
 from aimanager.v1 import health_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager_server.config.settings import Settings
-from aimanager_server.state.breaker import Breakers
+from aimanager_server.resilience.breaker_registry import Breakers
 from chaos.books import Books, sample
 from chaos.callers import Callers, Seen
 from chaos.figures import Report

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from aimanager_server.state.gate import Gate
+from aimanager_server.resilience.concurrency_limiter import Gate
 from faults.misdeeds import breaks_off, keeps_silent, refuses, says
 from faults.scenarios import scenario
 from faults.upstream import Act, Upstream

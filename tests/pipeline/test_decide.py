@@ -5,7 +5,7 @@ import pytest
 from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault, every
 from aimanager_server.core.request import Target
-from aimanager_server.pipeline.decide import GiveUp, Next, Policy, Retry, Stand, decide, heirs
+from aimanager_server.resilience.retry_policy import GiveUp, Next, Policy, Retry, Stand, decide, heirs
 
 SMALL = Target("mock", "small", context_window=8_000)
 LARGE = Target("mock", "large", context_window=200_000)

@@ -15,8 +15,8 @@ from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.guard import Guard
 from aimanager_server.pipeline.limit import Limit
-from aimanager_server.state.breaker import Breakers, Rules
-from aimanager_server.state.limiter import Limiter
+from aimanager_server.resilience.breaker_registry import Breakers, Rules
+from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.provider_stats import Vitals
 from embed_world import Lengths, embed_call

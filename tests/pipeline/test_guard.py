@@ -8,7 +8,7 @@ from aimanager_server.core.fault import Fault, every
 from aimanager_server.core.request import Call, Caller, Patience
 from aimanager_server.core.response import Reply, TextDelta
 from aimanager_server.pipeline.guard import Guard
-from aimanager_server.state.breaker import Breakers, Rules
+from aimanager_server.resilience.breaker_registry import Breakers, Rules
 from aimanager_server.telemetry.provider_stats import Circuit, Vitals
 from questions import TARGET, USAGE, FakeClock, Upstream, call
 

@@ -23,7 +23,7 @@ from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import Response
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from claude_cases import WEATHER, claude, question, user
 
 COMMAND = Path(__file__).parents[1] / "aimock" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"

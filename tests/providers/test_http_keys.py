@@ -13,7 +13,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Key
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import (
     CANARY,
     LIMITS,

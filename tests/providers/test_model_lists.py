@@ -16,7 +16,7 @@ from aimanager_server.providers.claude import Claude
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.model_lists import MOST_MODELS, MOST_PAGES, HttpLister, page_of
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, answering
 from mock_world import mock
 from scripted_http import keyless

@@ -13,7 +13,7 @@ from aimanager_server.core.errors import ProviderOverloaded, ProviderProtocol, P
 from aimanager_server.core.fault import Fault
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, connected, question
 from raw_server import chunked, http, raw_server
 from recorded_wires import WIRES

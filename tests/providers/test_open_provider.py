@@ -12,7 +12,7 @@ from aimanager_server.core.errors import MissingCredentials
 from aimanager_server.providers import BUILTIN, open_provider
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.mock import Mock
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, settings
 
 

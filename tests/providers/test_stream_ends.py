@@ -15,7 +15,7 @@ from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.http_stream import GRACE_SECONDS
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_answers import chunk
 from chat_world import LIMITS, connected, events_of, finished_of, parts_of, question
 from raw_server import Act, chunked, raw_server

@@ -22,7 +22,7 @@ from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.responses import Responses
 from aimanager_server.providers.token_counts import ENDPOINTS, HttpCounter
 from aimanager_server.providers.transport import HttpxTransport
-from aimanager_server.state.keys import KeyRing
+from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, answering, question
 from mock_world import mock
 

@@ -30,6 +30,7 @@ from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.embed import Embed
 from aimanager_server.pipeline.embed_resolve import EmbedResolver
 from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.rpc.assessment import Assessing, Price
 from aimanager_server.rpc.counting import Counting
 from aimanager_server.rpc.embeddings import EmbeddingService
@@ -44,7 +45,6 @@ from aimanager_server.rpc.interceptors.translate_errors import TranslateErrors
 from aimanager_server.rpc.models import ModelService, Refresh
 from aimanager_server.rpc.summing import Summing
 from aimanager_server.server import Server
-from aimanager_server.state.limiter import Limiter
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.model_stats import Quality
 from aimanager_server.telemetry.usage_stats import Sums

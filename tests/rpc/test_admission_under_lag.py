@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.state.loop_lag import LoopLag
+from aimanager_server.resilience.load_shedding import LoopLag
 from rpc.refusal import refusal
 from rpc.rpc_world import QUESTION, Waiting, build, serving
 

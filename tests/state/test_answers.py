@@ -1,6 +1,6 @@
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.response import Completion, Finished, FinishReason, Head
-from aimanager_server.state.answers import OVERHEAD_BYTES, Answers, size_of
+from aimanager_server.resilience.idempotency_store import OVERHEAD_BYTES, Answers, size_of
 from questions import FakeClock
 
 

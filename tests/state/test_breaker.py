@@ -1,4 +1,4 @@
-from aimanager_server.state.breaker import Breaker, Rules
+from aimanager_server.resilience.breaker_registry import Breaker, Rules
 from aimanager_server.telemetry.provider_stats import Circuit
 from questions import FakeClock
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from aimanager_server.core.request import OWN_KEY
-from aimanager_server.state.breaker import MOST_BREAKERS, Breaker, Breakers, Rules
+from aimanager_server.resilience.breaker_registry import MOST_BREAKERS, Breaker, Breakers, Rules
 from aimanager_server.telemetry.provider_stats import Circuit
 from questions import FakeClock
 

@@ -1,5 +1,5 @@
 from aimanager_server.core.request import Caller
-from aimanager_server.state.budget import Budget, Budgets
+from aimanager_server.resilience.retry_budget import Budget, Budgets
 from questions import FakeClock, call
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimanager_server.state.gate import Gate
+from aimanager_server.resilience.concurrency_limiter import Gate
 from questions import settle
 
 FOREVER = 600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from aimanager_server.core.request import NO_KEY, OWN_KEY, Key
-from aimanager_server.state.keys import REFUSED_SECONDS, KeyRing
+from aimanager_server.resilience.key_pool import REFUSED_SECONDS, KeyRing
 from questions import FakeClock
 
 ONE, TWO = Key("1", "a"), Key("2", "b")

@@ -1,8 +1,8 @@
 import pytest
 
 from aimanager_server.core.errors import RateLimited
-from aimanager_server.state import limiter as limiter_module
-from aimanager_server.state.limiter import Limiter
+from aimanager_server.resilience import rate_limiter as limiter_module
+from aimanager_server.resilience.rate_limiter import Limiter
 from questions import FakeClock
 
 

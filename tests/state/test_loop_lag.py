@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from aimanager_server.state.loop_lag import LoopLag
+from aimanager_server.resilience.load_shedding import LoopLag
 from questions import FakeClock
 
 

@@ -10,9 +10,9 @@ from ..core.handler import Clock, Handler
 from ..core.request import Call, Target
 from ..core.response import Attempt as Try
 from ..core.response import Reply
-from ..state.budget import Budgets
+from ..resilience.retry_budget import Budgets
+from ..resilience.retry_policy import Next, Policy, Retry, Stand, Verdict, decide, heirs
 from ..telemetry.metrics import Metrics
-from .decide import Next, Policy, Retry, Stand, Verdict, decide, heirs
 from .hedge import Hedge
 from .tries import of_answer, of_failure
 

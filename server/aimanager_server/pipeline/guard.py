@@ -17,7 +17,7 @@ from ..core.fault import Fault
 from ..core.handler import Clock, Handler
 from ..core.request import OWN_KEY, Call
 from ..core.response import Event, Finished, Reply
-from ..state.breaker import Breaker, Breakers
+from ..resilience.breaker_registry import Breaker, Breakers
 from ..telemetry.model_stats import Quality
 from ..telemetry.provider_stats import Vitals
 

@@ -10,7 +10,7 @@ from ..core.fault import Fault
 from ..core.handler import Handler
 from ..core.request import Ask, Call, Ledger
 from ..core.response import Reply
-from ..state.limiter import Limiter
+from ..resilience.rate_limiter import Limiter
 
 CHARACTERS_PER_TOKEN = 4
 

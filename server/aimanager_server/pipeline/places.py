@@ -8,7 +8,7 @@ from ..core.errors import Overloaded
 from ..core.handler import Clock, Handler
 from ..core.request import Call
 from ..core.response import Reply
-from ..state.gate import Gate
+from ..resilience.concurrency_limiter import Gate
 
 COME_AGAIN_SECONDS = 1.0
 

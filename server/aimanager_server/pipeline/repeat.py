@@ -12,7 +12,7 @@ from ..core.fault import FieldViolation
 from ..core.handler import Handler
 from ..core.request import Call
 from ..core.response import ArtifactFound, Collected, Completion, Event, Finished, PartCompleted, Reply
-from ..state.answers import Answers
+from ..resilience.idempotency_store import Answers
 
 
 class Repeat:

@@ -24,9 +24,9 @@ from ..core.response import (
     ToolCallDelta,
 )
 from ..core.usage import Usage
-from ..state.budget import Budgets
+from ..resilience.retry_budget import Budgets
+from ..resilience.retry_policy import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
 from ..telemetry.metrics import Metrics
-from .decide import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
 
 PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, Thinking)
 """What says nothing that does not come again with its whole part."""

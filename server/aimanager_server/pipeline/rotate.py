@@ -12,8 +12,8 @@ from ..core.fault import Fault
 from ..core.handler import Clock, Handler
 from ..core.request import OWN_KEY, Call, Key
 from ..core.response import Attempt, Reply
-from ..state.budget import Budgets
-from ..state.keys import REFUSED_SECONDS, KeyRing
+from ..resilience.key_pool import REFUSED_SECONDS, KeyRing
+from ..resilience.retry_budget import Budgets
 from .tries import of_answer, of_failure
 
 OF_ONE_KEY = (ProviderAuth, ProviderQuota, ProviderRateLimited, CircuitOpen)

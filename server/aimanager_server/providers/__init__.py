@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..config.providers import ProviderSettings
     from ..config.settings import Limits
     from ..core.handler import Provider
-    from ..state.keys import KeyRing
+    from ..resilience.key_pool import KeyRing
     from .dialect import Dialect
     from .pool import AiohttpTransport
 
@@ -47,7 +47,7 @@ def open_provider(
 
 def ring_of(settings: ProviderSettings) -> KeyRing:
     """The keys of one provider."""
-    from ..state.keys import KeyRing
+    from ..resilience.key_pool import KeyRing
 
     secrets = [(credential.key, credential.weight) for credential in settings.credentials()]
     return KeyRing(secrets, time.monotonic, settings.key_spread)

@@ -13,7 +13,7 @@ from ..core.fault import Fault
 from ..core.request import Call
 from ..core.response import Event, Finished, Head, Reply
 from ..core.usage import Usage
-from ..state.keys import KeyRing
+from ..resilience.key_pool import KeyRing
 from ..telemetry.redaction import MASK, SHORTEST_SECRET, masked
 from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole

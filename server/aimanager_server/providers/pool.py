@@ -20,7 +20,7 @@ from yarl import URL
 
 from ..core.errors import Overloaded
 from ..core.fault import Fault
-from ..state.gate import Gate
+from ..resilience.concurrency_limiter import Gate
 from .addresses import Addresses, LookUp
 from .dialect import HttpRequest
 from .pool_faults import fault_for, is_stale

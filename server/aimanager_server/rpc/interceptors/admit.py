@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.errors import Overloaded
-from ...state.gate import Gate
+from ...resilience.concurrency_limiter import Gate
 from ..allowance import deadline_in
 from ..rpc import Guard, Proceed, Rpc
 

@@ -8,13 +8,13 @@ from typing import Literal
 
 import structlog
 
-from .catalog.model import Model
-from .core.content import Message, Role, Sampling, Text
-from .core.errors import DeadlineExceeded, Internal, Overloaded, ProviderUnreachable
-from .core.fault import Fault
-from .core.handler import Provider
-from .core.request import Call, Caller, Target
-from .state.breaker import Breakers
+from ..catalog.model import Model
+from ..core.content import Message, Role, Sampling, Text
+from ..core.errors import DeadlineExceeded, Internal, Overloaded, ProviderUnreachable
+from ..core.fault import Fault
+from ..core.handler import Provider
+from ..core.request import Call, Caller, Target
+from .breaker_registry import Breakers
 
 Kind = Literal["models", "generation"]
 

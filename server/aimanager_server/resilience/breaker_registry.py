@@ -10,7 +10,7 @@ import structlog
 from ..core.handler import Clock
 from ..core.request import OWN_KEY
 from ..telemetry.provider_stats import Circuit
-from .circuit import Breaker, Rules
+from .circuit_breaker import Breaker, Rules
 
 __all__ = ["MOST_BREAKERS", "Breaker", "Breakers", "Rules"]
 

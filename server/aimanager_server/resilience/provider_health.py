@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from .core.errors import UnknownProvider
-from .core.fault import Fault
-from .core.handler import Clock, Provider
-from .state.breaker import Breaker, Breakers
-from .telemetry.provider_stats import WINDOW_SECONDS, Circuit, Report, Status, Vitals
+from ..core.errors import UnknownProvider
+from ..core.fault import Fault
+from ..core.handler import Clock, Provider
+from ..telemetry.provider_stats import WINDOW_SECONDS, Circuit, Report, Status, Vitals
+from .breaker_registry import Breaker, Breakers
 
 DEGRADED_ERROR_RATE = 0.1
 MOST_NAMED = 5

@@ -1,0 +1,1 @@
+"""Mechanisms for failing upstreams: circuit breakers, retries, limits, health."""
