@@ -7,9 +7,9 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import Ask
-from aimanager_server.pipeline.checks import check
-from aimanager_server.pipeline.formats import LONGEST_SCHEMA
-from aimanager_server.pipeline.schema_rules import MOST_PATTERNS, MOST_SCHEMAS, problem_of, target
+from aimanager_server.validation.json_schema import MOST_PATTERNS, MOST_SCHEMAS, problem_of, target
+from aimanager_server.validation.output_format import LONGEST_SCHEMA
+from aimanager_server.validation.request import check
 
 QUESTION = (Message(Role.USER, (Text("Hi"),)),)
 FIELD = "output_format.json_schema.schema_json"

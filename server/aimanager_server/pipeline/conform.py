@@ -14,8 +14,8 @@ from ..core.handler import Clock, Handler
 from ..core.request import Call
 from ..core.response import Attempt, Collected, Event, Finished, FinishReason, Reply
 from ..core.usage import Usage, both, total
+from ..validation.output_format import FIELD
 from .asking import repairing, wordings
-from .formats import FIELD
 from .shape import Finding, Flaw, Shape, TooLaborious
 from .tries import of_answer, of_failure
 

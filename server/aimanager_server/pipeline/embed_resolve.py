@@ -12,9 +12,9 @@ from ..core.embedding import EmbedAsk, EmbedCall, texts_of
 from ..core.errors import InvalidRequest, PayloadTooLarge
 from ..core.fault import FieldViolation
 from ..core.request import Caller, Target
-from .checks import MOST_TOLD
+from ..validation.json_depth import is_deeper
+from ..validation.request import MOST_TOLD
 from .needs import Need, demand
-from .nesting import is_deeper
 from .resolve import Resolver
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..catalog.catalog import Alias, Catalogue, Model, Retired
 from ..core.errors import InvalidRequest, ModelNotFound, UnknownProvider
 from ..core.fault import FieldViolation
 from ..core.request import Caller
-from .turns import shown
+from ..validation.messages import shown
 
 if TYPE_CHECKING:
     from ..config.settings import ProviderSettings

@@ -23,7 +23,7 @@ from ..core.content import (
 from ..core.errors import CapabilityUnsupported
 from ..core.fault import FieldViolation
 from ..core.request import Ask
-from .turns import is_text
+from ..validation.messages import is_text
 
 MOST_NAMED = 5
 """Models that are named in place of the one that cannot."""

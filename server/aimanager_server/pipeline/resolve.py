@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..catalog.catalog import Catalogue
 from ..config.resilience import PatienceSettings
 from ..core.request import Ask, Call, Caller, Target
-from .checks import check
+from ..validation.request import check
 from .names import Chosen, Names
 from .needs import Need, needs_of, require
 from .patience import Patiences

@@ -16,7 +16,7 @@ from referencing.exceptions import Unresolvable
 
 from ..core.content import JsonFormat, OutputFormat
 from ..core.handler import Clock
-from .schema_rules import pattern_of
+from ..validation.json_schema import pattern_of
 
 MOST_STEPS = 500_000
 """Keywords that are tried on values; a model's longest answer takes a tenth of it."""

@@ -10,9 +10,9 @@ from pydantic_core import from_json
 
 from ..core.content import Role, SchemaFormat
 from ..core.fault import FieldViolation
-from .nesting import is_deeper
-from .schema_rules import problem_of
-from .turns import shown
+from .json_depth import is_deeper
+from .json_schema import problem_of
+from .messages import shown
 
 if TYPE_CHECKING:
     from ..core.request import Ask

@@ -10,10 +10,10 @@ from pydantic_core import from_json, to_json
 
 from ..core.errors import InvalidRequest, PayloadTooLarge
 from ..core.fault import FieldViolation
-from .formats import format_flaws
-from .names import LONGEST_NAME
-from .nesting import is_deeper
-from .turns import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
+from ..pipeline.names import LONGEST_NAME
+from .json_depth import is_deeper
+from .messages import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
+from .output_format import format_flaws
 
 if TYPE_CHECKING:
     from ..config.settings import Limits

@@ -1,0 +1,1 @@
+"""Checks of requests before any work is done."""
