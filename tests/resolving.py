@@ -12,8 +12,8 @@ from aimanager_server.config.settings import Limits, ProviderSettings, RouteSett
 from aimanager_server.core.content import Message, Part, Role, Text, Tool
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Ask, Call, Caller, Target
-from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.pipeline.routing import Order, as_listed
+from aimanager_server.routing.load_balancing import Order, as_listed
+from aimanager_server.routing.resolver import Resolver
 
 CATALOGUE = Catalogue.load()
 LAB: dict[str, Any] = {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}

@@ -26,7 +26,6 @@ from .pipeline.conform import Conform
 from .pipeline.count import Count
 from .pipeline.dispatch import Dispatch
 from .pipeline.embed import Embed
-from .pipeline.embed_resolve import EmbedResolver
 from .pipeline.fetch import Fetch
 from .pipeline.guard import Guard
 from .pipeline.keep import Keep
@@ -35,9 +34,7 @@ from .pipeline.observe import Observe
 from .pipeline.pace import Pace
 from .pipeline.repeat import Repeat
 from .pipeline.rescue import Rescue
-from .pipeline.resolve import Resolver
 from .pipeline.rotate import Rotate
-from .pipeline.routing import Routing
 from .plugins import ProviderRegistry
 from .providers.fetching import HttpsFetcher
 from .resilience.breaker_registry import Breakers
@@ -45,6 +42,9 @@ from .resilience.load_shedding import LoopLag
 from .resilience.prober import Prober
 from .resilience.provider_health import ProviderHealth
 from .resilience.rate_limiter import Limiter
+from .routing.embedding_resolver import EmbedResolver
+from .routing.load_balancing import Routing
+from .routing.resolver import Resolver
 from .rpc.assessment import Assessing
 from .rpc.counting import Counting
 from .rpc.embeddings import EmbeddingService

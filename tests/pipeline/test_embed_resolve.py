@@ -12,8 +12,8 @@ from aimanager_server.core.content import Message, Role, Text
 from aimanager_server.core.embedding import EmbedAsk, EmbedCall, Purpose
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
 from aimanager_server.core.request import Caller, Target
-from aimanager_server.pipeline.embed_resolve import EmbedResolver
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.embedding_resolver import EmbedResolver
+from aimanager_server.routing.resolver import Resolver
 
 ROOM = Limits(embedding_inputs=3, json_depth=3)
 SETTINGS = Settings.model_validate(

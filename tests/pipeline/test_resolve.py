@@ -9,7 +9,7 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling, ToolChoice, ToolMode
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound
 from aimanager_server.core.request import Caller
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.resolver import Resolver
 from resolving import CATALOGUE, WEATHER, ask, providers, resolve, resolver, target, user
 
 

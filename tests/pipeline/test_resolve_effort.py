@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.pipeline.effort import nearest
+from aimanager_server.routing.reasoning import nearest
 from resolving import WEATHER, ask, resolver, target, warned
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"

@@ -7,7 +7,7 @@ import pytest
 from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Model, Support
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import JsonFormat, OutputFormat, SchemaFormat
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.resolver import Resolver
 from resolving import ask, fields, providers, refusal, resolve
 
 SCHEMA = SchemaFormat("answer", "{}")

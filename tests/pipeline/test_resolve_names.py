@@ -9,7 +9,7 @@ import pytest
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.errors import InvalidRequest, ModelNotFound, UnknownProvider
 from aimanager_server.core.request import Caller
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.resolver import Resolver
 from resolving import CATALOGUE, LAB, ask, providers, resolve, resolver
 
 KEY = {"api_key": "secret"}

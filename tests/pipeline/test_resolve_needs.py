@@ -16,7 +16,7 @@ from aimanager_server.core.content import (
     ToolChoice,
     ToolResult,
 )
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.resolver import Resolver
 from resolving import CATALOGUE, LAB, ask, assistant, fields, providers, refusal, resolve, resolver, user
 
 IMAGE = user("What is it?", Attachment("image/png", data=b"png"))

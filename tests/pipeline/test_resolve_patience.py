@@ -11,7 +11,7 @@ from aimanager_server.config.settings import Limits, ModelSettings, PatienceSett
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import Ask, Patience, Target
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.resolver import Resolver
 from resolving import CATALOGUE, LAB, ask, lab, providers, resolve, target
 
 GENERAL = PatienceSettings(

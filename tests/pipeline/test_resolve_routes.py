@@ -12,8 +12,8 @@ from aimanager_server.config.settings import Limits, RouteSettings
 from aimanager_server.core.content import Attachment
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound
 from aimanager_server.core.request import Target
-from aimanager_server.pipeline.resolve import Resolver
-from aimanager_server.pipeline.routing import Weighed
+from aimanager_server.routing.load_balancing import Weighed
+from aimanager_server.routing.resolver import Resolver
 from resolving import CATALOGUE, ask, asked_in_turn, providers, resolve, route, routed, settings, target, user, warned
 
 IMAGE = user("What is it?", Attachment("image/png", data=b"png"))

@@ -9,7 +9,7 @@ import pytest
 from aimanager_server.catalog.catalog import Alias, Catalogue
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.pipeline.resolve import Resolver
+from aimanager_server.routing.resolver import Resolver
 from resolving import CATALOGUE, LAB, ask, providers, resolver, target, warned
 
 ANSWERING = [

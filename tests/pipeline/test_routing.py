@@ -10,7 +10,7 @@ import pytest
 
 from aimanager_server.catalog.model import Rates
 from aimanager_server.core.request import Target
-from aimanager_server.pipeline.routing import EXPLORED, Routing
+from aimanager_server.routing.load_balancing import EXPLORED, Routing
 
 NAMES = ("a", "b", "c")
 

@@ -28,9 +28,9 @@ from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
 from aimanager_server.pipeline.count import Count
 from aimanager_server.pipeline.embed import Embed
-from aimanager_server.pipeline.embed_resolve import EmbedResolver
-from aimanager_server.pipeline.resolve import Resolver
 from aimanager_server.resilience.rate_limiter import Limiter
+from aimanager_server.routing.embedding_resolver import EmbedResolver
+from aimanager_server.routing.resolver import Resolver
 from aimanager_server.rpc.assessment import Assessing, Price
 from aimanager_server.rpc.counting import Counting
 from aimanager_server.rpc.embeddings import EmbeddingService

@@ -14,7 +14,7 @@ from ..core.fault import FieldViolation
 from ..core.handler import Handler
 from ..core.request import Call
 from ..core.response import Reply
-from .needs import attachments_of, takes_address
+from ..routing.capabilities import attachments_of, takes_address
 
 MOST_FETCHED = 20
 """Addresses of one call: more would make the gateway a means to flood others."""

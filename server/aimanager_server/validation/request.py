@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from ..core.errors import InvalidRequest, PayloadTooLarge
 from ..core.fault import FieldViolation
-from ..pipeline.names import LONGEST_NAME
+from ..routing.model_names import LONGEST_NAME
 from .json_depth import is_deeper
 from .messages import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
 from .output_format import format_flaws

@@ -11,9 +11,9 @@ from ..core.content import ReasoningOptions
 from ..core.errors import ModelNotFound, UnknownProvider
 from ..core.fault import Fault, FieldViolation
 from ..core.request import Ask, Caller, Target
-from .names import Chosen, Names
-from .patience import Patiences
-from .settle import asked_reasoning, settle
+from .model_names import Chosen, Names
+from .options import asked_reasoning, settle
+from .timeouts import Patiences
 
 if TYPE_CHECKING:
     from ..config.resilience import Policy

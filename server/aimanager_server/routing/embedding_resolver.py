@@ -14,8 +14,8 @@ from ..core.fault import FieldViolation
 from ..core.request import Caller, Target
 from ..validation.json_depth import is_deeper
 from ..validation.request import MOST_TOLD
-from .needs import Need, demand
-from .resolve import Resolver
+from .capabilities import Need, demand
+from .resolver import Resolver
 
 if TYPE_CHECKING:
     from ..config.settings import Limits

@@ -13,9 +13,9 @@ from ..catalog.catalog import Capability, Level, Model
 from ..core.content import Effort, ReasoningOptions, Sampling
 from ..core.request import Ask, Target
 from ..core.response import Warned
-from .effort import fitted, settle_reasoning
-from .names import Chosen
-from .patience import Patiences
+from .model_names import Chosen
+from .reasoning import fitted, settle_reasoning
+from .timeouts import Patiences
 
 if TYPE_CHECKING:
     from ..config.settings import ProviderSettings

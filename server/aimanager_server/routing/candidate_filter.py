@@ -8,10 +8,10 @@ from dataclasses import replace
 from ..core.content import ReasoningOptions
 from ..core.request import Ask, Target
 from ..core.response import Warned
-from .limit import estimate_tokens
-from .needs import Need, lacks
-from .plan import Candidate, Group
-from .routing import Order
+from ..pipeline.limit import estimate_tokens
+from .candidates import Candidate, Group
+from .capabilities import Need, lacks
+from .load_balancing import Order
 
 Needs = Callable[[ReasoningOptions], Sequence[Need]]
 """What the question needs of a model that is asked to think so much."""

@@ -9,7 +9,7 @@ from ..catalog.catalog import Catalogue
 from ..core.errors import InvalidRequest, ModelNotFound
 from ..core.fault import Fault
 from ..core.request import Caller
-from .names import Names
+from .model_names import Names
 
 if TYPE_CHECKING:
     from ..config.settings import ProviderSettings, RouteSettings

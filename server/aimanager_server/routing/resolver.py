@@ -10,13 +10,13 @@ from ..catalog.catalog import Catalogue
 from ..config.resilience import PatienceSettings
 from ..core.request import Ask, Call, Caller, Target
 from ..validation.request import check
-from .names import Chosen, Names
-from .needs import Need, needs_of, require
-from .patience import Patiences
-from .plan import Candidate, Plan, Planner
+from .candidate_filter import shortlisted
+from .candidates import Candidate, Plan, Planner
+from .capabilities import Need, needs_of, require
+from .load_balancing import Order, as_listed
+from .model_names import Chosen, Names
 from .routes import Routes
-from .routing import Order, as_listed
-from .shortlist import shortlisted
+from .timeouts import Patiences
 
 if TYPE_CHECKING:
     from ..config.settings import Limits, ModelSettings, ProviderSettings, RouteSettings

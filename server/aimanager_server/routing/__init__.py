@@ -1,0 +1,1 @@
+"""Resolve a request into targets: names, capabilities, order, options."""
