@@ -6,7 +6,7 @@ from aimanager_server.core import errors
 from aimanager_server.core.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
 from aimanager_server.core.fault import FieldViolation
 from aimanager_server.core.response import Finished
-from aimanager_server.pipeline.asking import ALONE
+from aimanager_server.structured_output.prompts import ALONE
 from questions import Upstream
 from shaped_answers import BAD, EMULATING, GOOD, SCHEMA, Bounded, conformed, question, saying
 

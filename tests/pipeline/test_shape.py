@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.content import JsonFormat, SchemaFormat
-from aimanager_server.pipeline.shape import MOST_SECONDS, Shape, TooLaborious
+from aimanager_server.structured_output.validator import MOST_SECONDS, Shape, TooLaborious
 from questions import FakeClock
 
 

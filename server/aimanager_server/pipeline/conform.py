@@ -14,9 +14,9 @@ from ..core.handler import Clock, Handler
 from ..core.request import Call
 from ..core.response import Attempt, Collected, Event, Finished, FinishReason, Reply
 from ..core.usage import Usage, both, total
+from ..structured_output.prompts import repairing, wordings
+from ..structured_output.validator import Finding, Flaw, Shape, TooLaborious
 from ..validation.output_format import FIELD
-from .asking import repairing, wordings
-from .shape import Finding, Flaw, Shape, TooLaborious
 from .tries import of_answer, of_failure
 
 HELD = frozenset((FinishReason.STOP, FinishReason.OTHER))

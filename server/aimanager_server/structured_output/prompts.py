@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from ..core.content import JsonFormat, Message, Role, SchemaFormat, Text
 from ..core.request import Call
-from .shape import Flaw
+from .validator import Flaw
 
 ALONE = "Answer with JSON and nothing else: no words before or after it, and no code fence around it."
 

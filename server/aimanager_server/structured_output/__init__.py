@@ -1,0 +1,1 @@
+"""JSON Schema prompts and validation of structured answers."""
