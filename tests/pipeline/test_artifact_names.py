@@ -1,8 +1,8 @@
 import pytest
 
-from aimanager_server.pipeline.artifact_kinds import KINDS, kind_of
-from aimanager_server.pipeline.artifact_names import named
-from aimanager_server.pipeline.fences import Block
+from aimanager_server.artifacts.fences import Block
+from aimanager_server.artifacts.file_types import KINDS, kind_of
+from aimanager_server.artifacts.filenames import named
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from aimanager_server.pipeline.fences import LONGEST_LINE, Block, FenceReader
+from aimanager_server.artifacts.fences import LONGEST_LINE, Block, FenceReader
 
 ANSWER = """Here are two files.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 
+from ..artifacts.fences import Block, FenceReader
+from ..artifacts.file_types import kind_of
+from ..artifacts.filenames import LONGEST_NAME, named
+from ..artifacts.tool_files import files_in
 from ..core.content import Artifact, Part, Text, ToolCall
 from ..core.handler import Handler
 from ..core.request import Call
 from ..core.response import ArtifactFound, Event, PartCompleted, Reply, Restarted, TextDelta
-from .artifact_kinds import kind_of
-from .artifact_names import LONGEST_NAME, named
-from .fences import Block, FenceReader
-from .tool_files import files_in
 
 MOST_ARTIFACTS = 200
 """Artifacts of one answer; further ones stay in the text alone."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .artifact_kinds import BARE_NAMES, is_known
 from .fences import Block
+from .file_types import BARE_NAMES, is_known
 
 LONGEST_NAME: Final = 255
 
