@@ -20,12 +20,12 @@ from .core.fault import Fault
 from .core.handler import compose
 from .hints import hints_for
 from .opening import Opened
+from .operations.count_tokens import Count
+from .operations.embed import Embed
 from .pipeline.account import Account
 from .pipeline.attempt import Attempt
 from .pipeline.conform import Conform
-from .pipeline.count import Count
 from .pipeline.dispatch import Dispatch
-from .pipeline.embed import Embed
 from .pipeline.fetch import Fetch
 from .pipeline.guard import Guard
 from .pipeline.keep import Keep

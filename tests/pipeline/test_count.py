@@ -14,7 +14,7 @@ from aimanager_server.core.errors import (
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call
 from aimanager_server.core.usage import UsageSource
-from aimanager_server.pipeline.count import COUNT_SECONDS, Count, Counted
+from aimanager_server.operations.count_tokens import COUNT_SECONDS, Count, Counted
 from engine_parts import attempting
 from questions import FakeClock, call
 

@@ -14,7 +14,7 @@ from aimanager_server.core.errors import CapabilityUnsupported, ProviderProtocol
 from aimanager_server.core.errors import ProviderRejected as Rejected
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.usage import Cost, Usage, UsageSource
-from aimanager_server.pipeline.embed import MOST_IN_FLIGHT, Embed, batches, total
+from aimanager_server.operations.embed import MOST_IN_FLIGHT, Embed, batches, total
 from embed_world import Lengths, embed_call
 
 CATALOGUE = Catalogue.load()

@@ -13,7 +13,7 @@ from aimanager_server.core.content import Attachment, Message, Part, Role, Text,
 from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, PayloadTooLarge, ProviderOverloaded
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import Call
-from aimanager_server.pipeline.count import Count
+from aimanager_server.operations.count_tokens import Count
 from aimanager_server.pipeline.fetch import MOST_FETCHED, Fetch
 from engine_parts import attempting
 from file_world import PNG, files

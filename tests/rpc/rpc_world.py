@@ -26,8 +26,8 @@ from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
-from aimanager_server.pipeline.count import Count
-from aimanager_server.pipeline.embed import Embed
+from aimanager_server.operations.count_tokens import Count
+from aimanager_server.operations.embed import Embed
 from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.routing.embedding_resolver import EmbedResolver
 from aimanager_server.routing.resolver import Resolver

@@ -15,9 +15,9 @@ from ..core.handler import Layer
 from ..core.request import Call, Ledger
 from ..core.response import Finished
 from ..core.usage import Usage, UsageSource
-from .account import Price
-from .aside import behind, done
-from .limit import estimate_tokens
+from ..pipeline.account import Price
+from ..pipeline.limit import estimate_tokens
+from .unary_adapter import behind, done
 
 MOST_IN_FLIGHT = 10
 """Batches of one call that are asked at once."""

@@ -12,8 +12,8 @@ from ..core.fault import Fault
 from ..core.handler import Clock, Layer, TokenCounter
 from ..core.request import Call
 from ..core.usage import UsageSource
-from .aside import behind
-from .limit import estimate_tokens
+from ..pipeline.limit import estimate_tokens
+from .unary_adapter import behind
 
 COUNT_SECONDS = 10.0
 """How long a provider may take: after that a rough count is of more use."""

@@ -1,0 +1,1 @@
+"""Calls that are not generations: embeddings and token counts."""
