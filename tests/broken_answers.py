@@ -9,7 +9,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call, Spent, Target
 from aimanager_server.core.response import Attempt, Event, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.pipeline.rescue import Rescue
+from aimanager_server.pipeline.stream_recovery import Rescue
 from aimanager_server.resilience.retry_budget import Budgets
 from aimanager_server.resilience.retry_policy import Policy
 from engine_parts import metering

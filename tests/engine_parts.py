@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aimanager_server.core.handler import Handler, compose
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.pipeline.account import Account, Price
-from aimanager_server.pipeline.attempt import Attempt
-from aimanager_server.pipeline.observe import Observe
+from aimanager_server.pipeline.accounting import Account, Price
+from aimanager_server.pipeline.retry import Attempt
+from aimanager_server.pipeline.telemetry import Observe
 from aimanager_server.resilience.retry_budget import Budgets
 from aimanager_server.resilience.retry_policy import Policy
 from aimanager_server.telemetry.metrics import Metrics

@@ -10,7 +10,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.handler import Handler
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
-from aimanager_server.pipeline.rotate import Rotate
+from aimanager_server.pipeline.key_rotation import Rotate
 from aimanager_server.resilience.key_pool import KeyRing
 from aimanager_server.resilience.retry_budget import Budgets
 from questions import FakeClock, Upstream, call

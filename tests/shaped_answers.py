@@ -11,7 +11,7 @@ from aimanager_server.core.fault import FieldViolation
 from aimanager_server.core.request import Call, Target
 from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Cost
-from aimanager_server.pipeline.conform import Conform
+from aimanager_server.pipeline.structured_output import Conform
 from questions import TARGET, USAGE, FakeClock, Upstream, call
 
 SCHEMA = SchemaFormat("city", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}')

@@ -11,7 +11,7 @@ from aimanager_server.catalog.model import EmbeddingFacts, Model
 from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Target
-from aimanager_server.pipeline.guard import Guard
+from aimanager_server.pipeline.circuit_breaker import Guard
 from aimanager_server.resilience.prober import is_there
 from aimanager_server.telemetry.provider_stats import Circuit, Vitals
 from prober_world import DOWN, World

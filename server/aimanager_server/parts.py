@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from .config.settings import Settings
-from .pipeline.hedge import Hedge, Racing
-from .pipeline.places import Places
+from .pipeline.bulkhead import Places
+from .pipeline.hedging import Hedge, Racing
 from .resilience.breaker_registry import Rules
 from .resilience.idempotency_store import Answers
 from .resilience.prober import Kind

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from aimanager_server.pipeline.repeat import Repeat
+from aimanager_server.pipeline.idempotency import Repeat
 from aimanager_server.resilience.circuit_breaker import Breaker
 from aimanager_server.resilience.concurrency_limiter import Gate
 from aimanager_server.resilience.key_pool import KeyRing

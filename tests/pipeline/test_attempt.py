@@ -7,7 +7,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call, Patience, Target
 from aimanager_server.core.response import Attempt as Try
 from aimanager_server.core.response import Reply
-from aimanager_server.pipeline.attempt import narrowed
+from aimanager_server.pipeline.retry import narrowed
 from engine_parts import attempting, booked, metering
 from questions import TARGET, WHOLE, FakeClock, Upstream, call, labels
 

@@ -4,7 +4,7 @@ from aimanager_server.core import errors
 from aimanager_server.core.content import Message, Reasoning, Role, SchemaFormat, Text
 from aimanager_server.core.response import Finished, FinishReason, PartCompleted, TextDelta
 from aimanager_server.core.usage import Cost, Usage, UsageSource
-from aimanager_server.pipeline.conform import Conform
+from aimanager_server.pipeline.structured_output import Conform
 from engine_parts import attempting
 from questions import USAGE, FakeClock, Upstream
 from shaped_answers import BAD, GOOD, conformed, question, saying

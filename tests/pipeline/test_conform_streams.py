@@ -8,7 +8,7 @@ from aimanager_server.core import errors
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Cost, UsageSource, both, total
-from aimanager_server.pipeline.conform import Conform
+from aimanager_server.pipeline.structured_output import Conform
 from mock_world import into
 from questions import USAGE, FakeClock, Upstream
 from shaped_answers import BAD, EMULATING, GOOD, conformed, question, saying

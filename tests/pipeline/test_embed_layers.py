@@ -13,8 +13,8 @@ from aimanager_server.core.errors import CircuitOpen, ProviderOverloaded
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.operations.embed import Embed
-from aimanager_server.pipeline.guard import Guard
-from aimanager_server.pipeline.limit import Limit
+from aimanager_server.pipeline.circuit_breaker import Guard
+from aimanager_server.pipeline.quota import Limit
 from aimanager_server.resilience.breaker_registry import Breakers, Rules
 from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.telemetry.metrics import Metrics

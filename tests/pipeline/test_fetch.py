@@ -14,7 +14,7 @@ from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, Paylo
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import Call
 from aimanager_server.operations.count_tokens import Count
-from aimanager_server.pipeline.fetch import MOST_FETCHED, Fetch
+from aimanager_server.pipeline.attachments import MOST_FETCHED, Fetch
 from engine_parts import attempting
 from file_world import PNG, files
 from questions import FakeClock, Upstream, call

@@ -10,7 +10,7 @@ from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import OWN_KEY, Call, Key
 from aimanager_server.core.response import TextDelta
-from aimanager_server.pipeline.guard import Guard
+from aimanager_server.pipeline.circuit_breaker import Guard
 from aimanager_server.resilience.breaker_registry import Breakers, Rules
 from aimanager_server.telemetry.model_stats import Quality
 from aimanager_server.telemetry.provider_stats import Circuit, Vitals

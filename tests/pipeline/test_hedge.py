@@ -8,7 +8,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call, Spent, Target
 from aimanager_server.core.response import Event, Head, Reply
 from aimanager_server.core.usage import Usage
-from aimanager_server.pipeline.hedge import Hedge, Racing
+from aimanager_server.pipeline.hedging import Hedge, Racing
 from aimanager_server.telemetry.metrics import Metrics
 from questions import TARGET, WHOLE, call, labels
 from virtual_time import in_virtual_time

@@ -6,8 +6,8 @@ import pytest
 from aimanager_server.artifacts.tool_files import files_in
 from aimanager_server.core.content import Artifact, Attachment, Part, Text, ToolCall
 from aimanager_server.core.response import ArtifactFound, Event, Finished, FinishReason, PartCompleted, TextDelta
-from aimanager_server.pipeline.keep import MOST_ARTIFACTS, Finder, Keep
-from aimanager_server.pipeline.repeat import reply_of
+from aimanager_server.pipeline.artifacts import MOST_ARTIFACTS, Finder, Keep
+from aimanager_server.pipeline.idempotency import reply_of
 from questions import Upstream, call
 
 TEXT = "A script:\n```python\nprint(1)\n```\nand data:\n~~~csv\na,b\n~~~\n"

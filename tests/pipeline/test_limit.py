@@ -9,7 +9,7 @@ from aimanager_server.core.errors import ProviderAuth, ProviderFailed, RateLimit
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import Call, Target
 from aimanager_server.core.response import Finished, FinishReason, Reply, TextDelta
-from aimanager_server.pipeline.limit import Limit, estimate_tokens
+from aimanager_server.pipeline.quota import Limit, estimate_tokens
 from aimanager_server.resilience.rate_limiter import Limiter
 from engine_parts import attempting, booked
 from questions import TARGET, USAGE, FakeClock, Upstream, call

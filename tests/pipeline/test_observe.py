@@ -9,7 +9,7 @@ from aimanager_server.core.errors import ProviderFailed, StreamInterrupted
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Attempt, Reply, TextDelta
 from aimanager_server.core.usage import Cost
-from aimanager_server.pipeline.repeat import reply_of
+from aimanager_server.pipeline.idempotency import reply_of
 from aimanager_server.telemetry.metrics import Metrics
 from engine_parts import booked, observing
 from questions import END, USAGE, WHOLE, FakeClock, Upstream, call, labels

@@ -18,7 +18,7 @@ from aimanager_server.core.response import (
     Thinking,
     ToolCallDelta,
 )
-from aimanager_server.pipeline.pace import Pace, idle_after
+from aimanager_server.pipeline.timeouts import Pace, idle_after
 from questions import END, TARGET, USAGE, WHOLE, call
 from virtual_time import in_virtual_time
 

@@ -10,7 +10,7 @@ from aimanager_server.core.errors import Overloaded, ProviderFailed
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.handler import compose
 from aimanager_server.core.response import Event
-from aimanager_server.pipeline.places import Places
+from aimanager_server.pipeline.bulkhead import Places
 from questions import TARGET, WHOLE, FakeClock, Upstream, call, settle
 
 FAILED = ProviderFailed("The provider failed.")

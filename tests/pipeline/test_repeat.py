@@ -6,7 +6,7 @@ import pytest
 from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, ProviderFailed, StreamInterrupted
 from aimanager_server.core.request import Call, Caller
 from aimanager_server.core.response import Reply, TextDelta
-from aimanager_server.pipeline.repeat import Repeat
+from aimanager_server.pipeline.idempotency import Repeat
 from aimanager_server.resilience.idempotency_store import Answers
 from questions import WHOLE, FakeClock, Upstream, call, settle
 

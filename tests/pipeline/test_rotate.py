@@ -11,7 +11,7 @@ from aimanager_server.core import errors
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import NO_KEY, Key
 from aimanager_server.core.response import Attempt
-from aimanager_server.pipeline.rotate import Rotate
+from aimanager_server.pipeline.key_rotation import Rotate
 from engine_parts import booked
 from key_world import World, used
 from questions import USAGE, WHOLE, Upstream, call

@@ -12,7 +12,7 @@ from ..core.fault import Fault
 from ..core.handler import Clock, Layer, TokenCounter
 from ..core.request import Call
 from ..core.usage import UsageSource
-from ..pipeline.limit import estimate_tokens
+from ..pipeline.quota import estimate_tokens
 from .unary_adapter import behind
 
 COUNT_SECONDS = 10.0

@@ -15,8 +15,8 @@ from ..core.handler import Layer
 from ..core.request import Call, Ledger
 from ..core.response import Finished
 from ..core.usage import Usage, UsageSource
-from ..pipeline.account import Price
-from ..pipeline.limit import estimate_tokens
+from ..pipeline.accounting import Price
+from ..pipeline.quota import estimate_tokens
 from .unary_adapter import behind, done
 
 MOST_IN_FLIGHT = 10

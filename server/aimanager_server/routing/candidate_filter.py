@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..core.content import ReasoningOptions
 from ..core.request import Ask, Target
 from ..core.response import Warned
-from ..pipeline.limit import estimate_tokens
+from ..pipeline.quota import estimate_tokens
 from .candidates import Candidate, Group
 from .capabilities import Need, lacks
 from .load_balancing import Order

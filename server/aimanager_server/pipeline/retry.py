@@ -13,8 +13,8 @@ from ..core.response import Reply
 from ..resilience.retry_budget import Budgets
 from ..resilience.retry_policy import Next, Policy, Retry, Stand, Verdict, decide, heirs
 from ..telemetry.metrics import Metrics
-from .hedge import Hedge
-from .tries import of_answer, of_failure
+from .attempt_log import of_answer, of_failure
+from .hedging import Hedge
 
 
 class Attempt:

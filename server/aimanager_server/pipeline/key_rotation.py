@@ -14,7 +14,7 @@ from ..core.request import OWN_KEY, Call, Key
 from ..core.response import Attempt, Reply
 from ..resilience.key_pool import REFUSED_SECONDS, KeyRing
 from ..resilience.retry_budget import Budgets
-from .tries import of_answer, of_failure
+from .attempt_log import of_answer, of_failure
 
 OF_ONE_KEY = (ProviderAuth, ProviderQuota, ProviderRateLimited, CircuitOpen)
 """What fails with one key and may do so with no other."""

@@ -17,7 +17,7 @@ from ..core.usage import Usage, both, total
 from ..structured_output.prompts import repairing, wordings
 from ..structured_output.validator import Finding, Flaw, Shape, TooLaborious
 from ..validation.output_format import FIELD
-from .tries import of_answer, of_failure
+from .attempt_log import of_answer, of_failure
 
 HELD = frozenset((FinishReason.STOP, FinishReason.OTHER))
 """Answers that came to their own end. One that was cut, filtered or refused, or that waits for tools, is as it is."""

@@ -12,7 +12,7 @@ from ..core.handler import Clock, Handler
 from ..core.request import Call, Stopwatch
 from ..core.response import CANCELLED, Attempt, Reply
 from ..telemetry.metrics import Metrics
-from .tries import of_answer, of_failure
+from .attempt_log import of_answer, of_failure
 
 ONE = 1.0 - 1e-9
 """What a second asking costs; sums of shares come out a little below."""

@@ -13,7 +13,7 @@ from ..core.response import CANCELLED, Event, Finished, ReasoningDelta, Reply, T
 from ..core.usage import Cost, Usage, UsageSource
 from ..telemetry.metrics import Metrics
 from ..telemetry.usage_stats import Sums
-from .limit import CHARACTERS_PER_TOKEN, estimate_tokens
+from .quota import CHARACTERS_PER_TOKEN, estimate_tokens
 
 Price = Callable[[str, str, Usage], Cost | None]
 """What the usage of a provider's model costs; None where no price is known."""
