@@ -16,15 +16,15 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Message, Part, ReasoningOptions, Role, Sampling, Text
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted, Reply
-from aimanager_server.providers.chat_completions import ChatCompletions, chat_completions
-from aimanager_server.providers.deepseek import deepseek
-from aimanager_server.providers.groq import groq
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.mistral import mistral
-from aimanager_server.providers.openai import openai
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import HttpxTransport, Transport
-from aimanager_server.providers.xai import xai
+from aimanager_server.providers.wires.chat_completions import ChatCompletions, chat_completions
+from aimanager_server.providers.wires.chat_completions.deepseek import deepseek
+from aimanager_server.providers.wires.chat_completions.groq import groq
+from aimanager_server.providers.wires.chat_completions.mistral import mistral
+from aimanager_server.providers.wires.chat_completions.vendors import openai
+from aimanager_server.providers.wires.chat_completions.xai import xai
 from aimanager_server.resilience.key_pool import KeyRing
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures"

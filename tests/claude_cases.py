@@ -30,7 +30,7 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, PartCompleted
-from aimanager_server.providers.claude import Claude
+from aimanager_server.providers.wires.anthropic import Claude
 from sdk_types import seen_by
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures" / "claude"

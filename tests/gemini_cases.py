@@ -33,8 +33,8 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted
-from aimanager_server.providers.gemini import Gemini
-from aimanager_server.providers.gemini.contents import UNSIGNED
+from aimanager_server.providers.wires.gemini import Gemini
+from aimanager_server.providers.wires.gemini.message_encoder import UNSIGNED
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures" / "gemini"
 STREAMED = sorted(path.parent.name for path in FIXTURES.glob("*/stream.sse"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aimanager_server.providers.dialect import Dialect
+from aimanager_server.providers.wires.dialect import Dialect
 from chat_world import DIALECTS, FIXTURES, dialect
 from claude_cases import claude
 from gemini_cases import gemini

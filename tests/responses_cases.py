@@ -35,7 +35,7 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted
-from aimanager_server.providers.responses import Responses
+from aimanager_server.providers.wires.responses import Responses
 from sdk_types import seen_by
 
 FIXTURES = Path(__file__).parent / "providers" / "fixtures" / "responses"

@@ -16,14 +16,15 @@ from time import monotonic
 from traceback import format_exception
 from typing import Any
 
+from aimanager_server.providers.wires.chat_completions.embeddings import ChatEmbeddings
+
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers import unknown
-from aimanager_server.providers.chat_completions.embeddings import ChatEmbeddings
-from aimanager_server.providers.dialect import Dialect
 from aimanager_server.providers.gemini_embeddings import GeminiEmbeddings
 from aimanager_server.providers.model_lists import page_of
+from aimanager_server.providers.wires.dialect import Dialect
 from chat_world import fixture
 from embed_world import packed, vectors_answer
 from recorded_wires import BODIES, STREAMS, WIRES

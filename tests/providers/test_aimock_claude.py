@@ -19,10 +19,10 @@ from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, FinishReason, Reply, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.dialect import HttpRequest
 from aimanager_server.providers.http import HttpProvider
 from aimanager_server.providers.pool import AiohttpTransport
 from aimanager_server.providers.transport import Response
+from aimanager_server.providers.wires.dialect import HttpRequest
 from aimanager_server.resilience.key_pool import KeyRing
 from claude_cases import WEATHER, claude, question, user
 

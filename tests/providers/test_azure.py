@@ -9,7 +9,7 @@ import pytest
 from aimanager_server.core.content import Sampling, Text
 from aimanager_server.core.errors import ContentBlocked
 from aimanager_server.core.response import FinishReason
-from aimanager_server.providers.azure import Azure
+from aimanager_server.providers.wires.chat_completions.azure import Azure
 from chat_world import CANARY, LIMITS, finished_of, fixture, parts_of, question, settings
 
 PLACE = "https://my-resource.openai.azure.com"

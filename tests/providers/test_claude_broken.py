@@ -17,7 +17,7 @@ from aimanager_server.core.errors import (
     ProviderTimeout,
 )
 from aimanager_server.core.fault import Fault
-from aimanager_server.providers.claude.answer import Answer
+from aimanager_server.providers.wires.anthropic.response_parser import Answer
 from claude_cases import (
     claude,
     completed,

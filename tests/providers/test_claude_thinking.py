@@ -8,7 +8,7 @@ from aimanager_server.catalog.model import Model
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.providers.claude import Claude
+from aimanager_server.providers.wires.anthropic import Claude
 from claude_cases import NOW, checked, question, sent
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.providers.gemini.schema import inlined
+from aimanager_server.providers.wires.gemini.schema import inlined
 
 NAME = {"type": "string", "description": "A name."}
 

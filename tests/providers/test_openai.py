@@ -28,7 +28,7 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, FinishReason
-from aimanager_server.providers.openai import quirks_of
+from aimanager_server.providers.wires.chat_completions.vendors import quirks_of
 from chat_world import assistant, dialect, finished_of, fixture, parts_of, question, read_all, sent, user
 from sdk_types import seen_by
 

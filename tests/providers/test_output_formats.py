@@ -15,10 +15,10 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Target
-from aimanager_server.providers.chat_completions import ChatCompletions, Quirks
-from aimanager_server.providers.claude import Claude
-from aimanager_server.providers.deepseek import deepseek
-from aimanager_server.providers.openai import openai
+from aimanager_server.providers.wires.anthropic import Claude
+from aimanager_server.providers.wires.chat_completions import ChatCompletions, Quirks
+from aimanager_server.providers.wires.chat_completions.deepseek import deepseek
+from aimanager_server.providers.wires.chat_completions.vendors import openai
 from questions import call
 from sdk_types import seen_by
 

@@ -11,7 +11,7 @@ import pytest
 
 from aimanager_server.core.content import Part, ToolCall
 from aimanager_server.core.response import Event, Finished, PartCompleted
-from aimanager_server.providers.dialect import Dialect
+from aimanager_server.providers.wires.dialect import Dialect
 from chat_world import FIXTURES
 from chat_world import dialect as chat_dialect
 from claude_cases import claude

@@ -6,7 +6,7 @@ import pytest
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
-from aimanager_server.providers.dialect import Parts
+from aimanager_server.providers.wires.dialect import Parts
 
 
 def test_adjacent_fragments_of_one_part_become_one_event() -> None:

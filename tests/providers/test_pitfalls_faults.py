@@ -24,7 +24,7 @@ from aimanager_server.core.errors import (
 )
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Caller
-from aimanager_server.providers.dialect import Dialect
+from aimanager_server.providers.wires.dialect import Dialect
 from aimanager_server.resilience.retry_policy import GiveUp, Policy, Retry, Stand, decide
 from chat_world import CANARY, answering, dialect, question
 from scripted_http import SSE, Pieces

@@ -29,9 +29,9 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.chat_completions.adjusting import BRIDGE
-from aimanager_server.providers.claude.messages import OPENING, UNANSWERED
-from aimanager_server.providers.gemini.contents import UNSIGNED
+from aimanager_server.providers.wires.anthropic.message_encoder import OPENING, UNANSWERED
+from aimanager_server.providers.wires.chat_completions.message_fixups import BRIDGE
+from aimanager_server.providers.wires.gemini.message_encoder import UNSIGNED
 from chat_answers import chunk
 from chat_world import DIALECTS, assistant, dialect, finished_of, parts_of, question, read_all, sent, user
 

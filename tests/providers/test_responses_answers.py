@@ -13,7 +13,7 @@ from openai.types.responses import Response, ResponseOutputItem
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import Event, FinishReason, ReasoningDelta, TextDelta, ToolCallDelta
-from aimanager_server.providers.responses.state import kind_and_phase
+from aimanager_server.providers.wires.responses.provider_state import kind_and_phase
 from responses_cases import ANSWERS, body_of, completed, finished, responses, stream_of, streamed
 
 FINISHES = {

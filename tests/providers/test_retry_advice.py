@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aimanager_server.providers.retry_advice import LONGEST, NEVER, advised, advised_in_words, retry_after
+from aimanager_server.providers.wires.retry_after import LONGEST, NEVER, advised, advised_in_words, retry_after
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SERVER_TIME = {"date": "Sun, 22 Nov 2026 13:00:00 GMT"}

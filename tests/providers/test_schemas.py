@@ -5,7 +5,7 @@ import pytest
 
 from aimanager_server.core.content import SchemaFormat
 from aimanager_server.core.errors import CapabilityUnsupported
-from aimanager_server.providers.schemas import CLAUDE, OPENAI, NotExpressible, Rules, expressed, promised
+from aimanager_server.providers.wires.json_schema import CLAUDE, OPENAI, NotExpressible, Rules, expressed, promised
 
 TEXT = {"type": "string"}
 DATE = {**TEXT, "format": "date"}

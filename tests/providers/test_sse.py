@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from aimanager_server.core.errors import ProviderProtocol
-from aimanager_server.providers.sse import EventStream, ServerEvent
+from aimanager_server.providers.wires.sse import EventStream, ServerEvent
 
 CASES = {
     "line feeds": (b"data: one\n\ndata: two\n\n", [b"one", b"two"]),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.response import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
-from aimanager_server.providers.dialect import Reader
-from aimanager_server.providers.sse import BYTE_ORDER_MARK, EventStream, ServerEvent
+from aimanager_server.providers.wires.dialect import Reader
+from aimanager_server.providers.wires.sse import BYTE_ORDER_MARK, EventStream, ServerEvent
 from chat_world import fixture
 from recorded_wires import STREAMS, WIRES
 

@@ -10,7 +10,7 @@ import pytest
 from aimanager_server.core.content import ToolCall
 from aimanager_server.core.errors import ProviderFailed
 from aimanager_server.core.response import Finished
-from aimanager_server.providers.upstream_errors import fault_inside, fault_of, said_of
+from aimanager_server.providers.wires.provider_errors import fault_inside, fault_of, said_of
 from chat_answers import body
 from chat_world import finished_of, parts_of
 from recorded_wires import WIRES

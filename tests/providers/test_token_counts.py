@@ -15,13 +15,13 @@ from aimanager_server.core.content import Message, Role, Sampling, Text, Tool
 from aimanager_server.core.errors import ProviderProtocol
 from aimanager_server.core.request import Call
 from aimanager_server.providers.beside import counter_of
-from aimanager_server.providers.claude import Claude
-from aimanager_server.providers.dialect import Dialect
-from aimanager_server.providers.gemini import Gemini
 from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.responses import Responses
 from aimanager_server.providers.token_counts import ENDPOINTS, HttpCounter
 from aimanager_server.providers.transport import HttpxTransport
+from aimanager_server.providers.wires.anthropic import Claude
+from aimanager_server.providers.wires.dialect import Dialect
+from aimanager_server.providers.wires.gemini import Gemini
+from aimanager_server.providers.wires.responses import Responses
 from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, answering, question
 from mock_world import mock

@@ -23,7 +23,7 @@ from aimanager_server.core.errors import (
     ProviderTimeout,
 )
 from aimanager_server.core.fault import Fault
-from aimanager_server.providers.upstream_errors import fault_inside, fault_of, read_error
+from aimanager_server.providers.wires.provider_errors import fault_inside, fault_of, read_error
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

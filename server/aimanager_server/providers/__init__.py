@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..config.settings import Limits
     from ..core.handler import Provider
     from ..resilience.key_pool import KeyRing
-    from .dialect import Dialect
     from .pool import AiohttpTransport
+    from .wires.dialect import Dialect
 
     Facts = Callable[[str], Model | None]
     Factory = Callable[[str, ProviderSettings, Limits, KeyRing, Facts], Provider]
@@ -92,15 +92,15 @@ def open_transport(name: str, settings: ProviderSettings) -> AiohttpTransport:
 
 
 def _claude(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .claude import Claude
+    from .wires.anthropic import Claude
 
     return over_http(name, settings, limits, ring, lambda settings, limits: Claude(settings, limits, facts))
 
 
 def _responses(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
     """Whoever speaks this wire speaks the older one too, which some models are better asked in."""
-    from .openai import openai
-    from .responses import Responses
+    from .wires.chat_completions.vendors import openai
+    from .wires.responses import Responses
 
     newer, older = Responses(settings, limits, facts), openai(settings, limits)
 
@@ -112,7 +112,7 @@ def _responses(name: str, settings: ProviderSettings, limits: Limits, ring: KeyR
 
 
 def _gemini(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .gemini import Gemini
+    from .wires.gemini import Gemini
 
     return over_http(name, settings, limits, ring, lambda settings, limits: Gemini(settings, limits, facts))
 
@@ -128,7 +128,7 @@ def _variant(module: str, dialect: str) -> Factory:
 
 
 def _chat_completions(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .chat_completions import chat_completions
+    from .wires.chat_completions import chat_completions
 
     return over_http(name, settings, limits, ring, chat_completions)
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from ..core.embedding import EmbedCall, Vector, Vectors
 from ..core.errors import ProviderProtocol
-from .dialect import HttpRequest
 from .http import HttpProvider
-from .json_reading import looks_like_html, read_json
+from .wires.dialect import HttpRequest
+from .wires.json_codec import looks_like_html, read_json
 
 COMPONENT = "f"
 """Four bytes each: what providers send, and what the API carries."""

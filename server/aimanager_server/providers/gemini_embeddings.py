@@ -12,10 +12,10 @@ from ..catalog.model import Model
 from ..core.embedding import EmbedCall, Purpose, Vectors
 from ..core.errors import ProviderProtocol
 from ..core.usage import Usage, UsageSource
-from .dialect import HttpRequest
 from .embeddings import object_in, vector
-from .merging import merged
-from .upstream_errors import fault_inside
+from .wires.dialect import HttpRequest
+from .wires.native_options import merged
+from .wires.provider_errors import fault_inside
 
 # https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11-22.
 TASK_TYPES: Mapping[Purpose, str] = {

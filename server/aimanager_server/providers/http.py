@@ -15,11 +15,11 @@ from ..core.response import Event, Finished, Head, Reply
 from ..core.usage import Usage
 from ..resilience.key_pool import KeyRing
 from ..telemetry.redaction import MASK, SHORTEST_SECRET, masked
-from .dialect import Dialect, HttpRequest, Reader
 from .http_body import read_start, read_whole
 from .http_headers import correlation, folded, is_json, media_type
 from .http_stream import HttpStream
 from .transport import Response, Transport
+from .wires.dialect import Dialect, HttpRequest, Reader
 
 Answer = TypeVar("Answer")
 Exchange = Callable[[Call, str], Awaitable[Answer]]

@@ -11,8 +11,8 @@ from ..core.fault import Fault
 from ..core.request import Call
 from ..core.response import Event, Finished
 from ..core.usage import Usage, UsageSource
-from .dialect import Reader
 from .transport import Response
+from .wires.dialect import Reader
 
 DRAIN_SECONDS = 0.05
 """How long the end of a finished response is awaited: its connection can be used again only when it was read."""

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from ..catalog.model import Model
 from ..core.errors import ProviderProtocol
 from ..core.request import Call, Caller, Target
-from .dialect import HttpRequest
 from .http import HttpProvider
-from .json_reading import read_json
+from .wires.dialect import HttpRequest
+from .wires.json_codec import read_json
 
 LIST_SECONDS = 10.0
 MOST_PAGES = 20

@@ -22,9 +22,9 @@ from ..core.errors import Overloaded
 from ..core.fault import Fault
 from ..resilience.concurrency_limiter import Gate
 from .addresses import Addresses, LookUp
-from .dialect import HttpRequest
 from .pool_faults import fault_for, is_stale
 from .transport import Response
+from .wires.dialect import HttpRequest
 
 IDLE_SECONDS = 15.0
 """How long an unused connection is kept. Many servers close theirs after 20 to 75 seconds: ours go first."""

@@ -10,9 +10,9 @@ from pydantic_core import from_json, to_json
 
 from ..core.errors import ProviderProtocol
 from ..core.request import Call
-from .dialect import HttpRequest
 from .embeddings import object_in
 from .http import HttpProvider
+from .wires.dialect import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 import httpx
 
 from ..core.errors import ProviderProtocol, ProviderUnreachable
-from .dialect import HttpRequest
+from .wires.dialect import HttpRequest
 
 
 class Body(Protocol):

@@ -12,10 +12,10 @@ from pydantic_core import to_json
 from ...core.embedding import EmbedCall, Vector, Vectors
 from ...core.errors import ProviderProtocol
 from ...core.usage import Usage, UsageSource
-from ..dialect import HttpRequest
 from ..embeddings import in_order, object_in, vector
-from ..merging import merged
-from ..upstream_errors import fault_inside
+from ..wires.dialect import HttpRequest
+from ..wires.native_options import merged
+from ..wires.provider_errors import fault_inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Wire protocols: pure encoders, decoders, stream readers and error mappers."""
