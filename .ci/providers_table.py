@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.catalog.model import Capability, Level, Model
 from aimanager_server.config.provider_defaults import KNOWN
-from aimanager_server.providers.beside import NO_EMBEDDINGS
+from aimanager_server.providers.endpoint_factory import NO_EMBEDDINGS
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- providers -->", "<!-- /providers -->"

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from aimanager_server.providers.http.provider.pool import AiohttpTransport
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import HttpxTransport, Transport
 
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Message, Part, ReasoningOptions, Role, Sampling, Text
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Event, Finished, PartCompleted, Reply
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.pool import AiohttpTransport
-from aimanager_server.providers.transport import HttpxTransport, Transport
 from aimanager_server.providers.wires.chat_completions import ChatCompletions, chat_completions
 from aimanager_server.providers.wires.chat_completions.deepseek import deepseek
 from aimanager_server.providers.wires.chat_completions.groq import groq

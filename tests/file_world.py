@@ -13,7 +13,7 @@ import trustme
 
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.fault import Fault
-from aimanager_server.providers.fetching import HttpsFetcher
+from aimanager_server.providers.attachments.fetcher import HttpsFetcher
 from raw_server import RawServer, Step, raw_server
 
 HOST = "files.test"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from aimanager_server import app
 from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
-from aimanager_server.plugins import ProviderRegistry
+from aimanager_server.providers.plugins.registry import ProviderRegistry
 
 Begun = TypeVar("Begun")
 

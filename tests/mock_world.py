@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from aimanager_server.providers.mock.provider.provider import Mock
+
 from aimanager_server.core.content import Message, Part, Role, Text
 from aimanager_server.core.request import Call, Caller, Target
 from aimanager_server.core.response import Completion, Event, Reply
-from aimanager_server.providers.mock import Mock
 from questions import FakeClock
 
 DEADLINE = 2000.0

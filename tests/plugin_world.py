@@ -18,9 +18,9 @@ from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
-from aimanager_server.providers.plugged import PluggedProvider
-from aimanager_server.providers.plugin import Transport
-from aimanager_server.providers.seclusion import Seclusion
+from aimanager_server.providers.plugins.adapter import PluggedProvider
+from aimanager_server.providers.plugins.api import Transport
+from aimanager_server.providers.plugins.isolation import Seclusion
 
 PULSE = 0.05
 FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED))

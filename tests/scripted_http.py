@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 
 import httpx
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import HttpxTransport
 
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import (
     LIMITS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.request import Key
-from aimanager_server.opening import Opened
-from aimanager_server.plugins import ProviderRegistry
+from aimanager_server.providers.plugins.registry import ProviderRegistry
+from aimanager_server.providers.provider_set import Opened
 from gateways import settings_with
 from plugin_world import Told
 

@@ -12,7 +12,7 @@ import pytest
 
 from aimanager import AIError, AIManager, InvalidProviderError, ProviderError
 from aimanager_server.config.errors import SettingsError
-from aimanager_server.plugins import GROUP, ProviderRegistry
+from aimanager_server.providers.plugins.registry import GROUP, ProviderRegistry
 from gateways import served, settings_with
 from plugin_world import Told, blocking, raising
 

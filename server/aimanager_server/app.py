@@ -19,7 +19,6 @@ from .config.settings import Settings
 from .core.fault import Fault
 from .core.handler import compose
 from .hints import hints_for
-from .opening import Opened
 from .operations.count_tokens import Count
 from .operations.embed import Embed
 from .pipeline.accounting import Account
@@ -35,8 +34,9 @@ from .pipeline.stream_recovery import Rescue
 from .pipeline.structured_output import Conform
 from .pipeline.telemetry import Observe
 from .pipeline.timeouts import Pace
-from .plugins import ProviderRegistry
-from .providers.fetching import HttpsFetcher
+from .providers.attachments.fetcher import HttpsFetcher
+from .providers.plugins.registry import ProviderRegistry
+from .providers.provider_set import Opened
 from .resilience.breaker_registry import Breakers
 from .resilience.load_shedding import LoopLag
 from .resilience.prober import Prober

@@ -27,9 +27,9 @@ from .core.response import (
     ToolCallDelta,
 )
 from .core.usage import UsageSource
-from .providers import open_transport
-from .providers.plugin import ProviderPlugin, Transport, defects
-from .providers.transport import PooledTransport
+from .providers.factory import open_transport
+from .providers.http.transport import PooledTransport
+from .providers.plugins.api import ProviderPlugin, Transport, defects
 
 CALL_SECONDS = 30.0
 CLOSE_SECONDS = 1.0

@@ -21,9 +21,9 @@ from aimanager_server.providers.wires.chat_completions.embeddings import ChatEmb
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.core.usage import Usage
-from aimanager_server.providers import unknown
-from aimanager_server.providers.gemini_embeddings import GeminiEmbeddings
-from aimanager_server.providers.model_lists import page_of
+from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddings
+from aimanager_server.providers.endpoints.model_listing import page_of
+from aimanager_server.providers.factory import unknown
 from aimanager_server.providers.wires.dialect import Dialect
 from chat_world import fixture
 from embed_world import packed, vectors_answer

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from aimanager_server.providers.http.provider.dns_cache import FRESH_SECONDS, MOST_AT_ONCE, STALE_SECONDS, Addresses
 
-from aimanager_server.providers.addresses import FRESH_SECONDS, MOST_AT_ONCE, STALE_SECONDS, Addresses
 from black_holes import infos
 from questions import FakeClock
 

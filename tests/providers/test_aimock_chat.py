@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
 
 from aimanager_server.core.content import Reasoning, Text, Tool, ToolCall
 from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited, ProviderRejected, StreamInterrupted
@@ -13,7 +14,6 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import FinishReason, TextDelta
 from aimanager_server.core.usage import UsageSource
-from aimanager_server.providers.http import HttpProvider
 from aimock_server import AimockServer, aimock, missing
 from chat_world import connected, events_of, finished_of, parts_of, question, soon, user
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aimanager_server.providers.http.provider.pool import AiohttpTransport
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import Response
 
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
@@ -19,9 +22,6 @@ from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, FinishReason, Reply, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.pool import AiohttpTransport
-from aimanager_server.providers.transport import Response
 from aimanager_server.providers.wires.dialect import HttpRequest
 from aimanager_server.resilience.key_pool import KeyRing
 from claude_cases import WEATHER, claude, question, user

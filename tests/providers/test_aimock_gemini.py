@@ -16,7 +16,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.handler import Provider
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import FinishReason, TextDelta
-from aimanager_server.providers import open_provider
+from aimanager_server.providers.factory import open_provider
 from aimock_server import AimockServer, aimock, missing
 from chat_world import soon
 from gemini_cases import CATALOGUE, KEY, WEATHER, question, user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
 
 from aimanager_server.config.provider_defaults import KNOWN, defaults_of
 from aimanager_server.config.providers import ProviderSettings
@@ -10,8 +11,7 @@ from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.errors import ModelNotFound, ProviderFailed, ProviderProtocol, ProviderRejected
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.usage import UsageSource
-from aimanager_server.providers import VARIANTS, open_provider
-from aimanager_server.providers.http import HttpProvider
+from aimanager_server.providers.factory import VARIANTS, open_provider
 from chat_world import LIMITS, dialect, finished_of, fixture, parts_of, question, read_all, soon
 from raw_server import http, raw_server
 

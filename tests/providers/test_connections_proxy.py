@@ -14,7 +14,7 @@ import trustme
 
 from aimanager_server.core.errors import ProviderUnreachable, ProviderUntrusted
 from aimanager_server.core.handler import Provider
-from aimanager_server.providers import open_provider
+from aimanager_server.providers.factory import open_provider
 from chat_world import LIMITS, connected, settings
 from connect_proxy import connect_proxy
 from pool_questions import SAID, TEXT, said_by, whole

@@ -7,16 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
+from aimanager_server.providers.mock.provider.embeddings import mock_vector
 from aimanager_server.providers.wires.chat_completions.embeddings import MISTRAL, OPENAI, ChatEmbeddings
 
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.errors import ProviderAuth, ProviderProtocol, ProviderRateLimited, ProviderRejected
 from aimanager_server.core.request import OWN_KEY, Key
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.beside import embedder_of
-from aimanager_server.providers.embeddings import HttpEmbedder
-from aimanager_server.providers.gemini_embeddings import GeminiEmbeddings
-from aimanager_server.providers.mock_embedding import mock_vector
+from aimanager_server.providers.endpoint_factory import embedder_of
+from aimanager_server.providers.endpoints.embeddings import HttpEmbedder
+from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddings
 from aimanager_server.providers.wires.chat_completions.azure import Azure
 from aimanager_server.providers.wires.dialect import HttpRequest
 from chat_world import CANARY, LIMITS, answering, settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.core.errors import PayloadTooLarge
-from aimanager_server.providers.fetched import begins_as
+from aimanager_server.providers.attachments.checks import begins_as
 from file_world import PNG, files, refusal, told
 from raw_server import Act, Step, chunked, http
 

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from aimanager_server.core.errors import InvalidRequest
-from aimanager_server.providers.fetching import HttpsFetcher
+from aimanager_server.providers.attachments.fetcher import HttpsFetcher
 from file_world import FIELD, PNG, SECRET, Names, files, refusal, told
 from raw_server import Act, http
 

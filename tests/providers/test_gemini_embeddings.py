@@ -11,7 +11,7 @@ from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.embedding import Purpose
 from aimanager_server.core.errors import ProviderProtocol
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.gemini_embeddings import PREFIXES, TASK_TYPES, GeminiEmbeddings
+from aimanager_server.providers.endpoints.gemini_embeddings import PREFIXES, TASK_TYPES, GeminiEmbeddings
 from aimanager_server.providers.wires.dialect import HttpRequest
 from embed_world import embed_call
 

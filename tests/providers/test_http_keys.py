@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import HttpxTransport
 
 from aimanager_server.core.errors import MissingCredentials, ProviderAuth, ProviderQuota, StreamInterrupted
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Key
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import (
     CANARY,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aimanager_server.providers.http.provider.stream import HttpStream
+from aimanager_server.providers.http.provider.transport import Response
 
 from aimanager_server.core.errors import (
     DeadlineExceeded,
@@ -16,8 +18,6 @@ from aimanager_server.core.errors import (
 )
 from aimanager_server.core.response import Event, Finished, TextDelta
 from aimanager_server.core.usage import Usage
-from aimanager_server.providers.http_stream import HttpStream
-from aimanager_server.providers.transport import Response
 from chat_world import (
     events_of,
     finished_of,

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from aimanager_server.providers.mock.provider.answers import state_of
+
 from aimanager_server.core.content import Attachment, Message, Reasoning, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.response import Finished, FinishReason, Head, PartCompleted, TextDelta, ToolCallDelta, Warned
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock_answer import state_of
 from mock_world import WEATHER, answer, said, streamed, turn
 
 

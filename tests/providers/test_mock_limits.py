@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from aimanager_server.providers.mock.provider.answers import state_of
 
 from aimanager_server.core.content import (
     Attachment,
@@ -18,7 +19,6 @@ from aimanager_server.core.content import (
 from aimanager_server.core.errors import ProviderRejected
 from aimanager_server.core.response import FinishReason
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock_answer import state_of
 from mock_world import answer, said, turn
 
 

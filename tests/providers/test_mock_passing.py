@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from aimanager_server.providers.mock.provider.provider import Mock
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderOverloaded, StreamInterrupted
 from aimanager_server.core.response import Event, PartCompleted, TextDelta, Thinking
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock import Mock
 from mock_world import DEADLINE, answer, call, into, mock, said, streamed
 from questions import FakeClock
 

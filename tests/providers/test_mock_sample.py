@@ -2,9 +2,9 @@ import json
 from typing import Any
 
 import pytest
+from aimanager_server.providers.mock.provider.json_sample import sample_of
 
 from aimanager_server.core.content import JsonFormat, SchemaFormat
-from aimanager_server.providers.mock_sample import sample_of
 from aimanager_server.structured_output.validator import Shape
 from mock_world import said
 from questions import FakeClock

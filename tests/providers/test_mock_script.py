@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aimanager_server.providers.mock.provider.script_parser import DIRECTIVES
 
 from aimanager_server.core.content import Message, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.response import FinishReason
-from aimanager_server.providers.mock_script import DIRECTIVES
 from mock_world import WEATHER, answer, mock, said, turn
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aimanager_server.providers.mock.provider.provider import REMEMBERED, Mock
 
 from aimanager_server.core.errors import (
     DeadlineExceeded,
@@ -17,7 +18,6 @@ from aimanager_server.core.fault import every
 from aimanager_server.core.request import Caller
 from aimanager_server.core.response import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock import REMEMBERED, Mock
 from mock_world import DEADLINE, call, into, mock, said, streamed
 from questions import FakeClock
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import HttpxTransport
 
 from aimanager_server.catalog.model import Model
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials, ProviderProtocol, ProviderUnreachable
-from aimanager_server.providers.beside import lister_of
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.model_lists import MOST_MODELS, MOST_PAGES, HttpLister, page_of
-from aimanager_server.providers.transport import HttpxTransport
+from aimanager_server.providers.endpoint_factory import lister_of
+from aimanager_server.providers.endpoints.model_listing import MOST_MODELS, MOST_PAGES, HttpLister, page_of
 from aimanager_server.providers.wires.anthropic import Claude
 from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, answering

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import HttpxTransport
 
 from aimanager_server.core.errors import ProviderOverloaded, ProviderProtocol, ProviderRateLimited
 from aimanager_server.core.fault import Fault
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyRing
 from chat_world import LIMITS, connected, question
 from raw_server import chunked, http, raw_server

@@ -20,7 +20,7 @@ from aimanager_server.core.errors import (
 from aimanager_server.core.request import NO_KEY, OWN_KEY, Call, Caller, Key
 from aimanager_server.core.response import Head, Reply, Restarted, TextDelta
 from aimanager_server.core.usage import Usage
-from aimanager_server.providers.beside import lister_of
+from aimanager_server.providers.endpoint_factory import lister_of
 from plugin_calls import call, settled
 from plugin_world import HELLO, Pipe, Told, blocking, forever, plugged, raising
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from aimanager_server.core.errors import Overloaded
-from aimanager_server.providers import open_provider
+from aimanager_server.providers.factory import open_provider
 from chat_world import LIMITS, connected, events_of, fixture, settings
 from pool_questions import BEGUN, SAID, STREAM, TEXT, said_by, streamed, whole
 from raw_server import Act, chunked, http, raw_server

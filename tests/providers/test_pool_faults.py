@@ -7,12 +7,12 @@ import ssl
 
 import aiohttp
 import pytest
+from aimanager_server.providers.http.provider.connection_errors import fault_for
 from aiohttp.client_reqrep import ConnectionKey
 
 from aimanager_server.core.errors import DeadlineExceeded, ProviderProtocol, ProviderUnreachable, StreamInterrupted
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.response import Finished
-from aimanager_server.providers.pool_faults import fault_for
 from chat_world import connected, events_of
 from pool_questions import BEGUN, SAID, STREAM, TEXT, said_by, streamed, whole
 from raw_server import Act, chunked, http, raw_server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.providers.public_addresses import is_public
+from aimanager_server.providers.attachments.public_addresses import is_public
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])

@@ -10,7 +10,7 @@ import structlog
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderFailed
-from aimanager_server.providers.seclusion import MOST_LOOPS
+from aimanager_server.providers.plugins.isolation import MOST_LOOPS
 from plugin_calls import call, settled
 from plugin_world import FINISHED, HELLO, Told, blocking, forever, plugged, raising, stubbornly
 

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.stream import GRACE_SECONDS
+from aimanager_server.providers.http.provider.transport import HttpxTransport
 
 import gemini_cases
 from aimanager_server.core.errors import DeadlineExceeded, ProviderUnreachable, StreamInterrupted
 from aimanager_server.core.response import FinishReason
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.http_stream import GRACE_SECONDS
-from aimanager_server.providers.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyRing
 from chat_answers import chunk
 from chat_world import LIMITS, connected, events_of, finished_of, parts_of, question

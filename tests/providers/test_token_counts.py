@@ -7,6 +7,8 @@ from typing import Any, get_type_hints
 
 import httpx
 import pytest
+from aimanager_server.providers.http.provider.provider import HttpProvider
+from aimanager_server.providers.http.provider.transport import HttpxTransport
 from anthropic.types import MessageCountTokensParams
 from openai.types.responses import InputTokenCountParams
 
@@ -14,10 +16,8 @@ from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Message, Role, Sampling, Text, Tool
 from aimanager_server.core.errors import ProviderProtocol
 from aimanager_server.core.request import Call
-from aimanager_server.providers.beside import counter_of
-from aimanager_server.providers.http import HttpProvider
-from aimanager_server.providers.token_counts import ENDPOINTS, HttpCounter
-from aimanager_server.providers.transport import HttpxTransport
+from aimanager_server.providers.endpoint_factory import counter_of
+from aimanager_server.providers.endpoints.token_counting import ENDPOINTS, HttpCounter
 from aimanager_server.providers.wires.anthropic import Claude
 from aimanager_server.providers.wires.dialect import Dialect
 from aimanager_server.providers.wires.gemini import Gemini

@@ -12,7 +12,7 @@ from aimanager_server.core.handler import Clock, Handler
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.plugin import Transport
+from aimanager_server.providers.plugins.api import Transport
 
 MODELS = ("loud", "louder")
 

@@ -1,0 +1,1 @@
+"""Provider endpoints other than generation: embeddings, model lists, token counts."""

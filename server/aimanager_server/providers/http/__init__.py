@@ -1,0 +1,1 @@
+"""HTTP transport and the provider built on it."""

@@ -1,0 +1,1 @@
+"""A scriptable provider for tests and demos."""

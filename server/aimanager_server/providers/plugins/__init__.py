@@ -1,0 +1,1 @@
+"""Third-party providers: API, registry and isolation."""
