@@ -9,7 +9,7 @@ import pytest
 
 from aimanager_server import app
 from aimanager_server.hints import hints_for
-from aimanager_server.server import CannotListen
+from aimanager_server.rpc.server import CannotListen
 from aimanager_server.telemetry.metrics_server import MetricsListener
 from gateways import QUICK, settings_with
 

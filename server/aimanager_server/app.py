@@ -45,20 +45,20 @@ from .resilience.rate_limiter import Limiter
 from .routing.embedding_resolver import EmbedResolver
 from .routing.load_balancing import Routing
 from .routing.resolver import Resolver
-from .rpc.assessment import Assessing
-from .rpc.counting import Counting
-from .rpc.embeddings import EmbeddingService
-from .rpc.generation import GenerationService, Timeouts
-from .rpc.health import HealthService
-from .rpc.interceptors.admit import Admit
-from .rpc.interceptors.authenticate import Authenticate
-from .rpc.interceptors.correlate import Correlate
-from .rpc.interceptors.measure import Measure
+from .rpc.interceptors.admission import Admit
+from .rpc.interceptors.auth import Authenticate
+from .rpc.interceptors.errors import TranslateErrors
+from .rpc.interceptors.metrics import Measure
 from .rpc.interceptors.rate_limit import RateLimit
-from .rpc.interceptors.translate_errors import TranslateErrors
-from .rpc.models import ModelService
-from .rpc.summing import Summing
-from .server import CannotListen, Server
+from .rpc.interceptors.request_id import Correlate
+from .rpc.server import CannotListen, Server
+from .rpc.services.assess_providers import Assessing
+from .rpc.services.count_tokens import Counting
+from .rpc.services.embeddings import EmbeddingService
+from .rpc.services.generation import GenerationService, Timeouts
+from .rpc.services.health import HealthService
+from .rpc.services.metrics_summary import Summing
+from .rpc.services.models import ModelService
 from .telemetry import logs as log
 from .telemetry.metrics import Metrics
 from .telemetry.metrics_server import MetricsListener

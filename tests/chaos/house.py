@@ -18,7 +18,7 @@ from aimanager_server.core.fault import Fault
 from aimanager_server.core.handler import Provider
 from aimanager_server.core.request import Call, Ledger
 from aimanager_server.core.response import Event, Finished, Reply
-from aimanager_server.rpc.interceptors.admit import Admit
+from aimanager_server.rpc.interceptors.admission import Admit
 from gateways import in_thread
 
 Kind = TypeVar("Kind")

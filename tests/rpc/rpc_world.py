@@ -31,20 +31,20 @@ from aimanager_server.operations.embed import Embed
 from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.routing.embedding_resolver import EmbedResolver
 from aimanager_server.routing.resolver import Resolver
-from aimanager_server.rpc.assessment import Assessing, Price
-from aimanager_server.rpc.counting import Counting
-from aimanager_server.rpc.embeddings import EmbeddingService
-from aimanager_server.rpc.generation import GenerationService, Timeouts
-from aimanager_server.rpc.health import HealthService, ProviderHealth
-from aimanager_server.rpc.interceptors.admit import Admit
-from aimanager_server.rpc.interceptors.authenticate import Authenticate
-from aimanager_server.rpc.interceptors.correlate import Correlate
-from aimanager_server.rpc.interceptors.measure import Measure
+from aimanager_server.rpc.interceptors.admission import Admit
+from aimanager_server.rpc.interceptors.auth import Authenticate
+from aimanager_server.rpc.interceptors.errors import TranslateErrors
+from aimanager_server.rpc.interceptors.metrics import Measure
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
-from aimanager_server.rpc.interceptors.translate_errors import TranslateErrors
-from aimanager_server.rpc.models import ModelService, Refresh
-from aimanager_server.rpc.summing import Summing
-from aimanager_server.server import Server
+from aimanager_server.rpc.interceptors.request_id import Correlate
+from aimanager_server.rpc.server import Server
+from aimanager_server.rpc.services.assess_providers import Assessing, Price
+from aimanager_server.rpc.services.count_tokens import Counting
+from aimanager_server.rpc.services.embeddings import EmbeddingService
+from aimanager_server.rpc.services.generation import GenerationService, Timeouts
+from aimanager_server.rpc.services.health import HealthService, ProviderHealth
+from aimanager_server.rpc.services.metrics_summary import Summing
+from aimanager_server.rpc.services.models import ModelService, Refresh
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.model_stats import Quality
 from aimanager_server.telemetry.usage_stats import Sums

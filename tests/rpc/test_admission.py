@@ -14,9 +14,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager_server.core.errors import Overloaded
-from aimanager_server.rpc.interceptors.admit import Admit
-from aimanager_server.rpc.rpc import Rpc
-from aimanager_server.server import Server
+from aimanager_server.rpc.context import Rpc
+from aimanager_server.rpc.interceptors.admission import Admit
+from aimanager_server.rpc.server import Server
 from black_holes import CAN_LOOK, sends_at_once_from
 from rpc.refusal import refusal
 from rpc.rpc_world import QUESTION, STREAMED, Waiting, World, bearer, build, callers, serving, settings

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.errors import DeadlineExceeded
-from aimanager_server.rpc.allowance import allowance
-from aimanager_server.rpc.rpc import Rpc
+from aimanager_server.rpc.context import Rpc
+from aimanager_server.rpc.deadlines import allowance
 
 
 class Context:

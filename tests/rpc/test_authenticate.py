@@ -16,8 +16,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
-from aimanager_server.rpc.interceptors.authenticate import _is_local
-from aimanager_server.rpc.rpc import STANDARD_HEALTH
+from aimanager_server.rpc.context import STANDARD_HEALTH
+from aimanager_server.rpc.interceptors.auth import _is_local
 from rpc.refusal import refusal
 from rpc.rpc_world import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
 

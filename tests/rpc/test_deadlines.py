@@ -12,7 +12,7 @@ from aimanager.v1 import generation_pb2
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, PartCompleted, Reply
-from aimanager_server.rpc.generation import Timeouts
+from aimanager_server.rpc.services.generation import Timeouts
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
 

@@ -14,7 +14,7 @@ from aimanager_server.core.content import Text
 from aimanager_server.core.errors import StreamInterrupted
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
-from aimanager_server.rpc.generation import Timeouts
+from aimanager_server.rpc.services.generation import Timeouts
 from rpc.refusal import refusal
 from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, serving
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aimanager.v1.generation_pb2 import PartDelta, StreamGenerateResponse
-from aimanager_server.rpc.outlet import Outlet
+from aimanager_server.rpc.stream_writer import Outlet
 
 QUICK = 0.001
 

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.server import CannotListen
+from aimanager_server.rpc.server import CannotListen
 from rpc.refusal import refusal
 from rpc.rpc_world import QUESTION, bearer, build, callers, serving, settings
 

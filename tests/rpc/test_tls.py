@@ -15,7 +15,7 @@ import trustme
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
-from aimanager_server.server import CannotListen
+from aimanager_server.rpc.server import CannotListen
 from rpc.refusal import refusal
 from rpc.rpc_world import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
 

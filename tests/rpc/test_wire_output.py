@@ -9,7 +9,8 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Artifact, JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.response import ArtifactFound, Completion, Finished, FinishReason, Head
-from aimanager_server.rpc import wire_read, wire_write
+from aimanager_server.rpc.convert import requests as wire_read
+from aimanager_server.rpc.convert import responses as wire_write
 
 SCRIPT = Artifact("artifact-1", "app.py", "text/x-python", "python", text="pass\n")
 SAID = content_pb2.Artifact(id="artifact-1", name="app.py", mime_type="text/x-python", language="python", text="pass\n")

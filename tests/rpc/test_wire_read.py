@@ -27,7 +27,8 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import Ask
-from aimanager_server.rpc import wire_patience, wire_read
+from aimanager_server.rpc.convert import requests as wire_read
+from aimanager_server.rpc.convert import timeouts as wire_patience
 
 USER = content_pb2.ROLE_USER
 

@@ -14,8 +14,8 @@ from google.rpc import error_details_pb2 as details_pb2
 from google.rpc.status_pb2 import Status
 
 from ..core.fault import Fault
-from . import wire_write
-from .rpc import REQUEST_ID_KEY
+from .context import REQUEST_ID_KEY
+from .convert import responses as wire_write
 
 DOMAIN = "aimanager.dev"
 DETAILS_KEY = "grpc-status-details-bin"

@@ -8,7 +8,7 @@ from typing import Self
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 
-from ..server import CannotListen
+from ..rpc.server import CannotListen
 
 
 class MetricsListener:

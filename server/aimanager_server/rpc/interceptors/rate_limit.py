@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ...config.settings import Tier
 from ...core.errors import Overloaded, RateLimited
-from ..rpc import Guard, Proceed, Rpc
+from ..context import Guard, Proceed, Rpc
 
 QUOTA = "requests_per_minute"
 

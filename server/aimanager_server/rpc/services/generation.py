@@ -11,14 +11,16 @@ import grpc
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_GenerationServiceServicer_to_server
 
-from ..core.errors import StreamInterrupted
-from ..core.handler import Clock, Handler
-from ..core.request import Ask, Call, Caller
-from ..core.response import Collected, Finished, Reply, Thinking
-from . import wire_patience, wire_read, wire_write
-from .allowance import allowance, deadline_in
-from .outlet import Outlet
-from .rpc import CURRENT, Rpc
+from ...core.errors import StreamInterrupted
+from ...core.handler import Clock, Handler
+from ...core.request import Ask, Call, Caller
+from ...core.response import Collected, Finished, Reply, Thinking
+from ..context import CURRENT, Rpc
+from ..convert import requests as wire_read
+from ..convert import responses as wire_write
+from ..convert import timeouts as wire_patience
+from ..deadlines import allowance, deadline_in
+from ..stream_writer import Outlet
 
 
 class Resolve(Protocol):

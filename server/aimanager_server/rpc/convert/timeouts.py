@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aimanager.v1 import generation_pb2
 
-from .wire_fields import accepted, refused, said
+from .fields import accepted, refused, said
 
 NANOS = 1_000_000_000
 RESTARTS: dict[int, bool] = {

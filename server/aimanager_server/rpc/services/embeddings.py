@@ -10,14 +10,14 @@ import grpc
 from aimanager.v1 import embedding_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceServicer, add_EmbeddingServiceServicer_to_server
 
-from ..core.embedding import EmbedAsk, EmbedCall, Embedded, Purpose
-from ..core.handler import Clock
-from ..core.request import Caller
-from . import wire_write
-from .allowance import allowance
-from .rpc import CURRENT
-from .wire_fields import accepted, refused, said, text
-from .wire_read import provider_options
+from ...core.embedding import EmbedAsk, EmbedCall, Embedded, Purpose
+from ...core.handler import Clock
+from ...core.request import Caller
+from ..context import CURRENT
+from ..convert import responses as wire_write
+from ..convert.fields import accepted, refused, said, text
+from ..convert.requests import provider_options
+from ..deadlines import allowance
 
 PURPOSES = {embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in Purpose}
 

@@ -13,12 +13,12 @@ import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection
 
-from .config.settings import Settings, Tls
-from .rpc.grpc_log import keep_secrets
-from .rpc.interceptor import Chain
-from .rpc.interceptors.admit import Admit
-from .rpc.readiness import Readiness
-from .rpc.rpc import Interceptor
+from ..config.settings import Settings, Tls
+from .context import Interceptor
+from .interceptor_chain import Chain
+from .interceptors.admission import Admit
+from .log_filter import keep_secrets
+from .services.grpc_health import Readiness
 
 MIB = 1024 * 1024
 LARGEST_MESSAGE_BYTES = 36 * MIB

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from aimanager.v1 import content_pb2, generation_pb2
 
-from ..core.content import (
+from ...core.content import (
     Attachment,
     Effort,
     JsonFormat,
@@ -33,9 +33,9 @@ from ..core.content import (
     ToolMode,
     ToolResult,
 )
-from ..core.request import Ask
-from .wire_fields import accepted, quoted, refused, said, shown, text
-from .wire_patience import patience
+from ...core.request import Ask
+from .fields import accepted, quoted, refused, said, shown, text
+from .timeouts import patience
 
 MOST_LABELS: Final = 64
 MOST_STOP_SEQUENCES: Final = 64

@@ -12,9 +12,9 @@ import grpc
 from aimanager.v1 import health_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 
-from ..core.errors import Overloaded
-from ..telemetry.provider_stats import Circuit, Report, Status
-from .wire_time import duration, timestamp
+from ...core.errors import Overloaded
+from ...telemetry.provider_stats import Circuit, Report, Status
+from ..convert.times import duration, timestamp
 
 STATUSES = {
     status: health_pb2.ProviderStatus.Value(

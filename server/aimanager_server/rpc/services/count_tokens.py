@@ -7,14 +7,14 @@ from typing import Protocol
 
 from aimanager.v1 import model_pb2
 
-from ..core.handler import Clock
-from ..core.request import Call
-from ..core.usage import UsageSource
-from . import wire_read
-from .allowance import allowance
+from ...core.handler import Clock
+from ...core.request import Call
+from ...core.usage import UsageSource
+from ..context import Rpc
+from ..convert import requests as wire_read
+from ..convert.responses import USAGE_SOURCES
+from ..deadlines import allowance
 from .generation import Resolve
-from .rpc import Rpc
-from .wire_write import USAGE_SOURCES
 
 
 class Counted(Protocol):

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...core.errors import Overloaded
 from ...resilience.concurrency_limiter import Gate
-from ..allowance import deadline_in
-from ..rpc import Guard, Proceed, Rpc
+from ..context import Guard, Proceed, Rpc
+from ..deadlines import deadline_in
 
 COME_AGAIN_SECONDS = 1.0
 LOOP_LAG = "loop_lag"

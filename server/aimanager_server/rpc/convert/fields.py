@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf.message import Message as Proto
 from pydantic_core import to_json
 
-from ..core.errors import InvalidRequest
-from ..core.fault import FieldViolation
+from ...core.errors import InvalidRequest
+from ...core.fault import FieldViolation
 
 
 def refused(path: str, description: str) -> InvalidRequest:

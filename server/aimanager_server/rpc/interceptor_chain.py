@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from ..core.errors import InvalidRequest, PayloadTooLarge
 from ..core.fault import Fault
-from .rpc import CURRENT, Interceptor, Proceed, Rpc
+from .context import CURRENT, Interceptor, Proceed, Rpc
 
 COMPRESS_BYTES = 8 * 1024
 """Unary answers above this are compressed; a stream's events are far below and would grow."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import grpc
 
 from ...core.handler import Clock
-from ..rpc import Interceptor, Proceed, Rpc
+from ..context import Interceptor, Proceed, Rpc
 
 
 class Meter(Protocol):

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
-from .rpc import STANDARD_HEALTH
+from ..context import STANDARD_HEALTH
 
 LIVENESS = "liveness"
 READINESS = "readiness"

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from aimanager.v1 import health_pb2
 
-from ..telemetry.usage_row import Row
-from ..telemetry.usage_stats import DAY_SECONDS, Summary
-from . import wire_write
+from ...telemetry.usage_row import Row
+from ...telemetry.usage_stats import DAY_SECONDS, Summary
+from ..convert import responses as wire_write
+from ..convert.times import duration, timestamp, window
 from .health import ProviderHealth
-from .wire_time import duration, timestamp, window
 
 HOUR_SECONDS = 3600.0
 

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from aimanager.v1 import health_pb2
 
-from ..core.usage import Cost, Usage, UsageSource
-from ..telemetry.model_stats import HOUR_SECONDS, ModelFigures
-from ..telemetry.scorecard import Assessment, assess
+from ...core.usage import Cost, Usage, UsageSource
+from ...telemetry.model_stats import HOUR_SECONDS, ModelFigures
+from ...telemetry.scorecard import Assessment, assess
+from ..convert.responses import text
+from ..convert.times import duration, window
 from .health import ProviderHealth
-from .wire_time import duration, window
-from .wire_write import text
 
 MIX = Usage(input_tokens=3000, output_tokens=1000, source=UsageSource.REPORTED)
 """The usual mix of tokens, by which prices are compared."""

@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import model_pb2
 
-from ..catalog.model import Capability, Level, Model, Prices
-from ..catalog.recommendations import Objective, Wish
-from .wire_fields import accepted, refused
+from ...catalog.model import Capability, Level, Model, Prices
+from ...catalog.recommendations import Objective, Wish
+from .fields import accepted, refused
 
 CAPABILITIES = {one: model_pb2.Capability.Value(f"CAPABILITY_{one.name}") for one in Capability}
 ASKED: dict[int, Capability] = {number: one for one, number in CAPABILITIES.items()}

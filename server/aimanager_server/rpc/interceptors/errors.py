@@ -11,7 +11,7 @@ import structlog
 
 from ...core.errors import Internal, Overloaded, StreamInterrupted
 from ...core.fault import Fault
-from ..rpc import Interceptor, Proceed, Rpc
+from ..context import Interceptor, Proceed, Rpc
 from ..status import answer
 
 MASK = "[secret]"

@@ -12,13 +12,13 @@ import grpc
 from aimanager.v1 import model_pb2
 from aimanager.v1.model_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
 
-from ..catalog.model import Capability, Model
-from ..catalog.recommendations import suggest
-from ..core.errors import UnknownProvider
-from ..core.request import Caller
-from . import wire_model
-from .rpc import CURRENT, Rpc
-from .wire_fields import refused
+from ...catalog.model import Capability, Model
+from ...catalog.recommendations import suggest
+from ...core.errors import UnknownProvider
+from ...core.request import Caller
+from ..context import CURRENT, Rpc
+from ..convert import models as wire_model
+from ..convert.fields import refused
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 500

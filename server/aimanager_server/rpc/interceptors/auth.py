@@ -14,7 +14,7 @@ from ...config.settings import Settings
 from ...config.types import host_of, is_loopback
 from ...core.errors import Forbidden, InvalidRequest, Unauthenticated
 from ...core.request import Caller
-from ..rpc import Guard, Proceed, Rpc
+from ..context import Guard, Proceed, Rpc
 
 AUTHORIZATION = "authorization"
 PROVIDER_KEY_PREFIX = "x-provider-key-"

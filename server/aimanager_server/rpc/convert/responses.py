@@ -9,9 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 
-from ..core.content import Artifact, Attachment, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ..core.fault import Fault
-from ..core.response import (
+from ...core.content import Artifact, Attachment, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.fault import Fault
+from ...core.response import (
     ArtifactFound,
     Attempt,
     Completion,
@@ -23,7 +23,7 @@ from ..core.response import (
     TextDelta,
     ToolCallDelta,
 )
-from ..core.usage import Cost, Usage, UsageSource
+from ...core.usage import Cost, Usage, UsageSource
 
 ROLES = {role: content_pb2.Role.Value(f"ROLE_{role.name}") for role in Role}
 FINISH_REASONS = {reason: generation_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}") for reason in FinishReason}

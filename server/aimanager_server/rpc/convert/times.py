@@ -6,8 +6,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as Proto
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from . import wire_write
-from .wire_fields import refused, said
+from . import responses as wire_write
+from .fields import refused, said
 
 
 def duration(seconds: float | None) -> Duration | None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from ..core.errors import DeadlineExceeded
 from ..core.handler import Clock
-from .rpc import Rpc
+from .context import Rpc
 
 KEPT_BACK_SECONDS = 0.5
 KEPT_BACK_SHARE = 0.1

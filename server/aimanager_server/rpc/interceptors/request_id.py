@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from ..rpc import REQUEST_ID_KEY, Interceptor, Proceed, Rpc
+from ..context import REQUEST_ID_KEY, Interceptor, Proceed, Rpc
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

@@ -8,8 +8,8 @@ from typing import Self
 
 from aimanager.v1.generation_pb2 import StreamGenerateResponse
 
-from . import wire_write
-from .rpc import Rpc
+from .context import Rpc
+from .convert import responses as wire_write
 
 PARTING_SECONDS = 1.0
 """How long a heartbeat that is on its way may take once the stream ended."""

@@ -1,0 +1,1 @@
+"""Implementations of the services in proto/."""
