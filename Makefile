@@ -30,7 +30,7 @@ install: .venv/.dev node ## Install everything that development needs
 	@echo "ready: $$($(PY) --version) in .venv"
 
 demo: .venv/.server ## See it work, with nothing but this machine
-	@$(PY) -m aimanager_server.demo $(ARGS)
+	@$(PY) -m aimanager_server.commands.demo $(ARGS)
 
 run: .venv/.server ## Start the server on localhost:50051
 	@$(PY) -m aimanager_server serve --reflection --hints $(ARGS)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from aimanager_server import app
-from aimanager_server.hints import hints_for
+from aimanager_server.commands.quickstart import hints_for
 from aimanager_server.rpc.server import CannotListen
 from aimanager_server.telemetry.metrics_server import MetricsListener
 from gateways import QUICK, settings_with

@@ -114,7 +114,7 @@ def test_every_console_script_leads_somewhere(wheel: Path) -> None:
 
 
 def test_the_server_without_its_extra_says_what_to_install(bare: Path) -> None:
-    result = alone(bare, "from aimanager_server.cli import main; sys.exit(main(['serve']))")
+    result = alone(bare, "from aimanager_server.commands.main import main; sys.exit(main(['serve']))")
 
     assert result.returncode == 1
     assert "pip install 'aimanager[server]'" in result.stderr

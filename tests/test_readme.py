@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from aimanager_server.commands.error_reference import error_reference
 from aimanager_server.config.loader import load
-from aimanager_server.error_reference import error_reference
 from aimock_server import aimock, missing
 from gateways import served, settings_with
 

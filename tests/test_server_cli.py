@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aimanager_server.cli import main
+from aimanager_server.commands.main import main
 from aimanager_server.config.loader import load
 from aimanager_server.config.report import report
 from aimanager_server.config.settings import Settings

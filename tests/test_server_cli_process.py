@@ -37,7 +37,7 @@ def test_what_needs_no_settings_works_without_the_server_packages(arguments: tup
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["errors"], ["config"], ["serve", "--help"]])
 def test_nothing_but_serving_loads_grpc_or_http(arguments: list[str]) -> None:
     script = (
-        "import sys; from aimanager_server.cli import main\n"
+        "import sys; from aimanager_server.commands.main import main\n"
         f"try: main({arguments!r}, {{}})\n"
         "except SystemExit: pass\n"
         "heavy = {'grpc', 'aiohttp', 'httpx', 'asyncio', 'google', 'prometheus_client', 'structlog'}\n"

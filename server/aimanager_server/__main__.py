@@ -1,6 +1,6 @@
 """Lets `python -m aimanager_server` do what `aimanager-server` does."""
 
-from .cli import main
+from .commands.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -14,11 +14,11 @@ from . import parts
 from .catalog.catalog import Catalogue
 from .catalog.discovery import Discover
 from .catalog.pricing import PriceList
+from .commands.quickstart import hints_for
 from .config.errors import SettingsError
 from .config.settings import Settings
 from .core.fault import Fault
 from .core.handler import compose
-from .hints import hints_for
 from .operations.count_tokens import Count
 from .operations.embed import Embed
 from .pipeline.accounting import Account

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from aimanager_server import probe
+from aimanager_server.commands import healthcheck as probe
 from rpc.rpc_world import (
     QUESTION,
     Waiting,
@@ -121,7 +121,7 @@ async def test_the_probe_runs_as_a_module_and_loads_no_server() -> None:
             sys.executable,
             "-c",
             "import sys, runpy\n"
-            "try: runpy.run_module('aimanager_server.probe', run_name='__main__')\n"
+            "try: runpy.run_module('aimanager_server.commands.healthcheck', run_name='__main__')\n"
             "finally: print(*{'httpx', 'pydantic', 'structlog', 'aimanager_server.rpc'} & set(sys.modules))",
             "--address",
             f"127.0.0.1:{world.server.port}",

@@ -11,11 +11,11 @@ from typing import TextIO
 
 from aimanager import AIResponse, AsyncAIManager
 
-from . import app
-from .config.errors import SettingsError
-from .config.loader import load
-from .config.settings import Server, Settings
-from .telemetry import logs as log
+from .. import app
+from ..config.errors import SettingsError
+from ..config.loader import load
+from ..config.settings import Server, Settings
+from ..telemetry import logs as log
 
 QUESTION = "In two sentences: why put one gateway in front of every model provider?"
 SECOND_QUESTION = "And what should it never do?"

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m aimanager_server.probe", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m aimanager_server.commands.healthcheck", description=__doc__)
     parser.add_argument("--address", default="127.0.0.1:50051", help="host:port (default: %(default)s)")
     parser.add_argument(
         "--service", default="readiness", help="readiness, liveness or a service (default: %(default)s)"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from .config.loader import Loaded
-    from .config.settings import Settings
+    from ..config.loader import Loaded
+    from ..config.settings import Settings
 
 COMMANDS = ("serve", "config", "errors")
 CONFIG_FILE = "aimanager.toml"
@@ -55,27 +55,27 @@ def _do(options: argparse.Namespace, environment: Mapping[str, str], serve: Serv
         return _print(error_reference())
     if options.command == "config" and options.sample:
         return _print(Path(__file__).with_name("config").joinpath("sample.toml").read_text("utf-8"))
-    from .config.errors import SettingsError
+    from ..config.errors import SettingsError
 
     try:
         loaded = _load(options, environment)
     except SettingsError as error:
         return _failed(str(error), 2)
     if options.command == "config":
-        from .config.report import report
+        from ..config.report import report
 
         return _print(report(loaded))
     return serve(loaded.settings, options.hints)
 
 
 def _serve(settings: Settings, hints: bool) -> int:
-    from .app import run
+    from ..app import run
 
     return run(settings, hints=hints)
 
 
 def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
-    from .config.loader import CONFIG_VARIABLE, load
+    from ..config.loader import CONFIG_VARIABLE, load
 
     named = options.config or environment.get(CONFIG_VARIABLE)
     fallback = Path(CONFIG_FILE)
@@ -85,8 +85,8 @@ def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded
 
 def _arguments(options: argparse.Namespace) -> Mapping[str, Any]:
     """What was said on the command line, nested as a file is; an argument of its own beats `--set`."""
-    from .config.coercion import nested, value_of
-    from .config.layers import Tree
+    from ..config.coercion import nested, value_of
+    from ..config.layers import Tree
 
     tree = Tree()
     for name in SERVER_FLAGS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .config.settings import Settings
+from ..config.settings import Settings
 
 BUF = Path(sys.executable).with_name("buf")
 """Comes with the development tools alone."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .core import errors
-from .core.fault import Fault, every
+from ..core import errors
+from ..core.fault import Fault, every
 
 BREAKERS = {"ignore": "–", "count": "counts", "open": "opens at once"}
 FALLBACKS = {"never": "–", "next": "next target", "larger": "a larger window"}
