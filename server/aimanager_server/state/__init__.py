@@ -1,1 +1,0 @@
-"""What is remembered between calls: limits, breakers, answers, vital signs."""
