@@ -52,7 +52,7 @@ types: .venv/.dev ## Check types
 	@echo "types: good"
 
 floors: .venv/.dev | build ## Check that imports point down only
-	@$(PY) -m pytest -q --no-header --no-summary --doctest-modules tests/test_floors.py >build/floors.log 2>&1 \
+	@$(PY) -m pytest -q --no-header --no-summary --doctest-modules tests/architecture/test_imports.py >build/floors.log 2>&1 \
 	  || { cat build/floors.log >&2; exit 1; }
 	@echo "floors: good"
 
@@ -74,16 +74,16 @@ test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest grpcio an
 	@.venv-floor/bin/python -m pytest -p no:cacheprovider tests/client $(ARGS)
 
 fuzz: .venv/.dev ## Mutate recorded answers for a while: SECONDS=60
-	@PYTHONPATH=tests $(PY) -m fuzz.readers --seconds $(SECONDS) $(ARGS)
+	@$(PY) -m tests.fuzz.readers --seconds $(SECONDS) $(ARGS)
 
 chaos: .venv/.dev ## Break everything at once under load, and count what stays behind: SECONDS=60
-	@PYTHONPATH=tests $(PY) -m chaos.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@$(PY) -m tests.chaos.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 live: .venv/.dev ## Ask each provider whose key is in the environment, for real
-	@PYTHONPATH=tests $(PY) -m live.run
+	@$(PY) -m tests.live.run
 
 bench: .venv/.dev ## Measure what a call costs; writes build/bench.json
-	@PYTHONPATH=tests $(PY) -m bench.run $(ARGS)
+	@$(PY) -m tests.bench.run $(ARGS)
 
 prices: .venv/.dev ## Propose new rows for the price table
 	@$(PY) .ci/prices.py $(ARGS)

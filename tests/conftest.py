@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateways import served, settings_with
+from tests.support.gateway import served, settings_with
 
 
 @pytest.fixture(scope="session")

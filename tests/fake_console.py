@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 
-from aimanager.cli import Console, main
 from fake_gateway import FakeGateway
+
+from aimanager.cli import Console, main
 
 
 class Terminal(io.StringIO):

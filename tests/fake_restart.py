@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fake_gateway import Answer, answer, events
 from google.protobuf.message import Message
 
 from aimanager.v1 import generation_pb2, usage_pb2
-from fake_gateway import Answer, answer, events
 
 Event = generation_pb2.StreamGenerateResponse
 

@@ -54,8 +54,8 @@ async def measure(rounds: int) -> list[Figure]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port, echo_port = free_port(), free_port()
-        upstream = await stack.enter_async_context(started(port, "bench.upstream", str(port)))
-        echo = await stack.enter_async_context(started(echo_port, "bench.echo", f"127.0.0.1:{echo_port}"))
+        upstream = await stack.enter_async_context(started(port, "tests.bench.upstream", str(port)))
+        echo = await stack.enter_async_context(started(echo_port, "tests.bench.echo", f"127.0.0.1:{echo_port}"))
         cold = [await cold_start(upstream, folder) for _ in range(min(rounds, 3))]
         bench = Bench(upstream, echo, await stack.enter_async_context(gateway(port, folder)))
         figures = await cpu(bench, rounds) + await added(bench, rounds)

@@ -10,15 +10,15 @@ from typing import Any
 
 import grpc.aio
 
-from chaos.asking import Asking, settings_for, until
-from chaos.defaults import Named
-from chaos.figures import Report, at_share
-from chaos.house import House, housed
-from chaos.leaks import idle_connections, leaks
-from faults.misbehaving import listening
-from faults.misdeeds import breaks_off, keeps_silent, opens_and_keeps_silent, refuses
-from faults.upstream import Act, Link
-from gateways import settings_with
+from tests.chaos.defaults import Named
+from tests.chaos.environment import House, housed
+from tests.chaos.leaks import idle_connections, leaks
+from tests.chaos.report import Report, at_share
+from tests.chaos.requests import Asking, settings_for, until
+from tests.integration.faults.fault_catalog import breaks_off, keeps_silent, opens_and_keeps_silent, refuses
+from tests.integration.faults.socket_faults import listening
+from tests.integration.faults.upstream import Act, Link
+from tests.support.gateway import settings_with
 
 CANCELS = 200
 AT_ONCE = 4

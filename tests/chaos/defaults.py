@@ -8,16 +8,24 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from black_holes import black_hole
-from chaos.asking import Asking, Told, settings_for
-from chaos.figures import Report
-from chaos.house import House, housed
-from chaos.outage import Door, Fallen, outages
-from faults.misbehaving import listening
-from faults.misdeeds import breaks_off, does, keeps_silent, opens_and_keeps_silent, pings, refuses, says
-from faults.upstream import Act, Answer, Pause, Upstream
-from faults.wires import TEXT, begun
-from gateways import settings_with
+from tests.chaos.environment import House, housed
+from tests.chaos.outage import Door, Fallen, outages
+from tests.chaos.report import Report
+from tests.chaos.requests import Asking, Told, settings_for
+from tests.integration.faults.fault_catalog import (
+    breaks_off,
+    does,
+    keeps_silent,
+    opens_and_keeps_silent,
+    pings,
+    refuses,
+    says,
+)
+from tests.integration.faults.socket_faults import listening
+from tests.integration.faults.upstream import Act, Answer, Pause, Upstream
+from tests.integration.faults.wires import TEXT, begun
+from tests.support.gateway import settings_with
+from tests.support.http_servers.blackhole import black_hole
 
 SPARE = "spare/m"
 SILENT_SECONDS = 11.0

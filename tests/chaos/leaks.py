@@ -14,8 +14,8 @@ from aimanager_server.resilience.concurrency_limiter import Gate
 from aimanager_server.resilience.key_pool import KeyRing
 from aimanager_server.resilience.rate_limiter import Limiter
 from aimanager_server.telemetry.model_stats import Quality
-from chaos.house import House
-from faults.upstream import Upstream
+from tests.chaos.environment import House
+from tests.integration.faults.upstream import Upstream
 
 FILES = Path("/proc/self/fd")
 

@@ -11,12 +11,12 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
-from chaos.asking import Asking, Told
-from chaos.figures import Report
-from chaos.house import House
-from faults.misdeeds import refuses, says
-from faults.upstream import Upstream
-from faults.wires import TEXT
+from tests.chaos.environment import House
+from tests.chaos.report import Report
+from tests.chaos.requests import Asking, Told
+from tests.integration.faults.fault_catalog import refuses, says
+from tests.integration.faults.upstream import Upstream
+from tests.integration.faults.wires import TEXT
 
 EVERY_SECONDS = 4.0
 BACK_SECONDS = 5.0

@@ -11,15 +11,15 @@ from typing import Any
 
 import grpc.aio
 
-from chaos.asking import Asking, settings_for, until
-from chaos.defaults import Named
-from chaos.figures import Report
-from chaos.house import House, housed
-from chaos.leaks import leaks
-from faults.misbehaving import listening
-from faults.misdeeds import says
-from faults.upstream import Act, Asked, Step
-from gateways import settings_with
+from tests.chaos.defaults import Named
+from tests.chaos.environment import House, housed
+from tests.chaos.leaks import leaks
+from tests.chaos.report import Report
+from tests.chaos.requests import Asking, settings_for, until
+from tests.integration.faults.fault_catalog import says
+from tests.integration.faults.socket_faults import listening
+from tests.integration.faults.upstream import Act, Asked, Step
+from tests.support.gateway import settings_with
 
 CALLS = 800
 AT_ONCE = 8

@@ -16,12 +16,12 @@ from dataclasses import asdict
 from random import SystemRandom
 from time import monotonic
 
-from chaos.cancels import cancels
-from chaos.defaults import defaults
-from chaos.figures import Figure, Report, table
-from chaos.herds import herds
-from chaos.races import races
-from chaos.storm import storm
+from tests.chaos.bursts import herds
+from tests.chaos.cancels import cancels
+from tests.chaos.defaults import defaults
+from tests.chaos.load import storm
+from tests.chaos.races import races
+from tests.chaos.report import Figure, Report, table
 
 PARTS: dict[str, Callable[[int, float], Report]] = {
     "storm": storm,
@@ -77,7 +77,17 @@ def _run(parts: Sequence[str], seed: int, seconds: float) -> Report:
 
 
 def _run_one(part: str, seed: int, seconds: float) -> Report:
-    command = [sys.executable, "-m", "chaos.run", "--inside", part, "--seed", str(seed), "--seconds", str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.chaos.run",
+        "--inside",
+        part,
+        "--seed",
+        str(seed),
+        "--seconds",
+        str(seconds),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + LONGEST_SECONDS, check=True)
     except subprocess.CalledProcessError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-
-from aimanager import AIManager, AsyncAIManager
-from aimanager.v1 import health_pb2, model_pb2
 from fake_console import Command, Terminal
 from fake_gateway import FakeGateway, Silence, answer, events, serve
 from fake_rows import DOWN, LARGE, SMALL, UP
+
+from aimanager import AIManager, AsyncAIManager
+from aimanager.v1 import health_pb2, model_pb2
 
 
 @pytest.fixture

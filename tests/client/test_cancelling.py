@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, Silence
 
 from aimanager import (
     AIError,
@@ -16,7 +17,6 @@ from aimanager import (
     AsyncAIManager,
 )
 from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
-from fake_gateway import FakeGateway, Silence
 
 Code = grpc.StatusCode
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import grpc
 import pytest
 import trustme
+from fake_gateway import FakeGateway, answer, serve
 
 from aimanager import AIManager, AsyncAIManager
 from aimanager._channel import AsyncConnection, Connection, Endpoint, channel_options, service_config
 from aimanager._patience import Patience
 from aimanager.errors import RateLimitError
-from fake_gateway import FakeGateway, answer, serve
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[2] / "clients"

@@ -9,10 +9,10 @@ from pathlib import Path
 import grpc
 import pytest
 import trustme
-
-from aimanager.v1 import generation_pb2
 from fake_console import Command
 from fake_gateway import FakeGateway, answer, events, refusal, serve
+
+from aimanager.v1 import generation_pb2
 
 
 def test_a_pipe_gets_the_whole_answer(aimanager: Command) -> None:

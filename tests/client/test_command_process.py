@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aimanager.cli import Console, main
-from aimanager.v1 import health_pb2
 from fake_console import Command
 from fake_gateway import FakeGateway, Silence
 from fake_rows import UP
+
+from aimanager.cli import Console, main
+from aimanager.v1 import health_pb2
 
 CLIENT = str(Path(__file__).parents[2] / "clients/python")
 

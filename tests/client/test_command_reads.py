@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from aimanager.v1 import health_pb2, model_pb2
 from fake_console import Command, Terminal
 from fake_gateway import FakeGateway
 from fake_rows import ROUTED, SMALL, UP
+
+from aimanager.v1 import health_pb2, model_pb2
 
 
 def test_models_are_a_table(stocked: FakeGateway) -> None:

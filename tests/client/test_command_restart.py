@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import grpc
 import pytest
-
-from aimanager.v1 import generation_pb2
 from fake_console import Command, Terminal
 from fake_gateway import FakeGateway, answer, refusal
 from fake_restart import begun_again, cut, numbered
+
+from aimanager.v1 import generation_pb2
 
 WHOLE = answer("Hello.", usage=None, cost=None, route=None)
 TOLD = (

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_gateway import FakeGateway
 
 from aimanager import AIConfig, AIManager, AsyncAIManager, ConfigurationError
-from fake_gateway import FakeGateway
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[2] / "clients"

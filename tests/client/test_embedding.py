@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, refusal
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError, RateLimitError
 from aimanager.usage import Usage
 from aimanager.v1 import embedding_pb2, usage_pb2
-from fake_gateway import FakeGateway, refusal
 
 ANSWER = embedding_pb2.EmbedResponse(
     embeddings=[embedding_pb2.Embedding(values=[0.5, 1.0]), embedding_pb2.Embedding(values=[2.0, 4.0])],

@@ -7,6 +7,7 @@ import traceback
 
 import grpc
 import pytest
+from fake_gateway import DETAILS, FakeGateway, Refusal, refusal, route
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
 
@@ -23,7 +24,6 @@ from aimanager.errors import CLASSES
 from aimanager.usage import Attempt
 from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
 from aimanager_server.core.fault import Fault, every
-from fake_gateway import DETAILS, FakeGateway, Refusal, refusal, route
 
 Code = grpc.StatusCode
 EXPECTED = {

@@ -6,14 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from fake_gateway import FakeGateway, answer
+from fake_restart import CUT_OFF
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.options import RequestOptions
 from aimanager.usage import Attempt, Usage
 from aimanager.v1 import generation_pb2
-from fake_gateway import FakeGateway, answer
-from fake_restart import CUT_OFF
 
 PATIENCE = generation_pb2.Patience(first_token=Duration(seconds=2, nanos=500_000_000), idle=Duration(seconds=30))
 OPTIONS = RequestOptions(fallback_models=["openai/fast", "mock-small"], first_token_timeout=2.5, idle_timeout=30)

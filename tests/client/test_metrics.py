@@ -8,13 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from fake_console import Command
+from fake_gateway import FakeGateway
+from fake_sums import ASSESSED, SUMMED
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.v1 import health_pb2
-from fake_console import Command
-from fake_gateway import FakeGateway
-from fake_sums import ASSESSED, SUMMED
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_gateway import FakeGateway, answer
 
 from aimanager import (
     AIManager,
@@ -17,7 +18,6 @@ from aimanager import (
     user,
 )
 from aimanager.v1 import content_pb2, generation_pb2
-from fake_gateway import FakeGateway, answer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, refusal
+from fake_rows import ROUTED, SMALL
 
 from aimanager import AIError, AIManager, AsyncAIManager, InvalidModelError, InvalidRequestError, Model
 from aimanager.v1 import health_pb2, model_pb2
-from fake_gateway import FakeGateway, refusal
-from fake_rows import ROUTED, SMALL
 
 
 def test_every_page_of_models_is_read(stocked: FakeGateway, ai: AIManager) -> None:

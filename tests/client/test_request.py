@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from fake_gateway import FakeGateway
 
 from aimanager import (
     AIConfig,
@@ -22,7 +23,6 @@ from aimanager import (
 )
 from aimanager.options import RequestOptions
 from aimanager.v1 import content_pb2, generation_pb2
-from fake_gateway import FakeGateway
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from fake_gateway import answer
 
 from aimanager import (
     AIManager,
@@ -12,7 +13,6 @@ from aimanager import (
     Part,
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from fake_gateway import answer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, Silence, answer, events, refusal
+from fake_restart import begun_again, cut, numbered
 
 from aimanager import AIManager, AIResponse, InvalidRequestError, Restarted, StreamInterruptedError
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from fake_gateway import FakeGateway, Silence, answer, events, refusal
-from fake_restart import begun_again, cut, numbered
 
 Event = generation_pb2.StreamGenerateResponse
 WHOLE = answer("Hello.")

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, Silence, answer, refusal
+from fake_restart import begun_again, cut, numbered
 
 from aimanager import AsyncAIManager, Restarted, StreamInterruptedError
 from aimanager.v1 import generation_pb2
-from fake_gateway import FakeGateway, Silence, answer, refusal
-from fake_restart import begun_again, cut, numbered
 
 WHOLE = answer("Hello.")
 GAVE_UP = refusal(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Nobody is left.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from aimanager import AIManager, AsyncAIManager, Restarted, StreamInterruptedError
-from gateways import served, settings_with
+from tests.support.gateway import served, settings_with
 
 SMALL = "mock/mock-small"
 

@@ -6,6 +6,7 @@ import re
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, Refusal, answer, refusal
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
@@ -18,7 +19,6 @@ from aimanager import (
     RateLimitError,
 )
 from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
-from fake_gateway import FakeGateway, Refusal, answer, refusal
 
 Code = grpc.StatusCode
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, refusal
 
 from aimanager import AIManager, AsyncAIManager, ConfigurationError
 from aimanager._channel import Endpoint, channel_options, is_loopback
-from fake_gateway import FakeGateway, refusal
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[2] / "clients"

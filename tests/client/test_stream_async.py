@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from fake_gateway import FakeGateway, Silence, answer, events, refusal
 
 from aimanager import (
     AIConfig,
@@ -18,7 +19,6 @@ from aimanager import (
     StreamInterruptedError,
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from fake_gateway import FakeGateway, Silence, answer, events, refusal
 
 Event = generation_pb2.StreamGenerateResponse
 USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_gateway import FakeGateway
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError, attachment, pdf, tool, tool_result, user
 from aimanager.options import RequestOptions
 from aimanager.response import ToolCall
 from aimanager.v1 import content_pb2
-from fake_gateway import FakeGateway
 
 LONE = "a\ud800"  # half of a pair: no text, and not UTF-8
 

@@ -16,18 +16,17 @@ from time import monotonic
 from traceback import format_exception
 from typing import Any
 
-from aimanager_server.providers.wires.chat_completions.embeddings import ChatEmbeddings
-
 from aimanager_server.core.fault import Fault
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddings
 from aimanager_server.providers.endpoints.model_listing import page_of
+from aimanager_server.providers.endpoints.openai_embeddings import ChatEmbeddings
 from aimanager_server.providers.factory import unknown
 from aimanager_server.providers.wires.dialect import Dialect
-from chat_world import fixture
-from embed_world import packed, vectors_answer
-from recorded_wires import BODIES, STREAMS, WIRES
+from tests.support.chat_completions import fixture
+from tests.support.embeddings import packed, vectors_answer
+from tests.support.recordings import BODIES, STREAMS, WIRES
 
 NASTY: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1.5, 1e300, float("inf"), float("-inf"), float("nan"), 10**30, -(10**30), 10**4200),

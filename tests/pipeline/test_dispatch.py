@@ -6,7 +6,7 @@ from aimanager_server.core.handler import Handler, compose
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply, TextDelta
 from aimanager_server.pipeline.dispatch import Dispatch
-from questions import WHOLE, Upstream, call
+from tests.support.calls import WHOLE, Upstream, call
 
 
 class Provider(Upstream):

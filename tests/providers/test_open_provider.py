@@ -6,14 +6,14 @@ import ssl
 from pathlib import Path
 
 import pytest
-from aimanager_server.providers.http.provider.provider import HttpProvider
-from aimanager_server.providers.mock.provider.provider import Mock
 
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials
 from aimanager_server.providers.factory import BUILTIN, open_provider
+from aimanager_server.providers.http.provider import HttpProvider
+from aimanager_server.providers.mock.provider import Mock
 from aimanager_server.resilience.key_pool import KeyRing
-from chat_world import LIMITS, settings
+from tests.support.chat_completions import LIMITS, settings
 
 
 @pytest.mark.parametrize("name", ["claude", "openai", "deepseek", "chat_completions"])

@@ -13,8 +13,8 @@ from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, PartCompleted, Reply
 from aimanager_server.rpc.services.generation import Timeouts
-from rpc.refusal import refusal
-from rpc.rpc_world import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
+from tests.support.rpc import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
+from tests.support.rpc_errors import refusal
 
 
 async def events_of(call: Any) -> list[generation_pb2.StreamGenerateResponse]:

@@ -16,9 +16,9 @@ from aimanager.v1 import usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, Reply, TextDelta
-from engine_parts import booked
-from rpc.refusal import refusal
-from rpc.rpc_world import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings
+from tests.support.layers import booked
+from tests.support.rpc import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings
+from tests.support.rpc_errors import refusal
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 

@@ -14,9 +14,9 @@ import grpc.aio
 import pytest
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from rpc.http2 import send
-from rpc.refusal import refusal
-from rpc.rpc_world import QUESTION, Waiting, bearer, build, callers, serving, settings
+from tests.support.http2 import send
+from tests.support.rpc import QUESTION, Waiting, bearer, build, callers, serving, settings
+from tests.support.rpc_errors import refusal
 
 GENERATE = b"/aimanager.v1.GenerationService/Generate"
 

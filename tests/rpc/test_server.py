@@ -16,8 +16,8 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.rpc.server import CannotListen
-from rpc.refusal import refusal
-from rpc.rpc_world import QUESTION, bearer, build, callers, serving, settings
+from tests.support.rpc import QUESTION, bearer, build, callers, serving, settings
+from tests.support.rpc_errors import refusal
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 

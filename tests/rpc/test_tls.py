@@ -16,8 +16,8 @@ from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Reply
 from aimanager_server.rpc.server import CannotListen
-from rpc.refusal import refusal
-from rpc.rpc_world import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
+from tests.support.rpc import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
+from tests.support.rpc_errors import refusal
 
 
 class Authority:

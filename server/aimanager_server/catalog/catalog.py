@@ -27,7 +27,7 @@ __all__ = [
     "Thinking",
 ]
 
-FILE = Path(__file__).with_name("catalogue.toml")
+FILE = Path(__file__).with_name("catalog.toml")
 
 LONGEST_NAME = 200
 """Names are compared up to here: what is longer is no typing error, and comparing takes time."""

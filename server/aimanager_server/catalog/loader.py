@@ -1,4 +1,4 @@
-"""Reads the rows of catalogue.toml, strictly: a typing error must not become a wrong price or a refused request."""
+"""Reads the rows of catalog.toml, strictly: a typing error must not become a wrong price or a refused request."""
 
 from __future__ import annotations
 

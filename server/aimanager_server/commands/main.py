@@ -54,7 +54,7 @@ def _do(options: argparse.Namespace, environment: Mapping[str, str], serve: Serv
 
         return _print(error_reference())
     if options.command == "config" and options.sample:
-        return _print(Path(__file__).with_name("config").joinpath("sample.toml").read_text("utf-8"))
+        return _print(Path(__file__).parents[1].joinpath("config/sample.toml").read_text("utf-8"))
     from ..config.errors import SettingsError
 
     try:

@@ -1,0 +1,67 @@
+import json
+from typing import Any
+
+import pytest
+
+from aimanager_server.core.content import JsonFormat, SchemaFormat
+from aimanager_server.providers.mock.json_sample import sample_of
+from aimanager_server.structured_output.validator import Shape
+from tests.support.calls import FakeClock
+from tests.support.mock_provider import said
+
+NODE = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["next"]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]},
+        {"type": "array", "items": {"type": "integer", "minimum": 3}, "minItems": 2},
+        {"type": ["integer", "null"], "exclusiveMinimum": 3, "multipleOf": 2},
+        {"type": "number", "maximum": -5, "multipleOf": 0.5},
+        {"type": "number", "exclusiveMinimum": 4, "multipleOf": 2},
+        {"type": "string", "minLength": 9},
+        {"type": "string", "maxLength": 2},
+        {"type": "string", "minLength": 5.0, "maxLength": 6.0},
+        {"type": "array", "minItems": 2.0},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"minimum": 2},
+        {"enum": ["x", "y"]},
+        {"const": {"a": 1}},
+        {"type": "integer", "default": 7},
+        {"oneOf": [{"$ref": "#/$defs/a~1b"}], "$defs": {"a/b": {"type": "boolean"}}},
+        {"allOf": [{"required": ["a"]}, {"properties": {"a": {"type": "boolean"}}}, True]},
+        {"$ref": "#/anyOf/0", "anyOf": [{"type": "string"}]},
+        NODE,
+    ],
+)
+def test_a_sample_fits_its_schema(schema: Any) -> None:
+    text = sample_of(SchemaFormat("sample", json.dumps(schema)))
+
+    assert Shape(SchemaFormat("sample", json.dumps(schema)), FakeClock()).check(text).flaws == ()
+
+
+def test_a_schema_without_a_way_out_ends() -> None:
+    assert sample_of(SchemaFormat("endless", '{"required": ["a"], "properties": {"a": {"$ref": "#"}}}'))
+    assert sample_of(SchemaFormat("endless", '{"$ref": "#"}'))
+
+
+def test_a_schema_that_fans_out_ends() -> None:
+    fan = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n - 1}"}] * 10} for n in range(1, 12)}
+    wide = {"required": ["a", "b"], "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}
+
+    assert sample_of(SchemaFormat("fan", json.dumps({"$defs": {"l0": {}, **fan}, "$ref": "#/$defs/l11"})))
+    assert sample_of(SchemaFormat("wide", json.dumps(wide)))
+    assert len(sample_of(SchemaFormat("long", '{"type": "array", "minItems": 1000000000}'))) < 100_000
+    assert len(sample_of(SchemaFormat("long", '{"minLength": 1000000000}'))) < 100_000
+
+
+async def test_the_mock_answers_in_the_shape_that_is_asked_for() -> None:
+    assert await said("Hi", output_format=SchemaFormat("yes", '{"type": "boolean"}')) == "true"
+    assert json.loads(await said("Hi", output_format=JsonFormat()))
+
+
+async def test_a_script_beats_the_sample() -> None:
+    assert await said("[[reply: no JSON]]", output_format=JsonFormat()) == "no JSON"

@@ -1,0 +1,1 @@
+"""HTTP servers for tests, each with one kind of behavior."""
