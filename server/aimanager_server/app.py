@@ -17,7 +17,7 @@ from .catalog.pricing import PriceList
 from .commands.quickstart import hints_for
 from .config.errors import SettingsError
 from .config.settings import Settings
-from .core.fault import Fault
+from .core.errors import GatewayError
 from .core.handler import compose
 from .operations.count_tokens import Count
 from .operations.embed import Embed
@@ -119,7 +119,7 @@ class App:
         )  # fmt: skip
         try:
             resolver.check_routes()
-        except Fault as fault:
+        except GatewayError as fault:
             raise CannotStart(fault.message) from fault
         policy, hedge = parts.policy(settings), parts.hedge(settings, quality, self.metrics)
         observe, limit = Observe(self.metrics, sums, clock), Limit(settings.tiers, limiter)

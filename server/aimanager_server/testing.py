@@ -12,16 +12,16 @@ from .catalog.model import Capability, Level
 from .config.plugins import WIRE
 from .config.providers import ProviderSettings
 from .core.content import Message, Role, Text
-from .core.fault import Fault
+from .core.errors import GatewayError
 from .core.handler import Handler
 from .core.request import Call, Caller, Target
 from .core.response import (
-    Completion,
     Event,
     Finished,
+    GenerateResult,
     PartCompleted,
     ReasoningDelta,
-    Reply,
+    ResponseStream,
     Restarted,
     TextDelta,
     ToolCallDelta,
@@ -107,7 +107,7 @@ class _Check:
         await self._closes(model)
         await self._fails(UNKNOWN_MODEL)
 
-    async def _completion(self, model: str, *, streaming: bool) -> Completion | None:
+    async def _completion(self, model: str, *, streaming: bool) -> GenerateResult | None:
         what = "the streamed answer" if streaming else "the whole answer"
         try:
             async with asyncio.timeout(CALL_SECONDS):
@@ -115,14 +115,14 @@ class _Check:
                 events = [event async for event in reply]
                 await reply.aclose()
                 await reply.aclose()
-        except Fault as fault:
+        except GatewayError as fault:
             self.found.append(f"{what} failed with {fault.reason}: {fault.message}")
             return None
         flaws = list(_flaws(events))
         self.found += [f"{what} {flaw}" for flaw in flaws]
         return None if flaws else await _again(reply, events)
 
-    def _compare(self, whole: Completion, streamed: Completion) -> None:
+    def _compare(self, whole: GenerateResult, streamed: GenerateResult) -> None:
         kinds = [[type(part).__name__ for part in one.message.parts] for one in (whole, streamed)]
         if kinds[0] != kinds[1]:
             self.found.append(f"whole and streamed answers differ: {kinds[0]} and {kinds[1]}")
@@ -136,7 +136,7 @@ class _Check:
         try:
             reply = await self._handler(self._call(model, streaming=True))
             await anext(aiter(reply))
-        except (Fault, StopAsyncIteration):
+        except (GatewayError, StopAsyncIteration):
             return  # told by the streamed answer
         try:
             await asyncio.wait_for(reply.aclose(), CLOSE_SECONDS)
@@ -152,12 +152,12 @@ class _Check:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 reply = await self._handler(self._call(model, streaming=False))
-                await reply.completion()
-        except (Fault, TimeoutError):
+                await reply.result()
+        except (GatewayError, TimeoutError):
             pass
         # Whatever else comes is the finding.
         except Exception as error:
-            self.found.append(f"a model that does not exist raises {type(error).__name__}; accepted is a Fault")
+            self.found.append(f"a model that does not exist raises {type(error).__name__}; accepted is a GatewayError")
 
     def _call(self, model: str, *, streaming: bool) -> Call:
         return Call(
@@ -201,14 +201,14 @@ def _fragment(event: Event) -> str:
     return ""
 
 
-async def _again(reply: Reply, events: list[Event]) -> Completion:
+async def _again(reply: ResponseStream, events: list[Event]) -> GenerateResult:
     async def said() -> AsyncIterator[Event]:
         for event in events:
             yield event
 
     async def nothing() -> None: ...
 
-    return await Reply(reply.head, said(), nothing).completion()
+    return await ResponseStream(reply.metadata, said(), nothing).result()
 
 
 def _told(found: list[str]) -> str:

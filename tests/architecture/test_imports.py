@@ -60,7 +60,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, path: str, source: str) -> Non
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("server/aimanager_server/errors.py", "from .fault import Fault"),
+        ("server/aimanager_server/errors.py", "from .errors import Fault"),
         ("server/aimanager_server/reply.py", "from .errors import ProviderProtocol"),
         (
             "server/aimanager_server/fault.py",

@@ -13,7 +13,14 @@ from aimanager_server.config.loader import load
 from aimanager_server.core.content import Message, Role, Text
 from aimanager_server.core.handler import Handler, compose
 from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply
+from aimanager_server.core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ResponseMetadata,
+    ResponseStream,
+)
 from aimanager_server.core.usage import Usage, UsageSource
 
 CALLS = 2_000
@@ -59,13 +66,15 @@ async def spent(handler: Handler) -> float:
     began = time.process_time()
     for number in range(CALLS):
         call = Call(str(number), Caller(), "local/unary", (message,), (TARGET,), deadline)
-        await (await handler(call)).completion()
+        await (await handler(call)).result()
     return (time.process_time() - began) / CALLS * 1e6
 
 
-async def instant(call: Call) -> Reply:
+async def instant(call: Call) -> ResponseStream:
     """A provider that costs nothing."""
-    return Reply(Head(call.id, call.requested_model, call.target.provider, call.target.model), events(), closed)
+    return ResponseStream(
+        ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model), events(), closed
+    )
 
 
 async def events() -> AsyncIterator[Event]:

@@ -8,18 +8,17 @@ import pytest
 
 from aimanager_server.catalog.catalog import Catalogue, Model
 from aimanager_server.catalog.discovery import Discover
-from aimanager_server.core.errors import MissingCredentials, ProviderUnreachable
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, MissingCredentials, ProviderUnreachable
 
 KNOWN = [Model("up", "known"), Model("down", "old")]
 
 
 class Lists:
-    def __init__(self, outcome: Sequence[Model] | Fault) -> None:
+    def __init__(self, outcome: Sequence[Model] | GatewayError) -> None:
         self.outcome = outcome
 
     async def models(self) -> Sequence[Model]:
-        if isinstance(self.outcome, Fault):
+        if isinstance(self.outcome, GatewayError):
             raise self.outcome
         return self.outcome
 
@@ -30,7 +29,7 @@ class World:
         self.noted: list[tuple[str, str]] = []
         self.discover = Discover(listers, self.catalogue, self._note)
 
-    def _note(self, provider: str, fault: Fault | None) -> None:
+    def _note(self, provider: str, fault: GatewayError | None) -> None:
         self.noted.append((provider, fault.reason if fault else ""))
 
     def ids(self, provider: str = "") -> list[str]:

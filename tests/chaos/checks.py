@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aimanager.v1 import usage_pb2
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError
 from tests.chaos.clients import Seen
 from tests.chaos.fault_injection import is_begun, is_whole
 
@@ -16,10 +16,10 @@ BROKEN_OFF = "STREAM_INTERRUPTED"
 
 def table_of_errors() -> dict[str, str]:
     """The gRPC code of each reason."""
-    return {kind.row.reason: kind.row.code for kind in _kinds(Fault) if hasattr(kind, "row")}
+    return {kind.spec.reason: kind.spec.code for kind in _kinds(GatewayError) if hasattr(kind, "row")}
 
 
-def _kinds(kind: type[Fault]) -> Iterator[type[Fault]]:
+def _kinds(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
     for one in kind.__subclasses__():
         yield one
         yield from _kinds(one)

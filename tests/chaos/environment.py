@@ -14,10 +14,11 @@ import structlog
 
 from aimanager_server.app import App
 from aimanager_server.config.settings import Settings
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.attempts import UsageLedger
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.handler import Provider
-from aimanager_server.core.request import Call, Ledger
-from aimanager_server.core.response import Event, Finished, Reply
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import Event, Finished, ResponseStream
 from aimanager_server.rpc.interceptors.admission import Admit
 from tests.support.gateway import in_thread
 
@@ -34,7 +35,7 @@ class Sending:
 
     call: str
     provider: str
-    ledger: Ledger
+    ledger: UsageLedger
     ended: str = ""
     is_over: bool = False
 
@@ -47,13 +48,13 @@ class Watched:
         self._provider = provider
         self._sendings = sendings
 
-    async def __call__(self, call: Call) -> Reply:
-        sending = Sending(call.id, self._name, call.ledger)
+    async def __call__(self, call: Call) -> ResponseStream:
+        sending = Sending(call.id, self._name, call.usage_ledger)
         self._sendings.append(sending)
         try:
             reply = await self._provider(call)
         except BaseException as error:
-            sending.ended = error.reason if isinstance(error, Fault) else "cancelled"
+            sending.ended = error.reason if isinstance(error, GatewayError) else "cancelled"
             sending.is_over = True
             raise
         sending.ended = "answered"
@@ -62,7 +63,7 @@ class Watched:
             sending.is_over = True
             await reply.aclose()
 
-        return Reply(reply.head, _Read(aiter(reply), sending), close, reply.spent)
+        return ResponseStream(reply.metadata, _Read(aiter(reply), sending), close, reply.usage_so_far)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)

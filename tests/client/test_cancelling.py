@@ -16,7 +16,7 @@ from aimanager import (
     AIManager,
     AsyncAIManager,
 )
-from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
+from aimanager_server.core.errors import InternalError  # noqa: F401  # loads the table
 
 Code = grpc.StatusCode
 

@@ -22,8 +22,11 @@ from aimanager import (
 )
 from aimanager.errors import CLASSES
 from aimanager.usage import Attempt
-from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
-from aimanager_server.core.fault import Fault, every
+from aimanager_server.core.errors import (
+    GatewayError,
+    InternalError,  # noqa: F401  # loads the table
+    all_errors,
+)
 
 Code = grpc.StatusCode
 EXPECTED = {
@@ -71,17 +74,21 @@ def with_details(*details: Any, code: grpc.StatusCode = Code.NOT_FOUND) -> Refus
     return Refusal(code, "No.", ((DETAILS, status.SerializeToString()),))
 
 
-@pytest.mark.parametrize("fault", list(every()), ids=lambda fault: fault.row.reason)
-def test_every_reason_of_the_server_has_its_exception(fake: FakeGateway, ai: AIManager, fault: type[Fault]) -> None:
-    raised = failure(fake, ai, refusal(grpc.StatusCode[fault.row.code], fault.row.reason, solution=fault.row.solution))
+@pytest.mark.parametrize("fault", list(all_errors()), ids=lambda fault: fault.spec.reason)
+def test_every_reason_of_the_server_has_its_exception(
+    fake: FakeGateway, ai: AIManager, fault: type[GatewayError]
+) -> None:
+    raised = failure(
+        fake, ai, refusal(grpc.StatusCode[fault.spec.code], fault.spec.reason, solution=fault.spec.solution)
+    )
 
-    assert type(raised).__name__ == EXPECTED[fault.row.reason]
-    assert raised.reason == fault.row.reason
-    assert raised.solution == fault.row.solution
+    assert type(raised).__name__ == EXPECTED[fault.spec.reason]
+    assert raised.reason == fault.spec.reason
+    assert raised.solution == fault.spec.solution
 
 
 def test_the_table_holds_no_reason_the_server_has_not() -> None:
-    assert set(CLASSES) <= {fault.row.reason for fault in every()} == set(EXPECTED)
+    assert set(CLASSES) <= {fault.spec.reason for fault in all_errors()} == set(EXPECTED)
 
 
 def test_an_exception_carries_every_detail(fake: FakeGateway, ai: AIManager) -> None:

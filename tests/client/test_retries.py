@@ -18,7 +18,7 @@ from aimanager import (
     ConfigurationError,
     RateLimitError,
 )
-from aimanager_server.core.errors import Internal  # noqa: F401  # loads the table
+from aimanager_server.core.errors import InternalError  # noqa: F401  # loads the table
 
 Code = grpc.StatusCode
 

@@ -13,7 +13,7 @@ from aimanager_server.config.loader import load
 from aimanager_server.config.report import report
 from aimanager_server.config.settings import Settings
 from aimanager_server.core import errors
-from aimanager_server.core.fault import every
+from aimanager_server.core.errors import all_errors
 from tests.support.paths import ROOT
 
 SERVER = ROOT / "server"
@@ -209,7 +209,7 @@ def test_errors_prints_a_row_for_every_fault(capsys: pytest.CaptureFixture[str])
     assert main(["errors"], {}) == 0
 
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
-    reasons = [fault.row.reason for fault in every() if fault.__module__ == errors.__name__]
+    reasons = [fault.spec.reason for fault in all_errors() if fault.__module__ == errors.__name__]
     assert [row.split("`")[1] for row in rows] == reasons
     assert {row.replace("\\|", "").count("|") for row in rows} == {9}
 

@@ -16,7 +16,7 @@ from time import monotonic
 from traceback import format_exception
 from typing import Any
 
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddings
@@ -185,7 +185,7 @@ def check(case: Case, random: Random) -> None:
     """Read it. Raises whatever it should not have raised, or Defect."""
     try:
         found = case.read(case.data, random)
-    except Fault as fault:
+    except GatewayError as fault:
         _carried(fault.message)
         _carried(fault.solution)
         _counted(fault.usage)

@@ -16,12 +16,12 @@ from aimanager_server.core.response import (
     Event,
     Finished,
     FinishReason,
-    Head,
     PartCompleted,
-    Reply,
+    ReasoningProgress,
+    ResponseMetadata,
+    ResponseStream,
     Restarted,
     TextDelta,
-    Thinking,
     ToolCallDelta,
 )
 from aimanager_server.core.usage import Usage, UsageSource
@@ -40,7 +40,7 @@ CALLS: tuple[Event, ...] = (
 class Good(Told):
     """Knows its models, and says the same whole and streamed."""
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> ResponseStream:
         if call.target.model not in self.listed:
             raise ModelNotFound("There is no such model.")
         return await super().answer(call)
@@ -53,7 +53,7 @@ class Different(Good):
         super().__init__()
         self._whole, self._streamed = tuple(whole), tuple(streamed)
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> ResponseStream:
         self.steps = self._streamed if call.streaming else self._whole
         return await super().answer(call)
 
@@ -61,7 +61,7 @@ class Different(Good):
 class Leaky(Good):
     """Leaves a task behind for each answer."""
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> ResponseStream:
         self.task = asyncio.ensure_future(asyncio.Event().wait())
         return await super().answer(call)
 
@@ -78,7 +78,7 @@ class Slow(Good):
 class Rude(Told):
     """Raises what is no Fault for a model it does not know."""
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> ResponseStream:
         if call.target.model not in self.listed:
             raise KeyError(call.target.model)
         return await super().answer(call)
@@ -96,7 +96,9 @@ def finished(**facts: Any) -> Finished:
     return Finished(facts.pop("reason", FinishReason.STOP), **facts)
 
 
-@pytest.mark.parametrize("plugin", [Good(), Good(*CALLS), Different(WHOLE, (Thinking(), *HELLO)), Good(FINISHED)])
+@pytest.mark.parametrize(
+    "plugin", [Good(), Good(*CALLS), Different(WHOLE, (ReasoningProgress(), *HELLO)), Good(FINISHED)]
+)
 async def test_a_good_plug_in_passes(plugin: Told) -> None:
     pipe = Pipe()
 
@@ -139,10 +141,13 @@ class Nameless(Good):
             Different(WHOLE, (*HELLO[:-1], finished(reason=FinishReason.MAX_TOKENS))),
             "whole and streamed answers end differently: stop and max_tokens",
         ),
-        (Good(HELLO[0], Restarted(Head("1", "", "", "")), *HELLO[1:]), "the streamed answer says that it restarts"),
+        (
+            Good(HELLO[0], Restarted(ResponseMetadata("1", "", "", "")), *HELLO[1:]),
+            "the streamed answer says that it restarts",
+        ),
         (Leaky(), "leaves 1 tasks running"),
         (Slow(), "closing an answer takes longer than 1 s"),
-        (Rude(), "a model that does not exist raises KeyError; accepted is a Fault"),
+        (Rude(), "a model that does not exist raises KeyError; accepted is a GatewayError"),
     ],
 )
 async def test_what_is_wrong_is_told(plugin: Told, flaw: str) -> None:
@@ -154,12 +159,12 @@ async def test_what_is_wrong_is_told(plugin: Told, flaw: str) -> None:
 
 async def test_an_answer_that_never_begins_is_left_to_the_answers_to_tell() -> None:
     class Empty(Good):
-        async def answer(self, call: Call) -> Reply:
+        async def answer(self, call: Call) -> ResponseStream:
             async def nothing() -> Any:
                 return
                 yield
 
-            return Reply(Head("", "", "", ""), nothing(), self._close)
+            return ResponseStream(ResponseMetadata("", "", "", ""), nothing(), self._close)
 
     with pytest.raises(AssertionError, match="does not end with"):
         await check_provider(Empty(), transport=Pipe())

@@ -6,12 +6,12 @@ import pytest
 
 from aimanager_server.core.errors import (
     DeadlineExceeded,
+    GatewayError,
     MissingCredentials,
     ProviderOverloaded,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderUnreachable,
 )
-from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Call
 from aimanager_server.core.usage import UsageSource
 from aimanager_server.operations.count_tokens import COUNT_SECONDS, Count, Counted
@@ -26,7 +26,7 @@ QUESTION = "x" * 40
 class Counter:
     """Gives these outcomes in turn, the last one for ever."""
 
-    def __init__(self, clock: FakeClock, *outcomes: int | Fault | None, seconds: float = 0.0) -> None:
+    def __init__(self, clock: FakeClock, *outcomes: int | GatewayError | None, seconds: float = 0.0) -> None:
         self._clock = clock
         self._outcomes = outcomes
         self._seconds = seconds
@@ -36,7 +36,7 @@ class Counter:
         outcome = self._outcomes[min(len(self.calls), len(self._outcomes) - 1)]
         self.calls.append(call)
         self._clock.advance(self._seconds)
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, GatewayError):
             raise outcome
         return outcome
 
@@ -68,7 +68,7 @@ async def test_a_fault_that_passes_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize("fault", [MissingCredentials("no key"), ProviderUnreachable("down")])
-async def test_a_provider_that_cannot_be_asked_leaves_an_estimate(fault: Fault) -> None:
+async def test_a_provider_that_cannot_be_asked_leaves_an_estimate(fault: GatewayError) -> None:
     clock = FakeClock()
 
     assert await counting(Counter(clock, fault), clock)(call(QUESTION)) == ESTIMATED
@@ -85,8 +85,8 @@ async def test_an_open_circuit_is_not_asked() -> None:
 async def test_a_question_that_the_provider_refuses_is_refused() -> None:
     clock = FakeClock()
 
-    with pytest.raises(ProviderRejected):
-        await counting(Counter(clock, ProviderRejected("no")), clock)(call(QUESTION))
+    with pytest.raises(ProviderRejectedRequest):
+        await counting(Counter(clock, ProviderRejectedRequest("no")), clock)(call(QUESTION))
 
 
 async def test_a_slow_count_gives_way_to_an_estimate_while_there_is_time() -> None:

@@ -9,10 +9,9 @@ import pytest
 
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.catalog.model import EmbeddingFacts
-from aimanager_server.core.embedding import EmbedCall, Embedder, Vectors
-from aimanager_server.core.errors import CapabilityUnsupported, ProviderProtocol
-from aimanager_server.core.errors import ProviderRejected as Rejected
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.embedding import EmbedCall, Embedder, EmbeddingBatch
+from aimanager_server.core.errors import CapabilityUnsupported, GatewayError, ProviderProtocolError
+from aimanager_server.core.errors import ProviderRejectedRequest as Rejected
 from aimanager_server.core.usage import Cost, Usage, UsageSource
 from aimanager_server.operations.embed import MOST_IN_FLIGHT, Embed, batches, total
 from tests.support.embeddings import Lengths, embed_call
@@ -39,7 +38,7 @@ async def test_vectors_come_in_the_order_of_the_texts() -> None:
 
     embedded = await plain(embedder)(embed_call(*texts(50), **MODEL))
 
-    assert [vector[0] for vector in embedded.values] == [float(number + 1) for number in range(50)]
+    assert [vector[0] for vector in embedded.vectors] == [float(number + 1) for number in range(50)]
     assert sorted(len(batch) for batch in embedder.asked) == [2, 16, 16, 16]
     assert (embedded.usage, embedded.cost) == (Usage(50, source=UsageSource.REPORTED), Cost(50, 0))
 
@@ -70,7 +69,7 @@ async def test_no_more_than_ten_batches_are_under_way_at_once() -> None:
     now, most = 0, 0
 
     class Counting(Lengths):
-        async def embed(self, call: EmbedCall) -> Vectors:
+        async def embed(self, call: EmbedCall) -> EmbeddingBatch:
             nonlocal now, most
             now += 1
             most = max(most, now)
@@ -84,7 +83,7 @@ async def test_no_more_than_ten_batches_are_under_way_at_once() -> None:
 
 
 async def test_one_failure_fails_all_and_says_what_the_others_took() -> None:
-    def refuse(inputs: tuple[str, ...]) -> Fault | None:
+    def refuse(inputs: tuple[str, ...]) -> GatewayError | None:
         return Rejected("No.") if "x" * 17 in inputs else None
 
     with pytest.raises(Rejected) as caught:
@@ -104,7 +103,7 @@ async def test_a_failure_ends_what_is_still_under_way() -> None:
     ended: list[str] = []
 
     class Slow(Lengths):
-        async def embed(self, call: EmbedCall) -> Vectors:
+        async def embed(self, call: EmbedCall) -> EmbeddingBatch:
             if len(call.inputs) == 4:
                 raise Rejected("No.")
             try:
@@ -123,7 +122,7 @@ async def test_cancelling_ends_every_batch() -> None:
     begun, ended = asyncio.Event(), []
 
     class Slow(Lengths):
-        async def embed(self, call: EmbedCall) -> Vectors:
+        async def embed(self, call: EmbedCall) -> EmbeddingBatch:
             begun.set()
             try:
                 await asyncio.Event().wait()
@@ -144,26 +143,26 @@ async def test_cancelling_ends_every_batch() -> None:
 class Fixed:
     """An embedder that always gives the same."""
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: EmbeddingBatch) -> None:
         self._vectors = vectors
 
-    async def embed(self, call: EmbedCall) -> Vectors:
+    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
         return self._vectors
 
 
 @pytest.mark.parametrize("values", [((1.0,),), ((1.0,), (1.0,), (1.0,)), ((1.0,), (1.0, 2.0))])
 async def test_what_is_not_one_vector_a_text_of_one_length_is_refused(values: tuple[tuple[float, ...], ...]) -> None:
-    with pytest.raises(ProviderProtocol):
-        await plain(Fixed(Vectors(values)))(embed_call("a", "b", **MODEL))
+    with pytest.raises(ProviderProtocolError):
+        await plain(Fixed(EmbeddingBatch(values)))(embed_call("a", "b", **MODEL))
 
 
 async def test_another_length_than_was_asked_for_is_refused_and_not_asked_again() -> None:
     with pytest.raises(CapabilityUnsupported, match="2 components where 1"):
-        await plain(Fixed(Vectors(((1.0, 2.0),))))(embed_call("a", dimensions=1, **MODEL))
+        await plain(Fixed(EmbeddingBatch(((1.0, 2.0),))))(embed_call("a", dimensions=1, **MODEL))
 
 
 async def test_what_nobody_counted_is_estimated_and_says_so() -> None:
-    embedded = await plain(Fixed(Vectors(((1.0,),))))(embed_call("x" * 40, **MODEL))
+    embedded = await plain(Fixed(EmbeddingBatch(((1.0,),))))(embed_call("x" * 40, **MODEL))
 
     assert embedded.usage == Usage(11, source=UsageSource.ESTIMATED)
 

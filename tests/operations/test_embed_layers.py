@@ -9,8 +9,7 @@ import pytest
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.settings import Tier
 from aimanager_server.core.embedding import Embedder
-from aimanager_server.core.errors import CircuitOpen, ProviderOverloaded
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import CircuitOpen, GatewayError, ProviderOverloaded
 from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.operations.embed import Embed
 from aimanager_server.pipeline.circuit_breaker import Guard
@@ -53,7 +52,7 @@ class Layered:
 async def test_a_batch_that_failed_in_passing_is_asked_again_by_itself() -> None:
     failures = [ProviderOverloaded("busy")]
 
-    def refuse(inputs: tuple[str, ...]) -> Fault | None:
+    def refuse(inputs: tuple[str, ...]) -> GatewayError | None:
         return failures.pop() if failures and len(inputs) == 4 else None
 
     embedder = Lengths(refuse)
@@ -61,7 +60,7 @@ async def test_a_batch_that_failed_in_passing_is_asked_again_by_itself() -> None
 
     embedded = await layered.embed(embed_call(*texts(20), **MODEL))
 
-    assert len(embedded.values) == 20
+    assert len(embedded.vectors) == 20
     assert sorted(len(batch) for batch in embedder.asked) == [4, 4, 16]
     assert layered.clock.pauses == [0.25]
 
@@ -98,7 +97,7 @@ async def test_the_callers_tokens_are_limited_and_settled() -> None:
 
     for _ in range(3):
         await layered.embed(embed_call("x" * 200, **MODEL))  # 51 reserved, 1 used
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(GatewayError) as caught:
         await layered.embed(embed_call("x" * 394, **MODEL))
 
     assert caught.value.reason == "RATE_LIMITED"

@@ -5,7 +5,7 @@ import pytest
 
 from aimanager_server.artifacts.tool_files import files_in
 from aimanager_server.core.content import Artifact, Attachment, Part, Text, ToolCall
-from aimanager_server.core.response import ArtifactFound, Event, Finished, FinishReason, PartCompleted, TextDelta
+from aimanager_server.core.response import ArtifactExtracted, Event, Finished, FinishReason, PartCompleted, TextDelta
 from aimanager_server.pipeline.artifacts import MOST_ARTIFACTS, Finder, Keep
 from aimanager_server.pipeline.idempotency import reply_of
 from tests.support.calls import Upstream, call
@@ -32,40 +32,40 @@ async def test_an_artifact_is_told_as_soon_as_it_is_whole() -> None:
     assert [type(event) for event in events] == [
         TextDelta,
         TextDelta,
-        ArtifactFound,
+        ArtifactExtracted,
         TextDelta,
         PartCompleted,
         Finished,
     ]
-    assert events[2] == ArtifactFound(SCRIPT)
+    assert events[2] == ArtifactExtracted(SCRIPT)
 
 
 async def test_a_part_that_came_without_deltas_has_the_same_artifacts() -> None:
     events = await kept(PartCompleted(0, Text(TEXT)), DONE)
 
-    assert events == [PartCompleted(0, Text(TEXT)), ArtifactFound(SCRIPT), ArtifactFound(TABLE), DONE]
+    assert events == [PartCompleted(0, Text(TEXT)), ArtifactExtracted(SCRIPT), ArtifactExtracted(TABLE), DONE]
 
 
 async def test_the_text_stays_as_it_was() -> None:
     reply = await Keep()(call(), Upstream((TextDelta(0, TEXT), PartCompleted(0, Text(TEXT)), DONE)))
 
-    completion = await reply.completion()
+    completion = await reply.result()
 
     assert completion.message.parts == (Text(TEXT),)
     assert completion.artifacts == (SCRIPT, TABLE)
 
 
 async def test_an_answer_said_again_has_its_artifacts() -> None:
-    completion = await (await Keep()(call(), Upstream((PartCompleted(0, Text(TEXT)), DONE)))).completion()
+    completion = await (await Keep()(call(), Upstream((PartCompleted(0, Text(TEXT)), DONE)))).result()
 
-    assert (await reply_of(completion).completion()).artifacts == (SCRIPT, TABLE)
+    assert (await reply_of(completion).result()).artifacts == (SCRIPT, TABLE)
 
 
 async def test_artifacts_are_numbered_over_all_parts() -> None:
     events = await kept(PartCompleted(0, Text(TEXT)), PartCompleted(1, write("a.md", "# A")), DONE)
 
     third = Artifact("artifact-3", "a.md", "text/markdown", text="# A")
-    assert [event for event in events if isinstance(event, ArtifactFound)][2] == ArtifactFound(third)
+    assert [event for event in events if isinstance(event, ArtifactExtracted)][2] == ArtifactExtracted(third)
 
 
 @pytest.mark.parametrize("seed", range(50))

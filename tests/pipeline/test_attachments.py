@@ -128,7 +128,7 @@ async def test_too_many_addresses_are_refused_before_the_first_is_asked() -> Non
     with pytest.raises(InvalidRequest, match="one of 21 addresses") as caught:
         await seen(fetching(shelf), asking(*links))
 
-    assert caught.value.fields[0].field == f"messages[1].parts[{MOST_FETCHED}].attachment.uri"
+    assert caught.value.violations[0].field == f"messages[1].parts[{MOST_FETCHED}].attachment.uri"
     assert shelf.asked == []
 
 
@@ -149,7 +149,7 @@ async def test_fetching_counts_as_waiting() -> None:
         got = await seen(fetch, asking(replace(LINK, uri=world.uri())))
 
     assert got.messages[1].parts == (replace(LINK, uri=None, data=PNG),)
-    assert got.away.seconds > 0
+    assert got.upstream_timer.seconds > 0
 
 
 async def test_a_file_that_is_not_to_be_had_is_not_asked_for_again() -> None:

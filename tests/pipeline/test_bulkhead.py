@@ -6,14 +6,13 @@ import asyncio
 
 import pytest
 
-from aimanager_server.core.errors import Overloaded, ProviderFailed
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, Overloaded, ProviderInternalError
 from aimanager_server.core.handler import compose
 from aimanager_server.core.response import Event
 from aimanager_server.pipeline.bulkhead import Places
 from tests.support.calls import TARGET, WHOLE, FakeClock, Upstream, call, settle
 
-FAILED = ProviderFailed("The provider failed.")
+FAILED = ProviderInternalError("The provider failed.")
 
 
 def places(most: int = 1, queue_length: int = 1, queue_seconds: float = 0.02) -> Places:
@@ -38,7 +37,7 @@ async def test_a_full_provider_turns_a_call_away_after_a_moment() -> None:
 
     fault = caught.value
     assert (fault.provider, fault.model, fault.retry_after) == ("mock", "mock-large", 1.0)
-    assert (fault.row.fallback, fault.row.breaker, fault.row.retry) == ("next", "ignore", False)
+    assert (fault.spec.fallback, fault.spec.breaker_effect, fault.spec.retryable) == ("next", "ignore", False)
 
 
 async def test_a_call_that_waits_takes_the_place_of_an_answer_that_ended() -> None:
@@ -69,19 +68,19 @@ async def test_waiting_for_a_place_is_no_overhead_of_ours() -> None:
     with pytest.raises(Overloaded):
         await handler(late)
 
-    assert late.away.seconds > 0.01
+    assert late.upstream_timer.seconds > 0.01
 
 
 @pytest.mark.parametrize("outcome", [FAILED, (WHOLE[0], FAILED)])
-async def test_a_place_is_given_back_after_a_failure(outcome: Fault | tuple[Event | Fault, ...]) -> None:
+async def test_a_place_is_given_back_after_a_failure(outcome: GatewayError | tuple[Event | GatewayError, ...]) -> None:
     layer = places(queue_length=0)
     handler = compose([layer], Upstream(outcome))
 
     async def ask() -> None:
-        await (await handler(call())).completion()
+        await (await handler(call())).result()
 
     for _ in range(3):
-        with pytest.raises(ProviderFailed):
+        with pytest.raises(ProviderInternalError):
             await ask()
 
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault
-from aimanager_server.core.request import OWN_KEY, Call, Key
+from aimanager_server.core.errors import GatewayError
+from aimanager_server.core.request import CALLER_KEY_ID, ApiKey, Call
 from aimanager_server.core.response import TextDelta
 from aimanager_server.pipeline.circuit_breaker import Guard
 from aimanager_server.resilience.breaker_registry import Breakers, Rules
@@ -17,11 +17,11 @@ from aimanager_server.telemetry.provider_stats import Circuit, Vitals
 from tests.support.calls import TARGET, USAGE, WHOLE, FakeClock, Upstream, call
 
 PLACE = (TARGET.provider, TARGET.model)
-OWN = call(key=Key(OWN_KEY, "secret"))
+OWN = call(key=ApiKey(CALLER_KEY_ID, "secret"))
 
 
 def by_key(key_id: str) -> Call:
-    return call(key=Key(key_id, "secret"))
+    return call(key=ApiKey(key_id, "secret"))
 
 
 class World:
@@ -32,20 +32,20 @@ class World:
         self.quality = Quality(self.clock)
         self.guard = Guard(self.breakers, self.vitals, self.clock, self.quality)
 
-    async def fail(self, question: Call, fault: Fault, times: int = 1) -> None:
+    async def fail(self, question: Call, fault: GatewayError, times: int = 1) -> None:
         for _ in range(times):
             with pytest.raises(type(fault)):
                 await self.guard(question, Upstream(fault))
 
     async def answers(self, question: Call) -> bool:
         upstream = Upstream()
-        await (await self.guard(question, upstream)).completion()
+        await (await self.guard(question, upstream)).result()
         return len(upstream.calls) == 1
 
 
 async def test_a_model_that_fails_with_one_key_is_asked_with_another() -> None:
     world = World()
-    await world.fail(by_key("1"), errors.ProviderFailed("down"), times=5)
+    await world.fail(by_key("1"), errors.ProviderInternalError("down"), times=5)
 
     with pytest.raises(errors.CircuitOpen):
         await world.guard(by_key("1"), Upstream())
@@ -54,14 +54,16 @@ async def test_a_model_that_fails_with_one_key_is_asked_with_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [errors.ProviderAuth("no"), errors.ProviderQuota("spent")], ids=lambda one: one.reason
+    "fault",
+    [errors.ProviderCredentialsInvalid("no"), errors.ProviderQuotaExhausted("spent")],
+    ids=lambda one: one.reason,
 )
-async def test_a_refused_key_is_left_alone_for_all_models_and_no_other_key_is(fault: Fault) -> None:
+async def test_a_refused_key_is_left_alone_for_all_models_and_no_other_key_is(fault: GatewayError) -> None:
     world = World()
 
     await world.fail(by_key("1"), fault)
 
-    small = call(key=Key("1"), targets=(TARGET.__class__("mock", "mock-small"),))
+    small = call(key=ApiKey("1"), targets=(TARGET.__class__("mock", "mock-small"),))
     with pytest.raises(errors.CircuitOpen, match="refused the key") as refused:
         await world.guard(small, Upstream())
     assert refused.value.retry_after == 300.0
@@ -70,19 +72,19 @@ async def test_a_refused_key_is_left_alone_for_all_models_and_no_other_key_is(fa
 
 async def test_refusals_of_calls_that_were_already_under_way_do_not_prolong_the_pause() -> None:
     world = World()
-    first = await world.guard(by_key("1"), Upstream((TextDelta(0, "Hel"), errors.ProviderAuth("no"))))
-    await world.fail(by_key("1"), errors.ProviderAuth("no"))
+    first = await world.guard(by_key("1"), Upstream((TextDelta(0, "Hel"), errors.ProviderCredentialsInvalid("no"))))
+    await world.fail(by_key("1"), errors.ProviderCredentialsInvalid("no"))
     world.clock.advance(100)
 
-    with pytest.raises(errors.ProviderAuth):
-        await first.completion()
+    with pytest.raises(errors.ProviderCredentialsInvalid):
+        await first.result()
 
     assert world.breakers.of("mock", "", "1").admit() == 200.0
 
 
 async def test_callers_own_keys_share_a_circuit_apart_from_the_servers() -> None:
     world = World()
-    await world.fail(OWN, errors.ProviderFailed("down"), times=5)
+    await world.fail(OWN, errors.ProviderInternalError("down"), times=5)
 
     with pytest.raises(errors.CircuitOpen):
         await world.guard(OWN, Upstream())
@@ -93,14 +95,14 @@ async def test_callers_own_keys_share_a_circuit_apart_from_the_servers() -> None
 @pytest.mark.parametrize(
     "fault",
     [
-        errors.ProviderAuth("no"),
-        errors.ProviderQuota("spent"),
+        errors.ProviderCredentialsInvalid("no"),
+        errors.ProviderQuotaExhausted("spent"),
         errors.CallerKeyRejected("no"),
         errors.ProviderRateLimited("slow", retry_after=30.0),
     ],
     ids=lambda fault: fault.reason,
 )
-async def test_a_callers_refused_or_limited_key_stops_nobody(fault: Fault) -> None:
+async def test_a_callers_refused_or_limited_key_stops_nobody(fault: GatewayError) -> None:
     world = World()
 
     await world.fail(OWN, fault, times=6)
@@ -141,7 +143,7 @@ async def test_an_answer_is_booked_with_its_times_and_tokens() -> None:
     assert world.quality.in_flight(*PLACE) == 1
 
     world.clock.advance(2)
-    await reply.completion()
+    await reply.result()
 
     figures = world.quality.rows()[0]
     assert (figures.samples, figures.answered, figures.latency_p50, figures.first_token_p50) == (1, 1, 2.0, 0.0)
@@ -158,9 +160,11 @@ async def test_an_answer_that_did_not_stream_has_no_first_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "samples"), [(errors.ProviderFailed("down"), 1), (errors.ProviderRejected("odd"), 0)], ids=["its", "ours"]
+    ("fault", "samples"),
+    [(errors.ProviderInternalError("down"), 1), (errors.ProviderRejectedRequest("odd"), 0)],
+    ids=["its", "ours"],
 )
-async def test_only_the_providers_own_faults_lower_its_quality(fault: Fault, samples: int) -> None:
+async def test_only_the_providers_own_faults_lower_its_quality(fault: GatewayError, samples: int) -> None:
     world = World()
 
     await world.fail(by_key("1"), fault)

@@ -3,10 +3,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aimanager_server.core.errors import ProviderFailed, ProviderOverloaded
-from aimanager_server.core.fault import Fault
-from aimanager_server.core.request import Call, Spent, Target
-from aimanager_server.core.response import Event, Head, Reply
+from aimanager_server.core.attempts import AttemptUsage
+from aimanager_server.core.errors import GatewayError, ProviderInternalError, ProviderOverloaded
+from aimanager_server.core.request import Call, Target
+from aimanager_server.core.response import Event, ResponseMetadata, ResponseStream
 from aimanager_server.core.usage import Usage
 from aimanager_server.pipeline.hedging import Hedge, Racing
 from aimanager_server.telemetry.metrics import Metrics
@@ -20,13 +20,13 @@ TYPICAL = 2.0
 class Providers:
     """Each answers, or fails, after its seconds. Knows when each was asked, and which was called off or closed."""
 
-    def __init__(self, **by_provider: tuple[float, Fault | None]) -> None:
+    def __init__(self, **by_provider: tuple[float, GatewayError | None]) -> None:
         self._by_provider = by_provider
         self.asked: dict[str, float] = {}
         self.called_off: list[str] = []
         self.closed: list[str] = []
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         provider = call.target.provider
         self.asked[provider] = asyncio.get_running_loop().time()
         seconds, fault = self._by_provider[provider]
@@ -34,7 +34,7 @@ class Providers:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
             self.called_off.append(provider)
-            call.ledger.entries.append(Spent(provider, call.target.model, Usage(7)))
+            call.usage_ledger.entries.append(AttemptUsage(provider, call.target.model, Usage(7)))
             raise
         if fault is not None:
             raise fault
@@ -42,7 +42,7 @@ class Providers:
         async def close() -> None:
             self.closed.append(provider)
 
-        return Reply(Head(call.id, "", provider, call.target.model), events(), close)
+        return ResponseStream(ResponseMetadata(call.id, "", provider, call.target.model), events(), close)
 
 
 async def events() -> AsyncIterator[Event]:
@@ -56,9 +56,9 @@ def hedge(share: float = 1.0, typical: float | None = TYPICAL, metrics: Metrics 
     return Hedge(Racing(share, least=0.5), lambda provider, model: typical, meter, loop.time)
 
 
-async def asked(layer: Hedge, providers: Providers) -> Reply:
+async def asked(layer: Hedge, providers: Providers) -> ResponseStream:
     question = call(targets=(TARGET, OTHER))
-    return await layer(question.at(TARGET), question.at(OTHER), providers)
+    return await layer(question.with_targets(TARGET), question.with_targets(OTHER), providers)
 
 
 @in_virtual_time
@@ -67,7 +67,7 @@ async def test_a_quick_answer_needs_no_second_target() -> None:
 
     reply = await asked(hedge(), providers)
 
-    assert reply.head.provider == "mock"
+    assert reply.metadata.provider == "mock"
     assert list(providers.asked) == ["mock"]
 
 
@@ -77,7 +77,7 @@ async def test_a_slow_one_is_overtaken_and_called_off_at_once() -> None:
 
     reply = await asked(hedge(), providers)
 
-    assert reply.head.provider == "claude"
+    assert reply.metadata.provider == "claude"
     assert providers.asked == {"mock": 0.0, "claude": TYPICAL}
     assert providers.called_off == ["mock"]
     assert asyncio.get_running_loop().time() == TYPICAL + 1.0
@@ -87,9 +87,9 @@ async def test_a_slow_one_is_overtaken_and_called_off_at_once() -> None:
 async def test_both_attempts_are_told_and_what_the_loser_took() -> None:
     reply = await asked(hedge(), Providers(mock=(60.0, None), claude=(1.0, None)))
 
-    loser, winner = reply.head.attempts
-    assert (winner.provider, winner.reason) == ("claude", "")
-    assert (loser.provider, loser.reason, loser.duration, loser.usage) == ("mock", "CANCELLED", 3.0, Usage(7))
+    loser, winner = reply.metadata.attempts
+    assert (winner.provider, winner.error_reason) == ("claude", "")
+    assert (loser.provider, loser.error_reason, loser.duration, loser.usage) == ("mock", "CANCELLED", 3.0, Usage(7))
 
 
 @in_virtual_time
@@ -98,15 +98,15 @@ async def test_the_first_may_still_win() -> None:
 
     reply = await asked(hedge(), providers)
 
-    assert reply.head.provider == "mock"
+    assert reply.metadata.provider == "mock"
     assert providers.called_off == ["claude"]
 
 
 @in_virtual_time
 async def test_a_fault_before_the_delay_is_left_to_the_usual_way() -> None:
-    providers = Providers(mock=(1.0, ProviderFailed("down")), claude=(1.0, None))
+    providers = Providers(mock=(1.0, ProviderInternalError("down")), claude=(1.0, None))
 
-    with pytest.raises(ProviderFailed) as raised:
+    with pytest.raises(ProviderInternalError) as raised:
         await asked(hedge(), providers)
 
     assert raised.value.attempts == ()
@@ -115,20 +115,23 @@ async def test_a_fault_before_the_delay_is_left_to_the_usual_way() -> None:
 
 @in_virtual_time
 async def test_a_fault_during_the_race_leaves_it_to_the_other() -> None:
-    failed = ProviderFailed("down")
+    failed = ProviderInternalError("down")
     failed.usage = Usage(7)
 
     reply = await asked(hedge(), Providers(mock=(3.0, failed), claude=(5.0, None)))
 
-    assert [(one.provider, one.reason) for one in reply.head.attempts] == [("mock", "PROVIDER_ERROR"), ("claude", "")]
-    assert reply.head.attempts[0].usage == Usage(7)
+    assert [(one.provider, one.error_reason) for one in reply.metadata.attempts] == [
+        ("mock", "PROVIDER_ERROR"),
+        ("claude", ""),
+    ]
+    assert reply.metadata.attempts[0].usage == Usage(7)
 
 
 @in_virtual_time
 async def test_where_both_fail_the_first_fault_is_told_with_both_attempts() -> None:
-    providers = Providers(mock=(9.0, ProviderFailed("down")), claude=(1.0, ProviderOverloaded("busy")))
+    providers = Providers(mock=(9.0, ProviderInternalError("down")), claude=(1.0, ProviderOverloaded("busy")))
 
-    with pytest.raises(ProviderFailed) as raised:
+    with pytest.raises(ProviderInternalError) as raised:
         await asked(hedge(), providers)
 
     assert sorted(one.provider for one in raised.value.attempts) == ["claude", "mock"]
@@ -159,7 +162,7 @@ async def test_its_share_holds_when_many_wait_for_the_same_slow_target() -> None
 async def test_an_answer_whose_call_is_cancelled_while_the_other_lets_go_is_closed() -> None:
     providers = Providers(mock=(60.0, None), claude=(1.0, None))
 
-    async def reluctant(call: Call) -> Reply:
+    async def reluctant(call: Call) -> ResponseStream:
         try:
             return await providers(call)
         except asyncio.CancelledError:
@@ -167,7 +170,7 @@ async def test_an_answer_whose_call_is_cancelled_while_the_other_lets_go_is_clos
             raise
 
     question = call(targets=(TARGET, OTHER))
-    asking = asyncio.ensure_future(hedge()(question.at(TARGET), question.at(OTHER), reluctant))
+    asking = asyncio.ensure_future(hedge()(question.with_targets(TARGET), question.with_targets(OTHER), reluctant))
     await asyncio.sleep(TYPICAL + 1.5)
 
     asking.cancel()
@@ -191,16 +194,19 @@ async def test_an_answer_is_closed_or_handed_out_whenever_the_call_is_cancelled(
     outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
     await asyncio.sleep(5)
 
-    assert isinstance(outcome, Reply) or providers.closed == ["claude"] or "claude" in providers.called_off
+    assert isinstance(outcome, ResponseStream) or providers.closed == ["claude"] or "claude" in providers.called_off
 
 
 @in_virtual_time
 async def test_an_answer_and_a_fault_at_the_same_moment_are_both_told() -> None:
-    providers = Providers(mock=(3.0, ProviderFailed("down")), claude=(1.0, None))
+    providers = Providers(mock=(3.0, ProviderInternalError("down")), claude=(1.0, None))
 
     reply = await asked(hedge(), providers)
 
-    assert [(one.provider, one.reason) for one in reply.head.attempts] == [("mock", "PROVIDER_ERROR"), ("claude", "")]
+    assert [(one.provider, one.error_reason) for one in reply.metadata.attempts] == [
+        ("mock", "PROVIDER_ERROR"),
+        ("claude", ""),
+    ]
 
 
 @in_virtual_time
@@ -209,7 +215,7 @@ async def test_without_knowing_what_is_typical_nobody_is_asked_twice() -> None:
 
     reply = await asked(hedge(typical=None), providers)
 
-    assert reply.head.provider == "mock"
+    assert reply.metadata.provider == "mock"
     assert list(providers.asked) == ["mock"]
 
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, ProviderFailed, StreamInterrupted
+from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, ProviderInternalError, StreamInterrupted
 from aimanager_server.core.request import Call, Caller
-from aimanager_server.core.response import Reply, TextDelta
+from aimanager_server.core.response import ResponseStream, TextDelta
 from aimanager_server.pipeline.idempotency import Repeat
 from aimanager_server.resilience.idempotency_store import Answers
 from tests.support.calls import WHOLE, FakeClock, Upstream, call, settle
@@ -22,12 +22,12 @@ def asked(text: str = "Hi", **facts: Any) -> Call:
 
 async def test_a_repeat_gets_the_first_answer_and_says_so() -> None:
     layer, upstream = repeat(), Upstream()
-    first = await (await layer(asked(), upstream)).completion()
+    first = await (await layer(asked(), upstream)).result()
 
-    second = await (await layer(asked(), upstream)).completion()
+    second = await (await layer(asked(), upstream)).result()
 
     assert len(upstream.calls) == 1
-    assert (first.head.from_cache, second.head.from_cache) == (False, True)
+    assert (first.metadata.from_cache, second.metadata.from_cache) == (False, True)
     assert (second.message, second.finished) == (first.message, first.finished)
 
 
@@ -35,7 +35,7 @@ async def test_without_a_key_every_call_is_new() -> None:
     layer, upstream = repeat(), Upstream()
 
     for _ in range(2):
-        await (await layer(call(), upstream)).completion()
+        await (await layer(call(), upstream)).result()
 
     assert len(upstream.calls) == 2
 
@@ -44,37 +44,37 @@ async def test_another_callers_same_key_is_another_key() -> None:
     layer, upstream = repeat(), Upstream()
 
     for caller in (Caller("ann"), Caller("bob"), Caller("ann", provider_keys={"mock": "k"})):
-        await (await layer(asked(caller=caller), upstream)).completion()
+        await (await layer(asked(caller=caller), upstream)).result()
 
     assert len(upstream.calls) == 3
 
 
 async def test_the_same_key_for_another_question_is_refused() -> None:
     layer, upstream = repeat(), Upstream()
-    await (await layer(asked("Hi"), upstream)).completion()
+    await (await layer(asked("Hi"), upstream)).result()
 
     with pytest.raises(InvalidRequest, match="'once' was used for another question") as refused:
         await layer(asked("Ho"), upstream)
 
-    assert refused.value.fields[0].field == "idempotency_key"
+    assert refused.value.violations[0].field == "idempotency_key"
 
 
 async def test_a_failure_is_not_remembered() -> None:
-    layer, upstream = repeat(), Upstream(ProviderFailed("down"), WHOLE)
-    with pytest.raises(ProviderFailed):
+    layer, upstream = repeat(), Upstream(ProviderInternalError("down"), WHOLE)
+    with pytest.raises(ProviderInternalError):
         await layer(asked(), upstream)
 
     reply = await layer(asked(), upstream)
 
-    assert (await reply.completion()).head.from_cache is False
+    assert (await reply.result()).metadata.from_cache is False
 
 
 async def test_an_interrupted_answer_is_not_remembered() -> None:
     layer, upstream = repeat(), Upstream((TextDelta(0, "Hel"), StreamInterrupted("cut")), WHOLE)
     with pytest.raises(StreamInterrupted):
-        await (await layer(asked(), upstream)).completion()
+        await (await layer(asked(), upstream)).result()
 
-    await (await layer(asked(), upstream)).completion()
+    await (await layer(asked(), upstream)).result()
 
     assert len(upstream.calls) == 2
 
@@ -82,12 +82,12 @@ async def test_an_interrupted_answer_is_not_remembered() -> None:
 async def test_a_repeat_during_the_first_call_waits_for_its_answer() -> None:
     layer, upstream, gate = repeat(), Upstream(), asyncio.Event()
 
-    async def slow(question: Call) -> Reply:
+    async def slow(question: Call) -> ResponseStream:
         await gate.wait()
         return await upstream(question)
 
     async def whole() -> bool:
-        return (await (await layer(asked(), slow)).completion()).head.from_cache
+        return (await (await layer(asked(), slow)).result()).metadata.from_cache
 
     both = [asyncio.create_task(whole()) for _ in range(2)]
     await settle()
@@ -106,7 +106,7 @@ async def test_a_repeat_takes_over_when_the_first_caller_goes_away() -> None:
 
     await first.aclose()
 
-    assert (await second).head.from_cache is False
+    assert (await second).metadata.from_cache is False
     assert (len(upstream.calls), upstream.closed) == (2, 1)
 
 

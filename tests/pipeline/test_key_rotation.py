@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault
-from aimanager_server.core.request import NO_KEY, Key
-from aimanager_server.core.response import Attempt
+from aimanager_server.core.attempts import AttemptRecord
+from aimanager_server.core.errors import GatewayError
+from aimanager_server.core.request import NO_KEY, ApiKey
 from aimanager_server.pipeline.key_rotation import Rotate
 from tests.support.calls import USAGE, WHOLE, Upstream, call
 from tests.support.key_pool import World, used
@@ -32,11 +32,11 @@ async def test_keys_take_turns() -> None:
         await world.answer(upstream)
 
     assert used(upstream) == ["1", "2", "1", "2"]
-    assert upstream.calls[0].key == Key("1", "secret-1")
+    assert upstream.calls[0].api_key == ApiKey("1", "secret-1")
 
 
-@pytest.mark.parametrize("refusal", [errors.ProviderAuth("no"), errors.ProviderQuota("spent")])
-async def test_a_refused_key_gives_way_to_the_next_at_once_and_rests(refusal: Fault, logged: Logged) -> None:
+@pytest.mark.parametrize("refusal", [errors.ProviderCredentialsInvalid("no"), errors.ProviderQuotaExhausted("spent")])
+async def test_a_refused_key_gives_way_to_the_next_at_once_and_rests(refusal: GatewayError, logged: Logged) -> None:
     world, upstream = World(), Upstream(refusal, WHOLE)
 
     for _ in range(3):
@@ -59,32 +59,35 @@ async def test_a_refused_key_gives_way_to_the_next_at_once_and_rests(refusal: Fa
 
 
 async def test_every_try_is_in_the_head_of_the_answer() -> None:
-    world, refused = World(), errors.ProviderAuth("no")
+    world, refused = World(), errors.ProviderCredentialsInvalid("no")
 
     reply = await world.answer(Upstream(refused, WHOLE))
 
-    tries = (Attempt("mock", "mock-large", refused.reason, 0.0), Attempt("mock", "mock-large", "", 0.0))
-    assert reply.head.attempts == tries
+    tries = (AttemptRecord("mock", "mock-large", refused.reason, 0.0), AttemptRecord("mock", "mock-large", "", 0.0))
+    assert reply.metadata.attempts == tries
 
 
 async def test_one_try_leaves_the_telling_to_others() -> None:
     reply = await World().answer(Upstream())
 
-    assert reply.head.attempts == ()
+    assert reply.metadata.attempts == ()
 
 
 async def test_where_every_key_is_refused_the_first_refusal_is_told_with_every_try() -> None:
-    fault = await World().fail(Upstream(errors.ProviderQuota("spent"), errors.ProviderAuth("no")), errors.ProviderQuota)
+    fault = await World().fail(
+        Upstream(errors.ProviderQuotaExhausted("spent"), errors.ProviderCredentialsInvalid("no")),
+        errors.ProviderQuotaExhausted,
+    )
 
-    reasons = [one.reason for one in fault.attempts]
+    reasons = [one.error_reason for one in fault.attempts]
     assert reasons == ["PROVIDER_QUOTA_EXHAUSTED", "PROVIDER_CREDENTIALS_INVALID"]
 
 
 async def test_where_every_key_rests_one_is_tried() -> None:
-    world, upstream = World(), Upstream(errors.ProviderAuth("no"))
-    await world.fail(upstream, errors.ProviderAuth)
+    world, upstream = World(), Upstream(errors.ProviderCredentialsInvalid("no"))
+    await world.fail(upstream, errors.ProviderCredentialsInvalid)
 
-    await world.fail(upstream, errors.ProviderAuth)
+    await world.fail(upstream, errors.ProviderCredentialsInvalid)
 
     assert used(upstream) == ["1", "2", "1"]
 
@@ -104,21 +107,25 @@ async def test_an_open_circuit_gives_way_to_the_next_key() -> None:
     reply = await world.answer(upstream)
 
     assert used(upstream) == ["1", "2"]
-    assert [one.reason for one in reply.head.attempts] == ["CIRCUIT_OPEN", ""]
+    assert [one.error_reason for one in reply.metadata.attempts] == ["CIRCUIT_OPEN", ""]
 
 
 async def test_an_open_circuit_is_told_only_where_all_are_open_and_then_the_soonest() -> None:
     late, soon = errors.CircuitOpen("open", retry_after=9.0), errors.CircuitOpen("open", retry_after=2.0)
 
-    closed = await World().fail(Upstream(late, errors.ProviderAuth("no")), errors.ProviderAuth)
+    closed = await World().fail(
+        Upstream(late, errors.ProviderCredentialsInvalid("no")), errors.ProviderCredentialsInvalid
+    )
     opened = await World().fail(Upstream(late, soon), errors.CircuitOpen)
 
     assert len(closed.attempts) == 2
     assert opened is soon
 
 
-@pytest.mark.parametrize("kind", [errors.ProviderFailed, errors.ProviderRejected, errors.MissingCredentials])
-async def test_what_would_fail_with_any_key_is_tried_with_one(kind: type[Fault]) -> None:
+@pytest.mark.parametrize(
+    "kind", [errors.ProviderInternalError, errors.ProviderRejectedRequest, errors.MissingCredentials]
+)
+async def test_what_would_fail_with_any_key_is_tried_with_one(kind: type[GatewayError]) -> None:
     upstream = Upstream(kind("no"))
 
     await World().fail(upstream, kind)
@@ -128,19 +135,20 @@ async def test_what_would_fail_with_any_key_is_tried_with_one(kind: type[Fault])
 
 async def test_what_fails_behind_a_refused_key_is_told_with_both_tries() -> None:
     fault = await World().fail(
-        Upstream(errors.ProviderAuth("no"), errors.ProviderFailed("down")), errors.ProviderFailed
+        Upstream(errors.ProviderCredentialsInvalid("no"), errors.ProviderInternalError("down")),
+        errors.ProviderInternalError,
     )
 
-    assert [one.reason for one in fault.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "PROVIDER_ERROR"]
+    assert [one.error_reason for one in fault.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "PROVIDER_ERROR"]
 
 
 async def test_what_lies_inside_says_its_own_tries() -> None:
-    refused = errors.ProviderAuth("no")
-    refused.attempts = (Attempt("mock", "mock-large", "X", 1.0), Attempt("mock", "mock-large", "Y", 2.0))
+    refused = errors.ProviderCredentialsInvalid("no")
+    refused.attempts = (AttemptRecord("mock", "mock-large", "X", 1.0), AttemptRecord("mock", "mock-large", "Y", 2.0))
 
     reply = await World().answer(Upstream(refused, WHOLE))
 
-    assert [one.reason for one in reply.head.attempts] == ["X", "Y", ""]
+    assert [one.error_reason for one in reply.metadata.attempts] == ["X", "Y", ""]
 
 
 async def test_a_try_says_what_it_took() -> None:
@@ -149,15 +157,15 @@ async def test_a_try_says_what_it_took() -> None:
 
     reply = await World().answer(Upstream(limited, WHOLE))
 
-    assert reply.head.attempts[0].usage == USAGE
+    assert reply.metadata.attempts[0].usage == USAGE
 
 
 async def test_the_only_key_is_left_to_the_provider_and_its_refusal_is_an_alert(logged: Logged) -> None:
-    world, upstream = World(keys=1), Upstream(errors.ProviderAuth("no"))
+    world, upstream = World(keys=1), Upstream(errors.ProviderCredentialsInvalid("no"))
 
-    fault = await world.fail(upstream, errors.ProviderAuth)
+    fault = await world.fail(upstream, errors.ProviderCredentialsInvalid)
 
-    assert (upstream.calls[0].key, fault.attempts) == (NO_KEY, ())
+    assert (upstream.calls[0].api_key, fault.attempts) == (NO_KEY, ())
     assert (world.ring.quarantined, logged[0]["key"]) == (1, "1")
 
 
@@ -167,7 +175,7 @@ async def test_a_provider_without_keys_is_asked_without() -> None:
     await world.answer(upstream)
     await Rotate({}, world.budgets, world.clock)(call(), upstream)
 
-    assert [asked.key for asked in upstream.calls] == [NO_KEY, NO_KEY]
+    assert [asked.api_key for asked in upstream.calls] == [NO_KEY, NO_KEY]
 
 
 async def test_a_limit_that_holds_for_every_key_is_met_no_more_often_than_a_call_may_try() -> None:
@@ -191,9 +199,11 @@ async def test_going_on_after_a_limit_is_paid_for_by_the_retry_budget() -> None:
 
 async def test_a_key_that_is_only_limited_is_told_before_one_that_is_refused() -> None:
     world = World(keys=2)
-    upstream = Upstream(errors.ProviderAuth("refused"), errors.ProviderRateLimited("busy", retry_after=1.0))
+    upstream = Upstream(
+        errors.ProviderCredentialsInvalid("refused"), errors.ProviderRateLimited("busy", retry_after=1.0)
+    )
 
     fault = await world.fail(booked(upstream), errors.ProviderRateLimited)
 
     assert fault.retry_after == 1.0
-    assert [one.reason for one in fault.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "PROVIDER_RATE_LIMITED"]
+    assert [one.error_reason for one in fault.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "PROVIDER_RATE_LIMITED"]

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault
-from aimanager_server.core.request import OWN_KEY, Caller, Key
+from aimanager_server.core.errors import GatewayError
+from aimanager_server.core.request import CALLER_KEY_ID, ApiKey, Caller
 from tests.support.calls import Upstream, call
 from tests.support.key_pool import World, used
 
@@ -29,22 +29,24 @@ async def test_the_callers_own_key_goes_before_the_servers(keys: int) -> None:
 
     await World(keys).answer(upstream, call(caller=OWN))
 
-    assert upstream.calls[0].key == Key(OWN_KEY, "mine-1234")
+    assert upstream.calls[0].api_key == ApiKey(CALLER_KEY_ID, "mine-1234")
 
 
-@pytest.mark.parametrize(("kind", "solution"), [(errors.ProviderAuth, ""), (errors.ProviderQuota, "Pay.")])
+@pytest.mark.parametrize(
+    ("kind", "solution"), [(errors.ProviderCredentialsInvalid, ""), (errors.ProviderQuotaExhausted, "Pay.")]
+)
 async def test_a_refusal_of_the_callers_own_key_is_the_callers_fault(
-    kind: type[Fault], solution: str, logged: Logged
+    kind: type[GatewayError], solution: str, logged: Logged
 ) -> None:
     refusal = kind("Bad key", solution="Pay.", provider="mock", model="mock-large", upstream_status=402)
     world, upstream = World(), Upstream(refusal)
 
     fault = await world.fail(upstream, errors.CallerKeyRejected, call(caller=OWN))
 
-    assert (fault.row.breaker, fault.row.fallback) == ("ignore", "never")
+    assert (fault.spec.breaker_effect, fault.spec.fallback) == ("ignore", "never")
     assert (fault.message, fault.upstream_status, fault.provider) == ("Bad key", 402, "mock")
-    assert fault.solution == (solution or errors.CallerKeyRejected.row.solution)
-    assert (used(upstream), world.ring.quarantined, logged) == ([OWN_KEY], 0, [])
+    assert fault.solution == (solution or errors.CallerKeyRejected.spec.solution)
+    assert (used(upstream), world.ring.quarantined, logged) == ([CALLER_KEY_ID], 0, [])
 
 
 @pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "clé", "two words"])

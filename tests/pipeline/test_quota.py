@@ -5,10 +5,15 @@ import pytest
 
 from aimanager_server.config.settings import ProviderTier, Tier
 from aimanager_server.core.content import Attachment, Message, Reasoning, Role, Text, Tool, ToolCall, ToolResult
-from aimanager_server.core.errors import ProviderAuth, ProviderFailed, RateLimited, StreamInterrupted
+from aimanager_server.core.errors import (
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
+    RateLimited,
+    StreamInterrupted,
+)
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import Call, Target
-from aimanager_server.core.response import Finished, FinishReason, Reply, TextDelta
+from aimanager_server.core.response import Finished, FinishReason, ResponseStream, TextDelta
 from aimanager_server.pipeline.quota import Limit, estimate_tokens
 from aimanager_server.resilience.rate_limiter import Limiter
 from tests.support.calls import TARGET, USAGE, FakeClock, Upstream, call
@@ -23,7 +28,7 @@ def limit(tokens: int | None = None, **quotas: ProviderTier) -> Limit:
 
 async def ask(layer: Limit, upstream: Upstream | None = None) -> None:
     inside = compose((layer.at_provider,), booked(upstream or Upstream()))
-    await (await layer(call(), inside)).completion()
+    await (await layer(call(), inside)).result()
 
 
 async def test_a_tier_that_is_not_defined_has_no_limits() -> None:
@@ -64,8 +69,8 @@ async def test_tokens_are_settled_with_the_usage() -> None:
 async def test_a_failed_call_gives_its_reserve_back() -> None:
     layer = limit(tokens=10)
     for _ in range(50):
-        with pytest.raises(ProviderFailed):
-            await layer(call("x" * 39), Upstream(ProviderFailed("down")))
+        with pytest.raises(ProviderInternalError):
+            await layer(call("x" * 39), Upstream(ProviderInternalError("down")))
 
     await ask(layer)
 
@@ -73,7 +78,7 @@ async def test_a_failed_call_gives_its_reserve_back() -> None:
 async def test_a_cancelled_call_gives_its_reserve_back() -> None:
     layer = limit(tokens=10)
 
-    async def cancelled(_call: Call) -> Reply:
+    async def cancelled(_call: Call) -> ResponseStream:
         raise asyncio.CancelledError
 
     for _ in range(3):
@@ -107,18 +112,18 @@ async def test_a_provider_that_answers_in_anothers_place_has_its_own_quota() -> 
     layer = limit(claude=ProviderTier(requests_per_minute=1))
     chain = (TARGET, Target("claude", "claude-opus-5-5"))
 
-    async def first_fails(question: Call) -> Reply:
+    async def first_fails(question: Call) -> ResponseStream:
         if question.target.provider == "mock":
-            raise ProviderAuth("refused")
+            raise ProviderCredentialsInvalid("refused")
         return await Upstream()(question)
 
     inside = compose((attempting(FakeClock()), layer.at_provider), booked(first_fails))
-    await (await layer(call(targets=chain), inside)).completion()
+    await (await layer(call(targets=chain), inside)).result()
 
-    with pytest.raises(ProviderAuth) as refused:
+    with pytest.raises(ProviderCredentialsInvalid) as refused:
         await layer(call(targets=chain), inside)
 
-    assert [one.reason for one in refused.value.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "RATE_LIMITED"]
+    assert [one.error_reason for one in refused.value.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "RATE_LIMITED"]
 
 
 async def test_an_answer_whose_usage_nobody_told_counts_as_estimated() -> None:
@@ -137,9 +142,9 @@ async def test_a_reply_whose_closing_fails_is_settled_all_the_same() -> None:
     async def refuses_to_close() -> None:
         raise OSError("stuck")
 
-    async def unread(question: Call) -> Reply:
+    async def unread(question: Call) -> ResponseStream:
         reply = await Upstream()(question)
-        return Reply(reply.head, aiter(reply), refuses_to_close)
+        return ResponseStream(reply.metadata, aiter(reply), refuses_to_close)
 
     reply = await layer(call("x" * 39), unread)
     with pytest.raises(OSError, match="stuck"):

@@ -3,10 +3,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from aimanager_server.core.content import Text
-from aimanager_server.core.errors import ContentBlocked, ProviderAuth, StreamInterrupted
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import ContentBlocked, GatewayError, ProviderCredentialsInvalid, StreamInterrupted
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Reply
+from aimanager_server.core.response import Event, ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.calls import END, TARGET, WHOLE, FakeClock, call
 from tests.support.http_servers.truncated import CHAIN, PIECE, SECOND, Answers, cut, rescue
@@ -15,22 +14,22 @@ from tests.support.http_servers.truncated import CHAIN, PIECE, SECOND, Answers, 
 async def test_a_unary_answer_that_breaks_off_is_given_whole_by_the_next_target() -> None:
     inside = Answers((PIECE, cut()), WHOLE)
 
-    completion = await (await rescue()(call(targets=CHAIN), inside)).completion()
+    completion = await (await rescue()(call(targets=CHAIN), inside)).result()
 
     assert completion.message.parts == (Text("Hello."),)
-    assert (completion.head.provider, completion.head.model) == (SECOND.provider, SECOND.model)
-    assert [(one.provider, one.reason) for one in completion.head.attempts] == [
+    assert (completion.metadata.provider, completion.metadata.model) == (SECOND.provider, SECOND.model)
+    assert [(one.provider, one.error_reason) for one in completion.metadata.attempts] == [
         ("mock", "STREAM_INTERRUPTED"),
         ("claude", ""),
     ]
-    assert completion.head.attempts[0].usage == Usage(5, 3, source=UsageSource.ESTIMATED)
+    assert completion.metadata.attempts[0].usage == Usage(5, 3, source=UsageSource.ESTIMATED)
     assert inside.asked == [("mock", "claude", "openai"), ("claude", "openai")]
 
 
 async def test_a_unary_answer_without_another_target_begins_once_more_at_the_same() -> None:
     inside = Answers((PIECE, cut()), WHOLE)
 
-    completion = await (await rescue()(call(), inside)).completion()
+    completion = await (await rescue()(call(), inside)).result()
 
     assert completion.message.parts == (Text("Hello."),)
     assert inside.asked == [("mock",), ("mock",)]
@@ -44,13 +43,13 @@ async def test_a_second_break_at_the_only_target_is_told_with_all_that_was_paid(
         await rescue()(call(), inside)
 
     assert raised.value is first
-    assert [one.reason for one in first.attempts] == ["STREAM_INTERRUPTED", "STREAM_INTERRUPTED"]
+    assert [one.error_reason for one in first.attempts] == ["STREAM_INTERRUPTED", "STREAM_INTERRUPTED"]
     assert first.usage == Usage(10, 6, source=UsageSource.ESTIMATED)
 
 
 async def test_an_answer_that_took_three_sendings_to_begin_is_not_begun_again() -> None:
     question = call()
-    question.ledger.sendings[TARGET.place] = 2
+    question.usage_ledger.requests_sent[TARGET.key] = 2
 
     with pytest.raises(StreamInterrupted):
         await rescue()(question, Answers((PIECE, cut()), WHOLE))
@@ -74,9 +73,9 @@ async def test_a_policy_that_breaks_an_answer_off_is_not_got_round_elsewhere() -
 
 
 async def test_a_fault_before_any_answer_passes_as_it_is() -> None:
-    refused = ProviderAuth("refused")
+    refused = ProviderCredentialsInvalid("refused")
 
-    with pytest.raises(ProviderAuth) as raised:
+    with pytest.raises(ProviderCredentialsInvalid) as raised:
         await rescue()(call(targets=CHAIN), Answers(refused))
 
     assert raised.value is refused
@@ -87,16 +86,16 @@ async def test_the_time_to_the_first_token_of_a_unary_call_is_known_though_all_o
     clock = FakeClock()
 
     class Slow(Answers):
-        async def __call__(self, call: Call) -> Reply:
+        async def __call__(self, call: Call) -> ResponseStream:
             clock.advance(2)
             return await super().__call__(call)
 
-        async def _events(self, call: Call, script: tuple[Event | Fault, ...]) -> AsyncIterator[Event]:
+        async def _events(self, call: Call, script: tuple[Event | GatewayError, ...]) -> AsyncIterator[Event]:
             clock.advance(5)
             async for event in super()._events(call, script):
                 yield event
 
     reply = await rescue(clock=clock)(call(), Slow((PIECE, *WHOLE[1:])))
 
-    assert reply.head.time_to_first_token == 2
-    assert (await reply.completion()).finished == END
+    assert reply.metadata.time_to_first_token == 2
+    assert (await reply.result()).finished == END

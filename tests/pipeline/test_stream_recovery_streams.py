@@ -1,20 +1,20 @@
 import pytest
 
-from aimanager_server.core.errors import ProviderAuth, SchemaMismatch, StreamInterrupted
-from aimanager_server.core.response import Event, Restarted, Thinking
+from aimanager_server.core.errors import OutputSchemaMismatch, ProviderCredentialsInvalid, StreamInterrupted
+from aimanager_server.core.response import Event, ReasoningProgress, Restarted
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.calls import WHOLE
 from tests.support.http_servers.truncated import PIECE, RAN, SECOND, Answers, cut, events_of, rescue, streamed
 
 
 async def test_a_fault_of_another_kind_after_a_restart_is_told_with_every_attempt_and_all_that_was_paid() -> None:
-    reply = await rescue()(streamed(), Answers((PIECE, cut()), (PIECE, SchemaMismatch("missed"))))
+    reply = await rescue()(streamed(), Answers((PIECE, cut()), (PIECE, OutputSchemaMismatch("missed"))))
 
     with pytest.raises(StreamInterrupted) as raised:
         await events_of(reply)
 
-    assert isinstance(raised.value.__cause__, SchemaMismatch)
-    assert [one.reason for one in raised.value.attempts] == ["STREAM_INTERRUPTED", "OUTPUT_SCHEMA_MISMATCH"]
+    assert isinstance(raised.value.__cause__, OutputSchemaMismatch)
+    assert [one.error_reason for one in raised.value.attempts] == ["STREAM_INTERRUPTED", "OUTPUT_SCHEMA_MISMATCH"]
     assert raised.value.usage == Usage(5, 3, source=UsageSource.ESTIMATED)
 
 
@@ -31,7 +31,7 @@ async def test_a_stream_fails_where_a_restart_was_not_asked_for() -> None:
 
     assert seen == [PIECE]
     assert raised.value.usage == Usage(5, 3, source=UsageSource.ESTIMATED)
-    assert [one.reason for one in raised.value.attempts] == ["STREAM_INTERRUPTED"]
+    assert [one.error_reason for one in raised.value.attempts] == ["STREAM_INTERRUPTED"]
 
 
 async def test_a_stream_restarts_where_that_was_asked_for() -> None:
@@ -41,8 +41,8 @@ async def test_a_stream_restarts_where_that_was_asked_for() -> None:
 
     assert first == PIECE
     assert isinstance(restarted, Restarted)
-    assert restarted.head.provider == SECOND.provider
-    assert [one.reason for one in restarted.head.attempts] == ["STREAM_INTERRUPTED", ""]
+    assert restarted.metadata.provider == SECOND.provider
+    assert [one.error_reason for one in restarted.metadata.attempts] == ["STREAM_INTERRUPTED", ""]
     assert tuple(rest) == WHOLE
 
 
@@ -66,17 +66,17 @@ async def test_a_stream_never_restarts_once_a_tool_call_is_whole() -> None:
 
 
 async def test_where_the_restart_fails_too_the_first_fault_is_told_with_every_attempt() -> None:
-    reply = await rescue()(streamed(), Answers((PIECE, cut()), ProviderAuth("refused")))
+    reply = await rescue()(streamed(), Answers((PIECE, cut()), ProviderCredentialsInvalid("refused")))
 
     with pytest.raises(StreamInterrupted) as raised:
         await events_of(reply)
 
-    reasons = [one.reason for one in raised.value.attempts]
+    reasons = [one.error_reason for one in raised.value.attempts]
     assert reasons == ["STREAM_INTERRUPTED", "PROVIDER_CREDENTIALS_INVALID"]
 
 
 async def test_while_a_model_only_thinks_a_restart_is_not_seen() -> None:
-    inside = Answers((Thinking(), Thinking(), cut()), WHOLE)
+    inside = Answers((ReasoningProgress(), ReasoningProgress(), cut()), WHOLE)
 
     events = await events_of(await rescue()(streamed(restarts=False), inside))
 
@@ -85,7 +85,9 @@ async def test_while_a_model_only_thinks_a_restart_is_not_seen() -> None:
 
 
 async def test_thinking_is_not_passed_on() -> None:
-    events = await events_of(await rescue()(streamed(), Answers((Thinking(), PIECE, Thinking(), *WHOLE[1:]))))
+    events = await events_of(
+        await rescue()(streamed(), Answers((ReasoningProgress(), PIECE, ReasoningProgress(), *WHOLE[1:])))
+    )
 
     assert tuple(events) == (PIECE, *WHOLE[1:])
 

@@ -1,7 +1,7 @@
 import pytest
 
 from aimanager_server.core import errors
-from aimanager_server.core.content import Message, Reasoning, Role, SchemaFormat, Text
+from aimanager_server.core.content import JsonSchemaFormat, Message, Reasoning, Role, Text
 from aimanager_server.core.response import Finished, FinishReason, PartCompleted, TextDelta
 from aimanager_server.core.usage import Cost, Usage, UsageSource
 from aimanager_server.pipeline.structured_output import Conform
@@ -42,12 +42,12 @@ async def test_usage_and_cost_of_both_turns_are_added_up_and_both_are_listed() -
     upstream = Upstream(saying(BAD, cost=Cost(3, 4)), saying(GOOD, cost=Cost(30, 40)))
 
     reply = await Conform(FakeClock())(question(), upstream)
-    completion = await reply.completion()
+    completion = await reply.result()
 
     assert completion.finished.usage == Usage(6, 4, source=UsageSource.REPORTED)
     assert completion.finished.cost == Cost(33, 44)
     assert completion.finished.structured_json == GOOD
-    assert [(one.model, one.reason) for one in reply.head.attempts] == [
+    assert [(one.model, one.error_reason) for one in reply.metadata.attempts] == [
         ("mock-large", "OUTPUT_SCHEMA_MISMATCH"),
         ("mock-large", ""),
     ]
@@ -56,14 +56,14 @@ async def test_usage_and_cost_of_both_turns_are_added_up_and_both_are_listed() -
 async def test_after_one_repair_the_answer_is_refused_with_what_it_took() -> None:
     upstream = Upstream(saying(BAD), saying('{"city": ["secret"]}'))
 
-    with pytest.raises(errors.SchemaMismatch) as raised:
+    with pytest.raises(errors.OutputSchemaMismatch) as raised:
         await conformed(question(), upstream)
 
     fault = raised.value
     assert len(upstream.calls) == 2
     assert fault.metadata == {"path": "/city", "keyword": "type"}
     assert fault.usage == Usage(6, 4, source=UsageSource.REPORTED)
-    assert [one.reason for one in fault.attempts] == ["OUTPUT_SCHEMA_MISMATCH"] * 2
+    assert [one.error_reason for one in fault.attempts] == ["OUTPUT_SCHEMA_MISMATCH"] * 2
     assert "secret" not in fault.message
 
 
@@ -74,7 +74,7 @@ async def test_attempt_lists_the_repair_among_its_own_tries() -> None:
 
     reply = await attempt(question(), lambda call: conform(call, upstream))
 
-    reasons = [one.reason for one in reply.head.attempts]
+    reasons = [one.error_reason for one in reply.metadata.attempts]
     assert reasons == ["PROVIDER_OVERLOADED", "OUTPUT_SCHEMA_MISMATCH", ""]
 
 
@@ -82,21 +82,21 @@ async def test_attempt_lists_both_turns_of_a_mismatch() -> None:
     clock = FakeClock()
     attempt, conform = attempting(clock), Conform(clock)
 
-    with pytest.raises(errors.SchemaMismatch) as raised:
+    with pytest.raises(errors.OutputSchemaMismatch) as raised:
         await attempt(question(), lambda call: conform(call, Upstream(saying(BAD))))
 
-    assert [one.reason for one in raised.value.attempts] == ["OUTPUT_SCHEMA_MISMATCH"] * 2
+    assert [one.error_reason for one in raised.value.attempts] == ["OUTPUT_SCHEMA_MISMATCH"] * 2
 
 
 async def test_a_repair_that_fails_tells_what_the_first_turn_took() -> None:
-    failed = errors.ProviderFailed("failed")
+    failed = errors.ProviderInternalError("failed")
 
-    with pytest.raises(errors.ProviderFailed):
+    with pytest.raises(errors.ProviderInternalError):
         await conformed(question(), Upstream(saying(BAD), failed))
 
     first, second = failed.attempts
-    assert (first.reason, first.usage) == ("OUTPUT_SCHEMA_MISMATCH", USAGE)
-    assert second.reason == "PROVIDER_ERROR"
+    assert (first.error_reason, first.usage) == ("OUTPUT_SCHEMA_MISMATCH", USAGE)
+    assert second.error_reason == "PROVIDER_ERROR"
 
 
 async def test_a_repair_that_is_cut_tells_what_both_turns_took() -> None:
@@ -148,10 +148,10 @@ async def test_only_text_is_held_to_the_schema() -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_a_schema_that_takes_too_long_to_check_is_the_callers(*, streaming: bool) -> None:
-    endless = SchemaFormat("endless", '{"allOf": [{"$ref": "#"}]}')
+    endless = JsonSchemaFormat("endless", '{"allOf": [{"$ref": "#"}]}')
 
     with pytest.raises(errors.InvalidRequest) as raised:
         await conformed(question(wanted=endless, streaming=streaming), Upstream(saying(GOOD)))
 
-    assert raised.value.fields[0].field == "output_format.json_schema.schema_json"
+    assert raised.value.violations[0].field == "output_format.json_schema.schema_json"
     assert raised.value.usage == USAGE

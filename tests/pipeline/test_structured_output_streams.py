@@ -6,8 +6,8 @@ import pytest
 
 from aimanager_server.core import errors
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Finished, PartCompleted, Reply, TextDelta
-from aimanager_server.core.usage import Cost, UsageSource, both, total
+from aimanager_server.core.response import Event, Finished, PartCompleted, ResponseStream, TextDelta
+from aimanager_server.core.usage import Cost, UsageSource, add_cost, add_usage
 from aimanager_server.pipeline.structured_output import Conform
 from tests.support.calls import USAGE, FakeClock, Upstream
 from tests.support.mock_provider import into
@@ -28,7 +28,7 @@ async def test_a_native_stream_that_breaks_its_promise_fails_at_its_end() -> Non
     seen: list[Event] = []
     reply = await Conform(FakeClock())(question(streaming=True), Upstream(saying(BAD)))
 
-    with pytest.raises(errors.SchemaMismatch) as raised:
+    with pytest.raises(errors.OutputSchemaMismatch) as raised:
         await into(seen, reply)
 
     assert [type(event) for event in seen] == [TextDelta, PartCompleted]
@@ -42,7 +42,7 @@ async def test_a_stream_without_its_end_stays_without() -> None:
 
 
 async def test_an_answer_without_its_end_is_no_answer() -> None:
-    with pytest.raises(errors.ProviderProtocol):
+    with pytest.raises(errors.ProviderProtocolError):
         await conformed(question(), Upstream(saying(GOOD)[:-1]))
 
 
@@ -66,14 +66,14 @@ async def test_a_reply_is_closed_whether_it_was_read_or_not() -> None:
 
 async def test_a_cancelled_reading_closes_the_answer() -> None:
     class Silent(Upstream):
-        async def __call__(self, call: Call) -> Reply:
+        async def __call__(self, call: Call) -> ResponseStream:
             reply = await super().__call__(call)
 
             async def events() -> Any:
                 await asyncio.Event().wait()
                 yield None
 
-            return Reply(reply.head, events(), self._close)
+            return ResponseStream(reply.metadata, events(), self._close)
 
     upstream = Silent()
     task = asyncio.create_task(conformed(question(), upstream))
@@ -88,9 +88,9 @@ async def test_a_cancelled_reading_closes_the_answer() -> None:
 
 
 def test_what_is_known_of_two_usages_is_what_is_known_of_the_worse() -> None:
-    assert total(USAGE, replace(USAGE, source=UsageSource.MISSING)).source is UsageSource.MISSING
+    assert add_usage(USAGE, replace(USAGE, source=UsageSource.MISSING)).source is UsageSource.MISSING
 
 
 def test_a_cost_that_is_not_known_makes_the_sum_unknown() -> None:
-    assert both(None, Cost(1, 1)) is None
-    assert both(Cost(1, 1, estimated=True), Cost(2, 2, estimated=False)) == Cost(3, 3, estimated=True)
+    assert add_cost(None, Cost(1, 1)) is None
+    assert add_cost(Cost(1, 1, estimated=True), Cost(2, 2, estimated=False)) == Cost(3, 3, estimated=True)

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import structlog
 
-from aimanager_server.core.errors import ProviderFailed, StreamInterrupted
+from aimanager_server.core.attempts import AttemptRecord
+from aimanager_server.core.errors import ProviderInternalError, StreamInterrupted
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Attempt, Reply, TextDelta
+from aimanager_server.core.response import ResponseStream, TextDelta
 from aimanager_server.core.usage import Cost
 from aimanager_server.pipeline.idempotency import reply_of
 from aimanager_server.telemetry.metrics import Metrics
@@ -40,7 +41,7 @@ async def test_a_whole_answer_is_counted_timed_and_logged(world: World) -> None:
     with structlog.testing.capture_logs() as logs:
         reply = await world.observe(call(labels={"team": "a"}), booked(upstream, world.metrics))
         world.clock.advance(2)
-        completion = await reply.completion()
+        completion = await reply.result()
 
     assert completion.finished.latency == 2
     assert world.value("aimanager_requests_total", **WHERE, method="unary") == 1
@@ -58,30 +59,30 @@ async def test_a_call_is_in_flight_until_its_end(world: World) -> None:
     reply = await world.observe(call(), Upstream())
 
     assert world.value("aimanager_in_flight") == 1
-    await reply.completion()
+    await reply.result()
     assert world.value("aimanager_in_flight") == 0
 
 
 async def test_overhead_leaves_out_the_time_spent_waiting(world: World) -> None:
     upstream = Upstream()
 
-    async def waiting(question: Call) -> Reply:
-        question.away.seconds += 0.75
+    async def waiting(question: Call) -> ResponseStream:
+        question.upstream_timer.seconds += 0.75
         world.clock.advance(1)
         return await upstream(question)
 
     reply = await world.observe(call(), waiting)
 
     assert world.value("aimanager_overhead_seconds_sum") == 0.25
-    assert reply.head.time_to_first_token == 1
+    assert reply.metadata.time_to_first_token == 1
     await reply.aclose()
 
 
 async def test_a_fault_is_counted_by_its_reason(world: World) -> None:
-    fault = ProviderFailed("down", upstream_status=500)
-    fault.attempts = (Attempt("mock", "mock-large", "PROVIDER_ERROR", 0.1),)
+    fault = ProviderInternalError("down", upstream_status=500)
+    fault.attempts = (AttemptRecord("mock", "mock-large", "PROVIDER_ERROR", 0.1),)
 
-    with structlog.testing.capture_logs() as logs, pytest.raises(ProviderFailed):
+    with structlog.testing.capture_logs() as logs, pytest.raises(ProviderInternalError):
         await world.observe(call(), Upstream(fault))
 
     assert world.value("aimanager_errors_total", provider="mock", reason="PROVIDER_ERROR") == 1
@@ -94,7 +95,7 @@ async def test_an_interrupted_answer_counts_its_tokens(world: World) -> None:
     reply = await world.observe(call(streaming=True), booked(Upstream((TextDelta(0, "Hel"), lost)), world.metrics))
 
     with pytest.raises(StreamInterrupted):
-        await reply.completion()
+        await reply.result()
 
     assert world.value("aimanager_tokens_total", **WHERE, kind="output") == 2
     assert world.value("aimanager_errors_total", provider="mock", reason="STREAM_INTERRUPTED") == 1
@@ -106,7 +107,7 @@ async def test_an_interrupted_answer_counts_its_tokens(world: World) -> None:
     [(asyncio.CancelledError(), "CANCELLED", "call.cancelled"), (KeyError("bug"), "INTERNAL_ERROR", "call.failed")],
 )
 async def test_cancels_and_bugs_are_told_apart(world: World, error: BaseException, reason: str, event: str) -> None:
-    async def failing(_call: Call) -> Reply:
+    async def failing(_call: Call) -> ResponseStream:
         raise error
 
     with structlog.testing.capture_logs() as logs, pytest.raises(type(error)):
@@ -150,12 +151,12 @@ async def test_a_call_that_is_given_up_after_its_deadline_is_recorded_as_late(wo
 
 
 async def test_a_cached_answer_spends_nothing(world: World) -> None:
-    kept = await (await Upstream()(call())).completion()
+    kept = await (await Upstream()(call())).result()
 
-    async def again(_call: Call) -> Reply:
+    async def again(_call: Call) -> ResponseStream:
         return reply_of(kept)
 
-    completion = await (await world.observe(call(), again)).completion()
+    completion = await (await world.observe(call(), again)).result()
 
     assert completion.finished.usage == USAGE
     assert world.value("aimanager_tokens_total", **WHERE, kind="output") == 0
@@ -165,7 +166,7 @@ async def test_a_model_nobody_knows_makes_no_series_of_its_own(world: World) -> 
     target = call().target
 
     for name in ("invented-1", "invented-2"):
-        await (await world.observe(call(targets=(replace(target, model=name),)), Upstream())).completion()
+        await (await world.observe(call(targets=(replace(target, model=name),)), Upstream())).result()
 
     assert world.value("aimanager_requests_total", provider="mock", model="other", method="unary") == 2
     assert world.value("aimanager_requests_total", provider="mock", model="invented-1", method="unary") == 0
@@ -174,6 +175,6 @@ async def test_a_model_nobody_knows_makes_no_series_of_its_own(world: World) -> 
 async def test_events_after_the_end_change_nothing(world: World) -> None:
     twice: tuple[Any, ...] = (*WHOLE, END)
 
-    await (await world.observe(call(), Upstream(twice))).completion()
+    await (await world.observe(call(), Upstream(twice))).result()
 
     assert world.value("aimanager_latency_seconds_count", **WHERE) == 1

@@ -7,27 +7,27 @@ import pytest
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
-from aimanager_server.core.request import Call, Patience
+from aimanager_server.core.request import Call, StreamTimeouts
 from aimanager_server.core.response import (
     Event,
-    Head,
     PartCompleted,
     ReasoningDelta,
-    Reply,
+    ReasoningProgress,
+    ResponseMetadata,
+    ResponseStream,
     TextDelta,
-    Thinking,
     ToolCallDelta,
 )
 from aimanager_server.pipeline.timeouts import Pace, idle_after
 from tests.support.calls import END, TARGET, USAGE, WHOLE, call
 from tests.support.event_loop import in_virtual_time
 
-PATIENCE = Patience(first_token=10.0, text=10.0, tool_call=90.0, reasoning=120.0)
+PATIENCE = StreamTimeouts(first_token=10.0, text=10.0, tool_call=90.0, reasoning=120.0)
 
 
 def asked(**facts: Any) -> Call:
     facts = {"deadline": 1000.0, "streaming": True, **facts}
-    return call(targets=(replace(TARGET, patience=PATIENCE),), **facts)
+    return call(targets=(replace(TARGET, timeouts=PATIENCE),), **facts)
 
 
 class Provider:
@@ -39,10 +39,10 @@ class Provider:
         self.closed = False
         self.cancelled = False
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         await self._pause(self._begins_after)
-        head = Head(call.id, call.requested_model, call.target.provider, call.target.model)
-        return Reply(head, self._events(), self._close, lambda: USAGE)
+        head = ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model)
+        return ResponseStream(head, self._events(), self._close, lambda: USAGE)
 
     async def _events(self) -> AsyncIterator[Event]:
         for seconds, event in self._said:
@@ -97,7 +97,7 @@ async def test_a_stall_in_text_is_noticed_and_says_what_was_spent() -> None:
     reply = await Pace()(asked(), provider)
 
     with pytest.raises(StreamInterrupted, match="No content came for 10 seconds") as raised:
-        await reply.completion()
+        await reply.result()
 
     assert now() == 10.0
     assert isinstance(raised.value.__cause__, ProviderTimeout)
@@ -110,7 +110,7 @@ async def test_a_stall_in_text_is_noticed_and_says_what_was_spent() -> None:
 async def test_text_that_keeps_coming_slowly_is_no_stall() -> None:
     reply = await Pace()(asked(), Provider(*((9.0, TextDelta(0, "x")) for _ in range(20)), (9.0, END)))
 
-    completion = await reply.completion()
+    completion = await reply.result()
 
     assert completion.finished == END
     assert now() == 189.0
@@ -121,7 +121,7 @@ async def test_the_deadline_ends_an_answer_that_has_begun() -> None:
     reply = await Pace()(asked(deadline=12.0), Provider((0, TextDelta(0, "x")), (9, TextDelta(0, "y")), (9, END)))
 
     with pytest.raises(StreamInterrupted) as raised:
-        await reply.completion()
+        await reply.result()
 
     assert now() == 12.0
     assert isinstance(raised.value.__cause__, DeadlineExceeded)
@@ -142,7 +142,7 @@ async def test_time_that_the_reader_takes_is_not_the_providers() -> None:
 @in_virtual_time
 async def test_a_cancelled_reader_is_cancelled_and_not_told_of_a_stall() -> None:
     reply = await Pace()(asked(), Provider((0, TextDelta(0, "x")), (60, END)))
-    reading = asyncio.ensure_future(reply.completion())
+    reading = asyncio.ensure_future(reply.result())
     await asyncio.sleep(3)
 
     reading.cancel()
@@ -156,7 +156,7 @@ async def test_a_cancelled_reader_is_cancelled_and_not_told_of_a_stall() -> None
 async def test_a_plain_answer_is_bounded_by_the_deadline_alone() -> None:
     upstream = Provider((0, WHOLE[0]), (300, END))
 
-    completion = await (await Pace()(asked(streaming=False), upstream)).completion()
+    completion = await (await Pace()(asked(streaming=False), upstream)).result()
 
     assert completion.finished == END
 
@@ -168,7 +168,7 @@ async def test_what_the_provider_does_after_the_end_of_its_answer_is_no_stall() 
             yield END
             await asyncio.sleep(60)
 
-    completion = await (await Pace()(asked(deadline=30.0), Parting())).completion()
+    completion = await (await Pace()(asked(deadline=30.0), Parting())).result()
 
     assert completion.finished == END
 
@@ -192,7 +192,7 @@ async def test_closing_stops_the_clock() -> None:
         (TextDelta(0, "x"), True, 10.0),
         (ToolCallDelta(0, "", "", "{"), False, 90.0),
         (ReasoningDelta(0, "x"), False, 120.0),
-        (Thinking(), False, 120.0),
+        (ReasoningProgress(), False, 120.0),
         (PartCompleted(0, Text("x")), False, 10.0),
         (PartCompleted(0, Text("x")), True, 120.0),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimanager_server.catalog.catalog import Catalogue
-from aimanager_server.core.request import Key
+from aimanager_server.core.request import ApiKey
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 from aimanager_server.providers.provider_set import Opened
 from tests.support.gateway import settings_with
@@ -27,7 +27,7 @@ async def test_each_provider_but_a_plug_in_has_one_ring_of_its_keys() -> None:
 
     opened = Opened(settings, Catalogue.load().with_providers(settings.providers), registry)
 
-    assert list(opened.rings["up"].candidates()) == [Key("1", "one-1234"), Key("2", "two-1234")]
+    assert list(opened.rings["up"].candidates()) == [ApiKey("1", "one-1234"), ApiKey("2", "two-1234")]
     assert opened.rings["up"].counts
     assert len(opened.rings["mock"]) == 0
     assert opened.rings.keys() == opened.providers.keys() - {"told"}

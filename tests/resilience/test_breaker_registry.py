@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from aimanager_server.core.request import OWN_KEY
+from aimanager_server.core.request import CALLER_KEY_ID
 from aimanager_server.resilience.breaker_registry import MOST_BREAKERS, Breaker, Breakers, Rules
 from aimanager_server.telemetry.provider_stats import Circuit
 from tests.support.calls import FakeClock
@@ -54,10 +54,10 @@ def test_a_key_that_was_used_for_another_model_only_may_still_answer() -> None:
 def test_callers_own_keys_say_nothing_of_the_servers() -> None:
     breakers = Breakers(Rules(), FakeClock())
     breakers.of("claude", "a", "1").open(10)
-    breakers.of("claude", "a", OWN_KEY)
+    breakers.of("claude", "a", CALLER_KEY_ID)
     assert breakers.is_open("claude", "a")
 
-    breakers.of("claude", "b", OWN_KEY).open(10)
+    breakers.of("claude", "b", CALLER_KEY_ID).open(10)
 
     assert not breakers.is_open("claude", "b")
 

@@ -1,12 +1,12 @@
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from aimanager_server.core.response import Completion, Finished, FinishReason, Head
+from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
 from aimanager_server.resilience.idempotency_store import OVERHEAD_BYTES, Answers, size_of
 from tests.support.calls import FakeClock
 
 
-def answer(*parts: Part) -> Completion:
-    head = Head("1", "mock/latest", "mock", "mock-large")
-    return Completion(head, Message(Role.ASSISTANT, parts), Finished(FinishReason.STOP))
+def answer(*parts: Part) -> GenerateResult:
+    head = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
+    return GenerateResult(head, Message(Role.ASSISTANT, parts), Finished(FinishReason.STOP))
 
 
 def test_an_answer_is_kept_for_its_time() -> None:

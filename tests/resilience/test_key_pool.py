@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from aimanager_server.core.request import NO_KEY, OWN_KEY, Key
+from aimanager_server.core.request import CALLER_KEY_ID, NO_KEY, ApiKey
 from aimanager_server.resilience.key_pool import REFUSED_SECONDS, KeyRing
 from tests.support.calls import FakeClock
 
-ONE, TWO = Key("1", "a"), Key("2", "b")
+ONE, TWO = ApiKey("1", "a"), ApiKey("2", "b")
 
 
 def ring(*weights: int, clock: FakeClock | None = None, **more: str) -> KeyRing:
@@ -30,7 +30,7 @@ def test_keys_share_the_calls_by_weight() -> None:
 
 def test_keys_are_known_by_their_place_and_keep_their_secret() -> None:
     assert list(ring(1, 1).candidates()) == [ONE, TWO]
-    assert "secret" not in repr(Key("1", "secret"))
+    assert "secret" not in repr(ApiKey("1", "secret"))
 
 
 def test_the_others_follow_the_first() -> None:
@@ -101,7 +101,7 @@ def test_a_single_key_never_rests() -> None:
 def test_a_key_of_nobody_is_no_key() -> None:
     keys = ring(1)
 
-    keys.refused(Key(OWN_KEY, "mine"))
+    keys.refused(ApiKey(CALLER_KEY_ID, "mine"))
 
     assert keys.quarantined == 0
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from aimanager_server.catalog.model import EmbeddingFacts, Model
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import Target
 from aimanager_server.pipeline.circuit_breaker import Guard
 from aimanager_server.resilience.prober import is_there
@@ -64,7 +64,7 @@ async def test_every_half_open_lets_one_call_through_until_the_provider_is_back(
         assert sorted(type(one).__name__ for one in outcomes) == ["CircuitOpen"] * 4 + ["ProviderOverloaded"]
     world.provider.failing.clear()
     await world.ring()
-    await (await guard(ASKED, world.provider)).completion()
+    await (await guard(ASKED, world.provider)).result()
 
     assert world.breakers.of("claude", "a").circuit is Circuit.CLOSED
     assert world.prober.probing == ()
@@ -193,15 +193,15 @@ async def test_a_model_that_makes_vectors_is_looked_after_by_the_list() -> None:
     ("fault", "there"),
     [
         (DOWN, False),
-        (errors.ProviderFailed("500", upstream_status=500), False),
-        (errors.ProviderFailed("501", upstream_status=501), True),
+        (errors.ProviderInternalError("500", upstream_status=500), False),
+        (errors.ProviderInternalError("501", upstream_status=501), True),
         (errors.ModelNotFound("404: a server without a list", upstream_status=404), True),
         (errors.ProviderRateLimited("429"), True),
-        (errors.ProviderAuth("401"), True),
+        (errors.ProviderCredentialsInvalid("401"), True),
         (errors.Overloaded("no connection left"), False),
         (errors.DeadlineExceeded("no time left"), False),
     ],
-    ids=lambda value: value.message if isinstance(value, Fault) else "",
+    ids=lambda value: value.message if isinstance(value, GatewayError) else "",
 )
-def test_a_refusal_is_an_answer_too(fault: Fault, there: bool) -> None:
+def test_a_refusal_is_an_answer_too(fault: GatewayError, there: bool) -> None:
     assert is_there(fault) is there

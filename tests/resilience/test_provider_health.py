@@ -1,6 +1,6 @@
 import pytest
 
-from aimanager_server.core.errors import ProviderUnreachable, UnknownProvider
+from aimanager_server.core.errors import ProviderNotFound, ProviderUnreachable
 from aimanager_server.resilience.breaker_registry import Breakers, Rules
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.telemetry.provider_stats import Circuit, Status, Vitals
@@ -137,5 +137,5 @@ async def test_a_watch_of_nobody_in_particular_is_of_all(world: World) -> None:
 
 
 def test_an_unknown_provider_is_named_with_those_there_are(world: World) -> None:
-    with pytest.raises(UnknownProvider, match="no provider 'gpt'; there are: claude, mock"):
+    with pytest.raises(ProviderNotFound, match="no provider 'gpt'; there are: claude, mock"):
         world.health.report("gpt")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimanager_server.core.request import OWN_KEY
+from aimanager_server.core.request import CALLER_KEY_ID
 from aimanager_server.resilience.breaker_registry import Breakers, Rules
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.telemetry.provider_stats import Circuit, Report, Status, Vitals
@@ -51,7 +51,7 @@ def test_a_model_that_fails_with_every_key_takes_its_provider_down_and_no_other_
 def test_callers_own_keys_that_fail_degrade_where_the_servers_work() -> None:
     world = World()
 
-    world.breakers.of("mock", "m", OWN_KEY).open(10)
+    world.breakers.of("mock", "m", CALLER_KEY_ID).open(10)
 
     assert world.report.status is Status.DEGRADED
     assert world.health.available("mock", "m")

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault, every
+from aimanager_server.core.errors import GatewayError, all_errors
 from aimanager_server.core.request import Target
 from aimanager_server.resilience.retry_policy import GiveUp, Next, Policy, Retry, Stand, decide, heirs
 
@@ -13,7 +13,7 @@ UNKNOWN = Target("mock", "unknown")
 POLICY = Policy()
 
 
-def fault(kind: type[Fault], retry_after: float | None = None) -> Fault:
+def fault(kind: type[GatewayError], retry_after: float | None = None) -> GatewayError:
     return kind("failed", retry_after=retry_after)
 
 
@@ -23,7 +23,7 @@ def stand(
     return Stand(tries, heirs, left, affordable, breaks, took)
 
 
-def broken_by(cause: Fault | None) -> Fault:
+def broken_by(cause: GatewayError | None) -> GatewayError:
     broken = errors.StreamInterrupted("cut")
     broken.__cause__ = cause
     return broken
@@ -49,7 +49,7 @@ def test_advice_is_never_cut_short_and_jitter_spreads_those_who_got_the_same(
 
 
 def test_pauses_double_with_every_try() -> None:
-    pauses = [decide(fault(errors.ProviderFailed), stand(tries), POLICY, 1.0) for tries in (1, 2, 3)]
+    pauses = [decide(fault(errors.ProviderInternalError), stand(tries), POLICY, 1.0) for tries in (1, 2, 3)]
 
     assert pauses == [Retry(0.25), Retry(0.5), GiveUp()]
 
@@ -70,12 +70,12 @@ def test_nothing_is_waited_for_that_the_deadline_would_cut_off(left: float, expe
 
 
 def test_nothing_new_is_begun_when_no_time_is_left() -> None:
-    assert decide(fault(errors.ProviderAuth), stand(heirs=1, left=0.0), POLICY, 1.0) == GiveUp()
+    assert decide(fault(errors.ProviderCredentialsInvalid), stand(heirs=1, left=0.0), POLICY, 1.0) == GiveUp()
 
 
 def test_an_empty_budget_sends_on_instead_of_again() -> None:
-    assert decide(fault(errors.ProviderFailed), stand(heirs=1, affordable=False), POLICY, 1.0) == Next()
-    assert decide(fault(errors.ProviderFailed), stand(affordable=False), POLICY, 1.0) == GiveUp()
+    assert decide(fault(errors.ProviderInternalError), stand(heirs=1, affordable=False), POLICY, 1.0) == Next()
+    assert decide(fault(errors.ProviderInternalError), stand(affordable=False), POLICY, 1.0) == GiveUp()
 
 
 def test_a_silent_target_is_not_asked_again() -> None:
@@ -99,7 +99,7 @@ def test_an_answer_is_not_begun_again_beyond_the_tries_and_the_budget() -> None:
 
 
 @pytest.mark.parametrize("cause", [errors.ContentBlocked("no"), errors.DeadlineExceeded("late")])
-def test_an_answer_that_a_policy_or_the_deadline_broke_off_is_not_begun_again(cause: Fault) -> None:
+def test_an_answer_that_a_policy_or_the_deadline_broke_off_is_not_begun_again(cause: GatewayError) -> None:
     cut = broken_by(cause)
 
     assert heirs(cut, SMALL, [LARGE]) == ()
@@ -114,10 +114,10 @@ def test_what_is_too_long_goes_only_where_more_is_known_to_fit() -> None:
     assert heirs(too_long, UNKNOWN, [LARGE]) == ()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in every() if kind is not errors.StreamInterrupted])
-def test_every_fault_is_retried_and_passed_on_just_when_its_row_says_so(kind: type[Fault]) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in all_errors() if kind is not errors.StreamInterrupted])
+def test_every_fault_is_retried_and_passed_on_just_when_its_row_says_so(kind: type[GatewayError]) -> None:
     alone = decide(fault(kind), stand(), POLICY, 1.0)
     others = heirs(fault(kind), SMALL, [SMALL, LARGE])
 
-    assert isinstance(alone, Retry) == kind.row.retry
-    assert others == {"next": (SMALL, LARGE), "larger": (LARGE,), "never": ()}[kind.row.fallback]
+    assert isinstance(alone, Retry) == kind.spec.retryable
+    assert others == {"next": (SMALL, LARGE), "larger": (LARGE,), "never": ()}[kind.spec.fallback]

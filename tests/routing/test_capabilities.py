@@ -71,7 +71,7 @@ def test_an_image_in_a_tools_result_counts() -> None:
 def test_each_kind_of_file_is_told_once(message: Message, lack: str) -> None:
     fault = refusal(ask("deepseek/latest", message, message))
 
-    assert len(fault.fields) == 1
+    assert len(fault.violations) == 1
     assert lack in fault.message
 
 

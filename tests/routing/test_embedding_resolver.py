@@ -9,7 +9,7 @@ import pytest
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.settings import Limits, RouteSettings, Settings
 from aimanager_server.core.content import Message, Role, Text
-from aimanager_server.core.embedding import EmbedAsk, EmbedCall, Purpose
+from aimanager_server.core.embedding import EmbedCall, EmbeddingPurpose, EmbedParams
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
 from aimanager_server.core.request import Caller, Target
 from aimanager_server.routing.embedding_resolver import EmbedResolver
@@ -33,18 +33,18 @@ ROUTES = {
 }
 
 
-def resolve(ask: EmbedAsk, limits: Limits = ROOM) -> EmbedCall:
+def resolve(ask: EmbedParams, limits: Limits = ROOM) -> EmbedCall:
     names = Resolver(CATALOGUE, SETTINGS.providers, SETTINGS.limits, "many", routes=ROUTES)
     resolver = EmbedResolver(CATALOGUE, names, ("mock", "openai", "mistral", "local"), SETTINGS.providers, limits)
     return resolver.resolve(ask, Caller("ann"), id="call-1", deadline=9.0, trace="t")
 
 
-def asking(*inputs: str, model: str = "openai/text-embedding-3-small", **more: Any) -> EmbedAsk:
-    return EmbedAsk(inputs, model, **more)
+def asking(*inputs: str, model: str = "openai/text-embedding-3-small", **more: Any) -> EmbedParams:
+    return EmbedParams(inputs, model, **more)
 
 
 def test_a_call_holds_all_that_was_decided() -> None:
-    ask = asking("a", "b", dimensions=8, purpose=Purpose.QUERY, provider_options={"openai": {"user": "ann"}})
+    ask = asking("a", "b", dimensions=8, purpose=EmbeddingPurpose.QUERY, provider_options={"openai": {"user": "ann"}})
 
     call = resolve(ask)
 
@@ -55,9 +55,9 @@ def test_a_call_holds_all_that_was_decided() -> None:
         messages=(Message(Role.USER, (Text("a"), Text("b"))),),
         targets=(Target("openai", "text-embedding-3-small", options={"user": "ann"}),),
         deadline=9.0,
-        trace="t",
+        traceparent="t",
         dimensions=8,
-        purpose=Purpose.QUERY,
+        purpose=EmbeddingPurpose.QUERY,
     )
     assert call.inputs == ("a", "b")
 
@@ -76,7 +76,7 @@ def test_a_route_of_several_targets_is_refused_since_their_vectors_differ() -> N
     with pytest.raises(InvalidRequest, match="is a route of 2 targets, whose vectors differ") as caught:
         resolve(asking("a", model="many"))
 
-    assert [one.field for one in caught.value.fields] == ["model"]
+    assert [one.field for one in caught.value.violations] == ["model"]
 
 
 def test_a_model_nobody_knows_may_make_vectors() -> None:
@@ -92,7 +92,7 @@ def test_a_model_that_answers_makes_none_and_others_are_named(model: str) -> Non
 
     assert "openai/text-embedding-3-large" in caught.value.metadata["models"]
     assert "mock" not in caught.value.metadata["models"]
-    assert caught.value.fields[0].field == "model"
+    assert caught.value.violations[0].field == "model"
 
 
 def test_a_provider_without_vectors_makes_none_even_of_a_model_that_could() -> None:
@@ -105,7 +105,7 @@ def test_a_length_that_a_model_cannot_make_is_refused_and_one_named_that_can(dim
     with pytest.raises(CapabilityUnsupported, match=f"no vectors of {dimensions} components") as caught:
         resolve(asking("a", dimensions=dimensions))
 
-    assert caught.value.fields[0].field == "dimensions"
+    assert caught.value.violations[0].field == "dimensions"
     assert ("openai/text-embedding-3-large" in caught.value.metadata.get("models", "")) == (dimensions <= 3072)
 
 
@@ -133,11 +133,11 @@ def test_a_model_of_one_length_makes_that_alone(dimensions: int, passes: bool) -
         (asking("a", provider_options={"openai": {"a": [[[1]]]}}), ['provider_options_json["openai"]']),
     ],
 )
-def test_what_cannot_be_embedded_is_told_by_field(ask: EmbedAsk, fields: list[str]) -> None:
+def test_what_cannot_be_embedded_is_told_by_field(ask: EmbedParams, fields: list[str]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         resolve(ask)
 
-    assert [violation.field for violation in caught.value.fields] == fields
+    assert [violation.field for violation in caught.value.violations] == fields
 
 
 def test_a_missing_model_is_told_which_there_are() -> None:

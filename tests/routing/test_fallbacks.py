@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.core.content import Attachment, Sampling
-from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, UnknownProvider
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import (
+    CapabilityUnsupported,
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    ProviderNotFound,
+)
 from aimanager_server.core.request import Caller
 from tests.support.resolver import ask, asked_in_turn, resolve, resolver, route, routed, user, warned
 
@@ -101,16 +106,16 @@ def test_a_route_of_which_nothing_is_left_is_told_as_a_whole() -> None:
     ("name", "fault"),
     [
         ("claude/knows", ModelNotFound),
-        ("nobody/knows", UnknownProvider),
+        ("nobody/knows", ProviderNotFound),
         ("x" * 257, InvalidRequest),
         ("", InvalidRequest),
     ],
 )
-def test_a_fallback_that_is_nobody_is_refused_with_its_field(name: str, fault: type[Fault]) -> None:
+def test_a_fallback_that_is_nobody_is_refused_with_its_field(name: str, fault: type[GatewayError]) -> None:
     with pytest.raises(fault) as caught:
         resolve(ask("claude/latest", fallback_models=("openai/fast", name)))
 
-    assert [one.field for one in caught.value.fields] == ["fallback_models[1]"]
+    assert [one.field for one in caught.value.violations] == ["fallback_models[1]"]
 
 
 def test_what_was_decided_with_fallbacks_is_not_taken_for_a_question_without() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.errors import InvalidRequest, ModelNotFound, UnknownProvider
+from aimanager_server.core.errors import InvalidRequest, ModelNotFound, ProviderNotFound
 from aimanager_server.core.request import Caller
 from aimanager_server.routing.resolver import Resolver
 from tests.support.resolver import CATALOGUE, LAB, ask, providers, resolve, resolver
@@ -99,18 +99,18 @@ def test_with_nothing_left_a_name_is_asked_for() -> None:
     with pytest.raises(InvalidRequest, match="has no default") as refused:
         named("", resolver(mock={"enabled": False}))
 
-    assert refused.value.fields[0].field == "model"
+    assert refused.value.violations[0].field == "model"
 
 
 def test_an_unknown_provider_is_told_apart_from_an_unknown_model() -> None:
-    with pytest.raises(UnknownProvider, match="There is no provider 'cluade'") as refused:
+    with pytest.raises(ProviderNotFound, match="There is no provider 'cluade'") as refused:
         named("cluade/latest")
 
     assert refused.value.metadata == {"nearest": "claude"}
 
 
 def test_a_provider_like_no_other_has_no_nearest() -> None:
-    with pytest.raises(UnknownProvider) as refused:
+    with pytest.raises(ProviderNotFound) as refused:
         named("zzz/latest")
 
     assert refused.value.metadata == {}
@@ -118,7 +118,7 @@ def test_a_provider_like_no_other_has_no_nearest() -> None:
 
 
 def test_a_disabled_provider_is_unknown() -> None:
-    with pytest.raises(UnknownProvider, match="'openai' is disabled"):
+    with pytest.raises(ProviderNotFound, match="'openai' is disabled"):
         named("openai/latest", resolver(openai={"enabled": False}))
 
 

@@ -34,7 +34,7 @@ def effort(model: str, asked: Effort, **fields: Any) -> Effort | None:
 )
 def test_the_nearest_level_is_taken_and_told(model: str, asked: Effort, taken: Effort) -> None:
     assert effort(model, asked) is taken
-    assert f"the nearest, {taken.word}," in warned(ask(model, reasoning=ReasoningOptions(effort=asked)))[EFFORT]
+    assert f"the nearest, {taken.label}," in warned(ask(model, reasoning=ReasoningOptions(effort=asked)))[EFFORT]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_budget_becomes_an_effort_where_none_is_taken(budget: int, taken: Effo
     asked = ask("claude/claude-opus-5-5", reasoning=ReasoningOptions(budget_tokens=budget))
 
     assert target(asked).reasoning == ReasoningOptions(effort=taken)
-    assert warned(asked) == {BUDGET: f"claude-opus-5-5 takes no budget; effort {taken.word} is asked for instead."}
+    assert warned(asked) == {BUDGET: f"claude-opus-5-5 takes no budget; effort {taken.label} is asked for instead."}
 
 
 def test_an_effort_beside_such_a_budget_decides() -> None:

@@ -28,14 +28,14 @@ def test_a_call_holds_all_that_was_asked() -> None:
 
     call = resolver().resolve(asked, caller, id="call-1", deadline=60.0, streaming=True, trace="00-1-2-01")
 
-    assert (call.id, call.caller, call.deadline, call.streaming, call.trace) == (
+    assert (call.id, call.caller, call.deadline, call.streaming, call.traceparent) == (
         "call-1",
         caller,
         60.0,
         True,
         "00-1-2-01",
     )
-    assert call.restarts
+    assert call.restart_on_interruption
     assert call.requested_model == "mock/latest"
     assert call.messages == asked.messages
     assert call.system_instruction == "Be brief."
@@ -97,4 +97,4 @@ def test_streaming_is_refused_where_a_model_cannot() -> None:
         resolve(ask("lab/slow"), by, streaming=True)
 
     assert refused.value.metadata == {}
-    assert refused.value.fields[0].field == "model"
+    assert refused.value.violations[0].field == "model"

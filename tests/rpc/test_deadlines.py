@@ -11,7 +11,7 @@ import grpc
 from aimanager.v1 import generation_pb2
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, PartCompleted, Reply
+from aimanager_server.core.response import Event, PartCompleted, ResponseStream
 from aimanager_server.rpc.services.generation import Timeouts
 from tests.support.rpc import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
 from tests.support.rpc_errors import refusal
@@ -25,7 +25,7 @@ async def deadline_seen(allowed: float | None, *, streaming: bool = False) -> fl
     """Seconds the handler was given."""
     given: list[float] = []
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         given.append(call.deadline - asyncio.get_running_loop().time())
         return await saying(*HELLO)(call)
 
@@ -55,7 +55,7 @@ async def test_of_a_very_short_deadline_little_is_kept_back() -> None:
 
 
 async def test_the_servers_own_limit_ends_a_call_that_nobody_else_ends() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -70,7 +70,7 @@ async def test_the_servers_own_limit_ends_a_call_that_nobody_else_ends() -> None
 async def test_a_client_that_does_not_read_is_not_waited_for_longer_than_the_limit() -> None:
     closed = asyncio.Event()
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             while True:
                 yield PartCompleted(0, Text("x" * 500_000))
@@ -87,7 +87,7 @@ async def test_a_client_that_does_not_read_is_not_waited_for_longer_than_the_lim
 
 
 async def test_a_timeout_of_somebody_else_is_a_bug_like_any_other() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         raise TimeoutError("from a library")
 
     async with serving(build(handle)) as world:

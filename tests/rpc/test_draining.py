@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from aimanager.v1 import usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Reply, TextDelta
+from aimanager_server.core.response import Event, ResponseStream, TextDelta
 from tests.support.layers import booked
 from tests.support.rpc import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings
 from tests.support.rpc_errors import refusal
@@ -74,7 +74,7 @@ async def test_a_call_that_outlives_the_drain_is_cut() -> None:
 
 
 async def test_a_stream_that_outlives_the_drain_is_interrupted_not_lost() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield TextDelta(0, "Hel")
             await asyncio.Event().wait()

@@ -12,7 +12,7 @@ import pytest
 from aimanager.v1 import content_pb2, generation_pb2
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Finished, FinishReason, PartCompleted, Reply
+from aimanager_server.core.response import Finished, FinishReason, PartCompleted, ResponseStream
 from tests.support.rpc import QUESTION, build, saying, serving, settings
 from tests.support.rpc_errors import refusal
 
@@ -117,7 +117,7 @@ async def test_a_short_unary_answer_is_not_compressed() -> None:
 
 
 async def test_an_answer_that_cannot_be_serialized_says_nothing_of_the_cause() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         return await saying(PartCompleted(0, Text(object())), Finished(FinishReason.STOP))(call)  # type: ignore[arg-type]
 
     async with serving(build(handle)) as world:

@@ -14,7 +14,7 @@ import trustme
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from aimanager_server.rpc.server import CannotListen
 from tests.support.rpc import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
 from tests.support.rpc_errors import refusal
@@ -60,7 +60,7 @@ class Noting:
     def __init__(self) -> None:
         self.calls: list[Call] = []
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Answer."""
         self.calls.append(call)
         return await saying(*HELLO)(call)

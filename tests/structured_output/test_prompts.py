@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from aimanager_server.core import errors
-from aimanager_server.core.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
-from aimanager_server.core.fault import FieldViolation
+from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat, Message, OutputFormat, Role, Text
+from aimanager_server.core.errors import FieldViolation
 from aimanager_server.core.response import Finished
 from aimanager_server.structured_output.prompts import ALONE
 from tests.support.calls import Upstream
@@ -17,7 +17,7 @@ async def test_a_model_without_schemas_is_told_in_the_instruction_and_asked_for_
     await conformed(question(EMULATING, system_instruction="Be brief."), upstream)
 
     [asked] = upstream.calls
-    assert asked.output_format == JsonFormat()
+    assert asked.output_format == JsonObjectFormat()
     assert asked.system_instruction.startswith(f"Be brief.\n\n{ALONE}")
     assert asked.system_instruction.endswith(SCHEMA.schema_json)
 
@@ -25,14 +25,14 @@ async def test_a_model_without_schemas_is_told_in_the_instruction_and_asked_for_
 async def test_a_schema_that_is_not_of_objects_is_asked_for_without_json_mode() -> None:
     upstream = Upstream(saying("[1]"))
 
-    await conformed(question(EMULATING, SchemaFormat("list", '{"type": "array"}')), upstream)
+    await conformed(question(EMULATING, JsonSchemaFormat("list", '{"type": "array"}')), upstream)
 
     assert [asked.output_format for asked in upstream.calls] == [None]
 
 
 @pytest.mark.parametrize(
     ("takes", "refusals", "asked_for"),
-    [((JsonFormat, type(None)), 1, JsonFormat()), ((type(None),), 2, None)],
+    [((JsonObjectFormat, type(None)), 1, JsonObjectFormat()), ((type(None),), 2, None)],
 )
 async def test_what_a_wire_cannot_say_is_said_in_words(
     takes: tuple[type, ...], refusals: int, asked_for: OutputFormat | None
@@ -56,7 +56,7 @@ async def test_a_strict_schema_is_promised_by_the_provider_or_refused() -> None:
 
 
 async def test_another_refusal_is_passed_on() -> None:
-    refusal = errors.CapabilityUnsupported("no", fields=(FieldViolation("messages[0]", "no"),))
+    refusal = errors.CapabilityUnsupported("no", violations=(FieldViolation("messages[0]", "no"),))
     upstream = Upstream(refusal)
 
     with pytest.raises(errors.CapabilityUnsupported):
@@ -68,7 +68,7 @@ async def test_another_refusal_is_passed_on() -> None:
 async def test_any_json_object_will_do_where_no_schema_is_given() -> None:
     upstream = Upstream(saying("[1]"), saying(BAD))
 
-    events = await conformed(question(wanted=JsonFormat()), upstream)
+    events = await conformed(question(wanted=JsonObjectFormat()), upstream)
 
     assert isinstance(events[-1], Finished)
     assert events[-1].structured_json == BAD
@@ -76,7 +76,7 @@ async def test_any_json_object_will_do_where_no_schema_is_given() -> None:
 
 
 async def test_who_speaks_of_json_is_not_told_of_it_again() -> None:
-    asked = replace(question(wanted=JsonFormat()), messages=(Message(Role.USER, (Text("As JSON, please"),)),))
+    asked = replace(question(wanted=JsonObjectFormat()), messages=(Message(Role.USER, (Text("As JSON, please"),)),))
     upstream = Upstream(saying(BAD))
 
     await conformed(asked, upstream)
@@ -87,6 +87,6 @@ async def test_who_speaks_of_json_is_not_told_of_it_again() -> None:
 async def test_a_wire_without_json_mode_is_told_in_words() -> None:
     upstream = Bounded(saying(BAD), takes=(type(None),))
 
-    await conformed(question(wanted=JsonFormat()), upstream)
+    await conformed(question(wanted=JsonObjectFormat()), upstream)
 
     assert ALONE in upstream.calls[0].system_instruction

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.content import JsonFormat, SchemaFormat
+from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat
 from aimanager_server.structured_output.validator import MOST_SECONDS, Shape, TooLaborious
 from tests.support.calls import FakeClock
 
 
 def shape(schema: Any, clock: FakeClock | None = None) -> Shape:
-    return Shape(SchemaFormat("answer", json.dumps(schema)), clock or FakeClock())
+    return Shape(JsonSchemaFormat("answer", json.dumps(schema)), clock or FakeClock())
 
 
 def meets(schema: Any, value: Any) -> bool:
@@ -79,7 +79,7 @@ def test_a_schema_that_admits_nothing_is_met_by_nothing() -> None:
 
 @pytest.mark.parametrize(("text", "ok"), [('{"a": 1}', True), ("[1]", False), ("1", False), ("x", False)])
 def test_without_a_schema_any_object_will_do(text: str, *, ok: bool) -> None:
-    assert (not Shape(JsonFormat(), FakeClock()).check(text).flaws) is ok
+    assert (not Shape(JsonObjectFormat(), FakeClock()).check(text).flaws) is ok
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from aimanager_server.core.errors import InvalidRequest
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, InvalidRequest
 from aimanager_server.providers.attachments.fetcher import HttpsFetcher
 from tests.support.http_servers.raw import RawServer, Step, raw_server
 
@@ -66,19 +65,19 @@ async def files(*answer: Step, authority: trustme.CA | None = None, name: str = 
         yield FileWorld(server, trusting)
 
 
-async def refusal(world: FileWorld, mime_type: str = "image/png", **options: Any) -> Fault:
+async def refusal(world: FileWorld, mime_type: str = "image/png", **options: Any) -> GatewayError:
     """The fault of a file that is not fetched."""
     with pytest.raises(InvalidRequest) as caught:
         await world.fetched(mime_type, **options)
     return told(caught.value)
 
 
-def told(fault: Fault) -> Fault:
+def told(fault: GatewayError) -> GatewayError:
     """The same fault, once it is seen to name the field and to hide the address."""
-    assert [violation.field for violation in fault.fields] == [FIELD]
+    assert [violation.field for violation in fault.violations] == [FIELD]
     assert fault.message.startswith(FIELD)
     assert fault.solution
-    for text in (fault.message, fault.solution, fault.fields[0].description):
+    for text in (fault.message, fault.solution, fault.violations[0].description):
         assert SECRET not in text
         assert "files.test" not in text
         assert "127.0.0.1" not in text

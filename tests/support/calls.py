@@ -7,9 +7,17 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aimanager_server.core.content import Message, Role, Text
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ResponseMetadata,
+    ResponseStream,
+    TextDelta,
+)
 from aimanager_server.core.usage import Usage, UsageSource
 
 TARGET = Target("mock", "mock-large")
@@ -50,27 +58,27 @@ class Upstream:
     A Fault among the events is raised after those before it.
     """
 
-    def __init__(self, *outcomes: Fault | tuple[Event | Fault, ...]) -> None:
+    def __init__(self, *outcomes: GatewayError | tuple[Event | GatewayError, ...]) -> None:
         self._outcomes = outcomes or (WHOLE,)
         self.calls: list[Call] = []
         self.closed = 0
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         outcome = self._outcomes[min(len(self.calls), len(self._outcomes) - 1)]
         self.calls.append(call)
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, GatewayError):
             raise outcome
         target = call.target
-        head = Head(call.id, call.requested_model, target.provider, target.model, warnings=target.warnings)
-        return Reply(head, _events(outcome), self._close)
+        head = ResponseMetadata(call.id, call.requested_model, target.provider, target.model, warnings=target.warnings)
+        return ResponseStream(head, _events(outcome), self._close)
 
     async def _close(self) -> None:
         self.closed += 1
 
 
-async def _events(outcome: tuple[Event | Fault, ...]) -> AsyncIterator[Event]:
+async def _events(outcome: tuple[Event | GatewayError, ...]) -> AsyncIterator[Event]:
     for event in outcome:
-        if isinstance(event, Fault):
+        if isinstance(event, GatewayError):
             raise event
         yield event
 

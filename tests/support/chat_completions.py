@@ -14,7 +14,7 @@ from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Message, Part, ReasoningOptions, Role, Sampling, Text
 from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, Finished, PartCompleted, Reply
+from aimanager_server.core.response import Event, Finished, PartCompleted, ResponseStream
 from aimanager_server.providers.http.pool import AiohttpTransport
 from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport, Transport
@@ -104,7 +104,7 @@ def finished_of(events: list[Event]) -> Finished:
     return last
 
 
-async def events_of(reply: Reply) -> list[Event]:
+async def events_of(reply: ResponseStream) -> list[Event]:
     return [event async for event in reply]
 
 

@@ -8,8 +8,8 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aimanager_server.core.embedding import EmbedCall, Purpose, Vectors, texts_of
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.embedding import EmbedCall, EmbeddingBatch, EmbeddingPurpose, message_of_inputs
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import Caller, Target
 from aimanager_server.core.usage import Usage, UsageSource
 
@@ -19,7 +19,7 @@ def embed_call(
     provider: str = "upstream",
     model: str = "some-embedding",
     dimensions: int | None = None,
-    purpose: Purpose | None = None,
+    purpose: EmbeddingPurpose | None = None,
     options: Mapping[str, Any] | None = None,
     deadline: float = 1e9,
     **more: Any,
@@ -28,7 +28,7 @@ def embed_call(
     return EmbedCall(
         id="call-1",
         requested_model=model,
-        messages=(texts_of(inputs),),
+        messages=(message_of_inputs(inputs),),
         targets=(Target(provider, model, options=options or {}),),
         deadline=deadline,
         dimensions=dimensions,
@@ -56,14 +56,14 @@ def vectors_answer(*vectors: object, tokens: int = 7) -> bytes:
 class Lengths:
     """An embedder whose vectors say how long each text is; it may fail as told."""
 
-    def __init__(self, refuse: Callable[[tuple[str, ...]], Fault | None] = lambda inputs: None) -> None:
+    def __init__(self, refuse: Callable[[tuple[str, ...]], GatewayError | None] = lambda inputs: None) -> None:
         self.asked: list[tuple[str, ...]] = []
         self._refuse = refuse
 
-    async def embed(self, call: EmbedCall) -> Vectors:
+    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
         self.asked.append(call.inputs)
         fault = self._refuse(call.inputs)
         if fault is not None:
             raise fault
         usage = Usage(len(call.inputs), source=UsageSource.REPORTED)
-        return Vectors(tuple((float(len(text)),) for text in call.inputs), usage)
+        return EmbeddingBatch(tuple((float(len(text)),) for text in call.inputs), usage)

@@ -15,14 +15,14 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
     Effort,
-    JsonFormat,
+    JsonObjectFormat,
+    JsonSchemaFormat,
     Message,
     Part,
     Reasoning,
     ReasoningOptions,
     Role,
     Sampling,
-    SchemaFormat,
     Text,
     Tool,
     ToolCall,
@@ -144,9 +144,9 @@ QUESTIONS: dict[str, Call] = {
     ),
     "named_tool": question(tools=(WEATHER,), tool_choice=ToolChoice(tool_name="get_weather")),
     "strict_tool": question(tools=(Tool("look", strict=True),)),
-    "json": question(output_format=JsonFormat()),
+    "json": question(output_format=JsonObjectFormat()),
     "schema": question(
-        output_format=SchemaFormat(
+        output_format=JsonSchemaFormat(
             "city",
             '{"type": "object", "properties": {"city": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}',
         )

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.handler import Handler
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from aimanager_server.pipeline.key_rotation import Rotate
 from aimanager_server.resilience.key_pool import KeyRing
 from aimanager_server.resilience.retry_budget import Budgets
@@ -25,14 +25,14 @@ class World:
         self.ring = KeyRing([(f"secret-{number}", 1) for number in range(1, keys + 1)], self.clock, spread)
         self.rotate = Rotate({"mock": self.ring}, self.budgets, self.clock, refused_seconds=60.0)
 
-    async def answer(self, upstream: Handler, question: Call | None = None) -> Reply:
+    async def answer(self, upstream: Handler, question: Call | None = None) -> ResponseStream:
         return await self.rotate(question or call(), upstream)
 
-    async def fail(self, upstream: Handler, kind: type[Fault], question: Call | None = None) -> Fault:
+    async def fail(self, upstream: Handler, kind: type[GatewayError], question: Call | None = None) -> GatewayError:
         with pytest.raises(kind) as caught:
             await self.rotate(question or call(), upstream)
         return caught.value
 
 
 def used(upstream: Upstream) -> list[str]:
-    return [asked.key.id for asked in upstream.calls]
+    return [asked.api_key.id for asked in upstream.calls]

@@ -6,7 +6,7 @@ from typing import Any
 
 from aimanager_server.core.content import Message, Part, Role, Text
 from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Completion, Event, Reply
+from aimanager_server.core.response import Event, GenerateResult, ResponseStream
 from aimanager_server.providers.mock.provider import Mock
 from tests.support.calls import FakeClock
 
@@ -38,9 +38,9 @@ def mock(clock: FakeClock | None = None, **options: Any) -> Mock:
     return Mock(options, clock, clock.pause)
 
 
-async def answer(*messages: Message | str, provider: Mock | None = None, **facts: Any) -> Completion:
+async def answer(*messages: Message | str, provider: Mock | None = None, **facts: Any) -> GenerateResult:
     reply = await (provider or mock())(call(*messages, **facts))
-    return await reply.completion()
+    return await reply.result()
 
 
 async def said(*messages: Message | str, provider: Mock | None = None, **facts: Any) -> str:
@@ -53,7 +53,7 @@ async def streamed(*messages: Message | str, provider: Mock | None = None, **fac
     return [event async for event in reply]
 
 
-async def into(seen: list[Event], reply: Reply) -> None:
+async def into(seen: list[Event], reply: ResponseStream) -> None:
     """Read a reply to its end, whichever it is."""
     async for event in reply:
         seen.append(event)

@@ -15,7 +15,15 @@ from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Text
 from aimanager_server.core.handler import Clock, Handler
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ResponseMetadata,
+    ResponseStream,
+    TextDelta,
+)
 from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
 from aimanager_server.providers.plugins.adapter import PluggedProvider
@@ -46,9 +54,11 @@ class Told:
         self.opened += 1
         return self.answer
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> ResponseStream:
         self.calls.append(call)
-        return Reply(Head(call.id, call.requested_model, "liar", "liar"), self._events(), self._close)
+        return ResponseStream(
+            ResponseMetadata(call.id, call.requested_model, "liar", "liar"), self._events(), self._close
+        )
 
     async def models(self) -> Sequence[str]:
         return self.listed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from tests.support.chat_completions import events_of, fixture, parts_of, question, soon
 from tests.support.http_servers.raw import http
 
@@ -23,5 +23,5 @@ def streamed(seconds: float = 10) -> Call:
     return question(provider="upstream", streaming=True, deadline=soon(seconds))
 
 
-async def said_by(reply: Reply) -> object:
+async def said_by(reply: ResponseStream) -> object:
     return parts_of(await events_of(reply))

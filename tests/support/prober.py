@@ -6,9 +6,9 @@ import asyncio
 
 from aimanager_server.catalog.model import Model
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from aimanager_server.resilience.breaker_registry import Breaker, Breakers, Rules
 from aimanager_server.resilience.prober import Kind, Prober
 from tests.support.calls import FakeClock, Upstream, settle
@@ -26,7 +26,7 @@ class Provider(Upstream):
         self.hangs = False
         self.probes = 0
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         if call.target.model in self.failing:
             raise errors.ProviderOverloaded("busy")
         return await super().__call__(call)
@@ -68,7 +68,7 @@ class World:
             limit,
         )
 
-    def _record(self, provider: str, fault: Fault | None) -> None:
+    def _record(self, provider: str, fault: GatewayError | None) -> None:
         self.recorded.append(fault.reason if fault else "")
         self.told.release()
 

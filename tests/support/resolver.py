@@ -11,7 +11,7 @@ from aimanager_server.config.provider_defaults import defaults_of
 from aimanager_server.config.settings import Limits, ProviderSettings, RouteSettings
 from aimanager_server.core.content import Message, Part, Role, Text, Tool
 from aimanager_server.core.errors import CapabilityUnsupported
-from aimanager_server.core.request import Ask, Call, Caller, Target
+from aimanager_server.core.request import Call, Caller, GenerateParams, Target
 from aimanager_server.routing.load_balancing import Order, as_listed
 from aimanager_server.routing.resolver import Resolver
 
@@ -43,8 +43,8 @@ def assistant(*parts: Part | str) -> Message:
     return Message(Role.ASSISTANT, tuple(Text(part) if isinstance(part, str) else part for part in parts))
 
 
-def ask(model: str = "", *messages: Message, **fields: Any) -> Ask:
-    return Ask(messages=messages or (user("Hello"),), model=model, **fields)
+def ask(model: str = "", *messages: Message, **fields: Any) -> GenerateParams:
+    return GenerateParams(messages=messages or (user("Hello"),), model=model, **fields)
 
 
 def settings(name: str, **fields: Any) -> ProviderSettings:
@@ -72,25 +72,27 @@ def routed(default_model: str = "", order: Order = as_listed, **routes: RouteSet
     return Resolver(LABS, providers(lab=LAB), Limits(), default_model, routes=routes, order=order)
 
 
-def resolve(asked: Ask, by: Resolver | None = None, *, caller: Caller | None = None, streaming: bool = False) -> Call:
+def resolve(
+    asked: GenerateParams, by: Resolver | None = None, *, caller: Caller | None = None, streaming: bool = False
+) -> Call:
     return (by or resolver()).resolve(asked, caller or Caller(), id="call-1", deadline=60.0, streaming=streaming)
 
 
-def target(asked: Ask, by: Resolver | None = None) -> Target:
+def target(asked: GenerateParams, by: Resolver | None = None) -> Target:
     return resolve(asked, by).target
 
 
-def asked_in_turn(asked: Ask, by: Resolver | None = None) -> list[str]:
+def asked_in_turn(asked: GenerateParams, by: Resolver | None = None) -> list[str]:
     """The targets, in order."""
     return [f"{one.provider}/{one.model}" for one in resolve(asked, by).targets]
 
 
-def warned(asked: Ask, by: Resolver | None = None) -> dict[str, str]:
+def warned(asked: GenerateParams, by: Resolver | None = None) -> dict[str, str]:
     """The warnings, by field."""
     return {warning.field: warning.message for warning in target(asked, by).warnings}
 
 
-def refusal(asked: Ask, by: Resolver | None = None) -> CapabilityUnsupported:
+def refusal(asked: GenerateParams, by: Resolver | None = None) -> CapabilityUnsupported:
     """What the model of the question lacks."""
     with pytest.raises(CapabilityUnsupported) as fault:
         resolve(asked, by)
@@ -98,7 +100,7 @@ def refusal(asked: Ask, by: Resolver | None = None) -> CapabilityUnsupported:
 
 
 def fields(fault: CapabilityUnsupported) -> list[str]:
-    return [violation.field for violation in fault.fields]
+    return [violation.field for violation in fault.violations]
 
 
 def lab(**facts: Any) -> Resolver:

@@ -23,7 +23,15 @@ from aimanager_server.config.settings import Settings
 from aimanager_server.core.content import Text
 from aimanager_server.core.handler import Handler
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ResponseMetadata,
+    ResponseStream,
+    TextDelta,
+)
 from aimanager_server.core.usage import Usage
 from aimanager_server.core.usage import UsageSource as Source
 from aimanager_server.operations.count_tokens import Count
@@ -81,20 +89,22 @@ def bearer(name: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer token-of-{name}"),)
 
 
-def reply_of_events(call: Call, events: AsyncIterator[Event], closed: asyncio.Event | None = None) -> Reply:
+def reply_of_events(call: Call, events: AsyncIterator[Event], closed: asyncio.Event | None = None) -> ResponseStream:
     """A Reply that says `events` and notes that it was closed."""
 
     async def close() -> None:
         if closed is not None:
             closed.set()
 
-    return Reply(Head(call.id, call.requested_model, call.target.provider, call.target.model), events, close)
+    return ResponseStream(
+        ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model), events, close
+    )
 
 
 def saying(*events: Event) -> Handler:
     """A handler that answers with these events."""
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def said() -> AsyncIterator[Event]:
             for event in events:
                 yield event
@@ -107,7 +117,7 @@ def saying(*events: Event) -> Handler:
 def failing(error: BaseException) -> Handler:
     """A handler that raises."""
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         raise error
 
     return handle
@@ -121,7 +131,7 @@ class Waiting:
         self.entered = asyncio.Event()
         self.go = asyncio.Event()
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Wait for `go`."""
         self.calls.append(call)
         self.entered.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
-from aimanager_server.core.errors import UnknownProvider
+from aimanager_server.core.errors import ProviderNotFound
 from aimanager_server.telemetry.provider_stats import Report, Status
 
 
@@ -48,5 +48,5 @@ class Strict(Healthy):
     def report(self, provider: str) -> Report:
         """State, or a fault."""
         if provider not in self.reports:
-            raise UnknownProvider(f"There is no provider {provider!r}.")
+            raise ProviderNotFound(f"There is no provider {provider!r}.")
         return super().report(provider)

@@ -6,18 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 from aimanager_server.core import errors
-from aimanager_server.core.content import OutputFormat, SchemaFormat, Text
-from aimanager_server.core.fault import FieldViolation
+from aimanager_server.core.content import JsonSchemaFormat, OutputFormat, Text
+from aimanager_server.core.errors import FieldViolation
 from aimanager_server.core.request import Call, Target
-from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseStream, TextDelta
 from aimanager_server.core.usage import Cost
 from aimanager_server.pipeline.structured_output import Conform
 from tests.support.calls import TARGET, USAGE, FakeClock, Upstream, call
 
-SCHEMA = SchemaFormat("city", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}')
+SCHEMA = JsonSchemaFormat(
+    "city", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
+)
 GOOD, BAD = '{"city": "Rome"}', '{"town": "Rome"}'
 EMULATING = replace(TARGET, emulates_format=True)
-REFUSED = errors.CapabilityUnsupported("no", fields=(FieldViolation("output_format", "no"),))
+REFUSED = errors.CapabilityUnsupported("no", violations=(FieldViolation("output_format", "no"),))
 
 
 def saying(text: str, reason: FinishReason = FinishReason.STOP, cost: Cost | None = None) -> tuple[Event, ...]:
@@ -37,7 +39,7 @@ class Bounded(Upstream):
         self._takes = takes
         self.refused = 0
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         if not isinstance(call.output_format, self._takes):
             self.refused += 1
             raise REFUSED

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.content import JsonFormat, Message, OutputFormat, Role, SchemaFormat, Text
+from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat, Message, OutputFormat, Role, Text
 from aimanager_server.core.errors import InvalidRequest
-from aimanager_server.core.request import Ask
+from aimanager_server.core.request import GenerateParams
 from aimanager_server.validation.json_schema import MOST_PATTERNS, MOST_SCHEMAS, problem_of, target
 from aimanager_server.validation.output_format import LONGEST_SCHEMA
 from aimanager_server.validation.request import check
@@ -17,14 +17,14 @@ FIELD = "output_format.json_schema.schema_json"
 
 def refused(wanted: OutputFormat, messages: tuple[Message, ...] = QUESTION) -> dict[str, str]:
     try:
-        check(Ask(messages, output_format=wanted), Limits(), {}, longest=1200.0)
+        check(GenerateParams(messages, output_format=wanted), Limits(), {}, longest=1200.0)
     except InvalidRequest as fault:
-        return {violation.field: violation.description for violation in fault.fields}
+        return {violation.field: violation.description for violation in fault.violations}
     return {}
 
 
-def schema(value: Any) -> SchemaFormat:
-    return SchemaFormat("answer", value if isinstance(value, str) else json.dumps(value))
+def schema(value: Any) -> JsonSchemaFormat:
+    return JsonSchemaFormat("answer", value if isinstance(value, str) else json.dumps(value))
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_size_depth_and_number_are_bounded() -> None:
 
 
 def test_a_name_is_of_letters_digits_and_dashes() -> None:
-    assert "is no schema name" in refused(SchemaFormat("my schema", "{}"))["output_format.json_schema.name"]
+    assert "is no schema name" in refused(JsonSchemaFormat("my schema", "{}"))["output_format.json_schema.name"]
 
 
 def test_an_answer_begun_by_the_caller_has_no_format() -> None:
     begun = (*QUESTION, Message(Role.ASSISTANT, (Text("{"),)))
 
-    assert "output_format" in refused(JsonFormat(), begun)
-    assert refused(JsonFormat()) == {}
+    assert "output_format" in refused(JsonObjectFormat(), begun)
+    assert refused(JsonObjectFormat()) == {}
 
 
 @pytest.mark.parametrize(

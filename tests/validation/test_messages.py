@@ -7,7 +7,7 @@ import pytest
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import InvalidRequest, PayloadTooLarge
-from aimanager_server.core.request import Ask
+from aimanager_server.core.request import GenerateParams
 from tests.support.resolver import WEATHER, ask, assistant, resolve, resolver, user
 
 PNG = Attachment("image/png", data=b"png")
@@ -18,7 +18,7 @@ RESULT = ToolResult("a", "get_weather", "Sunny")
 def refused(*messages: Message, limits: Limits | None = None) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as fault:
         resolve(ask("mock/latest", *messages), resolver(limits=limits))
-    return {violation.field: violation.description for violation in fault.value.fields}
+    return {violation.field: violation.description for violation in fault.value.violations}
 
 
 def taken(*messages: Message) -> bool:
@@ -27,7 +27,7 @@ def taken(*messages: Message) -> bool:
 
 def test_there_is_at_least_one_turn() -> None:
     with pytest.raises(InvalidRequest, match="messages: is empty"):
-        resolve(Ask(messages=(), model="mock/latest"))
+        resolve(GenerateParams(messages=(), model="mock/latest"))
 
 
 def test_turns_are_counted() -> None:
@@ -166,7 +166,7 @@ def test_an_attachment_that_is_too_large_is_refused_with_both_sizes() -> None:
         resolve(ask("mock/latest", user(PNG)), by)
 
     assert fault.value.metadata == {"limit": "2", "actual": "3"}
-    assert fault.value.fields[0].field == "messages[0].parts[0].attachment.data"
+    assert fault.value.violations[0].field == "messages[0].parts[0].attachment.data"
 
 
 def test_size_and_form_wrong_together_are_a_matter_of_form() -> None:

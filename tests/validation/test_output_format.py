@@ -6,12 +6,12 @@ import pytest
 
 from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Model, Support
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.content import JsonFormat, OutputFormat, SchemaFormat
+from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat, OutputFormat
 from aimanager_server.routing.resolver import Resolver
 from tests.support.resolver import ask, fields, providers, refusal, resolve
 
-SCHEMA = SchemaFormat("answer", "{}")
-STRICT = SchemaFormat("answer", "{}", strict=True)
+SCHEMA = JsonSchemaFormat("answer", "{}")
+STRICT = JsonSchemaFormat("answer", "{}", strict=True)
 
 
 def with_level(level: Level | None) -> Resolver:
@@ -20,7 +20,7 @@ def with_level(level: Level | None) -> Resolver:
 
 
 @pytest.mark.parametrize("level", [Level.NATIVE, Level.EMULATED, None])
-@pytest.mark.parametrize("wanted", [JsonFormat(), SCHEMA])
+@pytest.mark.parametrize("wanted", [JsonObjectFormat(), SCHEMA])
 def test_a_format_is_asked_of_a_model_that_is_not_known_to_lack_it(level: Level | None, wanted: OutputFormat) -> None:
     call = resolve(ask("mock/m", output_format=wanted), with_level(level))
 
@@ -28,7 +28,7 @@ def test_a_format_is_asked_of_a_model_that_is_not_known_to_lack_it(level: Level 
     assert call.target.emulates_format is (level is Level.EMULATED)
 
 
-@pytest.mark.parametrize("wanted", [JsonFormat(), SCHEMA])
+@pytest.mark.parametrize("wanted", [JsonObjectFormat(), SCHEMA])
 def test_a_format_is_not_asked_of_a_model_that_has_none(wanted: OutputFormat) -> None:
     assert fields(refusal(ask("mock/m", output_format=wanted), with_level(Level.NONE))) == ["output_format"]
 

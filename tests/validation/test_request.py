@@ -17,7 +17,7 @@ def refused(**fields: Any) -> dict[str, str]:
     """The violations of a question to the mock, by field."""
     with pytest.raises(InvalidRequest) as fault:
         resolve(ask("mock/latest", **fields))
-    return {violation.field: violation.description for violation in fault.value.fields}
+    return {violation.field: violation.description for violation in fault.value.violations}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_at_most_twenty_violations_are_listed() -> None:
     with pytest.raises(InvalidRequest, match="100 fields cannot be used") as fault:
         resolve(ask("mock/latest", tools=tuple(Tool(f"bad name {number}") for number in range(100))))
 
-    assert len(fault.value.fields) == 20
+    assert len(fault.value.violations) == 20
 
 
 def test_the_prompt_is_never_repeated() -> None:
@@ -189,4 +189,4 @@ def test_the_prompt_is_never_repeated() -> None:
             )
         )
 
-    assert secret not in fault.value.message + repr(fault.value.fields)
+    assert secret not in fault.value.message + repr(fault.value.violations)

@@ -115,4 +115,4 @@ def test_nothing_is_named_where_nobody_can() -> None:
     fault = refusal(ask("claude/latest", tools=tools), by)
 
     assert fault.metadata == {}
-    assert fault.solution == CapabilityUnsupported.row.solution
+    assert fault.solution == CapabilityUnsupported.spec.solution

@@ -56,7 +56,7 @@ class Lister(Protocol):
     """Asks somebody which models there are."""
 
     async def models(self) -> Sequence[Model]:
-        """What is listed, in the lister's order. Raises a Fault."""
+        """What is listed, in the lister's order. Raises GatewayError."""
         ...
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from ..core.errors import MissingCredentials
-from ..core.fault import Fault
+from ..core.errors import GatewayError, MissingCredentials
 from .catalog import Catalogue, Lister
 
 
@@ -19,7 +18,7 @@ class Discover:
     """
 
     def __init__(
-        self, listers: Mapping[str, Lister], catalogue: Catalogue, note: Callable[[str, Fault | None], None]
+        self, listers: Mapping[str, Lister], catalogue: Catalogue, note: Callable[[str, GatewayError | None], None]
     ) -> None:
         self._listers = listers
         self._catalogue = catalogue
@@ -27,7 +26,7 @@ class Discover:
         self._log = structlog.get_logger()
 
     async def __call__(self, provider: str = "") -> None:
-        """Ask one provider, and raise its Fault; or all of them, when one that fails keeps what was known of it."""
+        """Ask one provider, and raise its GatewayError; or all of them, when one that fails keeps what was known of it."""
         if provider:
             if provider in self._listers:
                 await self._ask(provider)
@@ -40,7 +39,7 @@ class Discover:
             await self._ask(provider)
         except MissingCredentials:
             pass  # health says that it is not configured
-        except Fault as fault:
+        except GatewayError as fault:
             self._log.warning("models.not_listed", provider=provider, reason=fault.reason)
 
     async def _ask(self, provider: str) -> None:
@@ -48,7 +47,7 @@ class Discover:
             models = await self._listers[provider].models()
         except MissingCredentials:
             raise
-        except Fault as fault:
+        except GatewayError as fault:
             self._note(provider, fault)
             raise
         self._note(provider, None)

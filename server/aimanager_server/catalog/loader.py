@@ -19,7 +19,7 @@ NANOS = 1_000_000_000
 ELSEWHERE = ("chat_completions",)
 """Wires under whose name a row tells what differs there."""
 
-EFFORTS = {effort.word: effort for effort in Effort}
+EFFORTS = {effort.label: effort for effort in Effort}
 
 SAMPLING = frozenset(field.name for field in fields(Sampling))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core import errors
-from ..core.fault import Fault, every
+from ..core.errors import GatewayError, all_errors
 
 BREAKERS = {"ignore": "–", "count": "counts", "open": "opens at once"}
 FALLBACKS = {"never": "–", "next": "next target", "larger": "a larger window"}
@@ -21,22 +21,22 @@ whether the failure counts against the provider. *Resend*: a client may send the
 
 def error_reference() -> str:
     """The page as Markdown, in the order of the table in `errors.py`."""
-    rows = [_row(fault) for fault in every() if fault.__module__ == errors.__name__]
+    rows = [_row(fault) for fault in all_errors() if fault.__module__ == errors.__name__]
     head = "| reason | gRPC code | what happened | what to do | tried again | falls back | breaker | resend |"
     return "\n".join([PREFACE, "", head, "|" + " --- |" * 8, *rows]) + "\n"
 
 
-def _row(fault: type[Fault]) -> str:
-    row = fault.row
+def _row(fault: type[GatewayError]) -> str:
+    row = fault.spec
     story = " ".join((fault.__doc__ or "").split())
     cells = [
         f"`{row.reason}`",
         row.code,
         story,
         row.solution,
-        "yes" if row.retry else "–",
+        "yes" if row.retryable else "–",
         FALLBACKS[row.fallback],
-        BREAKERS[row.breaker],
-        "yes" if row.resend else "–",
+        BREAKERS[row.breaker_effect],
+        "yes" if row.client_may_retry else "–",
     ]
     return f"| {' | '.join(cells)} |"

@@ -137,7 +137,7 @@ class Effort(Enum):
     MAX = 6
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """The level as every wire and configuration file spells it."""
         return self.name.lower()
 
@@ -152,12 +152,12 @@ class ReasoningOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class JsonFormat:
+class JsonObjectFormat:
     """The answer is a JSON object, whatever is in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class SchemaFormat:
+class JsonSchemaFormat:
     """The answer is JSON of a schema. `name` is never empty; `schema_json` is a JSON object, as the caller wrote it.
 
     `strict`: the provider must promise the schema by itself; the gateway's own check and repair are not enough.
@@ -168,7 +168,7 @@ class SchemaFormat:
     strict: bool = False
 
 
-OutputFormat = JsonFormat | SchemaFormat
+OutputFormat = JsonObjectFormat | JsonSchemaFormat
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ Vector = Sequence[float]
 """Components of single precision; usually an `array` of them."""
 
 
-class Purpose(StrEnum):
+class EmbeddingPurpose(StrEnum):
     """What vectors are for."""
 
     DOCUMENT = "document"
@@ -26,13 +26,13 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedAsk:
+class EmbedParams:
     """What the client sent, well formed but not yet decided. None is "not said"."""
 
     inputs: tuple[str, ...]
     model: str = ""
     dimensions: int | None = None
-    purpose: Purpose | None = None
+    purpose: EmbeddingPurpose | None = None
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -41,33 +41,33 @@ class EmbedCall(Call):
     """A call for vectors. Its one message holds one Text for each input, so that every layer can treat it as a call."""
 
     dimensions: int | None = None
-    purpose: Purpose | None = None
+    purpose: EmbeddingPurpose | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The texts, in order."""
         return tuple(part.text for message in self.messages for part in message.parts if isinstance(part, Text))
 
-    def of(self, inputs: Sequence[str]) -> Self:
+    def with_inputs(self, inputs: Sequence[str]) -> Self:
         """The same call for these texts."""
-        return replace(self, messages=(texts_of(inputs),))
+        return replace(self, messages=(message_of_inputs(inputs),))
 
 
 @dataclass(frozen=True, slots=True)
-class Vectors:
+class EmbeddingBatch:
     """What one exchange with a provider brought: one vector for each input, in order."""
 
-    values: tuple[Vector, ...]
+    vectors: tuple[Vector, ...]
     usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbedResult:
     """A whole answer: one vector for each input, in order, and what all of it took together."""
 
     provider: str
     model: str
-    values: tuple[Vector, ...]
+    vectors: tuple[Vector, ...]
     usage: Usage
     cost: Cost | None = None
 
@@ -75,11 +75,11 @@ class Embedded:
 class Embedder(Protocol):
     """A provider that turns texts into vectors."""
 
-    async def embed(self, call: EmbedCall) -> Vectors:
-        """The vectors of `call.inputs`, in one exchange with `call.target`'s provider. Raises a Fault."""
+    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
+        """The vectors of `call.inputs`, in one exchange with `call.target`'s provider. Raises GatewayError."""
         ...
 
 
-def texts_of(inputs: Sequence[str]) -> Message:
+def message_of_inputs(inputs: Sequence[str]) -> Message:
     """The inputs as a turn of the user."""
     return Message(Role.USER, tuple(map(Text, inputs)))

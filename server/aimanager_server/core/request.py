@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any
 
+from .attempts import UsageLedger
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
-from .response import Warned
-from .usage import Cost, Usage, both, total
+from .response import SettingWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GenerateParams:
     """What the client sent, well formed but not yet decided. `provider_options` is by provider name.
 
     `output_format` None is free text. `first_token` and `idle` are in seconds, None where nothing was said; `restarts`
@@ -40,16 +38,16 @@ class Ask:
     tool_choice: ToolChoice = ToolChoice()
     output_format: OutputFormat | None = None
     fallback_models: tuple[str, ...] = ()
-    first_token: float | None = None
-    idle: float | None = None
-    restarts: bool = False
+    first_token_timeout: float | None = None
+    idle_timeout: float | None = None
+    restart_on_interruption: bool = False
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StreamTimeouts:
     """How long a silent model is waited for, in seconds: up to its first content, then between two pieces of it.
 
     `first_token` holds where another target is left; everywhere, where it `is_said`. `tool_call` is for the arguments
@@ -61,8 +59,8 @@ class Patience:
     text: float = 10.0
     tool_call: float = 90.0
     reasoning: float = 120.0
-    is_said: bool = False
-    is_callers: bool = False
+    is_explicit: bool = False
+    set_by_caller: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,85 +78,51 @@ class Target:
     sampling: Sampling = Sampling()
     reasoning: ReasoningOptions = ReasoningOptions()
     options: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[SettingWarning, ...] = ()
     emulates_format: bool = False
     context_window: int | None = None
-    patience: Patience = Patience()
-    thinks: bool = False
-    streams: bool = True
-    is_best_streamed: bool = False
+    timeouts: StreamTimeouts = StreamTimeouts()
+    is_reasoning: bool = False
+    can_stream: bool = True
+    prefers_streaming: bool = False
 
     @property
-    def place(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, str]:
         """Provider and model: no two targets of a call have the same."""
         return self.provider, self.model
 
 
-class Stopwatch:
+class UpstreamTimer:
     """Adds up the seconds a call spends waiting on others, so that its own overhead can be told."""
 
-    __slots__ = ("_began", "seconds")
+    __slots__ = ("_started", "seconds")
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._began = 0.0
+        self._started = 0.0
 
-    def waiting(self) -> Stopwatch:
+    def measure(self) -> UpstreamTimer:
         """Count the time inside `with` as waiting; waits do not nest."""
         return self
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._started = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._began
+        self.seconds += time.perf_counter() - self._started
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """A provider's key. `id` tells it from the provider's other keys and is fit for logs; it is empty for no key."""
 
     id: str = ""
     secret: str = field(default="", repr=False)
 
 
-NO_KEY = Key()
-OWN_KEY = "own"
+NO_KEY = ApiKey()
+CALLER_KEY_ID = "own"
 """The id of a key that the caller brought."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What one attempt took: `cost` is None where no price is known."""
-
-    provider: str
-    model: str
-    usage: Usage
-    cost: Cost | None = None
-
-
-class Ledger:
-    """What the attempts of one call took, each entered once it has ended, however it did.
-
-    `sendings` and `breaks` count, by provider and model, how often a question was sent and an answer broke off. A part
-    of a call that goes its own way has counts of its own, and enters what it took in those of its `root`.
-    """
-
-    __slots__ = ("breaks", "entries", "root", "sendings")
-
-    def __init__(self, root: Ledger | None = None) -> None:
-        self.root: Ledger = root or self
-        self.entries: list[Spent] = root.entries if root else []
-        self.sendings: Counter[tuple[str, str]] = Counter()
-        self.breaks: Counter[tuple[str, str]] = Counter()
-
-    def usage(self) -> Usage | None:
-        """The sum; None where nothing was entered."""
-        return reduce(total, (entry.usage for entry in self.entries)) if self.entries else None
-
-    def cost(self) -> Cost | None:
-        """The sum; None where nothing was entered, or a price is not known."""
-        return reduce(both, (entry.cost for entry in self.entries)) if self.entries else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,19 +145,19 @@ class Call:
     targets: tuple[Target, ...]
     deadline: float
     streaming: bool = False
-    restarts: bool = False
+    restart_on_interruption: bool = False
     system_instruction: str = ""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     output_format: OutputFormat | None = None
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    trace: str = ""
-    prefers_stream: bool = False
-    first_token: float | None = None
-    key: Key = NO_KEY
-    away: Stopwatch = field(default_factory=Stopwatch, compare=False, repr=False)
-    ledger: Ledger = field(default_factory=Ledger, compare=False, repr=False)
+    traceparent: str = ""
+    stream_upstream: bool = False
+    first_token_timeout: float | None = None
+    api_key: ApiKey = NO_KEY
+    upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
+    usage_ledger: UsageLedger = field(default_factory=UsageLedger, compare=False, repr=False)
 
     @property
     def target(self) -> Target:
@@ -201,10 +165,10 @@ class Call:
         return self.targets[0]
 
     @property
-    def streams(self) -> bool:
+    def is_upstream_streamed(self) -> bool:
         """Whether the provider is to stream its answer."""
-        return self.streaming or self.prefers_stream
+        return self.streaming or self.stream_upstream
 
-    def at(self, *targets: Target) -> Call:
+    def with_targets(self, *targets: Target) -> Call:
         """The same question to these targets."""
         return replace(self, targets=targets)

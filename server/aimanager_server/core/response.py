@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .attempts import AttemptRecord
 from .content import Artifact, Message, Part, Role
-from .errors import ProviderProtocol
+from .errors import ProviderProtocolError
 from .usage import Cost, Usage
 
 
@@ -59,7 +60,7 @@ class PartCompleted:
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactFound:
+class ArtifactExtracted:
     """A deliverable was lifted out of the answer; the parts it came from say the same as without it."""
 
     artifact: Artifact
@@ -82,31 +83,12 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Thinking:
+class ReasoningProgress:
     """The model thinks where nobody can see it: progress, but nothing to show."""
 
 
-CANCELLED = "CANCELLED"
-"""The reason of an attempt, or of a call, that nobody wanted any more."""
-
-
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a provider: `duration` in seconds up to its first content or failure, `reason` empty on success.
-
-    `usage` is what it took where it failed after it had begun, or lost a race; `cost` what that was worth.
-    """
-
-    provider: str
-    model: str
-    reason: str
-    duration: float
-    usage: Usage | None = None
-    cost: Cost | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
+class SettingWarning:
     """A setting that was not honoured as asked, and what was done instead."""
 
     field: str
@@ -114,15 +96,15 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseMetadata:
     """What is known of an answer once its first content is there. `time_to_first_token` is in seconds."""
 
     id: str
     requested_model: str
     provider: str
     model: str
-    attempts: tuple[Attempt, ...] = ()
-    warnings: tuple[Warned, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    warnings: tuple[SettingWarning, ...] = ()
     time_to_first_token: float = 0.0
     from_cache: bool = False
 
@@ -131,58 +113,67 @@ class Head:
 class Restarted:
     """The answer begins again under another head: everything before it is void."""
 
-    head: Head
+    metadata: ResponseMetadata
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound | Thinking | Restarted | Finished
+Event = (
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | PartCompleted
+    | ArtifactExtracted
+    | ReasoningProgress
+    | Restarted
+    | Finished
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class GenerateResult:
     """A whole answer."""
 
-    head: Head
+    metadata: ResponseMetadata
     message: Message
     finished: Finished
     artifacts: tuple[Artifact, ...] = ()
 
 
-class Collected:
+class ResponseBuilder:
     """Adds up the events of one answer."""
 
-    __slots__ = ("_head", "artifacts", "finished", "parts")
+    __slots__ = ("_metadata", "artifacts", "finished", "parts")
 
     def __init__(self) -> None:
         self.parts: dict[int, Part] = {}
         self.artifacts: list[Artifact] = []
         self.finished: Finished | None = None
-        self._head: Head | None = None
+        self._metadata: ResponseMetadata | None = None
 
     def add(self, event: Event) -> None:
         """Take note of an event; previews are passed over, since the parts say the same."""
         if isinstance(event, PartCompleted):
             self.parts[event.index] = event.part
-        elif isinstance(event, ArtifactFound):
+        elif isinstance(event, ArtifactExtracted):
             self.artifacts.append(event.artifact)
         elif isinstance(event, Finished):
             self.finished = event
         elif isinstance(event, Restarted):
-            self.parts, self.artifacts, self._head = {}, [], event.head
+            self.parts, self.artifacts, self._metadata = {}, [], event.metadata
 
-    def completion(self, head: Head) -> Completion:
+    def result(self, metadata: ResponseMetadata) -> GenerateResult:
         """The whole answer, under the head it began with or the last it restarted with.
 
         Raises ProviderProtocol where it did not come to its end.
         """
-        head = self._head or head
+        metadata = self._metadata or metadata
         if self.finished is None:
-            raise ProviderProtocol("The answer ended without its end.", provider=head.provider)
+            raise ProviderProtocolError("The answer ended without its end.", provider=metadata.provider)
         parts = tuple(self.parts[index] for index in sorted(self.parts))
-        message = Message(Role.ASSISTANT, parts, head.provider, head.model)
-        return Completion(head, message, self.finished, tuple(self.artifacts))
+        message = Message(Role.ASSISTANT, parts, metadata.provider, metadata.model)
+        return GenerateResult(metadata, message, self.finished, tuple(self.artifacts))
 
 
-class Reply:
+class ResponseStream:
     """An answer that has begun: iterate it once, to the end, or close it.
 
     Whoever holds a Reply and stops reading closes it; `close` reaches the upstream connection even where nothing was
@@ -190,19 +181,19 @@ class Reply:
     where the provider has not said.
     """
 
-    __slots__ = ("_close", "_events", "head", "spent")
+    __slots__ = ("_close", "_events", "metadata", "usage_so_far")
 
     def __init__(
         self,
-        head: Head,
+        metadata: ResponseMetadata,
         events: AsyncIterator[Event],
         close: Callable[[], Awaitable[None]],
-        spent: Callable[[], Usage | None] = lambda: None,
+        usage_so_far: Callable[[], Usage | None] = lambda: None,
     ) -> None:
-        self.head = head
+        self.metadata = metadata
         self._events = events
         self._close = close
-        self.spent = spent
+        self.usage_so_far = usage_so_far
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
@@ -211,11 +202,11 @@ class Reply:
         """Give up the rest. Safe to call twice, and after the end."""
         await self._close()
 
-    def through(self, watch: Callable[[AsyncIterator[Event]], AsyncIterator[Event]]) -> Reply:
+    def map_events(self, transform: Callable[[AsyncIterator[Event]], AsyncIterator[Event]]) -> ResponseStream:
         """The same answer, its events seen by `watch` on the way. Closing closes this Reply too."""
-        return Reply(self.head, watch(self._events), self._close, self.spent)
+        return ResponseStream(self.metadata, transform(self._events), self._close, self.usage_so_far)
 
-    def ending(self, end: Callable[[], None]) -> Reply:
+    def on_end(self, callback: Callable[[], None]) -> ResponseStream:
         """The same answer; `end` is called when it has ended, failed or was closed, at least once."""
 
         async def watched() -> AsyncIterator[Event]:
@@ -223,26 +214,26 @@ class Reply:
                 async for event in self._events:
                     yield event
             finally:
-                end()
+                callback()
 
         async def close() -> None:
             try:
                 await self._close()
             finally:
-                end()
+                callback()
 
-        return Reply(self.head, watched(), close, self.spent)
+        return ResponseStream(self.metadata, watched(), close, self.usage_so_far)
 
-    def headed(self, head: Head) -> Reply:
+    def with_metadata(self, metadata: ResponseMetadata) -> ResponseStream:
         """The same answer under another head."""
-        return Reply(head, self._events, self._close, self.spent)
+        return ResponseStream(metadata, self._events, self._close, self.usage_so_far)
 
-    async def completion(self) -> Completion:
+    async def result(self) -> GenerateResult:
         """Read to the end and fold the events into a whole answer; the Reply is closed however this ends."""
-        collected = Collected()
+        collected = ResponseBuilder()
         try:
             async for event in self._events:
                 collected.add(event)
         finally:
             await self.aclose()
-        return collected.completion(self.head)
+        return collected.result(self.metadata)

@@ -41,7 +41,7 @@ class Cost:
         return self.input_nanos + self.output_nanos
 
 
-def total(first: Usage, second: Usage) -> Usage:
+def add_usage(first: Usage, second: Usage) -> Usage:
     """What both took; known no better than the worse known of the two."""
     worst = (UsageSource.MISSING, UsageSource.ESTIMATED, UsageSource.REPORTED)
     return Usage(
@@ -54,7 +54,7 @@ def total(first: Usage, second: Usage) -> Usage:
     )
 
 
-def both(first: Cost | None, second: Cost | None) -> Cost | None:
+def add_cost(first: Cost | None, second: Cost | None) -> Cost | None:
     """The sum; None where one of the two is not known."""
     if first is None or second is None:
         return None

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from ..core.errors import DeadlineExceeded
-from ..core.fault import Fault
+from ..core.errors import DeadlineExceeded, GatewayError
 from ..core.handler import Clock, Layer, TokenCounter
 from ..core.request import Call
 from ..core.usage import UsageSource
@@ -51,7 +50,7 @@ class Count:
     async def __call__(self, call: Call) -> Counted:
         """The count for the first target. Raises what makes the question one that the provider would refuse."""
         target = call.target
-        count = await self._told(call.at(target))
+        count = await self._told(call.with_targets(target))
         if count is None:
             return Counted(target.provider, target.model, estimate_tokens(call), UsageSource.ESTIMATED)
         return Counted(target.provider, target.model, count, UsageSource.REPORTED)
@@ -65,9 +64,9 @@ class Count:
         soon = min(call.deadline, self._clock() + COUNT_SECONDS)
         try:
             return await self._asked(replace(call, deadline=soon), counter)
-        except Fault as fault:
+        except GatewayError as fault:
             is_only_slow = isinstance(fault, DeadlineExceeded) and self._clock() < call.deadline
-            if fault.row.fallback != "next" and not is_only_slow:
+            if fault.spec.fallback != "next" and not is_only_slow:
                 raise
             self._log.info("tokens.estimated", provider=target.provider, model=target.model, reason=fault.reason)
             return None

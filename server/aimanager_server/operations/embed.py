@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from ..catalog.catalog import Catalogue, Model
 from ..catalog.model import EmbeddingFacts
-from ..core.embedding import EmbedCall, Embedded, Embedder, Vectors
-from ..core.errors import CapabilityUnsupported, ProviderProtocol
-from ..core.fault import Fault
+from ..core.attempts import UsageLedger
+from ..core.embedding import EmbedCall, Embedder, EmbeddingBatch, EmbedResult
+from ..core.errors import CapabilityUnsupported, GatewayError, ProviderProtocolError
 from ..core.handler import Layer
-from ..core.request import Call, Ledger
+from ..core.request import Call
 from ..core.response import Finished
 from ..core.usage import Usage, UsageSource
 from ..pipeline.accounting import Price
@@ -46,42 +46,42 @@ class Embed:
         self._catalogue = catalogue
         self._price = price
 
-    async def __call__(self, call: EmbedCall) -> Embedded:
-        """One vector for each input, in order. Raises the first Fault; its `usage` is what was spent on the others."""
+    async def __call__(self, call: EmbedCall) -> EmbedResult:
+        """One vector for each input, in order. Raises the first GatewayError; its `usage` is what was spent on the others."""
         target = call.target
 
-        def account(found: Sequence[Vectors]) -> Finished:
+        def account(found: Sequence[EmbeddingBatch]) -> Finished:
             finished = done(total(each.usage for each in found))
             return replace(finished, cost=self._price(target.provider, target.model, finished.usage))
 
         found, finished = await behind(self._outer, call, lambda _: self._all(call), account)
-        values = tuple(vector for each in found for vector in each.values)
-        return Embedded(target.provider, target.model, values, finished.usage, finished.cost)
+        values = tuple(vector for each in found for vector in each.vectors)
+        return EmbedResult(target.provider, target.model, values, finished.usage, finished.cost)
 
-    async def _all(self, call: EmbedCall) -> list[Vectors]:
+    async def _all(self, call: EmbedCall) -> list[EmbeddingBatch]:
         model = self._catalogue.find(call.target.provider, call.target.model)
         places = asyncio.Semaphore(MOST_IN_FLIGHT)
 
-        async def ask(inputs: Sequence[str]) -> Vectors:
+        async def ask(inputs: Sequence[str]) -> EmbeddingBatch:
             async with places:
-                return await self._batch(replace(call.of(inputs), ledger=Ledger(call.ledger)))
+                return await self._batch(replace(call.with_inputs(inputs), usage_ledger=UsageLedger(call.usage_ledger)))
 
         tasks = [asyncio.ensure_future(ask(inputs)) for inputs in batches(call.inputs, _facts(model))]
         try:
             return list(await asyncio.gather(*tasks))
-        except Fault as fault:
+        except GatewayError as fault:
             fault.usage = await _spent(tasks)
             raise
         finally:
             await _given_up(tasks)
 
-    async def _batch(self, call: EmbedCall) -> Vectors:
-        async def ask(asked: Call) -> Vectors:
+    async def _batch(self, call: EmbedCall) -> EmbeddingBatch:
+        async def ask(asked: Call) -> EmbeddingBatch:
             assert isinstance(asked, EmbedCall)  # a layer decides more about a call, such as its key; its kind stays
             vectors = await self._embedders[asked.target.provider].embed(asked)
             try:
                 return _checked(asked, vectors)
-            except Fault as fault:
+            except GatewayError as fault:
                 fault.usage = vectors.usage  # they cannot be used, but were paid for
                 raise
 
@@ -127,14 +127,14 @@ def _facts(model: Model | None) -> EmbeddingFacts:
     return UNKNOWN if model is None or model.embedding is None else model.embedding
 
 
-def _checked(call: EmbedCall, vectors: Vectors) -> Vectors:
+def _checked(call: EmbedCall, vectors: EmbeddingBatch) -> EmbeddingBatch:
     """As many as there are inputs, as long as was asked for, and counted: by the gateway where nobody else did."""
-    values = vectors.values
+    values = vectors.vectors
     if len(values) != len(call.inputs):
-        raise ProviderProtocol(f"The answer holds {len(values)} vectors for {len(call.inputs)} inputs.")
+        raise ProviderProtocolError(f"The answer holds {len(values)} vectors for {len(call.inputs)} inputs.")
     lengths = {len(each) for each in values}
     if len(lengths) > 1:
-        raise ProviderProtocol(f"The answer holds vectors of {min(lengths)} and of {max(lengths)} components.")
+        raise ProviderProtocolError(f"The answer holds vectors of {min(lengths)} and of {max(lengths)} components.")
     if call.dimensions is not None and lengths != {call.dimensions}:
         raise CapabilityUnsupported(
             f"The model made vectors of {max(lengths)} components where {call.dimensions} were asked for.",
@@ -147,14 +147,14 @@ def _checked(call: EmbedCall, vectors: Vectors) -> Vectors:
     return replace(vectors, usage=Usage(estimate_tokens(call), source=UsageSource.ESTIMATED))
 
 
-async def _given_up(tasks: Sequence[asyncio.Future[Vectors]]) -> None:
+async def _given_up(tasks: Sequence[asyncio.Future[EmbeddingBatch]]) -> None:
     """Cancel what is still under way, and wait until it has let go of its connection."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _spent(tasks: Sequence[asyncio.Future[Vectors]]) -> Usage | None:
+async def _spent(tasks: Sequence[asyncio.Future[EmbeddingBatch]]) -> Usage | None:
     await _given_up(tasks)
     done = [task.result().usage for task in tasks if not task.cancelled() and task.exception() is None]
     return total(iter(done)) if done else None

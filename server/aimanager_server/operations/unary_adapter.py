@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ..core.handler import Layer, compose
 from ..core.request import Call
-from ..core.response import Event, Finished, FinishReason, Head, Reply
+from ..core.response import Event, Finished, FinishReason, ResponseMetadata, ResponseStream
 from ..core.usage import Usage
 
 Result = TypeVar("Result")
@@ -25,13 +25,13 @@ async def behind(
     """
     results: list[Result] = []
 
-    async def ask(call: Call) -> Reply:
+    async def ask(call: Call) -> ResponseStream:
         results.append(await work(call))
-        head = Head(call.id, call.requested_model, call.target.provider, call.target.model)
-        return Reply(head, _one(account(results[-1])), _nothing)
+        head = ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model)
+        return ResponseStream(head, _one(account(results[-1])), _nothing)
 
     reply = await compose(layers, ask)(call)
-    finished = (await reply.completion()).finished
+    finished = (await reply.result()).finished
     return results[-1], finished
 
 

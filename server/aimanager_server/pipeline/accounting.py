@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from ..core.errors import DeadlineExceeded, FirstTokenTimeout
-from ..core.fault import Fault
+from ..core.attempts import CANCELLED, AttemptUsage
+from ..core.errors import DeadlineExceeded, FirstTokenTimeout, GatewayError
 from ..core.handler import Handler
-from ..core.request import Call, Spent
-from ..core.response import CANCELLED, Event, Finished, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+from ..core.request import Call
+from ..core.response import Event, Finished, ReasoningDelta, ResponseStream, TextDelta, ToolCallDelta
 from ..core.usage import Cost, Usage, UsageSource
 from ..telemetry.metrics import Metrics
 from ..telemetry.usage_stats import Sums
@@ -31,13 +31,13 @@ class Account:
         self._sums = sums
         self._price = price
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Proceed, and book what it took."""
         entry = _Entry(call, self._metrics, self._sums, self._price)
-        call.ledger.sendings[call.target.place] += 1
+        call.usage_ledger.requests_sent[call.target.key] += 1
         try:
             reply = await proceed(call)
-        except Fault as fault:
+        except GatewayError as fault:
             entry.refused(fault)
             raise
         except BaseException:
@@ -45,13 +45,13 @@ class Account:
             raise
 
         async def close() -> None:
-            entry.called_off(reply.spent())
+            entry.called_off(reply.usage_so_far())
             await reply.aclose()
 
-        return Reply(reply.head, _booked(reply, entry), close, reply.spent)
+        return ResponseStream(reply.metadata, _booked(reply, entry), close, reply.usage_so_far)
 
 
-async def _booked(reply: Reply, entry: _Entry) -> AsyncIterator[Event]:
+async def _booked(reply: ResponseStream, entry: _Entry) -> AsyncIterator[Event]:
     try:
         async for event in reply:
             if isinstance(event, TextDelta | ReasoningDelta):
@@ -61,11 +61,11 @@ async def _booked(reply: Reply, entry: _Entry) -> AsyncIterator[Event]:
             elif isinstance(event, Finished):
                 event = entry.finished(event)
             yield event
-    except Fault as fault:
+    except GatewayError as fault:
         entry.broke_off(fault)
         raise
     except BaseException:
-        entry.called_off(reply.spent())
+        entry.called_off(reply.usage_so_far())
         raise
 
 
@@ -91,18 +91,18 @@ class _Entry:
         self._close("", event.usage, event.cost)
         return event
 
-    def refused(self, fault: Fault) -> None:
+    def refused(self, fault: GatewayError) -> None:
         """It failed before its first content. One that was silent had the prompt all the same."""
         if isinstance(fault, FirstTokenTimeout | DeadlineExceeded):
             fault.usage = self._so_far(fault.usage)
         fault.cost = self._worth(fault.usage)
         self._close(fault.reason, fault.usage, fault.cost)
 
-    def broke_off(self, fault: Fault) -> None:
+    def broke_off(self, fault: GatewayError) -> None:
         """It failed after its first content."""
         fault.usage = self._so_far(fault.usage)
         fault.cost = self._worth(fault.usage)
-        self._call.ledger.breaks[self._call.target.place] += 1
+        self._call.usage_ledger.interruptions[self._call.target.key] += 1
         self._close(fault.reason, fault.usage, fault.cost)
 
     def called_off(self, usage: Usage | None) -> None:
@@ -134,4 +134,4 @@ class _Entry:
             return
         outcomes.spent(usage, cost)
         self._sums.spent(target.provider, target.model, usage, cost)
-        self._call.ledger.entries.append(Spent(target.provider, target.model, usage, cost))
+        self._call.usage_ledger.entries.append(AttemptUsage(target.provider, target.model, usage, cost))

@@ -11,7 +11,7 @@ from ..artifacts.tool_files import files_in
 from ..core.content import Artifact, Part, Text, ToolCall
 from ..core.handler import Handler
 from ..core.request import Call
-from ..core.response import ArtifactFound, Event, PartCompleted, Reply, Restarted, TextDelta
+from ..core.response import ArtifactExtracted, Event, PartCompleted, ResponseStream, Restarted, TextDelta
 
 MOST_ARTIFACTS = 200
 """Artifacts of one answer; further ones stay in the text alone."""
@@ -29,9 +29,9 @@ class Keep:
     A fenced block with a language or a name is an artifact, as is a file that a tool call writes.
     """
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Answer, and say what can be kept of it."""
-        return (await proceed(call)).through(_found)
+        return (await proceed(call)).map_events(_found)
 
 
 async def _found(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
@@ -42,10 +42,10 @@ async def _found(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
             finder = Finder()
         if isinstance(event, TextDelta):
             for artifact in finder.text(event.index, event.text):
-                yield ArtifactFound(artifact)
+                yield ArtifactExtracted(artifact)
         elif isinstance(event, PartCompleted):
             for artifact in finder.part(event.index, event.part):
-                yield ArtifactFound(artifact)
+                yield ArtifactExtracted(artifact)
 
 
 class Finder:

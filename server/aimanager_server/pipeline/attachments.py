@@ -9,11 +9,10 @@ from typing import Protocol
 
 from ..catalog.catalog import Model
 from ..core.content import Attachment, Message, Part, ToolResult
-from ..core.errors import DeadlineExceeded, InvalidRequest
-from ..core.fault import FieldViolation
+from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
 from ..core.handler import Handler
 from ..core.request import Call
-from ..core.response import Reply
+from ..core.response import ResponseStream
 from ..routing.capabilities import attachments_of, takes_address
 
 MOST_FETCHED = 20
@@ -50,13 +49,13 @@ class Fetch:
         self._attachment_bytes = attachment_bytes
         self._most_bytes = most_bytes
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Proceed with the files. Raises InvalidRequest or PayloadTooLarge for one that is not to be had."""
         links = {} if self._fetcher is None else self._links(call)
         if self._fetcher is None or not links:
             return await proceed(call)
         try:
-            with call.away.waiting():
+            with call.upstream_timer.measure():
                 async with asyncio.timeout_at(call.deadline):
                     files = await self._fetched(call, links, self._fetcher)
         except TimeoutError as error:
@@ -92,7 +91,7 @@ def _too_many(field: str, count: int) -> InvalidRequest:
     return InvalidRequest(
         f"{field}: {description}.",
         solution="Send some of the files as data, or choose a model that takes them by their address.",
-        fields=(FieldViolation(field, description),),
+        violations=(FieldViolation(field, description),),
     )
 
 

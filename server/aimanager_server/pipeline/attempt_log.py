@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..core.fault import Fault
+from ..core.attempts import AttemptRecord
+from ..core.errors import GatewayError
 from ..core.request import Target
-from ..core.response import Attempt, Reply
+from ..core.response import ResponseStream
 
 
-def of_failure(fault: Fault, target: Target, seconds: float) -> tuple[Attempt, ...]:
+def of_failure(fault: GatewayError, target: Target, seconds: float) -> tuple[AttemptRecord, ...]:
     """The tries that ended in a fault, with what the last took."""
-    return fault.attempts or (Attempt(*target.place, fault.reason, seconds, fault.usage, fault.cost),)
+    return fault.attempts or (AttemptRecord(*target.key, fault.reason, seconds, fault.usage, fault.cost),)
 
 
-def of_answer(reply: Reply, target: Target, seconds: float) -> tuple[Attempt, ...]:
+def of_answer(reply: ResponseStream, target: Target, seconds: float) -> tuple[AttemptRecord, ...]:
     """The tries that ended in an answer, the one that answers last."""
-    return reply.head.attempts or (Attempt(*target.place, "", seconds),)
+    return reply.metadata.attempts or (AttemptRecord(*target.key, "", seconds),)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..core.errors import Overloaded
 from ..core.handler import Clock, Handler
 from ..core.request import Call
-from ..core.response import Reply
+from ..core.response import ResponseStream
 from ..resilience.concurrency_limiter import Gate
 
 COME_AGAIN_SECONDS = 1.0
@@ -25,7 +25,7 @@ class Places:
         self._gates = {provider: Gate(places, queue_length, queue_seconds) for provider, places in most.items()}
         self._clock = clock
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Raise Overloaded where no place came free in time, else proceed."""
         gate = self._gates.get(call.target.provider)
         if gate is None:
@@ -39,10 +39,10 @@ class Places:
             place.leave()
             raise
 
-        return reply.ending(place.leave)
+        return reply.on_end(place.leave)
 
     async def _wait(self, gate: Gate, call: Call) -> None:
-        with call.away.waiting():
+        with call.upstream_timer.measure():
             entered = await gate.wait(call.caller.name, call.deadline - self._clock())
         if not entered:
             provider = call.target.provider

@@ -9,14 +9,14 @@ from ..core.errors import (
     CircuitOpen,
     DeadlineExceeded,
     FirstTokenTimeout,
+    GatewayError,
     ProviderRateLimited,
     ProviderTimeout,
     StreamInterrupted,
 )
-from ..core.fault import Fault
 from ..core.handler import Clock, Handler
-from ..core.request import OWN_KEY, Call
-from ..core.response import Event, Finished, Reply
+from ..core.request import CALLER_KEY_ID, Call
+from ..core.response import Event, Finished, ResponseStream
 from ..resilience.breaker_registry import Breaker, Breakers
 from ..telemetry.model_stats import Quality
 from ..telemetry.provider_stats import Vitals
@@ -35,7 +35,7 @@ class Guard:
         self._clock = clock
         self._quality = quality
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Proceed and record how it went.
 
         Raises CircuitOpen where a circuit is open, and ProviderRateLimited where the provider asked to wait.
@@ -44,7 +44,7 @@ class Guard:
         trial.admit()
         try:
             reply = await proceed(call)
-        except Fault as fault:
+        except GatewayError as fault:
             trial.failed(fault)
             raise
         except BaseException:
@@ -56,16 +56,16 @@ class Guard:
             trial.abandoned()
             await reply.aclose()
 
-        return Reply(reply.head, _watched(reply, trial), close, reply.spent)
+        return ResponseStream(reply.metadata, _watched(reply, trial), close, reply.usage_so_far)
 
 
-async def _watched(reply: Reply, trial: _Trial) -> AsyncIterator[Event]:
+async def _watched(reply: ResponseStream, trial: _Trial) -> AsyncIterator[Event]:
     try:
         async for event in reply:
             if isinstance(event, Finished):
                 trial.succeeded(event)
             yield event
-    except Fault as fault:
+    except GatewayError as fault:
         trial.failed(fault)
         raise
     finally:
@@ -82,9 +82,9 @@ class _Trial:
 
     def __init__(self, call: Call, breakers: Breakers, vitals: Vitals, clock: Clock, quality: Quality | None) -> None:
         target = call.target
-        key_id = call.key.id or (OWN_KEY if call.caller.provider_keys.get(target.provider) else "")
+        key_id = call.api_key.id or (CALLER_KEY_ID if call.caller.provider_keys.get(target.provider) else "")
         self._model = breakers.of(target.provider, target.model, key_id)
-        self._account: Breaker | None = None if key_id == OWN_KEY else breakers.of(target.provider, "", key_id)
+        self._account: Breaker | None = None if key_id == CALLER_KEY_ID else breakers.of(target.provider, "", key_id)
         self._model_era = self._account_era = 0
         self._vitals = vitals
         self._quality = quality
@@ -126,10 +126,10 @@ class _Trial:
         self._vitals.answered(target.provider, seconds)
         self._model.succeeded(self._model_era)
         if self._quality is not None:
-            first = self._first_at - self._began_at if self._call.streams else None
+            first = self._first_at - self._began_at if self._call.is_upstream_streamed else None
             self._quality.answered(target.provider, target.model, seconds, first, event.usage.output_tokens)
 
-    def failed(self, fault: Fault) -> None:
+    def failed(self, fault: GatewayError) -> None:
         """It failed, whoever's fault that is."""
         if not self._settle():
             return
@@ -138,7 +138,7 @@ class _Trial:
         if isinstance(verdict, ProviderRateLimited) and not own:
             self._hold(verdict.retry_after)
             self._note(fault.reason, verdict.solution)
-        says = "ignore" if self._is_impatience(fault) else verdict.row.breaker
+        says = "ignore" if self._is_impatience(fault) else verdict.spec.breaker_effect
         if says == "ignore" or (says == "open" and own):
             self._give_back()
             return
@@ -150,10 +150,10 @@ class _Trial:
             self._model.failed(self._model_era, fault.reason)
             self._spare_account()
 
-    def _is_impatience(self, fault: Fault) -> bool:
+    def _is_impatience(self, fault: GatewayError) -> bool:
         """The caller would not wait as long as the operator does: no one else shall pay for that."""
         ran_out = isinstance(fault, FirstTokenTimeout) or isinstance(fault.__cause__, ProviderTimeout)
-        return ran_out and self._call.target.patience.is_callers
+        return ran_out and self._call.target.timeouts.set_by_caller
 
     def abandoned(self) -> None:
         """Nobody wants the answer any more."""
@@ -205,8 +205,8 @@ class _Trial:
         )
 
 
-def _decisive(fault: Fault) -> Fault:
+def _decisive(fault: GatewayError) -> GatewayError:
     """What broke an answer off, where that is known; a deadline of ours, whatever it looked like from outside."""
     cause = fault.__cause__
-    breaks_off = isinstance(fault, StreamInterrupted) and isinstance(cause, Fault)
-    return cause if isinstance(cause, Fault) and (breaks_off or isinstance(cause, DeadlineExceeded)) else fault
+    breaks_off = isinstance(fault, StreamInterrupted) and isinstance(cause, GatewayError)
+    return cause if isinstance(cause, GatewayError) and (breaks_off or isinstance(cause, DeadlineExceeded)) else fault

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..core.handler import Provider
 from ..core.request import Call
-from ..core.response import Reply
+from ..core.response import ResponseStream
 
 
 class Dispatch:
@@ -15,6 +15,6 @@ class Dispatch:
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = providers
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Ask the target's provider."""
         return await self._providers[call.target.provider](call)

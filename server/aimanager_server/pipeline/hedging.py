@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from ..core.fault import Fault
+from ..core.attempts import CANCELLED, AttemptRecord
+from ..core.errors import GatewayError
 from ..core.handler import Clock, Handler
-from ..core.request import Call, Stopwatch
-from ..core.response import CANCELLED, Attempt, Reply
+from ..core.request import Call, UpstreamTimer
+from ..core.response import ResponseStream
 from ..telemetry.metrics import Metrics
 from .attempt_log import of_answer, of_failure
 
@@ -39,7 +40,7 @@ class Hedge:
         self._clock = clock
         self._saved = 0.0
 
-    async def __call__(self, call: Call, other: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, other: Call, proceed: Handler) -> ResponseStream:
         """The answer that begins first. Where both fail, raises the fault of the first, with both attempts."""
         self._saved = min(self._saved + self._racing.share, 1.0)
         target = call.target
@@ -52,7 +53,7 @@ class Hedge:
             if not await race.first_within(max(typical, self._racing.least)) and self._saved >= ONE:
                 self._saved -= 1.0
                 self._metrics.outcomes(target.provider, target.model).hedges.inc()
-                race.start(replace(other, away=Stopwatch()))  # two waits at once would be counted as one
+                race.start(replace(other, upstream_timer=UpstreamTimer()))  # two waits at once would be counted as one
             return await race.won()
 
 
@@ -62,7 +63,7 @@ class _Runner:
 
     call: Call
     began: float
-    task: asyncio.Task[Reply]
+    task: asyncio.Task[ResponseStream]
 
 
 class _Race:
@@ -85,7 +86,7 @@ class _Race:
     def start(self, call: Call) -> None:
         """Let one more run."""
 
-        async def run() -> Reply:
+        async def run() -> ResponseStream:
             return await self._proceed(call)
 
         self._runners.append(_Runner(call, self._clock(), asyncio.create_task(run())))
@@ -95,7 +96,7 @@ class _Race:
         done, _ = await asyncio.wait([runner.task for runner in self._runners], timeout=seconds)
         return bool(done)
 
-    async def won(self) -> Reply:
+    async def won(self) -> ResponseStream:
         """The first answer, the other one called off. Raises the first runner's fault where there is none."""
         lost: list[_Runner] = []
         while len(lost) < len(self._runners):
@@ -107,36 +108,44 @@ class _Race:
                 return await self._told(winner, lost)
         fault = self._runners[0].task.exception()
         assert fault is not None
-        if isinstance(fault, Fault) and len(lost) > 1:
+        if isinstance(fault, GatewayError) and len(lost) > 1:
             fault.attempts = tuple(try_ for runner in lost for try_ in self._failed(runner))
         raise fault
 
-    async def _told(self, winner: _Runner, lost: Sequence[_Runner]) -> Reply:
+    async def _told(self, winner: _Runner, lost: Sequence[_Runner]) -> ResponseStream:
         others = [runner for runner in self._runners if runner is not winner and runner not in lost]
         await _put_down([runner.task for runner in others])
         reply = winner.task.result()
-        self._runners[0].call.away.seconds = max(runner.call.away.seconds for runner in self._runners)
+        self._runners[0].call.upstream_timer.seconds = max(
+            runner.call.upstream_timer.seconds for runner in self._runners
+        )
         self._runners = []  # handed out: from here on it is the caller's to close
         if not lost and not others:
             return reply
         before = [try_ for runner in lost for try_ in self._failed(runner)] + list(map(self._called_off, others))
         own = of_answer(reply, winner.call.target, self._clock() - winner.began)
-        return reply.headed(replace(reply.head, attempts=(*before, *own)))
+        return reply.with_metadata(replace(reply.metadata, attempts=(*before, *own)))
 
-    def _failed(self, runner: _Runner) -> tuple[Attempt, ...]:
+    def _failed(self, runner: _Runner) -> tuple[AttemptRecord, ...]:
         fault = runner.task.exception()
-        return of_failure(fault, runner.call.target, self._clock() - runner.began) if isinstance(fault, Fault) else ()
+        return (
+            of_failure(fault, runner.call.target, self._clock() - runner.began)
+            if isinstance(fault, GatewayError)
+            else ()
+        )
 
-    def _called_off(self, runner: _Runner) -> Attempt:
-        entries = [one for one in runner.call.ledger.entries if (one.provider, one.model) == runner.call.target.place]
-        attempt = Attempt(*runner.call.target.place, CANCELLED, self._clock() - runner.began)
+    def _called_off(self, runner: _Runner) -> AttemptRecord:
+        entries = [
+            one for one in runner.call.usage_ledger.entries if (one.provider, one.model) == runner.call.target.key
+        ]
+        attempt = AttemptRecord(*runner.call.target.key, CANCELLED, self._clock() - runner.began)
         return replace(attempt, usage=entries[-1].usage, cost=entries[-1].cost) if entries else attempt
 
 
-async def _put_down(tasks: Sequence[asyncio.Task[Reply]]) -> None:
+async def _put_down(tasks: Sequence[asyncio.Task[ResponseStream]]) -> None:
     """Cancel whoever still runs, wait until it has let go, and close an answer that came all the same."""
     for task in tasks:
         task.cancel()
     for late in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(late, Reply):
+        if isinstance(late, ResponseStream):
             await late.aclose()

@@ -7,11 +7,18 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from ..core.errors import DeadlineExceeded, InvalidRequest
-from ..core.fault import FieldViolation
+from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
 from ..core.handler import Handler
 from ..core.request import Call
-from ..core.response import ArtifactFound, Collected, Completion, Event, Finished, PartCompleted, Reply
+from ..core.response import (
+    ArtifactExtracted,
+    Event,
+    Finished,
+    GenerateResult,
+    PartCompleted,
+    ResponseBuilder,
+    ResponseStream,
+)
 from ..resilience.idempotency_store import Answers
 
 
@@ -25,7 +32,7 @@ class Repeat:
         self._answers = answers
         self._running: dict[bytes, asyncio.Event] = {}
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """The first answer to the key, or a new one."""
         if not call.idempotency_key:
             return await proceed(call)
@@ -39,7 +46,7 @@ class Repeat:
             raise _reused(call.idempotency_key)
         return reply_of(kept[1])
 
-    async def _first(self, call: Call, proceed: Handler, key: bytes, fingerprint: int) -> Reply:
+    async def _first(self, call: Call, proceed: Handler, key: bytes, fingerprint: int) -> ResponseStream:
         done = self._running[key] = asyncio.Event()
 
         def release() -> None:
@@ -54,12 +61,12 @@ class Repeat:
             raise
 
         async def kept(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            collected = Collected()
+            collected = ResponseBuilder()
             try:
                 async for event in events:
                     collected.add(event)
                     if isinstance(event, Finished):
-                        self._answers.put(key, fingerprint, collected.completion(reply.head))
+                        self._answers.put(key, fingerprint, collected.result(reply.metadata))
                         release()
                     yield event
             finally:
@@ -69,27 +76,27 @@ class Repeat:
             release()
             await reply.aclose()
 
-        return Reply(reply.head, kept(aiter(reply)), close, reply.spent)
+        return ResponseStream(reply.metadata, kept(aiter(reply)), close, reply.usage_so_far)
 
 
-def reply_of(completion: Completion) -> Reply:
+def reply_of(completion: GenerateResult) -> ResponseStream:
     """A Reply that says a whole answer again, part by part; it holds no connection."""
 
     async def events() -> AsyncIterator[Event]:
         for index, part in enumerate(completion.message.parts):
             yield PartCompleted(index, part)
         for artifact in completion.artifacts:
-            yield ArtifactFound(artifact)
+            yield ArtifactExtracted(artifact)
         yield completion.finished
 
     async def close() -> None: ...
 
-    return Reply(replace(completion.head, from_cache=True), events(), close)
+    return ResponseStream(replace(completion.metadata, from_cache=True), events(), close)
 
 
 async def _ended(running: asyncio.Event, call: Call) -> None:
     try:
-        with call.away.waiting():
+        with call.upstream_timer.measure():
             async with asyncio.timeout_at(call.deadline):
                 await running.wait()
     except TimeoutError as error:
@@ -116,5 +123,5 @@ def _reused(key: str) -> InvalidRequest:
     return InvalidRequest(
         f"The idempotency key {key!r} was used for another question.",
         solution="Use a new key for every question, and the same key only to repeat one.",
-        fields=(FieldViolation("idempotency_key", "was used for another question"),),
+        violations=(FieldViolation("idempotency_key", "was used for another question"),),
     )

@@ -7,16 +7,23 @@ from dataclasses import replace
 
 import structlog
 
-from ..core.errors import CallerKeyRejected, CircuitOpen, ProviderAuth, ProviderQuota, ProviderRateLimited
-from ..core.fault import Fault
+from ..core.attempts import AttemptRecord
+from ..core.errors import (
+    CallerKeyRejected,
+    CircuitOpen,
+    GatewayError,
+    ProviderCredentialsInvalid,
+    ProviderQuotaExhausted,
+    ProviderRateLimited,
+)
 from ..core.handler import Clock, Handler
-from ..core.request import OWN_KEY, Call, Key
-from ..core.response import Attempt, Reply
+from ..core.request import CALLER_KEY_ID, ApiKey, Call
+from ..core.response import ResponseStream
 from ..resilience.key_pool import REFUSED_SECONDS, KeyRing
 from ..resilience.retry_budget import Budgets
 from .attempt_log import of_answer, of_failure
 
-OF_ONE_KEY = (ProviderAuth, ProviderQuota, ProviderRateLimited, CircuitOpen)
+OF_ONE_KEY = (ProviderCredentialsInvalid, ProviderQuotaExhausted, ProviderRateLimited, CircuitOpen)
 """What fails with one key and may do so with no other."""
 
 
@@ -43,7 +50,7 @@ class Rotate:
         self._refused_seconds = refused_seconds
         self._log = structlog.get_logger()
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """The first answer that begins. Raises the first fault that came from the provider where no key helps."""
         provider = call.target.provider
         own = call.caller.provider_keys.get(provider)
@@ -57,25 +64,25 @@ class Rotate:
         try:
             # The provider takes its only key by itself: putting it into the call would cost more than all the rest.
             return await proceed(call)
-        except (ProviderAuth, ProviderQuota) as fault:
+        except (ProviderCredentialsInvalid, ProviderQuotaExhausted) as fault:
             self._refused(ring, ring.first(), fault, provider)
             raise
 
-    async def _in_turn(self, call: Call, ring: KeyRing, proceed: Handler) -> Reply:
+    async def _in_turn(self, call: Call, ring: KeyRing, proceed: Handler) -> ResponseStream:
         course = _Course(call)
-        sendings = call.ledger.sendings
+        sendings = call.usage_ledger.requests_sent
         for key in ring.candidates():
-            sent, began = sendings[call.target.place], self._clock()
+            sent, began = sendings[call.target.key], self._clock()
             try:
-                reply = await _counted(replace(call, key=key), ring, proceed)
-            except Fault as fault:
+                reply = await _counted(replace(call, api_key=key), ring, proceed)
+            except GatewayError as fault:
                 course.failed(fault, self._clock() - began)
                 if not isinstance(fault, OF_ONE_KEY):
                     fault.attempts = course.tries
                     raise
-                if isinstance(fault, ProviderAuth | ProviderQuota):
+                if isinstance(fault, ProviderCredentialsInvalid | ProviderQuotaExhausted):
                     self._refused(ring, key, fault, call.target.provider)
-                elif sendings[call.target.place] > sent and not self._may_retry(call):
+                elif sendings[call.target.key] > sent and not self._may_retry(call):
                     break
             else:
                 return course.answered(reply, self._clock() - began)
@@ -83,12 +90,12 @@ class Rotate:
 
     def _may_retry(self, call: Call) -> bool:
         budget = self._budgets.of(call, call.target.provider)
-        if call.ledger.sendings[call.target.place] >= self._most or not budget.affordable:
+        if call.usage_ledger.requests_sent[call.target.key] >= self._most or not budget.affordable:
             return False
         budget.spend()
         return True
 
-    def _refused(self, ring: KeyRing, key: Key, fault: Fault, provider: str) -> None:
+    def _refused(self, ring: KeyRing, key: ApiKey, fault: GatewayError, provider: str) -> None:
         ring.refused(key, self._refused_seconds)
         self._log.warning("provider.key_refused", provider=provider, key=key.id, reason=fault.reason)
 
@@ -100,33 +107,33 @@ class _Course:
 
     def __init__(self, call: Call) -> None:
         self._target = call.target
-        self._faults: list[Fault] = []
-        self.tries: tuple[Attempt, ...] = ()
+        self._faults: list[GatewayError] = []
+        self.tries: tuple[AttemptRecord, ...] = ()
 
-    def failed(self, fault: Fault, seconds: float) -> None:
+    def failed(self, fault: GatewayError, seconds: float) -> None:
         """Take note of a failure."""
         self._faults.append(fault)
         self.tries += of_failure(fault, self._target, seconds)
 
-    def answered(self, reply: Reply, seconds: float) -> Reply:
+    def answered(self, reply: ResponseStream, seconds: float) -> ResponseStream:
         """The reply, its head saying what was tried before."""
         if not self.tries:
             return reply
         tries = of_answer(reply, self._target, seconds)
-        return reply.headed(replace(reply.head, attempts=(*self.tries, *tries)))
+        return reply.with_metadata(replace(reply.metadata, attempts=(*self.tries, *tries)))
 
-    def verdict(self) -> Fault:
+    def verdict(self) -> GatewayError:
         """The fault that leaves most hope: of a key that is only limited, of one that is refused, of a shut circuit."""
         told = min(self._faults, key=_hopelessness)
         told.attempts = self.tries
         return told
 
 
-def _hopelessness(fault: Fault) -> tuple[bool, bool, float]:
-    return not fault.row.retry, isinstance(fault, CircuitOpen), fault.retry_after or 0.0
+def _hopelessness(fault: GatewayError) -> tuple[bool, bool, float]:
+    return not fault.spec.retryable, isinstance(fault, CircuitOpen), fault.retry_after or 0.0
 
 
-async def _counted(call: Call, ring: KeyRing, proceed: Handler) -> Reply:
+async def _counted(call: Call, ring: KeyRing, proceed: Handler) -> ResponseStream:
     """The answer, its key counted as busy until the answer ends or is put down."""
     if not ring.counts:
         return await proceed(call)
@@ -136,30 +143,30 @@ async def _counted(call: Call, ring: KeyRing, proceed: Handler) -> Reply:
         nonlocal is_open
         if is_open:
             is_open = False
-            ring.released(call.key)
+            ring.released(call.api_key)
 
-    ring.taken(call.key)
+    ring.taken(call.api_key)
     try:
         reply = await proceed(call)
     except BaseException:
         release()
         raise
 
-    return reply.ending(release)
+    return reply.on_end(release)
 
 
-async def _with_own(call: Call, secret: str, proceed: Handler) -> Reply:
+async def _with_own(call: Call, secret: str, proceed: Handler) -> ResponseStream:
     target = call.target
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         message = "The key given for the provider holds a blank, a line break or a letter beyond ASCII."
         raise CallerKeyRejected(message, provider=target.provider, model=target.model)
     try:
-        return await proceed(replace(call, key=Key(OWN_KEY, secret)))
-    except (ProviderAuth, ProviderQuota) as fault:
+        return await proceed(replace(call, api_key=ApiKey(CALLER_KEY_ID, secret)))
+    except (ProviderCredentialsInvalid, ProviderQuotaExhausted) as fault:
         # The caller's key is the caller's affair: neither the server's alerts nor another provider hears of it.
         raise CallerKeyRejected(
             fault.message,
-            solution=fault.solution if isinstance(fault, ProviderQuota) else "",
+            solution=fault.solution if isinstance(fault, ProviderQuotaExhausted) else "",
             provider=fault.provider,
             model=fault.model,
             upstream_status=fault.upstream_status,

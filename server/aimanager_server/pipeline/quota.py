@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..config.settings import Tier
+from ..core.attempts import UsageLedger
 from ..core.content import Message, Reasoning, Text, ToolCall, ToolResult
-from ..core.fault import Fault
+from ..core.errors import GatewayError
 from ..core.handler import Handler
-from ..core.request import Ask, Call, Ledger
-from ..core.response import Reply
+from ..core.request import Call, GenerateParams
+from ..core.response import ResponseStream
 from ..resilience.rate_limiter import Limiter
 
 CHARACTERS_PER_TOKEN = 4
@@ -25,19 +26,19 @@ class Limit:
     def __init__(self, tiers: Mapping[str, Tier], limiter: Limiter) -> None:
         self._tiers = tiers
         self._limiter = limiter
-        self._reserves: dict[Ledger, _Reserve] = {}
+        self._reserves: dict[UsageLedger, _Reserve] = {}
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Raise RateLimited where the quota of tokens is used up, else proceed."""
         tier = self._tiers.get(call.caller.tier)
         if tier is None:
             return await proceed(call)
         reserve = _Reserve(self._limiter, call, tier)
         reserve.take("tokens_per_minute", tier.tokens_per_minute, reserve.estimate)
-        self._reserves[call.ledger.root] = reserve
+        self._reserves[call.usage_ledger.root] = reserve
 
         def settle() -> None:
-            if self._reserves.pop(call.ledger.root, None) is not None:
+            if self._reserves.pop(call.usage_ledger.root, None) is not None:
                 reserve.settle()
 
         try:
@@ -45,11 +46,11 @@ class Limit:
         except BaseException:
             settle()
             raise
-        return reply.ending(settle)
+        return reply.on_end(settle)
 
-    async def at_provider(self, call: Call, proceed: Handler) -> Reply:
+    async def at_provider(self, call: Call, proceed: Handler) -> ResponseStream:
         """The layer around one target: raise RateLimited where the quota at its provider is used up, else proceed."""
-        reserve = self._reserves.get(call.ledger.root)
+        reserve = self._reserves.get(call.usage_ledger.root)
         if reserve is not None:
             reserve.take_at(call.target.provider)
         return await proceed(call)
@@ -77,7 +78,7 @@ class _Reserve:
         self.take(requests, quota.requests_per_minute, 1)
         try:
             self.take(f"{provider}.tokens_per_minute", quota.tokens_per_minute, self.estimate)
-        except Fault:
+        except GatewayError:
             if requests in self._taken:
                 taken, when = self._taken.pop(requests)
                 self._limiter.settle(self._call.caller.name, requests, -taken, when)
@@ -99,11 +100,11 @@ class _Reserve:
 
     def _used(self, provider: str) -> int:
         """Tokens of all attempts at a provider, or at all of them."""
-        usages = [one.usage for one in self._call.ledger.entries if provider in ("", one.provider)]
+        usages = [one.usage for one in self._call.usage_ledger.entries if provider in ("", one.provider)]
         return sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
 
-def estimate_tokens(call: Call | Ask) -> int:
+def estimate_tokens(call: Call | GenerateParams) -> int:
     """A rough count of the prompt's tokens: four characters each, files not counted."""
     length = len(call.system_instruction) + sum(len(tool.input_schema_json) for tool in call.tools)
     return (length + sum(map(_length, call.messages))) // CHARACTERS_PER_TOKEN + 1

@@ -6,21 +6,20 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from ..core.attempts import AttemptRecord
 from ..core.content import ToolCall
-from ..core.errors import StreamInterrupted
-from ..core.fault import Fault
+from ..core.errors import GatewayError, StreamInterrupted
 from ..core.handler import Clock, Handler
 from ..core.request import Call, Target
 from ..core.response import (
-    Attempt,
     Event,
-    Head,
     PartCompleted,
     ReasoningDelta,
-    Reply,
+    ReasoningProgress,
+    ResponseMetadata,
+    ResponseStream,
     Restarted,
     TextDelta,
-    Thinking,
     ToolCallDelta,
 )
 from ..core.usage import Usage
@@ -28,7 +27,7 @@ from ..resilience.retry_budget import Budgets
 from ..resilience.retry_policy import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
 from ..telemetry.metrics import Metrics
 
-PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, Thinking)
+PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, ReasoningProgress)
 """What says nothing that does not come again with its whole part."""
 
 
@@ -46,13 +45,13 @@ class Rescue:
         self.metrics = metrics
         self.clock = clock
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Answer, with all that is passed on coming from one whole answer, or a restart in between."""
         course = _Course(self, call, proceed)
         reply, held = await course.begun()
         if call.streaming:
-            return Reply(reply.head, course.flow(held), course.aclose, course.spent)
-        return Reply(reply.head, _each(held), reply.aclose, reply.spent)
+            return ResponseStream(reply.metadata, course.flow(held), course.aclose, course.spent)
+        return ResponseStream(reply.metadata, _each(held), reply.aclose, reply.usage_so_far)
 
 
 class _Course:
@@ -63,11 +62,11 @@ class _Course:
         self._call = call
         self._proceed = proceed
         self._began = rescue.clock()
-        self._reply: Reply | None = None
-        self._tried: tuple[Attempt, ...] = ()
-        self._first: Fault | None = None
+        self._reply: ResponseStream | None = None
+        self._tried: tuple[AttemptRecord, ...] = ()
+        self._first: GatewayError | None = None
 
-    async def begun(self) -> tuple[Reply, list[Event]]:
+    async def begun(self) -> tuple[ResponseStream, list[Event]]:
         """An answer and what was read of it: up to the first event to pass on, all of it where the call is unary."""
         while True:
             reply = await self._asked()
@@ -75,13 +74,13 @@ class _Course:
                 return reply, await self._read(reply)
             except StreamInterrupted as fault:
                 self._broken(fault)
-            except Fault as fault:
+            except GatewayError as fault:
                 self._note(fault)
                 self._report(fault)
 
     async def flow(self, held: list[Event]) -> AsyncIterator[Event]:
         """The events, with a restart between one answer and the next."""
-        may_restart = self._call.restarts
+        may_restart = self._call.restart_on_interruption
         while True:
             assert self._reply is not None
             try:
@@ -91,16 +90,16 @@ class _Course:
                 async for event in self._reply:
                     if type(event) is PartCompleted:
                         may_restart = may_restart and not _may_have_run(event)
-                    if type(event) is not Thinking:
+                    if type(event) is not ReasoningProgress:
                         yield event
                 return
             except StreamInterrupted as fault:
                 self._broken(fault, may_restart=may_restart)
-            except Fault as fault:
+            except GatewayError as fault:
                 self._note(fault)
                 self._report(fault)
             reply, held = await self.begun()
-            yield Restarted(reply.head)
+            yield Restarted(reply.metadata)
 
     async def aclose(self) -> None:
         """Give up the answer under way."""
@@ -109,20 +108,20 @@ class _Course:
 
     def spent(self) -> Usage | None:
         """The usage so far of the answer under way."""
-        return None if self._reply is None else self._reply.spent()
+        return None if self._reply is None else self._reply.usage_so_far()
 
-    async def _asked(self) -> Reply:
+    async def _asked(self) -> ResponseStream:
         try:
             reply = await self._proceed(self._call)
-        except Fault as fault:
+        except GatewayError as fault:
             self._report(fault)
-        head = replace(reply.head, attempts=(*self._tried, *reply.head.attempts))
+        head = replace(reply.metadata, attempts=(*self._tried, *reply.metadata.attempts))
         if not self._call.streaming:
             head = replace(head, time_to_first_token=self._rescue.clock() - self._began)
-        self._reply = reply.headed(head)
+        self._reply = reply.with_metadata(head)
         return self._reply
 
-    async def _read(self, reply: Reply) -> list[Event]:
+    async def _read(self, reply: ResponseStream) -> list[Event]:
         try:
             if self._call.streaming:
                 return [event] if (event := await _first_seen(reply)) else []
@@ -143,45 +142,45 @@ class _Course:
         self._first = self._first or fault
         if isinstance(verdict, Retry):
             self._rescue.budgets.of(self._call, target.provider).spend()
-        self._call = self._call.at(*((target,) if isinstance(verdict, Retry) else rest))
+        self._call = self._call.with_targets(*((target,) if isinstance(verdict, Retry) else rest))
 
-    def _note(self, fault: Fault) -> Head:
+    def _note(self, fault: GatewayError) -> ResponseMetadata:
         """Enter how the attempt that had answered ended; its head."""
         assert self._reply is not None
-        *before, last = self._reply.head.attempts
-        self._tried = (*before, replace(last, reason=fault.reason, usage=fault.usage, cost=fault.cost))
-        return self._reply.head
+        *before, last = self._reply.metadata.attempts
+        self._tried = (*before, replace(last, error_reason=fault.reason, usage=fault.usage, cost=fault.cost))
+        return self._reply.metadata
 
-    def _after(self, provider: str, model: str, fault: Fault) -> tuple[Target, tuple[Target, ...]]:
+    def _after(self, provider: str, model: str, fault: GatewayError) -> tuple[Target, tuple[Target, ...]]:
         """The target that answered, and those that may take over."""
         targets = self._call.targets
-        position = [target.place for target in targets].index((provider, model))
+        position = [target.key for target in targets].index((provider, model))
         return targets[position], heirs(fault, targets[position], targets[position + 1 :])
 
-    def _decided(self, fault: Fault, target: Target, count: int) -> Verdict:
-        ledger, rescue = self._call.ledger, self._rescue
+    def _decided(self, fault: GatewayError, target: Target, count: int) -> Verdict:
+        ledger, rescue = self._call.usage_ledger, self._rescue
         stand = Stand(
-            tries=ledger.sendings[target.place],
+            tries=ledger.requests_sent[target.key],
             heirs=count,
             left=self._call.deadline - rescue.clock(),
             affordable=rescue.budgets.of(self._call, target.provider).affordable,
-            breaks=ledger.breaks[target.place],
+            breaks=ledger.interruptions[target.key],
         )
         return decide(fault, stand, rescue.policy, 0.0)
 
-    def _report(self, last: Fault) -> NoReturn:
+    def _report(self, last: GatewayError) -> NoReturn:
         """Raise the first fault, with every attempt, and all that the call took."""
         first = self._first or last
         first.attempts = (*self._tried, *last.attempts)
-        first.usage = self._call.ledger.usage() or first.usage
+        first.usage = self._call.usage_ledger.usage() or first.usage
         if first is last:
             raise first
         raise first from last
 
 
-async def _first_seen(reply: Reply) -> Event | None:
+async def _first_seen(reply: ResponseStream) -> Event | None:
     async for event in reply:
-        if type(event) is not Thinking:
+        if type(event) is not ReasoningProgress:
             return event
     return None
 

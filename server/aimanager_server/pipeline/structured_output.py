@@ -7,13 +7,20 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from ..core.attempts import AttemptRecord
 from ..core.content import Message, Part, Text
-from ..core.errors import CapabilityUnsupported, InvalidRequest, ProviderProtocol, SchemaMismatch
-from ..core.fault import Fault, FieldViolation
+from ..core.errors import (
+    CapabilityUnsupported,
+    FieldViolation,
+    GatewayError,
+    InvalidRequest,
+    OutputSchemaMismatch,
+    ProviderProtocolError,
+)
 from ..core.handler import Clock, Handler
 from ..core.request import Call
-from ..core.response import Attempt, Collected, Event, Finished, FinishReason, Reply
-from ..core.usage import Usage, both, total
+from ..core.response import Event, Finished, FinishReason, ResponseBuilder, ResponseStream
+from ..core.usage import Usage, add_cost, add_usage
 from ..structured_output.prompts import repairing, wordings
 from ..structured_output.validator import Finding, Flaw, Shape, TooLaborious
 from ..validation.output_format import FIELD
@@ -36,7 +43,7 @@ class Conform:
         self._clock = clock
         self._conformed = conformed
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Answer, where a shape was asked for, in that shape."""
         wanted = call.output_format
         if wanted is None:
@@ -44,7 +51,7 @@ class Conform:
         shape, began = Shape(wanted, self._clock), self._clock()
         asked, reply = await _ask(call, proceed)
         if call.streaming and asked.output_format == wanted:
-            return reply.through(lambda events: _flowing(events, shape, call, self._conformed))
+            return reply.map_events(lambda events: _flowing(events, shape, call, self._conformed))
         first = await _read(reply)
         finding = await _look(first, shape)
         if first.finished.reason in HELD:
@@ -52,10 +59,10 @@ class Conform:
         if not finding.flaws:
             return first.reply(finding.json)
         middle = self._clock()
-        tries = first.tries(call, SchemaMismatch.row.reason, middle - began)
+        tries = first.tries(call, OutputSchemaMismatch.spec.reason, middle - began)
         try:
             second = await _read(await proceed(repairing(asked, first.message, finding.flaws)))
-        except Fault as fault:
+        except GatewayError as fault:
             *before, last = tries
             took = replace(last, usage=first.finished.usage, cost=first.finished.cost)
             fault.attempts = (*before, took, *of_failure(fault, call.target, self._clock() - middle))
@@ -67,7 +74,7 @@ class Conform:
 class _Answer:
     """A whole answer with the events it came in; the last of them is `finished`."""
 
-    source: Reply
+    source: ResponseStream
     events: tuple[Event, ...]
     message: Message
     finished: Finished
@@ -76,43 +83,45 @@ class _Answer:
     def text(self) -> str:
         return _text_of(self.message.parts)
 
-    def tries(self, call: Call, reason: str, seconds: float) -> tuple[Attempt, ...]:
+    def tries(self, call: Call, reason: str, seconds: float) -> tuple[AttemptRecord, ...]:
         """How it came about, and what became of it."""
         *before, last = of_answer(self.source, call.target, seconds)
-        return (*before, replace(last, reason=reason))
+        return (*before, replace(last, error_reason=reason))
 
-    def after(self, first: _Answer, tries: tuple[Attempt, ...]) -> _Answer:
+    def after(self, first: _Answer, tries: tuple[AttemptRecord, ...]) -> _Answer:
         """The same answer, at the price of both."""
-        usage = total(first.finished.usage, self.finished.usage)
-        finished = replace(self.finished, usage=usage, cost=both(first.finished.cost, self.finished.cost))
-        return replace(self, source=self.source.headed(replace(self.source.head, attempts=tries)), finished=finished)
+        usage = add_usage(first.finished.usage, self.finished.usage)
+        finished = replace(self.finished, usage=usage, cost=add_cost(first.finished.cost, self.finished.cost))
+        return replace(
+            self, source=self.source.with_metadata(replace(self.source.metadata, attempts=tries)), finished=finished
+        )
 
-    def reply(self, structured_json: str) -> Reply:
+    def reply(self, structured_json: str) -> ResponseStream:
         """The answer, to be given on; it holds no connection any more."""
         events = (*self.events[:-1], replace(self.finished, structured_json=structured_json))
-        return Reply(self.source.head, _each(events), self.source.aclose, self.source.spent)
+        return ResponseStream(self.source.metadata, _each(events), self.source.aclose, self.source.usage_so_far)
 
 
-async def _ask(call: Call, proceed: Handler) -> tuple[Call, Reply]:
+async def _ask(call: Call, proceed: Handler) -> tuple[Call, ResponseStream]:
     ways = wordings(call)
     for asked in ways[:-1]:
         try:
             return asked, await proceed(asked)
         except CapabilityUnsupported as fault:
-            if not any(violation.field.startswith("output_format") for violation in fault.fields):
+            if not any(violation.field.startswith("output_format") for violation in fault.violations):
                 raise
     return ways[-1], await proceed(ways[-1])
 
 
-async def _read(reply: Reply) -> _Answer:
-    collected, events = Collected(), []
+async def _read(reply: ResponseStream) -> _Answer:
+    collected, events = ResponseBuilder(), []
     async with aclosing(reply):
         async for event in reply:
             collected.add(event)
             events.append(event)
     if collected.finished is None:
-        raise ProviderProtocol("The answer ended without its end.", provider=reply.head.provider)
-    completion = collected.completion(reply.head)
+        raise ProviderProtocolError("The answer ended without its end.", provider=reply.metadata.provider)
+    completion = collected.result(reply.metadata)
     return _Answer(reply, tuple(events), completion.message, completion.finished)
 
 
@@ -122,7 +131,7 @@ async def _look(answer: _Answer, shape: Shape) -> Finding:
     return await _checked(answer.text, shape, answer.finished.usage)
 
 
-async def _settled(answer: _Answer, shape: Shape) -> Reply:
+async def _settled(answer: _Answer, shape: Shape) -> ResponseStream:
     finding = await _look(answer, shape)
     if finding.flaws:
         raise _mismatch(finding.flaws[0], answer)
@@ -132,7 +141,7 @@ async def _settled(answer: _Answer, shape: Shape) -> Reply:
 async def _flowing(
     events: AsyncIterator[Event], shape: Shape, call: Call, conformed: Callable[[str, str, bool], None]
 ) -> AsyncIterator[Event]:
-    collected = Collected()
+    collected = ResponseBuilder()
     async for event in events:
         collected.add(event)
         if not isinstance(event, Finished):
@@ -159,26 +168,26 @@ async def _checked(text: str, shape: Shape, usage: Usage) -> Finding:
         fault = InvalidRequest(
             f"{field.field}: {field.description}.",
             solution="Make the schema smaller; above all, have fewer alternatives that refer to each other.",
-            fields=(field,),
+            violations=(field,),
         )
         fault.usage = usage
         raise fault from error
 
 
-def _mismatch(flaw: Flaw, answer: _Answer) -> SchemaMismatch:
-    head = answer.source.head
+def _mismatch(flaw: Flaw, answer: _Answer) -> OutputSchemaMismatch:
+    head = answer.source.metadata
     fault = _missed(flaw, head.provider, head.model, answer.finished.usage)
     *before, last = head.attempts
-    fault.attempts = (*before, replace(last, reason=fault.reason))
+    fault.attempts = (*before, replace(last, error_reason=fault.reason))
     return fault
 
 
-def _missed(flaw: Flaw, provider: str, model: str, usage: Usage) -> SchemaMismatch:
+def _missed(flaw: Flaw, provider: str, model: str, usage: Usage) -> OutputSchemaMismatch:
     """The message names no value of the answer, which may be anything."""
     place = flaw.path or "/"
     message = f"The answer is not what was asked for: at {place[:200]!r} it does not meet {flaw.keyword!r}."
     metadata = {"path": place, "keyword": flaw.keyword}
-    fault = SchemaMismatch(message, provider=provider, model=model, metadata=metadata)
+    fault = OutputSchemaMismatch(message, provider=provider, model=model, metadata=metadata)
     fault.usage = usage
     return fault
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import structlog
 
-from ..core.fault import Fault
+from ..core.attempts import CANCELLED
+from ..core.errors import GatewayError
 from ..core.handler import Clock, Handler
 from ..core.request import Call
-from ..core.response import CANCELLED, Event, Finished, Head, Reply, Restarted
+from ..core.response import Event, Finished, ResponseMetadata, ResponseStream, Restarted
 from ..telemetry.metrics import Metrics, Outcomes
 from ..telemetry.usage_stats import Sums
 
@@ -28,7 +29,7 @@ class Observe:
         self.log = structlog.get_logger().bind()
         self.in_flight = 0
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Proceed, and record how the call went once it ended."""
         record = _Record(self, call)
         try:
@@ -36,7 +37,7 @@ class Observe:
         except BaseException as error:
             record.failed(error)
             raise
-        record.began_to_answer(reply.head)
+        record.began_to_answer(reply.metadata)
 
         async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
             try:
@@ -44,7 +45,7 @@ class Observe:
                     if isinstance(event, Finished):
                         event = record.finished(event)
                     elif isinstance(event, Restarted):
-                        event = Restarted(record.restarted(event.head))
+                        event = Restarted(record.restarted(event.metadata))
                     yield event
             except GeneratorExit:
                 raise  # `close` follows, once the attempt under way is booked
@@ -58,7 +59,7 @@ class Observe:
             finally:
                 record.cancelled()
 
-        return Reply(record.head, watched(aiter(reply)), close, reply.spent)
+        return ResponseStream(record.head, watched(aiter(reply)), close, reply.usage_so_far)
 
 
 class _Record:
@@ -71,20 +72,20 @@ class _Record:
         self._call = call
         self._started = books.clock()
         self._open = True
-        self.head = Head(call.id, call.requested_model, call.target.provider, call.target.model)
+        self.head = ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model)
         self._outcomes: Outcomes = books.metrics.outcomes(call.target.provider, call.target.model)
         (self._outcomes.stream if call.streaming else self._outcomes.unary).inc()
         books.metrics.in_flight.inc()
         books.in_flight += 1
 
-    def began_to_answer(self, head: Head) -> None:
+    def began_to_answer(self, head: ResponseMetadata) -> None:
         """The first content is there; what was read further ahead knows better when it came."""
         elapsed = self._books.clock() - self._started
         self.head = replace(head, time_to_first_token=head.time_to_first_token or elapsed)
         self._outcomes.first_token.observe(self.head.time_to_first_token)
-        self._books.metrics.overhead.observe(max(0.0, elapsed - self._call.away.seconds))
+        self._books.metrics.overhead.observe(max(0.0, elapsed - self._call.upstream_timer.seconds))
 
-    def restarted(self, head: Head) -> Head:
+    def restarted(self, head: ResponseMetadata) -> ResponseMetadata:
         """The answer begins again; the head with the time to what is not void."""
         self.head = replace(head, time_to_first_token=self._books.clock() - self._started)
         return self.head
@@ -116,7 +117,7 @@ class _Record:
 
     def failed(self, error: BaseException) -> None:
         """Record a fault, a cancellation or a bug."""
-        if not isinstance(error, Fault):
+        if not isinstance(error, GatewayError):
             self._lost(INTERNAL if isinstance(error, Exception) else self._why_given_up())
             return
         self._lost(error.reason, attempts=len(error.attempts), upstream_status=error.upstream_status)
@@ -131,7 +132,7 @@ class _Record:
     def _lost(self, reason: str, **facts: int | None) -> None:
         if not self._close(reason):
             return
-        target, usage, cost = self._call.target, self._call.ledger.usage(), self._call.ledger.cost()
+        target, usage, cost = self._call.target, self._call.usage_ledger.usage(), self._call.usage_ledger.cost()
         self._books.metrics.errors.labels(target.provider, reason).inc()
         self._books.log.warning(
             "call.cancelled" if reason == CANCELLED else "call.failed",

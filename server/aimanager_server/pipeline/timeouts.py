@@ -6,11 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from math import inf
 
-from ..core.errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
-from ..core.fault import Fault
+from ..core.errors import DeadlineExceeded, FirstTokenTimeout, GatewayError, ProviderTimeout, StreamInterrupted
 from ..core.handler import Handler
-from ..core.request import Call, Patience
-from ..core.response import Event, Finished, PartCompleted, ReasoningDelta, Reply, TextDelta, Thinking, ToolCallDelta
+from ..core.request import Call, StreamTimeouts
+from ..core.response import (
+    Event,
+    Finished,
+    PartCompleted,
+    ReasoningDelta,
+    ReasoningProgress,
+    ResponseStream,
+    TextDelta,
+    ToolCallDelta,
+)
 
 
 class Pace:
@@ -19,10 +27,12 @@ class Pace:
     Raises FirstTokenTimeout before the first content, StreamInterrupted after it.
     """
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
         """Answer in time."""
-        reply = await (proceed(call) if call.first_token is None else _begun(call, call.first_token, proceed))
-        if not call.streams:
+        reply = await (
+            proceed(call) if call.first_token_timeout is None else _begun(call, call.first_token_timeout, proceed)
+        )
+        if not call.is_upstream_streamed:
             return reply
         watched = _Watched(reply, call)
 
@@ -30,10 +40,10 @@ class Pace:
             watched.stop()
             await reply.aclose()
 
-        return Reply(reply.head, watched, close, reply.spent)
+        return ResponseStream(reply.metadata, watched, close, reply.usage_so_far)
 
 
-async def _begun(call: Call, seconds: float, proceed: Handler) -> Reply:
+async def _begun(call: Call, seconds: float, proceed: Handler) -> ResponseStream:
     due = asyncio.get_running_loop().time() + seconds
     if due >= call.deadline:
         return await proceed(call)  # which keeps the deadline itself
@@ -70,11 +80,11 @@ class _Watched:
         "_waiting",
     )
 
-    def __init__(self, reply: Reply, call: Call) -> None:
+    def __init__(self, reply: ResponseStream, call: Call) -> None:
         self._reply = reply
         self._events: AsyncIterator[Event] = aiter(reply)
         self._call = call
-        self._patience = call.target.patience
+        self._patience = call.target.timeouts
         self._idle = self._patience.reasoning
         self._loop = asyncio.get_running_loop()
         self._since = 0.0
@@ -112,7 +122,7 @@ class _Watched:
             self._has_ended = True
             self.stop()
         else:
-            self._idle = idle_after(event, self._patience, thinks=self._call.target.thinks)
+            self._idle = idle_after(event, self._patience, thinks=self._call.target.is_reasoning)
         return event
 
     def stop(self) -> None:
@@ -140,7 +150,7 @@ class _Watched:
         self._looks_at = due
         self._timer = self._loop.call_at(due, self._look)
 
-    def _cause(self) -> Fault:
+    def _cause(self) -> GatewayError:
         if self._loop.time() >= self._call.deadline:
             return DeadlineExceeded("The deadline passed within the answer.")
         return ProviderTimeout(f"No content came for {self._idle:g} seconds.")
@@ -153,17 +163,17 @@ class _Watched:
             provider=target.provider,
             model=target.model,
         )
-        fault.usage = self._reply.spent()
+        fault.usage = self._reply.usage_so_far()
         return fault
 
 
-def idle_after(event: Event, patience: Patience, *, thinks: bool) -> float:
+def idle_after(event: Event, patience: StreamTimeouts, *, thinks: bool) -> float:
     """Seconds without content that are borne after this event. Between parts a model that thinks may do so unseen."""
     kind = type(event)
     if kind is TextDelta:
         return patience.text
     if kind is ToolCallDelta:
         return patience.tool_call
-    if kind is ReasoningDelta or kind is Thinking:
+    if kind is ReasoningDelta or kind is ReasoningProgress:
         return patience.reasoning
     return patience.reasoning if thinks and kind is PartCompleted else patience.text

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 import structlog
 
 from ..core.handler import Clock
-from ..core.request import OWN_KEY
+from ..core.request import CALLER_KEY_ID
 from ..telemetry.provider_stats import Circuit
 from .circuit_breaker import Breaker, Rules
 
@@ -82,7 +82,7 @@ class Breakers:
     def _all(self, provider: str, model: str, stops: Callable[[Breaker], bool]) -> bool:
         """Callers' own keys count where the server's were never used, a call without a key where none has one."""
         used = self._keys.get(provider, set())
-        keys = used - {OWN_KEY, ""} or used - {OWN_KEY} or used
+        keys = used - {CALLER_KEY_ID, ""} or used - {CALLER_KEY_ID} or used
         return bool(keys) and all(
             any(breaker is not None and stops(breaker) for breaker in self._of_key(provider, model, key))
             for key in keys

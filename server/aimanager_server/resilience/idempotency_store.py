@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..core.content import Attachment, Reasoning, Text, ToolCall
 from ..core.handler import Clock
-from ..core.response import Completion
+from ..core.response import GenerateResult
 
 OVERHEAD_BYTES = 1024
 
@@ -15,7 +15,7 @@ OVERHEAD_BYTES = 1024
 @dataclass(frozen=True, slots=True)
 class _Kept:
     fingerprint: int
-    completion: Completion
+    completion: GenerateResult
     size: int
     expires: float
 
@@ -31,7 +31,7 @@ class Answers:
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._size = 0
 
-    def get(self, key: bytes) -> tuple[int, Completion] | None:
+    def get(self, key: bytes) -> tuple[int, GenerateResult] | None:
         """The fingerprint of the question and its answer, or None where there is none any more."""
         kept = self._kept.get(key)
         if kept is None:
@@ -42,7 +42,7 @@ class Answers:
         self._kept.move_to_end(key)
         return kept.fingerprint, kept.completion
 
-    def put(self, key: bytes, fingerprint: int, completion: Completion) -> None:
+    def put(self, key: bytes, fingerprint: int, completion: GenerateResult) -> None:
         """Keep an answer. One that alone exceeds the bound is not kept."""
         self._drop(key)
         size = size_of(completion)
@@ -59,7 +59,7 @@ class Answers:
             self._size -= kept.size
 
 
-def size_of(completion: Completion) -> int:
+def size_of(completion: GenerateResult) -> int:
     """About how many bytes an answer holds in memory."""
     size = OVERHEAD_BYTES
     for part in completion.message.parts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..core.handler import Clock
-from ..core.request import NO_KEY, Key
+from ..core.request import NO_KEY, ApiKey
 
 REFUSED_SECONDS = 300.0
 """How long a key rests that was refused, where nobody says else."""
@@ -19,7 +19,7 @@ Spread = Literal["weighted", "least_loaded"]
 
 @dataclass(slots=True)
 class _Kept:
-    key: Key
+    key: ApiKey
     weight: int
     turn: int = 0
     under_way: int = 0
@@ -38,7 +38,7 @@ class KeyRing:
     """
 
     def __init__(self, secrets: Sequence[tuple[str, int]], clock: Clock, spread: Spread = "weighted") -> None:
-        self._kept = [_Kept(Key(str(place), secret), weight) for place, (secret, weight) in enumerate(secrets, 1)]
+        self._kept = [_Kept(ApiKey(str(place), secret), weight) for place, (secret, weight) in enumerate(secrets, 1)]
         self._by_id = {kept.key.id: kept for kept in self._kept}
         self._clock = clock
         self.counts = spread == "least_loaded" and len(self._kept) > 1
@@ -52,7 +52,7 @@ class KeyRing:
         now = self._clock()
         return sum(kept.rests_until > now for kept in self._kept)
 
-    def candidates(self) -> Iterator[Key]:
+    def candidates(self) -> Iterator[ApiKey]:
         """The keys to try, best first. Where all of them rest, the one alone that does so for the shortest time."""
         if len(self._kept) < 2:
             yield from (kept.key for kept in self._kept)
@@ -68,22 +68,22 @@ class KeyRing:
             if kept.rests_until <= self._clock():  # another call may have been refused meanwhile
                 yield kept.key
 
-    def first(self) -> Key:
+    def first(self) -> ApiKey:
         """A key for what is no call, such as a probe: no turn is taken. NO_KEY where there is none."""
         now = self._clock()
         return min(self._kept, key=lambda kept: max(kept.rests_until, now)).key if self._kept else NO_KEY
 
-    def refused(self, key: Key, seconds: float = REFUSED_SECONDS) -> None:
+    def refused(self, key: ApiKey, seconds: float = REFUSED_SECONDS) -> None:
         """Let a key rest that the provider would not take. One that is not of this ring is nobody's affair."""
         kept = self._by_id.get(key.id)
         if kept is not None:
             kept.rests_until = self._clock() + seconds
 
-    def taken(self, key: Key) -> None:
+    def taken(self, key: ApiKey) -> None:
         """A call with this key is under way."""
         self._by_id[key.id].under_way += 1
 
-    def released(self, key: Key) -> None:
+    def released(self, key: ApiKey) -> None:
         """A call with this key has ended."""
         self._by_id[key.id].under_way -= 1
 

@@ -10,8 +10,7 @@ import structlog
 
 from ..catalog.model import Model
 from ..core.content import Message, Role, Sampling, Text
-from ..core.errors import DeadlineExceeded, Internal, Overloaded, ProviderUnreachable
-from ..core.fault import Fault
+from ..core.errors import DeadlineExceeded, GatewayError, InternalError, Overloaded, ProviderUnreachable
 from ..core.handler import Provider
 from ..core.request import Call, Caller, Target
 from .breaker_registry import Breakers
@@ -43,7 +42,7 @@ class Prober:
         kinds: Mapping[str, Kind],
         breakers: Breakers,
         find: Callable[[str, str], Model | None],
-        recorded: Callable[[str, Fault | None], None],
+        recorded: Callable[[str, GatewayError | None], None],
         counted: Callable[[str, str], None],
         pause: Callable[[float], Awaitable[None]],
         random: Callable[[], float],
@@ -126,11 +125,11 @@ class Prober:
         if fault is None or is_there(fault):
             self._breakers.answers(provider, model)  # last: it may end the task that this one is of
 
-    async def _fault(self, provider: str, model: str | None) -> Fault | None:
+    async def _fault(self, provider: str, model: str | None) -> GatewayError | None:
         try:
             async with asyncio.timeout(self._limit):
                 await self._asked(provider, model)
-        except Fault as fault:
+        except GatewayError as fault:
             return fault
         except TimeoutError:
             return ProviderUnreachable(
@@ -138,7 +137,9 @@ class Prober:
             )
         except Exception:
             self._log.exception("provider.probe_broke", provider=provider)
-            return Internal(f"Asking the provider {provider!r} whether it is there failed inside.", provider=provider)
+            return InternalError(
+                f"Asking the provider {provider!r} whether it is there failed inside.", provider=provider
+            )
         return None
 
     async def _asked(self, provider: str, model: str | None) -> None:
@@ -159,8 +160,8 @@ class Prober:
         await reply.aclose()
 
 
-def is_there(fault: Fault) -> bool:
+def is_there(fault: GatewayError) -> bool:
     """Whether a probe that failed so was answered all the same: refused, as by a server that has no list of models."""
-    if isinstance(fault, Overloaded | DeadlineExceeded | Internal):
+    if isinstance(fault, Overloaded | DeadlineExceeded | InternalError):
         return False
-    return fault.row.breaker != "count" or fault.upstream_status == NOT_IMPLEMENTED
+    return fault.spec.breaker_effect != "count" or fault.upstream_status == NOT_IMPLEMENTED

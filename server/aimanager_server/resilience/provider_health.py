@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from ..core.errors import UnknownProvider
-from ..core.fault import Fault
+from ..core.errors import GatewayError, ProviderNotFound
 from ..core.handler import Clock, Provider
 from ..telemetry.provider_stats import WINDOW_SECONDS, Circuit, Report, Status, Vitals
 from .breaker_registry import Breaker, Breakers
@@ -45,7 +44,7 @@ class ProviderHealth:
         self._clock = clock
         self._now = now
         self._missing_keys = missing_keys
-        self._probes: dict[str, tuple[float, Fault | None]] = {}
+        self._probes: dict[str, tuple[float, GatewayError | None]] = {}
         self._watches: set[_Watch] = set()
         breakers.listen(self._moved)
 
@@ -79,15 +78,15 @@ class ProviderHealth:
         """Ask the provider for something free, then report. A failed probe is a finding, not an error."""
         self._known(provider)
         if provider not in self._missing_keys:
-            failed: Fault | None = None
+            failed: GatewayError | None = None
             try:
                 await self._providers[provider].probe()
-            except Fault as fault:
+            except GatewayError as fault:
                 failed = fault
             self.probed(provider, failed)
         return self.report(provider)
 
-    def probed(self, provider: str, failed: Fault | None) -> None:
+    def probed(self, provider: str, failed: GatewayError | None) -> None:
         """Take note that the provider was asked for something free, and how that failed."""
         self._probes[provider] = (self._now(), failed)
 
@@ -134,7 +133,7 @@ class ProviderHealth:
     def _known(self, provider: str) -> None:
         if provider not in self._providers:
             accepted = ", ".join(self.providers())
-            raise UnknownProvider(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
+            raise ProviderNotFound(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
 
     def _state(self, provider: str) -> tuple[Status, Circuit]:
         circuit = self.circuit(provider)
@@ -168,7 +167,7 @@ class ProviderHealth:
         answered = self._vitals.pulse(provider).last_success_at
         return answered is not None and answered > (self._wall(opened) or 0.0)
 
-    def _probe(self, provider: str) -> tuple[float, Fault | None] | None:
+    def _probe(self, provider: str) -> tuple[float, GatewayError | None] | None:
         """The last probe, unless it is stale or an answer came after it."""
         probe = self._probes.get(provider)
         if probe is None or self._now() - probe[0] > WINDOW_SECONDS:

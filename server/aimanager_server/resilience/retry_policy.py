@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.errors import StreamInterrupted
-from ..core.fault import Fault
+from ..core.errors import GatewayError, StreamInterrupted
 from ..core.request import Target
 
 LEAST_USEFUL_SECONDS = 0.05
@@ -65,7 +64,7 @@ class GiveUp:
 Verdict = Retry | Next | GiveUp
 
 
-def decide(fault: Fault, stand: Stand, policy: Policy, jitter: float) -> Verdict:
+def decide(fault: GatewayError, stand: Stand, policy: Policy, jitter: float) -> Verdict:
     """What to do about a fault of which the caller has seen nothing; `jitter` is a random number from 0 to 1.
 
     Another target costs no wait, so it is the next where the provider asks to wait, and where its failure took long and
@@ -77,7 +76,7 @@ def decide(fault: Fault, stand: Stand, policy: Policy, jitter: float) -> Verdict
         return _after_content(fault, stand, policy)
     advice = fault.retry_after
     is_slow = bool(advice) or stand.took >= SLOW_SECONDS
-    if fault.row.retry and stand.tries < policy.attempts and stand.affordable and not (stand.heirs and is_slow):
+    if fault.spec.retryable and stand.tries < policy.attempts and stand.affordable and not (stand.heirs and is_slow):
         backoff = policy.base * 2 ** (stand.tries - 1) * jitter
         # On top of advice, so that those who got the same do not come back at the same moment.
         wait = backoff if advice is None else advice + policy.base * jitter
@@ -86,13 +85,13 @@ def decide(fault: Fault, stand: Stand, policy: Policy, jitter: float) -> Verdict
     return Next() if stand.heirs else GiveUp()
 
 
-def heirs(fault: Fault, target: Target, others: Sequence[Target]) -> tuple[Target, ...]:
+def heirs(fault: GatewayError, target: Target, others: Sequence[Target]) -> tuple[Target, ...]:
     """Who of the others may be asked after `target` failed so: a column of the table of errors says it.
 
     What a larger window would hold goes to targets whose window is known to be larger. An answer that broke off for a
     cause that nobody may take over, such as a policy, is nobody's.
     """
-    fallback = _decisive(fault).row.fallback
+    fallback = _decisive(fault).spec.fallback
     if fallback == "next":
         return tuple(others)
     if fallback == "larger":
@@ -100,14 +99,14 @@ def heirs(fault: Fault, target: Target, others: Sequence[Target]) -> tuple[Targe
     return ()
 
 
-def _after_content(fault: Fault, stand: Stand, policy: Policy) -> Verdict:
+def _after_content(fault: GatewayError, stand: Stand, policy: Policy) -> Verdict:
     if stand.heirs:
         return Next()
-    may_again = _decisive(fault).row.fallback == "next" and stand.breaks <= MOST_BREAKS
+    may_again = _decisive(fault).spec.fallback == "next" and stand.breaks <= MOST_BREAKS
     return Retry(0.0) if may_again and stand.tries < policy.attempts and stand.affordable else GiveUp()
 
 
-def _decisive(fault: Fault) -> Fault:
+def _decisive(fault: GatewayError) -> GatewayError:
     """What broke an answer off, where that is known: it says more than that it broke off."""
     cause = fault.__cause__
-    return cause if isinstance(fault, StreamInterrupted) and isinstance(cause, Fault) else fault
+    return cause if isinstance(fault, StreamInterrupted) and isinstance(cause, GatewayError) else fault

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..core.content import ReasoningOptions
-from ..core.request import Ask, Target
-from ..core.response import Warned
+from ..core.request import GenerateParams, Target
+from ..core.response import SettingWarning
 from ..pipeline.quota import estimate_tokens
 from .candidates import Candidate, Group
 from .capabilities import Need, lacks
@@ -17,7 +17,7 @@ Needs = Callable[[ReasoningOptions], Sequence[Need]]
 """What the question needs of a model that is asked to think so much."""
 
 
-def shortlisted(groups: Sequence[Group], ask: Ask, needs: Needs, order: Order) -> tuple[Target, ...]:
+def shortlisted(groups: Sequence[Group], ask: GenerateParams, needs: Needs, order: Order) -> tuple[Target, ...]:
     """The targets in the order in which they are asked; none where no model can do what is needed.
 
     A prompt that seems too long for a model keeps it out, but never the model that the caller named first, and not a
@@ -27,12 +27,12 @@ def shortlisted(groups: Sequence[Group], ask: Ask, needs: Needs, order: Order) -
     first, *fallbacks = groups
     able = judge.able(first)
     kept = [(first, judge.fitting(able) if first.policy is not None else able)]
-    told: list[Warned] = []
+    told: list[SettingWarning] = []
     for group in fallbacks:
         left = judge.fitting(judge.able(group))
         kept.append((group, left))
         if group.field and not left:
-            told.append(Warned(group.field, judge.why(group)))
+            told.append(SettingWarning(group.field, judge.why(group)))
     if not any(left for _, left in kept):
         kept = [(first, able)]
     targets = [target for group, left in kept if left for target in _ordered(group, left, order)]
@@ -48,7 +48,7 @@ def _ordered(group: Group, left: Sequence[Candidate], order: Order) -> Sequence[
 class _Judge:
     """Tells which models can answer. What the question needs is found out once for each way of thinking."""
 
-    def __init__(self, ask: Ask, needs: Needs) -> None:
+    def __init__(self, ask: GenerateParams, needs: Needs) -> None:
         self._needs = needs
         self._known: dict[ReasoningOptions, Sequence[Need]] = {}
         self._tokens = estimate_tokens(ask)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..catalog.catalog import Model
 from ..core.content import ReasoningOptions
-from ..core.errors import ModelNotFound, UnknownProvider
-from ..core.fault import Fault, FieldViolation
-from ..core.request import Ask, Caller, Target
+from ..core.errors import FieldViolation, GatewayError, ModelNotFound, ProviderNotFound
+from ..core.request import Caller, GenerateParams, Target
 from .model_names import Chosen, Names
 from .options import asked_reasoning, settle
 from .timeouts import Patiences
@@ -73,7 +72,7 @@ class Planner:
         self._providers = providers
         self._patience = patience
 
-    def plan(self, ask: Ask, caller: Caller) -> Plan:
+    def plan(self, ask: GenerateParams, caller: Caller) -> Plan:
         """What the question's model leads to; then its fallbacks; then those of its route.
 
         Raises InvalidRequest, UnknownProvider or ModelNotFound, for a fallback with its field.
@@ -88,7 +87,7 @@ class Planner:
             draft.add_if_known(fallback)
         return Plan(tuple(draft.groups), draft.is_whole)
 
-    def _candidate(self, chosen: Chosen, ask: Ask, weight: int) -> Candidate:
+    def _candidate(self, chosen: Chosen, ask: GenerateParams, weight: int) -> Candidate:
         target = settle(chosen, ask, self._providers[chosen.model.provider], self._patience)
         return Candidate(chosen.model, asked_reasoning(chosen, ask), target, weight)
 
@@ -121,24 +120,24 @@ class _Draft:
     def add_fallback(self, name: str, field: str) -> None:
         try:
             self.add(name, field)
-        except Fault as fault:
-            fault.fields = (FieldViolation(field, fault.message),)
+        except GatewayError as fault:
+            fault.violations = (FieldViolation(field, fault.message),)
             raise
 
     def add_if_known(self, name: str) -> None:
         try:
             self.add(name)
-        except (ModelNotFound, UnknownProvider):
+        except (ModelNotFound, ProviderNotFound):
             self.is_whole = False
 
     def _members(self, route: RouteSettings) -> Sequence[tuple[Chosen, int]]:
         """The targets that are known: a plug-in's may become so later. Raises where none is."""
         known: list[tuple[Chosen, int]] = []
-        unknown: list[Fault] = []
+        unknown: list[GatewayError] = []
         for name, weight in zip(route.targets, route.weights or [1] * len(route.targets), strict=True):
             try:
                 known.append((self._names.choose(name, self._caller), weight))
-            except (ModelNotFound, UnknownProvider) as fault:
+            except (ModelNotFound, ProviderNotFound) as fault:
                 unknown.append(fault)
         if not known:
             raise unknown[0]

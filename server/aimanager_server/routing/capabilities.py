@@ -12,17 +12,16 @@ from ..catalog.catalog import Capability, Catalogue, Level, Model
 from ..core.content import (
     Attachment,
     Effort,
+    JsonSchemaFormat,
     Message,
     OutputFormat,
     ReasoningOptions,
     Role,
-    SchemaFormat,
     Text,
     ToolResult,
 )
-from ..core.errors import CapabilityUnsupported
-from ..core.fault import FieldViolation
-from ..core.request import Ask
+from ..core.errors import CapabilityUnsupported, FieldViolation
+from ..core.request import GenerateParams
 from ..validation.messages import is_text
 
 MOST_NAMED = 5
@@ -46,7 +45,7 @@ class Need:
 
 def require(
     model: Model,
-    ask: Ask,
+    ask: GenerateParams,
     reasoning: ReasoningOptions,
     catalogue: Catalogue,
     wires: Mapping[str, str],
@@ -79,7 +78,7 @@ def demand(model: Model, needs: Sequence[Need], catalogue: Catalogue, providers:
         solution=_solution(unmet, names),
         provider=model.provider,
         model=model.id,
-        fields=tuple(FieldViolation(need.field, need.lack) for need in unmet),
+        violations=tuple(FieldViolation(need.field, need.lack) for need in unmet),
         metadata={"models": names} if names else {},
     )
 
@@ -106,7 +105,12 @@ def _solution(unmet: Sequence[Need], names: str) -> str:
 
 
 def needs_of(
-    ask: Ask, reasoning: ReasoningOptions, wires: Mapping[str, str], *, streaming: bool, fetches: bool = False
+    ask: GenerateParams,
+    reasoning: ReasoningOptions,
+    wires: Mapping[str, str],
+    *,
+    streaming: bool,
+    fetches: bool = False,
 ) -> Iterator[Need]:
     """Everything the question needs, in the order of its fields."""
     yield Need(
@@ -177,7 +181,7 @@ def _prefill_needs(messages: tuple[Message, ...]) -> Iterator[Need]:
         yield Need(f"messages[{len(messages) - 1}]", lack, lambda model: model.prefill is not False)
 
 
-def _tool_needs(ask: Ask, reasoning: ReasoningOptions) -> Iterator[Need]:
+def _tool_needs(ask: GenerateParams, reasoning: ReasoningOptions) -> Iterator[Need]:
     yield _capability("tools", "calls no tools", Capability.TOOL_CALLING)
     yield Need("tools", "calls no tools while it thinks", lambda model: _calls_while_asked(model, reasoning))
     if ask.tool_choice.parallel:
@@ -206,7 +210,7 @@ def _tool_needs(ask: Ask, reasoning: ReasoningOptions) -> Iterator[Need]:
 
 def _format_needs(wanted: OutputFormat) -> Iterator[Need]:
     yield _capability("output_format", "gives no structured output", Capability.STRUCTURED_OUTPUT)
-    if isinstance(wanted, SchemaFormat) and wanted.strict:
+    if isinstance(wanted, JsonSchemaFormat) and wanted.strict:
         lack = "cannot promise that its answer matches a schema"
         yield Need("output_format.json_schema.strict", lack, _promises_schemas)
 

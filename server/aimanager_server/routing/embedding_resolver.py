@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from ..catalog.catalog import Catalogue, Model
-from ..core.embedding import EmbedAsk, EmbedCall, texts_of
-from ..core.errors import InvalidRequest, PayloadTooLarge
-from ..core.fault import FieldViolation
+from ..core.embedding import EmbedCall, EmbedParams, message_of_inputs
+from ..core.errors import FieldViolation, InvalidRequest, PayloadTooLarge
 from ..core.request import Caller, Target
 from ..validation.json_depth import is_deeper
 from ..validation.request import MOST_TOLD
@@ -42,7 +41,7 @@ class EmbedResolver:
 
     def resolve(
         self,
-        ask: EmbedAsk,
+        ask: EmbedParams,
         caller: Caller,
         *,
         id: str,  # noqa: A002 - the field of Call it becomes
@@ -62,21 +61,21 @@ class EmbedResolver:
             id=id,
             caller=caller,
             requested_model=ask.model,
-            messages=(texts_of(ask.inputs),),
+            messages=(message_of_inputs(ask.inputs),),
             targets=(Target(model.provider, chosen.id, options=ask.provider_options.get(model.provider, {})),),
             deadline=deadline,
-            trace=trace,
+            traceparent=trace,
             dimensions=ask.dimensions,
             purpose=ask.purpose,
         )
 
-    def _check(self, ask: EmbedAsk) -> None:
+    def _check(self, ask: EmbedParams) -> None:
         flaws = tuple(self._flaws(ask))
         if flaws:
             more = f" {len(flaws)} fields cannot be used." if len(flaws) > 1 else ""
-            raise InvalidRequest(f"{flaws[0].field}: {flaws[0].description}.{more}", fields=flaws[:MOST_TOLD])
+            raise InvalidRequest(f"{flaws[0].field}: {flaws[0].description}.{more}", violations=flaws[:MOST_TOLD])
 
-    def _flaws(self, ask: EmbedAsk) -> Iterator[FieldViolation]:
+    def _flaws(self, ask: EmbedParams) -> Iterator[FieldViolation]:
         targets = self._names.leads_to(ask.model)
         if ask.model and len(targets) > 1:
             problem = (
@@ -100,7 +99,7 @@ class EmbedResolver:
             yield FieldViolation("dimensions", f"{ask.dimensions!r} is below 1")
         yield from self._option_flaws(ask)
 
-    def _option_flaws(self, ask: EmbedAsk) -> Iterator[FieldViolation]:
+    def _option_flaws(self, ask: EmbedParams) -> Iterator[FieldViolation]:
         for name, options in ask.provider_options.items():
             field = f"provider_options_json[{to_json(name[:64]).decode()}]"
             if name not in self._providers:
@@ -110,7 +109,7 @@ class EmbedResolver:
             elif is_deeper(dict(options), self._limits.json_depth):
                 yield FieldViolation(field, f"is nested deeper than {self._limits.json_depth} levels")
 
-    def _needs(self, ask: EmbedAsk) -> Iterator[Need]:
+    def _needs(self, ask: EmbedParams) -> Iterator[Need]:
         yield Need("model", "makes no vectors", lambda model: model.provider in self._embedders and _may_embed(model))
         dimensions = ask.dimensions
         if dimensions is not None:
@@ -119,7 +118,7 @@ class EmbedResolver:
                 "dimensions", lack, lambda model: model.embedding is None or model.embedding.can_make(dimensions)
             )
 
-    def _check_size(self, ask: EmbedAsk, model: Model) -> None:
+    def _check_size(self, ask: EmbedParams, model: Model) -> None:
         """Refuse what could not be sent back: it would be paid for and lost."""
         each = ask.dimensions or (model.embedding.dimensions if model.embedding else 0)
         size, most = len(ask.inputs) * each * COMPONENT_BYTES, self._limits.message_bytes
@@ -130,7 +129,7 @@ class EmbedResolver:
         raise PayloadTooLarge(
             f"inputs: {problem}.",
             solution="Send fewer inputs at a time, or ask for shorter vectors.",
-            fields=(FieldViolation("inputs", problem),),
+            violations=(FieldViolation("inputs", problem),),
             metadata={"limit": str(most), "actual": str(size)},
         )
 

@@ -15,8 +15,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
 from ..catalog.catalog import Alias, Catalogue, Model, Retired
-from ..core.errors import InvalidRequest, ModelNotFound, UnknownProvider
-from ..core.fault import FieldViolation
+from ..core.errors import FieldViolation, InvalidRequest, ModelNotFound, ProviderNotFound
 from ..core.request import Caller
 from ..validation.messages import shown
 
@@ -77,7 +76,7 @@ class Names:
 
     def _at(self, provider: str, name: str) -> Chosen:
         if not self._providers[provider].enabled:
-            raise UnknownProvider(
+            raise ProviderNotFound(
                 f"The provider {provider!r} is disabled on this server.",
                 provider=provider,
                 metadata=self._similar(provider),
@@ -149,10 +148,10 @@ class Names:
         return chosen
 
     def _refuse(self, problem: str) -> NoReturn:
-        raise InvalidRequest(f"model: {problem}.", fields=(FieldViolation("model", problem),))
+        raise InvalidRequest(f"model: {problem}.", violations=(FieldViolation("model", problem),))
 
-    def _unknown_provider(self, provider: str) -> UnknownProvider:
-        return UnknownProvider(
+    def _unknown_provider(self, provider: str) -> ProviderNotFound:
+        return ProviderNotFound(
             f"There is no provider {shown(provider)}; there are {', '.join(self._enabled)}.",
             metadata=self._similar(provider),
         )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog.catalog import Capability, Level, Model
 from ..core.content import Effort, ReasoningOptions, Sampling
-from ..core.request import Ask, Target
-from ..core.response import Warned
+from ..core.request import GenerateParams, Target
+from ..core.response import SettingWarning
 from .model_names import Chosen
 from .reasoning import fitted, settle_reasoning
 from .timeouts import Patiences
@@ -31,7 +31,7 @@ LONG_ANSWER = 16_384
 answer may be, it is taken for a shorter one: few come near what their model allows."""
 
 
-def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings, patience: Patiences) -> Target:
+def settle(chosen: Chosen, ask: GenerateParams, settings: ProviderSettings, patience: Patiences) -> Target:
     """The target, with options its model takes and warnings about those it does not."""
     model = chosen.model
     asked = asked_reasoning(chosen, ask)
@@ -51,10 +51,10 @@ def settle(chosen: Chosen, ask: Ask, settings: ProviderSettings, patience: Patie
         emulates_format=_emulates(model),
         warnings=(*sampling.told, *effort_told, *budget_told),
         context_window=model.context_window,
-        patience=patience(model, ask, thinks=thinks),
-        thinks=thinks,
-        streams=streams,
-        is_best_streamed=streams and (thinks or (limit or 0) > LONG_ANSWER),
+        timeouts=patience(model, ask, thinks=thinks),
+        is_reasoning=thinks,
+        can_stream=streams,
+        prefers_streaming=streams and (thinks or (limit or 0) > LONG_ANSWER),
     )
 
 
@@ -71,7 +71,7 @@ def _emulates(model: Model) -> bool:
     return support is not None and support.level is Level.EMULATED
 
 
-def asked_reasoning(chosen: Chosen, ask: Ask) -> ReasoningOptions:
+def asked_reasoning(chosen: Chosen, ask: GenerateParams) -> ReasoningOptions:
     """What the caller said of thinking; where that is nothing, what the alias says."""
     said = ask.reasoning
     if chosen.alias is None or said.effort is not None or said.budget_tokens is not None:
@@ -82,10 +82,10 @@ def asked_reasoning(chosen: Chosen, ask: Ask) -> ReasoningOptions:
 class _Sampling:
     """The sampling options on their way to what the model takes."""
 
-    def __init__(self, chosen: Chosen, ask: Ask, settings: ProviderSettings) -> None:
+    def __init__(self, chosen: Chosen, ask: GenerateParams, settings: ProviderSettings) -> None:
         self._model: Model = chosen.model
         self._said = frozenset(name for name in NAMES if _is_said(getattr(ask.sampling, name)))
-        self.told: list[Warned] = []
+        self.told: list[SettingWarning] = []
         self.values: dict[str, Any] = {}
         for name in NAMES:
             levels = [getattr(ask.sampling, name), getattr(settings.defaults, name, None)]
@@ -150,7 +150,7 @@ class _Sampling:
 
     def _tell(self, name: str, message: str) -> None:
         if name in self._said:
-            self.told.append(Warned(f"sampling.{name}", message))
+            self.told.append(SettingWarning(f"sampling.{name}", message))
 
 
 def _is_said(value: object) -> bool:

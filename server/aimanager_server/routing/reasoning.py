@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from ..catalog.catalog import Model
 from ..core.content import Effort, ReasoningOptions
-from ..core.response import Warned
+from ..core.response import SettingWarning
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"
 
 LITTLE, MUCH = 4096, 16_384
 """Budgets below the first mean effort low, from the second on high, in between medium."""
 
-Settled = tuple[ReasoningOptions, tuple[Warned, ...]]
+Settled = tuple[ReasoningOptions, tuple[SettingWarning, ...]]
 
 
 def settle_reasoning(model: Model, asked: ReasoningOptions, *, by_caller: bool, tools: bool) -> Settled:
@@ -51,9 +51,9 @@ def fitted(model: Model, asked: ReasoningOptions, max_output_tokens: int | None)
         return asked, ()
     if most - 1 < model.least_budget:
         told = f"An answer of {most} tokens leaves {model.id} no room to think; the budget was left out."
-        return replace(asked, budget_tokens=None), (Warned(BUDGET, told),)
+        return replace(asked, budget_tokens=None), (SettingWarning(BUDGET, told),)
     told = f"{budget} is not below the {most} tokens of the answer; {most - 1} is used."
-    return replace(asked, budget_tokens=most - 1), (Warned(BUDGET, told),)
+    return replace(asked, budget_tokens=most - 1), (SettingWarning(BUDGET, told),)
 
 
 def _budget(model: Model, asked: ReasoningOptions) -> Settled:
@@ -67,7 +67,7 @@ def _budget(model: Model, asked: ReasoningOptions) -> Settled:
     if budget >= model.least_budget:
         return replace(asked, effort=effort), ()
     told = f"{budget} is below what {model.id} takes; {model.least_budget} is used."
-    return replace(asked, effort=effort, budget_tokens=model.least_budget), (Warned(BUDGET, told),)
+    return replace(asked, effort=effort, budget_tokens=model.least_budget), (SettingWarning(BUDGET, told),)
 
 
 def _effort_instead(model: Model, asked: ReasoningOptions, budget: int) -> Settled:
@@ -75,9 +75,9 @@ def _effort_instead(model: Model, asked: ReasoningOptions, budget: int) -> Settl
     if model.efforts and effort is None:
         size = Effort.LOW if budget < LITTLE else Effort.MEDIUM if budget < MUCH else Effort.HIGH
         effort = nearest(model.efforts, size, model.default_effort)
-    instead = f"effort {effort.word} is asked for instead" if model.efforts and effort else "it was left out"
+    instead = f"effort {effort.label} is asked for instead" if model.efforts and effort else "it was left out"
     told = f"{model.id} takes no budget; {instead}."
-    return replace(asked, effort=effort, budget_tokens=None), (Warned(BUDGET, told),)
+    return replace(asked, effort=effort, budget_tokens=None), (SettingWarning(BUDGET, told),)
 
 
 def _effort(model: Model, asked: ReasoningOptions, *, by_caller: bool) -> Settled:
@@ -86,11 +86,11 @@ def _effort(model: Model, asked: ReasoningOptions, *, by_caller: bool) -> Settle
         return asked, ()
     if not model.efforts:
         silent = wanted is Effort.NONE or not by_caller
-        told = f"{model.id} does not think; effort {wanted.word} was left out."
-        return replace(asked, effort=None), () if silent else (Warned(EFFORT, told),)
+        told = f"{model.id} does not think; effort {wanted.label} was left out."
+        return replace(asked, effort=None), () if silent else (SettingWarning(EFFORT, told),)
     taken = nearest(model.efforts, wanted, model.default_effort)
-    told = f"{model.id} has no effort {wanted.word}; the nearest, {taken.word}, is used."
-    return replace(asked, effort=taken), (Warned(EFFORT, told),) if by_caller else ()
+    told = f"{model.id} has no effort {wanted.label}; the nearest, {taken.label}, is used."
+    return replace(asked, effort=taken), (SettingWarning(EFFORT, told),) if by_caller else ()
 
 
 def _room_for_tools(model: Model, asked: ReasoningOptions) -> Settled:
@@ -99,10 +99,10 @@ def _room_for_tools(model: Model, asked: ReasoningOptions) -> Settled:
     if not excluded or asked.effort is not None:
         return asked, ()
     told = f"{model.id} calls no tools while it thinks, so effort none is used."
-    return replace(asked, effort=Effort.NONE), (Warned(EFFORT, told),)
+    return replace(asked, effort=Effort.NONE), (SettingWarning(EFFORT, told),)
 
 
 def _include(model: Model, asked: ReasoningOptions) -> Settled:
     if not asked.include or model.shows_reasoning is not False:
         return asked, ()
-    return replace(asked, include=False), (Warned(INCLUDE, f"{model.id} does not show its reasoning here."),)
+    return replace(asked, include=False), (SettingWarning(INCLUDE, f"{model.id} does not show its reasoning here."),)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..catalog.catalog import Catalogue
 from ..config.resilience import PatienceSettings
-from ..core.request import Ask, Call, Caller, Target
+from ..core.request import Call, Caller, GenerateParams, Target
 from ..validation.request import check
 from .candidate_filter import shortlisted
 from .candidates import Candidate, Plan, Planner
@@ -70,7 +70,7 @@ class Resolver:
 
     def resolve(
         self,
-        ask: Ask,
+        ask: GenerateParams,
         caller: Caller,
         *,
         id: str,  # noqa: A002 - the field of Call it becomes
@@ -92,14 +92,14 @@ class Resolver:
             targets=targets,
             deadline=deadline,
             streaming=streaming,
-            restarts=ask.restarts,
+            restart_on_interruption=ask.restart_on_interruption,
             system_instruction=ask.system_instruction,
             tools=ask.tools,
             tool_choice=ask.tool_choice,
             output_format=ask.output_format,
             idempotency_key=ask.idempotency_key,
             labels=ask.labels,
-            trace=trace,
+            traceparent=trace,
         )
 
     def model(self, name: str, caller: Caller | None = None) -> Chosen:
@@ -122,7 +122,7 @@ class Resolver:
         """The names of the routes that may lead to each model, by provider and id."""
         return self._routes.by_model()
 
-    def _plan(self, ask: Ask, caller: Caller) -> Plan:
+    def _plan(self, ask: GenerateParams, caller: Caller) -> Plan:
         """The same every time for the same options, so remembered where no caller's key or native option plays in."""
         if caller.provider_keys or ask.provider_options:
             return self._planner.plan(ask, caller)
@@ -132,8 +132,8 @@ class Resolver:
             ask.reasoning,
             bool(ask.tools),
             ask.fallback_models,
-            ask.first_token,
-            ask.idle,
+            ask.first_token_timeout,
+            ask.idle_timeout,
         )
         plan = self._memory.get(key)
         if plan is None:
@@ -144,7 +144,7 @@ class Resolver:
                 self._memory[key] = plan
         return plan
 
-    def _targets(self, plan: Plan, ask: Ask, *, streaming: bool) -> tuple[Target, ...]:
+    def _targets(self, plan: Plan, ask: GenerateParams, *, streaming: bool) -> tuple[Target, ...]:
         """Who is asked, in order. Raises CapabilityUnsupported where the first, or all of a route, cannot answer."""
         first = plan.groups[0]
         if first.policy is None:
@@ -160,7 +160,7 @@ class Resolver:
             self._require(first.candidates[0], ask, streaming=streaming)
         return targets
 
-    def _require(self, candidate: Candidate, ask: Ask, *, streaming: bool) -> None:
+    def _require(self, candidate: Candidate, ask: GenerateParams, *, streaming: bool) -> None:
         rules = (self._catalogue, self._wires)
         require(candidate.model, ask, candidate.reasoning, *rules, streaming=streaming, fetches=self._fetches)
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..catalog.catalog import Catalogue
-from ..core.errors import InvalidRequest, ModelNotFound
-from ..core.fault import Fault
+from ..core.errors import GatewayError, InvalidRequest, ModelNotFound
 from ..core.request import Caller
 from .model_names import Names
 
@@ -57,7 +56,7 @@ class Routes:
         for name in (*route.targets, *route.fallback_models):
             try:
                 model = self._names.choose(name, NOBODY).model
-            except Fault:
+            except GatewayError:
                 continue  # a plug-in's, perhaps, which is not known yet
             yield model.provider, model.id
 
@@ -71,7 +70,7 @@ class Routes:
     def _check_model(self, name: str, place: str) -> None:
         try:
             model = self._names.choose(name, NOBODY).model
-        except Fault as fault:
+        except GatewayError as fault:
             provider = self._providers.get(fault.provider)
             if isinstance(fault, ModelNotFound) and provider is not None and provider.wire == "plugin":
                 return

@@ -11,8 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from ..core.errors import InvalidRequest, PayloadTooLarge
-from ..core.fault import Fault
+from ..core.errors import GatewayError, InvalidRequest, PayloadTooLarge
 from .context import CURRENT, Interceptor, Proceed, Rpc
 
 COMPRESS_BYTES = 8 * 1024
@@ -23,7 +22,7 @@ COMPRESS_BYTES = 8 * 1024
 class Unreadable:
     """Stands for a request that could not be read, until there is somebody to tell."""
 
-    fault: Fault
+    fault: GatewayError
 
 
 class Chain(grpc.aio.ServerInterceptor):
@@ -141,14 +140,14 @@ async def _each_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield _readable(request)
 
 
-def _too_large(actual: int, limit: int) -> Fault:
+def _too_large(actual: int, limit: int) -> GatewayError:
     return PayloadTooLarge(
         f"The request has {actual} bytes; at most {limit} are accepted.",
         metadata={"limit": str(limit), "actual": str(actual)},
     )
 
 
-def _garbage(method: str) -> Fault:
+def _garbage(method: str) -> GatewayError:
     return InvalidRequest(
         f"The request to {method} cannot be decoded: it is not its protobuf message, or holds text that is not UTF-8.",
         solution="Generate the client from the proto files of this server's version.",

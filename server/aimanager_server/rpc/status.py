@@ -13,7 +13,7 @@ from google.protobuf.message import Message as Proto
 from google.rpc import error_details_pb2 as details_pb2
 from google.rpc.status_pb2 import Status
 
-from ..core.fault import Fault
+from ..core.errors import GatewayError
 from .context import REQUEST_ID_KEY
 from .convert import responses as wire_write
 
@@ -34,13 +34,13 @@ METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
-def answer(fault: Fault, request_id: str) -> tuple[grpc.StatusCode, str, Trailers]:
+def answer(fault: GatewayError, request_id: str) -> tuple[grpc.StatusCode, str, Trailers]:
     """What `context.abort` takes. Never above TRAILER_BYTES, whatever the fault holds.
 
     The message, the reason and the solution are always there, cut where they are long; then come, as far as there is
     room and shortened to what fits: retry advice, violated quota or precondition, fields, usage, attempts.
     """
-    code = grpc.StatusCode[fault.row.code]
+    code = grpc.StatusCode[fault.spec.code]
     message = _cut(fault.message, MESSAGE_BYTES, _escaped_bytes)
     status = Status(code=code.value[0], message=message)
     for shorter in _details(fault, request_id):
@@ -49,32 +49,32 @@ def answer(fault: Fault, request_id: str) -> tuple[grpc.StatusCode, str, Trailer
     return code, message, ((DETAILS_KEY, details), (PUSHBACK_KEY, _pushback(fault)), (REQUEST_ID_KEY, request_id))
 
 
-def _pushback(fault: Fault) -> str:
+def _pushback(fault: GatewayError) -> str:
     """A client's gRPC resends by itself only what asks for it: for all else the gateway already tried what helps."""
-    if not fault.row.resend:
+    if not fault.spec.client_may_retry:
         return NEVER
     return str(round(1000 * (DEFAULT_PUSHBACK_SECONDS if fault.retry_after is None else fault.retry_after)))
 
 
-def _details(fault: Fault, request_id: str) -> Iterator[Iterator[Proto]]:
+def _details(fault: GatewayError, request_id: str) -> Iterator[Iterator[Proto]]:
     """Details in the order of their worth, each from its whole form to ever shorter ones."""
     yield iter([details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=_metadata(fault, request_id))])
     yield iter([details_pb2.LocalizedMessage(locale="en", message=_cut(fault.solution, SOLUTION_BYTES, _utf8_bytes))])
     if fault.retry_after is not None and math.isfinite(fault.retry_after):
         yield iter([details_pb2.RetryInfo(retry_delay=wire_write.duration(fault.retry_after))])
-    if fault.row.code == "RESOURCE_EXHAUSTED":
+    if fault.spec.code == "RESOURCE_EXHAUSTED":
         yield iter([_quota(fault)])
-    if fault.row.code == "FAILED_PRECONDITION":
+    if fault.spec.code == "FAILED_PRECONDITION":
         yield iter([_precondition(fault)])
-    if fault.fields:
-        yield _shortening(_bad_request(fault), len(fault.fields))
+    if fault.violations:
+        yield _shortening(_bad_request(fault), len(fault.violations))
     if fault.usage is not None:
         yield iter([wire_write.usage(fault.usage)])
     if fault.attempts:
         yield _shortening(lambda count: wire_write.tried(fault, count), len(fault.attempts))
 
 
-def _metadata(fault: Fault, request_id: str) -> dict[str, str]:
+def _metadata(fault: GatewayError, request_id: str) -> dict[str, str]:
     known = {
         "requestId": request_id,
         "provider": fault.provider,
@@ -92,7 +92,7 @@ def _metadata(fault: Fault, request_id: str) -> dict[str, str]:
     return fitting
 
 
-def _quota(fault: Fault) -> details_pb2.QuotaFailure:
+def _quota(fault: GatewayError) -> details_pb2.QuotaFailure:
     subject = fault.metadata.get("subject") or fault.provider or "anonymous"
     said = " ".join(filter(None, (fault.metadata.get("quota", ""), fault.metadata.get("limit", ""))))
     violation = details_pb2.QuotaFailure.Violation(
@@ -102,7 +102,7 @@ def _quota(fault: Fault) -> details_pb2.QuotaFailure:
     return details_pb2.QuotaFailure(violations=[violation])
 
 
-def _precondition(fault: Fault) -> details_pb2.PreconditionFailure:
+def _precondition(fault: GatewayError) -> details_pb2.PreconditionFailure:
     violation = details_pb2.PreconditionFailure.Violation(
         type=fault.reason,
         subject=_cut(fault.provider, DESCRIPTION_BYTES, _utf8_bytes),
@@ -111,13 +111,13 @@ def _precondition(fault: Fault) -> details_pb2.PreconditionFailure:
     return details_pb2.PreconditionFailure(violations=[violation])
 
 
-def _bad_request(fault: Fault) -> Callable[[int], Proto]:
+def _bad_request(fault: GatewayError) -> Callable[[int], Proto]:
     violations = [
         details_pb2.BadRequest.FieldViolation(
             field=_cut(violation.field, DESCRIPTION_BYTES, _utf8_bytes),
             description=_cut(violation.description, DESCRIPTION_BYTES, _utf8_bytes),
         )
-        for violation in fault.fields[: TRAILER_BYTES // 8]
+        for violation in fault.violations[: TRAILER_BYTES // 8]
     ]
     return lambda count: details_pb2.BadRequest(field_violations=violations[:count])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ..core.content import JsonFormat, Message, Role, SchemaFormat, Text
+from ..core.content import JsonObjectFormat, JsonSchemaFormat, Message, Role, Text
 from ..core.request import Call
 from .validator import Flaw
 
@@ -28,12 +28,14 @@ def wordings(call: Call) -> tuple[Call, ...]:
     alone. One that the provider has to promise is asked for natively or not at all.
     """
     wanted = call.output_format
-    if isinstance(wanted, SchemaFormat):
+    if isinstance(wanted, JsonSchemaFormat):
         if wanted.strict:
             return (call,)
         told = _told(call, f"{ALONE} {MATCHING}\n{wanted.schema_json}")
         native = () if call.target.emulates_format else (call,)
-        by_mode = (replace(told, output_format=JsonFormat()),) if _is_of_objects(from_json(wanted.schema_json)) else ()
+        by_mode = (
+            (replace(told, output_format=JsonObjectFormat()),) if _is_of_objects(from_json(wanted.schema_json)) else ()
+        )
         return (*native, *by_mode, replace(told, output_format=None))
     told = _told(call, f"{ALONE} {OBJECT}")
     # Providers with a JSON mode refuse it where nobody speaks of JSON.

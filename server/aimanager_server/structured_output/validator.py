@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from ..core.content import JsonFormat, OutputFormat
+from ..core.content import JsonObjectFormat, OutputFormat
 from ..core.handler import Clock
 from ..validation.json_schema import pattern_of
 
@@ -57,7 +57,7 @@ class Shape:
     def __init__(self, wanted: OutputFormat, clock: Clock) -> None:
         self._effort = _Effort(clock)
         self._validator: Validator | None = None
-        if not isinstance(wanted, JsonFormat):
+        if not isinstance(wanted, JsonObjectFormat):
             kind = extend(Draft202012Validator, _bounded(self._effort))  # type: ignore[no-untyped-call]  # its stubs say nothing
             self._validator = kind(from_json(wanted.schema_json), registry=Registry())
 

@@ -7,8 +7,7 @@ from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ..core.errors import Overloaded, RateLimited
-from ..core.fault import Fault
+from ..core.errors import GatewayError, Overloaded, RateLimited
 from ..core.usage import Cost, Usage
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -138,7 +137,7 @@ class Metrics:
         """An RPC ended with a gRPC status code, by name."""
         self._rpc(method, code).observe(seconds)
 
-    def refused(self, fault: Fault) -> None:
+    def refused(self, fault: GatewayError) -> None:
         """A call was turned away; counted where a limit of ours did it."""
         if isinstance(fault, RateLimited | Overloaded):
             self.rejections.labels(fault.metadata.get("quota", IN_FLIGHT)).inc()

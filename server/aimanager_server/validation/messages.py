@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from ..core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ..core.fault import FieldViolation
+from ..core.errors import FieldViolation
 
 if TYPE_CHECKING:
     from ..config.settings import Limits

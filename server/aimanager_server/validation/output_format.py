@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic_core import from_json
 
-from ..core.content import Role, SchemaFormat
-from ..core.fault import FieldViolation
+from ..core.content import JsonSchemaFormat, Role
+from ..core.errors import FieldViolation
 from .json_depth import is_deeper
 from .json_schema import problem_of
 from .messages import shown
 
 if TYPE_CHECKING:
-    from ..core.request import Ask
+    from ..core.request import GenerateParams
 
 FIELD: Final = "output_format.json_schema"
 
@@ -27,14 +27,14 @@ LONGEST_SCHEMA = 128 * 1024
 LONGEST_PLACE = 100
 
 
-def format_flaws(ask: Ask, deepest: int) -> Iterator[FieldViolation]:
+def format_flaws(ask: GenerateParams, deepest: int) -> Iterator[FieldViolation]:
     """Everything that cannot be used; `deepest` is how far JSON may be nested."""
     wanted = ask.output_format
     if wanted is None:
         return
     if ask.messages and ask.messages[-1].role is Role.ASSISTANT:
         yield FieldViolation("output_format", "cannot be asked of an answer that the caller has begun")
-    if isinstance(wanted, SchemaFormat):
+    if isinstance(wanted, JsonSchemaFormat):
         if not SCHEMA_NAME.fullmatch(wanted.name):
             accepted = "letters, digits, '_' and '-', 1 to 64 of them"
             yield FieldViolation(f"{FIELD}.name", f"{shown(wanted.name)} is no schema name: {accepted}")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json, to_json
 
-from ..core.errors import InvalidRequest, PayloadTooLarge
-from ..core.fault import FieldViolation
+from ..core.errors import FieldViolation, InvalidRequest, PayloadTooLarge
 from ..routing.model_names import LONGEST_NAME
 from .json_depth import is_deeper
 from .messages import LONGEST_SHOWN, TooLarge, dialogue_flaws, shown, turn_flaws
@@ -18,7 +17,7 @@ from .output_format import format_flaws
 if TYPE_CHECKING:
     from ..config.settings import Limits
     from ..core.content import Sampling, Tool
-    from ..core.request import Ask
+    from ..core.request import GenerateParams
 
 Flaw = FieldViolation | TooLarge
 
@@ -32,7 +31,7 @@ MOST_LABELS, LONGEST_LABEL_NAME, LONGEST_LABEL = 64, 64, 512
 LONGEST_KEY = 255
 
 
-def check(ask: Ask, limits: Limits, providers: Collection[str], longest: float) -> None:
+def check(ask: GenerateParams, limits: Limits, providers: Collection[str], longest: float) -> None:
     """Raises InvalidRequest with every field that cannot be used; PayloadTooLarge where size is all that is wrong.
 
     `longest` is what any call may take, in seconds.
@@ -44,10 +43,10 @@ def check(ask: Ask, limits: Limits, providers: Collection[str], longest: float) 
     oversized = [flaw for flaw in flaws if isinstance(flaw, TooLarge)]
     told = (*violations, *(flaw.violation() for flaw in oversized))
     if violations:
-        raise InvalidRequest(_summary(told), fields=told[:MOST_TOLD])
+        raise InvalidRequest(_summary(told), violations=told[:MOST_TOLD])
     raise PayloadTooLarge(
         _summary(told),
-        fields=told[:MOST_TOLD],
+        violations=told[:MOST_TOLD],
         metadata={"limit": str(oversized[0].limit), "actual": str(oversized[0].actual)},
     )
 
@@ -57,7 +56,7 @@ def _summary(flaws: tuple[FieldViolation, ...]) -> str:
     return first if len(flaws) == 1 else f"{len(flaws)} fields cannot be used. The first: {first}"
 
 
-def _flaws(ask: Ask, limits: Limits, providers: Collection[str], longest: float) -> Iterator[Flaw]:
+def _flaws(ask: GenerateParams, limits: Limits, providers: Collection[str], longest: float) -> Iterator[Flaw]:
     yield from turn_flaws(ask.messages, limits)
     yield from dialogue_flaws(ask.messages)
     yield from _sampling_flaws(ask.sampling)
@@ -68,8 +67,8 @@ def _flaws(ask: Ask, limits: Limits, providers: Collection[str], longest: float)
     yield from _options_flaws(ask, limits, providers)
     yield from _label_flaws(ask)
     yield from _fallback_flaws(ask.fallback_models)
-    yield from _impatience("patience.first_token", ask.first_token, longest)
-    yield from _impatience("patience.idle", ask.idle, longest)
+    yield from _impatience("patience.first_token", ask.first_token_timeout, longest)
+    yield from _impatience("patience.idle", ask.idle_timeout, longest)
     if len(ask.idempotency_key) > LONGEST_KEY:
         yield FieldViolation("idempotency_key", f"has {len(ask.idempotency_key)} characters, at most {LONGEST_KEY} fit")
 
@@ -128,7 +127,7 @@ def _depth_problem(value: object, deepest: int) -> str:
     return f"is nested deeper than {deepest} levels" if is_deeper(value, deepest) else ""
 
 
-def _choice_flaws(ask: Ask) -> Iterator[FieldViolation]:
+def _choice_flaws(ask: GenerateParams) -> Iterator[FieldViolation]:
     choice = ask.tool_choice
     if not ask.tools:
         if (choice.mode, choice.tool_name, choice.parallel) != (None, None, None):
@@ -137,7 +136,7 @@ def _choice_flaws(ask: Ask) -> Iterator[FieldViolation]:
         yield FieldViolation("tool_choice.tool_name", f"{shown(choice.tool_name)} is none of the tools given")
 
 
-def _options_flaws(ask: Ask, limits: Limits, providers: Collection[str]) -> Iterator[FieldViolation]:
+def _options_flaws(ask: GenerateParams, limits: Limits, providers: Collection[str]) -> Iterator[FieldViolation]:
     for name, options in ask.provider_options.items():
         field = _entry("provider_options_json", name)
         if name not in providers:
@@ -146,7 +145,7 @@ def _options_flaws(ask: Ask, limits: Limits, providers: Collection[str]) -> Iter
             yield FieldViolation(field, _depth_problem(dict(options), limits.json_depth))
 
 
-def _label_flaws(ask: Ask) -> Iterator[FieldViolation]:
+def _label_flaws(ask: GenerateParams) -> Iterator[FieldViolation]:
     if len(ask.labels) > MOST_LABELS:
         yield FieldViolation("labels", f"there are {len(ask.labels)}, at most {MOST_LABELS} are taken")
         return

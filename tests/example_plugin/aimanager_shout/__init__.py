@@ -10,7 +10,15 @@ from aimanager_server.core.content import Text
 from aimanager_server.core.errors import ModelNotFound
 from aimanager_server.core.handler import Clock, Handler
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Finished, FinishReason, Head, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ResponseMetadata,
+    ResponseStream,
+    TextDelta,
+)
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.plugins.api import Transport
 
@@ -27,14 +35,14 @@ class Shout:
         """The handler; a provider with a network would keep the transport and the keys."""
         marks = int(settings.options.get("marks", 3))
 
-        async def answer(call: Call) -> Reply:
+        async def answer(call: Call) -> ResponseStream:
             model = call.target.model
             if model not in MODELS:
                 raise ModelNotFound(f"There is no model {model!r}; there are {', '.join(MODELS)}.", model=model)
             words = _question(call).upper().split()
             text = " ".join(words) + ("!" * marks if model == "louder" else "")
-            head = Head(call.id, call.requested_model, self.name, model)
-            return Reply(head, _events(text, len(words)), _nothing)
+            head = ResponseMetadata(call.id, call.requested_model, self.name, model)
+            return ResponseStream(head, _events(text, len(words)), _nothing)
 
         return answer
 

@@ -9,8 +9,13 @@ import httpx
 import pytest
 
 from aimanager_server.catalog.catalog import Catalogue
-from aimanager_server.core.errors import ProviderAuth, ProviderProtocol, ProviderRateLimited, ProviderRejected
-from aimanager_server.core.request import OWN_KEY, Key
+from aimanager_server.core.errors import (
+    ProviderCredentialsInvalid,
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderRejectedRequest,
+)
+from aimanager_server.core.request import CALLER_KEY_ID, ApiKey
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.endpoint_factory import embedder_of
 from aimanager_server.providers.endpoints.embeddings import HttpEmbedder
@@ -89,14 +94,14 @@ def test_a_deployment_on_azure_keeps_its_address_and_its_key() -> None:
 def test_vectors_are_read_packed_or_not_and_by_their_index(vectors: tuple[object, ...]) -> None:
     read = ChatEmbeddings().decode(vectors_answer(*vectors))
 
-    assert [list(vector) for vector in read.values] == [[1.0, -2.0], [0.5, 0.25]]
+    assert [list(vector) for vector in read.vectors] == [[1.0, -2.0], [0.5, 0.25]]
     assert read.usage == Usage(7, source=UsageSource.REPORTED)
 
 
 def test_an_index_that_is_missing_is_the_place() -> None:
     read = ChatEmbeddings().decode(b'{"data": [{"embedding": [1]}, {"embedding": [2]}]}')
 
-    assert [list(vector) for vector in read.values] == [[1.0], [2.0]]
+    assert [list(vector) for vector in read.vectors] == [[1.0], [2.0]]
     assert read.usage.source is UsageSource.MISSING
 
 
@@ -120,7 +125,7 @@ def test_an_index_that_is_missing_is_the_place() -> None:
     ],
 )
 def test_what_is_no_list_of_vectors_is_refused(answer: bytes) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         ChatEmbeddings().decode(answer)
 
 
@@ -139,7 +144,7 @@ async def test_one_exchange_brings_the_vectors_with_the_servers_key() -> None:
 
     read = await HttpEmbedder(answering(respond), ChatEmbeddings()).embed(embed_call("a"))
 
-    assert [list(vector) for vector in read.values] == [[1.0]]
+    assert [list(vector) for vector in read.vectors] == [[1.0]]
     assert str(seen[0].url) == "https://upstream.test/v1/embeddings"
     assert seen[0].headers["authorization"] == f"Bearer {CANARY}"
     assert seen[0].headers["x-client-request-id"] == "call-1"
@@ -149,7 +154,7 @@ async def test_a_refusal_is_the_providers_and_holds_no_key() -> None:
     refusal = {"error": {"message": f"no such model; your key is {CANARY}", "type": "invalid_request_error"}}
     provider = answering(lambda request: httpx.Response(400, json=refusal))
 
-    with pytest.raises(ProviderRejected) as caught:
+    with pytest.raises(ProviderRejectedRequest) as caught:
         await HttpEmbedder(provider, ChatEmbeddings()).embed(embed_call("a"))
 
     assert CANARY not in caught.value.message
@@ -161,9 +166,9 @@ async def test_the_key_of_the_call_goes_out_and_does_not_come_back() -> None:
         assert request.headers["authorization"] == "Bearer own-key-1234"
         return httpx.Response(401, json={"error": {"message": "bad key own-key-1234"}})
 
-    call = embed_call("a", key=Key(OWN_KEY, "own-key-1234"))
+    call = embed_call("a", key=ApiKey(CALLER_KEY_ID, "own-key-1234"))
 
-    with pytest.raises(ProviderAuth) as caught:
+    with pytest.raises(ProviderCredentialsInvalid) as caught:
         await HttpEmbedder(answering(respond), ChatEmbeddings()).embed(call)
 
     assert "own-key-1234" not in str(caught.value)
@@ -196,8 +201,8 @@ async def test_the_mock_makes_vectors_of_unit_length_that_obey_its_directives() 
 
     read = await embedder.embed(embed_call("a b", "[[usage: 9/0]]", provider="mock", dimensions=8, deadline=2000.0))
 
-    assert [len(vector) for vector in read.values] == [8, 8]
-    assert sum(component**2 for component in read.values[0]) == pytest.approx(1.0)
+    assert [len(vector) for vector in read.vectors] == [8, 8]
+    assert sum(component**2 for component in read.vectors[0]) == pytest.approx(1.0)
     assert (read.usage.input_tokens, read.usage.output_tokens) == (9, 0)
 
 

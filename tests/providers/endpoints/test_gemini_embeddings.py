@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalog.catalog import Catalogue
-from aimanager_server.core.embedding import Purpose
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.embedding import EmbeddingPurpose
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.endpoints.gemini_embeddings import PREFIXES, TASK_TYPES, GeminiEmbeddings
 from aimanager_server.providers.wires.dialect import HttpRequest
@@ -49,8 +49,8 @@ def test_gemini_takes_a_single_text_as_it_is() -> None:
     assert body(sent) == {"model": "models/gemini-embedding-2", "content": {"parts": [{"text": "a"}]}, "title": "T"}
 
 
-@pytest.mark.parametrize("purpose", Purpose)
-def test_gemini_is_told_the_purpose_in_the_way_of_the_model(purpose: Purpose) -> None:
+@pytest.mark.parametrize("purpose", EmbeddingPurpose)
+def test_gemini_is_told_the_purpose_in_the_way_of_the_model(purpose: EmbeddingPurpose) -> None:
     def request(model: str) -> dict[str, Any]:
         sent = gemini().encode(embed_call("a", model=model, purpose=purpose), GEMINI)
         return body(sent)
@@ -67,18 +67,18 @@ def test_geminis_vectors_come_in_order() -> None:
 
     read = gemini().decode(json.dumps(answer).encode())
 
-    assert [list(vector) for vector in read.values] == [[1.0, 2.0], [3.0, 4.0]]
+    assert [list(vector) for vector in read.vectors] == [[1.0, 2.0], [3.0, 4.0]]
     assert read.usage == Usage(5, source=UsageSource.REPORTED)
 
 
 def test_geminis_single_vector_is_read() -> None:
     read = gemini().decode(b'{"embedding": {"values": [1, 2]}}')
 
-    assert [list(vector) for vector in read.values] == [[1.0, 2.0]]
+    assert [list(vector) for vector in read.vectors] == [[1.0, 2.0]]
     assert read.usage.source is UsageSource.MISSING
 
 
 @pytest.mark.parametrize("answer", [b"{}", b'{"embeddings": [1]}', b'{"embeddings": [{}]}'])
 def test_what_gemini_does_not_say_is_refused(answer: bytes) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         gemini().decode(answer)

@@ -10,7 +10,7 @@ import pytest
 
 from aimanager_server.catalog.model import Model
 from aimanager_server.config.providers import ProviderSettings
-from aimanager_server.core.errors import MissingCredentials, ProviderProtocol, ProviderUnreachable
+from aimanager_server.core.errors import MissingCredentials, ProviderProtocolError, ProviderUnreachable
 from aimanager_server.providers.endpoint_factory import lister_of
 from aimanager_server.providers.endpoints.model_listing import MOST_MODELS, MOST_PAGES, HttpLister, page_of
 from aimanager_server.providers.http.provider import HttpProvider
@@ -66,7 +66,7 @@ def test_a_list_may_be_empty(value: object) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"5", b'{"data": {"id": "m"}}'])
 def test_what_is_no_list_is_refused(body: bytes) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         page_of("up", body)
 
 

@@ -12,7 +12,7 @@ from openai.types.responses import InputTokenCountParams
 
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Message, Role, Sampling, Text, Tool
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.request import Call
 from aimanager_server.providers.endpoint_factory import counter_of
 from aimanager_server.providers.endpoints.token_counting import ENDPOINTS, HttpCounter
@@ -100,7 +100,7 @@ async def test_chat_completions_cannot_count() -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"input_tokens": "42"}])
 async def test_an_answer_without_a_number_is_refused(answer: dict[str, Any]) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         await counted("claude", answer)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Text
-from aimanager_server.core.errors import ProviderProtocol, ProviderRateLimited, StreamInterrupted
+from aimanager_server.core.errors import ProviderProtocolError, ProviderRateLimited, StreamInterrupted
 from aimanager_server.core.request import Call
 from tests.support.chat_completions import answering, events_of, parts_of
 from tests.support.http_servers.scripted import BEGUN, PLAIN, SSE, STREAM, STREAMED, TEXT, Pieces, always
@@ -32,7 +32,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         asked.append(str(request.url))
         return always(status, headers={"location": "https://evil.test/"})(request)
 
-    with pytest.raises(ProviderProtocol, match="redirect"):
+    with pytest.raises(ProviderProtocolError, match="redirect"):
         await answering(respond)(PLAIN)
 
     assert asked == ["https://upstream.test/v1/chat/completions"]
@@ -50,7 +50,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
     ],
 )
 async def test_a_success_that_is_no_answer_is_a_fault(call: Call, content: bytes, content_type: str) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         await answering(always(content=content, headers={"content-type": content_type}))(call)
 
 
@@ -84,14 +84,14 @@ async def test_a_compressed_answer_is_read(encoding: str) -> None:
     ],
 )
 async def test_a_badly_compressed_answer_is_refused(content: bytes, encoding: str, message: str) -> None:
-    with pytest.raises(ProviderProtocol, match=message):
+    with pytest.raises(ProviderProtocolError, match=message):
         await answering(always(content=content, headers={"content-encoding": encoding}))(PLAIN)
 
 
 async def test_a_huge_answer_is_refused() -> None:
     small = Limits(response_bytes=100)
 
-    with pytest.raises(ProviderProtocol, match="100 bytes"):
+    with pytest.raises(ProviderProtocolError, match="100 bytes"):
         await answering(always(), limits=small)(PLAIN)
 
 

@@ -9,8 +9,13 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from aimanager_server.core.errors import DeadlineExceeded, ProviderProtocol, ProviderUnreachable, StreamInterrupted
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    ProviderProtocolError,
+    ProviderUnreachable,
+    StreamInterrupted,
+)
 from aimanager_server.core.response import Finished
 from aimanager_server.providers.http.connection_errors import fault_for
 from tests.support.chat_completions import connected, events_of
@@ -22,23 +27,23 @@ from tests.support.pool_requests import BEGUN, SAID, STREAM, TEXT, said_by, stre
     ("answer", "kind"),
     [
         ((Act.RESET,), ProviderUnreachable),
-        ((Act.CLOSE,), ProviderProtocol),
-        ((b"HTTP/1.1 200 OK\r\nContent-", Act.CLOSE), ProviderProtocol),
-        ((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Act.RESET), ProviderProtocol),
-        ((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Act.CLOSE), ProviderProtocol),
-        ((b"SSH-2.0-OpenSSH_9.6\r\n", Act.CLOSE), ProviderProtocol),
-        ((b"HTTP/1.1 2xx Fine\r\n\r\n", Act.CLOSE), ProviderProtocol),
-        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Act.CLOSE), ProviderProtocol),
-        ((http(b"<html>", content_type="text/html"),), ProviderProtocol),
-        ((http(b""),), ProviderProtocol),
-        ((http(b"", "204 No Content"),), ProviderProtocol),
-        ((http(b"{}", headers=("Content-Encoding: gzip",)),), ProviderProtocol),
-        ((b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Act.CLOSE), ProviderProtocol),
+        ((Act.CLOSE,), ProviderProtocolError),
+        ((b"HTTP/1.1 200 OK\r\nContent-", Act.CLOSE), ProviderProtocolError),
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Act.RESET), ProviderProtocolError),
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Act.CLOSE), ProviderProtocolError),
+        ((b"SSH-2.0-OpenSSH_9.6\r\n", Act.CLOSE), ProviderProtocolError),
+        ((b"HTTP/1.1 2xx Fine\r\n\r\n", Act.CLOSE), ProviderProtocolError),
+        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Act.CLOSE), ProviderProtocolError),
+        ((http(b"<html>", content_type="text/html"),), ProviderProtocolError),
+        ((http(b""),), ProviderProtocolError),
+        ((http(b"", "204 No Content"),), ProviderProtocolError),
+        ((http(b"{}", headers=("Content-Encoding: gzip",)),), ProviderProtocolError),
+        ((b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Act.CLOSE), ProviderProtocolError),
     ],
 )
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_what_breaks_before_the_first_content_keeps_its_cause(
-    answer: tuple[bytes | Act, ...], kind: type[Fault], streaming: bool
+    answer: tuple[bytes | Act, ...], kind: type[GatewayError], streaming: bool
 ) -> None:
     async with raw_server(answer) as server, connected(server.url) as provider:
         with pytest.raises(kind) as caught:
@@ -84,7 +89,7 @@ async def test_a_pooled_connection_that_went_stale_is_replaced_once() -> None:
 async def test_a_new_connection_that_breaks_is_not_tried_again(end: Act) -> None:
     async with raw_server((TEXT,), (end,)) as server, connected(server.url) as provider:
         await provider(whole())
-        with pytest.raises(ProviderUnreachable if end is Act.RESET else ProviderProtocol):
+        with pytest.raises(ProviderUnreachable if end is Act.RESET else ProviderProtocolError):
             await provider(whole())
 
     assert (len(server.requests), server.connections) == (3, 2)
@@ -93,7 +98,7 @@ async def test_a_new_connection_that_breaks_is_not_tried_again(end: Act) -> None
 async def test_two_stale_connections_in_a_row_are_a_fault() -> None:
     async with raw_server((TEXT,), (TEXT,), (Act.CLOSE,)) as server, connected(server.url) as provider:
         await asyncio.gather(provider(whole()), provider(whole()))
-        with pytest.raises(ProviderProtocol):
+        with pytest.raises(ProviderProtocolError):
             await provider(whole())
 
     assert len(server.requests) == 4
@@ -110,7 +115,7 @@ async def test_a_refused_connection_is_told() -> None:
 
 async def test_a_key_that_a_library_refuses_to_send_is_a_fault() -> None:
     async with connected("http://127.0.0.1:1", "a\r\nX-Evil: 1") as provider:
-        with pytest.raises(Fault):
+        with pytest.raises(GatewayError):
             await provider(whole())
 
 
@@ -126,10 +131,10 @@ NOWHERE = ConnectionKey("provider.invalid", 443, True, True, None, None, None)
         (aiohttp.ConnectionTimeoutError("x"), ProviderUnreachable),
         (ssl.SSLError("x"), ProviderUnreachable),
         (OSError("x"), ProviderUnreachable),
-        (aiohttp.ClientError("x"), ProviderProtocol),
+        (aiohttp.ClientError("x"), ProviderProtocolError),
     ],
 )
-def test_every_other_fault_has_its_meaning(error: Exception, kind: type[Fault]) -> None:
+def test_every_other_fault_has_its_meaning(error: Exception, kind: type[GatewayError]) -> None:
     fault = fault_for(error, "upstream")
 
     assert (type(fault), fault.provider) == (kind, "upstream")

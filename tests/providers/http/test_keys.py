@@ -8,9 +8,14 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from aimanager_server.core.errors import MissingCredentials, ProviderAuth, ProviderQuota, StreamInterrupted
-from aimanager_server.core.fault import Fault
-from aimanager_server.core.request import Key
+from aimanager_server.core.errors import (
+    GatewayError,
+    MissingCredentials,
+    ProviderCredentialsInvalid,
+    ProviderQuotaExhausted,
+    StreamInterrupted,
+)
+from aimanager_server.core.request import ApiKey
 from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyRing
@@ -23,7 +28,7 @@ async def test_a_call_goes_out_with_its_own_key() -> None:
         assert request.headers["authorization"] == "Bearer two"
         return always()(request)
 
-    await answering(respond, "one", "two")(replace(PLAIN, key=Key("2", "two")))
+    await answering(respond, "one", "two")(replace(PLAIN, api_key=ApiKey("2", "two")))
 
 
 async def test_without_one_the_servers_first_key_goes_out_and_no_turn_is_taken() -> None:
@@ -47,15 +52,18 @@ async def test_a_probe_leaves_a_refused_key_alone() -> None:
         return always()(request)
 
     ring = KeyRing([("one", 1), ("two", 1)], lambda: 0.0)
-    ring.refused(Key("1"))
+    ring.refused(ApiKey("1"))
     transport = HttpxTransport(httpx.MockTransport(respond))
 
     await HttpProvider("upstream", dialect(), transport, ring, LIMITS).probe()
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, ProviderAuth), (402, ProviderQuota), (403, ProviderAuth)])
-async def test_a_refusal_is_told_and_does_not_repeat_the_key(status: int, kind: type[Fault]) -> None:
-    call = replace(PLAIN, key=Key("own", "mine-1234"))
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, ProviderCredentialsInvalid), (402, ProviderQuotaExhausted), (403, ProviderCredentialsInvalid)],
+)
+async def test_a_refusal_is_told_and_does_not_repeat_the_key(status: int, kind: type[GatewayError]) -> None:
+    call = replace(PLAIN, api_key=ApiKey("own", "mine-1234"))
 
     with pytest.raises(kind) as caught:
         await answering(always(status, b'{"error":"Bad key mine-1234"}'), "one", "two")(call)
@@ -65,9 +73,9 @@ async def test_a_refusal_is_told_and_does_not_repeat_the_key(status: int, kind: 
 
 
 async def test_a_call_that_brings_a_key_needs_none_of_the_servers() -> None:
-    reply = await keyless(key_variable="UP_API_KEY")(replace(PLAIN, key=Key("own", "mine")))
+    reply = await keyless(key_variable="UP_API_KEY")(replace(PLAIN, api_key=ApiKey("own", "mine")))
 
-    assert reply.head.provider == "up"
+    assert reply.metadata.provider == "up"
 
 
 async def test_a_missing_key_says_the_three_places_it_can_come_from() -> None:
@@ -80,7 +88,7 @@ async def test_a_missing_key_says_the_three_places_it_can_come_from() -> None:
 
 
 async def test_a_provider_without_keys_is_asked_without() -> None:
-    assert (await keyless()(PLAIN)).head.provider == "up"
+    assert (await keyless()(PLAIN)).metadata.provider == "up"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,7 @@ async def test_a_provider_without_keys_is_asked_without() -> None:
 )
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
 async def test_a_key_that_the_provider_repeats_never_leaves(status: int, echo: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(GatewayError) as caught:
         await answering(always(status, echo.encode()))(PLAIN)
 
     fault = caught.value
@@ -98,7 +106,7 @@ async def test_a_key_that_the_provider_repeats_never_leaves(status: int, echo: s
 
 
 async def test_a_secret_header_that_the_provider_repeats_never_leaves() -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(GatewayError) as caught:
         await answering(always(400, b'{"error":"header hunter2"}'), secrets=("hunter2",))(PLAIN)
 
     assert "hunter2" not in str(caught.value)

@@ -10,12 +10,12 @@ import pytest
 from aimanager_server.core.content import Attachment, Text
 from aimanager_server.core.errors import (
     CapabilityUnsupported,
-    ProviderFailed,
-    ProviderProtocol,
+    GatewayError,
+    ProviderInternalError,
+    ProviderProtocolError,
     ProviderRateLimited,
     ProviderUnreachable,
 )
-from aimanager_server.core.fault import Fault
 from aimanager_server.core.response import Finished
 from tests.support.chat_completions import CANARY, answering, events_of, parts_of, provider_at, question, user
 from tests.support.http_servers.scripted import BEGUN, PLAIN, REST, STREAMED, always, streaming, unreachable
@@ -26,7 +26,7 @@ async def test_a_whole_answer_has_a_head_and_its_events() -> None:
 
     events = await events_of(reply)
     await reply.aclose()
-    assert (reply.head.id, reply.head.requested_model, reply.head.provider, reply.head.model) == (
+    assert (reply.metadata.id, reply.metadata.requested_model, reply.metadata.provider, reply.metadata.model) == (
         "call-1",
         "latest",
         "upstream",
@@ -95,10 +95,10 @@ async def test_a_file_the_wire_cannot_carry_is_told_with_its_provider() -> None:
         (httpx.ConnectError("x"), ProviderUnreachable),
         (httpx.ReadError("x"), ProviderUnreachable),
         (httpx.ConnectTimeout("x"), ProviderUnreachable),
-        (httpx.RemoteProtocolError("x"), ProviderProtocol),
+        (httpx.RemoteProtocolError("x"), ProviderProtocolError),
     ],
 )
-async def test_faults_of_another_transport_are_translated(error: Exception, kind: type[Fault]) -> None:
+async def test_faults_of_another_transport_are_translated(error: Exception, kind: type[GatewayError]) -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         raise error
 
@@ -115,7 +115,7 @@ async def test_a_probe_asks_for_the_model_list() -> None:
 
 
 async def test_a_failed_probe_is_a_fault_of_the_provider() -> None:
-    with pytest.raises(ProviderFailed) as caught:
+    with pytest.raises(ProviderInternalError) as caught:
         await answering(always(500, CANARY.encode())).probe()
 
     assert caught.value.provider == "upstream"

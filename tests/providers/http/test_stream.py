@@ -8,8 +8,8 @@ import pytest
 
 from aimanager_server.core.errors import (
     DeadlineExceeded,
-    ProviderFailed,
-    ProviderProtocol,
+    ProviderInternalError,
+    ProviderProtocolError,
     ProviderRateLimited,
     ProviderUnreachable,
     StreamInterrupted,
@@ -26,7 +26,7 @@ from tests.support.http_servers.scripted import BEGUN, REST, STREAM, STREAMED, P
 async def test_a_stream_that_ends_without_an_answer_is_a_fault(content: bytes) -> None:
     provider, body = streaming(content)
 
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         await provider(STREAMED)
 
     assert body.closed
@@ -51,7 +51,7 @@ async def test_a_fault_after_the_first_content_interrupts_the_stream(name: str) 
     with pytest.raises(StreamInterrupted) as caught:
         await events_of(reply)
 
-    assert isinstance(caught.value.__cause__, ProviderFailed | ProviderProtocol)
+    assert isinstance(caught.value.__cause__, ProviderInternalError | ProviderProtocolError)
     assert body.closed
 
 
@@ -92,16 +92,16 @@ async def test_the_usage_so_far_is_known_whatever_becomes_of_the_stream() -> Non
     content = fixture("chat_completions/cumulative_usage.sse")
     provider, _ = streaming(content[: content.index(b" you")], asyncio.Event())
     reply = await provider(STREAMED)
-    before = reply.spent()
+    before = reply.usage_so_far()
     uncounted, _ = streaming(BEGUN, asyncio.Event())
 
     await reply.aclose()
 
-    after = reply.spent()
+    after = reply.usage_so_far()
     assert before == after
     assert after is not None
     assert after.output_tokens == 1
-    assert (await uncounted(STREAMED)).spent() is None
+    assert (await uncounted(STREAMED)).usage_so_far() is None
 
 
 async def test_closing_a_reply_that_was_never_read_closes_its_connection() -> None:
@@ -140,7 +140,7 @@ async def test_waiting_is_counted_as_time_away() -> None:
 
     await events_of(await provider(call))
 
-    assert call.away.seconds >= 0.025
+    assert call.upstream_timer.seconds >= 0.025
 
 
 async def test_what_follows_the_end_is_neither_shown_nor_waited_for() -> None:
@@ -185,7 +185,7 @@ async def test_a_reader_that_never_ends_does_not_make_an_answer() -> None:
     response = Response(200, {}, Pieces(b"x"))
     stream = HttpStream(STREAMED, response, Mute(), lambda fault: None, 100)
 
-    with pytest.raises(ProviderProtocol, match="without its end"):
+    with pytest.raises(ProviderProtocolError, match="without its end"):
         await stream.begin()
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from aimanager_server.core.errors import ProviderUnreachable, ProviderUntrusted, StreamInterrupted
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, ProviderUnreachable, ProviderUntrusted, StreamInterrupted
 from tests.support.chat_completions import connected, events_of
 from tests.support.http_servers.bad_tls import alerting_server
 from tests.support.http_servers.blackhole import silent_server
@@ -62,7 +61,7 @@ async def test_a_certificate_that_is_not_valid_is_not_trusted_nor_asked_again(
             await provider(whole())
 
     assert (server.requests, len(handshakes)) == ([], 1)
-    assert not caught.value.row.retry
+    assert not caught.value.spec.retryable
 
 
 async def test_a_handshake_that_stalls_takes_no_longer_than_a_connection_may() -> None:
@@ -86,7 +85,7 @@ async def test_an_alert_in_the_middle_of_an_answer_is_a_cut(authority: trustme.C
             await events_of(reply)
 
     cut = caught.value.__cause__
-    assert isinstance(cut, Fault)
+    assert isinstance(cut, GatewayError)
     assert "ALERT" in str(cut.__cause__)
 
 

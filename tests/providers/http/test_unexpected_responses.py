@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from aimanager_server.core.content import ToolCall
-from aimanager_server.core.errors import ProviderFailed
+from aimanager_server.core.errors import ProviderInternalError
 from aimanager_server.core.response import Finished
 from aimanager_server.providers.wires.provider_errors import fault_inside, fault_of, said_of
 from tests.support.chat_completions import finished_of, parts_of
@@ -63,5 +63,5 @@ def test_an_error_code_of_signs_that_only_look_like_digits_is_no_status() -> Non
     said = said_of({"error": {"message": "No.", "code": "²²²"}})
 
     assert said.status == 0
-    assert isinstance(fault_of(500, {}, said, datetime.now(UTC)), ProviderFailed)
-    assert isinstance(fault_inside({"error": {"code": "²²²"}}), ProviderFailed)
+    assert isinstance(fault_of(500, {}, said, datetime.now(UTC)), ProviderInternalError)
+    assert isinstance(fault_inside({"error": {"code": "²²²"}}), ProviderInternalError)

@@ -9,11 +9,11 @@ import pytest
 from aimanager_server.core.errors import (
     DeadlineExceeded,
     ProviderOverloaded,
-    ProviderProtocol,
+    ProviderProtocolError,
     ProviderRateLimited,
     StreamInterrupted,
+    all_errors,
 )
-from aimanager_server.core.fault import every
 from aimanager_server.core.request import Caller
 from aimanager_server.core.response import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
@@ -45,10 +45,10 @@ async def test_waiting_is_not_the_gateways_own_time() -> None:
 
     await mock()(asked)
 
-    assert asked.away.seconds > 0
+    assert asked.upstream_timer.seconds > 0
 
 
-@pytest.mark.parametrize("reason", [fault.row.reason for fault in every()])
+@pytest.mark.parametrize("reason", [fault.spec.reason for fault in all_errors()])
 async def test_it_fails_with_any_reason(reason: str) -> None:
     provider = mock()
 
@@ -116,17 +116,17 @@ async def test_a_stream_is_lost_after_so_many_tokens(cut: int, shown: list[str])
 
 @pytest.mark.parametrize("facts", [{"streaming": True}, {}])
 async def test_a_cut_before_anything_was_shown_is_a_broken_protocol(facts: dict[str, Any]) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         await mock()(call("[[reply: a b c]] [[cut: 0]]", **facts))
 
 
 async def test_a_whole_answer_that_is_cut_shows_nothing() -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         await mock()(call("[[reply: a b c]] [[cut: 2]]"))
 
 
 async def test_an_empty_answer_can_be_cut() -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         await mock()(call("[[reply:]] [[cut: 2]]", streaming=True))
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.content import JsonFormat, SchemaFormat
+from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat
 from aimanager_server.providers.mock.json_sample import sample_of
 from aimanager_server.structured_output.validator import Shape
 from tests.support.calls import FakeClock
@@ -38,30 +38,30 @@ NODE = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"typ
     ],
 )
 def test_a_sample_fits_its_schema(schema: Any) -> None:
-    text = sample_of(SchemaFormat("sample", json.dumps(schema)))
+    text = sample_of(JsonSchemaFormat("sample", json.dumps(schema)))
 
-    assert Shape(SchemaFormat("sample", json.dumps(schema)), FakeClock()).check(text).flaws == ()
+    assert Shape(JsonSchemaFormat("sample", json.dumps(schema)), FakeClock()).check(text).flaws == ()
 
 
 def test_a_schema_without_a_way_out_ends() -> None:
-    assert sample_of(SchemaFormat("endless", '{"required": ["a"], "properties": {"a": {"$ref": "#"}}}'))
-    assert sample_of(SchemaFormat("endless", '{"$ref": "#"}'))
+    assert sample_of(JsonSchemaFormat("endless", '{"required": ["a"], "properties": {"a": {"$ref": "#"}}}'))
+    assert sample_of(JsonSchemaFormat("endless", '{"$ref": "#"}'))
 
 
 def test_a_schema_that_fans_out_ends() -> None:
     fan = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n - 1}"}] * 10} for n in range(1, 12)}
     wide = {"required": ["a", "b"], "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}
 
-    assert sample_of(SchemaFormat("fan", json.dumps({"$defs": {"l0": {}, **fan}, "$ref": "#/$defs/l11"})))
-    assert sample_of(SchemaFormat("wide", json.dumps(wide)))
-    assert len(sample_of(SchemaFormat("long", '{"type": "array", "minItems": 1000000000}'))) < 100_000
-    assert len(sample_of(SchemaFormat("long", '{"minLength": 1000000000}'))) < 100_000
+    assert sample_of(JsonSchemaFormat("fan", json.dumps({"$defs": {"l0": {}, **fan}, "$ref": "#/$defs/l11"})))
+    assert sample_of(JsonSchemaFormat("wide", json.dumps(wide)))
+    assert len(sample_of(JsonSchemaFormat("long", '{"type": "array", "minItems": 1000000000}'))) < 100_000
+    assert len(sample_of(JsonSchemaFormat("long", '{"minLength": 1000000000}'))) < 100_000
 
 
 async def test_the_mock_answers_in_the_shape_that_is_asked_for() -> None:
-    assert await said("Hi", output_format=SchemaFormat("yes", '{"type": "boolean"}')) == "true"
-    assert json.loads(await said("Hi", output_format=JsonFormat()))
+    assert await said("Hi", output_format=JsonSchemaFormat("yes", '{"type": "boolean"}')) == "true"
+    assert json.loads(await said("Hi", output_format=JsonObjectFormat()))
 
 
 async def test_a_script_beats_the_sample() -> None:
-    assert await said("[[reply: no JSON]]", output_format=JsonFormat()) == "no JSON"
+    assert await said("[[reply: no JSON]]", output_format=JsonObjectFormat()) == "no JSON"

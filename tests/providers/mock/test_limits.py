@@ -15,7 +15,7 @@ from aimanager_server.core.content import (
     ToolCall,
     ToolResult,
 )
-from aimanager_server.core.errors import ProviderRejected
+from aimanager_server.core.errors import ProviderRejectedRequest
 from aimanager_server.core.response import FinishReason
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.mock.answers import state_of
@@ -125,7 +125,7 @@ async def test_reasoning_that_comes_back_untouched_is_accepted() -> None:
     ],
 )
 async def test_reasoning_that_was_changed_is_refused(part: Reasoning, author: str) -> None:
-    with pytest.raises(ProviderRejected, match="message 1"):
+    with pytest.raises(ProviderRejectedRequest, match="message 1"):
         await answer("Hi", Message(Role.ASSISTANT, (part, Text("Hello")), author), "And now?")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderOverloaded, StreamInterrupted
-from aimanager_server.core.response import Event, PartCompleted, TextDelta, Thinking
+from aimanager_server.core.response import Event, PartCompleted, ReasoningProgress, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.mock.provider import Mock
 from tests.support.calls import FakeClock
@@ -21,7 +21,12 @@ REPORTED = UsageSource.REPORTED
 async def test_thinking_that_nobody_sees_is_signs_and_tokens() -> None:
     events = await streamed("[[think: 2]] [[reply: Yes.]]")
 
-    assert events[:-1] == [Thinking(), Thinking(), TextDelta(0, "Yes."), PartCompleted(0, Text("Yes."))]
+    assert events[:-1] == [
+        ReasoningProgress(),
+        ReasoningProgress(),
+        TextDelta(0, "Yes."),
+        PartCompleted(0, Text("Yes.")),
+    ]
     assert events[-1] == (await answer("[[think: 2]] [[reply: Yes.]]")).finished
     assert events[-1].usage == Usage(4, 3, reasoning_tokens=2, source=REPORTED)
 
@@ -33,7 +38,7 @@ async def test_behind_nothing_but_thinking_comes_the_default_answer() -> None:
 async def test_a_whole_answer_has_no_signs_of_thinking() -> None:
     reply = await mock()(call("[[think: 2]] [[reply: Yes.]]"))
 
-    assert not any(isinstance(event, Thinking) for event in [event async for event in reply])
+    assert not any(isinstance(event, ReasoningProgress) for event in [event async for event in reply])
 
 
 async def test_thinking_can_stall_and_takes_its_time() -> None:
@@ -74,9 +79,9 @@ async def test_errors_with_a_number_go_before_other_trouble() -> None:
     with pytest.raises(ProviderOverloaded):
         await provider(asked)
     with pytest.raises(StreamInterrupted):
-        await (await provider(asked)).completion()
+        await (await provider(asked)).result()
 
-    assert (await (await provider(asked)).completion()).message.parts == (Text("a b"),)
+    assert (await (await provider(asked)).result()).message.parts == (Text("a b"),)
 
 
 async def test_a_stall_of_seconds_goes_on_and_comes_once() -> None:
@@ -92,7 +97,7 @@ async def test_a_deadline_within_an_answer_is_told_as_its_cause() -> None:
     reply = await mock()(call("[[reply: a b]] [[stall: 1]]", streaming=True))
 
     with pytest.raises(StreamInterrupted) as late:
-        await reply.completion()
+        await reply.result()
 
     assert isinstance(late.value.__cause__, DeadlineExceeded)
 
@@ -103,19 +108,19 @@ async def test_what_was_said_so_far_is_what_it_took() -> None:
     reply = await Mock({}, loop.time, asyncio.sleep)(replace(asked, deadline=loop.time() + 1000))
     events = aiter(reply)
     await anext(events)
-    first = reply.spent()
+    first = reply.usage_so_far()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
             [event async for event in events]
 
     assert first == Usage(10, 1, source=REPORTED)
-    assert reply.spent() == Usage(10, 2, source=REPORTED)
+    assert reply.usage_so_far() == Usage(10, 2, source=REPORTED)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_of_a_whole_answer_everything_is_known(streaming: bool) -> None:
     reply = await mock()(call("[[reply: a b c]] [[usage: 10/20]]", streaming=streaming))
 
-    completion = await reply.completion()
+    completion = await reply.result()
 
-    assert reply.spent() == completion.finished.usage == Usage(10, 20, source=REPORTED)
+    assert reply.usage_so_far() == completion.finished.usage == Usage(10, 20, source=REPORTED)

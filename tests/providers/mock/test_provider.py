@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 from aimanager_server.core.content import Attachment, Message, Reasoning, Role, Text, ToolCall, ToolResult
-from aimanager_server.core.response import Finished, FinishReason, Head, PartCompleted, TextDelta, ToolCallDelta, Warned
+from aimanager_server.core.response import (
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ResponseMetadata,
+    SettingWarning,
+    TextDelta,
+    ToolCallDelta,
+)
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.mock.answers import state_of
 from tests.support.mock_provider import WEATHER, answer, said, streamed, turn
@@ -41,11 +49,11 @@ async def test_an_answer_streams_in_several_pieces() -> None:
 
 
 async def test_the_head_says_who_answers() -> None:
-    warned = (Warned("sampling.seed", "left out"),)
+    warned = (SettingWarning("sampling.seed", "left out"),)
 
     completion = await answer("Hi", warnings=warned)
 
-    assert completion.head == Head("call-1", "mock/latest", "mock", "mock-large", warnings=warned)
+    assert completion.metadata == ResponseMetadata("call-1", "mock/latest", "mock", "mock-large", warnings=warned)
 
 
 async def test_parts_come_in_the_order_written() -> None:

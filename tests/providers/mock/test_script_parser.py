@@ -50,7 +50,7 @@ async def test_a_directive_that_cannot_be_read_is_named(text: str, complaint: st
         await answer("Hi " + text)
 
     assert complaint in refused.value.message
-    assert refused.value.fields[0].field == "messages"
+    assert refused.value.violations[0].field == "messages"
 
 
 @pytest.mark.parametrize("example", list(DIRECTIVES.values()))

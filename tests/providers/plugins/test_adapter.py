@@ -12,13 +12,13 @@ import structlog
 from aimanager_server.catalog.model import Capability, Level, Model, Support
 from aimanager_server.core.errors import (
     ModelNotFound,
-    ProviderFailed,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
+    ProviderProtocolError,
     StreamInterrupted,
 )
-from aimanager_server.core.request import NO_KEY, OWN_KEY, Call, Caller, Key
-from aimanager_server.core.response import Head, Reply, Restarted, TextDelta
+from aimanager_server.core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Call, Caller
+from aimanager_server.core.response import ResponseMetadata, ResponseStream, Restarted, TextDelta
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers.endpoint_factory import lister_of
 from tests.support.plugin_calls import call, settled
@@ -39,14 +39,14 @@ async def test_an_answer_comes_event_by_event_under_the_names_of_the_call() -> N
         await settled(lambda: plugin.closed, 1)
 
     assert events == list(HELLO)
-    assert (reply.head.provider, reply.head.model, reply.head.id) == ("told", "one", "call-1")
+    assert (reply.metadata.provider, reply.metadata.model, reply.metadata.id) == ("told", "one", "call-1")
 
 
 async def test_it_is_opened_once_and_its_connections_are_closed_at_the_end() -> None:
     plugin, pipe = Told(), Pipe()
     async with plugged(plugin, pipe=pipe) as provider:
         for _ in range(3):
-            await (await provider(call())).completion()
+            await (await provider(call())).result()
 
     assert (plugin.opened, pipe.closed) == (1, True)
     assert "plugin-told" not in {thread.name for thread in threading.enumerate()}
@@ -55,7 +55,7 @@ async def test_it_is_opened_once_and_its_connections_are_closed_at_the_end() -> 
 async def test_it_sees_no_key_but_its_own() -> None:
     plugin = Told()
     async with plugged(plugin) as provider:
-        await (await provider(call(caller=Caller("ann", "", {"told": "own", "claude": "other"})))).completion()
+        await (await provider(call(caller=Caller("ann", "", {"told": "own", "claude": "other"})))).result()
 
     assert dict(plugin.calls[0].caller.provider_keys) == {"told": "own"}
 
@@ -95,7 +95,7 @@ async def test_an_answer_that_is_put_down_is_closed() -> None:
         (raising(ValueError("x")), "ValueError"),
         (raising(ProviderOverloaded("busy")), "busy"),
         ("no event", "'str' among its events"),
-        (Restarted(Head("1", "", "", "")), "'Restarted' among its events"),
+        (Restarted(ResponseMetadata("1", "", "", "")), "'Restarted' among its events"),
         (blocking, "blocks"),
     ],
 )
@@ -114,10 +114,10 @@ async def test_usage_so_far_is_kept_and_an_end_too_early_is_told() -> None:
     fault.usage = Usage(5)
     async with plugged(Told(HELLO[0], raising(fault))) as provider:
         with pytest.raises(StreamInterrupted) as busy:
-            await (await provider(call())).completion()
+            await (await provider(call())).result()
     async with plugged(Told(HELLO[0])) as provider:
         with pytest.raises(StreamInterrupted, match="without its end"):
-            await (await provider(call())).completion()
+            await (await provider(call())).result()
 
     assert busy.value.usage == Usage(5)
 
@@ -128,7 +128,7 @@ async def test_after_the_first_event_whoever_reads_keeps_the_time() -> None:
         reply = await provider(call(streaming=True, seconds=0.1))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
-                await reply.completion()
+                await reply.result()
         await settled(lambda: plugin.closed, 1)
 
 
@@ -139,17 +139,17 @@ class Counting(Told):
         super().__init__(*steps)
         self._spent = spent
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> ResponseStream:
         reply = await super().answer(call)
-        return Reply(reply.head, aiter(reply), reply.aclose, self._spent)
+        return ResponseStream(reply.metadata, aiter(reply), reply.aclose, self._spent)
 
 
 async def test_the_usage_so_far_is_the_plug_ins_word() -> None:
     async with plugged(Counting(lambda: Usage(5), HELLO[0], raising(ProviderOverloaded("busy")))) as provider:
         reply = await provider(call(streaming=True))
-        begun = reply.spent()
+        begun = reply.usage_so_far()
         with pytest.raises(StreamInterrupted) as caught:
-            await reply.completion()
+            await reply.result()
 
     assert (begun, caught.value.usage) == (Usage(5), Usage(5))
 
@@ -158,21 +158,21 @@ async def test_the_usage_so_far_is_the_plug_ins_word() -> None:
 async def test_a_word_that_is_none_costs_no_answer(spent: Any) -> None:
     async with plugged(Counting(spent)) as provider:
         reply = await provider(call(streaming=True))
-        begun = reply.spent()
-        completion = await reply.completion()
+        begun = reply.usage_so_far()
+        completion = await reply.result()
 
     assert begun is None
-    assert reply.spent() == completion.finished.usage
+    assert reply.usage_so_far() == completion.finished.usage
 
 
 async def test_no_key_of_another_provider_reaches_it() -> None:
     plugin = Told()
     async with plugged(plugin) as provider:
-        for key in (Key(OWN_KEY, "own"), Key("1", "of another")):
+        for key in (ApiKey(CALLER_KEY_ID, "own"), ApiKey("1", "of another")):
             asked = call(caller=Caller("ann", "", {"told": "own"}), key=key)
-            await (await provider(asked)).completion()
+            await (await provider(asked)).result()
 
-    assert [asked.key for asked in plugin.calls] == [Key(OWN_KEY, "own"), NO_KEY]
+    assert [asked.api_key for asked in plugin.calls] == [ApiKey(CALLER_KEY_ID, "own"), NO_KEY]
 
 
 async def test_nothing_and_no_reply_are_faults() -> None:
@@ -181,10 +181,10 @@ async def test_nothing_and_no_reply_are_faults() -> None:
             return None
 
     async with plugged(Told(lambda: asyncio.sleep(0))) as provider:
-        with pytest.raises(ProviderProtocol, match="without its end"):
+        with pytest.raises(ProviderProtocolError, match="without its end"):
             await provider(call())
     async with plugged(Mute()) as provider:
-        with pytest.raises(ProviderProtocol, match="'NoneType' instead of a Reply"):
+        with pytest.raises(ProviderProtocolError, match="'NoneType' instead of a ResponseStream"):
             await provider(call())
 
 
@@ -194,7 +194,7 @@ async def test_a_list_that_never_comes_is_a_fault() -> None:
             await forever()
 
     async with plugged(Pensive()) as provider:
-        with pytest.raises(ProviderProtocol, match=r"did not list its models within 0\.2 seconds"):
+        with pytest.raises(ProviderProtocolError, match=r"did not list its models within 0\.2 seconds"):
             await provider.models()
 
 
@@ -204,5 +204,5 @@ async def test_a_list_that_cannot_be_had_is_a_fault() -> None:
             raise OSError("canary")
 
     async with plugged(Silent()) as provider:
-        with pytest.raises(ProviderFailed):
+        with pytest.raises(ProviderInternalError):
             await provider.probe()

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from aimanager_server.core.content import Text
-from aimanager_server.core.errors import DeadlineExceeded, ProviderFailed
+from aimanager_server.core.errors import DeadlineExceeded, ProviderInternalError
 from aimanager_server.providers.plugins.isolation import MOST_LOOPS
 from tests.support.plugin_calls import call, settled
 from tests.support.plugins import FINISHED, HELLO, Told, blocking, forever, plugged, raising, stubbornly
@@ -24,7 +24,7 @@ def logged() -> Any:
 @pytest.mark.parametrize("error", [ValueError("canary"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 async def test_whatever_else_it_raises_is_a_fault_of_the_provider(error: BaseException, logged: Any) -> None:
     async with plugged(Told(raising(error))) as provider:
-        with pytest.raises(ProviderFailed, match=type(error).__name__) as caught:
+        with pytest.raises(ProviderInternalError, match=type(error).__name__) as caught:
             await provider(call())
 
     assert "canary" not in caught.value.message
@@ -41,10 +41,10 @@ async def test_a_task_of_its_own_that_ends_the_loop_loses_no_more_than_its_calls
 
     plugin = Told(plant)
     async with plugged(plugin) as provider:
-        with pytest.raises(ProviderFailed, match=r"blocks|ended|gave the call up"):
+        with pytest.raises(ProviderInternalError, match=r"blocks|ended|gave the call up"):
             await provider(call())
         plugin.steps = HELLO
-        completion = await (await provider(call())).completion()
+        completion = await (await provider(call())).result()
 
     assert completion.message.parts == (Text("Hello"),)
 
@@ -52,10 +52,10 @@ async def test_a_task_of_its_own_that_ends_the_loop_loses_no_more_than_its_calls
 async def test_one_that_blocks_loses_its_call_and_the_next_is_answered(logged: Any) -> None:
     plugin = Told(blocking)
     async with plugged(plugin) as provider:
-        with pytest.raises(ProviderFailed, match="blocks"):
+        with pytest.raises(ProviderInternalError, match="blocks"):
             await provider(call())
         plugin.steps = HELLO
-        completion = await (await provider(call())).completion()
+        completion = await (await provider(call())).result()
 
     assert completion.message.parts == (Text("Hello"),)
     assert plugin.opened == 2
@@ -69,7 +69,7 @@ async def test_while_one_blocks_the_process_goes_on() -> None:
         while not blocked.done():
             await asyncio.sleep(0.01)
             turns += 1
-        with pytest.raises(ProviderFailed):
+        with pytest.raises(ProviderInternalError):
             await blocked
 
     assert turns > 10
@@ -78,9 +78,9 @@ async def test_while_one_blocks_the_process_goes_on() -> None:
 async def test_one_that_always_blocks_is_given_up() -> None:
     async with plugged(Told(blocking), pulse=0.01) as provider:
         for _ in range(MOST_LOOPS):
-            with pytest.raises(ProviderFailed, match="blocks"):
+            with pytest.raises(ProviderInternalError, match="blocks"):
                 await provider(call())
-        with pytest.raises(ProviderFailed, match="is not run any more"):
+        with pytest.raises(ProviderInternalError, match="is not run any more"):
             await provider(call())
 
 
@@ -105,13 +105,13 @@ async def test_a_cancelled_call_waits_for_nothing(waiting: Any) -> None:
 
 async def test_one_that_cancels_itself_has_failed() -> None:
     async with plugged(Told(raising(asyncio.CancelledError()))) as provider:
-        with pytest.raises(ProviderFailed, match="gave the call up by itself"):
+        with pytest.raises(ProviderInternalError, match="gave the call up by itself"):
             await provider(call())
 
 
 async def test_a_closed_one_is_not_run() -> None:
     async with plugged(Told(FINISHED)) as provider:
-        await (await provider(call())).completion()
+        await (await provider(call())).result()
         await provider.aclose()
-        with pytest.raises(ProviderFailed, match="is closed"):
+        with pytest.raises(ProviderInternalError, match="is closed"):
             await provider(call())

@@ -16,7 +16,7 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, FinishReason, Reply, TextDelta
+from aimanager_server.core.response import Event, FinishReason, ResponseStream, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.http.pool import AiohttpTransport
 from aimanager_server.providers.http.provider import HttpProvider
@@ -108,7 +108,7 @@ def ask(text: str, *more: Message, **facts: Any) -> Call:
     return question(user(text), *more, model="claude-opus-5-5", **facts)
 
 
-async def into(seen: list[Event], reply: Reply) -> None:
+async def into(seen: list[Event], reply: ResponseStream) -> None:
     async for event in reply:
         seen.append(event)
 
@@ -124,7 +124,7 @@ def last_sent(stand_in: str) -> dict[str, Any]:
 async def test_a_plain_answer_arrives(provider: HttpProvider, stand_in: str, streaming: bool) -> None:
     reply = await provider(ask("plain", streaming=streaming))
 
-    completion = await reply.completion()
+    completion = await reply.result()
 
     assert completion.message.parts == (Text(LONG),)
     assert completion.finished.reason is FinishReason.STOP
@@ -139,11 +139,11 @@ async def test_signed_reasoning_makes_the_round_trip(
     provider: HttpProvider, transport: Recording, streaming: bool
 ) -> None:
     asked = ReasoningOptions(Effort.HIGH, include=True)
-    first = await (await provider(ask("ponder", streaming=streaming, reasoning=asked))).completion()
+    first = await (await provider(ask("ponder", streaming=streaming, reasoning=asked))).result()
 
     assert first.message.parts == (Reasoning("It is Italy.", provider_state=b"SigABC+/="), Text("Rome."))
 
-    await (await provider(ask("ponder", first.message, user("plain"), reasoning=asked))).completion()
+    await (await provider(ask("ponder", first.message, user("plain"), reasoning=asked))).result()
     assert json.loads(transport.bodies[-1])["messages"][1]["content"][0] == {
         "type": "thinking",
         "thinking": "It is Italy.",
@@ -153,7 +153,7 @@ async def test_signed_reasoning_makes_the_round_trip(
 
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_parallel_tool_calls_arrive_and_are_answered(provider: HttpProvider, streaming: bool) -> None:
-    first = await (await provider(ask("both cities", streaming=streaming, tools=(WEATHER,)))).completion()
+    first = await (await provider(ask("both cities", streaming=streaming, tools=(WEATHER,)))).result()
 
     calls = [part for part in first.message.parts if isinstance(part, ToolCall)]
     assert [(call.name, json.loads(call.arguments_json)["city"]) for call in calls] == [
@@ -163,7 +163,7 @@ async def test_parallel_tool_calls_arrive_and_are_answered(provider: HttpProvide
     assert first.finished.reason is FinishReason.TOOL_CALLS
 
     results = user(*(ToolResult(call.id, call.name, "sunny") for call in calls), "plain")
-    second = await (await provider(ask("both cities", first.message, results, tools=(WEATHER,)))).completion()
+    second = await (await provider(ask("both cities", first.message, results, tools=(WEATHER,)))).result()
     assert second.message.parts == (Text(LONG),)
 
 

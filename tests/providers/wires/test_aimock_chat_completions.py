@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.content import Reasoning, Text, Tool, ToolCall
-from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited, ProviderRejected, StreamInterrupted
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import (
+    GatewayError,
+    ProviderOverloaded,
+    ProviderRateLimited,
+    ProviderRejectedRequest,
+    StreamInterrupted,
+)
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import FinishReason, TextDelta
 from aimanager_server.core.usage import UsageSource
@@ -76,11 +81,11 @@ async def test_parallel_calls_come_apart(provider: HttpProvider, streaming: bool
     [
         ("limit the rate", ProviderRateLimited, 1.0),
         ("be overloaded", ProviderOverloaded, None),
-        ("fail plainly", ProviderRejected, None),
+        ("fail plainly", ProviderRejectedRequest, None),
     ],
 )
 async def test_a_refusal_is_told_apart(
-    provider: HttpProvider, streaming: bool, text: str, kind: type[Fault], wait: float | None
+    provider: HttpProvider, streaming: bool, text: str, kind: type[GatewayError], wait: float | None
 ) -> None:
     with pytest.raises(kind) as caught:
         await provider(asking(text, streaming))

@@ -11,8 +11,7 @@ import pytest
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
-from aimanager_server.core.errors import ProviderRateLimited, ProviderRejected, StreamInterrupted
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, ProviderRateLimited, ProviderRejectedRequest, StreamInterrupted
 from aimanager_server.core.handler import Provider
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import FinishReason, TextDelta
@@ -45,7 +44,7 @@ def asking(text: str, streaming: bool, *more: Any, **facts: Any) -> Call:
 
 @HOW
 async def test_an_answer_comes_whole_with_its_usage(provider: Provider, streaming: bool) -> None:
-    answer = await (await provider(asking("say hello", streaming))).completion()
+    answer = await (await provider(asking("say hello", streaming))).result()
 
     assert answer.message.parts == (Text("Hello from aimock, and good day."),)
     assert answer.finished.reason is FinishReason.STOP
@@ -56,7 +55,7 @@ async def test_an_answer_comes_whole_with_its_usage(provider: Provider, streamin
 async def test_reasoning_comes_before_the_text(provider: Provider, streaming: bool) -> None:
     call = asking("ponder", streaming, reasoning=ReasoningOptions(include=True))
 
-    answer = await (await provider(call)).completion()
+    answer = await (await provider(call)).result()
 
     assert answer.message.parts == (Reasoning("Six times nine."), Text("Forty-two."))
 
@@ -65,7 +64,7 @@ async def test_reasoning_comes_before_the_text(provider: Provider, streaming: bo
 async def test_parallel_calls_come_apart_and_are_answered(
     provider: Provider, server: AimockServer, streaming: bool
 ) -> None:
-    first = await (await provider(asking("parallel weather", streaming, tools=(WEATHER,)))).completion()
+    first = await (await provider(asking("parallel weather", streaming, tools=(WEATHER,)))).result()
 
     calls = [part for part in first.message.parts if isinstance(part, ToolCall)]
     assert [(call.name, json.loads(call.arguments_json)) for call in calls] == [
@@ -78,15 +77,17 @@ async def test_parallel_calls_come_apart_and_are_answered(
 
     results = user(*(ToolResult(call.id, "", "sunny") for call in calls), "say hello")
     again = asking("parallel weather", streaming, first.message, results, tools=(WEATHER,))
-    second = await (await provider(again)).completion()
+    second = await (await provider(again)).result()
     assert second.message.parts == (Text("Hello from aimock, and good day."),)
 
 
 @HOW
 @pytest.mark.parametrize(
-    ("text", "kind"), [("limit the rate", ProviderRateLimited), ("fail plainly", ProviderRejected)]
+    ("text", "kind"), [("limit the rate", ProviderRateLimited), ("fail plainly", ProviderRejectedRequest)]
 )
-async def test_a_refusal_is_told_apart(provider: Provider, streaming: bool, text: str, kind: type[Fault]) -> None:
+async def test_a_refusal_is_told_apart(
+    provider: Provider, streaming: bool, text: str, kind: type[GatewayError]
+) -> None:
     with pytest.raises(kind):
         await provider(asking(text, streaming))
 
@@ -96,7 +97,7 @@ async def test_a_stream_that_breaks_off_is_interrupted(provider: Provider) -> No
 
     first = await anext(aiter(reply))
     with pytest.raises(StreamInterrupted):
-        await reply.completion()
+        await reply.result()
 
     assert isinstance(first, TextDelta)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.response import Event, ReasoningDelta, TextDelta, Thinking
+from aimanager_server.core.response import Event, ReasoningDelta, ReasoningProgress, TextDelta
 from tests.support import anthropic as anthropic_api
 from tests.support import gemini as gemini_api
 from tests.support import responses as responses_api
@@ -52,7 +52,7 @@ SIGNS: list[tuple[str, tuple[Payload, ...]]] = [
 
 @pytest.mark.parametrize(("wire", "payloads"), SIGNS)
 def test_a_model_that_thinks_unseen_says_so(wire: str, payloads: tuple[Payload, ...]) -> None:
-    assert fed(wire, *payloads) == [Thinking()]
+    assert fed(wire, *payloads) == [ReasoningProgress()]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_shown_needs_no_sign(wire: str, payload: Payload, shown: Event) 
 def test_claude_goes_on_thinking_unseen(payload: Payload) -> None:
     block = anthropic_api.block(0, type="thinking", thinking="", signature="")
 
-    assert fed("claude", block, payload, payload) == [Thinking()] * 3
+    assert fed("claude", block, payload, payload) == [ReasoningProgress()] * 3
 
 
 def test_signs_of_one_read_are_one() -> None:
@@ -107,7 +107,7 @@ def test_signs_of_one_read_are_one() -> None:
 
     events = reader.feed(anthropic_api.sse(block, anthropic_api.delta(0, type="thinking_delta", thinking="")))
 
-    assert events == [Thinking()]
+    assert events == [ReasoningProgress()]
 
 
 @pytest.mark.parametrize("name", [name for _, name in STREAMS if name.startswith("deepseek/")])
@@ -131,7 +131,7 @@ def test_deepseeks_first_chunk_names_a_role_and_no_thought(name: str) -> None:
 def test_a_whole_answer_has_no_signs(wire: str, whole: Payload) -> None:
     events = WIRES[wire].decode(json.dumps(whole).encode())
 
-    assert Thinking() not in events
+    assert ReasoningProgress() not in events
 
 
 async def test_thinking_is_the_first_content_of_a_stream() -> None:
@@ -140,4 +140,4 @@ async def test_thinking_is_the_first_content_of_a_stream() -> None:
 
     reply = await provider(STREAMED)
 
-    assert [type(event) for event in await events_of(reply)][:2] == [Thinking, TextDelta]
+    assert [type(event) for event in await events_of(reply)][:2] == [ReasoningProgress, TextDelta]

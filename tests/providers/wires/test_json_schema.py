@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.content import SchemaFormat
+from aimanager_server.core.content import JsonSchemaFormat
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.providers.wires.json_schema import CLAUDE, OPENAI, NotExpressible, Rules, expressed, promised
 
@@ -152,9 +152,9 @@ def test_openai_promises_only_so_deep() -> None:
 
 def test_a_schema_that_cannot_be_promised_names_its_field() -> None:
     with pytest.raises(CapabilityUnsupported) as raised:
-        promised(SchemaFormat("answer", '{"type": "object"}'), CLAUDE)
+        promised(JsonSchemaFormat("answer", '{"type": "object"}'), CLAUDE)
 
-    assert [field.field for field in raised.value.fields] == ["output_format.json_schema.schema_json"]
+    assert [field.field for field in raised.value.violations] == ["output_format.json_schema.schema_json"]
 
 
 def test_references_in_a_chain_without_end_in_sight_are_not_promised() -> None:
@@ -162,7 +162,7 @@ def test_references_in_a_chain_without_end_in_sight_are_not_promised() -> None:
     schema = {**CLOSED, "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": {**chain, "d2000": TEXT}}
 
     with pytest.raises(CapabilityUnsupported):
-        promised(SchemaFormat("answer", json.dumps(schema)), CLAUDE)
+        promised(JsonSchemaFormat("answer", json.dumps(schema)), CLAUDE)
 
 
 def test_the_callers_schema_is_not_touched() -> None:

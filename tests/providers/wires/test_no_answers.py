@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.core.errors import ProviderOverloaded, ProviderProtocol, ProviderRateLimited
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, ProviderOverloaded, ProviderProtocolError, ProviderRateLimited
 from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyRing
@@ -56,11 +55,11 @@ async def test_a_success_that_is_no_answer_is_unavailable_and_may_be_asked_again
 ) -> None:
     provider, body = provider_of(wire, *NOTHINGS[nothing])
 
-    with pytest.raises(ProviderProtocol) as caught:
+    with pytest.raises(ProviderProtocolError) as caught:
         await provider(call)
 
-    row = caught.value.row
-    assert (row.code, row.reason, row.retry, row.fallback) == ("UNAVAILABLE", "PROVIDER_PROTOCOL", True, "next")
+    row = caught.value.spec
+    assert (row.code, row.reason, row.retryable, row.fallback) == ("UNAVAILABLE", "PROVIDER_PROTOCOL", True, "next")
     assert caught.value.provider == "upstream"
     assert body.closed
 
@@ -81,7 +80,7 @@ async def test_an_error_within_a_stream_before_any_output_comes_from_the_await(w
     with pytest.raises(ProviderOverloaded) as caught:
         await provider(STREAMED)
 
-    assert (caught.value.row.retry, caught.value.row.fallback) == (True, "next")
+    assert (caught.value.spec.retryable, caught.value.spec.fallback) == (True, "next")
     assert body.closed
 
 
@@ -117,7 +116,7 @@ async def test_of_several_headers_with_advice_the_longest_counts(headers: tuple[
     refusal = http(b"{}", "429 Too Many Requests", headers=headers)
 
     async with raw_server((refusal,)) as server, connected(server.url) as provider:
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(GatewayError) as caught:
             await provider(question(provider="upstream"))
 
     assert caught.value.retry_after == seconds
@@ -126,5 +125,5 @@ async def test_of_several_headers_with_advice_the_longest_counts(headers: tuple[
 @pytest.mark.parametrize("answer", [http(b"", "204 No Content"), http(HTML, content_type="text/html"), chunked()])
 async def test_over_a_socket_no_answer_is_one_either(answer: bytes) -> None:
     async with raw_server((answer,)) as server, connected(server.url) as provider:
-        with pytest.raises(ProviderProtocol):
+        with pytest.raises(ProviderProtocolError):
             await provider(question(provider="upstream", streaming=True))

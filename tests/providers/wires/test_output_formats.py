@@ -12,7 +12,7 @@ from openai.types.chat import completion_create_params as openai_types
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat
+from aimanager_server.core.content import Effort, JsonObjectFormat, JsonSchemaFormat, OutputFormat, ReasoningOptions
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Target
 from aimanager_server.providers.wires.anthropic import Claude
@@ -24,8 +24,8 @@ from tests.support.vendor_sdks import seen_by
 
 OPEN = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CLOSED = {**OPEN, "additionalProperties": False}
-CITY = SchemaFormat("city", json.dumps(OPEN))
-ANYTHING = SchemaFormat("anything", '{"type": "object"}', strict=True)
+CITY = JsonSchemaFormat("city", json.dumps(OPEN))
+ANYTHING = JsonSchemaFormat("anything", '{"type": "object"}', strict=True)
 
 CATALOGUE = Catalogue.load()
 SETTINGS = ProviderSettings(wire="chat_completions", base_url="https://example.com/v1")
@@ -61,12 +61,12 @@ def test_claude_gets_the_schema_beside_the_effort() -> None:
     assert sent["output_config"]["format"]["schema"] == CLOSED
 
 
-@pytest.mark.parametrize("wanted", [JsonFormat(), ANYTHING])
+@pytest.mark.parametrize("wanted", [JsonObjectFormat(), ANYTHING])
 def test_claude_cannot_be_asked_for_json_of_any_kind(wanted: OutputFormat) -> None:
     with pytest.raises(CapabilityUnsupported) as raised:
         claude(wanted)
 
-    assert raised.value.fields[0].field.startswith("output_format")
+    assert raised.value.violations[0].field.startswith("output_format")
 
 
 def test_openai_gets_a_strict_schema() -> None:
@@ -78,7 +78,7 @@ def test_openai_gets_a_strict_schema() -> None:
 
 
 def test_openai_gets_json_mode() -> None:
-    sent = body(openai(SETTINGS, Limits()), Target("openai", "gpt-4o"), JsonFormat())
+    sent = body(openai(SETTINGS, Limits()), Target("openai", "gpt-4o"), JsonObjectFormat())
 
     assert sent["response_format"] == {"type": "json_object"}
 
@@ -91,7 +91,7 @@ def test_a_schema_that_openai_cannot_promise_is_refused_before_it_is_sent() -> N
 def test_deepseek_gets_json_mode_and_no_schema() -> None:
     target = Target("deepseek", "deepseek-flash")
 
-    assert body(deepseek(SETTINGS, Limits()), target, JsonFormat())["response_format"] == {"type": "json_object"}
+    assert body(deepseek(SETTINGS, Limits()), target, JsonObjectFormat())["response_format"] == {"type": "json_object"}
     with pytest.raises(CapabilityUnsupported):
         body(deepseek(SETTINGS, Limits()), target, CITY)
 
@@ -102,7 +102,7 @@ def test_a_server_with_schemas_gets_them_as_they_are() -> None:
     assert chat(CITY, "plain")["response_format"]["json_schema"] == described
 
 
-@pytest.mark.parametrize("wanted", [JsonFormat(), CITY])
+@pytest.mark.parametrize("wanted", [JsonObjectFormat(), CITY])
 def test_an_unknown_server_is_not_asked_natively(wanted: OutputFormat) -> None:
     with pytest.raises(CapabilityUnsupported):
         chat(wanted, "none")

@@ -12,14 +12,14 @@ import pytest
 from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
-    ProviderAuth,
-    ProviderFailed,
+    GatewayError,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
-    ProviderQuota,
+    ProviderProtocolError,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
 )
-from aimanager_server.core.fault import Fault
 from aimanager_server.core.request import Caller
 from aimanager_server.providers.wires.dialect import Dialect
 from aimanager_server.resilience.retry_policy import GiveUp, Policy, Retry, Stand, decide
@@ -48,16 +48,16 @@ OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": 
 SERVER_ERROR = {"code": "server_error", "message": "Oh."}
 UNAVAILABLE = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "Busy."}}
 
-INSIDE: list[tuple[Callable[[], Dialect], bytes, type[Fault]]] = [
+INSIDE: list[tuple[Callable[[], Dialect], bytes, type[GatewayError]]] = [
     (anthropic_api.claude, data(OVERLOADED), ProviderOverloaded),
     (dialect, data({"error": {"message": "Slow down.", "code": 429}}), ProviderRateLimited),
     (dialect, data({"error": {"message": "Busy.", "code": "503"}}), ProviderOverloaded),
-    (dialect, data({"error": "Something."}), ProviderFailed),
-    (lambda: dialect("mistral"), data({"object": "error", "message": "No."}), ProviderFailed),
+    (dialect, data({"error": "Something."}), ProviderInternalError),
+    (lambda: dialect("mistral"), data({"object": "error", "message": "No."}), ProviderInternalError),
     (
         responses_api.responses,
         data({"type": "response.failed", "response": {"status": "failed", "error": SERVER_ERROR}}),
-        ProviderFailed,
+        ProviderInternalError,
     ),
     (gemini_api.gemini, data(UNAVAILABLE), ProviderOverloaded),
 ]
@@ -65,7 +65,7 @@ INSIDE: list[tuple[Callable[[], Dialect], bytes, type[Fault]]] = [
 
 @pytest.mark.parametrize(("spoken", "stream", "kind"), INSIDE)
 async def test_pitfall_20_an_error_inside_a_success_is_a_fault_like_any_other(
-    spoken: Callable[[], Dialect], stream: bytes, kind: type[Fault]
+    spoken: Callable[[], Dialect], stream: bytes, kind: type[GatewayError]
 ) -> None:
     plain = {"error": {"message": "Slow down.", "code": 429}}
     no_stream = answering(lambda request: httpx.Response(200, json=plain))
@@ -89,11 +89,16 @@ def refusal(message: str = "No.", code: str | None = None, kind: str | None = No
 @pytest.mark.parametrize(
     ("spoken", "status", "body", "kind"),
     [
-        (dialect, 429, refusal(code="insufficient_quota"), ProviderQuota),
-        (responses_api.responses, 429, refusal(code="insufficient_quota"), ProviderQuota),
-        (anthropic_api.claude, 429, refusal(kind="rate_limit_error"), ProviderQuota),  # without advice: the spend cap
-        (lambda: dialect("deepseek"), 402, refusal("Insufficient Balance"), ProviderQuota),
-        (anthropic_api.claude, 402, refusal(kind="billing_error"), ProviderQuota),
+        (dialect, 429, refusal(code="insufficient_quota"), ProviderQuotaExhausted),
+        (responses_api.responses, 429, refusal(code="insufficient_quota"), ProviderQuotaExhausted),
+        (
+            anthropic_api.claude,
+            429,
+            refusal(kind="rate_limit_error"),
+            ProviderQuotaExhausted,
+        ),  # without advice: the spend cap
+        (lambda: dialect("deepseek"), 402, refusal("Insufficient Balance"), ProviderQuotaExhausted),
+        (anthropic_api.claude, 402, refusal(kind="billing_error"), ProviderQuotaExhausted),
         (dialect, 400, refusal(code="context_length_exceeded"), ContextTooLong),
         (anthropic_api.claude, 400, refusal("prompt is too long: 9 > 8"), ContextTooLong),
         (dialect, 400, refusal(code="content_policy_violation"), ContentBlocked),
@@ -101,7 +106,7 @@ def refusal(message: str = "No.", code: str | None = None, kind: str | None = No
     ],
 )
 def test_pitfall_21_what_cannot_succeed_is_not_asked_again_and_waits_are_bounded(
-    spoken: Callable[[], Dialect], status: int, body: bytes, kind: type[Fault]
+    spoken: Callable[[], Dialect], status: int, body: bytes, kind: type[GatewayError]
 ) -> None:
     advised = {wait: dialect().error(429, {"retry-after": wait}, refusal()) for wait in ("120", "121")}
     overloaded = ProviderOverloaded("Busy.")
@@ -124,7 +129,7 @@ async def test_pitfall_24_no_key_follows_a_redirect_and_no_header_of_the_caller_
         asked.append(request)
         return httpx.Response(status, headers={"location": "https://elsewhere.test/v1"})
 
-    with pytest.raises(ProviderProtocol, match="redirect"):
+    with pytest.raises(ProviderProtocolError, match="redirect"):
         await answering(respond)(question(provider="upstream", caller=Caller("ann"), streaming=True))
 
     assert [request.url.host for request in asked] == ["upstream.test"]
@@ -147,7 +152,7 @@ async def test_pitfall_25_no_key_leaves_in_an_address_or_a_message(key: str) -> 
     ]
     requests = [spoken.encode(asked, key) for spoken, asked in questions]
 
-    with pytest.raises(ProviderAuth) as caught:
+    with pytest.raises(ProviderCredentialsInvalid) as caught:
         await answering(respond, key)(question(provider="upstream"))
 
     told = f"{caught.value!r} {caught.value} {caught.value.message} {caught.value.solution} {caught.value.metadata}"

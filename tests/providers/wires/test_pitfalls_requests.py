@@ -10,12 +10,12 @@ import pytest
 from aimanager_server.core.content import (
     Attachment,
     Effort,
-    JsonFormat,
+    JsonObjectFormat,
+    JsonSchemaFormat,
     Message,
     Reasoning,
     ReasoningOptions,
     Sampling,
-    SchemaFormat,
     Text,
     Tool,
     ToolCall,
@@ -224,7 +224,7 @@ def test_pitfall_17_an_image_has_the_form_of_each_provider() -> None:
     assert openai == responses == ["data:image/jpg;base64,/9g=", url]
     assert gemini[0] == {"inlineData": {"mimeType": "image/jpeg", "data": "/9g="}}
     assert gemini[1] == {"fileData": {"mimeType": "image/png", "fileUri": url}}
-    assert resolver.refusal(resolver.ask("deepseek/deepseek-v4-pro", resolver.user("?", inside))).fields
+    assert resolver.refusal(resolver.ask("deepseek/deepseek-v4-pro", resolver.user("?", inside))).violations
 
 
 @pytest.mark.parametrize("provider", DIALECTS)
@@ -247,7 +247,7 @@ def test_pitfall_22_of_several_choices_the_first_is_read_and_all_are_counted(pro
 def test_pitfall_23_a_schema_is_asked_for_in_each_providers_words() -> None:
     schema = '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}'
     closed = {**json.loads(schema), "additionalProperties": False}
-    wanted = SchemaFormat("city", schema, strict=True)
+    wanted = JsonSchemaFormat("city", schema, strict=True)
 
     openai = chat(name="openai", output_format=wanted)["response_format"]
     responses = responses_api.sent(responses_api.question(output_format=wanted))["text"]["format"]
@@ -258,7 +258,7 @@ def test_pitfall_23_a_schema_is_asked_for_in_each_providers_words() -> None:
     assert responses == {"type": "json_schema", "name": "city", "schema": closed, "strict": True}
     assert claude == {"type": "json_schema", "schema": closed}
     assert gemini["responseJsonSchema"]["required"] == ["name"]
-    assert chat(name="deepseek", output_format=JsonFormat())["response_format"] == {"type": "json_object"}
+    assert chat(name="deepseek", output_format=JsonObjectFormat())["response_format"] == {"type": "json_object"}
     for name in ("deepseek", "groq"):
         with pytest.raises(CapabilityUnsupported):
             chat(name=name, output_format=wanted, streaming=True)

@@ -11,24 +11,24 @@ import pytest
 from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
+    GatewayError,
     ModelNotFound,
     PayloadTooLarge,
-    ProviderAuth,
-    ProviderFailed,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
-    ProviderQuota,
+    ProviderProtocolError,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderTimeout,
 )
-from aimanager_server.core.fault import Fault
 from aimanager_server.providers.wires.provider_errors import fault_inside, fault_of, read_error
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def refusal(status: int, body: object, **headers: str) -> Fault:
+def refusal(status: int, body: object, **headers: str) -> GatewayError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return fault_of(status, headers, read_error(raw), NOW)
 
@@ -40,31 +40,31 @@ def error(code: Any = None, message: str = "No.", kind: str | None = None) -> di
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, ProviderRejected),
-        (401, ProviderAuth),
-        (402, ProviderQuota),
-        (403, ProviderAuth),
+        (400, ProviderRejectedRequest),
+        (401, ProviderCredentialsInvalid),
+        (402, ProviderQuotaExhausted),
+        (403, ProviderCredentialsInvalid),
         (404, ModelNotFound),
-        (405, ProviderRejected),
+        (405, ProviderRejectedRequest),
         (408, ProviderTimeout),
-        (409, ProviderFailed),
+        (409, ProviderInternalError),
         (413, PayloadTooLarge),
-        (418, ProviderRejected),
-        (422, ProviderRejected),
+        (418, ProviderRejectedRequest),
+        (422, ProviderRejectedRequest),
         (429, ProviderRateLimited),
         (498, ProviderOverloaded),
-        (500, ProviderFailed),
-        (502, ProviderFailed),
+        (500, ProviderInternalError),
+        (502, ProviderInternalError),
         (503, ProviderOverloaded),
         (504, ProviderTimeout),
-        (520, ProviderFailed),
+        (520, ProviderInternalError),
         (524, ProviderTimeout),
         (529, ProviderOverloaded),
-        (199, ProviderProtocol),
+        (199, ProviderProtocolError),
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"<html><body>nginx</body></html>", b'{"error":{"message":"No."}}'])
-def test_the_status_decides_where_the_words_add_nothing(status: int, kind: type[Fault], body: bytes) -> None:
+def test_the_status_decides_where_the_words_add_nothing(status: int, kind: type[GatewayError], body: bytes) -> None:
     fault = refusal(status, body)
 
     assert (type(fault), fault.upstream_status) == (kind, status)
@@ -73,26 +73,26 @@ def test_the_status_decides_where_the_words_add_nothing(status: int, kind: type[
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (429, error("insufficient_quota"), ProviderQuota),
-        (429, error("billing_hard_limit_reached"), ProviderQuota),
+        (429, error("insufficient_quota"), ProviderQuotaExhausted),
+        (429, error("billing_hard_limit_reached"), ProviderQuotaExhausted),
         (429, error("rate_limit_exceeded", kind="tokens"), ProviderRateLimited),
-        (429, error(None, "You exceeded your current quota, please check your plan."), ProviderQuota),
-        (429, error(None, "You have reached your monthly spend limit."), ProviderQuota),
-        (402, error("invalid_request_error", "Insufficient Balance"), ProviderQuota),
+        (429, error(None, "You exceeded your current quota, please check your plan."), ProviderQuotaExhausted),
+        (429, error(None, "You have reached your monthly spend limit."), ProviderQuotaExhausted),
+        (402, error("invalid_request_error", "Insufficient Balance"), ProviderQuotaExhausted),
         (400, error("context_length_exceeded"), ContextTooLong),
         (400, {"object": "error", "message": "This model's maximum context length is 9 tokens."}, ContextTooLong),
         (400, error("content_policy_violation"), ContentBlocked),
         (400, error("invalid_request_error", "Content Exists Risk"), ContentBlocked),
         (400, error("model_not_found"), ModelNotFound),
-        (400, error("invalid_api_key"), ProviderAuth),
-        (400, error("unsupported_parameter"), ProviderRejected),
+        (400, error("invalid_api_key"), ProviderCredentialsInvalid),
+        (400, error("unsupported_parameter"), ProviderRejectedRequest),
         # The message may repeat the prompt: it must not look like an empty account.
-        (400, error("invalid_value", "Invalid value: 'exceeded your current quota'."), ProviderRejected),
-        (500, error("server_error", "spend limit"), ProviderFailed),
+        (400, error("invalid_value", "Invalid value: 'exceeded your current quota'."), ProviderRejectedRequest),
+        (500, error("server_error", "spend limit"), ProviderInternalError),
     ],
 )
 def test_the_words_decide_where_a_status_means_several_things(
-    status: int, body: dict[str, Any], kind: type[Fault]
+    status: int, body: dict[str, Any], kind: type[GatewayError]
 ) -> None:
     assert type(refusal(status, body)) is kind
 
@@ -146,13 +146,13 @@ def test_a_key_in_the_message_is_masked() -> None:
         (error("503"), ProviderOverloaded),
         (error(None, kind="overloaded_error"), ProviderOverloaded),
         (error("rate_limit_exceeded"), ProviderRateLimited),
-        (error("insufficient_quota"), ProviderQuota),
+        (error("insufficient_quota"), ProviderQuotaExhausted),
         (error("context_length_exceeded", kind="invalid_request_error"), ContextTooLong),
-        (error("server_error"), ProviderFailed),
-        ({"error": "Something."}, ProviderFailed),
+        (error("server_error"), ProviderInternalError),
+        ({"error": "Something."}, ProviderInternalError),
     ],
 )
-def test_an_error_inside_a_success_means_what_its_status_would_have(value: object, kind: type[Fault]) -> None:
+def test_an_error_inside_a_success_means_what_its_status_would_have(value: object, kind: type[GatewayError]) -> None:
     fault = fault_inside(value)
 
     assert (type(fault), fault.upstream_status) == (kind, 200)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.providers.wires.sse import EventStream, ServerEvent
 
 CASES = {
@@ -68,12 +68,12 @@ def test_an_event_longer_than_the_limit_is_refused(size: int) -> None:
     stream = b"data: " + b"x" * 150
     pieces = [stream[start:stop] for start, stop in pairwise([*range(0, len(stream), size), len(stream)])]
 
-    with pytest.raises(ProviderProtocol, match="100 bytes"):
+    with pytest.raises(ProviderProtocolError, match="100 bytes"):
         read(*pieces, limit=100)
 
 
 def test_a_long_event_of_many_lines_is_refused_too() -> None:
-    with pytest.raises(ProviderProtocol, match="100 bytes"):
+    with pytest.raises(ProviderProtocolError, match="100 bytes"):
         read(b"data: xxxxxxxx\n" * 20 + b"\n", limit=100)
 
 

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.core.fault import Fault
-from aimanager_server.core.response import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
+from aimanager_server.core.errors import GatewayError
+from aimanager_server.core.response import (
+    Event,
+    PartCompleted,
+    ReasoningDelta,
+    ReasoningProgress,
+    TextDelta,
+    ToolCallDelta,
+)
 from aimanager_server.providers.wires.dialect import Reader
 from aimanager_server.providers.wires.sse import BYTE_ORDER_MARK, EventStream, ServerEvent
 from tests.support.chat_completions import fixture
@@ -89,11 +96,11 @@ def parsed(pieces: Iterator[bytes]) -> list[ServerEvent]:
     return [event for piece in pieces for event in stream.feed(piece)] + stream.end()
 
 
-def told(reader: Reader, pieces: Iterator[bytes]) -> list[Any] | tuple[type[Fault], str]:
+def told(reader: Reader, pieces: Iterator[bytes]) -> list[Any] | tuple[type[GatewayError], str]:
     """What an answer says, or the fault it ends with. Neither fragments nor signs of thinking count, nor minted ids."""
     try:
         events = [event for piece in pieces for event in reader.feed(piece)] + reader.end()
-    except Fault as fault:
+    except GatewayError as fault:
         return type(fault), fault.message
     minted: dict[str, str] = {}
     return [_without_minted_ids(event, minted) for event in _joined(events)]
@@ -103,7 +110,7 @@ def _joined(events: list[Event]) -> list[Event]:
     joined: list[Event] = []
     for event in events:
         last = joined[-1] if joined else None
-        if isinstance(event, Thinking):
+        if isinstance(event, ReasoningProgress):
             continue
         if isinstance(event, TextDelta | ReasoningDelta) and type(last) is type(event) and last.index == event.index:
             joined[-1] = type(event)(event.index, last.text + event.text)

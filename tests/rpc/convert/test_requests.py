@@ -26,7 +26,7 @@ from aimanager_server.core.content import (
     ToolResult,
 )
 from aimanager_server.core.errors import InvalidRequest
-from aimanager_server.core.request import Ask
+from aimanager_server.core.request import GenerateParams
 from aimanager_server.rpc.convert import requests as wire_read
 from aimanager_server.rpc.convert import timeouts as wire_patience
 
@@ -91,7 +91,7 @@ def test_everything_a_client_can_say_arrives() -> None:
 
     read = wire_read.ask(sent, Limits(), restarts=True)
 
-    assert read == Ask(
+    assert read == GenerateParams(
         model="claude/latest",
         system_instruction="Be brief",
         messages=(
@@ -109,9 +109,9 @@ def test_everything_a_client_can_say_arrives() -> None:
         tools=(Tool("look", "Look", "{}", True), Tool("b", "", '{"a":1}')),
         tool_choice=ToolChoice(ToolMode.REQUIRED, None, False),
         fallback_models=("openai/fast", "chat"),
-        first_token=2.5,
-        idle=-1.0,
-        restarts=True,
+        first_token_timeout=2.5,
+        idle_timeout=-1.0,
+        restart_on_interruption=True,
         idempotency_key="once",
         labels={"team": "a"},
         provider_options={"claude": {"metadata": {"user_id": "u"}}},
@@ -121,14 +121,14 @@ def test_everything_a_client_can_say_arrives() -> None:
 def test_what_was_not_said_stays_unsaid() -> None:
     read = wire_read.ask(request(), Limits())
 
-    assert read == Ask(messages=(Message(Role.USER, (Text("Hi"),)),))
+    assert read == GenerateParams(messages=(Message(Role.USER, (Text("Hi"),)),))
     assert replace(read.sampling) == Sampling()
 
 
 def test_an_empty_duration_is_zero_seconds_and_not_unsaid() -> None:
     read = wire_read.ask(request(patience={"first_token": {}}), Limits())
 
-    assert (read.first_token, read.idle) == (0.0, None)
+    assert (read.first_token_timeout, read.idle_timeout) == (0.0, None)
 
 
 @pytest.mark.parametrize(("policy", "restarts"), [("UNSPECIFIED", False), ("FAIL", False), ("RESTART", True)])
@@ -142,7 +142,7 @@ def test_an_unknown_policy_for_interruptions_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"9 is not accepted; send one of INTERRUPTION_POLICY_FAIL") as caught:
         wire_patience.restarts(9)
 
-    assert [violation.field for violation in caught.value.fields] == ["on_interruption"]
+    assert [violation.field for violation in caught.value.violations] == ["on_interruption"]
 
 
 def test_a_named_tool_is_chosen_by_name() -> None:
@@ -196,7 +196,7 @@ def test_a_field_that_cannot_be_used_is_named(path: str, fields: dict[str, Any])
     with pytest.raises(InvalidRequest) as caught:
         wire_read.ask(request(**fields), Limits())
 
-    assert [violation.field for violation in caught.value.fields] == [path]
+    assert [violation.field for violation in caught.value.violations] == [path]
     assert path in caught.value.message
 
 
@@ -226,7 +226,7 @@ def test_more_than_the_limit_is_refused(path: str, fields: dict[str, Any]) -> No
     with pytest.raises(InvalidRequest, match="at most") as caught:
         wire_read.ask(request(**fields), Limits(messages=2, parts_per_message=2, tools=2))
 
-    assert caught.value.fields[0].field == path
+    assert caught.value.violations[0].field == path
 
 
 def test_a_million_empty_messages_are_refused_before_they_are_decoded() -> None:

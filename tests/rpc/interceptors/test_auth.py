@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from aimanager_server.rpc.context import STANDARD_HEALTH
 from aimanager_server.rpc.interceptors.auth import _is_local
 from tests.support.rpc import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
@@ -30,7 +30,7 @@ class Noting:
     def __init__(self) -> None:
         self.calls: list[Call] = []
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Answer."""
         self.calls.append(call)
         return await saying(*HELLO)(call)

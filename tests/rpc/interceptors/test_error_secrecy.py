@@ -13,7 +13,7 @@ import pytest
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import Event, PartCompleted, ResponseStream, TextDelta
 from tests.support.rpc import CANARY, QUESTION, STREAMED, build, failing, reply_of_events, serving
 from tests.support.rpc_errors import Refusal, refusal
 
@@ -46,7 +46,7 @@ async def test_a_callers_key_in_an_exception_reaches_neither_log_nor_client(
 
 
 async def test_a_stream_that_breaks_says_nothing_of_its_cause() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield TextDelta(0, "Hel")
             raise RuntimeError("hunter2")
@@ -74,7 +74,7 @@ async def test_a_cancel_under_back_pressure_cleans_up_in_the_streams_own_context
     span: ContextVar[str] = ContextVar("span")
     closed, left = asyncio.Event(), asyncio.Event()
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             token = span.set(call.id)
             try:
@@ -98,7 +98,7 @@ async def test_a_cancel_under_back_pressure_cleans_up_in_the_streams_own_context
 async def test_a_cancel_while_waiting_for_a_provider_reaches_the_handler() -> None:
     entered, cancelled = asyncio.Event(), asyncio.Event()
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         entered.set()
         try:
             await asyncio.Event().wait()

@@ -11,9 +11,10 @@ from google.rpc import error_details_pb2
 
 from aimanager.v1 import generation_pb2, usage_pb2
 from aimanager_server.core import errors
-from aimanager_server.core.fault import Fault, FieldViolation, every
+from aimanager_server.core.attempts import AttemptRecord
+from aimanager_server.core.errors import FieldViolation, GatewayError, all_errors
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Attempt, Reply
+from aimanager_server.core.response import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.rpc.status import TRAILER_BYTES
 from tests.support.paths import ROOT
@@ -23,7 +24,7 @@ from tests.support.rpc_errors import Refusal, refusal
 SERVICE_CONFIG = ROOT / "clients/python/aimanager/service_config.json"
 
 
-FAULTS = [fault for fault in every() if fault.row.reason]
+FAULTS = [fault for fault in all_errors() if fault.spec.reason]
 
 
 async def failure(error: BaseException, *metadata: tuple[str, str]) -> Refusal:
@@ -32,29 +33,29 @@ async def failure(error: BaseException, *metadata: tuple[str, str]) -> Refusal:
 
 
 @pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.__name__)
-async def test_every_fault_has_its_code_reason_and_solution(kind: type[Fault]) -> None:
+async def test_every_fault_has_its_code_reason_and_solution(kind: type[GatewayError]) -> None:
     seen = await failure(kind("It failed.", provider="claude", model="m"), ("x-request-id", "r-1"))
 
     solution = seen.detail(error_details_pb2.LocalizedMessage)
     info = seen.detail(error_details_pb2.ErrorInfo)
-    assert (seen.code.name, info.reason, info.domain) == (kind.row.code, kind.row.reason, "aimanager.dev")
-    assert (solution.locale, solution.message) == ("en", kind.row.solution)
+    assert (seen.code.name, info.reason, info.domain) == (kind.spec.code, kind.spec.reason, "aimanager.dev")
+    assert (solution.locale, solution.message) == ("en", kind.spec.solution)
     assert seen.metadata == {"requestId": "r-1", "provider": "claude", "model": "m"}
     assert seen.error.details() == "It failed."
 
 
 @pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.__name__)
-async def test_only_what_may_be_resent_has_a_positive_pushback(kind: type[Fault]) -> None:
+async def test_only_what_may_be_resent_has_a_positive_pushback(kind: type[GatewayError]) -> None:
     seen = await failure(kind("It failed."))
 
-    assert seen.trailers["grpc-retry-pushback-ms"] == ("1000" if kind.row.resend else "-1")
+    assert seen.trailers["grpc-retry-pushback-ms"] == ("1000" if kind.spec.client_may_retry else "-1")
 
 
 async def test_all_that_is_known_of_a_fault_is_said() -> None:
     fault = errors.ProviderRateLimited(
         "Too fast.", provider="claude", model="m", retry_after=1.5, upstream_status=429, metadata={"limit": "60"}
     )
-    fault.attempts = (Attempt("claude", "m", "PROVIDER_RATE_LIMITED", 0.25),)
+    fault.attempts = (AttemptRecord("claude", "m", "PROVIDER_RATE_LIMITED", 0.25),)
     fault.usage = Usage(3, 2, source=UsageSource.ESTIMATED)
 
     seen = await failure(fault)
@@ -76,23 +77,23 @@ async def test_a_limit_names_who_and_which_quota() -> None:
 
 
 async def test_refused_credentials_are_a_failed_precondition_of_the_provider() -> None:
-    seen = await failure(errors.ProviderAuth("The key was refused.", provider="claude"))
+    seen = await failure(errors.ProviderCredentialsInvalid("The key was refused.", provider="claude"))
 
     violation = seen.detail(error_details_pb2.PreconditionFailure).violations[0]
     assert (violation.type, violation.subject) == ("PROVIDER_CREDENTIALS_INVALID", "claude")
 
 
-def hostile() -> Fault:
-    fault = errors.ProviderQuota(
+def hostile() -> GatewayError:
+    fault = errors.ProviderQuotaExhausted(
         "模型\n\udc80\0%" * 3000,
         solution="解" * 5000,
         provider="p" * 4000,
         model="\ud83d" * 4000,
         retry_after=3.0,
-        fields=tuple(FieldViolation(f"messages[{index}].文", "wrong\n" * 50) for index in range(2000)),
+        violations=tuple(FieldViolation(f"messages[{index}].文", "wrong\n" * 50) for index in range(2000)),
         metadata={f"key{index}": "値" * 100 for index in range(300)} | {"no key\n": "x", "k" * 70: "x"},
     )
-    fault.attempts = tuple(Attempt("p" * 999, "m" * 999, "PROVIDER_ERROR", 1.0) for _ in range(500))
+    fault.attempts = tuple(AttemptRecord("p" * 999, "m" * 999, "PROVIDER_ERROR", 1.0) for _ in range(500))
     fault.usage = Usage(2**40, -1)
     return fault
 
@@ -107,8 +108,10 @@ async def test_a_hostile_fault_stays_below_the_metadata_limit_and_readable() -> 
 
 
 async def test_long_lists_are_cut_to_what_fits() -> None:
-    fault = errors.InvalidRequest("Wrong.", fields=tuple(FieldViolation(f"f{n}", "wrong " * 10) for n in range(100)))
-    fault.attempts = tuple(Attempt("claude", f"m{n}", "PROVIDER_ERROR", 1.0) for n in range(40))
+    fault = errors.InvalidRequest(
+        "Wrong.", violations=tuple(FieldViolation(f"f{n}", "wrong " * 10) for n in range(100))
+    )
+    fault.attempts = tuple(AttemptRecord("claude", f"m{n}", "PROVIDER_ERROR", 1.0) for n in range(40))
 
     seen = await failure(fault)
 
@@ -120,7 +123,7 @@ async def test_long_lists_are_cut_to_what_fits() -> None:
 async def test_what_the_gateway_gave_up_on_is_not_sent_again_by_the_client() -> None:
     seen: list[Call] = []
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         seen.append(call)
         raise errors.ProviderOverloaded("Busy.", retry_after=0.0)
 
@@ -134,7 +137,7 @@ async def test_what_the_gateway_gave_up_on_is_not_sent_again_by_the_client() -> 
 async def test_an_overloaded_gateway_is_asked_again_by_the_client() -> None:
     seen: list[Call] = []
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         seen.append(call)
         if len(seen) == 1:
             raise errors.Overloaded("Full.", retry_after=0.001)

@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager_server.core.errors import RateLimited
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from aimanager_server.telemetry.metrics import Metrics
 from tests.support.rpc import HELLO, QUESTION, STREAMED, Waiting, bearer, build, callers, saying, serving, settings
 from tests.support.rpc_errors import refusal
@@ -36,7 +36,7 @@ async def test_a_caller_above_its_tier_is_told_when_to_come_back() -> None:
 async def test_a_call_refused_further_in_charges_nothing() -> None:
     refused_once = iter([RateLimited("The provider's quota is used up.")])
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         for fault in refused_once:
             raise fault
         return await saying(*HELLO)(call)

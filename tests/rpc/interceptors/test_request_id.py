@@ -6,7 +6,7 @@ import pytest
 
 from aimanager_server.core import errors
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Reply
+from aimanager_server.core.response import ResponseStream
 from tests.support.rpc import HELLO, QUESTION, STREAMED, build, failing, saying, serving
 from tests.support.rpc_errors import Refusal, refusal
 
@@ -50,8 +50,8 @@ async def test_a_malformed_request_id_is_replaced(sent: tuple[str, ...]) -> None
 async def test_a_trace_is_passed_on_where_it_is_one(sent: str, passed_on: bool) -> None:
     seen: list[str] = []
 
-    async def handle(call: Call) -> Reply:
-        seen.append(call.trace)
+    async def handle(call: Call) -> ResponseStream:
+        seen.append(call.traceparent)
         return await saying(*HELLO)(call)
 
     async with serving(build(handle)) as world:

@@ -11,21 +11,21 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
+from aimanager_server.core.attempts import AttemptRecord
 from aimanager_server.core.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import StreamInterrupted
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import (
-    Attempt,
     Event,
     Finished,
     FinishReason,
-    Head,
     PartCompleted,
     ReasoningDelta,
-    Reply,
+    ResponseMetadata,
+    ResponseStream,
+    SettingWarning,
     TextDelta,
     ToolCallDelta,
-    Warned,
 )
 from aimanager_server.core.usage import Cost, Usage, UsageSource
 from tests.support.rpc import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
@@ -41,7 +41,7 @@ def kinds(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list[str |
 
 
 async def test_a_whole_answer_carries_all_that_is_known() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield PartCompleted(0, Reasoning("Hm", provider_state=b"sig"))
             yield PartCompleted(1, Text("Hello"))
@@ -56,17 +56,17 @@ async def test_a_whole_answer_carries_all_that_is_known() -> None:
 
         async def close() -> None: ...
 
-        head = Head(
+        head = ResponseMetadata(
             "a-1",
             "claude/latest",
             "claude",
             "claude-x",
-            (Attempt("openai", "gpt", "PROVIDER_ERROR", 0.5), Attempt("claude", "claude-x", "", 0.25)),
-            (Warned("sampling.temperature", "Left out."),),
+            (AttemptRecord("openai", "gpt", "PROVIDER_ERROR", 0.5), AttemptRecord("claude", "claude-x", "", 0.25)),
+            (SettingWarning("sampling.temperature", "Left out."),),
             time_to_first_token=0.75,
             from_cache=True,
         )
-        return Reply(head, events(), close)
+        return ResponseStream(head, events(), close)
 
     async with serving(build(handle)) as world:
         answer = await world.generation.Generate(QUESTION)
@@ -191,7 +191,7 @@ async def test_an_interrupted_stream_says_what_was_paid_for() -> None:
     fault = StreamInterrupted("Lost.", provider="mock")
     fault.usage = Usage(7, 3)
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield TextDelta(0, "Hel")
             raise fault
@@ -210,7 +210,7 @@ async def test_an_interrupted_stream_says_what_was_paid_for() -> None:
 async def test_a_stream_closes_what_it_came_from(breaks: bool) -> None:
     closed = asyncio.Event()
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             for event in HELLO:
                 yield event
@@ -238,7 +238,7 @@ async def test_a_client_that_leaves_closes_a_reply_that_is_no_generator() -> Non
             await asyncio.Event().wait()
             raise StopAsyncIteration
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         return reply_of_events(call, Silent(), closed)
 
     async with serving(build(handle)) as world:

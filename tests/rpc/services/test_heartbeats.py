@@ -13,7 +13,7 @@ from aimanager.v1 import generation_pb2
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import StreamInterrupted
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, Reply, TextDelta
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseStream, TextDelta
 from aimanager_server.rpc.services.generation import Timeouts
 from tests.support.rpc import HELLO, QUESTION, STREAMED, build, reply_of_events, serving
 from tests.support.rpc_errors import refusal
@@ -30,7 +30,7 @@ def kinds(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list[str |
 async def test_silence_is_broken_before_and_after_the_first_content() -> None:
     first, second = asyncio.Event(), asyncio.Event()
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield TextDelta(0, "Hel")
             await second.wait()
@@ -61,7 +61,7 @@ async def test_silence_is_broken_before_and_after_the_first_content() -> None:
 async def test_a_heartbeat_does_not_disturb_the_read_it_waits_beside() -> None:
     cancelled = False
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             nonlocal cancelled
             try:
@@ -85,7 +85,7 @@ async def test_a_heartbeat_does_not_disturb_the_read_it_waits_beside() -> None:
 
 
 async def test_a_failure_after_a_heartbeat_still_has_its_details() -> None:
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         await asyncio.wait_for(beaten.wait(), 10)
         raise StreamInterrupted("Lost.")
 
@@ -104,7 +104,7 @@ async def test_a_client_that_leaves_under_heartbeats_leaves_nothing_behind(
 ) -> None:
     left = asyncio.Event()
 
-    async def handle(call: Call) -> Reply:
+    async def handle(call: Call) -> ResponseStream:
         try:
             await asyncio.Event().wait()
         finally:

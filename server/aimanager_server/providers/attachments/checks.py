@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...core.errors import InvalidRequest, PayloadTooLarge
-from ...core.fault import FieldViolation
+from ...core.errors import FieldViolation, InvalidRequest, PayloadTooLarge
 
 AS_DATA = "Give an address that answers in the open with the file itself, or send the file as data."
 
@@ -33,14 +32,14 @@ class Expected:
     def refusal(self, description: str, solution: str = AS_DATA) -> InvalidRequest:
         """What the caller is told; the description goes on from "the address"."""
         violation = FieldViolation(self.field, description)
-        return InvalidRequest(f"{self.field}: {description}.", solution=solution, fields=(violation,))
+        return InvalidRequest(f"{self.field}: {description}.", solution=solution, violations=(violation,))
 
     def too_large(self, actual: int) -> PayloadTooLarge:
         """The same for a file of at least so many bytes."""
         description = f"has {actual} bytes or more, at most {self.most_bytes} are taken"
         return PayloadTooLarge(
             f"{self.field}: {description}.",
-            fields=(FieldViolation(self.field, description),),
+            violations=(FieldViolation(self.field, description),),
             metadata={"limit": str(self.most_bytes), "actual": str(actual)},
         )
 

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ...core.embedding import EmbedCall, Vector, Vectors
-from ...core.errors import ProviderProtocol
+from ...core.embedding import EmbedCall, EmbeddingBatch, Vector
+from ...core.errors import ProviderProtocolError
 from ..http.provider import HttpProvider
 from ..wires.dialect import HttpRequest
 from ..wires.json_codec import looks_like_html, read_json
@@ -30,8 +30,8 @@ class EmbeddingDialect(Protocol):
         """
         ...
 
-    def decode(self, body: bytes) -> Vectors:
-        """The vectors, in the order of the inputs. Raises a Fault where the body is an error or not an answer."""
+    def decode(self, body: bytes) -> EmbeddingBatch:
+        """The vectors, in the order of the inputs. Raises GatewayError where the body is an error or not an answer."""
         ...
 
 
@@ -42,8 +42,8 @@ class HttpEmbedder:
         self._provider = provider
         self._dialect = dialect
 
-    async def embed(self, call: EmbedCall) -> Vectors:
-        """The vectors of `call.inputs`. Raises a Fault."""
+    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
+        """The vectors of `call.inputs`. Raises GatewayError."""
 
         def encode(key: str) -> HttpRequest:
             return self._dialect.encode(call, self._provider.dialect.encode(call, key))
@@ -57,9 +57,9 @@ def object_in(body: bytes) -> dict[str, Any]:
         value = read_json(body)
     except ValueError as error:
         what = "a web page" if looks_like_html(body) else "not JSON"
-        raise ProviderProtocol(f"The answer is {what}, of {len(body)} bytes.") from error
+        raise ProviderProtocolError(f"The answer is {what}, of {len(body)} bytes.") from error
     if not isinstance(value, dict):
-        raise ProviderProtocol(f"The answer is {type(value).__name__!r} instead of an object.")
+        raise ProviderProtocolError(f"The answer is {type(value).__name__!r} instead of an object.")
     return value
 
 
@@ -75,14 +75,14 @@ def vector(value: object) -> array[float]:
         if isinstance(value, list) and value:
             return array(COMPONENT, value)
     except (binascii.Error, TypeError, ValueError, OverflowError) as error:
-        raise ProviderProtocol("The answer holds a vector that cannot be read.") from error
-    raise ProviderProtocol("The answer holds no vector where one was expected.")
+        raise ProviderProtocolError("The answer holds a vector that cannot be read.") from error
+    raise ProviderProtocolError("The answer holds no vector where one was expected.")
 
 
 def in_order(vectors: Sequence[tuple[int, Vector]]) -> tuple[Vector, ...]:
     """The vectors by index. Raises ProviderProtocol where one is missing or there twice."""
     if sorted(index for index, _ in vectors) != list(range(len(vectors))):
-        raise ProviderProtocol("The answer does not number its vectors from 0 without gaps.")
+        raise ProviderProtocolError("The answer does not number its vectors from 0 without gaps.")
     return tuple(each for _, each in sorted(vectors, key=lambda numbered: numbered[0]))
 
 

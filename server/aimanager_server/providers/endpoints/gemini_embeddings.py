@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from ...catalog.model import Model
-from ...core.embedding import EmbedCall, Purpose, Vectors
-from ...core.errors import ProviderProtocol
+from ...core.embedding import EmbedCall, EmbeddingBatch, EmbeddingPurpose
+from ...core.errors import ProviderProtocolError
 from ...core.usage import Usage, UsageSource
 from ..wires.dialect import HttpRequest
 from ..wires.native_options import merged
@@ -18,19 +18,19 @@ from ..wires.provider_errors import fault_inside
 from .embeddings import object_in, vector
 
 # https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11-22.
-TASK_TYPES: Mapping[Purpose, str] = {
-    Purpose.DOCUMENT: "RETRIEVAL_DOCUMENT",
-    Purpose.QUERY: "RETRIEVAL_QUERY",
-    Purpose.SIMILARITY: "SEMANTIC_SIMILARITY",
-    Purpose.CLASSIFICATION: "CLASSIFICATION",
-    Purpose.CLUSTERING: "CLUSTERING",
+TASK_TYPES: Mapping[EmbeddingPurpose, str] = {
+    EmbeddingPurpose.DOCUMENT: "RETRIEVAL_DOCUMENT",
+    EmbeddingPurpose.QUERY: "RETRIEVAL_QUERY",
+    EmbeddingPurpose.SIMILARITY: "SEMANTIC_SIMILARITY",
+    EmbeddingPurpose.CLASSIFICATION: "CLASSIFICATION",
+    EmbeddingPurpose.CLUSTERING: "CLUSTERING",
 }
-PREFIXES: Mapping[Purpose, str] = {
-    Purpose.DOCUMENT: "title: none | text: ",
-    Purpose.QUERY: "task: search result | query: ",
-    Purpose.SIMILARITY: "task: sentence similarity | query: ",
-    Purpose.CLASSIFICATION: "task: classification | query: ",
-    Purpose.CLUSTERING: "task: clustering | query: ",
+PREFIXES: Mapping[EmbeddingPurpose, str] = {
+    EmbeddingPurpose.DOCUMENT: "title: none | text: ",
+    EmbeddingPurpose.QUERY: "task: search result | query: ",
+    EmbeddingPurpose.SIMILARITY: "task: sentence similarity | query: ",
+    EmbeddingPurpose.CLASSIFICATION: "task: classification | query: ",
+    EmbeddingPurpose.CLUSTERING: "task: clustering | query: ",
 }
 
 
@@ -49,16 +49,16 @@ class GeminiEmbeddings:
             return replace(asked, url=f"{place}:embedContent", body=to_json(requests[0]))
         return replace(asked, url=f"{place}:batchEmbedContents", body=to_json({"requests": requests}))
 
-    def decode(self, body: bytes) -> Vectors:
+    def decode(self, body: bytes) -> EmbeddingBatch:
         """The vectors, which come in the order of the requests."""
         answer = object_in(body)
         if answer.get("error"):
             raise fault_inside(answer)
         data = [answer["embedding"]] if "embedding" in answer else answer.get("embeddings")
         if not isinstance(data, list):
-            raise ProviderProtocol("The answer holds no list of vectors.")
+            raise ProviderProtocolError("The answer holds no list of vectors.")
         values = (item.get("values") if isinstance(item, Mapping) else None for item in data)
-        return Vectors(tuple(map(vector, values)), _usage(answer.get("usageMetadata")))
+        return EmbeddingBatch(tuple(map(vector, values)), _usage(answer.get("usageMetadata")))
 
     def _request(self, call: EmbedCall, model: str, text: str) -> dict[str, Any]:
         found = self._facts(model)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ...catalog.model import Model
-from ...core.errors import ProviderProtocol
+from ...core.errors import ProviderProtocolError
 from ...core.request import Call, Caller, Target
 from ..http.provider import HttpProvider
 from ..wires.dialect import HttpRequest
@@ -39,7 +39,7 @@ class HttpLister:
         self._provider = provider
 
     async def models(self) -> tuple[Model, ...]:
-        """What the provider lists, in its order, with the little it says of each. Raises a Fault."""
+        """What the provider lists, in its order, with the little it says of each. Raises GatewayError."""
         found: dict[str, Model] = {}
         parameters: Mapping[str, str] = {}
         deadline = asyncio.get_running_loop().time() + LIST_SECONDS
@@ -68,12 +68,12 @@ def page_of(provider: str, body: bytes) -> Page:
     try:
         value = read_json(body)
     except ValueError as error:
-        raise ProviderProtocol("The list of models is not JSON.", provider=provider) from error
+        raise ProviderProtocolError("The list of models is not JSON.", provider=provider) from error
     listed = value
     if isinstance(value, dict) and ("data" in value or "models" in value):
         listed = value.get("data") or value.get("models") or []
     if not isinstance(listed, list):
-        raise ProviderProtocol("The list of models is no list.", provider=provider)
+        raise ProviderProtocolError("The list of models is no list.", provider=provider)
     models = (_model(provider, entry) for entry in listed if isinstance(entry, dict))
     return Page(tuple(model for model in models if model is not None), _following(value))
 

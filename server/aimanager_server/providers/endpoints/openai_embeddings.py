@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from ...core.embedding import EmbedCall, Vector, Vectors
-from ...core.errors import ProviderProtocol
+from ...core.embedding import EmbedCall, EmbeddingBatch, Vector
+from ...core.errors import ProviderProtocolError
 from ...core.usage import Usage, UsageSource
 from ..wires.dialect import HttpRequest
 from ..wires.native_options import merged
@@ -53,21 +53,21 @@ class ChatEmbeddings:
         url = ANSWERS.sub("/embeddings", asked.url, count=1)
         return replace(asked, url=url, body=to_json(merged(body, target.options)))
 
-    def decode(self, body: bytes) -> Vectors:
+    def decode(self, body: bytes) -> EmbeddingBatch:
         """The vectors by their index, and the tokens they took."""
         answer = object_in(body)
         if answer.get("error") or answer.get("object") == "error":
             raise fault_inside(answer)
         data = answer.get("data")
         if not isinstance(data, list):
-            raise ProviderProtocol("The answer holds no list of vectors.")
+            raise ProviderProtocolError("The answer holds no list of vectors.")
         numbered = [_numbered(place, item) for place, item in enumerate(data)]
-        return Vectors(in_order(numbered), _usage(answer.get("usage")))
+        return EmbeddingBatch(in_order(numbered), _usage(answer.get("usage")))
 
 
 def _numbered(place: int, item: object) -> tuple[int, Vector]:
     if not isinstance(item, Mapping):
-        raise ProviderProtocol("The answer holds no vector where one was expected.")
+        raise ProviderProtocolError("The answer holds no vector where one was expected.")
     index = item.get("index")
     return index if isinstance(index, int) else place, vector(item.get("embedding"))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ...core.errors import ProviderProtocol
+from ...core.errors import ProviderProtocolError
 from ...core.request import Call
 from ..http.provider import HttpProvider
 from ..wires.dialect import HttpRequest
@@ -80,7 +80,7 @@ class HttpCounter:
 
     async def count_tokens(self, call: Call) -> int | None:
         """Tokens of the whole input; None where the wire that serves the model has no address for that."""
-        call = replace(call, streaming=False, prefers_stream=False)
+        call = replace(call, streaming=False, stream_upstream=False)
         endpoint = endpoint_of(self._provider.dialect.encode(call, "").url)
         if endpoint is None:
             return None
@@ -91,7 +91,7 @@ class HttpCounter:
         def decode(body: bytes) -> int:
             count = object_in(body).get(endpoint.count)
             if not isinstance(count, int):
-                raise ProviderProtocol(f"The answer holds no number {endpoint.count!r}.")
+                raise ProviderProtocolError(f"The answer holds no number {endpoint.count!r}.")
             return count
 
         return await self._provider.fetch(call, encode, decode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from ...config.settings import Limits
-from ...core.errors import ProviderProtocol
+from ...core.errors import ProviderProtocolError
 from .transport import Response
 
 ALWAYS_ALLOWED = 1024 * 1024
@@ -35,17 +35,17 @@ def decompressed(body: bytes, encoding: str, limits: Limits) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in GZIP_OR_ZLIB:
-        raise ProviderProtocol(f"The answer is encoded as {encoding[:40]!r}; only gzip and deflate were offered.")
+        raise ProviderProtocolError(f"The answer is encoded as {encoding[:40]!r}; only gzip and deflate were offered.")
     most = min(limits.response_bytes, max(ALWAYS_ALLOWED, len(body) * limits.decompression_ratio))
     inflater = zlib.decompressobj(EITHER_HEADER)
     try:
         plain = inflater.decompress(body, most + 1)
     except zlib.error as error:
-        raise ProviderProtocol(f"The answer is not the {encoding} it claims to be.") from error
+        raise ProviderProtocolError(f"The answer is not the {encoding} it claims to be.") from error
     if len(plain) > most:
         raise _too_large(most)
     if not inflater.eof:
-        raise ProviderProtocol(f"The answer was cut: its {encoding} data has no end.")
+        raise ProviderProtocolError(f"The answer was cut: its {encoding} data has no end.")
     return plain
 
 
@@ -60,5 +60,5 @@ async def _pieces(response: Response, most: int) -> list[bytes]:
     return pieces
 
 
-def _too_large(most: int) -> ProviderProtocol:
-    return ProviderProtocol(f"The answer is larger than the {most} bytes allowed.")
+def _too_large(most: int) -> ProviderProtocolError:
+    return ProviderProtocolError(f"The answer is larger than the {most} bytes allowed.")

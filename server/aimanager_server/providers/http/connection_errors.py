@@ -7,10 +7,9 @@ import ssl
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ...core.errors import ProviderProtocol, ProviderUnreachable, ProviderUntrusted
-from ...core.fault import Fault
+from ...core.errors import GatewayError, ProviderProtocolError, ProviderUnreachable, ProviderUntrusted
 
-MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Fault], str], ...] = (
+MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError], str], ...] = (
     ((aiohttp.ClientSSLError, ssl.SSLError), ProviderUnreachable, "The TLS handshake with the provider failed."),
     ((aiohttp.ClientConnectorDNSError,), ProviderUnreachable, "The provider's host name could not be resolved."),
     (
@@ -21,14 +20,14 @@ MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Fault], str], ...] = (
     ((aiohttp.ClientConnectorError,), ProviderUnreachable, "The provider accepts no connection."),
     (
         (aiohttp.ServerDisconnectedError,),
-        ProviderProtocol,
+        ProviderProtocolError,
         "The provider closed the connection without an answer.",
     ),
     ((TimeoutError,), ProviderUnreachable, "Connecting to the provider took too long."),
-    ((aiohttp.ClientPayloadError,), ProviderProtocol, "The provider's answer was cut or badly framed."),
+    ((aiohttp.ClientPayloadError,), ProviderProtocolError, "The provider's answer was cut or badly framed."),
     (
         (aiohttp.ClientResponseError, HttpProcessingError),
-        ProviderProtocol,
+        ProviderProtocolError,
         "The provider's answer is not HTTP.",
     ),
     ((aiohttp.InvalidURL,), ProviderUnreachable, "The provider's base_url is not a URL that can be asked."),
@@ -37,7 +36,7 @@ MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Fault], str], ...] = (
 """The first row that fits counts, so the particular stands before the general."""
 
 
-def fault_for(error: Exception, provider: str) -> Fault:
+def fault_for(error: Exception, provider: str) -> GatewayError:
     """What a fault on the way to the provider means. No message repeats the error's own, which may hold a URL."""
     kind, message = _meaning(error)
     return kind(message, provider=provider)
@@ -50,13 +49,13 @@ def is_stale(error: Exception) -> bool:
     return isinstance(error, OSError) and not isinstance(error, aiohttp.ClientConnectorError | TimeoutError)
 
 
-def _meaning(error: Exception) -> tuple[type[Fault], str]:
+def _meaning(error: Exception) -> tuple[type[GatewayError], str]:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return ProviderUntrusted, f"The provider's certificate was not accepted: {_why_untrusted(error)}."
     for kinds, fault, message in MEANINGS:
         if isinstance(error, kinds):
             return fault, message
-    return ProviderProtocol, f"The exchange with the provider failed: {type(error).__name__}."
+    return ProviderProtocolError, f"The exchange with the provider failed: {type(error).__name__}."
 
 
 def _why_untrusted(error: Exception) -> str:

@@ -12,7 +12,7 @@ LONGEST_HEADER = 512
 
 def correlation(call: Call) -> dict[str, str]:
     """The headers by which an exchange is found again in other logs; what no header can carry stays here."""
-    said = (("X-Client-Request-Id", call.id), ("traceparent", call.trace))
+    said = (("X-Client-Request-Id", call.id), ("traceparent", call.traceparent))
     return {name: value for name, value in said if value and len(value) <= LONGEST_HEADER and _fits_header(value)}
 
 

@@ -18,8 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from ...core.errors import Overloaded
-from ...core.fault import Fault
+from ...core.errors import GatewayError, Overloaded
 from ...resilience.concurrency_limiter import Gate
 from ..wires.dialect import HttpRequest
 from .connection_errors import fault_for, is_stale
@@ -120,7 +119,7 @@ class AiohttpTransport:
         finally:
             _fresh.reset(token)
 
-    def _fault(self, error: Exception) -> Fault:
+    def _fault(self, error: Exception) -> GatewayError:
         return fault_for(error, self._provider)
 
     def _pool(self) -> aiohttp.ClientSession:

@@ -8,10 +8,15 @@ from functools import partial
 from typing import TypeVar
 
 from ...config.settings import Limits
-from ...core.errors import DeadlineExceeded, MissingCredentials, ProviderProtocol, ProviderUnreachable
-from ...core.fault import Fault
+from ...core.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    MissingCredentials,
+    ProviderProtocolError,
+    ProviderUnreachable,
+)
 from ...core.request import Call
-from ...core.response import Event, Finished, Head, Reply
+from ...core.response import Event, Finished, ResponseMetadata, ResponseStream
 from ...core.usage import Usage
 from ...resilience.key_pool import KeyRing
 from ...telemetry.redaction import MASK, SHORTEST_SECRET, masked
@@ -68,7 +73,7 @@ class HttpProvider:
         """The wire it speaks."""
         return self._dialect
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Ask `call.target`, up to the first event of the answer."""
         return await self._within(call, self._exchange)
 
@@ -81,7 +86,7 @@ class HttpProvider:
         """
 
         async def exchange(call: Call, key: str) -> Answer:
-            with call.away.waiting():
+            with call.upstream_timer.measure():
                 response = await self._send(encode(key), correlation(call), streaming=False)
                 try:
                     await self._check(response, key)
@@ -93,7 +98,7 @@ class HttpProvider:
         return await self._within(call, exchange)
 
     async def probe(self) -> None:
-        """Ask for the model list. Raises a Fault where the provider does not answer it."""
+        """Ask for the model list. Raises GatewayError where the provider does not answer it."""
         key = self._servers_key()
         try:
             async with asyncio.timeout(self._probe_seconds):
@@ -106,7 +111,7 @@ class HttpProvider:
         except TimeoutError as error:
             message = f"The provider did not answer within {self._probe_seconds:g} seconds."
             raise ProviderUnreachable(message, provider=self._name) from error
-        except Fault as fault:
+        except GatewayError as fault:
             self._own("", key, fault)
             raise
 
@@ -129,43 +134,43 @@ class HttpProvider:
 
     async def _within(self, call: Call, exchange: Exchange[Answer]) -> Answer:
         """The exchange within the deadline, its faults fit to leave."""
-        model, key = call.target.model, call.key.secret or self._servers_key()
+        model, key = call.target.model, call.api_key.secret or self._servers_key()
         try:
             async with asyncio.timeout_at(call.deadline):
                 return await exchange(call, key)
         except TimeoutError as error:
             message = "The deadline passed before the provider had begun to answer."
             raise DeadlineExceeded(message, provider=self._name, model=model) from error
-        except Fault as fault:
+        except GatewayError as fault:
             self._own(model, key, fault)
             raise
 
-    async def _exchange(self, call: Call, key: str) -> Reply:
+    async def _exchange(self, call: Call, key: str) -> ResponseStream:
         dialect = self._dialect_for(call.target.model)
         request = dialect.encode(call, key)
-        with call.away.waiting():
-            response = await self._send(request, correlation(call), streaming=call.streams)
+        with call.upstream_timer.measure():
+            response = await self._send(request, correlation(call), streaming=call.is_upstream_streamed)
         try:
             await self._check(response, key)
-            if call.streams and not is_json(response):
+            if call.is_upstream_streamed and not is_json(response):
                 return await self._streamed(call, response, key, dialect.reader())
-            with call.away.waiting():
+            with call.upstream_timer.measure():
                 body = await read_whole(response, self._limits)
         except BaseException:
             await _close(response)
             raise
         await _close(response)
         events = dialect.decode(body)
-        return Reply(self._head(call), _each(events), _nothing, partial(_usage_of, events))
+        return ResponseStream(self._head(call), _each(events), _nothing, partial(_usage_of, events))
 
-    async def _streamed(self, call: Call, response: Response, key: str, reader: Reader) -> Reply:
+    async def _streamed(self, call: Call, response: Response, key: str, reader: Reader) -> ResponseStream:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):
-            raise ProviderProtocol(f"The stream is encoded as {encoding[:40]!r}, which was not offered.")
+            raise ProviderProtocolError(f"The stream is encoded as {encoding[:40]!r}, which was not offered.")
         own = partial(self._own, call.target.model, key)
         stream = HttpStream(call, response, reader, own, self._limits.response_bytes)
         await stream.begin()
-        return Reply(self._head(call), stream, stream.aclose, stream.spent)
+        return ResponseStream(self._head(call), stream, stream.aclose, stream.spent)
 
     async def _send(self, request: HttpRequest, more: Mapping[str, str], *, streaming: bool) -> Response:
         headers = {
@@ -181,7 +186,7 @@ class HttpProvider:
         """Raise what a status other than success means, or a page in place of an answer."""
         status = response.status
         if 300 <= status < 400:
-            raise ProviderProtocol(
+            raise ProviderProtocolError(
                 f"The provider answered {status}, a redirect; a key is never sent on to another address.",
                 solution="Set base_url to the address the provider redirects to, if you trust it.",
                 upstream_status=status,
@@ -192,18 +197,18 @@ class HttpProvider:
                 body = body.replace(key.encode(), MASK.encode())
             raise self._dialect.error(status, folded(response.headers), body)
         if media_type(response) == "text/html":
-            raise ProviderProtocol("The provider answered with a web page.", upstream_status=status)
+            raise ProviderProtocolError("The provider answered with a web page.", upstream_status=status)
 
-    def _own(self, model: str, key: str, fault: Fault) -> None:
+    def _own(self, model: str, key: str, fault: GatewayError) -> None:
         """Make a fault fit to leave: it says who and which model, and holds neither the key nor another secret."""
         fault.provider = fault.provider or self._name
         fault.model = fault.model or model
         fault.message = masked(fault.message, (key, *self._secrets))
         fault.args = (fault.message,)
 
-    def _head(self, call: Call) -> Head:
+    def _head(self, call: Call) -> ResponseMetadata:
         target = call.target
-        return Head(call.id, call.requested_model, self._name, target.model, warnings=target.warnings)
+        return ResponseMetadata(call.id, call.requested_model, self._name, target.model, warnings=target.warnings)
 
 
 def _usage_of(events: Sequence[Event]) -> Usage | None:

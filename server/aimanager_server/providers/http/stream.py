@@ -6,8 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from ...core.errors import ProviderProtocol, StreamInterrupted
-from ...core.fault import Fault
+from ...core.errors import GatewayError, ProviderProtocolError, StreamInterrupted
 from ...core.request import Call
 from ...core.response import Event, Finished
 from ...core.usage import Usage, UsageSource
@@ -28,7 +27,9 @@ class HttpStream:
     leave: it names the provider and masks the key. `most` bounds the bytes of the answer.
     """
 
-    def __init__(self, call: Call, response: Response, reader: Reader, own: Callable[[Fault], None], most: int) -> None:
+    def __init__(
+        self, call: Call, response: Response, reader: Reader, own: Callable[[GatewayError], None], most: int
+    ) -> None:
         self._call = call
         self._body = response.body
         self._reads = aiter(response.body)
@@ -37,7 +38,7 @@ class HttpStream:
         self._left = most
         self._ready: deque[Event] = deque()
         # Shorter than what counts as a stall, or the end of an answer would.
-        self._grace = min(GRACE_SECONDS, call.target.patience.text / 2)
+        self._grace = min(GRACE_SECONDS, call.target.timeouts.text / 2)
         self._grace_ends: float | None = None
         self._finished = False
         self._closed = False
@@ -52,7 +53,7 @@ class HttpStream:
         try:
             while not self._ready:
                 await self._advance()
-        except Fault as fault:
+        except GatewayError as fault:
             # An error may come in one read with what it cost.
             fault.usage = fault.usage or self.spent()
             raise
@@ -78,7 +79,7 @@ class HttpStream:
     async def _go_on(self) -> None:
         try:
             await self._advance()
-        except Fault as cause:
+        except GatewayError as cause:
             await self.aclose()
             raise self._interrupted(cause) from cause
         except BaseException:
@@ -86,19 +87,19 @@ class HttpStream:
             raise
 
     async def _advance(self) -> None:
-        with self._call.away.waiting():
+        with self._call.upstream_timer.measure():
             data = await (self._read_rest() if self._reader.is_ending else anext(self._reads, None))
         if data is None:
             events = self._reader.end()
         else:
             self._left -= len(data)
             if self._left < 0:
-                raise ProviderProtocol("The answer is larger than the bytes allowed.")
+                raise ProviderProtocolError("The answer is larger than the bytes allowed.")
             events = self._reader.feed(data)
         self._ready.extend(events)
         self._finished = bool(events) and isinstance(events[-1], Finished)
         if data is None and not self._finished:
-            raise ProviderProtocol("The stream ended without its end.")
+            raise ProviderProtocolError("The stream ended without its end.")
 
     async def _read_rest(self) -> bytes | None:
         """What follows the end of an answer; None where nothing does soon, or the connection is lost: it is whole."""
@@ -106,7 +107,7 @@ class HttpStream:
         try:
             async with asyncio.timeout_at(self._grace_ends):
                 return await anext(self._reads, None)
-        except (Fault, TimeoutError):
+        except (GatewayError, TimeoutError):
             return None
 
     async def _drain(self) -> None:
@@ -114,12 +115,12 @@ class HttpStream:
             async with asyncio.timeout(DRAIN_SECONDS):
                 while await anext(self._reads, None) is not None:
                     pass
-        except (Fault, TimeoutError):
+        except (GatewayError, TimeoutError):
             pass  # the answer is complete; only the connection is lost
         finally:
             await self.aclose()
 
-    def _interrupted(self, cause: Fault) -> StreamInterrupted:
+    def _interrupted(self, cause: GatewayError) -> StreamInterrupted:
         fault = StreamInterrupted(f"The answer broke off after it had begun: {cause.message}")
         fault.usage = self._reader.usage
         self._own(fault)

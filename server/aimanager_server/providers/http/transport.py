@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from ...core.errors import ProviderProtocol, ProviderUnreachable
+from ...core.errors import ProviderProtocolError, ProviderUnreachable
 from ..wires.dialect import HttpRequest
 
 
@@ -59,7 +59,7 @@ class HttpxTransport:
         except (httpx.NetworkError, httpx.TimeoutException) as error:
             raise ProviderUnreachable(f"No connection to the provider: {type(error).__name__}.") from error
         except httpx.TransportError as error:
-            raise ProviderProtocol(f"The exchange with the provider failed: {type(error).__name__}.") from error
+            raise ProviderProtocolError(f"The exchange with the provider failed: {type(error).__name__}.") from error
         assert isinstance(response.stream, httpx.AsyncByteStream)
         return Response(response.status_code, response.headers, response.stream)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ...core.content import Attachment, Effort, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ...core.errors import ProviderRejected
+from ...core.errors import ProviderRejectedRequest
 from ...core.request import Call
 from ...core.response import (
     Event,
@@ -16,8 +16,8 @@ from ...core.response import (
     FinishReason,
     PartCompleted,
     ReasoningDelta,
+    ReasoningProgress,
     TextDelta,
-    Thinking,
     ToolCallDelta,
 )
 from ...core.usage import Usage, UsageSource
@@ -33,7 +33,7 @@ ATTACHMENT_TOKENS = 100
 ARGUMENT_CHARACTERS = 8
 QUOTED = 200
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | Thinking
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | ReasoningProgress
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")
 
@@ -63,7 +63,7 @@ class Answer:
     def usage(self, said: int) -> Usage:
         """What the first `said` tokens took."""
         deltas = [event for event in self.events if not isinstance(event, PartCompleted)][:said]
-        thought = sum(isinstance(delta, ReasoningDelta | Thinking) for delta in deltas)
+        thought = sum(isinstance(delta, ReasoningDelta | ReasoningProgress) for delta in deltas)
         return replace(self.finished.usage, output_tokens=len(deltas), reasoning_tokens=thought)
 
 
@@ -99,7 +99,7 @@ def check_states(call: Call) -> None:
                 continue
             is_own = message.provider == call.target.provider or part.provider_state.startswith(STATE)
             if is_own and part.provider_state != state_of(part.text):
-                raise ProviderRejected(
+                raise ProviderRejectedRequest(
                     f"The reasoning in message {place} was changed, or its provider_state is not the one it came with.",
                     provider=call.target.provider,
                     model=call.target.model,
@@ -145,7 +145,7 @@ def _events(parts: tuple[Said, ...], call: Call) -> tuple[tuple[Event, ...], boo
         deltas = list(_deltas(part, index, f"call_{len(call.messages)}_{index}"))
         said = deltas if left is None else deltas[:left]
         events += said
-        if said and not isinstance(said[0], Thinking):
+        if said and not isinstance(said[0], ReasoningProgress):
             events.append(PartCompleted(index, _part(said)))
             index += 1
         if len(said) < len(deltas):
@@ -156,7 +156,7 @@ def _events(parts: tuple[Said, ...], call: Call) -> tuple[tuple[Event, ...], boo
 
 def _deltas(part: Said, index: int, call_id: str) -> Iterator[Delta]:
     if isinstance(part, Unseen):
-        yield from (Thinking() for _ in range(part.tokens))
+        yield from (ReasoningProgress() for _ in range(part.tokens))
     elif isinstance(part, ToolCall):
         yield ToolCallDelta(index, call_id, part.name, "")
         for piece in tokens(part.arguments_json, ARGUMENT_CHARACTERS):

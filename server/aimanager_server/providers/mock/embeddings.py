@@ -7,7 +7,7 @@ from array import array
 from dataclasses import replace
 from hashlib import shake_128
 
-from ...core.embedding import EmbedCall, Vector, Vectors
+from ...core.embedding import EmbedCall, EmbeddingBatch, Vector
 from ...core.request import Call
 from .provider import Mock
 
@@ -24,12 +24,12 @@ class MockEmbedder:
     def __init__(self, mock: Mock) -> None:
         self._mock = mock
 
-    async def embed(self, call: EmbedCall) -> Vectors:
+    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
         """The vectors, after whatever the texts tell the mock to do."""
-        completion = await (await self._mock(call)).completion()
+        completion = await (await self._mock(call)).result()
         usage = replace(completion.finished.usage, output_tokens=0, reasoning_tokens=0)
         dimensions = call.dimensions or DIMENSIONS
-        return Vectors(tuple(mock_vector(text, dimensions) for text in call.inputs), usage)
+        return EmbeddingBatch(tuple(mock_vector(text, dimensions) for text in call.inputs), usage)
 
 
 class MockCounter:
@@ -40,7 +40,7 @@ class MockCounter:
 
     async def count_tokens(self, call: Call) -> int:
         """Words, and what else the mock takes for a token."""
-        completion = await (await self._mock(call)).completion()
+        completion = await (await self._mock(call)).result()
         return completion.finished.usage.input_tokens
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ...core.content import JsonFormat, OutputFormat
+from ...core.content import JsonObjectFormat, OutputFormat
 
 MOST_DEPTH = 32
 """A schema that contains itself without a way out is left at this depth."""
@@ -25,7 +25,7 @@ def sample_of(wanted: OutputFormat) -> str:
     >>> sample_of(SchemaFormat("a", '{"properties": {"n": {"minimum": 3}, "x": {}}, "required": ["n"]}'))
     '{"n":3}'
     """
-    if isinstance(wanted, JsonFormat):
+    if isinstance(wanted, JsonObjectFormat):
         return '{"answer":"This is JSON."}'
     schema = from_json(wanted.schema_json)
     return to_json(_Sampler(schema).sample(schema)).decode()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from ...core.errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
-from ...core.fault import Fault
+from ...core.errors import DeadlineExceeded, GatewayError, ProviderProtocolError, StreamInterrupted
 from ...core.handler import Clock
 from ...core.request import Call
 from ...core.response import Event, PartCompleted
@@ -25,7 +24,7 @@ class Pauses:
         """Wait, where None is for ever; whether the deadline had not come by then."""
         left = call.deadline - self._clock()
         wait = left if seconds is None else min(seconds, left)
-        with call.away.waiting():
+        with call.upstream_timer.measure():
             if wait > 0:
                 await self._sleep(wait)
         return seconds is not None and seconds < left
@@ -68,13 +67,13 @@ class Saying:
             if not await pauses.take(stall.seconds, self._call):
                 raise self._late()
 
-    def _lost(self) -> Fault:
+    def _lost(self) -> GatewayError:
         if self._is_seen():
             return self._interrupted("it was cut")
         target = self._call.target
-        return ProviderProtocol("The mock provider cut its answer.", provider=target.provider, model=target.model)
+        return ProviderProtocolError("The mock provider cut its answer.", provider=target.provider, model=target.model)
 
-    def _late(self) -> Fault:
+    def _late(self) -> GatewayError:
         if not self._is_seen():
             return too_late(self._call)
         fault = self._interrupted("the deadline passed")
@@ -82,7 +81,7 @@ class Saying:
         return fault
 
     def _is_seen(self) -> bool:
-        return self._call.streams and self._said > 0
+        return self._call.is_upstream_streamed and self._said > 0
 
     def _interrupted(self, why: str) -> StreamInterrupted:
         target = self._call.target

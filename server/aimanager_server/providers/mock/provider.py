@@ -67,11 +67,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ...core.errors import InvalidRequest
-from ...core.fault import FieldViolation
+from ...core.errors import FieldViolation, InvalidRequest
 from ...core.handler import Clock
 from ...core.request import Call
-from ...core.response import Event, Head, Reply, Thinking
+from ...core.response import Event, ReasoningProgress, ResponseMetadata, ResponseStream
 from .answers import Question, answer_of, check_states, question_of
 from .playback import Pauses, Saying, too_late
 from .script import Reading, Script
@@ -125,7 +124,7 @@ class Mock:
         self._pauses = Pauses(clock, sleep)
         self._asked: OrderedDict[tuple[str, int, str], int] = OrderedDict()
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Answer as scripted. Raises what the script says; DeadlineExceeded where the deadline passes before."""
         check_states(call)
         question = question_of(call)
@@ -136,14 +135,14 @@ class Mock:
         number = _after_failures(call, script, number)
         saying = Saying(call, script, answer_of(call, question, script), number, script.rate or self._options.rate)
         events = saying.events(self._pauses)
-        head = Head(
+        head = ResponseMetadata(
             call.id, call.requested_model, call.target.provider, call.target.model, warnings=call.target.warnings
         )
-        if call.streams:
-            return Reply(head, _after(await anext(events), events), events.aclose, saying.spent)
+        if call.is_upstream_streamed:
+            return ResponseStream(head, _after(await anext(events), events), events.aclose, saying.spent)
         async with aclosing(events):
-            whole: list[Event] = [event async for event in events if not isinstance(event, Thinking)]
-        return Reply(head, _again(whole), _nothing, saying.spent)
+            whole: list[Event] = [event async for event in events if not isinstance(event, ReasoningProgress)]
+        return ResponseStream(head, _again(whole), _nothing, saying.spent)
 
     async def probe(self) -> None:
         """It is always there."""
@@ -188,7 +187,7 @@ def _after_failures(call: Call, script: Script, number: int) -> int:
     for failure in script.failures:
         if failure.times is None or number <= failure.times:
             raise failure.fault(
-                f"The mock provider was told to fail with {failure.fault.row.reason}.",
+                f"The mock provider was told to fail with {failure.fault.spec.reason}.",
                 provider=call.target.provider,
                 model=call.target.model,
                 retry_after=failure.retry_after,
@@ -198,7 +197,7 @@ def _after_failures(call: Call, script: Script, number: int) -> int:
 
 
 def _unusable(message: str) -> InvalidRequest:
-    return InvalidRequest(message, fields=(FieldViolation("provider_options_json", message),))
+    return InvalidRequest(message, violations=(FieldViolation("provider_options_json", message),))
 
 
 async def _after(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core.content import Reasoning, Text, ToolCall
-from ...core.fault import Fault
+from ...core.errors import GatewayError
 from ...core.response import FinishReason
 from ...core.usage import Usage
 
@@ -14,7 +14,7 @@ from ...core.usage import Usage
 class Failure:
     """A fault to raise before anything is said; `times` None is every time."""
 
-    fault: type[Fault]
+    fault: type[GatewayError]
     retry_after: float | None = None
     times: int | None = None
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.content import Reasoning, Text, ToolCall
-from ...core.errors import InvalidRequest
-from ...core.fault import FieldViolation, every
+from ...core.errors import FieldViolation, InvalidRequest, all_errors
 from ...core.response import FinishReason
 from ...core.usage import Usage, UsageSource
 from .script import Failure, Reading, Said, Script, Trouble, Unseen
@@ -106,7 +105,7 @@ def _tool(script: Script, value: str) -> Script:
 
 def _error(script: Script, value: str) -> Script:
     reason, options = _options("error", value, {"retry_after": _seconds, "times": _count})
-    faults = {fault.row.reason: fault for fault in every()}
+    faults = {fault.spec.reason: fault for fault in all_errors()}
     if reason not in faults:
         raise _unreadable("error", f"{reason!r} is not one of {', '.join(sorted(faults))}")
     return replace(script, failures=(*script.failures, Failure(faults[reason], **options)))
@@ -207,6 +206,6 @@ def _unreadable(name: str, why: str) -> InvalidRequest:
 def _invalid(message: str) -> InvalidRequest:
     return InvalidRequest(
         message,
-        fields=(FieldViolation("messages", message),),
+        violations=(FieldViolation("messages", message),),
         solution="Correct the directive between [[ and ]], or leave it out.",
     )

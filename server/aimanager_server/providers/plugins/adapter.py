@@ -10,11 +10,10 @@ from typing import get_args
 
 from ...catalog.model import Level, Model, Support
 from ...config.providers import ProviderSettings
-from ...core.errors import DeadlineExceeded, ProviderProtocol, StreamInterrupted
-from ...core.fault import Fault
+from ...core.errors import DeadlineExceeded, GatewayError, ProviderProtocolError, StreamInterrupted
 from ...core.handler import Clock, Handler
 from ...core.request import NO_KEY, Call
-from ...core.response import Event, Finished, Head, Reply, Restarted
+from ...core.response import Event, Finished, ResponseMetadata, ResponseStream, Restarted
 from ...core.usage import Usage
 from .api import ProviderPlugin, Transport
 from .isolation import PARTING_SECONDS, Loop, Seclusion
@@ -48,46 +47,46 @@ class PluggedProvider:
         self._list_seconds = list_seconds
         self._opened: tuple[Loop, Handler, Transport] | None = None
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call) -> ResponseStream:
         """Ask `call.target`, up to the first event of the answer."""
         try:
             async with asyncio.timeout_at(call.deadline):
-                with call.away.waiting():
+                with call.upstream_timer.measure():
                     return await self._begun(call)
         except TimeoutError as error:
             message = "The deadline passed before the plug-in had begun to answer."
             raise DeadlineExceeded(message, provider=self._name, model=call.target.model) from error
-        except Fault as fault:
+        except GatewayError as fault:
             self.own(fault, call)
             raise
 
     async def probe(self) -> None:
-        """Ask for its models. Raises a Fault where it does not answer."""
+        """Ask for its models. Raises GatewayError where it does not answer."""
         await self.models()
 
     async def models(self) -> tuple[Model, ...]:
-        """Its models and what it says of each. Raises a Fault."""
+        """Its models and what it says of each. Raises GatewayError."""
         try:
             async with asyncio.timeout(self._list_seconds):
                 return await self._seclusion.run(self._listed)
         except TimeoutError as error:
             message = f"The plug-in did not list its models within {self._list_seconds:g} seconds."
-            raise ProviderProtocol(message, provider=self._name) from error
+            raise ProviderProtocolError(message, provider=self._name) from error
 
     async def aclose(self) -> None:
         """Close its connections and end its thread."""
         if self._opened is not None:
             loop, _, transport = self._opened
-            with suppress(Fault, TimeoutError):
+            with suppress(GatewayError, TimeoutError):
                 async with asyncio.timeout(PARTING_SECONDS):
                     await self._seclusion.run(transport.aclose, loop)
         await self._seclusion.aclose()
 
-    def own(self, fault: Fault, call: Call) -> None:
+    def own(self, fault: GatewayError, call: Call) -> None:
         """Make a fault say whose it is."""
         fault.provider, fault.model = self._name, call.target.model
 
-    async def _begun(self, call: Call) -> Reply:
+    async def _begun(self, call: Call) -> ResponseStream:
         reply, loop = await self._seclusion.run(lambda: self._ask(call))
         events = _Events(
             call,
@@ -100,22 +99,26 @@ class PluggedProvider:
         except BaseException:
             events.let_go()
             raise
-        head = Head(call.id, call.requested_model, self._name, call.target.model, warnings=reply.head.warnings)
-        return Reply(head, events.after(first), events.aclose, lambda: events.spent)
+        head = ResponseMetadata(
+            call.id, call.requested_model, self._name, call.target.model, warnings=reply.metadata.warnings
+        )
+        return ResponseStream(head, events.after(first), events.aclose, lambda: events.spent)
 
-    async def _ask(self, call: Call) -> tuple[Reply, Loop]:
+    async def _ask(self, call: Call) -> tuple[ResponseStream, Loop]:
         """The plug-in's answer, and the loop it is on."""
         reply = await self._handler()(self._with_own_keys(call))
-        if not isinstance(reply, Reply):
-            raise ProviderProtocol(f"The plug-in answered with {type(reply).__name__!r} instead of a Reply.")
+        if not isinstance(reply, ResponseStream):
+            raise ProviderProtocolError(
+                f"The plug-in answered with {type(reply).__name__!r} instead of a ResponseStream."
+            )
         return reply, asyncio.get_running_loop()
 
     def _with_own_keys(self, call: Call) -> Call:
         """The call without any key but the caller's and the server's for this provider."""
         keys = {name: key for name, key in call.caller.provider_keys.items() if name == self._name}
         known = {*keys.values(), *(credential.key for credential in self._settings.credentials())}
-        key = call.key if call.key.secret in known else NO_KEY
-        return replace(call, caller=replace(call.caller, provider_keys=keys), key=key)
+        key = call.api_key if call.api_key.secret in known else NO_KEY
+        return replace(call, caller=replace(call.caller, provider_keys=keys), api_key=key)
 
     def _handler(self) -> Handler:
         loop = asyncio.get_running_loop()
@@ -145,7 +148,7 @@ class _Events:
         call: Call,
         read: Callable[[], Awaitable[tuple[Event | None, Usage | None]]],
         let_go: Callable[[], None],
-        own: Callable[[Fault, Call], None],
+        own: Callable[[GatewayError, Call], None],
     ) -> None:
         self._call = call
         self._read = read
@@ -158,9 +161,9 @@ class _Events:
         """The next event. Raises ProviderProtocol for what is none, and for an end before `Finished`."""
         event, spent = await self._read()
         if event is None:
-            raise ProviderProtocol("The plug-in's answer ended without its end.")
+            raise ProviderProtocolError("The plug-in's answer ended without its end.")
         if not isinstance(event, KINDS):
-            raise ProviderProtocol(f"The plug-in answered with a {type(event).__name__!r} among its events.")
+            raise ProviderProtocolError(f"The plug-in answered with a {type(event).__name__!r} among its events.")
         self.spent = event.usage if isinstance(event, Finished) else spent
         return event
 
@@ -184,9 +187,9 @@ class _Events:
 
     async def _following(self) -> Event:
         try:
-            with self._call.away.waiting():
+            with self._call.upstream_timer.measure():
                 return await self.next()
-        except Fault as cause:
+        except GatewayError as cause:
             self.let_go()
             fault = StreamInterrupted(f"The answer broke off after it had begun: {cause.message}")
             fault.usage = cause.usage or self.spent
@@ -197,11 +200,11 @@ class _Events:
             raise
 
 
-async def _said(reply: Reply) -> tuple[Event | None, Usage | None]:
+async def _said(reply: ResponseStream) -> tuple[Event | None, Usage | None]:
     """What a plug-in says next, None at its end, and the usage so far; on its own loop, where it stalls nobody else."""
     event = await anext(aiter(reply), None)
     try:
-        spent = reply.spent()
+        spent = reply.usage_so_far()
     # Code of others may raise anything; here is the border to it. What it says of its answer counts all the same.
     except Exception:
         spent = None

@@ -12,8 +12,7 @@ from weakref import WeakSet
 
 import structlog
 
-from ...core.errors import ProviderFailed
-from ...core.fault import Fault
+from ...core.errors import GatewayError, ProviderInternalError
 
 PULSE_SECONDS = 2.0
 """How long the loop may take no turn before it counts as blocked."""
@@ -56,9 +55,9 @@ class Seclusion:
             while not (await asyncio.wait({future}, timeout=self._pulse))[0]:
                 if not await self._beats(used):
                     self._leave(used)
-                    raise ProviderFailed(f"The plug-in {self._name!r} blocks: its event loop takes no turn.")
+                    raise ProviderInternalError(f"The plug-in {self._name!r} blocks: its event loop takes no turn.")
             if future.cancelled():
-                raise ProviderFailed(f"The plug-in {self._name!r} gave the call up by itself.")
+                raise ProviderInternalError(f"The plug-in {self._name!r} gave the call up by itself.")
             if isinstance(future.exception(), GeneratorExit):
                 raise self._failure(future.exception())
             return future.result()
@@ -68,7 +67,7 @@ class Seclusion:
 
     def submit(self, work: Callable[[], Awaitable[None]], loop: Loop) -> None:
         """Have the work done on a loop without waiting for it; nothing where that loop has ended."""
-        with contextlib.suppress(ProviderFailed):
+        with contextlib.suppress(ProviderInternalError):
             self._start(work, loop)
 
     async def aclose(self) -> None:
@@ -84,9 +83,9 @@ class Seclusion:
         if self._loop is not None and not self._loop.is_closed():
             return self._loop
         if self._closed:
-            raise ProviderFailed(f"The plug-in {self._name!r} is closed.")
+            raise ProviderInternalError(f"The plug-in {self._name!r} is closed.")
         if self._loops == MOST_LOOPS:
-            raise ProviderFailed(
+            raise ProviderInternalError(
                 f"The plug-in {self._name!r} blocked too often and is not run any more.",
                 solution="Take it out of [plugins], or have its author mend it; a restart gives it another chance.",
             )
@@ -106,7 +105,7 @@ class Seclusion:
             return asyncio.run_coroutine_threadsafe(guarded, loop)
         except RuntimeError as error:
             guarded.close()
-            raise ProviderFailed(f"The plug-in {self._name!r} ended its event loop.") from error
+            raise ProviderInternalError(f"The plug-in {self._name!r} ended its event loop.") from error
 
     async def _beats(self, loop: Loop) -> bool:
         beat: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -130,16 +129,16 @@ class Seclusion:
     async def _guarded(self, work: Callable[[], Awaitable[Result]]) -> Result:
         try:
             return await work()
-        except (Fault, asyncio.CancelledError, GeneratorExit):  # the last also ends what was left behind
+        except (GatewayError, asyncio.CancelledError, GeneratorExit):  # the last also ends what was left behind
             raise
         # Code of others may raise anything, even what would end the process; here is the border to it.
         except BaseException as error:
             raise self._failure(error) from error
 
-    def _failure(self, error: BaseException | None) -> ProviderFailed:
+    def _failure(self, error: BaseException | None) -> ProviderInternalError:
         kind = type(error).__name__
         self._log.error("plugin.failed", plugin=self._name, error=kind, exc_info=error)
-        return ProviderFailed(
+        return ProviderInternalError(
             f"The plug-in {self._name!r} failed with {kind}.",
             solution="Report it to the plug-in's author: the server's log has more.",
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ...core.content import Attachment, Part, Reasoning, Text, ToolCall
-from ...core.fault import Fault
+from ...core.errors import GatewayError
 from ...core.request import Call
-from ...core.response import Event, PartCompleted, ReasoningDelta, TextDelta, Thinking, ToolCallDelta
+from ...core.response import Event, PartCompleted, ReasoningDelta, ReasoningProgress, TextDelta, ToolCallDelta
 from ...core.usage import Usage
 from .json_codec import mended
 
@@ -42,7 +42,7 @@ class Reader(Protocol):
         ...
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes completed, adjacent text merged. Raises a Fault on an error event.
+        """The events that these bytes completed, adjacent text merged. Raises GatewayError on an error event.
 
         After `Finished` was returned, further bytes are ignored.
         """
@@ -64,14 +64,14 @@ class Dialect(Protocol):
         ...
 
     def decode(self, body: bytes) -> list[Event]:
-        """The events of a whole, unstreamed answer. Raises a Fault where the body is an error or not an answer."""
+        """The events of a whole, unstreamed answer. Raises GatewayError where the body is an error or not an answer."""
         ...
 
     def reader(self) -> Reader:
         """A reader for one streamed answer."""
         ...
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a response that is not a success means. `headers` are in lower case."""
         ...
 
@@ -143,8 +143,8 @@ class Parts:
 
     def thinking(self) -> None:
         """The model thinks, and nothing shows what."""
-        if not (self._events and isinstance(self._events[-1], Thinking)):
-            self._events.append(Thinking())
+        if not (self._events and isinstance(self._events[-1], ReasoningProgress)):
+            self._events.append(ReasoningProgress())
 
     def tool(self, slot: Hashable, call_id: str, name: str, fragment: str) -> None:
         """More of a tool call. The first non-empty id and name count; an id is minted where there is none."""

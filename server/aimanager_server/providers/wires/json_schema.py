@@ -13,9 +13,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ...core.content import SchemaFormat
-from ...core.errors import CapabilityUnsupported
-from ...core.fault import FieldViolation
+from ...core.content import JsonSchemaFormat
+from ...core.errors import CapabilityUnsupported, FieldViolation
 
 Schema = Mapping[str, Any]
 
@@ -78,7 +77,7 @@ class NotExpressible(ValueError):
     """The rules leave no way to say the same; the message says what stands against it."""
 
 
-def promised(wanted: SchemaFormat, rules: Rules) -> dict[str, Any]:
+def promised(wanted: JsonSchemaFormat, rules: Rules) -> dict[str, Any]:
     """The schema to send. Raises CapabilityUnsupported on the field where the provider could not promise it."""
     try:
         return expressed(from_json(wanted.schema_json), rules)
@@ -87,7 +86,7 @@ def promised(wanted: SchemaFormat, rules: Rules) -> dict[str, Any]:
         raise CapabilityUnsupported(
             f"{field.field} {field.description}.",
             solution="Change the schema, or leave strict out: then the gateway checks the answer itself.",
-            fields=(field,),
+            violations=(field,),
         ) from error
 
 
@@ -99,7 +98,7 @@ def refused_format(what: str) -> CapabilityUnsupported:
     """
     return CapabilityUnsupported(
         f"The provider cannot be asked for {what}.",
-        fields=(FieldViolation("output_format", f"the provider cannot be asked for {what}"),),
+        violations=(FieldViolation("output_format", f"the provider cannot be asked for {what}"),),
     )
 
 

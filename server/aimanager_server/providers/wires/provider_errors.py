@@ -10,18 +10,18 @@ from typing import Any
 from ...core.errors import (
     ContentBlocked,
     ContextTooLong,
+    GatewayError,
     ModelNotFound,
     PayloadTooLarge,
-    ProviderAuth,
-    ProviderFailed,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
-    ProviderQuota,
+    ProviderProtocolError,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderTimeout,
 )
-from ...core.fault import Fault
 from ...telemetry.redaction import cut, masked
 from .json_codec import looks_like_html, mended, read_json
 from .retry_after import advised, advised_in_words, retry_after
@@ -47,18 +47,18 @@ QUOTA_PHRASES = ("insufficient balance", "exceeded your current quota", "credit 
 KEY_NAMES = ("invalid_api_key", "api_key_invalid", "authentication_error")
 MODEL_NAMES = ("model_not_found", "model_not_exist", "unknown_model")
 
-BY_STATUS: Mapping[int, type[Fault]] = {
-    401: ProviderAuth,
-    402: ProviderQuota,
-    403: ProviderAuth,
+BY_STATUS: Mapping[int, type[GatewayError]] = {
+    401: ProviderCredentialsInvalid,
+    402: ProviderQuotaExhausted,
+    403: ProviderCredentialsInvalid,
     404: ModelNotFound,
     408: ProviderTimeout,
-    409: ProviderFailed,
+    409: ProviderInternalError,
     413: PayloadTooLarge,
-    425: ProviderFailed,
+    425: ProviderInternalError,
     429: ProviderRateLimited,
     498: ProviderOverloaded,  # Groq: no flex capacity left
-    499: ProviderFailed,
+    499: ProviderInternalError,
     503: ProviderOverloaded,
     504: ProviderTimeout,
     524: ProviderTimeout,  # Cloudflare: the origin took too long
@@ -151,7 +151,7 @@ def said_of(value: Any) -> Said:
     return Said(mended(message), _text(value.get("type")), code, status, advised(value))
 
 
-def fault_of(status: int, headers: Mapping[str, str], said: Said, now: datetime) -> Fault:
+def fault_of(status: int, headers: Mapping[str, str], said: Said, now: datetime) -> GatewayError:
     """The fault that a refusal with this status means; its message still has to be freed of the key that was used."""
     kind = kind_of(status, said)
     advice = retry_after(headers, now)
@@ -163,7 +163,7 @@ def fault_of(status: int, headers: Mapping[str, str], said: Said, now: datetime)
     )
 
 
-def fault_inside(value: Any) -> Fault:
+def fault_inside(value: Any) -> GatewayError:
     """The fault that an error inside a 200 means, by the status it would have had."""
     said = said_of(value)
     status = said.status or BY_NAME.get(said.type.lower()) or BY_NAME.get(said.code.lower()) or 500
@@ -173,26 +173,26 @@ def fault_inside(value: Any) -> Fault:
     return kind(told, retry_after=_wait(kind, said), upstream_status=200)
 
 
-def kind_of(status: int, said: Said) -> type[Fault]:
+def kind_of(status: int, said: Said) -> type[GatewayError]:
     """Which fault it is. The words decide where a status means several things, the status everywhere else."""
     if said.is_named(QUOTA_NAMES) or (status in (402, 403, 429) and said.speaks_of(QUOTA_PHRASES)):
-        return ProviderQuota
+        return ProviderQuotaExhausted
     if said.is_named(CONTEXT_NAMES) or (status in (400, 413, 422) and said.speaks_of(CONTEXT_PHRASES)):
         return ContextTooLong
     if said.is_named(POLICY_NAMES) or (status in (400, 403, 422) and said.speaks_of(POLICY_PHRASES)):
         return ContentBlocked
     if said.is_named(KEY_NAMES):
-        return ProviderAuth
+        return ProviderCredentialsInvalid
     if said.is_named(MODEL_NAMES):
         return ModelNotFound
     if status in BY_STATUS:
         return BY_STATUS[status]
     if status >= 500:
-        return ProviderFailed
-    return ProviderRejected if status >= 400 else ProviderProtocol
+        return ProviderInternalError
+    return ProviderRejectedRequest if status >= 400 else ProviderProtocolError
 
 
-def _wait(kind: type[Fault], said: Said) -> float | None:
+def _wait(kind: type[GatewayError], said: Said) -> float | None:
     """The advice of the body. Words count only where they are about waiting: elsewhere they may repeat the prompt."""
     if kind not in (ProviderRateLimited, ProviderOverloaded):
         return None
@@ -203,7 +203,7 @@ def _label(said: Said) -> str:
     return f" ({cut(mended(said.name), 80)})" if said.name and said.name != "html" else ""
 
 
-def _solution(kind: type[Fault], said: Said) -> str:
+def _solution(kind: type[GatewayError], said: Said) -> str:
     if kind is ModelNotFound and said.type == "html":
         return "Check base_url: a web page answered where the provider's API was expected."
     return ""

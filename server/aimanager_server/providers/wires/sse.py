@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...core.errors import ProviderProtocol
+from ...core.errors import ProviderProtocolError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -88,7 +88,7 @@ class EventStream:
 
     def _check(self, size: int) -> None:
         if size > self._limit:
-            raise ProviderProtocol(f"An event of the stream is longer than the {self._limit} bytes allowed.")
+            raise ProviderProtocolError(f"An event of the stream is longer than the {self._limit} bytes allowed.")
 
 
 def _event(block: bytes) -> ServerEvent | None:

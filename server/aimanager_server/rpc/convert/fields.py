@@ -7,13 +7,12 @@ from typing import Any
 from google.protobuf.message import Message as Proto
 from pydantic_core import to_json
 
-from ...core.errors import InvalidRequest
-from ...core.fault import FieldViolation
+from ...core.errors import FieldViolation, InvalidRequest
 
 
 def refused(path: str, description: str) -> InvalidRequest:
     """The fault of one field."""
-    return InvalidRequest(f"{path}: {description}.", fields=(FieldViolation(path, description),))
+    return InvalidRequest(f"{path}: {description}.", violations=(FieldViolation(path, description),))
 
 
 def text(value: str, path: str) -> str:

@@ -17,7 +17,8 @@ from aimanager.v1 import content_pb2, generation_pb2
 from ...core.content import (
     Attachment,
     Effort,
-    JsonFormat,
+    JsonObjectFormat,
+    JsonSchemaFormat,
     Message,
     OutputFormat,
     Part,
@@ -25,7 +26,6 @@ from ...core.content import (
     ReasoningOptions,
     Role,
     Sampling,
-    SchemaFormat,
     Text,
     Tool,
     ToolCall,
@@ -33,7 +33,7 @@ from ...core.content import (
     ToolMode,
     ToolResult,
 )
-from ...core.request import Ask
+from ...core.request import GenerateParams
 from .fields import accepted, quoted, refused, said, shown, text
 from .timeouts import patience
 
@@ -68,12 +68,12 @@ class Limits(Protocol):
         ...
 
 
-def ask(request: generation_pb2.GenerateRequest, limits: Limits, *, restarts: bool = False) -> Ask:
+def ask(request: generation_pb2.GenerateRequest, limits: Limits, *, restarts: bool = False) -> GenerateParams:
     """The question as the client put it; `restarts` is what it said of a stream. Raises InvalidRequest."""
     _bounded(request, limits)
     first_token, idle = patience(request)
     fallbacks = enumerate(request.fallback_models)
-    return Ask(
+    return GenerateParams(
         messages=tuple(_message(one, f"messages[{index}]") for index, one in enumerate(request.messages)),
         model=text(request.model, "model"),
         system_instruction=text(request.system_instruction, "system_instruction"),
@@ -83,9 +83,9 @@ def ask(request: generation_pb2.GenerateRequest, limits: Limits, *, restarts: bo
         tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else ToolChoice(),
         output_format=_output_format(request.output_format),
         fallback_models=tuple(text(one, f"fallback_models[{index}]") for index, one in fallbacks),
-        first_token=first_token,
-        idle=idle,
-        restarts=restarts,
+        first_token_timeout=first_token,
+        idle_timeout=idle,
+        restart_on_interruption=restarts,
         idempotency_key=text(request.idempotency_key, "idempotency_key"),
         labels={text(key, "labels"): text(value, f"labels[{quoted(key)}]") for key, value in request.labels.items()},
         provider_options=provider_options(request.provider_options_json),
@@ -222,10 +222,10 @@ def _tool_choice(choice: generation_pb2.ToolChoice) -> ToolChoice:
 def _output_format(sent: generation_pb2.OutputFormat) -> OutputFormat | None:
     """`json: false` asks for nothing, as does a format this server does not know."""
     if sent.WhichOneof("format") != "json_schema":
-        return JsonFormat() if sent.json else None
+        return JsonObjectFormat() if sent.json else None
     schema = sent.json_schema
     name = text(schema.name, "output_format.json_schema.name") or UNNAMED
-    return SchemaFormat(name, text(schema.schema_json, "output_format.json_schema.schema_json"), schema.strict)
+    return JsonSchemaFormat(name, text(schema.schema_json, "output_format.json_schema.schema_json"), schema.strict)
 
 
 def provider_options(sent: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:

@@ -9,16 +9,16 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 
+from ...core.attempts import AttemptRecord
 from ...core.content import Artifact, Attachment, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ...core.fault import Fault
+from ...core.errors import GatewayError
 from ...core.response import (
-    ArtifactFound,
-    Attempt,
-    Completion,
+    ArtifactExtracted,
     FinishReason,
-    Head,
+    GenerateResult,
     PartCompleted,
     ReasoningDelta,
+    ResponseMetadata,
     Restarted,
     TextDelta,
     ToolCallDelta,
@@ -31,9 +31,9 @@ USAGE_SOURCES = {source: usage_pb2.UsageSource.Value(f"USAGE_SOURCE_{source.name
 MOST = 2**31 - 1
 
 
-def response(completion: Completion) -> generation_pb2.GenerateResponse:
+def response(completion: GenerateResult) -> generation_pb2.GenerateResponse:
     """A whole answer."""
-    head, finished, said = completion.head, completion.finished, completion.message
+    head, finished, said = completion.metadata, completion.finished, completion.message
     written = generation_pb2.GenerateResponse(
         id=head.id,
         message=content_pb2.Message(
@@ -58,7 +58,7 @@ def response(completion: Completion) -> generation_pb2.GenerateResponse:
     return written
 
 
-def route(head: Head) -> generation_pb2.Route:
+def route(head: ResponseMetadata) -> generation_pb2.Route:
     """Who answers; the latency is left for the end."""
     return generation_pb2.Route(
         requested_model=text(head.requested_model),
@@ -69,7 +69,7 @@ def route(head: Head) -> generation_pb2.Route:
     )
 
 
-def tried(fault: Fault, count: int) -> generation_pb2.Route:
+def tried(fault: GatewayError, count: int) -> generation_pb2.Route:
     """The first `count` attempts of a call that failed."""
     return generation_pb2.Route(
         provider=text(fault.provider)[:128],
@@ -78,25 +78,25 @@ def tried(fault: Fault, count: int) -> generation_pb2.Route:
     )
 
 
-def attempts(tries: Iterable[Attempt]) -> list[generation_pb2.Attempt]:
+def attempts(tries: Iterable[AttemptRecord]) -> list[generation_pb2.Attempt]:
     """Every try, in order."""
     return list(map(_attempt, tries))
 
 
-def started(head: Head) -> generation_pb2.StreamGenerateResponse:
+def started(head: ResponseMetadata) -> generation_pb2.StreamGenerateResponse:
     """The opening of a stream."""
     opening = generation_pb2.StreamStarted(id=head.id, route=route(head))
     return generation_pb2.StreamGenerateResponse(started=opening)
 
 
 def event(
-    one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactFound | Restarted,
+    one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactExtracted | Restarted,
 ) -> generation_pb2.StreamGenerateResponse:
     """A piece of an answer, a whole part of it, what was lifted out of it, or that all of that is void."""
     if isinstance(one, Restarted):
-        again = generation_pb2.StreamRestarted(route=route(one.head))
+        again = generation_pb2.StreamRestarted(route=route(one.metadata))
         return generation_pb2.StreamGenerateResponse(restarted=again)
-    if isinstance(one, ArtifactFound):
+    if isinstance(one, ArtifactExtracted):
         return generation_pb2.StreamGenerateResponse(artifact=artifact(one.artifact))
     if isinstance(one, PartCompleted):
         whole = generation_pb2.PartCompleted(index=one.index, part=part(one.part))
@@ -104,7 +104,7 @@ def event(
     return generation_pb2.StreamGenerateResponse(delta=_delta(one))
 
 
-def completed(completion: Completion) -> generation_pb2.StreamGenerateResponse:
+def completed(completion: GenerateResult) -> generation_pb2.StreamGenerateResponse:
     """The end of a stream: the whole answer."""
     return generation_pb2.StreamGenerateResponse(completed=response(completion))
 
@@ -114,11 +114,11 @@ def heartbeat(elapsed: float) -> generation_pb2.StreamGenerateResponse:
     return generation_pb2.StreamGenerateResponse(heartbeat=generation_pb2.Heartbeat(elapsed=duration(elapsed)))
 
 
-def _attempt(one: Attempt) -> generation_pb2.Attempt:
+def _attempt(one: AttemptRecord) -> generation_pb2.Attempt:
     return generation_pb2.Attempt(
         provider=text(one.provider)[:128],
         model=text(one.model)[:128],
-        error_reason=one.reason,
+        error_reason=one.error_reason,
         duration=duration(one.duration),
         usage=None if one.usage is None else usage(one.usage),
         cost=None if one.cost is None else cost(one.cost),

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from ...config.settings import Settings
 from ...config.types import host_of, is_loopback
-from ...core.errors import Forbidden, InvalidRequest, Unauthenticated
+from ...core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from ...core.request import Caller
 from ..context import Guard, Proceed, Rpc
 
@@ -86,13 +86,13 @@ class Authenticate(Guard):
 
     def _admit_keys(self, rpc: Rpc) -> None:
         if not self._caller_keys:
-            raise Forbidden(
+            raise PermissionDenied(
                 "This server takes no provider keys from callers.",
                 solution="Leave out the provider key: the server uses its own. Or have the operator set "
                 "server.caller_keys = true.",
             )
         if not (_is_local(rpc.context.peer()) or _is_encrypted(rpc)):
-            raise Forbidden(
+            raise PermissionDenied(
                 "A provider key came over an unencrypted connection from another machine; it was not used.",
                 solution="Connect with TLS, and replace the key: it may have been read on the way.",
             )

@@ -9,8 +9,7 @@ from typing import Any, Never, Protocol
 import grpc
 import structlog
 
-from ...core.errors import Internal, Overloaded, StreamInterrupted
-from ...core.fault import Fault
+from ...core.errors import GatewayError, InternalError, Overloaded, StreamInterrupted
 from ..context import Interceptor, Proceed, Rpc
 from ..status import answer
 
@@ -20,7 +19,7 @@ MASK = "[secret]"
 class Meter(Protocol):
     """Where refusals are counted."""
 
-    def refused(self, fault: Fault) -> None:
+    def refused(self, fault: GatewayError) -> None:
         """A call was turned away or failed."""
         ...
 
@@ -41,10 +40,10 @@ class TranslateErrors(Interceptor):
             return await proceed(rpc, request)
         except grpc.aio.AbortError:
             raise
-        except Fault as fault:
+        except GatewayError as fault:
             fault.usage = fault.usage or rpc.spent()
             self._meter.refused(fault)
-            self._log.info("rpc.refused", method=rpc.method, code=fault.row.code, reason=fault.reason)
+            self._log.info("rpc.refused", method=rpc.method, code=fault.spec.code, reason=fault.reason)
             await _abort(rpc, fault)
         except grpc.aio.InternalError as error:
             # A write that failed because the caller went away comes before the news that it did.
@@ -72,7 +71,7 @@ class TranslateErrors(Interceptor):
         self._log.error("rpc.crashed", method=rpc.method, error=type(error).__name__, exception=text)
 
 
-def _cut(rpc: Rpc) -> Fault:
+def _cut(rpc: Rpc) -> GatewayError:
     if not rpc.is_open:
         return Overloaded("The server is shutting down.", retry_after=1.0)
     fault = StreamInterrupted("The server shut down within the answer.")
@@ -80,11 +79,11 @@ def _cut(rpc: Rpc) -> Fault:
     return fault
 
 
-def _bug(rpc: Rpc) -> Fault:
-    return Internal(f"The server failed to handle the call. Request id: {rpc.id}.")
+def _bug(rpc: Rpc) -> GatewayError:
+    return InternalError(f"The server failed to handle the call. Request id: {rpc.id}.")
 
 
-async def _abort(rpc: Rpc, fault: Fault, cause: BaseException | None = None) -> Never:
+async def _abort(rpc: Rpc, fault: GatewayError, cause: BaseException | None = None) -> Never:
     code, message, trailers = answer(fault, rpc.id)
     try:
         await rpc.context.abort(code, message, trailers)

@@ -10,7 +10,7 @@ import grpc
 from aimanager.v1 import embedding_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceServicer, add_EmbeddingServiceServicer_to_server
 
-from ...core.embedding import EmbedAsk, EmbedCall, Embedded, Purpose
+from ...core.embedding import EmbedCall, EmbeddingPurpose, EmbedParams, EmbedResult
 from ...core.handler import Clock
 from ...core.request import Caller
 from ..context import CURRENT
@@ -19,7 +19,9 @@ from ..convert.fields import accepted, refused, said, text
 from ..convert.requests import provider_options
 from ..deadlines import allowance
 
-PURPOSES = {embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in Purpose}
+PURPOSES = {
+    embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in EmbeddingPurpose
+}
 
 
 class Resolve(Protocol):
@@ -27,7 +29,7 @@ class Resolve(Protocol):
 
     def __call__(
         self,
-        ask: EmbedAsk,
+        ask: EmbedParams,
         caller: Caller,
         *,
         id: str,  # noqa: A002  # as Call names it
@@ -45,7 +47,7 @@ class EmbeddingService(EmbeddingServiceServicer):
 
     def __init__(
         self,
-        embed: Callable[[EmbedCall], Awaitable[Embedded]],
+        embed: Callable[[EmbedCall], Awaitable[EmbedResult]],
         resolve: Resolve,
         longest: float,
         most: int,
@@ -70,14 +72,14 @@ class EmbeddingService(EmbeddingServiceServicer):
             return response(await self._embed(call))
 
 
-def read_ask(request: embedding_pb2.EmbedRequest, most: int) -> EmbedAsk:
+def read_ask(request: embedding_pb2.EmbedRequest, most: int) -> EmbedParams:
     """The texts as the client sent them. Raises InvalidRequest, naming the field."""
     if len(request.inputs) > most:
         raise refused("inputs", f"{len(request.inputs)} are too many; at most {most} are accepted")
     purpose = PURPOSES.get(request.purpose)
     if purpose is None and request.purpose:
         raise refused("purpose", f"{request.purpose} {accepted(embedding_pb2.EmbeddingPurpose)}")
-    return EmbedAsk(
+    return EmbedParams(
         inputs=tuple(text(one, f"inputs[{index}]") for index, one in enumerate(request.inputs)),
         model=text(request.model, "model"),
         dimensions=said(request, "dimensions"),
@@ -86,10 +88,10 @@ def read_ask(request: embedding_pb2.EmbedRequest, most: int) -> EmbedAsk:
     )
 
 
-def response(embedded: Embedded) -> embedding_pb2.EmbedResponse:
+def response(embedded: EmbedResult) -> embedding_pb2.EmbedResponse:
     """The vectors."""
     written = embedding_pb2.EmbedResponse(
-        embeddings=[embedding_pb2.Embedding(values=vector) for vector in embedded.values],
+        embeddings=[embedding_pb2.Embedding(values=vector) for vector in embedded.vectors],
         model=f"{embedded.provider}/{embedded.model}",
         usage=wire_write.usage(embedded.usage),
     )

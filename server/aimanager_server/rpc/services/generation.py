@@ -13,8 +13,8 @@ from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_Gene
 
 from ...core.errors import StreamInterrupted
 from ...core.handler import Clock, Handler
-from ...core.request import Ask, Call, Caller
-from ...core.response import Collected, Finished, Reply, Thinking
+from ...core.request import Call, Caller, GenerateParams
+from ...core.response import Finished, ReasoningProgress, ResponseBuilder, ResponseStream
 from ..context import CURRENT, Rpc
 from ..convert import requests as wire_read
 from ..convert import responses as wire_write
@@ -28,7 +28,7 @@ class Resolve(Protocol):
 
     def __call__(
         self,
-        ask: Ask,
+        ask: GenerateParams,
         caller: Caller,
         *,
         id: str,  # noqa: A002  # as Call names it
@@ -99,7 +99,7 @@ class GenerationService(GenerationServiceServicer):
         self, request: generation_pb2.GenerateRequest, rpc: Rpc, deadline: float
     ) -> generation_pb2.GenerateResponse:
         reply = await self._handler(self._call(request, rpc, deadline, streaming=False))
-        return wire_write.response(await reply.completion())
+        return wire_write.response(await reply.result())
 
     def _call(
         self,
@@ -118,7 +118,7 @@ class GenerationService(GenerationServiceServicer):
             streaming=streaming,
             trace=rpc.trace,
         )
-        rpc.spent = call.ledger.usage
+        rpc.spent = call.usage_ledger.usage
         return call
 
     def _interval(self, request: generation_pb2.StreamGenerateRequest) -> float:
@@ -128,19 +128,19 @@ class GenerationService(GenerationServiceServicer):
         return min(wire_read.interval(request.heartbeat_interval, shortest, "heartbeat_interval"), longest)
 
 
-async def _tell(reply: Reply, outlet: Outlet) -> None:
-    collected = Collected()
-    await outlet.send(wire_write.started(reply.head))
+async def _tell(reply: ResponseStream, outlet: Outlet) -> None:
+    collected = ResponseBuilder()
+    await outlet.send(wire_write.started(reply.metadata))
     async for event in reply:
         collected.add(event)
-        if not isinstance(event, Finished | Thinking):
+        if not isinstance(event, Finished | ReasoningProgress):
             await outlet.send(wire_write.event(event))
     if collected.finished is None:
-        raise StreamInterrupted("The answer ended without its end.", provider=reply.head.provider)
-    await outlet.send(wire_write.completed(collected.completion(reply.head)))
+        raise StreamInterrupted("The answer ended without its end.", provider=reply.metadata.provider)
+    await outlet.send(wire_write.completed(collected.result(reply.metadata)))
 
 
-async def _put_down(reply: Reply) -> None:
+async def _put_down(reply: ResponseStream) -> None:
     """Close the events here, in this task's context, and then what they came from."""
     events = aiter(reply)
     try:

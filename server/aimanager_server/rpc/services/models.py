@@ -14,7 +14,7 @@ from aimanager.v1.model_pb2_grpc import ModelServiceServicer, add_ModelServiceSe
 
 from ...catalog.model import Capability, Model
 from ...catalog.recommendations import suggest
-from ...core.errors import UnknownProvider
+from ...core.errors import ProviderNotFound
 from ...core.request import Caller
 from ..context import CURRENT, Rpc
 from ..convert import models as wire_model
@@ -35,7 +35,7 @@ Routes = Callable[[], Mapping[tuple[str, str], Sequence[str]]]
 """The names of the routes that may lead to each model, by provider and id."""
 
 Refresh = Callable[[str], Awaitable[None]]
-"""Asks a provider, or all of them, which models they have. Raises a Fault where one that was named fails."""
+"""Asks a provider, or all of them, which models they have. Raises GatewayError where one that was named fails."""
 
 CountTokens = Callable[[model_pb2.CountTokensRequest, Rpc], Awaitable[model_pb2.CountTokensResponse]]
 
@@ -126,7 +126,7 @@ class ModelService(ModelServiceServicer):
     def _check_provider(self, provider: str) -> None:
         if provider and provider not in self._providers:
             accepted = ", ".join(sorted(self._providers))
-            raise UnknownProvider(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
+            raise ProviderNotFound(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
 
     def _models(self, provider: str) -> Sequence[Model]:
         return [model for model in self._catalogue.models(provider) if model.provider in self._providers]

@@ -7,17 +7,17 @@ import pytest
 from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
+    GatewayError,
     ModelNotFound,
     PayloadTooLarge,
-    ProviderAuth,
-    ProviderFailed,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderQuota,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderTimeout,
 )
-from aimanager_server.core.fault import Fault
 from tests.support.anthropic import claude
 
 PAGE = b"<!DOCTYPE html><html><body><h1>Request too large</h1></body></html>"
@@ -31,23 +31,23 @@ def body(kind: str, message: str = "No.") -> bytes:
 @pytest.mark.parametrize(
     ("status", "kind", "fault"),
     [
-        (400, "invalid_request_error", ProviderRejected),
-        (401, "authentication_error", ProviderAuth),
-        (402, "billing_error", ProviderQuota),
-        (403, "permission_error", ProviderAuth),
+        (400, "invalid_request_error", ProviderRejectedRequest),
+        (401, "authentication_error", ProviderCredentialsInvalid),
+        (402, "billing_error", ProviderQuotaExhausted),
+        (403, "permission_error", ProviderCredentialsInvalid),
         (404, "not_found_error", ModelNotFound),
         (408, "timeout_error", ProviderTimeout),
-        (409, "conflict_error", ProviderFailed),
+        (409, "conflict_error", ProviderInternalError),
         (413, "request_too_large", PayloadTooLarge),
-        (422, "invalid_request_error", ProviderRejected),
-        (500, "api_error", ProviderFailed),
-        (502, "api_error", ProviderFailed),
+        (422, "invalid_request_error", ProviderRejectedRequest),
+        (500, "api_error", ProviderInternalError),
+        (502, "api_error", ProviderInternalError),
         (503, "api_error", ProviderOverloaded),
         (504, "timeout_error", ProviderTimeout),
         (529, "overloaded_error", ProviderOverloaded),
     ],
 )
-def test_a_status_means_one_fault(status: int, kind: str, fault: type[Fault]) -> None:
+def test_a_status_means_one_fault(status: int, kind: str, fault: type[GatewayError]) -> None:
     error = claude().error(status, {}, body(kind))
 
     assert type(error) is fault
@@ -56,11 +56,11 @@ def test_a_status_means_one_fault(status: int, kind: str, fault: type[Fault]) ->
 
 @pytest.mark.parametrize(
     ("status", "fault"),
-    [(413, PayloadTooLarge), (500, ProviderFailed), (502, ProviderFailed), (529, ProviderOverloaded)],
+    [(413, PayloadTooLarge), (500, ProviderInternalError), (502, ProviderInternalError), (529, ProviderOverloaded)],
 )
 @pytest.mark.parametrize("content", [PAGE, b""])
 def test_a_page_or_nothing_in_place_of_an_error_is_read_by_its_status(
-    status: int, fault: type[Fault], content: bytes
+    status: int, fault: type[GatewayError], content: bytes
 ) -> None:
     error = claude().error(status, {"content-type": "text/html"}, content)
 
@@ -73,14 +73,17 @@ def test_a_page_or_nothing_in_place_of_an_error_is_read_by_its_status(
     [
         ("prompt is too long: 210000 tokens > 200000 maximum", ContextTooLong),
         ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000", ContextTooLong),
-        ("You have reached your specified API usage limits. You will regain access on 2026-12-01.", ProviderQuota),
-        ("Your credit balance is too low to access the Anthropic API.", ProviderQuota),
-        ("This request would exceed the spend limit of your workspace.", ProviderQuota),
+        (
+            "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+            ProviderQuotaExhausted,
+        ),
+        ("Your credit balance is too low to access the Anthropic API.", ProviderQuotaExhausted),
+        ("This request would exceed the spend limit of your workspace.", ProviderQuotaExhausted),
         ("Output blocked by content filtering policy", ContentBlocked),
-        ("messages.0: all messages must have non-empty content", ProviderRejected),
+        ("messages.0: all messages must have non-empty content", ProviderRejectedRequest),
     ],
 )
-def test_a_400_is_told_apart_by_its_words(message: str, fault: type[Fault]) -> None:
+def test_a_400_is_told_apart_by_its_words(message: str, fault: type[GatewayError]) -> None:
     error = claude().error(400, {}, body("invalid_request_error", message))
 
     assert type(error) is fault
@@ -90,7 +93,7 @@ def test_a_400_is_told_apart_by_its_words(message: str, fault: type[Fault]) -> N
 def test_words_count_in_a_400_alone() -> None:
     error = claude().error(500, {}, body("api_error", "prompt is too long"))
 
-    assert type(error) is ProviderFailed
+    assert type(error) is ProviderInternalError
 
 
 def test_a_429_with_advice_is_a_rate_limit() -> None:
@@ -103,7 +106,7 @@ def test_a_429_with_advice_is_a_rate_limit() -> None:
 def test_a_429_without_advice_is_the_spend_cap() -> None:
     error = claude().error(429, {}, body("rate_limit_error", "Monthly limit."))
 
-    assert type(error) is ProviderQuota
+    assert type(error) is ProviderQuotaExhausted
     assert "Monthly limit." in error.message
     assert error.upstream_status == 429
 

@@ -7,16 +7,16 @@ import pytest
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import (
     ContextTooLong,
+    GatewayError,
     ModelNotFound,
-    ProviderAuth,
-    ProviderFailed,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
-    ProviderQuota,
+    ProviderProtocolError,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
     ProviderTimeout,
 )
-from aimanager_server.core.fault import Fault
 from aimanager_server.providers.wires.anthropic.response_parser import Answer
 from tests.support.anthropic import claude, completed, sse, start, streamed
 
@@ -26,16 +26,16 @@ from tests.support.anthropic import claude, completed, sse, start, streamed
     [
         ("overloaded_error", ProviderOverloaded),
         ("rate_limit_error", ProviderRateLimited),
-        ("api_error", ProviderFailed),
+        ("api_error", ProviderInternalError),
         ("timeout_error", ProviderTimeout),
-        ("authentication_error", ProviderAuth),
-        ("permission_error", ProviderAuth),
-        ("billing_error", ProviderQuota),
+        ("authentication_error", ProviderCredentialsInvalid),
+        ("permission_error", ProviderCredentialsInvalid),
+        ("billing_error", ProviderQuotaExhausted),
         ("not_found_error", ModelNotFound),
-        ("brand_new_error", ProviderFailed),
+        ("brand_new_error", ProviderInternalError),
     ],
 )
-def test_an_error_inside_a_success_is_that_error(kind: str, fault: type[Fault]) -> None:
+def test_an_error_inside_a_success_is_that_error(kind: str, fault: type[GatewayError]) -> None:
     error = {"type": "error", "error": {"type": kind, "message": "No."}}
 
     with pytest.raises(fault):
@@ -58,7 +58,7 @@ def test_an_error_by_event_name_alone_is_known() -> None:
 
 @pytest.mark.parametrize("data", ["{broken", "[1]", "[" * 5000])
 def test_an_event_that_cannot_be_read_is_a_broken_protocol(data: str) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         streamed(sse(start(), data))
 
 
@@ -67,7 +67,7 @@ def test_an_event_that_cannot_be_read_is_a_broken_protocol(data: str) -> None:
     [b"", b"<html>gateway</html>", b"[]", b"{}", b'{"content": "text"}', b'{"type": "message"}', b"[" * 5000],
 )
 def test_a_body_that_is_no_answer_is_a_broken_protocol(body: bytes) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         claude().decode(body)
 
 
@@ -86,7 +86,7 @@ def test_half_a_surrogate_pair_does_not_lose_the_answer() -> None:
 def test_an_event_beyond_the_limit_is_a_broken_protocol() -> None:
     reader = claude().reader()
 
-    with pytest.raises(ProviderProtocol, match="longer"):
+    with pytest.raises(ProviderProtocolError, match="longer"):
         reader.feed(b"data: " + b"x" * (9 * 1024 * 1024))
 
 

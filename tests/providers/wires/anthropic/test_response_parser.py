@@ -9,7 +9,7 @@ from anthropic import AsyncAnthropic
 from anthropic.types import Message as VendorMessage
 
 from aimanager_server.core.content import Part, Reasoning, Text, ToolCall
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import (
     Event,
     Finished,
@@ -167,7 +167,7 @@ def test_a_stream_without_its_end_is_no_answer(name: str) -> None:
     reader = claude().reader()
     reader.feed(data[: data.index(b"event: message_stop")])
 
-    with pytest.raises(ProviderProtocol, match="message_stop"):
+    with pytest.raises(ProviderProtocolError, match="message_stop"):
         reader.end()
 
 

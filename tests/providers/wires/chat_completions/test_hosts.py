@@ -7,8 +7,13 @@ import pytest
 from aimanager_server.config.provider_defaults import KNOWN, defaults_of
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.content import Reasoning, Text, ToolCall
-from aimanager_server.core.errors import ModelNotFound, ProviderFailed, ProviderProtocol, ProviderRejected
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import (
+    GatewayError,
+    ModelNotFound,
+    ProviderInternalError,
+    ProviderProtocolError,
+    ProviderRejectedRequest,
+)
 from aimanager_server.core.usage import UsageSource
 from aimanager_server.providers.factory import VARIANTS, open_provider
 from aimanager_server.providers.http.provider import HttpProvider
@@ -41,7 +46,7 @@ async def test_the_wire_of_the_settings_decides_and_the_name_only_among_variants
     async with raw_server((http(b"{}"),)) as server:
         there = ProviderSettings.model_validate({"wire": wire, "base_url": f"{server.url}/v1"})
         provider = open_provider(name, there, LIMITS)
-        with pytest.raises(ProviderProtocol):
+        with pytest.raises(ProviderProtocolError):
             await provider(question(provider=name, model="m", deadline=soon(5)))
         await provider.aclose()
 
@@ -60,12 +65,12 @@ def test_comments_of_openrouter_are_no_answer_and_its_usage_comes_after_the_reas
 
 
 def test_an_error_within_openrouters_stream_is_one() -> None:
-    with pytest.raises(ProviderFailed, match="Provider disconnected"):
+    with pytest.raises(ProviderInternalError, match="Provider disconnected"):
         read_all(fixture("chat_completions/openrouter_error.sse"))
 
 
 def test_an_aborted_answer_of_vllm_is_none() -> None:
-    with pytest.raises(ProviderFailed, match="'abort'"):
+    with pytest.raises(ProviderInternalError, match="'abort'"):
         read_all(fixture("chat_completions/vllm_abort.sse"))
 
 
@@ -91,10 +96,10 @@ def test_a_server_that_does_not_count_has_no_usage() -> None:
         (
             400,
             b'{"object":"error","message":"Too high.","type":"BadRequestError","param":null,"code":400}',
-            ProviderRejected,
+            ProviderRejectedRequest,
         ),
-        (400, b'{"error":{"message":"Bad.","code":400}}', ProviderRejected),
+        (400, b'{"error":{"message":"Bad.","code":400}}', ProviderRejectedRequest),
     ],
 )
-def test_their_refusals_are_read_in_every_form(status: int, body: bytes, kind: type[Fault]) -> None:
+def test_their_refusals_are_read_in_every_form(status: int, body: bytes, kind: type[GatewayError]) -> None:
     assert type(dialect().error(status, {}, body)) is kind

@@ -19,7 +19,7 @@ from aimanager_server.core.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.core.errors import ProviderFailed, ProviderRejected
+from aimanager_server.core.errors import ProviderInternalError, ProviderRejectedRequest
 from aimanager_server.core.response import FinishReason
 from tests.support.chat_completions import (
     assistant,
@@ -145,7 +145,7 @@ def test_a_full_context_is_told_apart_from_a_long_answer() -> None:
 
 
 def test_an_answer_that_ends_in_an_error_is_none() -> None:
-    with pytest.raises(ProviderFailed, match="'error'"):
+    with pytest.raises(ProviderInternalError, match="'error'"):
         read_all(fixture("chat_completions/mistral_error.sse"), "mistral")
 
 
@@ -174,5 +174,5 @@ def test_cached_tokens_have_a_field_of_their_own() -> None:
 def test_every_form_of_its_refusals_is_read(status: int, body: bytes, said: str) -> None:
     fault = dialect("mistral").error(status, {}, body)
 
-    assert isinstance(fault, ProviderRejected)
+    assert isinstance(fault, ProviderRejectedRequest)
     assert said in fault.message

@@ -174,7 +174,7 @@ def test_sampling_goes_out_under_its_names() -> None:
 
 @pytest.mark.parametrize("effort", list(Effort))
 def test_effort_is_spelled_as_everywhere(effort: Effort) -> None:
-    assert sent(question(reasoning=ReasoningOptions(effort)))["reasoning_effort"] == effort.word
+    assert sent(question(reasoning=ReasoningOptions(effort)))["reasoning_effort"] == effort.label
 
 
 def test_tools_go_out_as_functions() -> None:

@@ -7,16 +7,21 @@ import json
 import pytest
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
-from aimanager_server.core.errors import ProviderFailed, ProviderOverloaded, ProviderProtocol, ProviderRateLimited
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import (
+    GatewayError,
+    ProviderInternalError,
+    ProviderOverloaded,
+    ProviderProtocolError,
+    ProviderRateLimited,
+)
 from aimanager_server.core.response import FinishReason, PartCompleted, TextDelta
 from tests.support.chat_completions import dialect, finished_of, fixture, parts_of, read_all
 from tests.support.chat_completions_answers import ANSWERS, STREAMED, WHOLE, body, chunk
 
-FAULTS: dict[str, type[Fault]] = {
+FAULTS: dict[str, type[GatewayError]] = {
     "chat_completions/error_first": ProviderRateLimited,
-    "chat_completions/error_later": ProviderFailed,
-    "chat_completions/cut": ProviderProtocol,
+    "chat_completions/error_later": ProviderInternalError,
+    "chat_completions/cut": ProviderProtocolError,
     "deepseek/no_resource": ProviderOverloaded,
 }
 
@@ -87,9 +92,13 @@ def test_every_finish_reason_has_a_word_of_ours(raw: str | None, reason: FinishR
 
 @pytest.mark.parametrize(
     ("raw", "kind"),
-    [("error", ProviderFailed), ("abort", ProviderFailed), ("insufficient_system_resource", ProviderOverloaded)],
+    [
+        ("error", ProviderInternalError),
+        ("abort", ProviderInternalError),
+        ("insufficient_system_resource", ProviderOverloaded),
+    ],
 )
-def test_an_end_that_is_a_failure_is_raised(raw: str, kind: type[Fault]) -> None:
+def test_an_end_that_is_a_failure_is_raised(raw: str, kind: type[GatewayError]) -> None:
     with pytest.raises(kind):
         dialect().decode(body({"content": "Hi"}, raw))
 
@@ -111,13 +120,13 @@ def test_an_end_that_is_a_failure_is_raised(raw: str, kind: type[Fault]) -> None
     ],
 )
 def test_a_body_that_is_no_answer_is_refused(raw: bytes) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         dialect().decode(raw)
 
 
 @pytest.mark.parametrize("raw", [b'{"error":{"message":"No."}}', b'{"object":"error","message":"No."}'])
 def test_an_error_in_a_body_is_raised(raw: bytes) -> None:
-    with pytest.raises(ProviderFailed, match="No"):
+    with pytest.raises(ProviderInternalError, match="No"):
         dialect().decode(raw)
 
 
@@ -145,12 +154,12 @@ def test_events_that_say_nothing_are_passed_over(raw: bytes) -> None:
 
 
 def test_an_event_that_is_not_json_is_refused() -> None:
-    with pytest.raises(ProviderProtocol, match="not JSON"):
+    with pytest.raises(ProviderProtocolError, match="not JSON"):
         dialect().reader().feed(b"data: {oops}\n\n")
 
 
 def test_a_stream_of_nothing_but_its_end_is_refused() -> None:
-    with pytest.raises(ProviderProtocol, match="without an answer"):
+    with pytest.raises(ProviderProtocolError, match="without an answer"):
         dialect().reader().feed(b"data: [DONE]\n\n")
 
 

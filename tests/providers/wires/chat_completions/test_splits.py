@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import Event, TextDelta
 from tests.support.chat_completions import dialect, fixture, parts_of, read_all
 from tests.support.chat_completions_answers import STREAMED
@@ -46,5 +46,5 @@ def test_a_stream_cut_before_its_finish_reason_is_never_an_answer(name: str) -> 
     for at in range(0, min(ends), 7):
         reader = dialect().reader()
         reader.feed(stream[:at])
-        with pytest.raises(ProviderProtocol, match="cut"):
+        with pytest.raises(ProviderProtocolError, match="cut"):
             reader.end()

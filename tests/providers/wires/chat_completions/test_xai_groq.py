@@ -8,8 +8,7 @@ import pytest
 
 from aimanager_server.catalog.catalog import Catalogue
 from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Sampling, Text
-from aimanager_server.core.errors import PayloadTooLarge, ProviderOverloaded, ProviderRejected
-from aimanager_server.core.fault import Fault
+from aimanager_server.core.errors import GatewayError, PayloadTooLarge, ProviderOverloaded, ProviderRejectedRequest
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.chat_completions import (
     assistant,
@@ -68,7 +67,7 @@ def test_models_of_xai_that_think_take_no_stop_sequences(model: str, takes: bool
 def test_both_forms_of_xais_refusals_are_read(body: bytes) -> None:
     fault = dialect("xai").error(400, {}, body)
 
-    assert isinstance(fault, ProviderRejected)
+    assert isinstance(fault, ProviderRejectedRequest)
     assert "Bad stop." in fault.message
 
 
@@ -117,9 +116,9 @@ def test_models_of_groq_are_told_to_think_in_their_own_words(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(498, ProviderOverloaded), (413, PayloadTooLarge), (400, ProviderRejected)]
+    ("status", "kind"), [(498, ProviderOverloaded), (413, PayloadTooLarge), (400, ProviderRejectedRequest)]
 )
-def test_groqs_refusals_go_by_their_status(status: int, kind: type[Fault]) -> None:
+def test_groqs_refusals_go_by_their_status(status: int, kind: type[GatewayError]) -> None:
     body = b'{"error":{"message":"No.","type":"invalid_request_error","failed_generation":"<tool>"}}'
 
     assert type(dialect("groq").error(status, {}, body)) is kind

@@ -10,17 +10,17 @@ import pytest
 from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
+    GatewayError,
     ModelNotFound,
-    ProviderAuth,
-    ProviderFailed,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
-    ProviderQuota,
+    ProviderProtocolError,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderTimeout,
 )
-from aimanager_server.core.fault import Fault
 from tests.support.gemini import gemini, response, sse
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
@@ -42,16 +42,20 @@ def refusal(code: int, status: str, message: str, *details: dict[str, Any]) -> d
     return {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
 
 
-REFUSALS: list[tuple[dict[str, Any], type[Fault], float | None]] = [
-    (refusal(400, "INVALID_ARGUMENT", "Unknown name."), ProviderRejected, None),
-    (refusal(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID")), ProviderAuth, None),
+REFUSALS: list[tuple[dict[str, Any], type[GatewayError], float | None]] = [
+    (refusal(400, "INVALID_ARGUMENT", "Unknown name."), ProviderRejectedRequest, None),
+    (
+        refusal(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID")),
+        ProviderCredentialsInvalid,
+        None,
+    ),
     (
         refusal(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum number of tokens allowed (8)."),
         ContextTooLong,
         None,
     ),
-    (refusal(401, "UNAUTHENTICATED", "No credentials."), ProviderAuth, None),
-    (refusal(403, "PERMISSION_DENIED", "Your API key was reported as leaked."), ProviderAuth, None),
+    (refusal(401, "UNAUTHENTICATED", "No credentials."), ProviderCredentialsInvalid, None),
+    (refusal(403, "PERMISSION_DENIED", "Your API key was reported as leaked."), ProviderCredentialsInvalid, None),
     (refusal(404, "NOT_FOUND", "models/gemini-1 is not found."), ModelNotFound, None),
     (
         refusal(429, "RESOURCE_EXHAUSTED", QUOTA, violation("PerMinutePerProject"), retry("34s")),
@@ -61,16 +65,20 @@ REFUSALS: list[tuple[dict[str, Any], type[Fault], float | None]] = [
     (refusal(429, "RESOURCE_EXHAUSTED", QUOTA), ProviderRateLimited, None),
     (refusal(429, "RESOURCE_EXHAUSTED", QUOTA, retry("34.074824224s")), ProviderRateLimited, 34.074824224),
     (refusal(429, "RESOURCE_EXHAUSTED", QUOTA, retry("soon")), ProviderRateLimited, None),
-    (refusal(429, "RESOURCE_EXHAUSTED", QUOTA, violation("RequestsPerDay-FreeTier"), retry("9s")), ProviderQuota, 9.0),
-    (refusal(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."), ProviderQuota, None),
-    (refusal(500, "INTERNAL", "An internal error has occurred."), ProviderFailed, None),
+    (
+        refusal(429, "RESOURCE_EXHAUSTED", QUOTA, violation("RequestsPerDay-FreeTier"), retry("9s")),
+        ProviderQuotaExhausted,
+        9.0,
+    ),
+    (refusal(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."), ProviderQuotaExhausted, None),
+    (refusal(500, "INTERNAL", "An internal error has occurred."), ProviderInternalError, None),
     (refusal(503, "UNAVAILABLE", "The model is overloaded."), ProviderOverloaded, None),
     (refusal(504, "DEADLINE_EXCEEDED", "Too slow."), ProviderTimeout, None),
 ]
 
 
 @pytest.mark.parametrize(("body", "kind", "wait"), REFUSALS)
-def test_a_refusal_is_told_by_its_details(body: dict[str, Any], kind: type[Fault], wait: float | None) -> None:
+def test_a_refusal_is_told_by_its_details(body: dict[str, Any], kind: type[GatewayError], wait: float | None) -> None:
     fault = gemini().error(body["error"]["code"], {}, json.dumps(body).encode())
 
     assert (type(fault), fault.retry_after, fault.upstream_status) == (kind, wait, body["error"]["code"])
@@ -79,7 +87,7 @@ def test_a_refusal_is_told_by_its_details(body: dict[str, Any], kind: type[Fault
 
 @pytest.mark.parametrize(("body", "kind", "wait"), REFUSALS)
 def test_a_refusal_in_a_list_or_a_stream_means_the_same(
-    body: dict[str, Any], kind: type[Fault], wait: float | None
+    body: dict[str, Any], kind: type[GatewayError], wait: float | None
 ) -> None:
     listed = gemini().error(body["error"]["code"], {}, json.dumps([body]).encode())
 
@@ -109,21 +117,21 @@ def test_advice_in_a_header_counts_before_that_of_the_details() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (502, b"<html>Bad Gateway</html>", ProviderFailed),
+        (502, b"<html>Bad Gateway</html>", ProviderInternalError),
         (503, b"", ProviderOverloaded),
         (429, b"Too many", ProviderRateLimited),
-        (500, b"[]", ProviderFailed),
-        (400, b'{"error": "bad"}', ProviderRejected),
-        (400, b'{"error": {"details": "none", "message": "odd", "status": 3}}', ProviderRejected),
-        (400, b'{"error": {"details": [1, {"violations": [2]}], "message": "odd"}}', ProviderRejected),
+        (500, b"[]", ProviderInternalError),
+        (400, b'{"error": "bad"}', ProviderRejectedRequest),
+        (400, b'{"error": {"details": "none", "message": "odd", "status": 3}}', ProviderRejectedRequest),
+        (400, b'{"error": {"details": [1, {"violations": [2]}], "message": "odd"}}', ProviderRejectedRequest),
     ],
 )
-def test_a_refusal_in_any_other_form_goes_by_its_status(status: int, body: bytes, kind: type[Fault]) -> None:
+def test_a_refusal_in_any_other_form_goes_by_its_status(status: int, body: bytes, kind: type[GatewayError]) -> None:
     assert type(gemini().error(status, {}, body)) is kind
 
 
 def test_an_error_of_plain_text_inside_an_answer_is_a_failure() -> None:
-    with pytest.raises(ProviderFailed, match="broken"):
+    with pytest.raises(ProviderInternalError, match="broken"):
         gemini().decode(b'{"error": "broken"}')
 
 
@@ -146,14 +154,14 @@ def test_feedback_beside_an_answer_blocks_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("MALFORMED_FUNCTION_CALL", ProviderFailed),
-        ("MALFORMED_RESPONSE", ProviderFailed),
-        ("UNEXPECTED_TOOL_CALL", ProviderFailed),
-        ("TOO_MANY_TOOL_CALLS", ProviderFailed),
-        ("MISSING_THOUGHT_SIGNATURE", ProviderRejected),
+        ("MALFORMED_FUNCTION_CALL", ProviderInternalError),
+        ("MALFORMED_RESPONSE", ProviderInternalError),
+        ("UNEXPECTED_TOOL_CALL", ProviderInternalError),
+        ("TOO_MANY_TOOL_CALLS", ProviderInternalError),
+        ("MISSING_THOUGHT_SIGNATURE", ProviderRejectedRequest),
     ],
 )
-def test_a_failed_end_is_an_error(name: str, kind: type[Fault]) -> None:
+def test_a_failed_end_is_an_error(name: str, kind: type[GatewayError]) -> None:
     body = response(finish=name)
     body["candidates"][0]["finishMessage"] = "Malformed call: print(AIzaSyA-1234567890)"
 
@@ -167,5 +175,5 @@ def test_a_failed_end_is_an_error(name: str, kind: type[Fault]) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"no", b"<html></html>", b"3", b"[1]", b"{}", b"[]", b'{"candidates": 1}'])
 def test_what_is_no_answer_is_told_as_such(body: bytes) -> None:
-    with pytest.raises(ProviderProtocol):
+    with pytest.raises(ProviderProtocolError):
         gemini().decode(body)

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.content import Effort, JsonFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
+from aimanager_server.core.content import (
+    Effort,
+    JsonObjectFormat,
+    ReasoningOptions,
+    Sampling,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 from aimanager_server.core.errors import CapabilityUnsupported
 from tests.support.gemini import BASE_URL, FIXTURES, KEY, QUESTIONS, WEATHER, checked, gemini, question, sent
 
@@ -154,7 +162,7 @@ def test_thinking_goes_by_level_or_by_budget_and_never_by_both(
 
 
 def test_models_that_take_a_format_or_tools_are_not_asked_for_both() -> None:
-    both: dict[str, Any] = {"tools": (WEATHER,), "output_format": JsonFormat()}
+    both: dict[str, Any] = {"tools": (WEATHER,), "output_format": JsonObjectFormat()}
 
     with pytest.raises(CapabilityUnsupported, match="beside tools"):
         sent(question(model="gemini-2.5-flash", **both))

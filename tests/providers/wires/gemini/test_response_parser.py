@@ -14,7 +14,7 @@ from google import genai
 from google.genai import types
 
 from aimanager_server.core.content import Attachment, Part, Reasoning, Text, ToolCall
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import Event, FinishReason, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.gemini import STREAMED, WHOLE, body_of, completed, finished, gemini, stream_of, streamed
@@ -159,7 +159,7 @@ def test_a_stream_cut_before_its_finish_reason_is_never_an_answer(name: str) -> 
     for cut in range(data.index(b"finishReason")):
         reader = gemini().reader()
         reader.feed(data[:cut])
-        with pytest.raises(ProviderProtocol, match="cut"):
+        with pytest.raises(ProviderProtocolError, match="cut"):
             reader.end()
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from aimanager_server.core.content import Attachment, Reasoning, Text, ToolCall
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import FinishReason
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.gemini import completed, finished, gemini, response, sse, streamed, usage
@@ -173,7 +173,7 @@ def test_a_finished_answer_is_kept_where_the_stream_is_cut_in_its_usage() -> Non
 
 
 def test_an_event_that_is_no_json_is_an_error() -> None:
-    with pytest.raises(ProviderProtocol, match="not JSON"):
+    with pytest.raises(ProviderProtocolError, match="not JSON"):
         gemini().reader().feed(sse("{broken"))
 
 

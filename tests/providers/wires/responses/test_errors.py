@@ -10,53 +10,53 @@ import pytest
 from aimanager_server.core.errors import (
     ContentBlocked,
     ContextTooLong,
+    GatewayError,
     ModelNotFound,
-    ProviderAuth,
-    ProviderFailed,
+    ProviderCredentialsInvalid,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
-    ProviderQuota,
+    ProviderProtocolError,
+    ProviderQuotaExhausted,
     ProviderRateLimited,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderTimeout,
 )
-from aimanager_server.core.fault import Fault
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.responses import added, decoded, delta, end, responses, sse, streamed
 
-CODES: list[tuple[str, type[Fault]]] = [
-    ("server_error", ProviderFailed),
+CODES: list[tuple[str, type[GatewayError]]] = [
+    ("server_error", ProviderInternalError),
     ("rate_limit_exceeded", ProviderRateLimited),
-    ("insufficient_quota", ProviderQuota),
+    ("insufficient_quota", ProviderQuotaExhausted),
     ("invalid_prompt", ContentBlocked),
     ("bio_policy", ContentBlocked),
     ("cyber_policy", ContentBlocked),
     ("misalignment_policy_violation", ContentBlocked),
     ("image_content_policy_violation", ContentBlocked),
-    ("data_residency_mismatch", ProviderRejected),
-    ("invalid_image_url", ProviderRejected),
-    ("failed_to_download_image", ProviderRejected),
-    ("invalid_encrypted_content", ProviderRejected),
+    ("data_residency_mismatch", ProviderRejectedRequest),
+    ("invalid_image_url", ProviderRejectedRequest),
+    ("failed_to_download_image", ProviderRejectedRequest),
+    ("invalid_encrypted_content", ProviderRejectedRequest),
     ("context_length_exceeded", ContextTooLong),
     ("vector_store_timeout", ProviderTimeout),
     ("slow_down", ProviderOverloaded),
     ("too_many_requests", ProviderRateLimited),
-    ("something_new", ProviderFailed),
+    ("something_new", ProviderInternalError),
 ]
 
 
-def raised_by(*payloads: dict[str, Any]) -> Fault:
-    with pytest.raises(Fault) as caught:
+def raised_by(*payloads: dict[str, Any]) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
         streamed(sse(*payloads))
     return caught.value
 
 
 @pytest.mark.parametrize(("code", "kind"), CODES)
-def test_an_answer_that_failed_says_why(code: str, kind: type[Fault]) -> None:
+def test_an_answer_that_failed_says_why(code: str, kind: type[GatewayError]) -> None:
     error = {"code": code, "message": "Explained."}
 
     streamed_fault = raised_by(end("failed", error=error))
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(GatewayError) as caught:
         decoded(status="failed", error=error)
 
     assert type(streamed_fault) is type(caught.value) is kind
@@ -66,7 +66,7 @@ def test_an_answer_that_failed_says_why(code: str, kind: type[Fault]) -> None:
 
 
 @pytest.mark.parametrize(("code", "kind"), CODES)
-def test_an_error_event_may_be_flat_or_nested(code: str, kind: type[Fault]) -> None:
+def test_an_error_event_may_be_flat_or_nested(code: str, kind: type[GatewayError]) -> None:
     error = {"code": code, "message": "Explained.", "param": None}
 
     flat = raised_by({"type": "error", "sequence_number": 3, **error})
@@ -88,7 +88,7 @@ def test_an_error_after_content_is_raised_too() -> None:
 
     fault = raised_by(added(0, **message), delta("output_text", "Hel"), {"type": "error", "code": "server_error"})
 
-    assert type(fault) is ProviderFailed
+    assert type(fault) is ProviderInternalError
 
 
 def test_an_answer_that_failed_is_paid_for_all_the_same() -> None:
@@ -103,12 +103,12 @@ def test_an_answer_that_failed_is_paid_for_all_the_same() -> None:
 def test_an_answer_may_fail_without_a_word(status: str) -> None:
     fault = raised_by({"type": f"response.{status}"})
 
-    assert (type(fault), fault.message) == (ProviderFailed, f"The provider ended the answer as '{status}'.")
+    assert (type(fault), fault.message) == (ProviderInternalError, f"The provider ended the answer as '{status}'.")
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
 def test_an_answer_in_the_background_is_none(status: str) -> None:
-    with pytest.raises(ProviderProtocol, match="before it was done") as caught:
+    with pytest.raises(ProviderProtocolError, match="before it was done") as caught:
         decoded(status=status)
 
     assert "background" in caught.value.solution
@@ -117,20 +117,22 @@ def test_an_answer_in_the_background_is_none(status: str) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "kind"),
     [
-        (400, {"type": "invalid_request_error", "code": "unsupported_parameter"}, ProviderRejected),
+        (400, {"type": "invalid_request_error", "code": "unsupported_parameter"}, ProviderRejectedRequest),
         (400, {"type": "invalid_request_error", "code": "invalid_prompt"}, ContentBlocked),
         (400, {"type": "invalid_request_error", "code": "context_length_exceeded"}, ContextTooLong),
         (400, {"type": "invalid_request_error", "code": "model_not_found"}, ModelNotFound),
-        (401, {"type": "invalid_request_error", "code": "invalid_api_key"}, ProviderAuth),
-        (403, {"type": "invalid_request_error", "code": None}, ProviderAuth),
+        (401, {"type": "invalid_request_error", "code": "invalid_api_key"}, ProviderCredentialsInvalid),
+        (403, {"type": "invalid_request_error", "code": None}, ProviderCredentialsInvalid),
         (404, {"type": "invalid_request_error", "code": "model_not_found"}, ModelNotFound),
         (429, {"type": "requests", "code": "rate_limit_exceeded"}, ProviderRateLimited),
-        (429, {"type": "insufficient_quota", "code": "insufficient_quota"}, ProviderQuota),
-        (500, {"type": "server_error", "code": None}, ProviderFailed),
+        (429, {"type": "insufficient_quota", "code": "insufficient_quota"}, ProviderQuotaExhausted),
+        (500, {"type": "server_error", "code": None}, ProviderInternalError),
         (503, {"type": "service_unavailable", "code": "slow_down"}, ProviderOverloaded),
     ],
 )
-def test_a_refusal_means_what_its_status_and_code_say(status: int, error: dict[str, Any], kind: type[Fault]) -> None:
+def test_a_refusal_means_what_its_status_and_code_say(
+    status: int, error: dict[str, Any], kind: type[GatewayError]
+) -> None:
     body = json.dumps({"error": {"message": "Explained.", "param": None, **error}}).encode()
 
     fault = responses().error(status, {"retry-after-ms": "1500"}, body)
@@ -151,7 +153,7 @@ def test_a_refusal_means_what_its_status_and_code_say(status: int, error: dict[s
     ],
 )
 def test_what_is_no_answer_is_told(body: bytes, said: str) -> None:
-    with pytest.raises(ProviderProtocol, match=said):
+    with pytest.raises(ProviderProtocolError, match=said):
         responses().decode(body)
 
 

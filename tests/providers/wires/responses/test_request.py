@@ -9,10 +9,10 @@ import pytest
 
 from aimanager_server.core.content import (
     Effort,
-    JsonFormat,
+    JsonObjectFormat,
+    JsonSchemaFormat,
     ReasoningOptions,
     Sampling,
-    SchemaFormat,
     Tool,
     ToolChoice,
     ToolMode,
@@ -138,7 +138,7 @@ def test_without_tools_no_choice_is_sent() -> None:
 
 
 def test_a_schema_is_said_flat() -> None:
-    body = sent(question(output_format=SchemaFormat("city", CLOSED)))
+    body = sent(question(output_format=JsonSchemaFormat("city", CLOSED)))
 
     assert body["text"] == {
         "format": {"type": "json_schema", "name": "city", "schema": json.loads(CLOSED), "strict": True}
@@ -147,12 +147,12 @@ def test_a_schema_is_said_flat() -> None:
 
 def test_a_schema_that_cannot_be_promised_is_left_to_be_asked_for_in_words() -> None:
     with pytest.raises(CapabilityUnsupported, match="output_format"):
-        sent(question(output_format=SchemaFormat("city", '{"type":"object"}')))
+        sent(question(output_format=JsonSchemaFormat("city", '{"type":"object"}')))
 
 
 @pytest.mark.parametrize(("text", "hinted"), [("List three.", True), ("List three as Json.", False)])
 def test_json_is_spoken_of_where_it_is_asked_for(text: str, hinted: bool) -> None:
-    body = sent(question(user(text), system_instruction="Use JSON.", output_format=JsonFormat()))
+    body = sent(question(user(text), system_instruction="Use JSON.", output_format=JsonObjectFormat()))
 
     assert body["text"] == {"format": {"type": "json_object"}}
     assert (body["input"][0]["role"] == "developer") == hinted

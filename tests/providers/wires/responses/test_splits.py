@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from tests.support.responses import ANSWERS, completed, responses, stream_of, streamed
 
@@ -59,7 +59,7 @@ def test_a_stream_cut_before_its_terminal_event_is_never_an_answer(name: str) ->
         reader = responses().reader()
         events = reader.feed(stream[:at])
 
-        with pytest.raises(ProviderProtocol, match="cut"):
+        with pytest.raises(ProviderProtocolError, match="cut"):
             reader.end()
         assert not any(isinstance(event, Finished) for event in events)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
-from aimanager_server.core.errors import ProviderProtocol
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import Event, FinishReason, PartCompleted, TextDelta, ToolCallDelta
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.responses import (
@@ -197,12 +197,12 @@ def test_an_event_may_be_named_beside_its_data() -> None:
 
 
 def test_a_marker_is_no_end() -> None:
-    with pytest.raises(ProviderProtocol, match=r"without 'response.completed'"):
+    with pytest.raises(ProviderProtocolError, match=r"without 'response.completed'"):
         read(added(0, **MESSAGE), delta("output_text", "Hel"), "[DONE]")
 
 
 def test_data_that_is_not_json_is_told_by_its_size() -> None:
-    with pytest.raises(ProviderProtocol, match="not JSON, of 7 bytes"):
+    with pytest.raises(ProviderProtocolError, match="not JSON, of 7 bytes"):
         responses().reader().feed(sse("{secret"))
 
 

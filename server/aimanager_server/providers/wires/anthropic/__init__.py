@@ -13,8 +13,7 @@ from typing import Any
 from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
-from ....core.errors import ProviderProtocol
-from ....core.fault import Fault
+from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Call
 from ....core.response import Event
 from ..dialect import HttpRequest
@@ -45,7 +44,7 @@ class Claude:
 
     def encode(self, call: Call, key: str) -> HttpRequest:
         """The request for `call.target`."""
-        accept = "text/event-stream" if call.streams else "application/json"
+        accept = "text/event-stream" if call.is_upstream_streamed else "application/json"
         headers = {**self._headers_with(key), "accept": accept, "content-type": "application/json"}
         body = body_of(call, self._facts(call.target.model), self._options)
         return HttpRequest("POST", f"{self._base_url}/v1/messages", headers, body)
@@ -67,7 +66,7 @@ class Claude:
         """A reader for one streamed answer."""
         return ClaudeReader(self._line_bytes)
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a response that is not a success means."""
         return fault_of_response(status, headers, body, self._now())
 
@@ -83,9 +82,9 @@ class Claude:
         try:
             message = read_json(body)
         except (ValueError, RecursionError) as error:
-            raise ProviderProtocol(f"The answer is not JSON, but {len(body)} bytes of something else.") from error
+            raise ProviderProtocolError(f"The answer is not JSON, but {len(body)} bytes of something else.") from error
         if isinstance(message, dict) and (message.get("type") == "error" or "error" in message):
             raise fault_inside(message)
         if not isinstance(message, dict) or not isinstance(message.get("content"), list):
-            raise ProviderProtocol("The answer is JSON, but no message: it has no list of content blocks.")
+            raise ProviderProtocolError("The answer is JSON, but no message: it has no list of content blocks.")
         return message

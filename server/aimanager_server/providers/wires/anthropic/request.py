@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
-from ....core.content import JsonFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
+from ....core.content import JsonObjectFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
 from ....core.request import Call
 from ..json_schema import CLAUDE, promised, refused_format
 from ..native_options import merged
@@ -37,14 +37,14 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
     body = merged(merged(given, options), target.options)
     # How the answer comes is the call's to say: it decides who reads it.
     body.pop("stream", None)
-    if call.streams:
+    if call.is_upstream_streamed:
         body["stream"] = True
     return to_json(body, inf_nan_mode="null")
 
 
 def _output_config(effort: str | None, wanted: OutputFormat | None) -> dict[str, Any] | None:
     config: dict[str, Any] = {"effort": effort} if effort else {}
-    if isinstance(wanted, JsonFormat):
+    if isinstance(wanted, JsonObjectFormat):
         raise refused_format("JSON without a schema")
     if wanted is not None:
         config["format"] = {"type": "json_schema", "schema": promised(wanted, CLAUDE)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....core.errors import ProviderProtocol
+from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ....core.usage import Usage
 from ..json_codec import read_json
@@ -43,7 +43,7 @@ class ClaudeReader:
         """The last event may lack its blank line; the stream may not lack its end."""
         events = [] if self._finished else self._read(self._stream.end())
         if not self._finished:
-            raise ProviderProtocol("The answer was cut: the stream ended without 'message_stop'.")
+            raise ProviderProtocolError("The answer was cut: the stream ended without 'message_stop'.")
         return events
 
     def _read(self, received: list[ServerEvent]) -> list[Event]:
@@ -99,7 +99,9 @@ def _payload(data: bytes) -> Mapping[str, Any]:
     try:
         payload = read_json(data)
     except (ValueError, RecursionError) as error:
-        raise ProviderProtocol(f"The stream holds an event that is not JSON, of {len(data)} bytes.") from error
+        raise ProviderProtocolError(f"The stream holds an event that is not JSON, of {len(data)} bytes.") from error
     if not isinstance(payload, dict):
-        raise ProviderProtocol(f"The stream holds an event that is {type(payload).__name__!r} instead of an object.")
+        raise ProviderProtocolError(
+            f"The stream holds an event that is {type(payload).__name__!r} instead of an object."
+        )
     return payload

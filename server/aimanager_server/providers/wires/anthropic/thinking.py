@@ -72,7 +72,7 @@ def _effort(asked: ReasoningOptions, model: Model) -> str | None:
     if asked.effort is None or not levels:
         return None
     wanted = asked.effort.value
-    return min(levels, key=lambda level: (abs(level.value - wanted), level.value)).word
+    return min(levels, key=lambda level: (abs(level.value - wanted), level.value)).label
 
 
 def _budgeted(target: Target, model: Model | None, budget: int | None) -> Plan:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
-from ....core.errors import ProviderProtocol
-from ....core.fault import Fault
+from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Call
 from ....core.response import Event
 from ..dialect import HttpRequest
@@ -43,7 +42,7 @@ class ChatCompletions:
         """The request for `call.target`. Raises CapabilityUnsupported for a file that this wire cannot carry."""
         headers = self._headers_with(key)
         headers["Content-Type"] = "application/json"
-        headers["Accept"] = "text/event-stream" if call.streams else "application/json"
+        headers["Accept"] = "text/event-stream" if call.is_upstream_streamed else "application/json"
         body = body_of(call, self._quirks(call.target.model), self._options)
         return HttpRequest("POST", f"{self._url}/chat/completions", headers, body)
 
@@ -52,14 +51,14 @@ class ChatCompletions:
         answer = Answer()
         answer.take(_object_in(body), "message")
         if not answer.begun:
-            raise ProviderProtocol("The answer holds no choice.")
+            raise ProviderProtocolError("The answer holds no choice.")
         return answer.finish()
 
     def reader(self) -> ChatReader:
         """A reader for one streamed answer."""
         return ChatReader(self._line_bytes)
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a refusal means."""
         return fault_of(status, headers, read_error(body), self._now())
 
@@ -79,12 +78,12 @@ def chat_completions(settings: ProviderSettings, limits: Limits) -> ChatCompleti
 
 def _object_in(body: bytes) -> Mapping[str, object]:
     if not body.strip():
-        raise ProviderProtocol("The answer is empty.")
+        raise ProviderProtocolError("The answer is empty.")
     try:
         value = read_json(body)
     except ValueError as error:
         what = "a web page" if looks_like_html(body) else "not JSON"
-        raise ProviderProtocol(f"The answer is {what}, of {len(body)} bytes.") from error
+        raise ProviderProtocolError(f"The answer is {what}, of {len(body)} bytes.") from error
     if not isinstance(value, dict):
-        raise ProviderProtocol(f"The answer is {type(value).__name__!r} instead of an object.")
+        raise ProviderProtocolError(f"The answer is {type(value).__name__!r} instead of an object.")
     return value

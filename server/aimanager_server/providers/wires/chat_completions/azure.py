@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
-from ....core.fault import Fault
+from ....core.errors import GatewayError
 from ....core.request import Call
 from ....core.response import Event
 from ..dialect import HttpRequest, Reader
@@ -41,7 +41,7 @@ class Azure:
         """A reader for one streamed answer."""
         return self._wire.reader()
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a refusal means."""
         return self._wire.error(status, headers, body)
 

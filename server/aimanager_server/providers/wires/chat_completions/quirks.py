@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ....core.content import Effort
 
-ALL_EFFORTS: Mapping[Effort, str] = MappingProxyType({effort: effort.word for effort in Effort})
+ALL_EFFORTS: Mapping[Effort, str] = MappingProxyType({effort: effort.label for effort in Effort})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,16 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ....core.content import Effort, JsonFormat, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
+from ....core.content import (
+    Effort,
+    JsonObjectFormat,
+    OutputFormat,
+    ReasoningOptions,
+    Sampling,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 from ....core.request import Call
 from ..json_schema import OPENAI, promised, refused_format
 from ..native_options import merged
@@ -29,12 +38,12 @@ def body_of(call: Call, quirks: Quirks, options: Mapping[str, Any]) -> bytes:
         **_tools(call, quirks),
         **_format(call.output_format, quirks),
     }
-    if call.streams and quirks.stream_usage:
+    if call.is_upstream_streamed and quirks.stream_usage:
         body["stream_options"] = {"include_usage": True}
     body = merged(merged(body, options), target.options)
     # How the answer comes is the call's to say: it decides who reads it.
     body.pop("stream", None)
-    if call.streams:
+    if call.is_upstream_streamed:
         body["stream"] = True
     else:
         body.pop("stream_options", None)
@@ -81,7 +90,7 @@ def _format(wanted: OutputFormat | None, quirks: Quirks) -> dict[str, Any]:
     """Raises CapabilityUnsupported where the server cannot be asked for it; then it is asked for in words."""
     if wanted is None:
         return {}
-    if isinstance(wanted, JsonFormat):
+    if isinstance(wanted, JsonObjectFormat):
         if quirks.schemas == "none":
             raise refused_format("JSON")
         return {"response_format": {"type": "json_object"}}

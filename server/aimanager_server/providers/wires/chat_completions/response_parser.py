@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....core.errors import ProviderFailed, ProviderOverloaded
+from ....core.errors import ProviderInternalError, ProviderOverloaded
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
 from ....telemetry.redaction import masked
@@ -28,7 +28,11 @@ FINISHES: Mapping[str, FinishReason] = {
 }
 """Our word for each finish reason. Whether STOP means tool calls is told from the content, for servers lie here."""
 
-FAILURES = {"insufficient_system_resource": ProviderOverloaded, "error": ProviderFailed, "abort": ProviderFailed}
+FAILURES = {
+    "insufficient_system_resource": ProviderOverloaded,
+    "error": ProviderInternalError,
+    "abort": ProviderInternalError,
+}
 """Ends that are failures of the provider: DeepSeek's, Mistral's, vLLM's."""
 
 

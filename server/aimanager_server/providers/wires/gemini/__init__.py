@@ -14,8 +14,7 @@ from urllib.parse import quote
 from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
-from ....core.errors import ProviderProtocol
-from ....core.fault import Fault
+from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Call
 from ....core.response import Event
 from ..dialect import HttpRequest
@@ -45,11 +44,11 @@ class Gemini:
 
     def encode(self, call: Call, key: str) -> HttpRequest:
         """The request for `call.target`; whether it streams is said by its address."""
-        accept = "text/event-stream" if call.streams else "application/json"
+        accept = "text/event-stream" if call.is_upstream_streamed else "application/json"
         headers = {**self._headers_with(key), "Accept": accept, "Content-Type": "application/json"}
         # A caller may name any model, so its name must not be able to lead to another address.
         model = quote(call.target.model.removeprefix("models/"), safe="")
-        method = "streamGenerateContent?alt=sse" if call.streams else "generateContent"
+        method = "streamGenerateContent?alt=sse" if call.is_upstream_streamed else "generateContent"
         body = body_of(call, self._facts(call.target.model), self._options)
         return HttpRequest("POST", f"{self._base_url}/models/{model}:{method}", headers, body)
 
@@ -59,14 +58,14 @@ class Gemini:
         for response in _responses_in(body):
             answer.take(response, whole=True)
         if not answer.begun:
-            raise ProviderProtocol("The answer holds no candidate.")
+            raise ProviderProtocolError("The answer holds no candidate.")
         return answer.finish()
 
     def reader(self) -> GeminiReader:
         """A reader for one streamed answer."""
         return GeminiReader(self._line_bytes)
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a response that is not a success means."""
         return fault_of_response(status, headers, body, self._now())
 
@@ -83,8 +82,8 @@ def _responses_in(body: bytes) -> list[Mapping[str, Any]]:
         value = read_json(body)
     except ValueError as error:
         what = "a web page" if looks_like_html(body) else "not JSON"
-        raise ProviderProtocol(f"The answer is {what}, of {len(body)} bytes.") from error
+        raise ProviderProtocolError(f"The answer is {what}, of {len(body)} bytes.") from error
     responses = value if isinstance(value, list) else [value]
     if not all(isinstance(response, dict) for response in responses):
-        raise ProviderProtocol(f"The answer is {type(value).__name__!r} instead of an object.")
+        raise ProviderProtocolError(f"The answer is {type(value).__name__!r} instead of an object.")
     return responses

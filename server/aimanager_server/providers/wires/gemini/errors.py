@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ....core.errors import ContextTooLong, ProviderQuota, ProviderRateLimited
-from ....core.fault import Fault
+from ....core.errors import ContextTooLong, GatewayError, ProviderQuotaExhausted, ProviderRateLimited
 from ....telemetry.redaction import cut, masked
 from ..json_codec import read_json
 from ..provider_errors import LONGEST_READ, Said, kind_of, read_error, said_of
@@ -20,7 +19,7 @@ SPENT = ("spend limit", "spending cap", "spend cap", "prepay", "credits are depl
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
-def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Fault:
+def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
     """The fault a response means that is not a success. `headers` are in lower case."""
     try:
         value = read_json(body[:LONGEST_READ].strip())
@@ -32,14 +31,14 @@ def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now:
     return _fault(status, said, error, _delay(error) if advice is None else advice, status)
 
 
-def fault_inside(value: Any) -> Fault:
+def fault_inside(value: Any) -> GatewayError:
     """The fault that an error inside a 200 means, by the status it would have had."""
     error = _error_in(value)
     said = _said(value, error)
     return _fault(said.status or 500, said, error, _delay(error), 200)
 
 
-def _fault(status: int, said: Said, error: Mapping[str, Any], advice: float | None, upstream: int) -> Fault:
+def _fault(status: int, said: Said, error: Mapping[str, Any], advice: float | None, upstream: int) -> GatewayError:
     kind = _kind(status, said, error, advice)
     label = said.code if said.code and not said.code.isdigit() else said.type
     name = f" ({cut(label, 80)})" if label else ""
@@ -47,11 +46,11 @@ def _fault(status: int, said: Said, error: Mapping[str, Any], advice: float | No
     return kind(message, retry_after=advice, upstream_status=upstream)
 
 
-def _kind(status: int, said: Said, error: Mapping[str, Any], advice: float | None) -> type[Fault]:
+def _kind(status: int, said: Said, error: Mapping[str, Any], advice: float | None) -> type[GatewayError]:
     if status == 429:
         # The same words, "exceeded your current quota", stand for the quota of a minute and of a day.
         spent = _is_daily(error) or (advice is None and said.speaks_of(SPENT))
-        return ProviderQuota if spent else ProviderRateLimited
+        return ProviderQuotaExhausted if spent else ProviderRateLimited
     if status == 400 and said.speaks_of(TOO_LONG):
         return ContextTooLong
     return kind_of(status, said)

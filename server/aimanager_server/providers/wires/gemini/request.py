@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
-from ....core.content import JsonFormat, Tool, ToolChoice, ToolMode
+from ....core.content import JsonObjectFormat, Tool, ToolChoice, ToolMode
 from ....core.request import Call
 from ..json_schema import refused_format
 from ..native_options import merged
@@ -56,7 +56,7 @@ def _format(call: Call, model: Model | None) -> dict[str, Any]:
         return {}
     if call.tools and thinks_by_budget(model):
         raise refused_format("a format of the answer beside tools")
-    if isinstance(wanted, JsonFormat):
+    if isinstance(wanted, JsonObjectFormat):
         return {"responseMimeType": "application/json"}
     return {"responseMimeType": "application/json", "responseJsonSchema": inlined(from_json(wanted.schema_json))}
 

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....core.content import Attachment, Reasoning, Text, ToolCall
-from ....core.errors import ContentBlocked, ProviderFailed, ProviderRejected
-from ....core.fault import Fault
+from ....core.errors import ContentBlocked, GatewayError, ProviderInternalError, ProviderRejectedRequest
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage, UsageSource
 from ....telemetry.redaction import masked
@@ -36,12 +35,12 @@ FINISHES: Mapping[str, FinishReason] = {
 }
 """Our word for each finish reason. Calls end with STOP too, so whether it means them is told from the content."""
 
-FAILURES: Mapping[str, type[Fault]] = {
-    "MALFORMED_FUNCTION_CALL": ProviderFailed,
-    "MALFORMED_RESPONSE": ProviderFailed,
-    "UNEXPECTED_TOOL_CALL": ProviderFailed,
-    "TOO_MANY_TOOL_CALLS": ProviderFailed,
-    "MISSING_THOUGHT_SIGNATURE": ProviderRejected,  # the question lacks it, so asking again changes nothing
+FAILURES: Mapping[str, type[GatewayError]] = {
+    "MALFORMED_FUNCTION_CALL": ProviderInternalError,
+    "MALFORMED_RESPONSE": ProviderInternalError,
+    "UNEXPECTED_TOOL_CALL": ProviderInternalError,
+    "TOO_MANY_TOOL_CALLS": ProviderInternalError,
+    "MISSING_THOUGHT_SIGNATURE": ProviderRejectedRequest,  # the question lacks it, so asking again changes nothing
 }
 """Ends that are no answer."""
 

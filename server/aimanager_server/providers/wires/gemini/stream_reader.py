@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....core.errors import ProviderProtocol
+from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ....core.usage import Usage
 from ..json_codec import read_json
@@ -41,12 +41,12 @@ class GeminiReader:
         except _NotJson as error:
             # The stream was cut inside its last event.
             if not self._answer.has_finish_reason:
-                raise ProviderProtocol("The answer was cut inside an event of the stream.") from error
+                raise ProviderProtocolError("The answer was cut inside an event of the stream.") from error
             events = []
         if self._finished:
             return events
         if not self._answer.has_finish_reason:
-            raise ProviderProtocol("The answer was cut: the stream ended without a finish reason.")
+            raise ProviderProtocolError("The answer was cut: the stream ended without a finish reason.")
         return [*events, *self._finish()]
 
     def _read(self, received: list[ServerEvent]) -> list[Event]:
@@ -74,5 +74,5 @@ class GeminiReader:
         return self._answer.finish()
 
 
-class _NotJson(ProviderProtocol):
+class _NotJson(ProviderProtocolError):
     """Told apart from other faults of the stream, because a cut makes one too."""

@@ -13,8 +13,7 @@ from typing import Any
 from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
-from ....core.errors import ProviderProtocol
-from ....core.fault import Fault
+from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Call
 from ....core.response import Event
 from ..dialect import HttpRequest
@@ -48,7 +47,7 @@ class Responses:
         """The request for `call.target`. Raises CapabilityUnsupported for a file that this wire cannot carry."""
         headers = self._headers_with(key)
         headers["Content-Type"] = "application/json"
-        headers["Accept"] = "text/event-stream" if call.streams else "application/json"
+        headers["Accept"] = "text/event-stream" if call.is_upstream_streamed else "application/json"
         body = body_of(call, self._facts(call.target.model), self._options)
         return HttpRequest("POST", f"{self._url}/responses", headers, body)
 
@@ -60,7 +59,7 @@ class Responses:
         """A reader for one streamed answer."""
         return ResponsesReader(self._line_bytes)
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a refusal means."""
         return fault_of_response(status, headers, body, self._now())
 
@@ -77,9 +76,9 @@ def _response_in(body: bytes) -> Mapping[str, Any]:
         value = read_json(body)
     except ValueError as error:
         what = "a web page" if looks_like_html(body) else "not JSON"
-        raise ProviderProtocol(f"The answer is {what}, of {len(body)} bytes.") from error
+        raise ProviderProtocolError(f"The answer is {what}, of {len(body)} bytes.") from error
     if not isinstance(value, dict):
-        raise ProviderProtocol(f"The answer is {type(value).__name__!r} instead of an object.")
+        raise ProviderProtocolError(f"The answer is {type(value).__name__!r} instead of an object.")
     if not isinstance(value.get("output"), list) and fault_of_status(value, str(value.get("status", ""))) is None:
-        raise ProviderProtocol("The answer holds no list of output items.")
+        raise ProviderProtocolError("The answer holds no list of output items.")
     return value

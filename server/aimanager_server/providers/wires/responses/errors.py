@@ -9,31 +9,31 @@ from typing import Any
 
 from ....core.errors import (
     ContentBlocked,
-    ProviderFailed,
+    GatewayError,
+    ProviderInternalError,
     ProviderOverloaded,
-    ProviderProtocol,
+    ProviderProtocolError,
     ProviderRateLimited,
-    ProviderRejected,
+    ProviderRejectedRequest,
     ProviderTimeout,
 )
-from ....core.fault import Fault
 from ....telemetry.redaction import masked
 from ..provider_errors import Said, fault_inside, fault_of, read_error, said_of
 
-KINDS: Mapping[str, type[Fault]] = MappingProxyType(
+KINDS: Mapping[str, type[GatewayError]] = MappingProxyType(
     {
         "invalid_prompt": ContentBlocked,  # "your prompt was flagged": said of policy alone
         "cyber_policy": ContentBlocked,
         "slow_down": ProviderOverloaded,
         "too_many_requests": ProviderRateLimited,
         "vector_store_timeout": ProviderTimeout,
-        "failed_to_download_image": ProviderRejected,
-        **dict.fromkeys(("data_residency_mismatch", "previous_response_not_found"), ProviderRejected),
-        **dict.fromkeys(("invalid_encrypted_content", "unsupported_image_media_type"), ProviderRejected),
-        **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_base64_image"), ProviderRejected),
-        **dict.fromkeys(("invalid_image_url", "invalid_image_mode", "image_parse_error"), ProviderRejected),
-        **dict.fromkeys(("image_too_large", "image_too_small", "image_file_too_large"), ProviderRejected),
-        **dict.fromkeys(("empty_image_file", "image_file_not_found"), ProviderRejected),
+        "failed_to_download_image": ProviderRejectedRequest,
+        **dict.fromkeys(("data_residency_mismatch", "previous_response_not_found"), ProviderRejectedRequest),
+        **dict.fromkeys(("invalid_encrypted_content", "unsupported_image_media_type"), ProviderRejectedRequest),
+        **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_base64_image"), ProviderRejectedRequest),
+        **dict.fromkeys(("invalid_image_url", "invalid_image_mode", "image_parse_error"), ProviderRejectedRequest),
+        **dict.fromkeys(("image_too_large", "image_too_small", "image_file_too_large"), ProviderRejectedRequest),
+        **dict.fromkeys(("empty_image_file", "image_file_not_found"), ProviderRejectedRequest),
     }
 )
 """By code. The others mean what they mean everywhere."""
@@ -41,33 +41,33 @@ KINDS: Mapping[str, type[Fault]] = MappingProxyType(
 UNFINISHED = frozenset(("queued", "in_progress"))
 
 
-def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Fault:
+def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
     """The fault a response means that is not a success. `headers` are in lower case."""
     said = read_error(body)
     return _named(said, fault_of(status, headers, said, now))
 
 
-def fault_within(value: Any) -> Fault:
+def fault_within(value: Any) -> GatewayError:
     """The fault that an error inside a 200 means: an `error` event, flat or nested, or the error of an answer."""
     return _named(said_of(value), fault_inside(value))
 
 
-def fault_of_status(response: Mapping[str, Any], status: str) -> Fault | None:
+def fault_of_status(response: Mapping[str, Any], status: str) -> GatewayError | None:
     """The fault that an answer's own status means; None where it is an answer."""
     if response.get("error"):
         return fault_within(response)
     if status in UNFINISHED:
-        return ProviderProtocol(
+        return ProviderProtocolError(
             f"The provider answered before it was done: the answer is {status!r}.",
             solution="Take 'background' out of the provider options: nobody comes back for the answer.",
             upstream_status=200,
         )
     if status in ("failed", "cancelled"):
-        return ProviderFailed(f"The provider ended the answer as {masked(status)!r}.", upstream_status=200)
+        return ProviderInternalError(f"The provider ended the answer as {masked(status)!r}.", upstream_status=200)
     return None
 
 
-def _named(said: Said, fault: Fault) -> Fault:
+def _named(said: Said, fault: GatewayError) -> GatewayError:
     kind = KINDS.get(said.code.lower()) or KINDS.get(said.type.lower())
     if kind is None or type(fault) is kind:
         return fault

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from ....core.content import Attachment, JsonFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ....core.content import Attachment, JsonObjectFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
 from ....core.request import Call, Target
 from .provider_state import Json, kind_and_phase, reasoning_item
@@ -25,7 +25,7 @@ def input_of(call: Call) -> list[Json]:
             items.extend(item for turn in turns for item in _assistant(turn, call.target))
         else:
             items.extend(_user([part for turn in turns for part in turn.parts]))
-    if isinstance(call.output_format, JsonFormat) and not _speaks_of_json(call.messages):
+    if isinstance(call.output_format, JsonObjectFormat) and not _speaks_of_json(call.messages):
         items.insert(0, {"role": "developer", "content": [_text(IN_JSON)]})
     return items
 

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
-from ....core.content import JsonFormat, OutputFormat, ReasoningOptions, SchemaFormat, Tool, ToolChoice
+from ....core.content import JsonObjectFormat, JsonSchemaFormat, OutputFormat, ReasoningOptions, Tool, ToolChoice
 from ....core.request import Call
 from ..json_schema import OPENAI, promised
 from ..native_options import merged
@@ -46,7 +46,7 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
     body = merged(merged(given, options), target.options)
     # How the answer comes is the call's to say: it decides who reads it.
     body.pop("stream", None)
-    if call.streams:
+    if call.is_upstream_streamed:
         body["stream"] = True
     else:
         body.pop("stream_options", None)
@@ -56,7 +56,7 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
 def _reasoning(reasoning: ReasoningOptions) -> Json | None:
     said: Json = {}
     if reasoning.effort is not None:
-        said["effort"] = reasoning.effort.word
+        said["effort"] = reasoning.effort.label
     if reasoning.include:
         said["summary"] = "auto"
     return said or None
@@ -66,9 +66,9 @@ def _text(output_format: OutputFormat | None) -> Json | None:
     match output_format:
         case None:
             return None
-        case JsonFormat():
+        case JsonObjectFormat():
             return {"format": {"type": "json_object"}}
-        case SchemaFormat():
+        case JsonSchemaFormat():
             schema = promised(output_format, OPENAI)
             return {"format": {"type": "json_schema", "name": output_format.name, "schema": schema, "strict": True}}
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....core.errors import ProviderProtocol
+from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ....core.usage import Usage
 from ..json_codec import read_json
@@ -64,9 +64,9 @@ class ResponsesReader:
         try:
             events = self._read(self._stream.end())
         except _NotJson as error:
-            raise ProviderProtocol("The answer was cut inside an event of the stream.") from error
+            raise ProviderProtocolError("The answer was cut inside an event of the stream.") from error
         if not self._last:
-            raise ProviderProtocol("The answer was cut: the stream ended without 'response.completed'.")
+            raise ProviderProtocolError("The answer was cut: the stream ended without 'response.completed'.")
         return events
 
     def _read(self, received: list[ServerEvent]) -> list[Event]:
@@ -113,5 +113,5 @@ class ResponsesReader:
                 self._answer.think()
 
 
-class _NotJson(ProviderProtocol):
+class _NotJson(ProviderProtocolError):
     """Told apart from other faults of the stream, because a cut makes one too."""
