@@ -1,61 +1,127 @@
-"""Records of the attempts of one call and what they used."""
+"""Records of the upstream attempts of one call: what each used, cost and came to."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 from .usage import Cost, Usage, add_cost, add_usage
 
 CANCELLED = "CANCELLED"
-"""The reason of an attempt, or of a call, that nobody wanted any more."""
+"""Reason of an attempt or call that was cancelled."""
+
+AttemptEffect = Literal["none", "success", "rate_limited", "failure", "credentials"]
+"""What an attempt says about the health of its provider; "none" for cancellations and the caller's own errors."""
 
 
-@dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One try at a provider: `duration` in seconds up to its first content or failure, `reason` empty on success.
+    """One attempt, written once when it ends and read by everybody who needs to know.
 
-    `usage` is what it took where it failed after it had begun, or lost a race; `cost` what that was worth.
+    `started_at`, `sent_at`, `first_content_at` and `ended_at` are seconds on the monotonic clock, None before they
+    happen; an attempt that was never sent does not count towards `max_attempts`. `error_reason` is empty on success and
+    while the attempt is in progress, `solution` the advice of its error. `cost` is None if the price is unknown.
     """
 
-    provider: str
-    model: str
-    error_reason: str
-    duration: float
-    usage: Usage | None = None
-    cost: Cost | None = None
+    __slots__ = (
+        "cost", "effect", "ended_at", "error_reason", "first_content_at", "is_interrupted", "is_streamed", "key_id",
+        "model", "provider", "sent_at", "solution", "started_at", "usage",
+    )  # fmt: skip
+
+    def __init__(self, provider: str, model: str, started_at: float, *, is_streamed: bool = False) -> None:
+        self.provider = provider
+        self.model = model
+        self.key_id = ""
+        self.started_at = started_at
+        self.first_content_at: float | None = None
+        self.ended_at: float | None = None
+        self.is_streamed = is_streamed
+        self.sent_at: float | None = None
+        self.is_interrupted = False
+        self.error_reason = ""
+        self.solution = ""
+        self.effect: AttemptEffect = "none"
+        self.usage: Usage | None = None
+        self.cost: Cost | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return provider and model."""
+        return self.provider, self.model
+
+    @property
+    def duration(self) -> float:
+        """Return the seconds up to the first content, or to the end if none arrived; 0 while waiting for either."""
+        reached = self.ended_at if self.first_content_at is None else self.first_content_at
+        return 0.0 if reached is None else reached - self.started_at
+
+    def end(self, now: float, error_reason: str = "", usage: Usage | None = None, cost: Cost | None = None) -> None:
+        """Record the end; only the first call counts."""
+        if self.ended_at is None:
+            self.ended_at, self.error_reason, self.usage, self.cost = now, error_reason, usage, cost
+
+    @property
+    def latency(self) -> float:
+        """Return the seconds from sending the request to the end; 0 if either has not happened."""
+        return 0.0 if self.sent_at is None or self.ended_at is None else self.ended_at - self.sent_at
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Return the seconds from sending a streamed request to its first content; None without either."""
+        if not self.is_streamed or self.sent_at is None or self.first_content_at is None:
+            return None
+        return self.first_content_at - self.sent_at
+
+    def reject(self, error_reason: str) -> None:
+        """Record that the answer arrived but cannot be used."""
+        self.error_reason = error_reason
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptUsage:
-    """What one attempt took: `cost` is None where no price is known."""
+class AttemptLog:
+    """The attempts of one call, oldest first.
 
-    provider: str
-    model: str
-    usage: Usage
-    cost: Cost | None = None
-
-
-class UsageLedger:
-    """What the attempts of one call took, each entered once it has ended, however it did.
-
-    `sendings` and `breaks` count, by provider and model, how often a question was sent and an answer broke off. A part
-    of a call that goes its own way has counts of its own, and enters what it took in those of its `root`.
+    A branch of a call, such as one batch of embeddings, has a log of its own; its records are those of the parent too.
     """
 
-    __slots__ = ("entries", "interruptions", "requests_sent", "root")
+    __slots__ = ("_parent", "records")
 
-    def __init__(self, root: UsageLedger | None = None) -> None:
-        self.root: UsageLedger = root or self
-        self.entries: list[AttemptUsage] = root.entries if root else []
-        self.requests_sent: Counter[tuple[str, str]] = Counter()
-        self.interruptions: Counter[tuple[str, str]] = Counter()
+    def __init__(self, parent: AttemptLog | None = None) -> None:
+        self._parent = parent
+        self.records: list[AttemptRecord] = []
+
+    @property
+    def root(self) -> AttemptLog:
+        """Return the log of the whole call."""
+        return self if self._parent is None else self._parent
+
+    def start(self, provider: str, model: str, now: float, *, is_streamed: bool = False) -> AttemptRecord:
+        """Return the record of a new attempt."""
+        record = AttemptRecord(provider, model, now, is_streamed=is_streamed)
+        self.records.append(record)
+        if self._parent is not None:
+            self._parent.records.append(record)
+        return record
+
+    def move_last(self, record: AttemptRecord) -> None:
+        """Make a record the last one: of attempts that ran side by side, the one whose response is used."""
+        for log in (self, self._parent):
+            if log is not None:
+                log.records.remove(record)
+                log.records.append(record)
+
+    def requests_sent(self, key: tuple[str, str]) -> int:
+        """Return how many requests were sent to a provider and model."""
+        return sum(record.sent_at is not None and record.key == key for record in self.records)
+
+    def interruptions(self, key: tuple[str, str]) -> int:
+        """Return how many responses of a provider and model were interrupted after their first content."""
+        return sum(record.is_interrupted and record.key == key for record in self.records)
 
     def usage(self) -> Usage | None:
-        """The sum; None where nothing was entered."""
-        return reduce(add_usage, (entry.usage for entry in self.entries)) if self.entries else None
+        """Return the total usage; None if no attempt has any."""
+        usages = [record.usage for record in self.records if record.usage is not None]
+        return reduce(add_usage, usages) if usages else None
 
     def cost(self) -> Cost | None:
-        """The sum; None where nothing was entered, or a price is not known."""
-        return reduce(add_cost, (entry.cost for entry in self.entries)) if self.entries else None
+        """Return the total cost; None if no attempt has any usage or a price is unknown."""
+        costs = [record.cost for record in self.records if record.usage is not None]
+        return reduce(add_cost, costs) if costs else None

@@ -1,13 +1,20 @@
-"""What is said: turns, parts, tools and options in our words, free of protobuf."""
+"""Messages, content parts, tools and generation options, independent of protobuf and of any provider."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
 from enum import Enum, StrEnum
+from typing import Literal
+
+from .value import dataclass
+
+TEXT_MIME_TYPES = re.compile(r"text/[a-z0-9!#$&^_.+-]+(;.*)?|application/(json|xml)")
+"""Attachments that are sent as text of the prompt, which every model reads."""
 
 
 class Role(StrEnum):
-    """Who speaks."""
+    """Author of a message."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -23,7 +30,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """Thinking the provider showed; redacted: only `provider_state` is left."""
+    """Reasoning that the provider returned. If `redacted`, only `provider_state` has content."""
 
     text: str
     redacted: bool = False
@@ -42,13 +49,27 @@ class Attachment:
 
     @property
     def is_image(self) -> bool:
-        """True for image/*."""
+        """Return whether the MIME type is image/*."""
         return self.mime_type.startswith("image/")
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether the content is sent as text of the prompt, so that every model reads it.
+
+        >>> Attachment("text/plain; charset=utf-8").is_text, Attachment("application/pdf").is_text
+        (True, False)
+        """
+        return TEXT_MIME_TYPES.fullmatch(self.mime_type) is not None
+
+    @property
+    def kind(self) -> Literal["image", "document"]:
+        """Return the kind of input a model must accept to read the attachment."""
+        return "image" if self.is_image else "document"
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model asks for a tool; `arguments_json` is as the model wrote it, perhaps not valid."""
+    """A model's request to call a tool. `arguments_json` is as the model wrote it and may be invalid JSON."""
 
     id: str
     name: str
@@ -58,7 +79,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The caller's answer to a tool call."""
+    """The caller's result of a tool call."""
 
     tool_call_id: str
     name: str
@@ -73,7 +94,7 @@ Part = Text | Reasoning | Attachment | ToolCall | ToolResult
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `provider` and `model` name the author of an assistant turn, empty where unknown."""
+    """One message. `provider` and `model` name the author of an assistant message; they are empty if unknown."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -81,9 +102,20 @@ class Message:
     model: str = ""
 
 
+def attachments_of(messages: Iterable[Message]) -> Iterator[tuple[str, Attachment]]:
+    """Yield every attachment with its field path, including the attachments of tool results."""
+    for index, message in enumerate(messages):
+        for position, part in enumerate(message.parts):
+            if isinstance(part, Attachment):
+                yield f"messages[{index}].parts[{position}].attachment", part
+            elif isinstance(part, ToolResult):
+                for number, attachment in enumerate(part.attachments):
+                    yield f"messages[{index}].parts[{position}].tool_result.attachments[{number}]", attachment
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Something the model may ask for; `input_schema_json` is a JSON object, `{}` where it takes no arguments."""
+    """A tool the model may call. `input_schema_json` is a JSON object, `{}` for a tool without arguments."""
 
     name: str
     description: str = ""
@@ -92,7 +124,7 @@ class Tool:
 
 
 class ToolMode(StrEnum):
-    """A general rule for using tools."""
+    """Whether the model may, must or must not call tools."""
 
     AUTO = "auto"
     REQUIRED = "required"
@@ -101,7 +133,7 @@ class ToolMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """At most one of `mode` and `tool_name`; None everywhere is the provider's default."""
+    """Tool choice: at most one of `mode` and `tool_name` is set. None selects the provider's default."""
 
     mode: ToolMode | None = None
     tool_name: str | None = None
@@ -109,13 +141,13 @@ class ToolChoice:
 
     @property
     def is_forced(self) -> bool:
-        """The model must call a tool."""
+        """Return whether the model must call a tool."""
         return self.tool_name is not None or self.mode is ToolMode.REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the answer is drawn; None is "not said", never zero."""
+    """Sampling options. None means "not set", never zero."""
 
     max_output_tokens: int | None = None
     temperature: float | None = None
@@ -126,7 +158,7 @@ class Sampling:
 
 
 class Effort(Enum):
-    """How hard to think; the values order the levels."""
+    """Reasoning effort. The values give the order of the levels."""
 
     NONE = 0
     MINIMAL = 1
@@ -138,13 +170,13 @@ class Effort(Enum):
 
     @property
     def label(self) -> str:
-        """The level as every wire and configuration file spells it."""
+        """Return the level as wires and configuration files spell it."""
         return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningOptions:
-    """How much to think; None is the model's default."""
+    """Reasoning options: effort, token budget, and whether to return the reasoning. None is the model's default."""
 
     effort: Effort | None = None
     budget_tokens: int | None = None
@@ -153,14 +185,14 @@ class ReasoningOptions:
 
 @dataclass(frozen=True, slots=True)
 class JsonObjectFormat:
-    """The answer is a JSON object, whatever is in it."""
+    """Require a JSON object with any content."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonSchemaFormat:
-    """The answer is JSON of a schema. `name` is never empty; `schema_json` is a JSON object, as the caller wrote it.
+    """Require JSON that matches a schema. `name` is never empty; `schema_json` is the caller's JSON object.
 
-    `strict`: the provider must promise the schema by itself; the gateway's own check and repair are not enough.
+    `strict` requires a provider that enforces the schema itself; validation and repair by the gateway do not suffice.
     """
 
     name: str
@@ -173,9 +205,9 @@ OutputFormat = JsonObjectFormat | JsonSchemaFormat
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A deliverable lifted out of an answer, never sent back to a model: exactly one of `text` and `data` is set.
+    """A file extracted from an answer: exactly one of `text` and `data` is set. Artifacts are never sent to a model.
 
-    `id` is unique in the answer. `language` is empty for anything but code.
+    `id` is unique within the answer. `language` is empty unless the artifact is source code.
     """
 
     id: str

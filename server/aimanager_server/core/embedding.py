@@ -1,22 +1,23 @@
-"""Texts to turn into vectors: as asked, as decided, and what comes back."""
+"""Embedding requests, resolved calls and results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from .content import Message, Role, Text
-from .request import Call
+from .request import Attempt, Call
 from .usage import Cost, Usage
+from .value import dataclass
 
 Vector = Sequence[float]
 """Components of single precision; usually an `array` of them."""
 
 
 class EmbeddingPurpose(StrEnum):
-    """What vectors are for."""
+    """Intended use of the vectors."""
 
     DOCUMENT = "document"
     QUERY = "query"
@@ -27,7 +28,7 @@ class EmbeddingPurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EmbedParams:
-    """What the client sent, well formed but not yet decided. None is "not said"."""
+    """An embedding request as sent by the client, parsed but not yet resolved. None means "not set"."""
 
     inputs: tuple[str, ...]
     model: str = ""
@@ -38,24 +39,24 @@ class EmbedParams:
 
 @dataclass(frozen=True, slots=True)
 class EmbedCall(Call):
-    """A call for vectors. Its one message holds one Text for each input, so that every layer can treat it as a call."""
+    """A resolved embedding call. Its only message has one `Text` per input, so that layers can treat it as any call."""
 
     dimensions: int | None = None
     purpose: EmbeddingPurpose | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The texts, in order."""
+        """Return the input texts in order."""
         return tuple(part.text for message in self.messages for part in message.parts if isinstance(part, Text))
 
     def with_inputs(self, inputs: Sequence[str]) -> Self:
-        """The same call for these texts."""
-        return replace(self, messages=(message_of_inputs(inputs),))
+        """Return the same call with other input texts."""
+        return replace(self, messages=(inputs_as_message(inputs),))
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingBatch:
-    """What one exchange with a provider brought: one vector for each input, in order."""
+    """The result of one upstream request: one vector per input, in order."""
 
     vectors: tuple[Vector, ...]
     usage: Usage = Usage()
@@ -63,7 +64,7 @@ class EmbeddingBatch:
 
 @dataclass(frozen=True, slots=True)
 class EmbedResult:
-    """A whole answer: one vector for each input, in order, and what all of it took together."""
+    """A complete result: one vector per input, in order, with the total usage and cost."""
 
     provider: str
     model: str
@@ -73,13 +74,13 @@ class EmbedResult:
 
 
 class Embedder(Protocol):
-    """A provider that turns texts into vectors."""
+    """A provider that embeds texts."""
 
-    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
-        """The vectors of `call.inputs`, in one exchange with `call.target`'s provider. Raises GatewayError."""
+    async def embed(self, attempt: Attempt[EmbedCall]) -> EmbeddingBatch:
+        """Embed `attempt.call.inputs` in one request to the provider of `attempt.target`. Raises GatewayError."""
         ...
 
 
-def message_of_inputs(inputs: Sequence[str]) -> Message:
-    """The inputs as a turn of the user."""
+def inputs_as_message(inputs: Sequence[str]) -> Message:
+    """Return a user message with one `Text` per input."""
     return Message(Role.USER, tuple(map(Text, inputs)))

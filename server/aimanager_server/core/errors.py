@@ -1,16 +1,17 @@
-"""Every way a call can fail: one class and one row each.
+"""Every error of a call: one class with one `ErrorSpec` each.
 
-    Fault
-    ├── the caller's      InvalidRequest · CapabilityUnsupported · PayloadTooLarge · ContextTooLong · ContentBlocked
-    │                     Unauthenticated · Forbidden · MissingCredentials · UnknownProvider · ModelNotFound
-    ├── a limit of ours   RateLimited · Overloaded
-    ├── the provider's    ProviderRejected · CallerKeyRejected · ProviderAuth · ProviderQuota · ProviderRateLimited
-    │                     ProviderTimeout · FirstTokenTimeout · ProviderFailed · ProviderOverloaded
-    │                     ProviderUnreachable · ProviderUntrusted · ProviderProtocol · CircuitOpen
-    │                     StreamInterrupted · SchemaMismatch
-    └── nobody's          DeadlineExceeded · Internal
+    GatewayError
+    ├── request           InvalidRequest · CapabilityUnsupported · PayloadTooLarge · ContextTooLong · ContentBlocked
+    │                     Unauthenticated · PermissionDenied · MissingCredentials · ProviderNotFound · ModelNotFound
+    ├── gateway limits    RateLimited · Overloaded
+    ├── provider          ProviderRejectedRequest · CallerKeyRejected · ProviderCredentialsInvalid
+    │                     ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout · FirstTokenTimeout
+    │                     ProviderInternalError · ProviderOverloaded · ProviderUnreachable · ProviderUntrusted
+    │                     ProviderProtocolError · CircuitOpen · StreamInterrupted · OutputSchemaMismatch
+    └── gateway           DeadlineExceeded · InternalError
 
-The row drives the gRPC code, the reason clients match on, retry, fallback, the breaker and `docs`.
+The spec determines the gRPC code, the reason clients match on, retry, fallback and the effect on the circuit breaker.
+`docs/errors.md` is generated from this module.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from .attempts import AttemptRecord
+from .attempts import AttemptLog, AttemptRecord
 from .usage import Cost, Usage
+
+if TYPE_CHECKING:
+    from .request import Repair
 
 StatusCode = Literal[
     "INVALID_ARGUMENT",
@@ -41,11 +45,11 @@ BreakerEffect = Literal["ignore", "count", "open"]
 
 @dataclass(frozen=True, slots=True)
 class ErrorSpec:
-    """What follows from a fault.
+    """Properties that all errors of one class share.
 
-    `retry`: the same target may be asked again before the first content. `fallback`: which other target may be asked.
-    `breaker`: whether the fault speaks against the provider. `resend`: a client may send the call again by itself.
-    `solution`: what the reader can do next, for the case in general.
+    `retryable`: the gateway may retry the same target before the first content. `fallback`: which other targets may be
+    tried. `breaker_effect`: whether the error counts as a failure of the provider. `client_may_retry`: the client may
+    retry the call automatically. `solution`: the default advice for the reader.
     """
 
     code: StatusCode
@@ -59,16 +63,17 @@ class ErrorSpec:
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field of the request that cannot be used: its path as in the proto, and what is wrong with it."""
+    """An invalid field of a request. `field` is its path in the API; `description` completes "<field> …"."""
 
     field: str
     description: str
 
 
 class GatewayError(Exception):
-    """A call failed. The message names the offending value and what would be accepted; it never holds a secret.
+    """A call failed. The message states the fact, the value and the limit, and never contains a secret.
 
-    `retry_after` is in seconds, None where nobody knows. `metadata` goes to the caller as it is.
+    `retry_after` is in seconds, None if unknown. `metadata` is sent to the caller as it is. `attempts` are those of the
+    whole call, `usage` and `cost` what they used, once known. Immutable: a layer that knows more raises a copy.
     """
 
     spec: ClassVar[ErrorSpec]
@@ -84,6 +89,9 @@ class GatewayError(Exception):
         violations: tuple[FieldViolation, ...] = (),
         metadata: Mapping[str, str] = MappingProxyType({}),
         upstream_status: int | None = None,
+        attempts: tuple[AttemptRecord, ...] = (),
+        usage: Usage | None = None,
+        cost: Cost | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -94,199 +102,222 @@ class GatewayError(Exception):
         self.violations = violations
         self.metadata = metadata
         self.upstream_status = upstream_status
-        self.attempts: tuple[AttemptRecord, ...] = ()
-        self.usage: Usage | None = None
-        self.cost: Cost | None = None
+        self.attempts = attempts
+        self.usage = usage
+        self.cost = cost
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__ and not name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__}.{name} is immutable; raise a copy made with replace()")
+        super().__setattr__(name, value)
 
     @property
     def reason(self) -> str:
-        """Stable name of the cause: ErrorInfo.reason, and the metric label."""
+        """Return the stable identifier of the cause: `ErrorInfo.reason` and the metric label."""
         return self.spec.reason
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other attributes, the same cause and the same traceback.
+
+        >>> InvalidRequest("no").replace(message="still no", model="m").model
+        'm'
+        """
+        attributes = {name: value for name, value in self.__dict__.items() if not name.startswith("__")} | changes
+        copy = type(self)(attributes.pop("message"), **attributes)
+        copy.__cause__ = self.__cause__
+        return copy.with_traceback(self.__traceback__)
+
+    def with_attempts(self, log: AttemptLog) -> Self:
+        """Return a copy with all attempts of the call and their total usage and cost."""
+        usage = log.usage()
+        if usage is None:
+            return self.replace(attempts=tuple(log.records))
+        return self.replace(attempts=tuple(log.records), usage=usage, cost=log.cost())
 
 
 TRANSIENT = ErrorSpec("UNAVAILABLE", "", "", retryable=True, fallback="next", breaker_effect="count")
-"""A fault of the provider's that can pass by itself."""
+"""Spec of transient provider errors."""
 
 
 class InvalidRequest(GatewayError):
-    """The request is not well formed; `fields` says where."""
+    """The request has invalid fields; the error details list them."""
 
-    spec = ErrorSpec("INVALID_ARGUMENT", "INVALID_FIELD", "Correct the field and send the request again.")
+    spec = ErrorSpec("INVALID_ARGUMENT", "INVALID_FIELD", "Fix the fields listed in the error details.")
 
 
 class CapabilityUnsupported(GatewayError):
-    """The model cannot do what the request needs; metadata `models` names some that can."""
+    """The model does not support what the request requires; metadata `models` names models that do."""
 
     spec = ErrorSpec(
-        "INVALID_ARGUMENT", "CAPABILITY_UNSUPPORTED", "Choose a model that can, or leave out what it cannot do."
+        "INVALID_ARGUMENT",
+        "CAPABILITY_UNSUPPORTED",
+        "Use a model that supports the request, or remove the unsupported fields.",
     )
 
 
 class PayloadTooLarge(GatewayError):
-    """Too many bytes; metadata holds `limit` and `actual`."""
+    """The request exceeds a size limit; metadata `limit` and `actual` are in bytes."""
 
-    spec = ErrorSpec("INVALID_ARGUMENT", "PAYLOAD_TOO_LARGE", "Send less, or have the operator raise the limit.")
+    spec = ErrorSpec("INVALID_ARGUMENT", "PAYLOAD_TOO_LARGE", "Send less data, or ask the operator to raise the limit.")
 
 
 class ContextTooLong(GatewayError):
-    """The prompt does not fit the model's context window."""
+    """The prompt exceeds the model's context window."""
 
     spec = ErrorSpec(
         "INVALID_ARGUMENT",
         "CONTEXT_TOO_LONG",
-        "Shorten the conversation or choose a model with a larger context window.",
+        "Shorten the conversation, or use a model with a larger context window.",
         fallback="larger",
     )
 
 
 class ContentBlocked(GatewayError):
-    """The provider's policy refuses the prompt."""
+    """The provider's usage policy blocked the prompt."""
 
     spec = ErrorSpec(
-        "INVALID_ARGUMENT", "CONTENT_BLOCKED", "Rephrase the prompt: the provider's usage policy blocked it."
+        "INVALID_ARGUMENT", "CONTENT_BLOCKED", "Change the prompt to comply with the provider's usage policy."
     )
 
 
 class Unauthenticated(GatewayError):
-    """The gateway does not know the caller."""
+    """The gateway token is missing or invalid."""
 
     spec = ErrorSpec("UNAUTHENTICATED", "API_KEY_INVALID", "Send the gateway token as 'authorization: Bearer TOKEN'.")
 
 
 class PermissionDenied(GatewayError):
-    """The gateway knows the caller and says no."""
+    """The caller is authenticated but lacks the permission."""
 
     spec = ErrorSpec("PERMISSION_DENIED", "ACCESS_DENIED", "Ask the operator of the gateway for access.")
 
 
 class MissingCredentials(GatewayError):
-    """Neither the caller nor the server has a key for the provider; metadata `envVar` names the variable."""
+    """Neither the caller nor the server has an API key for the provider; metadata `envVar` names its variable."""
 
     spec = ErrorSpec(
-        "FAILED_PRECONDITION", "MISSING_CREDENTIALS", "Give the server a key for the provider.", fallback="next"
+        "FAILED_PRECONDITION",
+        "MISSING_CREDENTIALS",
+        "Configure an API key for the provider on the server.",
+        fallback="next",
     )
 
 
 class ProviderNotFound(GatewayError):
-    """No provider of that name; metadata `nearest` names similar ones."""
+    """The provider does not exist or is disabled; metadata `nearest` names similar ones."""
 
-    spec = ErrorSpec("NOT_FOUND", "PROVIDER_NOT_FOUND", "Name a configured provider; ListModels shows them.")
+    spec = ErrorSpec("NOT_FOUND", "PROVIDER_NOT_FOUND", "Use a provider that ListModels returns.")
 
 
 class ModelNotFound(GatewayError):
-    """No model of that name, or it was retired; metadata `nearest` or `replacement` names another."""
+    """The model does not exist or was retired; metadata `nearest` or `replacement` names others."""
 
-    spec = ErrorSpec("NOT_FOUND", "MODEL_NOT_FOUND", "Name a model that ListModels shows.", fallback="next")
+    spec = ErrorSpec("NOT_FOUND", "MODEL_NOT_FOUND", "Use a model that ListModels returns.", fallback="next")
 
 
 class RateLimited(GatewayError):
-    """The gateway's own limit; metadata holds `quota`, `limit` and `subject`."""
+    """The caller exceeded a quota of the gateway; metadata holds `quota`, `limit` and `subject`."""
 
     spec = ErrorSpec(
-        "RESOURCE_EXHAUSTED", "RATE_LIMITED", "Wait for the time given, or get a higher tier.", fallback="next"
+        "RESOURCE_EXHAUSTED",
+        "RATE_LIMITED",
+        "Retry after the indicated delay, or ask the operator for a higher tier.",
+        fallback="next",
     )
 
 
 class Overloaded(GatewayError):
-    """The gateway takes no more work for now, or is shutting down."""
+    """The gateway rejects new calls because it is overloaded or shutting down."""
 
     spec = ErrorSpec(
         "UNAVAILABLE",
         "OVERLOADED",
-        "Send it again: another replica may take it.",
+        "Retry: another replica may have capacity.",
         fallback="next",
         client_may_retry=True,
     )
 
 
 class ProviderRejectedRequest(GatewayError):
-    """The provider finds the request wrong."""
+    """The provider rejected the request as invalid."""
 
-    spec = ErrorSpec(
-        "INVALID_ARGUMENT", "PROVIDER_REJECTED_REQUEST", "Change what the provider names in the message, then resend."
-    )
+    spec = ErrorSpec("INVALID_ARGUMENT", "PROVIDER_REJECTED_REQUEST", "Fix what the provider names in the message.")
 
 
 class CallerKeyRejected(GatewayError):
-    """The provider refuses the caller's own key: this caller's fault, nobody else's."""
+    """The provider rejected the API key that the caller sent. Other callers are not affected."""
 
-    spec = ErrorSpec(
-        "UNAUTHENTICATED", "PROVIDER_KEY_REJECTED", "Check the provider key given to the client: it was refused."
-    )
+    spec = ErrorSpec("UNAUTHENTICATED", "PROVIDER_KEY_REJECTED", "Check the provider API key that the client sends.")
 
 
 class ProviderCredentialsInvalid(GatewayError):
-    """The provider refuses the server's key."""
+    """The provider rejected the server's API key."""
 
     spec = ErrorSpec(
         "FAILED_PRECONDITION",
         "PROVIDER_CREDENTIALS_INVALID",
-        "The operator must replace the server's key for this provider.",
+        "The operator must replace the server's API key for this provider.",
         fallback="next",
         breaker_effect="open",
     )
 
 
 class ProviderQuotaExhausted(GatewayError):
-    """The account at the provider is out of money or over its spend cap. Waiting does not help."""
+    """The account at the provider has no credit left or reached its spend limit. Retrying does not help."""
 
     spec = ErrorSpec(
         "RESOURCE_EXHAUSTED",
         "PROVIDER_QUOTA_EXHAUSTED",
-        "Add credit or raise the spend limit in the provider's console.",
+        "Add credit, or raise the spend limit in the provider's console.",
         fallback="next",
         breaker_effect="open",
     )
 
 
 class ProviderRateLimited(GatewayError):
-    """The provider's rate limit."""
+    """The provider's rate limit was exceeded."""
 
     spec = ErrorSpec(
         "RESOURCE_EXHAUSTED",
         "PROVIDER_RATE_LIMITED",
-        "Wait for the time given, or spread the load.",
+        "Retry after the indicated delay, or spread the load over more keys or providers.",
         retryable=True,
         fallback="next",
     )
 
 
 class ProviderTimeout(GatewayError):
-    """The provider gave up on the request."""
+    """The provider reported that it timed out."""
 
-    spec = replace(TRANSIENT, reason="PROVIDER_TIMEOUT", solution="Try again later, or ask for a shorter answer.")
+    spec = replace(TRANSIENT, reason="PROVIDER_TIMEOUT", solution="Retry later, or request a shorter answer.")
 
 
 class FirstTokenTimeout(GatewayError):
-    """The provider said nothing within our limit."""
+    """The provider sent no content within the first-token timeout."""
 
     spec = ErrorSpec(
         "UNAVAILABLE",
         "FIRST_TOKEN_TIMEOUT",
-        "Try again later, use another model, or allow more time.",
+        "Retry later, use another model, or raise the first-token timeout.",
         fallback="next",
         breaker_effect="count",
     )
 
 
 class ProviderInternalError(GatewayError):
-    """The provider failed inside."""
+    """The provider reported an internal error."""
 
-    spec = replace(
-        TRANSIENT, reason="PROVIDER_ERROR", solution="Try again later or use another model: this one failed."
-    )
+    spec = replace(TRANSIENT, reason="PROVIDER_ERROR", solution="Retry later, or use another model.")
 
 
 class ProviderOverloaded(GatewayError):
-    """The provider has no capacity for now."""
+    """The provider reported that it is overloaded."""
 
-    spec = replace(
-        TRANSIENT, reason="PROVIDER_OVERLOADED", solution="Try again later or use another model: no capacity."
-    )
+    spec = replace(TRANSIENT, reason="PROVIDER_OVERLOADED", solution="Retry later, or use another model.")
 
 
 class ProviderUnreachable(GatewayError):
-    """No connection: DNS, refused, reset or a broken handshake."""
+    """The connection to the provider failed: DNS error, refused, reset or failed handshake."""
 
     spec = replace(
         TRANSIENT,
@@ -296,65 +327,74 @@ class ProviderUnreachable(GatewayError):
 
 
 class ProviderUntrusted(GatewayError):
-    """The provider's certificate is not valid for its name. Asking again changes nothing."""
+    """The provider's TLS certificate is not trusted or not valid for its host. Retrying does not help."""
 
     spec = ErrorSpec(
         "UNAVAILABLE",
         "PROVIDER_UNTRUSTED",
-        "Check base_url and the certificate authorities of the server: the certificate was not accepted.",
+        "Check base_url and the certificate authorities that the server trusts.",
         fallback="next",
         breaker_effect="count",
     )
 
 
 class ProviderProtocolError(GatewayError):
-    """The provider answered something that cannot be read: HTML, nothing, garbage, a cut before any content."""
+    """The provider's response violates its protocol: HTML, an empty body, invalid JSON, or no content at all."""
 
     spec = replace(
         TRANSIENT,
         reason="PROVIDER_PROTOCOL",
-        solution="Check base_url and wire: something other than the provider may have answered.",
+        solution="Check base_url and wire: the response may come from something other than the provider.",
     )
 
 
 class CircuitOpen(GatewayError):
-    """The provider failed too often and is left alone for `retry_after` seconds."""
+    """The circuit breaker of the provider is open after repeated failures, for `retry_after` seconds."""
 
-    spec = ErrorSpec("UNAVAILABLE", "CIRCUIT_OPEN", "Wait for the time given or use another provider.", fallback="next")
+    spec = ErrorSpec(
+        "UNAVAILABLE", "CIRCUIT_OPEN", "Retry after the indicated delay, or use another provider.", fallback="next"
+    )
 
 
 class StreamInterrupted(GatewayError):
-    """The answer was lost after its first content; `usage` says what was paid for so far."""
+    """The stream failed after its first content; `usage` holds the tokens consumed so far."""
 
     spec = ErrorSpec(
         "ABORTED",
         "STREAM_INTERRUPTED",
-        "Discard what was received and ask again: the answer is not complete.",
+        "Discard the incomplete answer and retry.",
         fallback="next",
         breaker_effect="count",
     )
 
 
 class OutputSchemaMismatch(GatewayError):
-    """The answer misses its schema, after a repair too; metadata `path` says where, `usage` what was paid for."""
+    """The answer does not match its schema, even after a repair; metadata `path` names the location."""
 
-    spec = ErrorSpec("ABORTED", "OUTPUT_SCHEMA_MISMATCH", "Simplify the schema, or use a model that promises schemas.")
+    spec = ErrorSpec(
+        "ABORTED", "OUTPUT_SCHEMA_MISMATCH", "Simplify the schema, or use a model with native structured output."
+    )
+
+    def __init__(self, message: str, *, repair: Repair | None = None, **attributes: Any) -> None:
+        super().__init__(message, **attributes)
+        self.repair = repair
+        """What to correct; None if the answer cannot be repaired."""
 
 
 class DeadlineExceeded(GatewayError):
-    """The time the caller or the server allows has passed."""
+    """The deadline set by the caller or the server expired."""
 
-    spec = ErrorSpec("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "Allow more time, or ask for a shorter answer.")
+    spec = ErrorSpec("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "Raise the timeout, or request a shorter answer.")
 
 
 class InternalError(GatewayError):
-    """A bug of ours. The message says nothing of the cause; the log does, under the request id."""
+    """A bug in the gateway. Only the log, under the request id, has the cause."""
 
-    spec = ErrorSpec("INTERNAL", "INTERNAL_ERROR", "Report it with the request id: the server's log has the cause.")
+    spec = ErrorSpec("INTERNAL", "INTERNAL_ERROR", "Report the request id to the operator; the log has the cause.")
 
 
 def all_errors(root: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
-    """Every fault that can reach a caller, in the order of the table."""
+    """Yield every error class that can reach a caller, in the order of this module."""
     for child in root.__subclasses__():
         yield child
         yield from all_errors(child)

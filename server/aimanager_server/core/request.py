@@ -1,20 +1,22 @@
-"""A question, as asked (Ask) and as decided (Call)."""
+"""A generation request as received (`GenerateParams`), as resolved (`Call`) and as sent to one target (`Attempt`)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import field, replace
+from typing import Any, Generic, TypeVar
 
-from .attempts import UsageLedger
+from .attempts import AttemptLog, AttemptRecord
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
 from .response import SettingWarning
+from .usage import Cost, Usage
+from .value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `name` is empty for an anonymous caller; `provider_keys` are the caller's own, by provider."""
+    """The authenticated caller. `name` is empty if anonymous; `provider_keys` are the caller's API keys by provider."""
 
     name: str = ""
     tier: str = ""
@@ -23,10 +25,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class GenerateParams:
-    """What the client sent, well formed but not yet decided. `provider_options` is by provider name.
+    """A request as sent by the client, parsed but not yet resolved. `provider_options` is keyed by provider.
 
-    `output_format` None is free text. `first_token` and `idle` are in seconds, None where nothing was said; `restarts`
-    says that an answer that breaks off may begin again.
+    `output_format` None means free text. Timeouts are in seconds, None if not set. `restart_on_interruption` permits
+    the gateway to restart an interrupted stream.
     """
 
     messages: tuple[Message, ...]
@@ -48,11 +50,11 @@ class GenerateParams:
 
 @dataclass(frozen=True, slots=True)
 class StreamTimeouts:
-    """How long a silent model is waited for, in seconds: up to its first content, then between two pieces of it.
+    """Timeouts of a stream in seconds: until the first content, then between two events.
 
-    `first_token` holds where another target is left; everywhere, where it `is_said`. `tool_call` is for the arguments
-    of a call, `reasoning` for thinking and for the gaps in which a model that thinks may do so unseen. `is_callers`:
-    the caller asked for less than the operator bears, so that what runs out says nothing of the provider.
+    `first_token` applies while another target is left; if `is_explicit`, it applies to every target. `tool_call`
+    applies to tool call arguments, `reasoning` to reasoning and to gaps during which the model may reason without
+    output. `set_by_caller`: the caller chose the timeout, so its expiry does not count against the provider.
     """
 
     first_token: float = 10.0
@@ -65,12 +67,12 @@ class StreamTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One model at one provider, with the options it will be given: aliases, defaults and refusals are settled.
+    """One model of one provider with normalized options: with aliases and defaults, without unsupported options.
 
-    `options` is merged into the provider's native request; `warnings` says what was not honoured as asked. Where it
-    `emulates_format`, the model has no schemas of its own. `context_window` is in tokens, None where nobody knows.
-    `thinks`: reasoning was asked for, or the model reasons by itself. `is_best_streamed`: it can stream, and a plain
-    answer would leave everybody in the dark for too long.
+    `options` is merged into the provider's native request. `warnings` lists the options that were changed or removed.
+    `emulates_format`: the model has no native structured output. `context_window` is in tokens, None if unknown.
+    `is_reasoning`: reasoning was requested, or is the model's default. `prefers_streaming`: the model can stream, and
+    a unary response would take too long without any sign of progress.
     """
 
     provider: str
@@ -88,12 +90,12 @@ class Target:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Provider and model: no two targets of a call have the same."""
+        """Return provider and model, which are unique among the targets of a call."""
         return self.provider, self.model
 
 
 class UpstreamTimer:
-    """Adds up the seconds a call spends waiting on others, so that its own overhead can be told."""
+    """Sums the seconds a call waits for upstreams, to separate them from the gateway's overhead."""
 
     __slots__ = ("_started", "seconds")
 
@@ -102,7 +104,7 @@ class UpstreamTimer:
         self._started = 0.0
 
     def measure(self) -> UpstreamTimer:
-        """Count the time inside `with` as waiting; waits do not nest."""
+        """Measure the duration of a `with` block. Measurements must not nest."""
         return self
 
     def __enter__(self) -> None:
@@ -114,7 +116,7 @@ class UpstreamTimer:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A provider's key. `id` tells it from the provider's other keys and is fit for logs; it is empty for no key."""
+    """A provider's API key. `id` identifies it among the provider's keys and may be logged; empty without a key."""
 
     id: str = ""
     secret: str = field(default="", repr=False)
@@ -122,20 +124,16 @@ class ApiKey:
 
 NO_KEY = ApiKey()
 CALLER_KEY_ID = "own"
-"""The id of a key that the caller brought."""
+"""`ApiKey.id` of a key that the caller sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Everything decided about one question; layers only ever see this.
+    """A resolved request. Layers outside the retry loop receive it.
 
-    `deadline` is on the event loop's clock, in seconds, and bounds everything. `target` is the first of `targets`.
-    `trace` is the W3C traceparent to pass upstream, empty where there is none. `output_format` is what the answer must
-    be; a provider only ever sees one that it can be asked for natively, since `conform` makes up for the others.
-
-    `streaming`: the caller reads a stream. What is about one attempt is decided on the way: `prefers_stream`, that the
-    provider is to stream all the same; `first_token`, the seconds to the first content, None for all there are; and
-    `key`, the provider's key to use; without one the provider takes the server's.
+    `deadline` is in seconds on the event loop's clock and applies to the whole call. `traceparent` is the W3C header to
+    send upstream, empty if there is none. `output_format` is the required format of the answer. `streaming`: the caller
+    reads a stream. `attempts` is the log of its attempts.
     """
 
     id: str
@@ -153,22 +151,117 @@ class Call:
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     traceparent: str = ""
-    stream_upstream: bool = False
-    first_token_timeout: float | None = None
-    api_key: ApiKey = NO_KEY
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
-    usage_ledger: UsageLedger = field(default_factory=UsageLedger, compare=False, repr=False)
+    attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
 
     @property
     def target(self) -> Target:
-        """The target in question: inside `attempt` the only one."""
+        """Return the target that is tried first."""
         return self.targets[0]
 
-    @property
-    def is_upstream_streamed(self) -> bool:
-        """Whether the provider is to stream its answer."""
-        return self.streaming or self.stream_upstream
-
     def with_targets(self, *targets: Target) -> Call:
-        """The same question to these targets."""
+        """Return the same call with other targets."""
         return replace(self, targets=targets)
+
+
+AnyCall = TypeVar("AnyCall", bound=Call)
+
+
+@dataclass(slots=True, eq=False)
+class Attempt(Generic[AnyCall]):
+    """One attempt at a call: one target, one key. Layers inside the retry loop and providers receive it.
+
+    `api_key` without a secret means that the provider uses its only key. `first_token_timeout` is in seconds, None:
+    only the deadline applies. `is_streamed`: the upstream request is a streaming request, even if the caller's is not.
+    `messages`, `system_instruction` and `output_format` are what is sent: layers may change them. Providers receive
+    only output formats that they support natively, since the structured output layer emulates the others: `forms` are
+    the ways to request the format, the preferred one first, and `sent` is the one that the provider accepted.
+    """
+
+    call: AnyCall
+    target: Target
+    record: AttemptRecord
+    is_streamed: bool = False
+    first_token_timeout: float | None = None
+    api_key: ApiKey = NO_KEY
+    messages: tuple[Message, ...] = ()
+    system_instruction: str = ""
+    output_format: OutputFormat | None = None
+    upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, repr=False)
+    forms: tuple[Attempt[AnyCall], ...] = ()
+    sent: Attempt[AnyCall] | None = None
+    repair: Repair | None = None
+
+    @classmethod
+    def of(
+        cls,
+        call: AnyCall,
+        target: Target,
+        now: float,
+        *,
+        is_streamed: bool = False,
+        first_token_timeout: float | None = None,
+        api_key: ApiKey = NO_KEY,
+    ) -> Attempt[AnyCall]:
+        """Start an attempt and add its record to the call's log; `now` is on the monotonic clock."""
+        record = call.attempts.start(target.provider, target.model, now, is_streamed=is_streamed)
+        record.key_id = api_key.id
+        return cls(
+            call, target, record, is_streamed, first_token_timeout, api_key, call.messages, call.system_instruction,
+            call.output_format, call.upstream_timer,
+        )  # fmt: skip
+
+    @property
+    def id(self) -> str:
+        """Return the id of the call."""
+        return self.call.id
+
+    @property
+    def requested_model(self) -> str:
+        """Return the model as the caller named it."""
+        return self.call.requested_model
+
+    @property
+    def caller(self) -> Caller:
+        """Return who made the call."""
+        return self.call.caller
+
+    @property
+    def deadline(self) -> float:
+        """Return the deadline of the call, on the event loop's clock."""
+        return self.call.deadline
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the tools of the call."""
+        return self.call.tools
+
+    @property
+    def tool_choice(self) -> ToolChoice:
+        """Return the tool choice of the call."""
+        return self.call.tool_choice
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Return the labels of the call."""
+        return self.call.labels
+
+    @property
+    def traceparent(self) -> str:
+        """Return the W3C trace header to send upstream."""
+        return self.call.traceparent
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A request to correct an answer that does not match the output format.
+
+    `attempt` is what was sent, `answer` what came back, `violations` what is wrong with it; `usage` and `cost` are
+    those of the rejected answer.
+    """
+
+    attempt: Attempt[Any]
+    answer: Message
+    violations: tuple[str, ...]
+    usage: Usage
+    cost: Cost | None

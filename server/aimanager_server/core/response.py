@@ -1,19 +1,19 @@
-"""An answer on its way: the events it is made of, and the Reply that carries them."""
+"""Response events, and the complete response that they build."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 
 from .attempts import AttemptRecord
 from .content import Artifact, Message, Part, Role
 from .errors import ProviderProtocolError
 from .usage import Cost, Usage
+from .value import dataclass
 
 
 class FinishReason(StrEnum):
-    """Why the model stopped."""
+    """Reason why the model stopped."""
 
     STOP = "stop"
     MAX_TOKENS = "max_tokens"
@@ -27,7 +27,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More text of the part at `index`."""
+    """Additional text of the part at `index`."""
 
     index: int
     text: str
@@ -35,7 +35,7 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More reasoning of the part at `index`."""
+    """Additional reasoning of the part at `index`."""
 
     index: int
     text: str
@@ -43,7 +43,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """More of the tool call at `index`: id and name on its first delta, then fragments of the arguments."""
+    """A fragment of the tool call at `index`: id and name in the first delta, then pieces of the arguments."""
 
     index: int
     id: str
@@ -53,7 +53,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class PartCompleted:
-    """The part at `index` is whole. Indices are dense from 0; every part is completed before `Finished`."""
+    """The complete part at `index`. Indices count up from 0 without gaps; all parts complete before `Finished`."""
 
     index: int
     part: Part
@@ -61,17 +61,17 @@ class PartCompleted:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactExtracted:
-    """A deliverable was lifted out of the answer; the parts it came from say the same as without it."""
+    """An artifact extracted from the answer. The parts it was extracted from are unchanged."""
 
     artifact: Artifact
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The provider's own terminal evidence, and the last event. Without it an answer is not complete.
+    """The completion event: the last event, based on the provider's own end marker. A stream without it is incomplete.
 
-    `cost` is None where no price is known; `latency` (seconds) is filled in on the way out. `structured_json` is the
-    answer as JSON that was found to be what was asked for, empty where none was asked for or the answer was cut.
+    `cost` is None if the price is unknown. `latency` is in seconds and set by the telemetry layer. `structured_json` is
+    the validated JSON answer, empty if no output format was requested or the answer was truncated.
     """
 
     reason: FinishReason
@@ -84,26 +84,29 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningProgress:
-    """The model thinks where nobody can see it: progress, but nothing to show."""
+    """Progress of reasoning that the provider does not show."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingWarning:
-    """A setting that was not honoured as asked, and what was done instead."""
+    """A requested option that was changed or ignored; `message` names what was done instead."""
 
     field: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseMetadata:
-    """What is known of an answer once its first content is there. `time_to_first_token` is in seconds."""
+    """Facts about a response, available with its first content. `time_to_first_token` is in seconds.
+
+    `attempts` is the log of the call, which grows until the call has ended.
+    """
 
     id: str
     requested_model: str
     provider: str
     model: str
-    attempts: tuple[AttemptRecord, ...] = ()
+    attempts: Sequence[AttemptRecord] = ()
     warnings: tuple[SettingWarning, ...] = ()
     time_to_first_token: float = 0.0
     from_cache: bool = False
@@ -111,7 +114,7 @@ class ResponseMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """The answer begins again under another head: everything before it is void."""
+    """The response restarts with new metadata; discard all events received before."""
 
     metadata: ResponseMetadata
 
@@ -130,7 +133,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class GenerateResult:
-    """A whole answer."""
+    """A complete response."""
 
     metadata: ResponseMetadata
     message: Message
@@ -139,7 +142,7 @@ class GenerateResult:
 
 
 class ResponseBuilder:
-    """Adds up the events of one answer."""
+    """Builds a complete response from its events."""
 
     __slots__ = ("_metadata", "artifacts", "finished", "parts")
 
@@ -150,7 +153,7 @@ class ResponseBuilder:
         self._metadata: ResponseMetadata | None = None
 
     def add(self, event: Event) -> None:
-        """Take note of an event; previews are passed over, since the parts say the same."""
+        """Add an event. Deltas are ignored, since the completed parts repeat their content."""
         if isinstance(event, PartCompleted):
             self.parts[event.index] = event.part
         elif isinstance(event, ArtifactExtracted):
@@ -161,79 +164,13 @@ class ResponseBuilder:
             self.parts, self.artifacts, self._metadata = {}, [], event.metadata
 
     def result(self, metadata: ResponseMetadata) -> GenerateResult:
-        """The whole answer, under the head it began with or the last it restarted with.
+        """Return the complete response, with `metadata` or that of the last restart.
 
-        Raises ProviderProtocol where it did not come to its end.
+        Raises ProviderProtocolError if no completion event was added.
         """
         metadata = self._metadata or metadata
         if self.finished is None:
-            raise ProviderProtocolError("The answer ended without its end.", provider=metadata.provider)
+            raise ProviderProtocolError("The stream ended without a completion event.", provider=metadata.provider)
         parts = tuple(self.parts[index] for index in sorted(self.parts))
         message = Message(Role.ASSISTANT, parts, metadata.provider, metadata.model)
         return GenerateResult(metadata, message, self.finished, tuple(self.artifacts))
-
-
-class ResponseStream:
-    """An answer that has begun: iterate it once, to the end, or close it.
-
-    Whoever holds a Reply and stops reading closes it; `close` reaches the upstream connection even where nothing was
-    read yet, which closing an async generator that was never started would not. `spent` tells the usage so far, None
-    where the provider has not said.
-    """
-
-    __slots__ = ("_close", "_events", "metadata", "usage_so_far")
-
-    def __init__(
-        self,
-        metadata: ResponseMetadata,
-        events: AsyncIterator[Event],
-        close: Callable[[], Awaitable[None]],
-        usage_so_far: Callable[[], Usage | None] = lambda: None,
-    ) -> None:
-        self.metadata = metadata
-        self._events = events
-        self._close = close
-        self.usage_so_far = usage_so_far
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events
-
-    async def aclose(self) -> None:
-        """Give up the rest. Safe to call twice, and after the end."""
-        await self._close()
-
-    def map_events(self, transform: Callable[[AsyncIterator[Event]], AsyncIterator[Event]]) -> ResponseStream:
-        """The same answer, its events seen by `watch` on the way. Closing closes this Reply too."""
-        return ResponseStream(self.metadata, transform(self._events), self._close, self.usage_so_far)
-
-    def on_end(self, callback: Callable[[], None]) -> ResponseStream:
-        """The same answer; `end` is called when it has ended, failed or was closed, at least once."""
-
-        async def watched() -> AsyncIterator[Event]:
-            try:
-                async for event in self._events:
-                    yield event
-            finally:
-                callback()
-
-        async def close() -> None:
-            try:
-                await self._close()
-            finally:
-                callback()
-
-        return ResponseStream(self.metadata, watched(), close, self.usage_so_far)
-
-    def with_metadata(self, metadata: ResponseMetadata) -> ResponseStream:
-        """The same answer under another head."""
-        return ResponseStream(metadata, self._events, self._close, self.usage_so_far)
-
-    async def result(self) -> GenerateResult:
-        """Read to the end and fold the events into a whole answer; the Reply is closed however this ends."""
-        collected = ResponseBuilder()
-        try:
-            async for event in self._events:
-                collected.add(event)
-        finally:
-            await self.aclose()
-        return collected.result(self.metadata)

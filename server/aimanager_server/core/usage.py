@@ -1,13 +1,16 @@
-"""What an answer took: tokens and money."""
+"""Token usage and cost of an answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
+
+from .value import dataclass
 
 
 class UsageSource(StrEnum):
-    """Who counted."""
+    """Origin of a token count: the provider, the gateway's estimate, or none."""
 
     REPORTED = "reported"
     ESTIMATED = "estimated"
@@ -16,7 +19,7 @@ class UsageSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `input_tokens` and `output_tokens` are inclusive; the others are subsets of them."""
+    """Token counts. Cache tokens are part of `input_tokens`, reasoning tokens part of `output_tokens`."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -28,7 +31,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Money in billionths of `currency`."""
+    """Cost in billionths of `currency`."""
 
     input_nanos: int
     output_nanos: int
@@ -37,25 +40,29 @@ class Cost:
 
     @property
     def total_nanos(self) -> int:
-        """The sum of the components."""
+        """Return the sum of input and output cost."""
         return self.input_nanos + self.output_nanos
 
 
+CostFunction = Callable[[str, str, Usage], Cost | None]
+"""Return the cost of the usage of a provider's model; None if no price is known."""
+
+
 def add_usage(first: Usage, second: Usage) -> Usage:
-    """What both took; known no better than the worse known of the two."""
-    worst = (UsageSource.MISSING, UsageSource.ESTIMATED, UsageSource.REPORTED)
+    """Return the sum. Its source is the less reliable of the two."""
+    reliability = (UsageSource.MISSING, UsageSource.ESTIMATED, UsageSource.REPORTED)
     return Usage(
         first.input_tokens + second.input_tokens,
         first.output_tokens + second.output_tokens,
         first.cache_read_tokens + second.cache_read_tokens,
         first.cache_write_tokens + second.cache_write_tokens,
         first.reasoning_tokens + second.reasoning_tokens,
-        min(first.source, second.source, key=worst.index),
+        min(first.source, second.source, key=reliability.index),
     )
 
 
 def add_cost(first: Cost | None, second: Cost | None) -> Cost | None:
-    """The sum; None where one of the two is not known."""
+    """Return the sum; None if either cost is unknown."""
     if first is None or second is None:
         return None
     return replace(
