@@ -1,4 +1,4 @@
-"""What the models say about a key that is only known as text: its kind, and the names beside it."""
+"""Convert text from the environment and the command line to the type of its setting."""
 
 from __future__ import annotations
 
@@ -7,51 +7,61 @@ from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin
 
 from .settings import Settings
-from .types import Place, Section
+from .types import Section, SettingPath
 
-TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-PARSED = (int, float, list, dict, Any)
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+JSON_TYPES = (int, float, list, dict, Any)
 
 
-def value_of(text: str, place: Place) -> object:
-    """The text of a variable or an argument as the kind of value its key takes.
+def parse_value(text: str, path: SettingPath) -> object:
+    """Convert the text of an environment variable or argument to the type of the setting at `path`.
 
-    Lists and tables are JSON. Text that does not fit is returned as it is: validation then says what is accepted.
+    Lists and tables are JSON. Text that does not match the type is returned unchanged, for validation to report.
 
-    >>> value_of("3", ("retry", "attempts")), value_of("3", ("server", "default_model"))
+    >>> parse_value("3", ("retry", "max_attempts")), parse_value("3", ("server", "default_model"))
     (3, '3')
     """
-    kind = _plain(_annotation(place))
+    kind = _plain(_annotation(path))
     if kind is bool:
-        return TRUTH.get(text.lower(), text)
-    if kind in PARSED or get_origin(kind) in PARSED or _is_section(kind):
-        return _parsed(text)
+        return BOOLEANS.get(text.lower(), text)
+    if kind in JSON_TYPES or get_origin(kind) in JSON_TYPES or _is_section(kind):
+        return _parse_json(text)
     return text
 
 
-def hint_for(place: Place) -> str:
-    """What to write instead of a key that is not one."""
-    siblings = sorted(names_below(place[:-1]))
-    nearest = get_close_matches(str(place[-1]).lower(), siblings, n=3)
+def describe_unknown(path: SettingPath) -> str:
+    """Return the message for an unknown setting: the closest names, or else all settings of its section."""
+    known = sorted(setting_names(path[:-1]))
+    nearest = get_close_matches(str(path[-1]).lower(), known, n=3)
     if nearest:
-        return f"is not a setting; did you mean {' or '.join(nearest)}?"
-    return f"is not a setting; accepted here: {', '.join(siblings)}"
+        return f"unknown setting; did you mean {' or '.join(nearest)}?"
+    return f"unknown setting; known settings here: {', '.join(known)}"
 
 
-def names_below(place: Place) -> tuple[str, ...]:
-    """The keys of the section at the place; empty where it is none."""
-    kind = _plain(_annotation(place))
+def setting_names(path: SettingPath) -> tuple[str, ...]:
+    """Return the names of the settings in the section at `path`; empty if `path` is not a section."""
+    kind = _plain(_annotation(path))
     return tuple(kind.model_fields) if _is_section(kind) else ()
 
 
-def _annotation(place: Place) -> Any:
+def nest(path: SettingPath, value: object) -> dict[str | int, object]:
+    """Return the value inside the tables that its path names.
+
+    >>> nest(("server", "listen"), "[::]:1")
+    {'server': {'listen': '[::]:1'}}
+    """
+    first, *rest = path
+    return {first: nest(tuple(rest), value) if rest else value}
+
+
+def _annotation(path: SettingPath) -> Any:
     kind: Any = Settings
-    for part in place:
-        kind = _inside(_plain(kind), part)
+    for part in path:
+        kind = _inner(_plain(kind), part)
     return kind
 
 
-def _inside(kind: Any, part: str | int) -> Any:
+def _inner(kind: Any, part: str | int) -> Any:
     if _is_section(kind):
         field = kind.model_fields.get(part)
         return field.annotation if field else None
@@ -61,29 +71,20 @@ def _inside(kind: Any, part: str | int) -> Any:
 
 
 def _plain(kind: Any) -> Any:
+    """Return the type without `Annotated` and without `| None`."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])
-    said = [choice for choice in get_args(kind) if choice is not type(None)]
-    is_optional = type(None) in get_args(kind) and len(said) == 1
-    return _plain(said[0]) if is_optional else kind
+    choices = [choice for choice in get_args(kind) if choice is not type(None)]
+    is_optional = type(None) in get_args(kind) and len(choices) == 1
+    return _plain(choices[0]) if is_optional else kind
 
 
 def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)
 
 
-def _parsed(text: str) -> object:
+def _parse_json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def nested(place: Place, value: object) -> dict[str | int, object]:
-    """The value inside the tables that its place names.
-
-    >>> nested(("server", "listen"), "[::]:1")
-    {'server': {'listen': '[::]:1'}}
-    """
-    first, *rest = place
-    return {first: nested(tuple(rest), value) if rest else value}

@@ -1,4 +1,4 @@
-"""Says what is wrong with the settings: every problem at once, by key and source, and never a value."""
+"""Report invalid settings: every problem at once, by setting and source, without secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .types import Place
+from .types import SettingPath
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -16,86 +16,110 @@ PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,39}")
 KEY_PREFIXES = ("sk-", "sk_", "xai-", "gsk_", "aiza", "ghp_", "hf_")
 MASK = "••••"
 
-PLAINER = {
-    "int_type": "accepted is a whole number",
-    "float_type": "accepted is a number",
-    "finite_number": "accepted is a finite number",
-    "bool_type": "accepted is true or false",
-    "string_type": "accepted is text",
-    "path_type": "accepted is the path of a file",
-    "list_type": "accepted is a list",
-    "dict_type": "accepted is a table",
-    "model_type": "accepted is a table",
-    "missing": "is missing",
-    "string_too_short": "is empty; accepted is text",
+MESSAGES = {
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a string",
+    "path_type": "must be a file path",
+    "list_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "missing": "is required",
+    "string_too_short": "must not be empty",
 }
-"""What pydantic says less plainly, by its name for the error."""
+"""Messages that replace pydantic's, by the type of its error."""
+
+BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+}
+"""Errors of numbers outside their range, by pydantic's type: the key of the limit, and how to name it."""
+
+LENGTHS = {"too_short": ("min_length", "at least"), "too_long": ("max_length", "at most")}
+"""The same for lists with too few or too many items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One value that cannot be used: its key, where it was said, and what would be accepted."""
+    """One invalid value: its setting, the source that set it, and what the setting must be."""
 
-    key: str
+    setting: str
     source: str
-    text: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.source}): {self.text}" if self.source else f"{self.key}: {self.text}"
+        where = f"{self.setting} ({self.source})" if self.source else self.setting
+        return f"{where}: {self.message}"
 
 
 class SettingsError(ValueError):
-    """The settings cannot be used. Its text is meant for the operator as it is, and holds no value."""
+    """The settings are invalid. The text is for the operator; it shows no value that could be a secret."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(["The settings cannot be used:", *(f"- {problem}" for problem in self.problems)]))
+        super().__init__("\n".join(["Invalid settings:", *(f"- {problem}" for problem in self.problems)]))
 
 
-def looks_secret(text: str) -> bool:
-    """Whether the text has the shape of a provider's key, wherever it stands.
+class StartupError(Exception):
+    """The server cannot start: an address, a certificate or a route is unusable. The message says which."""
 
-    >>> looks_secret("sk-ant-api03-0123456789"), looks_secret("claude/latest")
+
+def looks_like_secret(text: str) -> bool:
+    """Return whether the text has the shape of a provider's API key.
+
+    >>> looks_like_secret("sk-ant-api03-0123456789"), looks_like_secret("claude/latest")
     (True, False)
     """
     return text.lower().startswith(KEY_PREFIXES) and len(text) >= 8
 
 
-def shown(name: str) -> str:
-    """The name, or a mask where it could be a secret in the wrong place."""
-    return name if PLAIN_NAME.fullmatch(name) and not looks_secret(name) else MASK
+def display_name(name: str) -> str:
+    """Return the name, or a mask if it could be a misplaced secret."""
+    return name if PLAIN_NAME.fullmatch(name) and not looks_like_secret(name) else MASK
 
 
-def key_of(place: Place) -> str:
-    """The place as a reader writes it, its names as `shown`.
+def dotted_path(path: SettingPath) -> str:
+    """Return the path of a setting as an operator writes it, with each name passed through `display_name`.
 
-    >>> key_of(("providers", "claude", "keys", 0, "weight"))
+    >>> dotted_path(("providers", "claude", "keys", 0, "weight"))
     'providers.claude.keys[0].weight'
     """
-    parts = [f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in place]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{display_name(part)}" for part in path]
     return "".join(parts).removeprefix(".") or "settings"
 
 
-def problems_of(
-    error: ValidationError, source_of: Callable[[Place], str], hint: Callable[[Place], str]
+def problems_from(
+    error: ValidationError, origin_of: Callable[[SettingPath], str], describe_unknown: Callable[[SettingPath], str]
 ) -> Iterator[Problem]:
-    """The problems that validation found; `hint` says what is accepted instead of an unknown key."""
-    for detail in error.errors(include_url=False, include_input=False):
-        place = tuple(part for part in detail["loc"] if part != "[key]")
-        for below, text in _found(detail, hint, place):
-            yield Problem(key_of(place + below), source_of(place + below), text)
+    """Convert a validation error to problems; `describe_unknown` returns the message for an unknown setting."""
+    for detail in error.errors(include_url=False):
+        path = tuple(part for part in detail["loc"] if part != "[key]")
+        for below, message in _messages(detail, path, describe_unknown):
+            yield Problem(dotted_path(path + below), origin_of(path + below), message)
 
 
-def _found(detail: Any, hint: Callable[[Place], str], place: Place) -> tuple[tuple[Place, str], ...]:
+def _messages(
+    detail: Any, path: SettingPath, describe_unknown: Callable[[SettingPath], str]
+) -> tuple[tuple[SettingPath, str], ...]:
     match detail["type"]:
-        case "misfits":
-            found: tuple[tuple[Place, str], ...] = detail["ctx"]["found"]
+        case "invalid_values":
+            found: tuple[tuple[SettingPath, str], ...] = detail["ctx"]["found"]
             return found
         case "extra_forbidden":
-            return (((), hint(place)),)
+            return (((), describe_unknown(path)),)
         case "value_error":
             return (((), str(detail["ctx"]["error"])),)
         case "literal_error":
-            return (((), f"accepted is {detail['ctx']['expected']}"),)
+            return (((), f"must be {detail['ctx']['expected']}"),)
+        case kind if kind in BOUNDS:
+            limit, words = BOUNDS[kind]
+            return (((), f"must be {words} {detail['ctx'][limit]:g}, got {detail['input']:g}"),)
+        case kind if kind in LENGTHS:
+            limit, words = LENGTHS[kind]
+            length, count = detail["ctx"][limit], detail["ctx"]["actual_length"]
+            return (((), f"must have {words} {length} item{'' if length == 1 else 's'}, got {count}"),)
         case kind:
-            return (((), PLAINER.get(kind, detail["msg"].replace("Input should be", "accepted is a number"))),)
+            return (((), MESSAGES.get(kind, detail["msg"].replace("Input should be", "must be"))),)

@@ -1,68 +1,72 @@
-"""Values in tables, each with the place where it was said: what one level of the cascade says, and what all say."""
+"""Merge configuration layers, and record which layer set each value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .errors import Problem, key_of
-from .providers import KEY_NAMES
-from .types import Place
+from .errors import Problem, dotted_path
+from .providers import KEY_SETTINGS
+from .types import SettingPath
 
 
-class Tree:
-    """Tables that fill from the highest level down: what is said stays, what is added is what was still missing.
+class ConfigLayers:
+    """Nested tables merged from the highest layer down: a value that is set stays, a lower layer adds the missing ones.
 
-    `origins` says where each value was said, `problems` what could not be joined.
+    `origins` holds the source of each value, `problems` the values that could not be merged.
     """
 
     def __init__(self) -> None:
         self.values: dict[Any, Any] = {}
-        self.origins: dict[Place, str] = {}
+        self.origins: dict[SettingPath, str] = {}
         self.problems: list[Problem] = []
-        self._mentions: dict[Place, str] = {}
+        self._table_origins: dict[SettingPath, str] = {}
 
-    def fill(self, values: Mapping[Any, Any], origin: str) -> None:
-        """Add what is not said yet, all of one origin."""
-        self._fill(self.values, values, (), lambda _: origin)
+    def add(self, values: Mapping[Any, Any], origin: str) -> None:
+        """Add the values that are not set yet, all from one source."""
+        self._merge(self.values, values, (), lambda _: origin)
 
-    def put_below(self, level: Tree) -> None:
-        """Add what a lower level says besides. A provider's keys are one matter: who says one of them says them all."""
-        providers = level.providers()
+    def add_layer(self, layer: ConfigLayers) -> None:
+        """Add the values of a lower layer. The keys of a provider come from one layer: the highest that sets any."""
+        lower = layer.providers()
         for name, provider in self.providers().items():
-            if name in providers and not provider.keys().isdisjoint(KEY_NAMES):
-                for key in KEY_NAMES:
-                    providers[name].pop(key, None)
-        self.problems.extend(level.problems)
-        self._fill(self.values, level.values, (), level.source_of)
+            if name in lower and not provider.keys().isdisjoint(KEY_SETTINGS):
+                for key in KEY_SETTINGS:
+                    lower[name].pop(key, None)
+        self.problems.extend(layer.problems)
+        self._merge(self.values, layer.values, (), layer.origin_of)
 
     def providers(self) -> dict[str, dict[str, Any]]:
-        """The providers said so far that are tables."""
+        """Return the providers that are tables."""
         providers = self.values.get("providers")
         if not isinstance(providers, dict):
             return {}
         return {name: provider for name, provider in providers.items() if isinstance(provider, dict)}
 
-    def source_of(self, place: Place) -> str:
-        """Where the value was said, or else the smallest table around it; empty where nobody said any."""
-        for end in range(len(place), 0, -1):
-            source = self.origins.get(place[:end]) or self._mentions.get(place[:end])
-            if source:
-                return source
+    def origin_of(self, path: SettingPath) -> str:
+        """Return the source of the value, or of the smallest table around it; empty if nothing was set there."""
+        for end in range(len(path), 0, -1):
+            origin = self.origins.get(path[:end]) or self._table_origins.get(path[:end])
+            if origin:
+                return origin
         return ""
 
-    def _fill(
-        self, into: dict[Any, Any], values: Mapping[Any, Any], place: Place, origin_of: Callable[[Place], str]
+    def _merge(
+        self,
+        target: dict[Any, Any],
+        values: Mapping[Any, Any],
+        path: SettingPath,
+        origin_of: Callable[[SettingPath], str],
     ) -> None:
         for name, value in values.items():
-            here = (*place, name)
+            here = (*path, name)
             if isinstance(value, Mapping):
-                self._mentions.setdefault(here, origin_of(here))
-                inner = into.setdefault(name, {})
+                self._table_origins.setdefault(here, origin_of(here))
+                inner = target.setdefault(name, {})
                 if isinstance(inner, dict):
-                    self._fill(inner, value, here, origin_of)
-            elif name not in into:
-                into[name] = value
+                    self._merge(inner, value, here, origin_of)
+            elif name not in target:
+                target[name] = value
                 self.origins[here] = origin_of(here)
-            elif isinstance(into[name], dict):
-                self.problems.append(Problem(key_of(here), origin_of(here), "accepted is a table"))
+            elif isinstance(target[name], dict):
+                self.problems.append(Problem(dotted_path(here), origin_of(here), "must be a table"))

@@ -1,7 +1,7 @@
-"""Where a value comes from when several places say one: arguments, file, environment, provider defaults, defaults.
+"""Load settings from arguments, the config file, the environment, provider defaults and system defaults.
 
-The first of them that says a value wins, table by table and key by key; lists are taken whole. A file therefore beats
-the environment: what was reviewed and deployed is not changed by a variable left over in a shell.
+The first source that sets a value wins, table by table and key by key; lists are not merged. The file takes precedence
+over the environment: a variable left over in a shell does not change a configuration that was reviewed and deployed.
 """
 
 from __future__ import annotations
@@ -15,124 +15,135 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import provider_defaults
-from .coercion import hint_for, nested, value_of
-from .errors import Problem, SettingsError, problems_of
-from .layers import Tree
-from .plugins import plugged
-from .providers import KEY_NAMES
+from .coercion import describe_unknown, nest, parse_value
+from .errors import Problem, SettingsError, problems_from
+from .layers import ConfigLayers
+from .provider_defaults import (
+    BASE_URL_ENV,
+    api_key_envs,
+    defaults_for,
+    plugin_provider_defaults,
+    providers_with_keys,
+)
+from .providers import KEY_SETTINGS
 from .settings import Settings
-from .types import Place
+from .types import SettingPath
 
-PREFIX = "AIMANAGER_"
-CONFIG_VARIABLE = "AIMANAGER_CONFIG"
-"""Names the config file; it is no setting itself."""
+ENV_PREFIX = "AIMANAGER_"
+CONFIG_ENV = "AIMANAGER_CONFIG"
+"""The environment variable with the path of the config file. It is not a setting."""
 
-KUBERNETES = re.compile(
+KUBERNETES_SERVICE_LINKS = re.compile(
     r"AIMANAGER(_[A-Z0-9]+)*?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)"
 )
-"""What Kubernetes sets in every pod beside a Service called aimanager or aimanager-…"""
+"""Variables that Kubernetes sets in every pod for a Service named aimanager or aimanager-…; they are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The settings in force, and where each value was said.
+class LoadedSettings:
+    """The effective settings, and the source of each value.
 
-    `origins` is by place: "argument", "file:PATH", "environment:VARIABLE" or "provider default". What is absent has its
-    system default.
+    `origins` maps a path to "argument", "file:PATH", "environment:VARIABLE" or "provider default". A path without an
+    entry has its system default.
     """
 
     settings: Settings
-    origins: Mapping[Place, str]
+    origins: Mapping[SettingPath, str]
 
-    def origin(self, place: Place) -> str:
-        """Where the value at the place was said, or what is in it; "default" where nobody said anything."""
-        around = (self.origins.get(place[:end]) for end in range(len(place), 0, -1))
-        inside = (origin for said, origin in self.origins.items() if said[: len(place)] == place)
+    def origin(self, path: SettingPath) -> str:
+        """Return the source of the value at `path`, of a table around it, or of a value inside it; else "default"."""
+        around = (self.origins.get(path[:end]) for end in range(len(path), 0, -1))
+        inside = (origin for known, origin in self.origins.items() if known[: len(path)] == path)
         return next(filter(None, (*around, *inside)), "default")
 
 
-def load(arguments: Mapping[str, Any], config: Path | None, environment: Mapping[str, str]) -> Loaded:
-    """Join all levels; `arguments` is nested as the file is.
+def load(arguments: Mapping[str, Any], config: Path | None, environment: Mapping[str, str]) -> LoadedSettings:
+    """Merge all sources and validate the result; `arguments` is nested like the file.
 
-    Reads the file, the key files, and no variable but those given. Raises SettingsError with every problem found.
+    Reads the config file, the API key files, and no environment but the one given. Raises SettingsError with every
+    problem found.
     """
-    tree = Tree()
-    tree.fill(arguments, "argument")
-    tree.put_below(_file(config))
-    tree.put_below(_environment(environment))
-    names = (*provider_defaults.present(environment), *tree.providers())
-    tree.put_below(_vendors(environment, names))
-    tree.fill({"providers": plugged(tree.values.get("plugins"))}, "provider default")
-    tree.fill({"providers": provider_defaults.every(names, tree.providers())}, "provider default")
-    _take_keys(tree, environment)
-    return Loaded(_validated(tree), dict(tree.origins))
+    layers = ConfigLayers()
+    layers.add(arguments, "argument")
+    layers.add_layer(_file(config))
+    layers.add_layer(_environment(environment))
+    names = (*providers_with_keys(environment), *layers.providers())
+    layers.add_layer(_vendor_environment(environment, names))
+    layers.add({"providers": plugin_provider_defaults(layers.values.get("plugins"))}, "provider default")
+    layers.add({"providers": defaults_for(names, layers.providers())}, "provider default")
+    _add_api_keys(layers, environment)
+    return LoadedSettings(_validated(layers), dict(layers.origins))
 
 
-def _file(config: Path | None) -> Tree:
-    tree = Tree()
+def _file(config: Path | None) -> ConfigLayers:
+    layers = ConfigLayers()
     if config is None:
-        return tree
+        return layers
+    origin = f"file:{config}"
     try:
         with config.open("rb") as file:
             values = tomllib.load(file)
     except OSError as error:
-        text = f"cannot be read ({error.strerror}); accepted is the path of a TOML file"
-        raise SettingsError([Problem("config", f"file:{config}", text)]) from None
+        message = f"cannot read the file ({error.strerror}); must be the path of a TOML file"
+        raise SettingsError([Problem("config", origin, message)]) from None
     except UnicodeDecodeError:
-        raise SettingsError([Problem("config", f"file:{config}", "is not TOML; accepted is UTF-8 text")]) from None
+        raise SettingsError([Problem("config", origin, "invalid TOML: the file is not UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError([Problem("config", f"file:{config}", _toml_problem(str(error)))]) from None
-    tree.fill(values, f"file:{config}")
-    return tree
+        raise SettingsError([Problem("config", origin, _toml_problem(str(error)))]) from None
+    layers.add(values, origin)
+    return layers
 
 
 def _toml_problem(message: str) -> str:
-    """The parser's words without those of the file: it quotes names, and a key may stand where a name should."""
-    place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", message)
-    what = re.sub(r"\('.*?\)|\(\".*?\)|'[^']{2,}'|\"[^\"]{2,}\"", "…", message[: place.start()] if place else message)
-    return f"is not TOML at {place[1] if place else 'some line'}: {what.strip()}"
+    """Return the parser's message without quoted text from the file: a misplaced API key may be in it."""
+    position = re.search(r"\(at (line \d+, column \d+|end of document)\)$", message)
+    cause = message[: position.start()] if position else message
+    cause = re.sub(r"\('.*?\)|\(\".*?\)|'[^']{2,}'|\"[^\"]{2,}\"", "…", cause)
+    return f"invalid TOML at {position[1] if position else 'an unknown line'}: {cause.strip()}"
 
 
-def _environment(environment: Mapping[str, str]) -> Tree:
-    """`AIMANAGER_SERVER__LISTEN` and the like. An empty variable says nothing; of two, the more particular wins."""
-    tree = Tree()
-    said = [
-        (tuple(variable.removeprefix(PREFIX).lower().split("__")), variable, text)
+def _environment(environment: Mapping[str, str]) -> ConfigLayers:
+    """Read `AIMANAGER_SERVER__LISTEN` and the like. Empty variables are ignored; the more specific of two wins."""
+    layers = ConfigLayers()
+    found = [
+        (tuple(variable.removeprefix(ENV_PREFIX).lower().split("__")), variable, text)
         for variable, text in environment.items()
-        if variable.startswith(PREFIX) and text and variable != CONFIG_VARIABLE and not KUBERNETES.fullmatch(variable)
+        if variable.startswith(ENV_PREFIX)
+        and text
+        and variable != CONFIG_ENV
+        and not KUBERNETES_SERVICE_LINKS.fullmatch(variable)
     ]
-    for place, variable, text in sorted(said, key=lambda row: (-len(row[0]), row[1])):
-        tree.fill(nested(place, value_of(text, place)), f"environment:{variable}")
-    return tree
+    for path, variable, text in sorted(found, key=lambda row: (-len(row[0]), row[1])):
+        layers.add(nest(path, parse_value(text, path)), f"environment:{variable}")
+    return layers
 
 
-def _vendors(environment: Mapping[str, str], names: Collection[str]) -> Tree:
-    tree = Tree()
-    for provider, variable in provider_defaults.BASE_URL_VARIABLES.items():
+def _vendor_environment(environment: Mapping[str, str], names: Collection[str]) -> ConfigLayers:
+    layers = ConfigLayers()
+    for provider, variable in BASE_URL_ENV.items():
         if environment.get(variable) and provider in names:
-            tree.fill(nested(("providers", provider, "base_url"), environment[variable]), f"environment:{variable}")
-    return tree
+            layers.add(nest(("providers", provider, "base_url"), environment[variable]), f"environment:{variable}")
+    return layers
 
 
-def _take_keys(tree: Tree, environment: Mapping[str, str]) -> None:
-    """Give the providers that have no key yet the one in their variable. A disabled provider gets none."""
-    for name, provider in tree.providers().items():
-        variable = provider.get("key_variable")
-        has_key = not provider.keys().isdisjoint(KEY_NAMES)
+def _add_api_keys(layers: ConfigLayers, environment: Mapping[str, str]) -> None:
+    """Add the API key in the variable of each provider that has no key yet, unless the provider is disabled."""
+    for name, provider in layers.providers().items():
+        variable = provider.get("api_key_env")
+        has_key = not provider.keys().isdisjoint(KEY_SETTINGS)
         if has_key or provider.get("enabled") is False or not isinstance(variable, str):
             continue
-        for each in provider_defaults.key_variables(name, variable):
+        for each in api_key_envs(name, variable):
             if environment.get(each, "").strip():
-                tree.fill(nested(("providers", name, "api_key"), environment[each]), f"environment:{each}")
+                layers.add(nest(("providers", name, "api_key"), environment[each]), f"environment:{each}")
 
 
-def _validated(tree: Tree) -> Settings:
-    problems = list(tree.problems)
+def _validated(layers: ConfigLayers) -> Settings:
+    problems = list(layers.problems)
     try:
-        settings = Settings.model_validate(tree.values)
+        settings = Settings.model_validate(layers.values)
     except ValidationError as error:
-        problems.extend(problems_of(error, tree.source_of, hint_for))
+        problems.extend(problems_from(error, layers.origin_of, describe_unknown))
     if problems:
         raise SettingsError(problems)
     return settings

@@ -1,4 +1,4 @@
-"""What an operator knows better of a model than the catalogue does."""
+"""Settings of single models, which override the catalog."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from .types import Count, Seconds, Section
+from .types import PositiveInt, Seconds, Section
 
 NANOS = 1_000_000_000
 
@@ -32,14 +32,14 @@ def _amount(dollars: str) -> str:
     except ArithmeticError:
         nanos = Decimal("NaN")
     if not nanos.is_finite() or nanos < 0 or nanos != int(nanos):
-        raise ValueError('is not an amount; accepted are US dollars with at most nine decimals, such as "2.50"')
+        raise ValueError('must be an amount in US dollars with at most 9 decimals, such as "2.50"')
     return dollars
 
 
 def _model_name(text: str) -> str:
     provider, slash, model_id = text.partition("/")
     if not (provider and slash and model_id):
-        raise ValueError('is not the name of a model; accepted is "PROVIDER/ID"')
+        raise ValueError('must be "PROVIDER/ID"')
     return text
 
 
@@ -48,32 +48,32 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
 class PriceSettings(Section):
-    """US dollars per million tokens, as text so that they stay exact. They replace every price of the catalogue's."""
+    """Prices in US dollars per million tokens, as strings to stay exact. They replace all prices of the catalog."""
 
     input: Dollars
-    """Tokens sent."""
+    """Input tokens."""
     output: Dollars
-    """Tokens produced."""
+    """Output tokens."""
     cache_read: Dollars | None = None
-    """Tokens read from the prompt cache; where not said, as much as those sent."""
+    """Tokens read from the prompt cache; the price of input tokens if not set."""
     cache_write: Dollars | None = None
-    """Tokens written to the prompt cache; where not said, as much as those sent."""
+    """Tokens written to the prompt cache; the price of input tokens if not set."""
 
 
 class ModelSettings(Section):
-    """Facts of one model; what is not said stays as the catalogue has it."""
+    """Facts about one model; those not set stay as in the catalog."""
 
     name: str | None = None
-    """Its name for people."""
-    context_window: Count | None = None
-    """Most tokens of input and output together."""
-    max_output: Count | None = None
-    """Most tokens of one answer."""
-    first_token_seconds: Seconds | None = None
-    """How long its first content is waited for, whether another target is left or not."""
-    idle_seconds: Seconds | None = None
-    """How long the next piece of its content is waited for, whatever it is."""
+    """The display name."""
+    context_window: PositiveInt | None = None
+    """Maximum of input and output tokens together."""
+    max_output_tokens: PositiveInt | None = None
+    """Maximum of output tokens."""
+    first_token_timeout_seconds: Seconds | None = None
+    """How long to wait for the first content, even if no other target remains."""
+    idle_timeout_seconds: Seconds | None = None
+    """How long to wait between two pieces of content of any kind."""
     capabilities: dict[CapabilityName, LevelName] = Field(default_factory=dict)
-    """What it can do: native, emulated or none, by capability."""
+    """Support level by capability: native, emulated or none."""
     prices: PriceSettings | None = None
-    """What it costs."""
+    """Prices of its tokens."""

@@ -1,4 +1,4 @@
-"""What an operator says about one provider: where it is, which keys open it, and which models it has."""
+"""Settings of providers: base URL, API keys, models, connections and plug-ins."""
 
 from __future__ import annotations
 
@@ -11,158 +11,171 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, field_serializer, model_validator
 
 from .types import (
-    Count,
-    File,
     HeaderName,
     HeaderValue,
-    Key,
     KeyFile,
-    Place,
+    Name,
+    PositiveInt,
+    ReadableFile,
     Seconds,
+    SecretKey,
     Section,
+    SettingPath,
+    invalid_values,
     is_loopback,
-    key_from,
-    misfits,
+    read_key_file,
 )
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
-KEY_NAMES = ("api_key", "api_key_file", "keys")
-"""The three ways to say a provider's keys: the highest level that says one decides."""
+KEY_SETTINGS = ("api_key", "api_key_file", "keys")
+"""The settings that hold a provider's API keys. Only one may be set; the highest layer that sets one wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One key of the server's at a provider, and its share of the calls beside the other keys."""
+    """One of the server's API keys at a provider, and its weight among the other keys."""
 
     key: str = field(repr=False)
     weight: int = 1
 
 
 class KeySettings(Section):
-    """One of several keys, given itself or in a file that is read once, when this is made."""
+    """One of several API keys, given directly or in a file that is read once, at startup."""
 
-    api_key: Key | None = None
-    """The key itself. A file or an environment variable is safer: configuration gets copied."""
+    api_key: SecretKey | None = None
+    """The key itself. Prefer a file or an environment variable: config files get copied."""
     api_key_file: KeyFile | None = None
-    """A file that holds the key alone."""
-    weight: Count = 1
-    """Its share of the calls beside the other keys."""
+    """A file that contains only the key."""
+    weight: PositiveInt = 1
+    """Its share of the calls, relative to the other keys."""
     _credential: Credential = PrivateAttr()
 
     def credential(self) -> Credential:
-        """The key that was given or read."""
+        """Return the key that was given or read."""
         return self._credential
 
     @model_validator(mode="after")
-    def _is_readable(self) -> Self:
+    def _has_one_key(self) -> Self:
         credential = None if self.api_key and self.api_key_file else _credential(self, self.weight)
         if credential is None:
-            raise misfits([((), "holds both or neither; accepted is exactly one of api_key and api_key_file")])
+            raise invalid_values([((), "must set exactly one of api_key and api_key_file")])
         self._credential = credential
         return self
 
 
-class Defaults(Section):
-    """Values for calls that do not say. A model that refuses one is asked without it."""
+class SamplingDefaults(Section):
+    """Sampling options of calls that do not set them. Options that the model does not support are dropped."""
 
-    max_output_tokens: Count | None = None
-    """The longest answer, in tokens."""
+    max_output_tokens: PositiveInt | None = None
+    """Maximum length of the response in tokens."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    """Randomness, 0 to 2."""
+    """Sampling temperature, 0 to 2."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Nucleus sampling, 0 to 1."""
 
 
-def _variable(name: str) -> str:
-    if name and not VARIABLE.fullmatch(name):
-        raise ValueError("is no name of a variable; accepted are letters, digits and _, such as ACME_API_KEY")
+def _env_name(name: str) -> str:
+    if name and not ENV_NAME.fullmatch(name):
+        raise ValueError("must be an environment variable name such as ACME_API_KEY")
     return name
 
 
-def _without_last_slash(url: str) -> str:
+def _without_trailing_slash(url: str) -> str:
     return url.rstrip("/")
 
 
 class ProviderSettings(Section):
-    """One provider. Its key files are read once, when this is made."""
+    """One provider. Its API key files are read once, at startup."""
 
     enabled: bool = True
-    """Whether calls may go to it."""
-    wire: Literal["claude", "chat_completions", "responses", "gemini", "mock", "plugin"]
-    """The protocol it speaks. OpenAI's older models are asked by chat_completions where this says responses.
+    """Send calls to it."""
+    wire: Literal["anthropic", "chat_completions", "responses", "gemini", "mock", "plugin"]
+    """Its wire protocol. With `responses`, older OpenAI models use chat_completions.
 
     `plugin` is for the names in [plugins].
     """
-    base_url: Annotated[str, AfterValidator(_without_last_slash)] = ""
-    """Where its API begins: http or https, without user, query or fragment. The mock wire needs none."""
+    base_url: Annotated[str, AfterValidator(_without_trailing_slash)] = ""
+    """Base URL of its API: http or https, without user, query or fragment. Not required by the mock wire."""
     allow_plaintext: bool = False
-    """Accept http:// beyond this machine. Keys and prompts can then be read on the way: behind a mesh only."""
-    api_key: Key | None = None
-    """The server's key. Without any key here, `key_variable` is read."""
+    """Accept http:// beyond this machine, which exposes API keys and prompts in transit. Only for a service mesh."""
+    api_key: SecretKey | None = None
+    """The server's API key. If no key is set, `api_key_env` is read."""
     api_key_file: KeyFile | None = None
-    """A file that holds the key alone."""
+    """A file that contains only the API key."""
     keys: list[KeySettings] = Field(default_factory=list)
-    """Several keys that share the calls by weight."""
-    key_variable: Annotated[str, AfterValidator(_variable)] = ""
-    """The environment variable that holds the key; empty where none is needed. GOOGLE_API_KEY: GEMINI_API_KEY too."""
-    version: HeaderValue = "2023-06-01"
-    """The anthropic-version header of the claude wire; the api-version of Azure."""
+    """Several API keys that share the calls by weight."""
+    api_key_env: Annotated[str, AfterValidator(_env_name)] = ""
+    """The environment variable with the API key; empty if no key is needed. GOOGLE_API_KEY includes GEMINI_API_KEY."""
+    api_version: HeaderValue = "2023-06-01"
+    """The anthropic-version header of the anthropic wire; the api-version of Azure."""
     models: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
-    """The models it has, beside those of the catalogue."""
+    """Models it serves in addition to those in the catalog."""
     allow_any_model: bool = False
-    """Pass names on that neither `models` nor the catalogue knows."""
+    """Forward model names that are neither in `models` nor in the catalog."""
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, repr=False)
-    """Headers added to every request to it. Treated as secret."""
+    """HTTP headers added to every request. Treated as secret."""
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Native fields merged into every request; the scripts of the mock wire."""
-    defaults: Defaults = Defaults()
-    """Values for calls that do not say."""
-    key_spread: Literal["weighted", "least_loaded"] = "weighted"
-    """Which of several keys a call gets: in turn by weight, or the one with the fewest calls under way."""
+    defaults: SamplingDefaults = SamplingDefaults()
+    """Sampling options of calls that do not set them."""
+    key_selection: Literal["weighted", "least_loaded"] = "weighted"
+    """How a call selects one of several API keys: weighted round robin, or fewest calls in flight."""
     probe: Literal["models", "generation", "off"] = "models"
-    """What is asked while a circuit is open: the model list, which is free; one token of the model; or nothing."""
-    max_in_flight: Count | None = None
-    """Calls to it at once; those beyond wait a moment, then another target is asked. Unlimited where not said."""
+    """The probe while a circuit breaker is open: list models, which is free; generate one token; or none."""
+    max_in_flight: PositiveInt | None = None
+    """Concurrent calls to it. Further calls queue briefly, then fall back to another target. Unlimited if not set."""
     connect_timeout_seconds: Seconds = 2.0
-    """How long one connection may take to open."""
-    max_connections: Count = 1000
-    """Connections at once, one for each call on its way."""
-    idle_connections: Annotated[int, Field(ge=0)] = 100
-    """Connections kept open for later calls."""
-    ca_file: File | None = None
+    """Timeout for opening a connection."""
+    max_connections: PositiveInt = 1000
+    """Concurrent connections for generations, and as many for embeddings and token counts."""
+    max_idle_connections: Annotated[int, Field(ge=0)] = 100
+    """Idle connections kept open for reuse."""
+    ca_file: ReadableFile | None = None
     """Certificate authorities to trust instead of the system's."""
     use_proxy: bool = False
-    """Go through the proxy that HTTPS_PROXY and its kin name."""
+    """Use the proxy from HTTPS_PROXY and related variables."""
     _credentials: tuple[Credential, ...] = PrivateAttr(default=())
 
     def credentials(self) -> tuple[Credential, ...]:
-        """The server's keys, in the order given; empty where there is none."""
+        """Return the server's API keys, in the order of the settings."""
         return self._credentials
+
+    @property
+    def lacks_api_key(self) -> bool:
+        """The provider requires an API key, and none is set."""
+        return bool(self.api_key_env) and not self._credentials
 
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
         found = [*self._url_problems(), *self._key_problems()]
         if found:
-            raise misfits(found)
-        alone = _credential(self, weight=1)
-        self._credentials = (alone,) if alone else tuple(key.credential() for key in self.keys)
+            raise invalid_values(found)
+        single = _credential(self, weight=1)
+        self._credentials = (single,) if single else tuple(key.credential() for key in self.keys)
         return self
 
-    def _url_problems(self) -> Iterator[tuple[Place, str]]:
-        needs_none = self.wire in ("mock", "plugin") and not self.base_url
-        text = "" if needs_none else _url_problem(self.base_url, self.allow_plaintext)
-        if text:
-            yield ("base_url",), text
+    def _url_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        is_optional = self.wire in ("mock", "plugin") and not self.base_url
+        problem = "" if is_optional else _url_problem(self.base_url, self.allow_plaintext)
+        if problem:
+            yield ("base_url",), problem
 
-    def _key_problems(self) -> Iterator[tuple[Place, str]]:
-        said = [name for name in KEY_NAMES if getattr(self, name)]
-        for name in said[1:]:
-            yield (name,), f"stands beside {said[0]}; accepted is one of {', '.join(KEY_NAMES)}"
+    def _key_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        used = [name for name in KEY_SETTINGS if getattr(self, name)]
+        for name in used[1:]:
+            yield (name,), f"conflicts with {used[0]}; set only one of {', '.join(KEY_SETTINGS)}"
 
     @field_serializer("headers")
     def _masked(self, headers: dict[str, str]) -> dict[str, str]:
         return dict.fromkeys(headers, "••••")
+
+
+class PluginSettings(Section):
+    """Plug-ins to load. Installed plug-ins that are not listed are ignored."""
+
+    providers: list[Name] = Field(default_factory=list)
+    """Names of entry points in the group aimanager.providers. Each adds a provider of the same name."""
 
 
 def _credential(section: KeySettings | ProviderSettings, weight: int) -> Credential | None:
@@ -171,24 +184,23 @@ def _credential(section: KeySettings | ProviderSettings, weight: int) -> Credent
     if section.api_key_file is None:
         return None
     try:
-        return Credential(key_from(section.api_key_file), weight)
+        return Credential(read_key_file(section.api_key_file), weight)
     except ValueError as error:
-        raise misfits([(("api_key_file",), str(error))]) from None
+        raise invalid_values([(("api_key_file",), str(error))]) from None
 
 
 def _url_problem(base_url: str, allow_plaintext: bool) -> str:
+    """Return why the URL is unusable; empty if it is valid."""
     if not base_url:
-        return "is missing; accepted is the http or https URL where the provider's API begins"
+        return "is required: the http or https URL of the provider's API"
     try:
         url = urlsplit(base_url)
         has_host = bool(url.hostname) and url.port != 0
     except ValueError:
-        return "is not a URL; accepted is one such as https://host/v1"
+        return "must be a URL such as https://host/v1"
     extra = "@" in url.netloc or url.query or url.fragment or not base_url.isprintable() or " " in base_url
     if url.scheme not in ("http", "https") or not has_host or extra:
-        return "is not a plain http or https URL; accepted is one without user, password, query and fragment"
+        return "must be an http or https URL without user, password, query and fragment"
     if url.scheme == "http" and not (allow_plaintext or is_loopback(url.hostname or "")):
-        return (
-            "would send keys in the open; accepted is https, http to this machine, or allow_plaintext = true beside it"
-        )
+        return "would send API keys unencrypted; use https, a loopback host, or allow_plaintext = true"
     return ""

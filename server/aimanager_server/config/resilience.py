@@ -1,105 +1,86 @@
-"""What an operator says of failing providers: when they are asked again, left alone, raced, and who answers instead."""
+"""Settings of retries, circuit breakers, stream timeouts, hedging and idempotency."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from .types import Count, Place, Seconds, Section, misfits
+from .types import MIB, PositiveInt, Seconds, Section
 
-Share = Annotated[float, Field(gt=0, le=1)]
-Policy = Literal["priority", "weighted", "least_latency", "lowest_cost", "least_loaded"]
+Ratio = Annotated[float, Field(gt=0, le=1)]
 
 
-class Retry(Section):
-    """Asking the same target again after a fault that can pass."""
+class RetrySettings(Section):
+    """Retries to the same target after a transient error."""
 
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Sendings of one call to one target, the first included; a refused key is replaced besides."""
-    base_seconds: Seconds = 0.25
-    """The first wait, doubled each time, with full jitter."""
-    longest_advice_seconds: Seconds = 120.0
-    """Where a provider asks for a longer wait, it is not asked again."""
-    budget_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Sendings after the first, as a share of the calls to a provider."""
-    budget_reserve: Annotated[int, Field(ge=0)] = 10
-    """Sendings after the first that are free of that share; one a second comes back."""
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Attempts of one call at one target, including the first. Replacing a rejected API key does not count."""
+    initial_backoff_seconds: Seconds = 0.25
+    """The backoff before the first retry. It doubles with every retry, with full jitter."""
+    max_retry_after_seconds: Seconds = 120.0
+    """The longest Retry-After of a provider that is honored. With a longer one the target is not retried."""
+    budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Retries allowed per provider, as a ratio of its calls."""
+    budget_burst: Annotated[int, Field(ge=0)] = 10
+    """Retries allowed beyond that ratio; one per second is restored."""
 
 
-class Breaker(Section):
-    """When a failing target is left alone, and for how long."""
+class CircuitBreakerSettings(Section):
+    """When the circuit breaker of a target opens, and for how long."""
 
-    failure_threshold: Count = 5
-    """Failures in a row that open it."""
+    failure_threshold: PositiveInt = 5
+    """Consecutive failures that open it."""
     window_seconds: Seconds = 30.0
-    """The window that `window_share` is counted in."""
-    window_calls: Count = 20
-    """The fewest calls in the window that say something."""
-    window_share: Share = 0.5
-    """The share of failures in the window that opens it."""
-    probe_seconds: Seconds = 4.0
-    """How often an open circuit's provider is asked for its model list, 10 % more or less; the answer half-opens it."""
+    """The sliding window of the failure rate."""
+    minimum_calls: PositiveInt = 20
+    """Calls required in the window before the failure rate counts."""
+    failure_rate_threshold: Ratio = 0.5
+    """The failure rate in the window that opens it."""
+    probe_interval_seconds: Seconds = 4.0
+    """Interval between probes of a provider with an open breaker, with 10 % jitter. A successful one half-opens it."""
     open_seconds: Seconds = 5.0
-    """Where it is not probed: the first pause, doubled with every failed trial."""
-    longest_open_seconds: Seconds = 60.0
-    """Where it is not probed: the longest pause."""
-    refused_seconds: Seconds = 300.0
-    """The pause after a refused key or a spent quota."""
+    """Without probes: how long it stays open at first. The duration doubles after each failed trial call."""
+    max_open_seconds: Seconds = 60.0
+    """Without probes: the longest time it stays open."""
+    credentials_open_seconds: Seconds = 300.0
+    """How long it stays open after a rejected API key or an exhausted quota."""
 
 
-class PatienceSettings(Section):
-    """How long a silent provider is waited for. The deadline of a call bounds all of it."""
+class StreamTimeoutSettings(Section):
+    """How long to wait for content from a provider. The deadline of a call bounds all of them."""
 
     first_token_seconds: Seconds = 10.0
-    """Up to the first content, where another target is left; else the deadline alone counts."""
+    """Until the first content, if another target remains. Without one only the deadline applies."""
     first_token_reasoning_seconds: Seconds = 120.0
-    """The same for a model that thinks first."""
+    """The same for a reasoning model."""
     idle_text_seconds: Seconds = 10.0
-    """Between two pieces of text. Comments and pings of the provider are no content."""
+    """Between two pieces of text. Comments and pings of the provider are not content."""
     idle_tool_call_seconds: Seconds = 90.0
-    """Between two pieces of a tool call's arguments."""
+    """Between two pieces of the arguments of a tool call."""
     idle_reasoning_seconds: Seconds = 120.0
-    """Between two pieces of reasoning, and wherever a model may think unseen."""
+    """Between two pieces of reasoning, and between any two parts of a reasoning model."""
 
 
-class Hedging(Section):
-    """Asking a second target where the first is slower than it mostly is; the first answer counts, both are paid."""
+class HedgingSettings(Section):
+    """A second request to the next target if the first is slow. The first response wins; both requests are billed."""
 
     enabled: bool = False
-    """Whether this is done, for calls that are not streamed and have another target."""
-    share: Share = 0.05
-    """The most of all such calls that are asked twice."""
-    least_seconds: Seconds = 0.5
-    """The shortest wait before the second is asked; else until 95 % of the first's streamed answers had begun."""
-    least_samples: Count = 20
-    """Streamed answers of the last hour that are needed to tell when that is."""
+    """Hedge unary calls that have another target."""
+    max_ratio: Ratio = 0.05
+    """The largest ratio of these calls that is hedged."""
+    min_delay_seconds: Seconds = 0.5
+    """The shortest delay before the second request, which is the target's 95th percentile of time to first token."""
+    min_samples: PositiveInt = 20
+    """Streamed responses of the last hour required to compute that percentile."""
 
 
-class RouteSettings(Section):
-    """A logical model: a name that leads to one of several targets."""
+class IdempotencySettings(Section):
+    """Responses kept for repeated calls with the same idempotency key."""
 
-    targets: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=16)]
-    """Models that may answer, in the form of a call's `model`."""
-    policy: Policy = "priority"
-    """Who is asked first: the first listed; by weight; the quickest to begin; the cheapest; who has least to do."""
-    weights: list[Count] = Field(default_factory=list)
-    """Shares of the targets, in their order, where the policy is weighted; where not said, they are equal."""
-    fallback_models: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=8)] = Field(
-        default_factory=list
-    )
-    """Who is asked where all targets fail, in order."""
-
-    @model_validator(mode="after")
-    def _weighs_each(self) -> Self:
-        found = list(self._problems())
-        if found:
-            raise misfits(found)
-        return self
-
-    def _problems(self) -> Iterator[tuple[Place, str]]:
-        if self.weights and self.policy != "weighted":
-            yield ("weights",), f'stands beside the policy {self.policy}; accepted is policy = "weighted"'
-        elif self.weights and len(self.weights) != len(self.targets):
-            yield ("weights",), f"has {len(self.weights)} numbers for {len(self.targets)} targets; accepted is one each"
+    max_entries: PositiveInt = 1_000
+    """Responses kept; the least recently used is evicted first."""
+    max_bytes: PositiveInt = 64 * MIB
+    """Their total size."""
+    ttl_seconds: Seconds = 3_600.0
+    """How long a response is kept."""

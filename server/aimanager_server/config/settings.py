@@ -1,182 +1,292 @@
-"""Everything an operator can set, with what holds where nothing is said. `settings_cascade.load` fills it."""
+"""All settings of the server with their system defaults. `loader.load` reads them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from . import provider_defaults
-from .consistency import contradictions
+from .errors import display_name
 from .models import ModelName, ModelSettings
-from .plugins import Plugins, with_plugged
-from .providers import Credential, Defaults, KeySettings, ProviderSettings
-from .resilience import Breaker, Hedging, PatienceSettings, Retry, RouteSettings
-from .types import MIB, Address, Count, Digest, File, Listener, Name, Seconds, Section, misfits
+from .provider_defaults import KNOWN_PROVIDERS, PLUGIN_WIRE, with_provider_defaults
+from .providers import PluginSettings, ProviderSettings
+from .resilience import (
+    CircuitBreakerSettings,
+    HedgingSettings,
+    IdempotencySettings,
+    RetrySettings,
+    StreamTimeoutSettings,
+)
+from .routes import RouteSettings
+from .types import (
+    MIB,
+    ListenAddress,
+    Name,
+    OptionalListenAddress,
+    PositiveInt,
+    ReadableFile,
+    Seconds,
+    Section,
+    SettingPath,
+    Sha256Hex,
+    invalid_values,
+    is_loopback,
+    listen_host,
+)
 
 __all__ = [
-    "Breaker",
     "CallerSettings",
-    "Credential",
-    "Defaults",
-    "Hedging",
-    "KeySettings",
+    "CircuitBreakerSettings",
+    "HedgingSettings",
+    "IdempotencySettings",
     "Limits",
     "ModelSettings",
-    "PatienceSettings",
-    "Plugins",
+    "PluginSettings",
     "ProviderSettings",
     "ProviderTier",
-    "Repeat",
-    "Retry",
+    "RetrySettings",
     "RouteSettings",
-    "Server",
+    "ServerSettings",
     "Settings",
+    "StreamTimeoutSettings",
     "Tier",
-    "Tls",
+    "TlsSettings",
 ]
 
 
-class Tls(Section):
-    """TLS on `listen`."""
+class TlsSettings(Section):
+    """TLS on `server.listen`."""
 
-    certificate_file: File
+    certificate_file: ReadableFile
     """The certificate chain, PEM."""
-    key_file: File
+    key_file: ReadableFile
     """Its private key, PEM."""
-    client_ca_file: File | None = None
-    """Authorities whose client certificates are accepted; callers then need one."""
+    client_ca_file: ReadableFile | None = None
+    """Certificate authorities for client certificates, PEM. If set, every caller needs a client certificate."""
 
 
-class Server(Section):
-    """Where the server listens and what it does for whom."""
+class ServerSettings(Section):
+    """Listeners, access, concurrency limits, timeouts and shutdown of the server."""
 
-    listen: Address = "127.0.0.1:50051"
-    """Host and port of the API. Beyond loopback it needs callers, tls.client_ca_file or allow_anonymous."""
-    health_listen: Listener = None
-    """A second, plaintext listener for grpc.health.v1 alone, or "off"; it may be reachable from anywhere."""
-    metrics_listen: Listener = "127.0.0.1:9464"
-    """Where Prometheus reads, or "off". No key and no prompt is ever a metric, so any address may be named."""
+    listen: ListenAddress = "127.0.0.1:50051"
+    """Host and port of the API. Beyond loopback, [callers], tls.client_ca_file or allow_anonymous is required."""
+    health_listen: OptionalListenAddress = None
+    """A second, plaintext listener for grpc.health.v1 only, or "off". It exposes nothing confidential."""
+    metrics_listen: OptionalListenAddress = "127.0.0.1:9464"
+    """Prometheus metrics, or "off". Metrics contain no API keys and no prompts."""
     allow_anonymous: bool = False
-    """Serve callers without a token beyond loopback too."""
-    caller_keys: bool = True
-    """Accept provider keys that callers send with their calls."""
+    """Accept callers without a token beyond loopback."""
+    accept_caller_keys: bool = True
+    """Accept provider API keys that callers send with their calls."""
     fetch_attachments: bool = False
-    """Fetch files that callers give as https addresses, for models that do not; only from the public internet."""
+    """Fetch attachments given as https URLs for models that cannot; only from public addresses."""
     reflection: bool = False
-    """Let tools such as grpcurl list the API."""
+    """Enable server reflection, for tools such as grpcurl."""
     default_model: str = ""
-    """The model of calls that name none; empty: `latest` of the first provider with a key, else the mock's."""
+    """The model of calls without one. If empty: `latest` of the first provider with an API key, else the mock's."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severe event that is logged."""
-    max_in_flight: Count = 512
-    """Calls at once; those beyond wait in the queue."""
-    max_in_flight_per_caller: Count = 256
-    """Calls at once of one caller; those beyond wait in the queue."""
-    queue_length: Annotated[int, Field(ge=0)] = 128
-    """Calls that wait for a place; those beyond are told to come again."""
-    queue_seconds: Seconds = 1.0
-    """How long a call waits for a place before it is told to come again."""
-    shed_lag_seconds: Seconds = 0.5
-    """How late the event loop may be before new calls are told to come again."""
+    """The lowest level that is logged."""
+    max_in_flight: PositiveInt = 512
+    """Concurrent calls; further calls are queued."""
+    max_in_flight_per_caller: PositiveInt = 256
+    """Concurrent calls of one caller; further calls are queued."""
+    max_queue_length: Annotated[int, Field(ge=0)] = 128
+    """Queued calls; further calls are rejected."""
+    queue_timeout_seconds: Seconds = 1.0
+    """How long a call is queued before it is rejected."""
+    max_event_loop_lag_seconds: Seconds = 0.5
+    """Event loop lag above which new calls are rejected."""
     unary_timeout_seconds: Seconds = 600.0
-    """The longest a call may take, even where its caller would wait longer."""
+    """Maximum duration of a unary call, even if the caller's deadline is later."""
     stream_timeout_seconds: Seconds = 1200.0
-    """The same for a streamed answer."""
-    drain_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """How long calls on their way may go on after SIGTERM."""
-    drain_notice_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long new calls are still taken after SIGTERM, while load balancers turn away."""
-    tls: Tls | None = None
+    """Maximum duration of a streaming call."""
+    drain_timeout_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """After SIGTERM: how long calls in flight may take to complete."""
+    drain_delay_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """After SIGTERM: how long new calls are still accepted while load balancers remove the server."""
+    tls: TlsSettings | None = None
     """TLS on `listen`; without it the API is plaintext."""
 
 
 class Limits(Section):
-    """The largest things a call may bring or get."""
+    """Maximum sizes of requests and responses."""
 
-    message_bytes: Count = 32 * MIB
-    """One request, whole."""
-    attachment_bytes: Count = 20 * MIB
-    """One image or file."""
-    messages: Count = 10_000
-    """Messages in one request."""
-    parts_per_message: Count = 1_000
-    """Parts in one message."""
-    tools: Count = 128
-    """Tools in one request."""
-    embedding_inputs: Count = 10_000
-    """Texts in one request for vectors."""
-    json_depth: Count = 64
+    max_message_bytes: PositiveInt = 32 * MIB
+    """Size of a request."""
+    max_attachment_bytes: PositiveInt = 20 * MIB
+    """Size of an image or file."""
+    max_messages: PositiveInt = 10_000
+    """Messages in a request."""
+    max_parts_per_message: PositiveInt = 1_000
+    """Parts in a message."""
+    max_tools: PositiveInt = 128
+    """Tools in a request."""
+    max_embedding_inputs: PositiveInt = 10_000
+    """Texts in an embedding request."""
+    max_json_depth: PositiveInt = 64
     """Nesting of a JSON value or schema."""
-    response_bytes: Count = 64 * MIB
-    """One answer of a provider, whole."""
-    line_bytes: Count = 8 * MIB
-    """One line of a provider's stream."""
-    decompression_ratio: Count = 100
-    """How much larger than its compressed form an answer may be."""
-
-
-class Repeat(Section):
-    """Answers kept for calls that are sent again with the same idempotency key."""
-
-    entries: Count = 1_000
-    """Answers kept; the least recently used goes first."""
-    bytes: Count = 64 * MIB
-    """Their size together."""
-    seconds: Seconds = 3_600.0
-    """How long an answer is kept."""
+    max_response_bytes: PositiveInt = 64 * MIB
+    """Size of a provider's response."""
+    max_line_bytes: PositiveInt = 8 * MIB
+    """Length of a line in a provider's stream."""
+    max_decompression_ratio: PositiveInt = 100
+    """Ratio of the decompressed to the compressed size of a response."""
 
 
 class CallerSettings(Section):
     """One caller of the gateway."""
 
-    token_sha256: Digest = Field(repr=False)
+    token_sha256: Sha256Hex = Field(repr=False)
     """The SHA-256 of its token, 64 hexadecimal digits."""
     tier: str = "free"
-    """The tier whose limits it has; where there are no tiers, there are no limits."""
+    """The tier with its quotas. If no tiers are defined, calls are not limited."""
 
 
 class ProviderTier(Section):
-    """The limits of a tier at one provider."""
+    """Quotas of a tier at one provider."""
 
-    requests_per_minute: Count | None = None
-    """Requests a minute; unlimited where not said."""
-    tokens_per_minute: Count | None = None
-    """Tokens a minute, in and out together; unlimited where not said."""
+    requests_per_minute: PositiveInt | None = None
+    """Requests per minute; unlimited if not set."""
+    tokens_per_minute: PositiveInt | None = None
+    """Input and output tokens per minute; unlimited if not set."""
 
 
 class Tier(ProviderTier):
-    """The limits of every caller in it, over all providers together and at single ones."""
+    """Quotas of each caller in the tier, across all providers and per provider."""
 
     providers: dict[Name, ProviderTier] = Field(default_factory=dict)
-    """Further limits at single providers."""
+    """Additional quotas per provider."""
 
 
 class Settings(Section):
-    """The whole. `providers` always holds the built-in ones, whatever was said about them."""
+    """All settings. `providers` always contains the built-in ones."""
 
-    server: Server = Server()
+    server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
-    retry: Retry = Retry()
-    breaker: Breaker = Breaker()
-    patience: PatienceSettings = PatienceSettings()
-    hedging: Hedging = Hedging()
-    repeat: Repeat = Repeat()
+    retry: RetrySettings = RetrySettings()
+    circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
+    stream_timeouts: StreamTimeoutSettings = StreamTimeoutSettings()
+    hedging: HedgingSettings = HedgingSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     callers: dict[Name, CallerSettings] = Field(default_factory=dict)
     tiers: dict[Name, Tier] = Field(default_factory=dict)
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     models: dict[ModelName, ModelSettings] = Field(default_factory=dict)
-    plugins: Plugins = Plugins()
+    plugins: PluginSettings = PluginSettings()
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict, validate_default=True)
+
+    def missing_api_keys(self) -> dict[str, str]:
+        """Return how to set the API key of each provider that requires one and has none."""
+        return {
+            name: f"Set {provider.api_key_env}, or api_key under [providers.{name}] in the config file."
+            for name, provider in self.providers.items()
+            if provider.lacks_api_key
+        }
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values that must never be logged: API keys and header values."""
+        keys = (credential.key for provider in self.providers.values() for credential in provider.credentials())
+        headers = (value for provider in self.providers.values() for value in provider.headers.values())
+        return (*keys, *headers)
 
     @field_validator("providers", mode="before")
     @classmethod
-    def _with_the_built_in(cls, given: Any, info: ValidationInfo) -> object:
-        return provider_defaults.completed(with_plugged(given, info.data.get("plugins", Plugins())))
+    def _add_provider_defaults(cls, providers: Any, info: ValidationInfo) -> object:
+        plugins = info.data.get("plugins", PluginSettings())
+        return with_provider_defaults(providers, plugins.model_dump())
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        found = list(contradictions(self))
+    def _is_consistent(self) -> Self:
+        found = [
+            *self._listener_problems(),
+            *self._breaker_problems(),
+            *self._tier_problems(),
+            *self._caller_problems(),
+            *self._provider_problems(),
+            *self._plugin_problems(),
+            *self._model_problems(),
+            *self._route_problems(),
+        ]
         if found:
-            raise misfits(found)
+            raise invalid_values(found)
         return self
+
+    def _listener_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        server = self.server
+        has_authentication = self.callers or (server.tls and server.tls.client_ca_file)
+        if not (has_authentication or server.allow_anonymous or is_loopback(listen_host(server.listen))):
+            yield (
+                ("server", "listen"),
+                "is reachable from other machines without authentication; use a loopback address, or set [callers], "
+                "server.tls.client_ca_file or server.allow_anonymous = true",
+            )
+
+    def _breaker_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        breaker = self.circuit_breaker
+        if breaker.open_seconds > breaker.max_open_seconds:
+            yield (
+                ("circuit_breaker", "open_seconds"),
+                f"must be at most max_open_seconds ({breaker.max_open_seconds:g}), got {breaker.open_seconds:g}",
+            )
+
+    def _tier_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        for name, tier in self.tiers.items():
+            for provider in tier.providers:
+                if provider not in self.providers:
+                    yield ("tiers", name, "providers", provider), f"unknown provider; {self._provider_names()}"
+
+    def _caller_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        defined = f"defined tiers: {_names(self.tiers)}" if self.tiers else "no [tiers.NAME] is defined"
+        counts = Counter(caller.token_sha256 for caller in self.callers.values())
+        for name, caller in self.callers.items():
+            needs_tier = bool(self.tiers) or "tier" in caller.model_fields_set
+            if needs_tier and caller.tier not in self.tiers:
+                yield ("callers", name, "tier"), f"unknown tier; {defined}"
+            if counts[caller.token_sha256] > 1:
+                yield ("callers", name, "token_sha256"), "duplicate token: each caller needs its own"
+
+    def _provider_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        for name, provider in self.providers.items():
+            is_plugin = name in self.plugins.providers
+            if is_plugin and provider.wire != PLUGIN_WIRE:
+                yield ("providers", name, "wire"), f"must be '{PLUGIN_WIRE}' for a provider in plugins.providers"
+            elif provider.wire == PLUGIN_WIRE and not is_plugin:
+                yield ("providers", name, "wire"), f"'{PLUGIN_WIRE}' requires the provider in plugins.providers"
+            elif not (is_plugin or name in KNOWN_PROVIDERS or provider.models or provider.allow_any_model):
+                yield ("providers", name, "models"), "is required: list the models, or set allow_any_model = true"
+
+    def _plugin_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        names = self.plugins.providers
+        for index, name in enumerate(names):
+            if name in KNOWN_PROVIDERS:
+                yield ("plugins", "providers", index), "must not be the name of a provider included in the server"
+            elif name in names[:index]:
+                yield ("plugins", "providers", index), "duplicate name"
+
+    def _model_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        for name in self.models:
+            if name.partition("/")[0] not in self.providers:
+                yield ("models", name), f"unknown provider; {self._provider_names()}"
+
+    def _route_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        for name, route in self.routes.items():
+            if name in self.providers:
+                yield ("routes", name), "must not be the name of a provider"
+            yield from self._route_model_problems(("routes", name, "targets"), route.targets)
+            yield from self._route_model_problems(("routes", name, "fallback_models"), route.fallback_models)
+
+    def _route_model_problems(self, path: SettingPath, models: Sequence[str]) -> Iterator[tuple[SettingPath, str]]:
+        for index, model in enumerate(models):
+            if model in self.routes:
+                yield (*path, index), "must be a model, not a route"
+            elif model in models[:index]:
+                yield (*path, index), "duplicate model"
+
+    def _provider_names(self) -> str:
+        return f"known providers: {_names(self.providers)}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(display_name, names))

@@ -1,4 +1,4 @@
-"""The kinds of value a setting can have, and what is accepted for each; no message here ever repeats a value."""
+"""Value types of settings and their validation. No message repeats a value: it could be a secret."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 MIB = 1024 * 1024
-LONGEST_SECONDS = 864_000.0
-"""Ten days: whoever wants to wait longer means something else."""
-ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):(\d{1,5})")
+MAX_SECONDS = 864_000.0
+"""Ten days. A longer duration is taken for a mistake in the unit."""
+LISTEN_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9][A-Za-z0-9.-]*)):(\d{1,5})")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 KEY_FILE_BYTES = 64 * 1024
 
-Place = tuple[str | int, ...]
-"""Where a value stands below some section: `("keys", 0, "weight")`."""
+SettingPath = tuple[str | int, ...]
+"""Path of a setting below some section, such as `("keys", 0, "weight")`."""
 
 
 class Section(BaseModel):
-    """A table of the settings: frozen, strict about types, closed to unknown keys, silent about values in errors."""
+    """A table of settings: frozen, strictly typed, closed to unknown keys, and without values in its errors."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -36,22 +36,22 @@ class Section(BaseModel):
     )
 
 
-def misfits(found: Sequence[tuple[Place, str]]) -> PydanticCustomError:
-    """An error of several values that are wrong together, each with its own place below the section."""
+def invalid_values(found: Sequence[tuple[SettingPath, str]]) -> PydanticCustomError:
+    """Return one validation error for several values, each with its path below the section and a message."""
     text = "; ".join(text for _, text in found)
-    return PydanticCustomError("misfits", "{text}", {"text": text, "found": tuple(found)})
+    return PydanticCustomError("invalid_values", "{text}", {"text": text, "found": tuple(found)})
 
 
-def host_of(address: str) -> str:
-    """The host of a listen address, without brackets. Raises ValueError where it is none."""
-    match = ADDRESS.fullmatch(address)
+def listen_host(address: str) -> str:
+    """Return the host of a listen address, without brackets. Raises ValueError for an invalid address."""
+    match = LISTEN_ADDRESS.fullmatch(address)
     if match is None or int(match[3]) > 65535 or not (match[2] or _is_ip(match[1])):
-        raise ValueError("is not an address; accepted is host:port, such as 127.0.0.1:50051 or [::]:50051")
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::]:50051")
     return match[1] or match[2]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host reaches this machine alone.
+    """Return whether the host is reachable from this machine only.
 
     >>> [is_loopback(host) for host in ("localhost", "127.0.0.9", "::1", "0.0.0.0", "example.com")]
     [True, True, True, False, False]
@@ -59,23 +59,23 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
 
 
-def key_from(path: Path) -> str:
-    """The key that a file holds alone; blanks and line ends around it are dropped. Raises ValueError."""
+def read_key_file(path: Path) -> str:
+    """Read a file that contains only an API key, and strip surrounding whitespace. Raises ValueError."""
     try:
         with path.open("rb") as file:
             content = file.read(KEY_FILE_BYTES)
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror}); accepted is a file that holds the key alone") from None
-    return checked_key(content.decode("ascii", "replace"))
+        raise ValueError(f"cannot read the file ({error.strerror}); it must contain only the API key") from None
+    return validated_key(content.decode("ascii", "replace"))
 
 
-def checked_key(text: str) -> str:
-    """The key without blanks around it. Raises ValueError where nothing is left or a header could not carry it."""
+def validated_key(text: str) -> str:
+    """Return the API key without surrounding whitespace. Raises ValueError if an HTTP header cannot carry it."""
     key = text.strip()
     if not key:
-        raise ValueError("is empty; accepted is a key, or nothing said at all")
+        raise ValueError("must not be empty; remove the setting if no key is needed")
     if not (key.isascii() and key.isprintable() and " " not in key):
-        raise ValueError("holds a blank, a line break or a letter beyond ASCII; accepted is one key alone")
+        raise ValueError("must be one API key of printable ASCII characters without spaces")
     return key
 
 
@@ -87,59 +87,59 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _address(text: str) -> str:
-    host_of(text)
+def _listen_address(text: str) -> str:
+    listen_host(text)
     return text
 
 
-def _off(value: object) -> object:
+def _none_if_off(value: object) -> object:
     return None if value == "off" else value
 
 
 def _name(text: str) -> str:
     if not NAME.fullmatch(text):
-        raise ValueError("is not a name; accepted are 1 to 63 lower-case letters, digits, - and _")
+        raise ValueError("must be a name of 1 to 63 lowercase letters, digits, '-' and '_'")
     return text
 
 
-def _digest(text: str) -> str:
+def _sha256_hex(text: str) -> str:
     if not HEX_SHA256.fullmatch(text.lower()):
-        raise ValueError("is not a digest; accepted are the 64 hexadecimal digits of the token's SHA-256, never itself")
+        raise ValueError("must be the SHA-256 of the token as 64 hexadecimal digits, not the token itself")
     return text.lower()
 
 
-def _readable(path: Path) -> Path:
+def _readable_file(path: Path) -> Path:
     try:
         with path.open("rb"):
             return path
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror}); accepted is the path of a readable file") from None
+        raise ValueError(f"cannot read the file ({error.strerror})") from None
 
 
-def _key(secret: SecretStr) -> SecretStr:
-    return SecretStr(checked_key(secret.get_secret_value()))
+def _secret_key(secret: SecretStr) -> SecretStr:
+    return SecretStr(validated_key(secret.get_secret_value()))
 
 
 def _header_name(text: str) -> str:
     if not HEADER_NAME.fullmatch(text):
-        raise ValueError("is not the name of an HTTP header")
+        raise ValueError("must be a valid HTTP header name")
     return text
 
 
 def _header_value(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
-        raise ValueError("is not the value of an HTTP header; accepted is printable ASCII on one line")
+        raise ValueError("must be printable ASCII on one line")
     return text
 
 
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 Name = Annotated[str, AfterValidator(_name)]
-Address = Annotated[str, AfterValidator(_address)]
-Listener = Annotated[Address | None, BeforeValidator(_off)]
-Digest = Annotated[str, AfterValidator(_digest)]
-File = Annotated[Path, Field(strict=False), AfterValidator(_readable)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+OptionalListenAddress = Annotated[ListenAddress | None, BeforeValidator(_none_if_off)]
+Sha256Hex = Annotated[str, AfterValidator(_sha256_hex)]
+ReadableFile = Annotated[Path, Field(strict=False), AfterValidator(_readable_file)]
 KeyFile = Annotated[Path, Field(strict=False)]
-Key = Annotated[SecretStr, AfterValidator(_key)]
+SecretKey = Annotated[SecretStr, AfterValidator(_secret_key)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
