@@ -1,90 +1,95 @@
-"""The table of models that comes with the server, and how it is searched."""
+"""The built-in catalog: consistency of its rows, and lookups."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
 
-from aimanager_server.catalog.catalog import FILE, Capability, Catalogue, Level, Model, Support
-from aimanager_server.catalog.loader import rows_of
+from aimanager_server.catalog.catalog import CATALOG_FILE, Catalog
+from aimanager_server.catalog.loader import parse_catalog
+from aimanager_server.catalog.model import Capability, Model, Support, SupportLevel
 from aimanager_server.core.content import Effort
+from tests.support.resolver import LAB_SETTINGS, provider_settings
 
-CATALOGUE = Catalogue.load()
-MODELS = CATALOGUE.models()
-RETIRED = rows_of(tomllib.loads(FILE.read_text("utf-8"))).retired
-NAMES = [f"{model.provider}/{model.id}" for model in MODELS]
-ANSWERING = [model for model in MODELS if model.embedding is None]
-EMBEDDING = [model for model in MODELS if model.embedding is not None]
-
-
-@dataclass(frozen=True)
-class Offer:
-    models: tuple[str, ...] = ()
-    allow_any_model: bool = False
-    wire: str = "chat_completions"
+CATALOG = Catalog.load()
+MODELS = CATALOG.models()
+RETIRED = parse_catalog(tomllib.loads(CATALOG_FILE.read_text("utf-8"))).retired
 
 
 def find(provider: str, model_id: str) -> Model:
-    found = CATALOGUE.find(provider, model_id)
-    assert found is not None
-    return found
+    model = CATALOG.find(provider, model_id)
+    assert model is not None
+    return model
 
 
-@pytest.mark.parametrize("model", MODELS, ids=NAMES)
-def test_every_row_says_where_and_when_it_was_read(model: Model) -> None:
-    assert model.source
-    assert model.checked is not None
-    assert model.name
-    assert model.is_known
+def inconsistencies(model: Model) -> Iterator[str]:
+    """Names of the rules that a row of the catalog breaks."""
+    if not (model.source and model.name and model.is_known):
+        yield "source, name and checked are set"
+    if model.embedding is None:
+        yield from inconsistent_generation_facts(model)
+        yield from inconsistent_prices(model)
+    else:
+        yield from inconsistent_embedding_facts(model)
+    yield from inconsistent_reasoning_facts(model)
 
 
-@pytest.mark.parametrize("model", ANSWERING, ids=lambda model: model.id)
-def test_every_row_makes_sense(model: Model) -> None:
-    assert model.context_window is not None
-    assert model.max_output is not None
-    assert 0 < model.max_output <= model.context_window
-    assert model.sampling is not None
-    assert model.sampling_while_reasoning is None or model.sampling_while_reasoning <= model.sampling
-    assert "temperature" not in model.sampling or model.highest_temperature is not None
-    assert model.retires is None or model.released is None or model.released < model.retires
+def inconsistent_generation_facts(model: Model) -> Iterator[str]:
+    window, output, accepted = model.context_window, model.max_output_tokens, model.sampling_fields
+    if window is None or output is None or not 0 < output <= window:
+        yield "max_output_tokens fits the context window"
+    if accepted is None or not (model.sampling_fields_while_reasoning or frozenset()) <= accepted:
+        yield "sampling_fields_while_reasoning is a subset of sampling_fields"
+    if accepted is not None and "temperature" in accepted and model.max_temperature is None:
+        yield "max_temperature is set"
+    if model.retires and model.released and model.released >= model.retires:
+        yield "a model retires after its release"
 
 
-@pytest.mark.parametrize("model", MODELS, ids=NAMES)
-def test_the_facts_about_thinking_agree(model: Model) -> None:
-    efforts = model.efforts
-    assert efforts is not None
-    assert (model.thinking == "none") == (not efforts) == (model.can(Capability.REASONING) is False)
-    assert (Effort.NONE in efforts) == (model.thinking in ("adaptive", "budget"))
-    assert model.default_effort is None or not efforts or model.default_effort in efforts
-    assert list(efforts) == sorted(efforts, key=lambda effort: effort.value)
-
-
-@pytest.mark.parametrize("model", ANSWERING, ids=lambda model: model.id)
-def test_prices_keep_their_order(model: Model) -> None:
+def inconsistent_prices(model: Model) -> Iterator[str]:
     if model.prices is None:
         return
     rates = model.prices.standard
-    assert 0 < rates.cache_read <= rates.input <= rates.output
-    assert rates.cache_write >= rates.input
+    if not 0 < rates.cache_read <= rates.input <= rates.output or rates.cache_write < rates.input:
+        yield "cache_read <= input <= output, and cache_write >= input"
 
 
-@pytest.mark.parametrize("model", EMBEDDING, ids=lambda model: model.id)
-def test_models_that_make_vectors_do_nothing_else_and_cost_nothing_to_hear(model: Model) -> None:
-    facts = model.embedding
-
-    assert facts is not None
-    assert facts.can_make(facts.dimensions)
-    assert model.context_window is not None
-    assert not any(model.can(capability) for capability in Capability)
-    assert model.prices is not None
-    assert (model.prices.standard.input > 0, model.prices.standard.output) == (True, 0)
+def inconsistent_embedding_facts(model: Model) -> Iterator[str]:
+    spec = model.embedding
+    if spec is None or not spec.supports_dimensions(spec.dimensions) or model.context_window is None:
+        yield "an embedding model supports its default dimensions and has a context window"
+    if any(model.supports(capability) for capability in Capability):
+        yield "an embedding model has no other capability"
+    if model.prices is None or model.prices.standard.input <= 0 or model.prices.standard.output != 0:
+        yield "an embedding model has a price for input only"
 
 
-def test_no_id_is_there_twice() -> None:
-    ids = [(model.provider, name) for model in MODELS for name in (model.id, *model.also)]
+def inconsistent_reasoning_facts(model: Model) -> Iterator[str]:
+    efforts = model.efforts
+    if efforts is None:
+        yield "efforts are set"
+        return
+    if not (model.thinking == "none") == (not efforts) == (model.supports(Capability.REASONING) is False):
+        yield "thinking, efforts and the reasoning capability agree"
+    if (Effort.NONE in efforts) != (model.thinking in ("adaptive", "budget")):
+        yield "effort none exists exactly if reasoning can be disabled"
+    if model.default_effort is not None and efforts and model.default_effort not in efforts:
+        yield "the default effort is one of the efforts"
+    if list(efforts) != sorted(efforts, key=lambda effort: effort.value):
+        yield "efforts are in ascending order"
+
+
+def test_all_rows_are_consistent() -> None:
+    broken = {f"{model.provider}/{model.id}": list(inconsistencies(model)) for model in MODELS}
+
+    assert {name: rules for name, rules in broken.items() if rules} == {}
+
+
+def test_ids_are_unique_and_not_retired() -> None:
+    ids = [(model.provider, model_id) for model in MODELS for model_id in (model.id, *model.alternate_ids)]
     retired = {(model.provider, model.id) for model in RETIRED}
 
     assert len(ids) == len(set(ids))
@@ -92,104 +97,116 @@ def test_no_id_is_there_twice() -> None:
 
 
 @pytest.mark.parametrize("provider", ["claude", "openai", "deepseek", "gemini", "mock"])
-def test_models_are_listed_newest_first(provider: str) -> None:
-    days = [model.released for model in CATALOGUE.models(provider) if model.released is not None]
+def test_models_of_a_provider_are_ordered_newest_first(provider: str) -> None:
+    days = [model.released for model in CATALOG.models(provider) if model.released is not None]
 
     assert days == sorted(days, reverse=True)
 
 
-def test_all_models_are_listed_by_provider() -> None:
-    owners = [model.provider for model in MODELS]
+def test_all_models_are_ordered_by_provider() -> None:
+    names = [model.provider for model in MODELS]
 
-    assert owners == sorted(owners)
-    assert set(owners) == {"claude", "deepseek", "gemini", "groq", "mistral", "mock", "openai", "xai"}
+    assert names == sorted(names)
+    assert set(names) == {"claude", "deepseek", "gemini", "groq", "mistral", "mock", "openai", "xai"}
 
 
-def test_a_snapshot_is_found_under_its_own_id() -> None:
+def test_alternate_id_finds_its_model() -> None:
     assert find("claude", "claude-haiku-4-5-20251001").id == "claude-haiku-4-5"
 
 
-def test_what_retires_soon_says_when() -> None:
+def test_retirement_dates() -> None:
     assert find("claude", "claude-sonnet-4-5").retires == date(2026, 11, 30)
     assert find("openai", "gpt-4o").retires == date(2027, 1, 14)
 
 
-def test_able_models_begin_with_the_provider_that_was_asked() -> None:
-    able = CATALOGUE.able([Capability.DOCUMENT_INPUT], provider="openai")
+def test_capable_models_start_with_the_given_provider() -> None:
+    capable = CATALOG.capable_models([Capability.DOCUMENT_INPUT], provider="openai")
 
-    assert able[0].provider == "openai"
-    assert {model.provider for model in able} == {"claude", "gemini", "openai", "mock"}
-
-
-def test_able_models_also_suit() -> None:
-    assert [model.id for model in CATALOGUE.able(suits=lambda model: model.id == "o3")] == ["o3"]
+    assert capable[0].provider == "openai"
+    assert {model.provider for model in capable} == {"claude", "gemini", "openai", "mock"}
 
 
-def test_what_the_operator_lists_is_known_by_name_alone() -> None:
-    catalogue = CATALOGUE.with_providers({"lab": Offer(("llama", "llama")), "openai": Offer(("gpt-9", "o3"))})
-
-    assert [model.id for model in catalogue.models("lab")] == ["llama"]
-    assert not catalogue.models("lab")[0].is_known
-    assert catalogue.models("lab")[0].can(Capability.IMAGE_INPUT) is None
-    assert catalogue.find("openai", "gpt-9") == Model("openai", "gpt-9")
-    assert catalogue.find("openai", "o3") == CATALOGUE.find("openai", "o3")
-    assert catalogue.alias("openai", "latest") == CATALOGUE.alias("openai", "latest")
+def test_capable_models_match_the_predicate() -> None:
+    assert [model.id for model in CATALOG.capable_models(matches=lambda model: model.id == "o3")] == ["o3"]
 
 
-def test_a_provider_open_to_any_model_has_them_all() -> None:
-    catalogue = CATALOGUE.with_providers({"lab": Offer(allow_any_model=True)}).with_providers({"other": Offer()})
+def test_configured_models_are_added_without_facts() -> None:
+    catalog = CATALOG.with_providers(
+        {
+            "lab": provider_settings("lab", **LAB_SETTINGS, models=["llama", "llama"]),
+            "openai": provider_settings("openai", wire="chat_completions", models=["gpt-9", "gpt-4.1"]),
+        }
+    )
 
-    assert catalogue.find("lab", "meta/llama") == Model("lab", "meta/llama")
-    assert catalogue.find("lab", "") is None
-    assert catalogue.find("claude", "meta/llama") is None
-
-
-def test_a_wire_the_operator_chose_brings_its_own_facts() -> None:
-    older = CATALOGUE.with_providers({"openai": Offer(wire="chat_completions")}).find("openai", "gpt-5.6-sol")
-
-    newer = find("openai", "gpt-5.6-sol")
-    assert older is not None
-    assert (newer.wire, newer.tools_while_reasoning, newer.linked) == ("responses", True, {"image", "document"})
-    assert (older.wire, older.tools_while_reasoning, older.linked) == ("", False, {"image"})
-    assert older.sampling == {"max_output_tokens", "temperature", "top_p", "seed"}
-    assert older.prices == newer.prices
+    assert [model.id for model in catalog.models("lab")] == ["llama"]
+    assert not catalog.models("lab")[0].is_known
+    assert catalog.models("lab")[0].supports(Capability.IMAGE_INPUT) is None
+    assert catalog.find("openai", "gpt-9") == Model("openai", "gpt-9")
+    assert catalog.find("openai", "gpt-4.1") == CATALOG.find("openai", "gpt-4.1")
+    assert catalog.alias("openai", "latest") == CATALOG.alias("openai", "latest")
 
 
-def test_a_wire_changes_nothing_for_a_model_served_by_another_alone() -> None:
-    chosen = {"openai": Offer(wire="chat_completions"), "claude": Offer(wire="claude")}
+def test_provider_that_allows_any_model_has_every_id() -> None:
+    lab = provider_settings("lab", **LAB_SETTINGS, allow_any_model=True)
+    other = provider_settings("other", **LAB_SETTINGS)
 
-    catalogue = CATALOGUE.with_providers(chosen)
+    catalog = CATALOG.with_providers({"lab": lab}).with_providers({"other": other})
+
+    assert catalog.find("lab", "meta/llama") == Model("lab", "meta/llama")
+    assert catalog.find("lab", "") is None
+    assert catalog.find("claude", "meta/llama") is None
+
+
+def test_configured_wire_applies_its_own_facts() -> None:
+    on_chat_completions = provider_settings("openai", wire="chat_completions")
+
+    model = CATALOG.with_providers({"openai": on_chat_completions}).find("openai", "gpt-5.6-sol")
+
+    default = find("openai", "gpt-5.6-sol")
+    assert model is not None
+    assert (default.wire, default.tools_while_reasoning) == ("responses", True)
+    assert default.url_attachments == {"image", "document"}
+    assert (model.wire, model.tools_while_reasoning, model.url_attachments) == ("", False, {"image"})
+    assert model.sampling_fields == {"max_output_tokens", "temperature", "top_p", "seed"}
+    assert model.prices == default.prices
+
+
+def test_configured_wire_does_not_change_models_of_another_wire() -> None:
+    configured = {
+        "openai": provider_settings("openai", wire="chat_completions"),
+        "claude": provider_settings("claude"),
+    }
+
+    catalog = CATALOG.with_providers(configured)
 
     for provider, model_id in (("openai", "gpt-5.5-pro"), ("openai", "gpt-4.1"), ("claude", "claude-opus-5-5")):
-        assert catalogue.find(provider, model_id) == CATALOGUE.find(provider, model_id)
+        assert catalog.find(provider, model_id) == CATALOG.find(provider, model_id)
 
 
-def test_owners_are_those_who_list_an_id() -> None:
-    catalogue = CATALOGUE.with_providers({"lab": Offer(("o3",))})
+def test_providers_of_an_id() -> None:
+    catalog = CATALOG.with_providers({"lab": provider_settings("lab", **LAB_SETTINGS, models=["o3"])})
 
-    assert catalogue.owners("o3") == ("openai", "lab")
+    assert catalog.providers_of("o3") == ("openai", "lab")
 
 
-def test_a_note_says_what_there_is_instead() -> None:
+def test_emulated_capability_has_a_note() -> None:
     support = find("deepseek", "deepseek-flash").capabilities[Capability.STRUCTURED_OUTPUT]
 
-    assert support.level is Level.EMULATED
+    assert support.level is SupportLevel.EMULATED
     assert "JSON mode" in support.note
 
 
-def test_a_capability_the_gateway_makes_up_for_counts() -> None:
-    model = Model("lab", "llama", capabilities={Capability.STRUCTURED_OUTPUT: Support(Level.EMULATED)})
+def test_emulated_capability_counts_as_supported() -> None:
+    model = Model("lab", "llama", capabilities={Capability.STRUCTURED_OUTPUT: Support(SupportLevel.EMULATED)})
 
-    assert model.can(Capability.STRUCTURED_OUTPUT)
+    assert model.supports(Capability.STRUCTURED_OUTPUT)
 
 
-def test_a_model_reasons_unless_told_not_to() -> None:
+def test_reasoning_by_effort() -> None:
     flash = find("deepseek", "deepseek-flash")
 
-    assert flash.reasons(None)
-    assert not flash.reasons(Effort.NONE)
-    assert not find("claude", "claude-opus-4-8").reasons(None)
-    assert not find("openai", "gpt-4o").reasons(Effort.HIGH)
-    assert not Model("lab", "llama").reasons(Effort.HIGH)
-    assert Model("lab", "llama").max_output_tokens == 0
-    assert flash.max_output_tokens == 384_000
+    assert flash.reasons_at(None)
+    assert not flash.reasons_at(Effort.NONE)
+    assert not find("claude", "claude-opus-4-8").reasons_at(None)
+    assert not find("openai", "gpt-4o").reasons_at(Effort.HIGH)
+    assert not Model("lab", "llama").reasons_at(Effort.HIGH)

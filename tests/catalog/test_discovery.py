@@ -1,4 +1,4 @@
-"""What the catalogue learns from the providers' own lists, and what becomes of one that fails."""
+"""Refreshing the catalog from the providers' own model lists."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from aimanager_server.catalog.catalog import Catalogue, Model
-from aimanager_server.catalog.discovery import Discover
+from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.catalog.discovery import ModelDiscovery
+from aimanager_server.catalog.model import Model
 from aimanager_server.core.errors import GatewayError, MissingCredentials, ProviderUnreachable
 
 KNOWN = [Model("up", "known"), Model("down", "old")]
 
 
-class Lists:
+class FakeLister:
     def __init__(self, outcome: Sequence[Model] | GatewayError) -> None:
         self.outcome = outcome
 
@@ -23,73 +24,75 @@ class Lists:
         return self.outcome
 
 
-class World:
-    def __init__(self, **listers: Lists) -> None:
-        self.catalogue = Catalogue(KNOWN)
-        self.noted: list[tuple[str, str]] = []
-        self.discover = Discover(listers, self.catalogue, self._note)
+class DiscoveryFixture:
+    def __init__(self, **listers: FakeLister) -> None:
+        self.catalog = Catalog(KNOWN)
+        self.outcomes: list[tuple[str, str]] = []
+        self.discovery = ModelDiscovery(listers, self.catalog, self._record)
 
-    def _note(self, provider: str, fault: GatewayError | None) -> None:
-        self.noted.append((provider, fault.reason if fault else ""))
+    def _record(self, provider: str, error: GatewayError | None) -> None:
+        self.outcomes.append((provider, error.reason if error else ""))
 
     def ids(self, provider: str = "") -> list[str]:
-        return [model.id for model in self.catalogue.models(provider)]
+        return [model.id for model in self.catalog.models(provider)]
 
 
-async def test_models_that_only_the_provider_knows_come_after_those_of_the_file() -> None:
-    world = World(up=Lists([Model("up", "new", name="New"), Model("up", "known", name="Other")]))
+async def test_listed_models_follow_those_of_the_catalog_and_do_not_replace_them() -> None:
+    fixture = DiscoveryFixture(up=FakeLister([Model("up", "new", name="New"), Model("up", "known", name="Other")]))
 
-    await world.discover()
+    await fixture.discovery()
 
-    assert world.ids("up") == ["known", "new"]
-    assert world.catalogue.find("up", "new") == Model("up", "new", name="New")
-    assert world.catalogue.find("up", "known") == Model("up", "known")
-    assert world.ids() == ["old", "known", "new"]
-    assert world.noted == [("up", "")]
-
-
-async def test_a_second_list_takes_the_place_of_the_first() -> None:
-    lists = Lists([Model("up", "new")])
-    world = World(up=lists)
-
-    await world.discover("up")
-    lists.outcome = [Model("up", "newer")]
-    await world.discover("up")
-
-    assert world.ids("up") == ["known", "newer"]
-    assert world.catalogue.find("up", "new") is None
+    assert fixture.ids("up") == ["known", "new"]
+    assert fixture.catalog.find("up", "new") == Model("up", "new", name="New")
+    assert fixture.catalog.find("up", "known") == Model("up", "known")
+    assert fixture.ids() == ["old", "known", "new"]
+    assert fixture.outcomes == [("up", "")]
 
 
-async def test_one_that_fails_among_all_keeps_what_is_known_and_is_noted() -> None:
-    world = World(
-        up=Lists([Model("up", "new")]), down=Lists(ProviderUnreachable("no")), keyless=Lists(MissingCredentials("no"))
+async def test_second_list_replaces_the_first() -> None:
+    lister = FakeLister([Model("up", "new")])
+    fixture = DiscoveryFixture(up=lister)
+    await fixture.discovery("up")
+
+    lister.outcome = [Model("up", "newer")]
+    await fixture.discovery("up")
+
+    assert fixture.ids("up") == ["known", "newer"]
+    assert fixture.catalog.find("up", "new") is None
+
+
+async def test_failed_provider_keeps_its_models_and_is_recorded() -> None:
+    fixture = DiscoveryFixture(
+        up=FakeLister([Model("up", "new")]),
+        down=FakeLister(ProviderUnreachable("no")),
+        keyless=FakeLister(MissingCredentials("no")),
     )
 
-    await world.discover()
+    await fixture.discovery()
 
-    assert world.ids() == ["old", "known", "new"]
-    assert sorted(world.noted) == [("down", "PROVIDER_UNREACHABLE"), ("up", "")]
+    assert fixture.ids() == ["old", "known", "new"]
+    assert sorted(fixture.outcomes) == [("down", "PROVIDER_UNREACHABLE"), ("up", "")]
 
 
-async def test_one_that_was_named_raises_its_fault() -> None:
-    world = World(down=Lists(ProviderUnreachable("no")))
+async def test_refresh_of_one_provider_raises_its_error() -> None:
+    fixture = DiscoveryFixture(down=FakeLister(ProviderUnreachable("no")))
 
     with pytest.raises(ProviderUnreachable):
-        await world.discover("down")
+        await fixture.discovery("down")
 
 
-async def test_one_that_lists_nothing_is_passed_over() -> None:
-    world = World()
+async def test_provider_without_a_lister_is_skipped() -> None:
+    fixture = DiscoveryFixture()
 
-    await world.discover("mock")
+    await fixture.discovery("mock")
 
-    assert world.noted == []
+    assert fixture.outcomes == []
 
 
-def test_what_was_retired_stays_so_and_corrections_survive() -> None:
-    catalogue = Catalogue.load()
+def test_listed_model_that_was_retired_is_skipped() -> None:
+    catalog = Catalog.load()
 
-    catalogue.learn("claude", [Model("claude", "claude-2.1"), Model("claude", "claude-next")])
+    catalog.update_listed("claude", [Model("claude", "claude-2.1"), Model("claude", "claude-next")])
 
-    assert catalogue.find("claude", "claude-2.1") is None
-    assert catalogue.find("claude", "claude-next") == Model("claude", "claude-next")
+    assert catalog.find("claude", "claude-2.1") is None
+    assert catalog.find("claude", "claude-next") == Model("claude", "claude-next")

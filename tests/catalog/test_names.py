@@ -1,4 +1,4 @@
-"""What names mean: aliases, models that are gone, and typing errors."""
+"""Aliases, retired models and similar names in the built-in catalog."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from datetime import date
 
 import pytest
 
-from aimanager_server.catalog.catalog import FILE, Catalogue, Retired
-from aimanager_server.catalog.loader import rows_of
+from aimanager_server.catalog.catalog import CATALOG_FILE, Catalog
+from aimanager_server.catalog.loader import parse_catalog
+from aimanager_server.catalog.model import RetiredModel
 from aimanager_server.core.content import Effort
 
-CATALOGUE = Catalogue.load()
-RETIRED = rows_of(tomllib.loads(FILE.read_text("utf-8"))).retired
+CATALOG = Catalog.load()
+RETIRED = parse_catalog(tomllib.loads(CATALOG_FILE.read_text("utf-8"))).retired
 
 
 @pytest.mark.parametrize("provider", ["claude", "openai", "deepseek", "gemini", "mock"])
-def test_every_provider_has_the_four_aliases_and_they_lead_somewhere(provider: str) -> None:
-    aliases = CATALOGUE.aliases(provider)
+def test_every_provider_has_four_aliases_for_current_models(provider: str) -> None:
+    aliases = CATALOG.aliases(provider)
 
     assert [alias.name for alias in aliases] == ["latest", "current", "fast", "reasoning"]
-    assert all(CATALOGUE.find(provider, alias.model) for alias in aliases)
-    assert all(alias.meaning and alias.since >= date(2026, 11, 22) for alias in aliases)
+    assert all(CATALOG.find(provider, alias.model) for alias in aliases)
+    assert all(alias.description and alias.since >= date(2026, 11, 22) for alias in aliases)
 
 
 @pytest.mark.parametrize(
@@ -40,22 +41,22 @@ def test_every_provider_has_the_four_aliases_and_they_lead_somewhere(provider: s
         ("mock", "latest", "mock-large", None),
     ],
 )
-def test_an_alias_is_a_model_and_an_effort(provider: str, name: str, model: str, effort: Effort | None) -> None:
-    alias = CATALOGUE.alias(provider, name)
+def test_alias_has_a_model_and_an_effort(provider: str, name: str, model: str, effort: Effort | None) -> None:
+    alias = CATALOG.alias(provider, name)
 
     assert alias is not None
     assert (alias.model, alias.reasoning.effort) == (model, effort)
 
 
-def test_a_model_knows_what_means_it() -> None:
-    opus = CATALOGUE.find("claude", "claude-opus-5-5")
+def test_model_lists_its_aliases() -> None:
+    opus = CATALOG.find("claude", "claude-opus-5-5")
 
     assert opus is not None
     assert opus.aliases == ("latest", "reasoning")
 
 
 @pytest.mark.parametrize(
-    ("provider", "gone", "on"),
+    ("provider", "model_id", "retired_on"),
     [
         ("claude", "claude-3-5-sonnet-20241022", date(2025, 10, 28)),
         ("claude", "claude-3-5-haiku-20241022", date(2026, 2, 19)),
@@ -67,27 +68,28 @@ def test_a_model_knows_what_means_it() -> None:
         ("deepseek", "deepseek-reasoner", date(2026, 7, 24)),
     ],
 )
-def test_a_retired_model_has_a_date_where_one_is_known(provider: str, gone: str, on: date | None) -> None:
-    retired = CATALOGUE.retired(provider, gone)
+def test_retired_model_has_its_published_date(provider: str, model_id: str, retired_on: date | None) -> None:
+    retired = CATALOG.retired(provider, model_id)
 
     assert retired is not None
-    assert retired.on == on
+    assert retired.retired_on == retired_on
 
 
-def test_every_replacement_is_in_service() -> None:
-    for retired in RETIRED:
-        assert CATALOGUE.find(retired.provider, retired.replacement), retired
+def test_every_replacement_is_a_current_model() -> None:
+    broken = [retired for retired in RETIRED if CATALOG.find(retired.provider, retired.replacement) is None]
+
+    assert broken == []
 
 
-def test_a_retired_model_is_found_without_its_provider() -> None:
-    gone = CATALOGUE.retired("", "gpt-4")
+def test_retired_model_is_found_without_its_provider() -> None:
+    retired = CATALOG.retired("", "gpt-4")
 
-    assert isinstance(gone, Retired)
-    assert gone.provider == "openai"
-    assert CATALOGUE.retired("", "gpt-9") is None
+    assert isinstance(retired, RetiredModel)
+    assert retired.provider == "openai"
+    assert CATALOG.retired("", "gpt-9") is None
 
 
-def test_typing_errors_lead_to_the_nearest_names() -> None:
-    assert CATALOGUE.nearest("claude", "claude-opus-5.5")[0] == "claude/claude-opus-5-5"
-    assert CATALOGUE.nearest("openai", "lattest") == ("openai/latest",)
-    assert CATALOGUE.nearest("", "zzzz") == ()
+def test_misspelled_names_have_similar_names() -> None:
+    assert CATALOG.similar_names("claude", "claude-opus-5.5")[0] == "claude/claude-opus-5-5"
+    assert CATALOG.similar_names("openai", "lattest") == ("openai/latest",)
+    assert CATALOG.similar_names("", "zzzz") == ()

@@ -1,4 +1,4 @@
-"""What is decided about texts to embed before a provider is asked."""
+"""Resolving embedding requests."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalog.catalog import Catalogue
-from aimanager_server.config.settings import Limits, RouteSettings, Settings
+from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.config.settings import Limits, RouteSettings, ServerSettings, Settings
 from aimanager_server.core.content import Message, Role, Text
 from aimanager_server.core.embedding import EmbedCall, EmbeddingPurpose, EmbedParams
 from aimanager_server.core.errors import CapabilityUnsupported, InvalidRequest, ModelNotFound, PayloadTooLarge
 from aimanager_server.core.request import Caller, Target
-from aimanager_server.routing.embedding_resolver import EmbedResolver
-from aimanager_server.routing.resolver import Resolver
+from aimanager_server.routing.embedding_resolver import EmbeddingResolver
+from tests.support.resolver import resolver_over
 
-ROOM = Limits(embedding_inputs=3, json_depth=3)
+LIMITS = Limits(max_embedding_inputs=3, max_json_depth=3)
 SETTINGS = Settings.model_validate(
     {
-        "limits": ROOM.model_dump(),
+        "limits": LIMITS.model_dump(),
         "providers": {
             "mistral": {"api_key": "k"},
             "local": {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1", "allow_any_model": True},
         },
     }
 )
-CATALOGUE = Catalogue.load().with_providers(SETTINGS.providers)
+CATALOG = Catalog.load().with_providers(SETTINGS.providers)
 
 ROUTES = {
     "one": RouteSettings(targets=["openai/text-embedding-3-small"], fallback_models=["mistral/mistral-embed"]),
@@ -33,20 +33,24 @@ ROUTES = {
 }
 
 
-def resolve(ask: EmbedParams, limits: Limits = ROOM) -> EmbedCall:
-    names = Resolver(CATALOGUE, SETTINGS.providers, SETTINGS.limits, "many", routes=ROUTES)
-    resolver = EmbedResolver(CATALOGUE, names, ("mock", "openai", "mistral", "local"), SETTINGS.providers, limits)
-    return resolver.resolve(ask, Caller("ann"), id="call-1", deadline=9.0, trace="t")
+def resolve(params: EmbedParams, limits: Limits = LIMITS) -> EmbedCall:
+    server = ServerSettings(default_model="many")
+    resolver = resolver_over(CATALOG, SETTINGS.providers, server=server, routes=ROUTES)
+    embedders = ("mock", "openai", "mistral", "local")
+    embedding_resolver = EmbeddingResolver(CATALOG, resolver, embedders, SETTINGS.providers, limits)
+    return embedding_resolver.resolve(params, Caller("ann"), id="call-1", deadline=9.0, traceparent="t")
 
 
-def asking(*inputs: str, model: str = "openai/text-embedding-3-small", **more: Any) -> EmbedParams:
+def embed_params(*inputs: str, model: str = "openai/text-embedding-3-small", **more: Any) -> EmbedParams:
     return EmbedParams(inputs, model, **more)
 
 
-def test_a_call_holds_all_that_was_decided() -> None:
-    ask = asking("a", "b", dimensions=8, purpose=EmbeddingPurpose.QUERY, provider_options={"openai": {"user": "ann"}})
+def test_call_has_all_resolved_fields() -> None:
+    params = embed_params(
+        "a", "b", dimensions=8, purpose=EmbeddingPurpose.QUERY, provider_options={"openai": {"user": "ann"}}
+    )
 
-    call = resolve(ask)
+    call = resolve(params)
 
     assert call == EmbedCall(
         id="call-1",
@@ -62,102 +66,101 @@ def test_a_call_holds_all_that_was_decided() -> None:
     assert call.inputs == ("a", "b")
 
 
-def test_a_bare_id_is_found_where_one_provider_lists_it() -> None:
-    assert resolve(asking("a", model="mistral-embed-2312")).target.provider == "mistral"
+def test_bare_id_resolves_to_the_only_provider_that_has_it() -> None:
+    assert resolve(embed_params("a", model="mistral-embed-2312")).target.provider == "mistral"
 
 
-def test_a_route_of_one_target_is_taken_and_its_fallbacks_never() -> None:
-    call = resolve(asking("a", model="one"))
+def test_route_with_one_target_is_accepted_without_its_fallbacks() -> None:
+    call = resolve(embed_params("a", model="one"))
 
     assert [(one.provider, one.model) for one in call.targets] == [("openai", "text-embedding-3-small")]
 
 
-def test_a_route_of_several_targets_is_refused_since_their_vectors_differ() -> None:
-    with pytest.raises(InvalidRequest, match="is a route of 2 targets, whose vectors differ") as caught:
-        resolve(asking("a", model="many"))
+def test_route_with_several_targets_is_rejected_since_their_vectors_differ() -> None:
+    with pytest.raises(InvalidRequest, match="got a route with 2 targets, whose vectors differ") as raised:
+        resolve(embed_params("a", model="many"))
 
-    assert [one.field for one in caught.value.violations] == ["model"]
+    assert [one.field for one in raised.value.violations] == ["model"]
 
 
-def test_a_model_nobody_knows_may_make_vectors() -> None:
-    call = resolve(asking("a", model="local/nomic-embed-text", dimensions=99))
+def test_unknown_model_may_return_embeddings() -> None:
+    call = resolve(embed_params("a", model="local/nomic-embed-text", dimensions=99))
 
     assert (call.target.model, call.dimensions) == ("nomic-embed-text", 99)
 
 
 @pytest.mark.parametrize("model", ["claude/latest", "openai/latest", "deepseek/latest"])
-def test_a_model_that_answers_makes_none_and_others_are_named(model: str) -> None:
-    with pytest.raises(CapabilityUnsupported, match="makes no vectors") as caught:
-        resolve(asking("a", model=model))
+def test_generation_model_is_rejected_with_suggestions(model: str) -> None:
+    with pytest.raises(CapabilityUnsupported, match="does not return embeddings") as raised:
+        resolve(embed_params("a", model=model))
 
-    assert "openai/text-embedding-3-large" in caught.value.metadata["models"]
-    assert "mock" not in caught.value.metadata["models"]
-    assert caught.value.violations[0].field == "model"
+    assert "openai/text-embedding-3-large" in raised.value.metadata["models"]
+    assert "mock" not in raised.value.metadata["models"]
+    assert raised.value.violations[0].field == "model"
 
 
-def test_a_provider_without_vectors_makes_none_even_of_a_model_that_could() -> None:
+def test_provider_without_an_embeddings_api_is_rejected() -> None:
     with pytest.raises(CapabilityUnsupported):
-        resolve(asking("a", model="gemini/gemini-embedding-2"))
+        resolve(embed_params("a", model="gemini/gemini-embedding-2"))
 
 
 @pytest.mark.parametrize("dimensions", [1537, 100_000])
-def test_a_length_that_a_model_cannot_make_is_refused_and_one_named_that_can(dimensions: int) -> None:
-    with pytest.raises(CapabilityUnsupported, match=f"no vectors of {dimensions} components") as caught:
-        resolve(asking("a", dimensions=dimensions))
+def test_unsupported_dimensions_are_rejected_with_suggestions(dimensions: int) -> None:
+    with pytest.raises(CapabilityUnsupported, match=f"does not support vectors of {dimensions} dimensions") as raised:
+        resolve(embed_params("a", dimensions=dimensions))
 
-    assert caught.value.violations[0].field == "dimensions"
-    assert ("openai/text-embedding-3-large" in caught.value.metadata.get("models", "")) == (dimensions <= 3072)
+    assert raised.value.violations[0].field == "dimensions"
+    assert ("openai/text-embedding-3-large" in raised.value.metadata.get("models", "")) == (dimensions <= 3072)
 
 
-@pytest.mark.parametrize(("dimensions", "passes"), [(1024, True), (512, False)])
-def test_a_model_of_one_length_makes_that_alone(dimensions: int, passes: bool) -> None:
-    ask = asking("a", model="mistral/mistral-embed", dimensions=dimensions)
+@pytest.mark.parametrize(("dimensions", "is_supported"), [(1024, True), (512, False)])
+def test_model_with_fixed_dimensions_accepts_only_those(dimensions: int, is_supported: bool) -> None:
+    params = embed_params("a", model="mistral/mistral-embed", dimensions=dimensions)
 
-    if passes:
-        assert resolve(ask).dimensions == 1024
+    if is_supported:
+        assert resolve(params).dimensions == 1024
     else:
         with pytest.raises(CapabilityUnsupported):
-            resolve(ask)
+            resolve(params)
 
 
 @pytest.mark.parametrize(
-    ("ask", "fields"),
+    ("params", "fields"),
     [
-        (asking(), ["inputs"]),
-        (asking("a", "", "b"), ["inputs[1]"]),
-        (asking("a", "b", "c", "d"), ["inputs"]),
-        (asking("a", dimensions=0), ["dimensions"]),
-        (asking("a", model=""), ["model"]),
-        (asking("", model="", dimensions=-1), ["model", "inputs[0]", "dimensions"]),
-        (asking("a", provider_options={"nobody": {}}), ['provider_options_json["nobody"]']),
-        (asking("a", provider_options={"openai": {"a": [[[1]]]}}), ['provider_options_json["openai"]']),
+        (embed_params(), ["inputs"]),
+        (embed_params("a", "", "b"), ["inputs[1]"]),
+        (embed_params("a", "b", "c", "d"), ["inputs"]),
+        (embed_params("a", dimensions=0), ["dimensions"]),
+        (embed_params("a", model=""), ["model"]),
+        (embed_params("", model="", dimensions=-1), ["model", "inputs[0]", "dimensions"]),
+        (embed_params("a", provider_options={"nobody": {}}), ['provider_options_json["nobody"]']),
+        (embed_params("a", provider_options={"openai": {"a": [[[1]]]}}), ['provider_options_json["openai"]']),
     ],
 )
-def test_what_cannot_be_embedded_is_told_by_field(ask: EmbedParams, fields: list[str]) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        resolve(ask)
+def test_invalid_fields_are_reported(params: EmbedParams, fields: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        resolve(params)
 
-    assert [violation.field for violation in caught.value.violations] == fields
+    assert [violation.field for violation in raised.value.violations] == fields
 
 
-def test_a_missing_model_is_told_which_there_are() -> None:
+def test_missing_model_is_rejected_with_the_embedding_models() -> None:
     with pytest.raises(InvalidRequest, match="mistral/mistral-embed, openai/text-embedding-3-large"):
-        resolve(asking("a", model=""))
+        resolve(embed_params("a", model=""))
 
 
-def test_a_model_that_does_not_exist_is_not_found() -> None:
+def test_unknown_model_of_a_provider_is_not_found() -> None:
     with pytest.raises(ModelNotFound):
-        resolve(asking("a", model="openai/text-embedding-9"))
+        resolve(embed_params("a", model="openai/text-embedding-9"))
 
 
-def test_vectors_that_no_answer_could_carry_are_refused_before_they_are_paid_for() -> None:
-    limits = Limits(message_bytes=2 * 1536 * 4)
+def test_response_over_the_message_limit_is_rejected_before_the_upstream_call() -> None:
+    limits = Limits(max_message_bytes=2 * 1536 * 4)
 
-    assert resolve(asking("a", "b"), limits)
-    with pytest.raises(
-        PayloadTooLarge, match="3 vectors of 1536 components do not fit into one answer; 2 do"
-    ) as caught:
-        resolve(asking("a", "b", "c"), limits)
+    assert resolve(embed_params("a", "b"), limits)
+    expected = "inputs must have at most 2 items for vectors of 1536 dimensions, got 3"
+    with pytest.raises(PayloadTooLarge, match=expected) as raised:
+        resolve(embed_params("a", "b", "c"), limits)
 
-    assert caught.value.metadata == {"limit": "12288", "actual": "18432"}
-    assert resolve(asking("a", "b", "c", dimensions=8), limits)
+    assert raised.value.metadata == {"limit": "12288", "actual": "18432"}
+    assert resolve(embed_params("a", "b", "c", dimensions=8), limits)

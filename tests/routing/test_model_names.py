@@ -1,4 +1,4 @@
-"""What a model name means."""
+"""Resolving model names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.config.settings import Limits
 from aimanager_server.core.errors import InvalidRequest, ModelNotFound, ProviderNotFound
 from aimanager_server.core.request import Caller
 from aimanager_server.routing.resolver import Resolver
-from tests.support.resolver import CATALOGUE, LAB, ask, providers, resolve, resolver
+from tests.support.resolver import LAB_SETTINGS, generate_params, make_resolver, resolve
 
 KEY = {"api_key": "secret"}
 
 
-def named(name: str, by: Resolver | None = None, caller: Caller | None = None) -> str:
-    chosen = (by or resolver()).model(name, caller)
-    return f"{chosen.model.provider}/{chosen.id}"
+def resolved(name: str, resolver: Resolver | None = None, caller: Caller | None = None) -> str:
+    model = (resolver or make_resolver()).resolve_model(name, caller)
+    return f"{model.model.provider}/{model.id}"
 
 
 @pytest.mark.parametrize(
@@ -31,37 +30,37 @@ def named(name: str, by: Resolver | None = None, caller: Caller | None = None) -
         ("claude/current", "claude-fable-5-2", "claude/claude-fable-5-2"),
         ("deepseek-v4-pro", "fast", "deepseek/deepseek-flash"),
         ("deepseek-v4-pro", "", "deepseek/deepseek-v4-pro"),
-        # A bare id that one provider lists is found there, whatever the default.
+        # A bare id that only one provider has resolves there, whatever the default.
         ("claude/current", "gpt-4o", "openai/gpt-4o"),
         ("", "gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini-2024-07-18"),
     ],
 )
-def test_a_name_leads_to_one_model(default: str, name: str, found: str) -> None:
-    assert named(name, resolver(default)) == found
+def test_name_resolves_to_one_model(default: str, name: str, found: str) -> None:
+    assert resolved(name, make_resolver(default)) == found
 
 
-def test_only_the_first_slash_splits_and_only_after_a_provider() -> None:
-    by = resolver(groq={**LAB, "models": ["openai/gpt-oss-120b"]})
+def test_name_is_split_at_the_first_slash_after_a_provider() -> None:
+    resolver = make_resolver(groq={**LAB_SETTINGS, "models": ["openai/gpt-oss-120b"]})
 
-    assert named("groq/openai/gpt-oss-120b", by) == "groq/openai/gpt-oss-120b"
-
-
-def test_a_bare_id_may_hold_a_slash() -> None:
-    by = resolver("groq/x", groq={**LAB, "models": ["meta/llama"]})
-
-    assert named("meta/llama", by) == "groq/meta/llama"
+    assert resolved("groq/openai/gpt-oss-120b", resolver) == "groq/openai/gpt-oss-120b"
 
 
-def test_a_provider_open_to_any_model_takes_any_name() -> None:
-    by = resolver("lab/x", lab={**LAB, "allow_any_model": True})
+def test_bare_id_may_contain_a_slash() -> None:
+    resolver = make_resolver("groq/x", groq={**LAB_SETTINGS, "models": ["meta/llama"]})
 
-    assert named("lab/whatever", by) == "lab/whatever"
-    assert named("gpt-4o", by) == "lab/gpt-4o"
-    assert named("acme/whatever", by) == "lab/acme/whatever"
+    assert resolved("meta/llama", resolver) == "groq/meta/llama"
 
 
-def test_a_retired_name_passes_where_any_does() -> None:
-    assert named("openai/gpt-4", resolver(openai={"allow_any_model": True})) == "openai/gpt-4"
+def test_provider_that_allows_any_model_accepts_any_name() -> None:
+    resolver = make_resolver("lab/x", lab={**LAB_SETTINGS, "allow_any_model": True})
+
+    assert resolved("lab/whatever", resolver) == "lab/whatever"
+    assert resolved("gpt-4o", resolver) == "lab/gpt-4o"
+    assert resolved("acme/whatever", resolver) == "lab/acme/whatever"
+
+
+def test_retired_name_is_accepted_if_any_model_is_allowed() -> None:
+    assert resolved("openai/gpt-4", make_resolver(openai={"allow_any_model": True})) == "openai/gpt-4"
 
 
 @pytest.mark.parametrize(
@@ -71,118 +70,112 @@ def test_a_retired_name_passes_where_any_does() -> None:
         ({"deepseek": KEY}, "deepseek/deepseek-v4-pro"),
         ({"deepseek": KEY, "claude": KEY}, "claude/claude-opus-5-5"),
         ({"claude": {**KEY, "enabled": False}, "openai": KEY}, "openai/gpt-6.2-sol"),
-        ({"lab": {**LAB, **KEY, "models": ["llama", "qwen"]}}, "lab/llama"),
-        ({"lab": {**LAB, **KEY}}, "mock/mock-large"),
-        ({"lab": {**LAB, **KEY, "models": ["llama"]}, "openai": KEY}, "openai/gpt-6.2-sol"),
+        ({"lab": {**LAB_SETTINGS, **KEY, "models": ["llama", "qwen"]}}, "lab/llama"),
+        ({"lab": {**LAB_SETTINGS, **KEY}}, "mock/mock-large"),
+        ({"lab": {**LAB_SETTINGS, **KEY, "models": ["llama"]}, "openai": KEY}, "openai/gpt-6.2-sol"),
     ],
 )
-def test_without_any_name_the_first_provider_with_a_key_answers(changed: dict[str, Any], found: str) -> None:
-    assert named("", resolver(**changed)) == found
+def test_default_is_the_first_provider_with_a_key(changed: dict[str, Any], found: str) -> None:
+    assert resolved("", make_resolver(**changed)) == found
 
 
-def test_a_bare_alias_belongs_to_the_first_provider_with_a_key() -> None:
-    assert named("fast", resolver(openai=KEY)) == "openai/gpt-6-luna"
-    assert named("fast", resolver("latest", openai=KEY)) == "openai/gpt-6-luna"
+def test_bare_alias_resolves_at_the_first_provider_with_a_key() -> None:
+    assert resolved("fast", make_resolver(openai=KEY)) == "openai/gpt-6-luna"
+    assert resolved("fast", make_resolver("latest", openai=KEY)) == "openai/gpt-6-luna"
 
 
-def test_the_callers_own_key_counts() -> None:
-    assert named("", caller=Caller(provider_keys={"openai": "theirs"})) == "openai/gpt-6.2-sol"
+def test_key_of_the_caller_counts() -> None:
+    assert resolved("", caller=Caller(provider_keys={"openai": "theirs"})) == "openai/gpt-6.2-sol"
 
 
-def test_who_has_a_key_can_be_told() -> None:
-    by = Resolver(CATALOGUE, providers(), Limits(), "", lambda provider: provider == "deepseek")
+def test_missing_name_is_rejected_without_a_default() -> None:
+    with pytest.raises(InvalidRequest, match="must be set, since the server has no default model") as raised:
+        resolved("", make_resolver(mock={"enabled": False}))
 
-    assert named("", by) == "deepseek/deepseek-v4-pro"
-
-
-def test_with_nothing_left_a_name_is_asked_for() -> None:
-    with pytest.raises(InvalidRequest, match="has no default") as refused:
-        named("", resolver(mock={"enabled": False}))
-
-    assert refused.value.violations[0].field == "model"
+    assert raised.value.violations[0].field == "model"
 
 
-def test_an_unknown_provider_is_told_apart_from_an_unknown_model() -> None:
-    with pytest.raises(ProviderNotFound, match="There is no provider 'cluade'") as refused:
-        named("cluade/latest")
+def test_unknown_provider_has_similar_names() -> None:
+    with pytest.raises(ProviderNotFound, match="Provider 'cluade' not found") as raised:
+        resolved("cluade/latest")
 
-    assert refused.value.metadata == {"nearest": "claude"}
-
-
-def test_a_provider_like_no_other_has_no_nearest() -> None:
-    with pytest.raises(ProviderNotFound) as refused:
-        named("zzz/latest")
-
-    assert refused.value.metadata == {}
-    assert "mock, claude, openai, deepseek" in refused.value.message
+    assert raised.value.metadata == {"nearest": "claude"}
 
 
-def test_a_disabled_provider_is_unknown() -> None:
+def test_unknown_provider_without_similar_names_lists_the_configured() -> None:
+    with pytest.raises(ProviderNotFound) as raised:
+        resolved("zzz/latest")
+
+    assert raised.value.metadata == {}
+    assert "mock, claude, openai, deepseek" in raised.value.message
+
+
+def test_disabled_provider_is_not_found() -> None:
     with pytest.raises(ProviderNotFound, match="'openai' is disabled"):
-        named("openai/latest", resolver(openai={"enabled": False}))
+        resolved("openai/latest", make_resolver(openai={"enabled": False}))
 
 
-def test_a_bare_id_of_a_disabled_provider_is_not_found_nor_proposed() -> None:
-    with pytest.raises(ModelNotFound) as refused:
-        named("gpt-4o", resolver(openai={"enabled": False}))
+def test_model_of_a_disabled_provider_is_neither_found_nor_suggested() -> None:
+    with pytest.raises(ModelNotFound) as raised:
+        resolved("gpt-4o", make_resolver(openai={"enabled": False}))
 
-    assert "openai" not in refused.value.metadata.get("nearest", "")
-
-
-def test_a_typing_error_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ModelNotFound, match="Did you mean claude/claude-opus-5-5") as refused:
-        named("claude/claude-opus-5.5")
-
-    assert refused.value.metadata["nearest"].startswith("claude/claude-opus-5-5")
-    assert (refused.value.provider, refused.value.model) == ("claude", "claude-opus-5.5")
+    assert "openai" not in raised.value.metadata.get("nearest", "")
 
 
-def test_a_bare_name_nobody_has_is_not_found() -> None:
-    with pytest.raises(ModelNotFound, match="There is no model 'zzzz' at any provider here") as refused:
-        named("zzzz")
+def test_misspelled_model_has_similar_names() -> None:
+    with pytest.raises(ModelNotFound, match="Did you mean claude/claude-opus-5-5") as raised:
+        resolved("claude/claude-opus-5.5")
 
-    assert refused.value.metadata == {}
-
-
-def test_an_empty_model_of_a_provider_is_not_found() -> None:
-    with pytest.raises(ModelNotFound, match="no model ''"):
-        named("claude/", resolver(claude={"allow_any_model": True}))
+    assert raised.value.metadata["nearest"].startswith("claude/claude-opus-5-5")
+    assert (raised.value.provider, raised.value.model) == ("claude", "claude-opus-5.5")
 
 
-def test_an_id_that_several_have_needs_its_provider() -> None:
-    by = resolver(one={**LAB, "models": ["llama"]}, two={**LAB, "models": ["llama"]})
+def test_unknown_bare_name_is_not_found() -> None:
+    with pytest.raises(ModelNotFound, match="Model 'zzzz' not found") as raised:
+        resolved("zzzz")
 
-    with pytest.raises(ModelNotFound, match="one/llama, two/llama") as refused:
-        named("llama", by)
+    assert raised.value.metadata == {}
 
-    assert refused.value.solution == "Name the provider too."
+
+def test_empty_model_of_a_provider_is_not_found() -> None:
+    with pytest.raises(ModelNotFound, match="Model '' not found at provider 'claude'"):
+        resolved("claude/", make_resolver(claude={"allow_any_model": True}))
+
+
+def test_ambiguous_id_is_rejected_with_all_providers() -> None:
+    resolver = make_resolver(one={**LAB_SETTINGS, "models": ["llama"]}, two={**LAB_SETTINGS, "models": ["llama"]})
+
+    with pytest.raises(ModelNotFound, match="one/llama, two/llama") as raised:
+        resolved("llama", resolver)
+
+    assert raised.value.solution == "Add the provider, such as 'one/llama'."
 
 
 @pytest.mark.parametrize("name", ["openai/gpt-4", "gpt-4"])
-def test_a_retired_model_names_its_replacement_and_its_end(name: str) -> None:
-    with pytest.raises(ModelNotFound, match="retired the model 'gpt-4' on 2026-10-23") as refused:
-        named(name)
+def test_retired_model_has_date_and_replacement(name: str) -> None:
+    with pytest.raises(ModelNotFound, match="Model 'openai/gpt-4' was retired on 2026-10-23") as raised:
+        resolved(name)
 
-    assert refused.value.metadata == {"replacement": "openai/gpt-6.1-sol", "retired": "2026-10-23"}
-    assert "'openai/gpt-6.1-sol'" in refused.value.solution
-
-
-def test_a_retired_model_without_a_date_has_a_replacement_all_the_same() -> None:
-    with pytest.raises(ModelNotFound, match="retired the model 'claude-opus-4-1'; use") as refused:
-        named("claude/claude-opus-4-1")
-
-    assert refused.value.metadata == {"replacement": "claude/claude-opus-5-5"}
+    assert raised.value.metadata == {"replacement": "openai/gpt-6.1-sol", "retired": "2026-10-23"}
+    assert "'openai/gpt-6.1-sol'" in raised.value.solution
 
 
-def test_a_name_of_any_length_is_answered_at_once() -> None:
-    with pytest.raises(InvalidRequest, match="has 1000000 characters") as refused:
-        resolve(ask("x" * 1_000_000))
+def test_retired_model_without_a_date_has_a_replacement() -> None:
+    with pytest.raises(ModelNotFound, match=r"'claude/claude-opus-4-1' was retired\. Use") as raised:
+        resolved("claude/claude-opus-4-1")
 
-    assert len(refused.value.message) < 200
+    assert raised.value.metadata == {"replacement": "claude/claude-opus-5-5"}
 
 
-def test_a_long_name_is_shown_in_part() -> None:
-    with pytest.raises(ModelNotFound) as refused:
-        named("claude/" + "x" * 200)
+def test_long_name_is_rejected_with_a_short_message() -> None:
+    with pytest.raises(InvalidRequest, match="must have at most 256 characters, got 1000000") as raised:
+        resolve(generate_params("x" * 1_000_000))
 
-    assert "x" * 65 not in refused.value.message
+    assert len(raised.value.message) < 200
+
+
+def test_long_name_is_shortened_in_the_message() -> None:
+    with pytest.raises(ModelNotFound) as raised:
+        resolved("claude/" + "x" * 200)
+
+    assert "x" * 65 not in raised.value.message

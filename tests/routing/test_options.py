@@ -1,4 +1,4 @@
-"""How the answer is drawn: what a caller said is honoured or told; what a default says is honoured or forgotten."""
+"""Normalizing sampling options: unsupported options of the caller have a warning, unsupported defaults do not."""
 
 from __future__ import annotations
 
@@ -6,22 +6,31 @@ from datetime import date
 
 import pytest
 
-from aimanager_server.catalog.catalog import Alias, Catalogue
-from aimanager_server.config.settings import Limits
+from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.catalog.model import Alias
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.routing.resolver import Resolver
-from tests.support.resolver import CATALOGUE, LAB, ask, providers, resolver, target, warned
+from tests.support.resolver import (
+    CATALOG,
+    LAB_SETTINGS,
+    generate_params,
+    make_resolver,
+    providers,
+    resolve_target,
+    resolver_over,
+    warnings_of,
+)
 
-ANSWERING = [
+GENERATION_MODELS = [
     f"{model.provider}/{model.id}"
-    for model in CATALOGUE.models()
+    for model in CATALOG.models()
     if model.provider in providers() and model.embedding is None
 ]
-EVERYTHING = Sampling(100, 0.5, None, 10, 7, ("END",))
+RESOLVER = make_resolver()
+ALL_OPTIONS = Sampling(100, 0.5, None, 10, 7, ("END",))
 
 
 @pytest.mark.parametrize(
-    ("model", "taken"),
+    ("model", "supported"),
     [
         ("claude/claude-opus-5-5", Sampling(max_output_tokens=100, stop_sequences=("END",))),
         ("claude/claude-haiku-4-5", Sampling(100, 0.5, None, 10, None, ("END",))),
@@ -32,181 +41,210 @@ EVERYTHING = Sampling(100, 0.5, None, 10, 7, ("END",))
         ("openai/gpt-4o", Sampling(100, 0.5, None, None, 7, ("END",))),
         ("deepseek/deepseek-flash", Sampling(max_output_tokens=100, stop_sequences=("END",))),
         ("deepseek/fast", Sampling(100, 0.5, None, None, None, ("END",))),
-        ("mock/latest", EVERYTHING),
+        ("mock/latest", ALL_OPTIONS),
     ],
 )
-def test_what_a_model_refuses_is_left_out_and_told(model: str, taken: Sampling) -> None:
-    asked = ask(model, sampling=EVERYTHING)
+def test_unsupported_options_are_removed_with_a_warning(model: str, supported: Sampling) -> None:
+    params = generate_params(model, sampling=ALL_OPTIONS)
     names = ("temperature", "top_k", "seed", "stop_sequences")
-    dropped = {f"sampling.{name}" for name in names if not getattr(taken, name)}
+    removed = {f"sampling.{name}" for name in names if not getattr(supported, name)}
 
-    assert target(asked).sampling == taken
-    assert warned(asked).keys() == dropped
+    assert resolve_target(params).sampling == supported
+    assert warnings_of(params).keys() == removed
 
 
 @pytest.mark.parametrize("model", ["gpt-6.2-sol", "gpt-5", "gpt-5.5", "gpt-5.6-sol"])
-def test_a_seed_is_for_the_older_wire(model: str) -> None:
-    by = resolver(openai={"wire": "chat_completions"})
+def test_seed_requires_the_chat_completions_wire(model: str) -> None:
+    resolver = make_resolver(openai={"wire": "chat_completions"})
 
-    assert target(ask(f"openai/{model}", sampling=EVERYTHING), by).sampling == Sampling(max_output_tokens=100, seed=7)
+    assert resolve_target(generate_params(f"openai/{model}", sampling=ALL_OPTIONS), resolver).sampling == Sampling(
+        max_output_tokens=100, seed=7
+    )
 
 
-def test_a_model_nobody_knows_is_asked_for_what_its_wire_can_say() -> None:
-    by = resolver(lab={**LAB, "wire": "responses", "models": ["listed"], "allow_any_model": True})
+def test_unknown_model_keeps_the_options_its_wire_supports() -> None:
+    resolver = make_resolver(lab={**LAB_SETTINGS, "wire": "responses", "models": ["listed"], "allow_any_model": True})
 
     for model in ("lab/listed", "lab/other"):
-        assert target(ask(model, sampling=EVERYTHING), by).sampling == Sampling(100, 0.5)
-        assert warned(ask(model, sampling=EVERYTHING), by).keys() == {
+        assert resolve_target(generate_params(model, sampling=ALL_OPTIONS), resolver).sampling == Sampling(100, 0.5)
+        assert warnings_of(generate_params(model, sampling=ALL_OPTIONS), resolver).keys() == {
             "sampling.top_k",
             "sampling.seed",
             "sampling.stop_sequences",
         }
 
 
-def test_a_model_known_from_an_older_wire_is_asked_for_what_the_newer_one_can_say() -> None:
-    by = resolver(deepseek={"wire": "responses"})
+def test_model_on_the_responses_wire_keeps_the_options_it_supports() -> None:
+    resolver = make_resolver(deepseek={"wire": "responses"})
 
-    assert target(ask("deepseek/fast", sampling=EVERYTHING), by).sampling == Sampling(100, 0.5)
-
-
-@pytest.mark.parametrize(("wire", "taken"), [("responses", 16), ("chat_completions", 5)])
-def test_an_answer_shorter_than_the_wire_allows_is_lengthened(wire: str, taken: int) -> None:
-    by = resolver(openai={"wire": wire})
-    asked = ask("openai/latest", sampling=Sampling(max_output_tokens=5))
-
-    assert target(asked, by).sampling.max_output_tokens == taken
-    assert warned(asked, by) == (
-        {"sampling.max_output_tokens": "5 is below what gpt-6.2-sol takes; 16 is used."} if taken > 5 else {}
+    assert resolve_target(generate_params("deepseek/fast", sampling=ALL_OPTIONS), resolver).sampling == Sampling(
+        100, 0.5
     )
 
 
-def test_a_warning_says_what_was_done_and_why() -> None:
+@pytest.mark.parametrize(("wire", "limit"), [("responses", 16), ("chat_completions", 5)])
+def test_output_limit_below_the_minimum_of_the_wire_is_raised(wire: str, limit: int) -> None:
+    resolver = make_resolver(openai={"wire": wire})
+    params = generate_params("openai/latest", sampling=Sampling(max_output_tokens=5))
+
+    assert resolve_target(params, resolver).sampling.max_output_tokens == limit
+    assert warnings_of(params, resolver) == (
+        {"sampling.max_output_tokens": "gpt-6.2-sol requires at least 16, got 5; 16 is used."} if limit > 5 else {}
+    )
+
+
+def test_warning_has_reason_and_action() -> None:
     sampling = Sampling(temperature=0.5)
 
-    assert warned(ask("claude/latest", sampling=sampling)) == {
-        "sampling.temperature": "claude-opus-5-5 takes no temperature; it was left out."
+    assert warnings_of(generate_params("claude/latest", sampling=sampling)) == {
+        "sampling.temperature": "claude-opus-5-5 does not support temperature; it was removed."
     }
-    assert warned(ask("deepseek/latest", sampling=sampling)) == {
-        "sampling.temperature": "deepseek-v4-pro takes no temperature while it thinks; it was left out."
+    assert warnings_of(generate_params("deepseek/latest", sampling=sampling)) == {
+        "sampling.temperature": "deepseek-v4-pro does not support temperature while reasoning; it was removed."
     }
 
 
 @pytest.mark.parametrize(
-    ("effort", "taken"), [(Effort.NONE, 0.5), (Effort.LOW, None), (None, None)], ids=["none", "low", "default"]
+    ("effort", "temperature"), [(Effort.NONE, 0.5), (Effort.LOW, None), (None, None)], ids=["none", "low", "default"]
 )
-def test_some_models_take_temperature_only_without_thinking(effort: Effort | None, taken: float | None) -> None:
-    asked = ask("openai/gpt-5.5", sampling=Sampling(temperature=0.5), reasoning=ReasoningOptions(effort=effort))
+def test_temperature_is_removed_while_reasoning(effort: Effort | None, temperature: float | None) -> None:
+    params = generate_params(
+        "openai/gpt-5.5", sampling=Sampling(temperature=0.5), reasoning=ReasoningOptions(effort=effort)
+    )
 
-    assert target(asked).sampling.temperature == taken
+    assert resolve_target(params).sampling.temperature == temperature
 
 
-def test_a_budget_is_thinking_too() -> None:
-    asked = ask(
+def test_reasoning_budget_counts_as_reasoning() -> None:
+    params = generate_params(
         "claude/claude-haiku-4-5", sampling=Sampling(temperature=0.5), reasoning=ReasoningOptions(budget_tokens=2000)
     )
 
-    assert target(asked).sampling.temperature is None
-    assert "while it thinks" in warned(asked)["sampling.temperature"]
+    assert resolve_target(params).sampling.temperature is None
+    assert "while reasoning" in warnings_of(params)["sampling.temperature"]
 
 
-def test_zero_is_a_value() -> None:
-    assert target(ask("openai/gpt-4o", sampling=Sampling(temperature=0.0, top_p=0.0))).sampling.temperature == 0.0
+def test_zero_is_a_set_value() -> None:
+    assert (
+        resolve_target(
+            generate_params("openai/gpt-4o", sampling=Sampling(temperature=0.0, top_p=0.0))
+        ).sampling.temperature
+        == 0.0
+    )
 
 
-def test_a_temperature_above_the_models_range_is_lowered() -> None:
-    asked = ask("claude/claude-haiku-4-5", sampling=Sampling(temperature=1.5))
+def test_temperature_above_the_maximum_is_lowered() -> None:
+    params = generate_params("claude/claude-haiku-4-5", sampling=Sampling(temperature=1.5))
 
-    assert target(asked).sampling.temperature == 1.0
-    assert warned(asked) == {"sampling.temperature": "1.5 is above what claude-haiku-4-5 takes; 1.0 is used."}
-
-
-def test_an_answer_longer_than_the_model_can_write_is_shortened() -> None:
-    asked = ask("openai/gpt-4o", sampling=Sampling(max_output_tokens=20_000))
-
-    assert target(asked).sampling.max_output_tokens == 16_384
-    assert "16384 is used" in warned(asked)["sampling.max_output_tokens"]
+    assert resolve_target(params).sampling.temperature == 1.0
+    assert warnings_of(params) == {
+        "sampling.temperature": "claude-haiku-4-5 accepts at most 1.0, got 1.5; 1.0 is used."
+    }
 
 
-def test_temperature_beats_top_p_where_only_one_is_taken() -> None:
-    asked = ask("claude/claude-sonnet-4-6", sampling=Sampling(temperature=0.5, top_p=0.9))
+def test_output_limit_above_the_maximum_is_lowered() -> None:
+    params = generate_params("openai/gpt-4o", sampling=Sampling(max_output_tokens=20_000))
 
-    assert target(asked).sampling == Sampling(temperature=0.5)
-    assert list(warned(asked)) == ["sampling.top_p"]
-
-
-def test_a_callers_top_p_beats_a_default_temperature() -> None:
-    by = resolver(claude={"defaults": {"temperature": 0.7}})
-    asked = ask("claude/claude-sonnet-4-6", sampling=Sampling(top_p=0.9))
-
-    assert target(asked, by).sampling == Sampling(top_p=0.9)
-    assert warned(asked, by) == {}
+    assert resolve_target(params).sampling.max_output_tokens == 16_384
+    assert "16384 is used" in warnings_of(params)["sampling.max_output_tokens"]
 
 
-def test_a_newer_version_of_the_api_takes_no_temperature() -> None:
-    by = resolver(claude={"version": "2026-10-21"})
-    asked = ask("claude/claude-haiku-4-5", sampling=EVERYTHING)
+def test_temperature_has_precedence_over_top_p_if_they_are_exclusive() -> None:
+    params = generate_params("claude/claude-sonnet-4-6", sampling=Sampling(temperature=0.5, top_p=0.9))
 
-    assert target(asked, by).sampling == Sampling(max_output_tokens=100, stop_sequences=("END",))
-    assert "under API version 2026-10-21" in warned(asked, by)["sampling.temperature"]
-
-
-def test_blank_stop_sequences_are_left_out_where_they_are_refused() -> None:
-    asked = ask("claude/latest", sampling=Sampling(stop_sequences=("\n\n", "END", " ")))
-
-    assert target(asked).sampling.stop_sequences == ("END",)
-    assert list(warned(asked)) == ["sampling.stop_sequences"]
+    assert resolve_target(params).sampling == Sampling(temperature=0.5)
+    assert list(warnings_of(params)) == ["sampling.top_p"]
 
 
-def test_stop_sequences_beyond_the_models_number_are_left_out() -> None:
-    asked = ask("openai/gpt-4o", sampling=Sampling(stop_sequences=("a", "b", "\n", "d", "e")))
+def test_top_p_of_the_caller_has_precedence_over_default_temperature() -> None:
+    resolver = make_resolver(claude={"defaults": {"temperature": 0.7}})
+    params = generate_params("claude/claude-sonnet-4-6", sampling=Sampling(top_p=0.9))
 
-    assert target(asked).sampling.stop_sequences == ("a", "b", "\n", "d")
-    assert warned(asked) == {"sampling.stop_sequences": "gpt-4o takes 4; the others were left out."}
+    assert resolve_target(params, resolver).sampling == Sampling(top_p=0.9)
+    assert warnings_of(params, resolver) == {}
 
 
-def test_the_operators_defaults_fill_what_nobody_said() -> None:
-    by = resolver(openai={"defaults": {"max_output_tokens": 500, "temperature": 0.2, "top_p": 0.9}})
+def test_temperature_is_removed_with_a_later_api_version() -> None:
+    resolver = make_resolver(claude={"api_version": "2026-10-21"})
+    params = generate_params("claude/claude-haiku-4-5", sampling=ALL_OPTIONS)
 
-    found = target(ask("openai/gpt-4o", sampling=Sampling(temperature=0.0)), by).sampling
+    assert resolve_target(params, resolver).sampling == Sampling(max_output_tokens=100, stop_sequences=("END",))
+    assert "with API version 2026-10-21" in warnings_of(params, resolver)["sampling.temperature"]
+
+
+def test_unsupported_blank_stop_sequences_are_removed() -> None:
+    params = generate_params("claude/latest", sampling=Sampling(stop_sequences=("\n\n", "END", " ")))
+
+    assert resolve_target(params).sampling.stop_sequences == ("END",)
+    assert list(warnings_of(params)) == ["sampling.stop_sequences"]
+
+
+def test_stop_sequences_above_the_maximum_are_removed() -> None:
+    params = generate_params("openai/gpt-4o", sampling=Sampling(stop_sequences=("a", "b", "\n", "d", "e")))
+
+    assert resolve_target(params).sampling.stop_sequences == ("a", "b", "\n", "d")
+    assert warnings_of(params) == {"sampling.stop_sequences": "gpt-4o accepts at most 4, got 5; the first 4 are used."}
+
+
+def test_defaults_of_the_operator_apply_to_options_that_are_not_set() -> None:
+    resolver = make_resolver(openai={"defaults": {"max_output_tokens": 500, "temperature": 0.2, "top_p": 0.9}})
+
+    found = resolve_target(generate_params("openai/gpt-4o", sampling=Sampling(temperature=0.0)), resolver).sampling
 
     assert found == Sampling(max_output_tokens=500, temperature=0.0, top_p=0.9)
 
 
-def test_a_default_the_model_refuses_is_left_out_silently() -> None:
-    by = resolver(openai={"defaults": {"max_output_tokens": 500_000, "temperature": 0.2, "top_p": 0.9}})
+def test_unsupported_default_is_removed_without_a_warning() -> None:
+    resolver = make_resolver(openai={"defaults": {"max_output_tokens": 500_000, "temperature": 0.2, "top_p": 0.9}})
 
-    assert target(ask("openai/latest"), by).sampling == Sampling(max_output_tokens=128_000)
-    assert warned(ask("openai/latest"), by) == {}
+    assert resolve_target(generate_params("openai/latest"), resolver).sampling == Sampling(max_output_tokens=128_000)
+    assert warnings_of(generate_params("openai/latest"), resolver) == {}
 
 
-def test_an_alias_may_draw_differently_unless_the_caller_says_how() -> None:
-    alias = Alias("openai", "dull", "gpt-4o", "Says it plainly", date(2026, 11, 22), Sampling(temperature=0.0))
+def test_alias_options_have_precedence_over_defaults_but_not_over_the_caller() -> None:
+    alias = Alias("openai", "plain", "gpt-4o", "Plain wording", date(2026, 11, 22), Sampling(temperature=0.0))
     configured = providers(openai={"defaults": {"temperature": 0.7}})
-    by = Resolver(Catalogue(CATALOGUE.models(), [alias]), configured, Limits())
+    resolver = resolver_over(Catalog(CATALOG.models(), [alias]), configured)
 
-    assert target(ask("openai/dull"), by).sampling.temperature == 0.0
-    assert target(ask("openai/gpt-4o"), by).sampling.temperature == 0.7
-    assert target(ask("openai/dull", sampling=Sampling(temperature=1.0)), by).sampling.temperature == 1.0
-
-
-def test_a_model_nobody_knows_is_asked_for_all_of_it() -> None:
-    by = resolver(lab={**LAB, "models": ["llama"], "defaults": {"top_p": 0.9}})
-    asked = ask("lab/llama", sampling=EVERYTHING)
-
-    assert target(asked, by).sampling == Sampling(100, 0.5, 0.9, 10, 7, ("END",))
-    assert warned(asked, by) == {}
+    assert resolve_target(generate_params("openai/plain"), resolver).sampling.temperature == 0.0
+    assert resolve_target(generate_params("openai/gpt-4o"), resolver).sampling.temperature == 0.7
+    assert (
+        resolve_target(
+            generate_params("openai/plain", sampling=Sampling(temperature=1.0)), resolver
+        ).sampling.temperature
+        == 1.0
+    )
 
 
-@pytest.mark.parametrize("model", ANSWERING)
-@pytest.mark.parametrize("effort", [None, *Effort])
-def test_whatever_is_asked_every_model_gets_only_what_it_takes(model: str, effort: Effort | None) -> None:
-    found = target(ask(model, sampling=EVERYTHING, reasoning=ReasoningOptions(effort=effort, include=True)))
-    facts = CATALOGUE.find(found.provider, found.model)
+def test_unknown_model_keeps_all_options() -> None:
+    resolver = make_resolver(lab={**LAB_SETTINGS, "models": ["llama"], "defaults": {"top_p": 0.9}})
+    params = generate_params("lab/llama", sampling=ALL_OPTIONS)
 
-    assert facts is not None
-    assert facts.sampling is not None
-    taken = {name for name in ("temperature", "top_p", "top_k", "seed") if getattr(found.sampling, name) is not None}
-    assert taken <= facts.sampling
-    assert found.reasoning.effort is None or found.reasoning.effort in (facts.efforts or ())
-    if facts.reasons(found.reasoning.effort) and facts.sampling_while_reasoning is not None:
-        assert taken <= facts.sampling_while_reasoning
+    assert resolve_target(params, resolver).sampling == Sampling(100, 0.5, 0.9, 10, 7, ("END",))
+    assert warnings_of(params, resolver) == {}
+
+
+def unsupported_options(name: str, effort: Effort | None) -> list[str]:
+    """The options of a target that its model does not support."""
+    target = resolve_target(
+        generate_params(name, sampling=ALL_OPTIONS, reasoning=ReasoningOptions(effort=effort, include=True)), RESOLVER
+    )
+    model = CATALOG.find(target.provider, target.model)
+    assert model is not None
+    assert model.sampling_fields is not None
+    supported = model.sampling_fields
+    if model.reasons_at(target.reasoning.effort) and model.sampling_fields_while_reasoning is not None:
+        supported &= model.sampling_fields_while_reasoning
+    options = ("temperature", "top_p", "top_k", "seed")
+    unsupported = [one for one in options if getattr(target.sampling, one) is not None and one not in supported]
+    if target.reasoning.effort is not None and target.reasoning.effort not in (model.efforts or ()):
+        unsupported.append("effort")
+    return unsupported
+
+
+def test_every_model_receives_only_options_it_supports() -> None:
+    cases = [(name, effort) for name in GENERATION_MODELS for effort in (None, *Effort)]
+
+    unsupported = {case: unsupported_options(*case) for case in cases}
+
+    assert {case: options for case, options in unsupported.items() if options} == {}

@@ -1,24 +1,22 @@
-"""How much a model is asked to think."""
+"""Normalizing reasoning options."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.routing.reasoning import nearest
-from tests.support.resolver import WEATHER, ask, resolver, target, warned
+from aimanager_server.routing.reasoning import nearest_effort
+from tests.support.resolver import WEATHER, generate_params, make_resolver, resolve_target, warnings_of
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"
 
 
-def effort(model: str, asked: Effort, **fields: Any) -> Effort | None:
-    return target(ask(model, reasoning=ReasoningOptions(effort=asked), **fields)).reasoning.effort
+def normalized_effort(model: str, requested: Effort) -> Effort | None:
+    return resolve_target(generate_params(model, reasoning=ReasoningOptions(effort=requested))).reasoning.effort
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "taken"),
+    ("model", "requested", "effort"),
     [
         ("claude/claude-opus-5-5", Effort.NONE, Effort.LOW),
         ("claude/claude-opus-5-5", Effort.MINIMAL, Effort.LOW),
@@ -32,13 +30,16 @@ def effort(model: str, asked: Effort, **fields: Any) -> Effort | None:
         ("deepseek/deepseek-v4-pro", Effort.XHIGH, Effort.HIGH),
     ],
 )
-def test_the_nearest_level_is_taken_and_told(model: str, asked: Effort, taken: Effort) -> None:
-    assert effort(model, asked) is taken
-    assert f"the nearest, {taken.label}," in warned(ask(model, reasoning=ReasoningOptions(effort=asked)))[EFFORT]
+def test_unsupported_effort_becomes_the_nearest_with_a_warning(model: str, requested: Effort, effort: Effort) -> None:
+    assert normalized_effort(model, requested) is effort
+    assert (
+        f"the nearest, {effort.label},"
+        in warnings_of(generate_params(model, reasoning=ReasoningOptions(effort=requested)))[EFFORT]
+    )
 
 
 @pytest.mark.parametrize(
-    ("model", "asked"),
+    ("model", "requested"),
     [
         ("claude/claude-opus-5-5", Effort.MAX),
         ("claude/claude-opus-5", Effort.NONE),
@@ -47,133 +48,144 @@ def test_the_nearest_level_is_taken_and_told(model: str, asked: Effort, taken: E
         ("mock/latest", Effort.XHIGH),
     ],
 )
-def test_a_level_the_model_has_is_taken_as_it_is(model: str, asked: Effort) -> None:
-    assert effort(model, asked) is asked
-    assert warned(ask(model, reasoning=ReasoningOptions(effort=asked))) == {}
+def test_supported_effort_is_kept(model: str, requested: Effort) -> None:
+    assert normalized_effort(model, requested) is requested
+    assert warnings_of(generate_params(model, reasoning=ReasoningOptions(effort=requested))) == {}
 
 
-def test_thinking_is_not_taken_for_not_thinking() -> None:
-    assert nearest([Effort.NONE, Effort.MAX], Effort.MINIMAL, None) is Effort.MAX
-    assert nearest([Effort.NONE], Effort.MINIMAL, None) is Effort.NONE
+def test_effort_none_replaces_another_level_only_if_it_is_the_only_one() -> None:
+    assert nearest_effort([Effort.NONE, Effort.MAX], Effort.MINIMAL, None) is Effort.MAX
+    assert nearest_effort([Effort.NONE], Effort.MINIMAL, None) is Effort.NONE
 
 
-def test_a_model_that_does_not_think_is_not_asked_to() -> None:
-    assert effort("openai/gpt-4o", Effort.HIGH) is None
-    assert "does not think" in warned(ask("openai/gpt-4o", reasoning=ReasoningOptions(effort=Effort.HIGH)))[EFFORT]
+def test_effort_is_removed_for_a_model_without_reasoning() -> None:
+    assert normalized_effort("openai/gpt-4o", Effort.HIGH) is None
+    assert (
+        "does not support reasoning"
+        in warnings_of(generate_params("openai/gpt-4o", reasoning=ReasoningOptions(effort=Effort.HIGH)))[EFFORT]
+    )
 
 
-def test_not_thinking_is_what_such_a_model_does_anyway() -> None:
-    assert effort("openai/gpt-4o", Effort.NONE) is None
-    assert warned(ask("openai/gpt-4o", reasoning=ReasoningOptions(effort=Effort.NONE))) == {}
+def test_effort_none_is_removed_without_a_warning_for_a_model_without_reasoning() -> None:
+    assert normalized_effort("openai/gpt-4o", Effort.NONE) is None
+    assert warnings_of(generate_params("openai/gpt-4o", reasoning=ReasoningOptions(effort=Effort.NONE))) == {}
 
 
 @pytest.mark.parametrize(
-    ("model", "taken"),
+    ("model", "effort"),
     [("deepseek/fast", Effort.NONE), ("deepseek/reasoning", Effort.MAX), ("claude/reasoning", Effort.HIGH)],
 )
-def test_an_alias_brings_its_effort(model: str, taken: Effort) -> None:
-    assert target(ask(model)).reasoning.effort is taken
+def test_alias_sets_its_effort(model: str, effort: Effort) -> None:
+    assert resolve_target(generate_params(model)).reasoning.effort is effort
 
 
-def test_the_callers_effort_beats_the_aliass() -> None:
-    assert effort("deepseek/fast", Effort.HIGH) is Effort.HIGH
+def test_effort_of_the_caller_has_precedence_over_the_alias() -> None:
+    assert normalized_effort("deepseek/fast", Effort.HIGH) is Effort.HIGH
 
 
-def test_the_callers_budget_beats_the_aliass_effort() -> None:
-    found = target(ask("claude/reasoning", reasoning=ReasoningOptions(budget_tokens=1000)))
+def test_budget_of_the_caller_has_precedence_over_the_alias() -> None:
+    found = resolve_target(generate_params("claude/reasoning", reasoning=ReasoningOptions(budget_tokens=1000)))
 
     assert found.reasoning.effort is Effort.LOW
 
 
-def test_an_alias_leaves_the_callers_wish_to_see_it() -> None:
-    found = target(ask("claude/reasoning", reasoning=ReasoningOptions(include=True)))
+def test_alias_keeps_include_of_the_caller() -> None:
+    found = resolve_target(generate_params("claude/reasoning", reasoning=ReasoningOptions(include=True)))
 
     assert found.reasoning == ReasoningOptions(effort=Effort.HIGH, include=True)
 
 
 @pytest.mark.parametrize(
-    ("budget", "taken"),
+    ("budget", "effort"),
     [(1, Effort.LOW), (4095, Effort.LOW), (4096, Effort.MEDIUM), (16_383, Effort.MEDIUM), (16_384, Effort.HIGH)],
 )
-def test_a_budget_becomes_an_effort_where_none_is_taken(budget: int, taken: Effort) -> None:
-    asked = ask("claude/claude-opus-5-5", reasoning=ReasoningOptions(budget_tokens=budget))
+def test_unsupported_budget_becomes_an_effort(budget: int, effort: Effort) -> None:
+    params = generate_params("claude/claude-opus-5-5", reasoning=ReasoningOptions(budget_tokens=budget))
 
-    assert target(asked).reasoning == ReasoningOptions(effort=taken)
-    assert warned(asked) == {BUDGET: f"claude-opus-5-5 takes no budget; effort {taken.label} is asked for instead."}
-
-
-def test_an_effort_beside_such_a_budget_decides() -> None:
-    asked = ReasoningOptions(effort=Effort.MAX, budget_tokens=10)
-
-    assert target(ask("openai/gpt-6-luna", reasoning=asked)).reasoning == ReasoningOptions(effort=Effort.MAX)
+    assert resolve_target(params).reasoning == ReasoningOptions(effort=effort)
+    assert warnings_of(params) == {
+        BUDGET: f"claude-opus-5-5 does not support a reasoning budget; effort {effort.label} is used instead."
+    }
 
 
-def test_a_budget_means_nothing_to_a_model_that_does_not_think() -> None:
-    asked = ask("openai/gpt-4o", reasoning=ReasoningOptions(budget_tokens=2000))
+def test_effort_has_precedence_over_an_unsupported_budget() -> None:
+    reasoning = ReasoningOptions(effort=Effort.MAX, budget_tokens=10)
 
-    assert target(asked).reasoning == ReasoningOptions()
-    assert warned(asked) == {BUDGET: "gpt-4o takes no budget; it was left out."}
+    assert resolve_target(generate_params("openai/gpt-6-luna", reasoning=reasoning)).reasoning == ReasoningOptions(
+        effort=Effort.MAX
+    )
+
+
+def test_budget_is_removed_for_a_model_without_reasoning() -> None:
+    params = generate_params("openai/gpt-4o", reasoning=ReasoningOptions(budget_tokens=2000))
+
+    assert resolve_target(params).reasoning == ReasoningOptions()
+    assert warnings_of(params) == {BUDGET: "gpt-4o does not support a reasoning budget; it was removed."}
 
 
 @pytest.mark.parametrize(
-    ("budget", "limit", "taken", "said"),
+    ("budget", "limit", "fitted", "warning"),
     [
         (5000, None, 5000, ""),
         (1024, None, 1024, ""),
-        (1023, None, 1024, "below what claude-haiku-4-5 takes"),
+        (1023, None, 1024, "claude-haiku-4-5 requires at least 1024, got 1023"),
         (5000, 5000, 4999, "4999 is used"),
         (64_000, None, 63_999, "63999 is used"),
         (5000, 1025, 1024, "1024 is used"),
-        (5000, 1024, None, "no room to think"),
+        (5000, 1024, None, "the budget was removed"),
     ],
 )
-def test_a_budget_fits_between_its_least_and_the_limit(
-    budget: int, limit: int | None, taken: int | None, said: str
+def test_budget_is_fitted_between_the_minimum_and_the_output_limit(
+    budget: int, limit: int | None, fitted: int | None, warning: str
 ) -> None:
-    asked = ask(
+    params = generate_params(
         "claude/claude-haiku-4-5",
         reasoning=ReasoningOptions(budget_tokens=budget),
         sampling=Sampling(max_output_tokens=limit),
     )
 
-    assert target(asked).reasoning.budget_tokens == taken
-    assert said in warned(asked).get(BUDGET, "")
-    assert bool(said) == (BUDGET in warned(asked))
+    assert resolve_target(params).reasoning.budget_tokens == fitted
+    assert warning in warnings_of(params).get(BUDGET, "")
+    assert bool(warning) == (BUDGET in warnings_of(params))
 
 
-def test_a_budget_that_is_taken_beats_effort_none() -> None:
-    asked = ReasoningOptions(effort=Effort.NONE, budget_tokens=2000)
+def test_supported_budget_has_precedence_over_effort_none() -> None:
+    reasoning = ReasoningOptions(effort=Effort.NONE, budget_tokens=2000)
 
-    found = target(ask("claude/claude-haiku-4-5", reasoning=asked)).reasoning
+    found = resolve_target(generate_params("claude/claude-haiku-4-5", reasoning=reasoning)).reasoning
 
     assert found == ReasoningOptions(budget_tokens=2000)
 
 
-def test_tools_that_turn_thinking_off_are_told() -> None:
-    older = resolver(openai={"wire": "chat_completions"})
+def test_tools_disable_default_reasoning_with_a_warning() -> None:
+    resolver = make_resolver(openai={"wire": "chat_completions"})
 
-    assert "so effort none is used" in warned(ask("openai/gpt-5.6-sol", tools=(WEATHER,)), older)[EFFORT]
-    assert warned(ask("openai/fast", tools=(WEATHER,)), older) == {}
+    assert (
+        "tool calling while reasoning; effort none is used"
+        in warnings_of(generate_params("openai/gpt-5.6-sol", tools=(WEATHER,)), resolver)[EFFORT]
+    )
+    assert warnings_of(generate_params("openai/fast", tools=(WEATHER,)), resolver) == {}
 
 
 @pytest.mark.parametrize("model", ["gpt-5.6-sol", "gpt-6-luna", "gpt-6-astra"])
-def test_the_newer_wire_leaves_thinking_on_beside_tools(model: str) -> None:
-    asked = ask(f"openai/{model}", tools=(WEATHER,), reasoning=ReasoningOptions(effort=Effort.HIGH))
+def test_responses_wire_supports_tools_while_reasoning(model: str) -> None:
+    params = generate_params(f"openai/{model}", tools=(WEATHER,), reasoning=ReasoningOptions(effort=Effort.HIGH))
 
-    assert target(asked).reasoning.effort is Effort.HIGH
-    assert warned(ask(f"openai/{model}", tools=(WEATHER,))) == {}
+    assert resolve_target(params).reasoning.effort is Effort.HIGH
+    assert warnings_of(generate_params(f"openai/{model}", tools=(WEATHER,))) == {}
 
 
-def test_reasoning_that_is_not_shown_cannot_be_included() -> None:
-    asked, older = ask("openai/latest", reasoning=ReasoningOptions(include=True)), {"wire": "chat_completions"}
+def test_include_is_ignored_if_the_model_does_not_return_reasoning() -> None:
+    params = generate_params("openai/latest", reasoning=ReasoningOptions(include=True))
+    resolver = make_resolver(openai={"wire": "chat_completions"})
 
-    assert not target(asked, resolver(openai=older)).reasoning.include
-    assert warned(asked, resolver(openai=older)) == {INCLUDE: "gpt-6.2-sol does not show its reasoning here."}
+    assert not resolve_target(params, resolver).reasoning.include
+    assert warnings_of(params, resolver) == {INCLUDE: "gpt-6.2-sol does not return its reasoning; include was ignored."}
 
 
 @pytest.mark.parametrize("model", ["claude/latest", "openai/latest"])
-def test_reasoning_that_is_shown_can(model: str) -> None:
-    asked = ask(model, reasoning=ReasoningOptions(include=True))
+def test_include_is_kept_if_the_model_returns_reasoning(model: str) -> None:
+    params = generate_params(model, reasoning=ReasoningOptions(include=True))
 
-    assert target(asked).reasoning.include
-    assert warned(asked) == {}
+    assert resolve_target(params).reasoning.include
+    assert warnings_of(params) == {}

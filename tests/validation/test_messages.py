@@ -1,4 +1,4 @@
-"""What is refused in the turns of a conversation."""
+"""Validation of the messages of a request."""
 
 from __future__ import annotations
 
@@ -8,74 +8,86 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import InvalidRequest, PayloadTooLarge
 from aimanager_server.core.request import GenerateParams
-from tests.support.resolver import WEATHER, ask, assistant, resolve, resolver, user
+from tests.support.resolver import (
+    WEATHER,
+    assistant_message,
+    generate_params,
+    make_resolver,
+    resolve,
+    user_message,
+)
 
 PNG = Attachment("image/png", data=b"png")
 CALL = ToolCall("a", "get_weather", "{}")
 RESULT = ToolResult("a", "get_weather", "Sunny")
+RESOLVER = make_resolver()
 
 
-def refused(*messages: Message, limits: Limits | None = None) -> dict[str, str]:
-    with pytest.raises(InvalidRequest) as fault:
-        resolve(ask("mock/latest", *messages), resolver(limits=limits))
-    return {violation.field: violation.description for violation in fault.value.violations}
+def violations(*messages: Message, limits: Limits | None = None) -> dict[str, str]:
+    resolver = RESOLVER if limits is None else make_resolver(limits=limits)
+    with pytest.raises(InvalidRequest) as raised:
+        resolve(generate_params("mock/latest", *messages), resolver)
+    return {violation.field: violation.description for violation in raised.value.violations}
 
 
-def taken(*messages: Message) -> bool:
-    return resolve(ask("mock/latest", *messages, tools=(WEATHER,))).messages == messages
+def is_valid(*messages: Message) -> bool:
+    return resolve(generate_params("mock/latest", *messages, tools=(WEATHER,)), RESOLVER).messages == messages
 
 
-def test_there_is_at_least_one_turn() -> None:
-    with pytest.raises(InvalidRequest, match="messages: is empty"):
+def test_request_needs_a_message() -> None:
+    with pytest.raises(InvalidRequest, match="messages must have at least one message"):
         resolve(GenerateParams(messages=(), model="mock/latest"))
 
 
-def test_turns_are_counted() -> None:
-    assert refused(user("a"), user("b"), limits=Limits(messages=1)) == {"messages": "there are 2, at most 1 are taken"}
+def test_number_of_messages_is_limited() -> None:
+    found = violations(user_message("a"), user_message("b"), limits=Limits(max_messages=1))
+
+    assert found == {"messages": "must have at most 1 items, got 2"}
 
 
-def test_parts_are_counted() -> None:
-    found = refused(user("a", "b"), limits=Limits(parts_per_message=1))
+def test_number_of_parts_is_limited() -> None:
+    found = violations(user_message("a", "b"), limits=Limits(max_parts_per_message=1))
 
-    assert found == {"messages[0].parts": "there are 2, at most 1 are taken"}
-
-
-def test_a_turn_has_a_part() -> None:
-    assert list(refused(user("a"), user())) == ["messages[1].parts"]
+    assert found == {"messages[0].parts": "must have at most 1 items, got 2"}
 
 
-def test_a_user_says_something() -> None:
-    assert refused(user("", "")) == {"messages[0].parts": "says nothing: every text is empty"}
+def test_message_needs_a_part() -> None:
+    found = violations(user_message("a"), user_message())
+
+    assert found == {"messages[1].parts": "must have at least one part; omit empty messages"}
 
 
-def test_an_empty_text_beside_something_is_taken() -> None:
-    assert taken(user("", "a"), assistant(""), user("", PNG))
+def test_user_message_needs_content() -> None:
+    assert violations(user_message("", "")) == {"messages[0].parts": "must have content, but every text is empty"}
 
 
-def test_the_first_turn_is_the_users() -> None:
-    assert refused(assistant("Hi"), user("Hello")) == {"messages[0].role": "the first turn must be the user's"}
+def test_empty_text_next_to_content_is_valid() -> None:
+    assert is_valid(user_message("", "a"), assistant_message(""), user_message("", PNG))
+
+
+def test_first_message_must_be_the_users() -> None:
+    found = violations(assistant_message("Hi"), user_message("Hello"))
+
+    assert found == {"messages[0].role": "must be user: the first message of a conversation is the user's"}
 
 
 @pytest.mark.parametrize(
-    ("message", "field"),
+    ("message", "field", "role"),
     [
-        (Message(Role.USER, (Reasoning("hm"),)), "messages[1].parts[0].reasoning"),
-        (Message(Role.ASSISTANT, (Text("a"), PNG)), "messages[1].parts[1].attachment"),
-        (Message(Role.USER, (CALL,)), "messages[1].parts[0].tool_call"),
+        (Message(Role.USER, (Reasoning("hm"),)), "messages[1].parts[0].reasoning", "assistant"),
+        (Message(Role.ASSISTANT, (Text("a"), PNG)), "messages[1].parts[1].attachment", "user"),
+        (Message(Role.USER, (CALL,)), "messages[1].parts[0].tool_call", "assistant"),
+        (Message(Role.ASSISTANT, (CALL, RESULT)), "messages[1].parts[1].tool_result", "user"),
     ],
 )
-def test_each_part_belongs_to_one_side(message: Message, field: str) -> None:
-    assert field in refused(user("Hello"), message)
+def test_part_of_the_wrong_role_is_rejected(message: Message, field: str, role: str) -> None:
+    found = violations(user_message("Hello"), message)
+
+    assert found[field] == f"is only allowed in {role} messages"
 
 
-def test_a_result_belongs_to_the_user() -> None:
-    found = refused(user("Hello"), assistant(CALL, RESULT))
-
-    assert found == {"messages[1].parts[1].tool_result": "belongs in a user turn"}
-
-
-def test_reasoning_belongs_to_the_assistant() -> None:
-    assert taken(user("Hello"), assistant(Reasoning("hm"), "Hi"), user("Bye"))
+def test_reasoning_in_an_assistant_message_is_valid() -> None:
+    assert is_valid(user_message("Hello"), assistant_message(Reasoning("hm"), "Hi"), user_message("Bye"))
 
 
 @pytest.mark.parametrize(
@@ -85,33 +97,38 @@ def test_reasoning_belongs_to_the_assistant() -> None:
         (ToolCall("x", "", "{}"), "messages[1].parts[0].tool_call.name"),
     ],
 )
-def test_a_call_has_an_id_and_a_name(call: ToolCall, field: str) -> None:
-    assert field in refused(user("Hello"), assistant(call))
+def test_tool_call_needs_an_id_and_a_name(call: ToolCall, field: str) -> None:
+    assert violations(user_message("Hello"), assistant_message(call))[field] == "must not be empty"
 
 
-@pytest.mark.parametrize("arguments", ["", "{", "[]", "null"])
-def test_arguments_are_taken_as_the_model_wrote_them(arguments: str) -> None:
-    assert taken(user("Hello"), assistant(ToolCall("a", "f", arguments)), user(RESULT))
+def test_arguments_of_a_tool_call_may_be_invalid_json() -> None:
+    calls = [ToolCall("a", "f", arguments) for arguments in ("", "{", "[]", "null")]
+
+    rejected = [
+        call for call in calls if not is_valid(user_message("Hello"), assistant_message(call), user_message(RESULT))
+    ]
+
+    assert rejected == []
 
 
-@pytest.mark.parametrize(
-    "mime_type",
-    ["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "text/plain", "application/json"],
-)
-def test_images_pdf_and_text_are_taken(mime_type: str) -> None:
-    assert taken(user(Attachment(mime_type, data=b"x"), Attachment("text/csv; charset=utf-8", data=b"x")))
+def test_images_pdf_and_text_are_accepted() -> None:
+    images_and_pdf = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
+    text = ("text/plain", "text/csv; charset=utf-8", "application/json")
+    attachments = [Attachment(mime_type, data=b"x") for mime_type in (*images_and_pdf, *text)]
+
+    assert is_valid(user_message(*attachments))
 
 
 @pytest.mark.parametrize("mime_type", ["", "png", "Image/PNG", "audio/wav", "image/png; q=1", "text/", "image/tiff"])
-def test_other_media_are_not(mime_type: str) -> None:
-    found = refused(user(Attachment(mime_type, data=b"x")))
+def test_other_mime_types_are_rejected(mime_type: str) -> None:
+    found = violations(user_message(Attachment(mime_type, data=b"x")))
 
     assert list(found) == ["messages[0].parts[0].attachment.mime_type"]
-    assert repr(mime_type) in found["messages[0].parts[0].attachment.mime_type"]
+    assert found["messages[0].parts[0].attachment.mime_type"].endswith(f"in lower case, got {mime_type!r}")
 
 
 @pytest.mark.parametrize(
-    ("attachment", "where"),
+    ("attachment", "field"),
     [
         (Attachment("image/png"), ""),
         (Attachment("image/png", data=b"x", uri="https://a.example/x.png"), ""),
@@ -119,8 +136,8 @@ def test_other_media_are_not(mime_type: str) -> None:
         (Attachment("text/plain", uri="https://a.example/x.txt"), ".uri"),
     ],
 )
-def test_an_attachment_has_one_source_that_can_be_read(attachment: Attachment, where: str) -> None:
-    assert list(refused(user(attachment))) == [f"messages[0].parts[0].attachment{where}"]
+def test_attachment_needs_exactly_one_readable_source(attachment: Attachment, field: str) -> None:
+    assert list(violations(user_message(attachment))) == [f"messages[0].parts[0].attachment{field}"]
 
 
 @pytest.mark.parametrize(
@@ -140,81 +157,112 @@ def test_an_attachment_has_one_source_that_can_be_read(attachment: Attachment, w
         "https://a.example/" + "x" * 8192,
     ],
 )
-def test_an_address_is_https_and_never_repeated(uri: str) -> None:
-    found = refused(user(Attachment("image/png", uri=uri)))
+def test_invalid_url_is_rejected_and_never_repeated(uri: str) -> None:
+    found = violations(user_message(Attachment("image/png", uri=uri)))
 
     assert list(found) == ["messages[0].parts[0].attachment.uri"]
     assert "secret" not in str(found)
 
 
-def test_an_https_address_is_taken() -> None:
-    assert taken(user(Attachment("image/png", uri="https://a.example:8443/x.png?signature=1")))
+def test_https_url_is_accepted() -> None:
+    assert is_valid(user_message(Attachment("image/png", uri="https://a.example:8443/x.png?signature=1")))
 
 
-def test_the_attachments_of_a_result_are_looked_at_too() -> None:
+def test_attachments_of_tool_results_are_validated() -> None:
     result = ToolResult("a", "f", "See", (PNG, Attachment("audio/wav", data=b"x")))
 
-    found = refused(user("Hello"), assistant(CALL), user(result))
+    found = violations(user_message("Hello"), assistant_message(CALL), user_message(result))
 
     assert list(found) == ["messages[2].parts[0].tool_result.attachments[1].mime_type"]
 
 
-def test_an_attachment_that_is_too_large_is_refused_with_both_sizes() -> None:
-    by = resolver(limits=Limits(attachment_bytes=2))
+def test_oversized_attachment_is_rejected_with_both_sizes() -> None:
+    resolver = make_resolver(limits=Limits(max_attachment_bytes=2))
 
-    with pytest.raises(PayloadTooLarge, match="has 3 bytes, at most 2 are taken") as fault:
-        resolve(ask("mock/latest", user(PNG)), by)
+    with pytest.raises(PayloadTooLarge, match="must have at most 2 bytes, got 3") as raised:
+        resolve(generate_params("mock/latest", user_message(PNG)), resolver)
 
-    assert fault.value.metadata == {"limit": "2", "actual": "3"}
-    assert fault.value.violations[0].field == "messages[0].parts[0].attachment.data"
+    assert raised.value.metadata == {"limit": "2", "actual": "3"}
+    assert raised.value.violations[0].field == "messages[0].parts[0].attachment.data"
 
 
-def test_size_and_form_wrong_together_are_a_matter_of_form() -> None:
-    found = refused(user(PNG, Attachment("audio/wav", data=b"x")), limits=Limits(attachment_bytes=2))
+def test_invalid_field_takes_precedence_over_an_oversized_one() -> None:
+    message = user_message(PNG, Attachment("audio/wav", data=b"x"))
+
+    found = violations(message, limits=Limits(max_attachment_bytes=2))
 
     assert list(found) == ["messages[0].parts[1].attachment.mime_type", "messages[0].parts[0].attachment.data"]
 
 
 @pytest.mark.parametrize(
-    "turns",
+    "messages",
     [
-        (assistant(CALL), user(RESULT)),
-        (assistant("Let me see", CALL, ToolCall("b", "f", "{}")), user(ToolResult("b", "", "1"), RESULT, "and?")),
-        (assistant(CALL, ToolCall("b", "f", "{}")), user(RESULT), user(ToolResult("b", "f", "1"))),
-        (assistant(CALL), user(RESULT), assistant(ToolCall("b", "f", "{}")), user(ToolResult("b", "f", "1"))),
+        (assistant_message(CALL), user_message(RESULT)),
+        (
+            assistant_message("Let me see", CALL, ToolCall("b", "f", "{}")),
+            user_message(ToolResult("b", "", "1"), RESULT, "and?"),
+        ),
+        (
+            assistant_message(CALL, ToolCall("b", "f", "{}")),
+            user_message(RESULT),
+            user_message(ToolResult("b", "f", "1")),
+        ),
+        (
+            assistant_message(CALL),
+            user_message(RESULT),
+            assistant_message(ToolCall("b", "f", "{}")),
+            user_message(ToolResult("b", "f", "1")),
+        ),
     ],
+    ids=["one", "two in one message", "two in two messages", "one after the other"],
 )
-def test_every_call_with_its_result_is_taken(turns: tuple[Message, ...]) -> None:
-    assert taken(user("Hello"), *turns)
+def test_tool_calls_with_results_are_valid(messages: tuple[Message, ...]) -> None:
+    assert is_valid(user_message("Hello"), *messages)
 
 
 @pytest.mark.parametrize(
-    ("turns", "field", "said"),
+    ("messages", "field", "description"),
     [
-        ((user(RESULT),), "messages[1].parts[0].tool_result.tool_call_id", "'a' is the id of no call"),
-        ((assistant(CALL),), "messages[1].parts[0].tool_call.id", "'a' has no result"),
-        ((assistant(CALL), user("Well?")), "messages[1].parts[0].tool_call.id", "'a' has no result"),
-        ((assistant(CALL), assistant("So"), user("?")), "messages[1].parts[0].tool_call.id", "'a' has no result"),
         (
-            (assistant(CALL), user(RESULT, RESULT)),
-            "messages[2].parts[1].tool_result.tool_call_id",
-            "'a' was answered before",
+            (user_message(RESULT),),
+            "messages[1].parts[0].tool_result.tool_call_id",
+            "must be the id of an earlier tool call, got 'a'",
         ),
-        ((assistant(CALL, CALL), user(RESULT)), "messages[1].parts[1].tool_call.id", "'a' is the id of an earlier"),
+        ((assistant_message(CALL),), "messages[1].parts[0].tool_call.id", "'a' has no tool result"),
         (
-            (assistant(CALL), user(RESULT), assistant(CALL), user(RESULT)),
+            (assistant_message(CALL), user_message("Well?")),
+            "messages[1].parts[0].tool_call.id",
+            "'a' has no tool result",
+        ),
+        (
+            (assistant_message(CALL), assistant_message("So"), user_message("?")),
+            "messages[1].parts[0].tool_call.id",
+            "'a' has no tool result",
+        ),
+        (
+            (assistant_message(CALL), user_message(RESULT, RESULT)),
+            "messages[2].parts[1].tool_result.tool_call_id",
+            "refers to tool call 'a', which already has a result",
+        ),
+        (
+            (assistant_message(CALL, CALL), user_message(RESULT)),
+            "messages[1].parts[1].tool_call.id",
+            "duplicates the id 'a' of an earlier tool call",
+        ),
+        (
+            (assistant_message(CALL), user_message(RESULT), assistant_message(CALL), user_message(RESULT)),
             "messages[3].parts[0].tool_call.id",
-            "'a' is the id of an earlier",
+            "duplicates the id 'a' of an earlier tool call",
         ),
     ],
 )
-def test_calls_and_results_have_to_match(turns: tuple[Message, ...], field: str, said: str) -> None:
-    found = refused(user("Hello"), *turns)
+def test_unmatched_tool_calls_and_results_are_rejected(
+    messages: tuple[Message, ...], field: str, description: str
+) -> None:
+    assert description in violations(user_message("Hello"), *messages)[field]
 
-    assert said in found[field]
 
-
-def test_an_orphan_with_a_long_id_is_shown_in_part() -> None:
+def test_long_id_is_shortened_in_the_description() -> None:
     parts: tuple[Part, ...] = (ToolResult("x" * 10_000, "f", ""),)
 
-    assert all(len(description) < 200 for description in refused(Message(Role.USER, parts)).values())
+    assert all(len(description) < 200 for description in violations(Message(Role.USER, parts)).values())

@@ -1,76 +1,37 @@
-"""Knows which models there are, what their names mean and what each can do."""
+"""Look models up by provider and id: facts, aliases, retired models and similar names."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
 
-from .loader import rows_of
-from .model import Alias, Capability, Level, Model, Prices, Rates, Retired, Support, Thinking
-from .overrides import Correction, corrected
+from ..config.models import ModelSettings
+from ..config.providers import ProviderSettings
+from .loader import parse_catalog
+from .model import Alias, Capability, Model, RetiredModel
+from .overrides import apply_override
 
-__all__ = [
-    "Alias",
-    "Capability",
-    "Catalogue",
-    "Level",
-    "Model",
-    "Prices",
-    "Rates",
-    "Retired",
-    "Support",
-    "Thinking",
-]
+CATALOG_FILE = Path(__file__).with_name("catalog.toml")
 
-FILE = Path(__file__).with_name("catalog.toml")
-
-LONGEST_NAME = 200
-"""Names are compared up to here: what is longer is no typing error, and comparing takes time."""
+MAX_FUZZY_MATCH_LENGTH = 200
+"""Characters of a name that are compared for suggestions; the cost of a comparison grows with the length."""
 
 
-class Offer(Protocol):
-    """What the operator adds for one provider; the provider's settings say it."""
+class Catalog:
+    """The models this server knows, in the order of the file: newest first within a provider.
 
-    @property
-    def models(self) -> Sequence[str]:
-        """Ids beside those of the catalogue."""
-        ...
-
-    @property
-    def allow_any_model(self) -> bool:
-        """Ids that nobody listed are passed on as they are."""
-        ...
-
-    @property
-    def wire(self) -> str:
-        """The protocol it is set to, which decides what its models can do there."""
-        ...
-
-
-class Lister(Protocol):
-    """Asks somebody which models there are."""
-
-    async def models(self) -> Sequence[Model]:
-        """What is listed, in the lister's order. Raises GatewayError."""
-        ...
-
-
-class Catalogue:
-    """Looks models up. Rows are in the order of the file: newest first within a provider.
-
-    All of it is fixed but for what providers were seen to list. `open_providers` take any model, asked in their wire.
+    Only `update_listed` changes a catalog. `open_providers` maps each provider that accepts any model to its wire.
     """
 
     def __init__(
         self,
         models: Iterable[Model],
         aliases: Iterable[Alias] = (),
-        retired: Iterable[Retired] = (),
+        retired: Iterable[RetiredModel] = (),
         open_providers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._aliases = {(alias.provider, alias.name): alias for alias in aliases}
@@ -78,111 +39,117 @@ class Catalogue:
         self._retired = {(model.provider, model.id): model for model in retired}
         self._open = dict(open_providers)
         self._listed: dict[str, dict[str, Model]] = {}
-        self._by_id = {(model.provider, name): model for model in self._models for name in (model.id, *model.also)}
+        self._by_id = {
+            (model.provider, model_id): model for model in self._models for model_id in (model.id, *model.alternate_ids)
+        }
+        self._providers_by_id: dict[str, tuple[str, ...]] = {}
+        for provider, model_id in self._by_id:
+            self._providers_by_id[model_id] = (*self._providers_by_id.get(model_id, ()), provider)
 
     @classmethod
-    def load(cls, file: Path = FILE) -> Catalogue:
-        """The catalogue of a file, the one that comes with the server by default. Raises ValueError on a bad row."""
-        rows = rows_of(tomllib.loads(file.read_text("utf-8")))
-        return cls(rows.models, rows.aliases, rows.retired)
+    def load(cls, file: Path = CATALOG_FILE) -> Catalog:
+        """Read a catalog file, by default the built-in one. Raises ValueError for an invalid row."""
+        data = parse_catalog(tomllib.loads(file.read_text("utf-8")))
+        return cls(data.models, data.aliases, data.retired)
 
-    def with_providers(self, offers: Mapping[str, Offer]) -> Catalogue:
-        """This catalogue as the operator configured it, plus models of which nothing is known and nothing refused."""
-        wires = {provider: offer.wire for provider, offer in offers.items()}
-        known = [model.over(wires.get(model.provider, "")) for model in self._models]
+    def with_providers(self, providers: Mapping[str, ProviderSettings]) -> Catalog:
+        """Return this catalog with the facts of each provider's wire and the models its settings list.
+
+        A listed model that the catalog does not have is added without facts.
+        """
+        wires = {name: settings.wire for name, settings in providers.items()}
+        known = [model.on_wire(wires.get(model.provider, "")) for model in self._models]
         added = [
-            Model(provider, model_id).over(offer.wire)
-            for provider, offer in offers.items()
-            for model_id in dict.fromkeys(offer.models)
-            if (provider, model_id) not in self._by_id
+            Model(name, model_id).on_wire(settings.wire)
+            for name, settings in providers.items()
+            for model_id in dict.fromkeys(settings.models)
+            if (name, model_id) not in self._by_id
         ]
-        open_providers = {provider: wires[provider] for provider, offer in offers.items() if offer.allow_any_model}
-        return Catalogue(
+        open_providers = {name: settings.wire for name, settings in providers.items() if settings.allow_any_model}
+        return Catalog(
             (*known, *added),
             self._aliases.values(),
             self._retired.values(),
             self._open | open_providers,
         )
 
-    def corrected(self, corrections: Mapping[str, Correction]) -> Catalogue:
-        """This catalogue as the operator sets it right, by 'provider/id'; a model it does not have is added."""
+    def with_overrides(self, overrides: Mapping[str, ModelSettings]) -> Catalog:
+        """Return this catalog with the operator's facts, by 'provider/id'; an unknown model is added."""
         models = {(model.provider, model.id): model for model in self._models}
-        for name, correction in corrections.items():
+        for name, override in overrides.items():
             provider, _, model_id = name.partition("/")
             known = self.find(provider, model_id) or Model(provider, model_id)
-            models[provider, known.id] = corrected(known, correction)
-        return Catalogue(models.values(), self._aliases.values(), self._retired.values(), self._open)
+            models[provider, known.id] = apply_override(known, override)
+        return Catalog(models.values(), self._aliases.values(), self._retired.values(), self._open)
 
-    def learn(self, provider: str, listed: Iterable[Model]) -> None:
-        """Know the models too that a provider lists beside those of the file, in place of what it listed before.
-
-        Those that were retired are passed over.
-        """
+    def update_listed(self, provider: str, listed: Iterable[Model]) -> None:
+        """Replace the models that only the provider lists. Models of the catalog and retired models are skipped."""
         known = (self._by_id, self._retired)
         self._listed[provider] = {
             model.id: model for model in listed if not any((provider, model.id) in names for names in known)
         }
 
     def models(self, provider: str = "") -> tuple[Model, ...]:
-        """One provider's models, newest first, then what else it lists; without a name everybody's, by provider."""
+        """Return one provider's models, or all, ordered by provider; within it, newest first, then listed models."""
         listed = (model for models in self._listed.values() for model in models.values())
         everything = sorted((*self._models, *listed), key=lambda model: model.provider)
         return tuple(model for model in everything if provider in ("", model.provider))
 
     def find(self, provider: str, model_id: str) -> Model | None:
-        """The model that a provider serves under an id, a snapshot's included.
+        """Return the model with this id or alternate id.
 
-        A provider that takes any model has every id; what is not listed has no facts.
+        A provider that accepts any model has every id; an id it does not list has no facts.
         """
         found = self._by_id.get((provider, model_id)) or self._listed.get(provider, {}).get(model_id)
         if found is None and provider in self._open and model_id:
-            return Model(provider, model_id).over(self._open[provider])
+            return Model(provider, model_id).on_wire(self._open[provider])
         return found
 
-    def owners(self, model_id: str) -> tuple[str, ...]:
-        """The providers that list the id."""
-        return tuple(provider for provider, name in self._by_id if name == model_id)
+    def providers_of(self, model_id: str) -> tuple[str, ...]:
+        """Return the providers that have a model with this id."""
+        return self._providers_by_id.get(model_id, ())
 
     def alias(self, provider: str, name: str) -> Alias | None:
-        """What a name such as 'latest' means at a provider."""
+        """Return a provider's alias by its name, such as 'latest'."""
         return self._aliases.get((provider, name))
 
     def aliases(self, provider: str = "") -> tuple[Alias, ...]:
-        """Every alias, or one provider's."""
+        """Return one provider's aliases, or all."""
         return tuple(alias for alias in self._aliases.values() if provider in ("", alias.provider))
 
-    def retired(self, provider: str, model_id: str) -> Retired | None:
-        """The record of a model that is gone; without a provider, anybody's."""
+    def retired(self, provider: str, model_id: str) -> RetiredModel | None:
+        """Return a retired model of the provider, or of any provider if none is named."""
         if provider:
             return self._retired.get((provider, model_id))
         return next((model for model in self._retired.values() if model.id == model_id), None)
 
-    def nearest(self, provider: str, name: str) -> tuple[str, ...]:
-        """Names much like this one, at most three, the nearest first, each as 'provider/name'.
+    def similar_names(self, provider: str, name: str) -> tuple[str, ...]:
+        """Return up to three similar ids or aliases as 'provider/name', the most similar first.
 
-        >>> Catalogue([Model("mock", "mock-large")]).nearest("", "mock-lagre")
+        >>> Catalog([Model("mock", "mock-large")]).similar_names("", "mock-lagre")
         ('mock/mock-large',)
         """
         names = {
             known: f"{owner}/{known}" for owner, known in (*self._by_id, *self._aliases) if provider in ("", owner)
         }
-        return tuple(names[match] for match in get_close_matches(name[:LONGEST_NAME], names, n=3, cutoff=0.6))
+        close = get_close_matches(name[:MAX_FUZZY_MATCH_LENGTH], names, n=3, cutoff=0.6)
+        return tuple(names[match] for match in close)
 
-    def able(
+    def capable_models(
         self,
         capabilities: Iterable[Capability] = (),
         *,
         provider: str = "",
-        suits: Callable[[Model], bool] = lambda model: True,
+        matches: Callable[[Model], bool] = lambda model: True,
     ) -> tuple[Model, ...]:
-        """Models known to have all of the capabilities and to suit; `provider`'s first, each newest first."""
-        wanted = tuple(capabilities)
-        able = (
+        """Return the models with facts that support all capabilities and match; those of `provider` come first."""
+        required = tuple(capabilities)
+        capable = (
             model
             for model in self.models()
-            if model.is_known and all(model.can(capability) for capability in wanted) and suits(model)
+            if model.is_known and all(model.supports(capability) for capability in required) and matches(model)
         )
-        return tuple(sorted(able, key=lambda model: model.provider != provider))
+        return tuple(sorted(capable, key=lambda model: model.provider != provider))
 
     def _aliases_of(self, model: Model) -> tuple[str, ...]:
         return tuple(

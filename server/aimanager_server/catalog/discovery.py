@@ -1,55 +1,69 @@
-"""Asks the providers which models they have, so that the catalogue knows those that came since it was written."""
+"""Refresh the catalog from the providers' own model lists."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 
 from ..core.errors import GatewayError, MissingCredentials
-from .catalog import Catalogue, Lister
+from .catalog import Catalog
+from .model import Model
 
 
-class Discover:
-    """Has the catalogue learn what `listers`, by provider, list.
+class ModelLister(Protocol):
+    """Lists the models of one provider: its HTTP API or a plug-in."""
 
-    `note` is told how each asking ended: a list is as good a sign of life as any. Who has no key is passed over.
+    async def models(self) -> Sequence[Model]:
+        """Return the provider's models in its order. Raises GatewayError."""
+        ...
+
+
+class ModelDiscovery:
+    """Update the catalog from `listers`, by provider.
+
+    `record_outcome` receives the provider and the error, None on success: a model list also shows that the provider is
+    healthy. Providers without credentials are skipped.
     """
 
     def __init__(
-        self, listers: Mapping[str, Lister], catalogue: Catalogue, note: Callable[[str, GatewayError | None], None]
+        self,
+        listers: Mapping[str, ModelLister],
+        catalog: Catalog,
+        record_outcome: Callable[[str, GatewayError | None], None],
     ) -> None:
         self._listers = listers
-        self._catalogue = catalogue
-        self._note = note
+        self._catalog = catalog
+        self._record_outcome = record_outcome
         self._log = structlog.get_logger()
 
     async def __call__(self, provider: str = "") -> None:
-        """Ask one provider, and raise its GatewayError; or all of them, when one that fails keeps what was known of it."""
+        """Refresh one provider and raise its GatewayError, or refresh all; a provider that fails keeps its old list."""
         if provider:
             if provider in self._listers:
-                await self._ask(provider)
+                await self._refresh(provider)
             return
-        await asyncio.gather(*map(self.try_one, self._listers))
+        await asyncio.gather(*map(self.try_refresh, self._listers))
 
-    async def try_one(self, provider: str) -> None:
-        """Ask one provider; where it fails, only the log and its health say so."""
+    async def try_refresh(self, provider: str) -> None:
+        """Refresh one provider; a failure is only logged and recorded."""
         try:
-            await self._ask(provider)
+            await self._refresh(provider)
         except MissingCredentials:
-            pass  # health says that it is not configured
-        except GatewayError as fault:
-            self._log.warning("models.not_listed", provider=provider, reason=fault.reason)
+            pass  # Health reports the provider as not configured.
+        except GatewayError as error:
+            self._log.warning("model_list.failed", provider=provider, reason=error.reason)
 
-    async def _ask(self, provider: str) -> None:
+    async def _refresh(self, provider: str) -> None:
         try:
             models = await self._listers[provider].models()
         except MissingCredentials:
             raise
-        except GatewayError as fault:
-            self._note(provider, fault)
+        except GatewayError as error:
+            self._record_outcome(provider, error)
             raise
-        self._note(provider, None)
-        self._catalogue.learn(provider, models)
-        self._log.info("models.listed", provider=provider, count=len(models))
+        self._record_outcome(provider, None)
+        self._catalog.update_listed(provider, models)
+        self._log.info("model_list.updated", provider=provider, count=len(models))

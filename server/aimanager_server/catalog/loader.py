@@ -1,4 +1,4 @@
-"""Reads the rows of catalog.toml, strictly: a typing error must not become a wrong price or a refused request."""
+"""Parse catalog.toml strictly: a typing error must not become a wrong price or a rejected request."""
 
 from __future__ import annotations
 
@@ -10,116 +10,128 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from ..core.content import Effort, ReasoningOptions, Sampling
-from .model import Alias, Capability, EmbeddingFacts, Level, Model, Prices, Rates, Retired, Support, Thinking
+from .model import (
+    Alias,
+    Capability,
+    EmbeddingSpec,
+    Model,
+    Prices,
+    Rates,
+    RetiredModel,
+    Support,
+    SupportLevel,
+    ThinkingMode,
+)
 
-Row = Mapping[str, Any]
+Table = Mapping[str, Any]
+"""A parsed TOML table."""
 
-NANOS = 1_000_000_000
+NANOS_PER_DOLLAR = 1_000_000_000
 
-ELSEWHERE = ("chat_completions",)
-"""Wires under whose name a row tells what differs there."""
+WIRE_TABLES = ("chat_completions",)
+"""Keys of a model's table that hold the facts that differ on that wire."""
 
-EFFORTS = {effort.label: effort for effort in Effort}
+EFFORTS = MappingProxyType({effort.label: effort for effort in Effort})
 
-SAMPLING = frozenset(field.name for field in fields(Sampling))
+SAMPLING_FIELDS = frozenset(field.name for field in fields(Sampling))
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A whole file."""
+class CatalogData:
+    """The content of a catalog file."""
 
     models: tuple[Model, ...]
     aliases: tuple[Alias, ...]
-    retired: tuple[Retired, ...]
+    retired: tuple[RetiredModel, ...]
 
 
-def rows_of(document: Row) -> Rows:
-    """The rows of a parsed file, in its order. Raises ValueError naming the row and the key that cannot be used."""
-    _refuse_unknown(document, {"meaning", "family", "model", "alias", "retired"}, "catalogue")
+def parse_catalog(document: Table) -> CatalogData:
+    """Return the content of a parsed file, in its order. Raises ValueError naming the table and the invalid key."""
+    _reject_unknown_keys(document, {"alias_description", "family", "model", "alias", "retired"}, "catalog")
     families = document.get("family", {})
-    models = tuple(model_of(row, families) for row in document.get("model", ()))
-    aliases = tuple(_alias(row, document.get("meaning", {})) for row in document.get("alias", ()))
-    retired = tuple(model for row in document.get("retired", ()) for model in _retired(row))
-    return Rows(models, aliases, retired)
+    models = tuple(parse_model(table, families) for table in document.get("model", ()))
+    aliases = tuple(_alias(table, document.get("alias_description", {})) for table in document.get("alias", ()))
+    retired = tuple(model for table in document.get("retired", ()) for model in _retired(table))
+    return CatalogData(models, aliases, retired)
 
 
-def model_of(row: Row, families: Mapping[str, Row]) -> Model:
-    """One model, with what it inherits from its family and that family's own."""
-    name = f"model {row.get('id', '?')!r}"
-    merged = _inherited(row, families, name)
+def parse_model(table: Table, families: Mapping[str, Table]) -> Model:
+    """Return one model, with the facts it inherits from its family and that family's own family."""
+    name = f"model {table.get('id', '?')!r}"
+    merged = _with_inherited(table, families, name)
     prices = merged.pop("prices", None)
-    other: Row = {key: merged.pop(key) for key in ("long_context", "off_peak", "later") if key in merged}
-    elsewhere = {wire: merged.pop(wire) for wire in ELSEWHERE if wire in merged}
-    _need(merged, {"provider", "id", "checked", "source"}, name)
+    other_prices: Table = {key: merged.pop(key) for key in ("long_context", "off_peak", "scheduled") if key in merged}
+    wire_overrides = {wire: merged.pop(wire) for wire in WIRE_TABLES if wire in merged}
+    _require_keys(merged, {"provider", "id", "checked", "source"}, name)
     facts = _facts(merged, name)
-    if elsewhere:
-        facts["elsewhere"] = {wire: _facts(row, f"{name}: {wire}") for wire, row in elsewhere.items()}
+    if wire_overrides:
+        facts["wire_overrides"] = {wire: _facts(own, f"{name}: {wire}") for wire, own in wire_overrides.items()}
     if prices is not None:
-        facts["prices"] = _read(lambda value: _prices(value, other), prices, f"{name}: prices")
+        facts["prices"] = _parse(lambda value: _prices(value, other_prices), prices, f"{name}: prices")
     return Model(**facts)
 
 
-def _facts(row: Row, where: str) -> dict[str, Any]:
-    _refuse_unknown(row, FIELDS.keys(), where)
-    return {key: _read(FIELDS[key], value, f"{where}: {key}") for key, value in row.items()}
+def _facts(table: Table, location: str) -> dict[str, Any]:
+    _reject_unknown_keys(table, MODEL_FIELDS.keys(), location)
+    return {key: _parse(MODEL_FIELDS[key], value, f"{location}: {key}") for key, value in table.items()}
 
 
-def _inherited(row: Row, families: Mapping[str, Row], name: str) -> dict[str, Any]:
-    merged = dict(row)
-    parent = merged.pop("family", None)
+def _with_inherited(table: Table, families: Mapping[str, Table], name: str) -> dict[str, Any]:
+    own = dict(table)
+    parent = own.pop("family", None)
     if parent is None:
-        return merged
+        return own
     if parent not in families:
-        raise ValueError(f"{name}: there is no family {parent!r}")
-    above = _inherited(families[parent], families, f"family {parent!r}")
-    joined = {key: {**above.get(key, {}), **merged.get(key, {})} for key in ("capabilities", *ELSEWHERE)}
-    return {**above, **merged, **{key: row for key, row in joined.items() if row}}
+        raise ValueError(f"{name}: unknown family {parent!r}")
+    inherited = _with_inherited(families[parent], families, f"family {parent!r}")
+    nested = {key: {**inherited.get(key, {}), **own.get(key, {})} for key in ("capabilities", *WIRE_TABLES)}
+    return {**inherited, **own, **{key: merged for key, merged in nested.items() if merged}}
 
 
-def _read(reader: Callable[[Any], Any], value: Any, where: str) -> Any:
+def _parse(parser: Callable[[Any], Any], value: Any, location: str) -> Any:
     try:
-        return reader(value)
+        return parser(value)
     except (ValueError, TypeError, KeyError, InvalidOperation) as error:
-        raise ValueError(f"{where}: {value!r} cannot be used ({error})") from error
+        raise ValueError(f"{location}: invalid value {value!r} ({error})") from error
 
 
-def _refuse_unknown(row: Row, known: Set[str], where: str) -> None:
-    unknown = sorted(set(row) - set(known))
+def _reject_unknown_keys(table: Table, known: Set[str], location: str) -> None:
+    unknown = sorted(set(table) - set(known))
     if unknown:
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}, known are {', '.join(sorted(known))}")
+        raise ValueError(f"{location}: unknown key {unknown[0]!r}; accepted keys: {', '.join(sorted(known))}")
 
 
-def _need(row: Row, needed: Set[str], where: str) -> None:
-    missing = sorted(needed - row.keys())
+def _require_keys(table: Table, required: Set[str], location: str) -> None:
+    missing = sorted(required - table.keys())
     if missing:
-        raise ValueError(f"{where}: {', '.join(missing)} missing")
+        raise ValueError(f"{location}: missing {', '.join(missing)}")
 
 
 def _exactly(kind: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
+    def parse(value: Any) -> Any:
         if type(value) is not kind:
-            raise TypeError(f"not a {kind.__name__}")
+            raise TypeError(f"must be {kind.__name__}")
         return value
 
-    return read
+    return parse
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _strings(value: Any) -> tuple[str, ...]:
     return tuple(map(_exactly(str), _exactly(list)(value)))
 
 
 def _one_of(*accepted: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
+    def parse(value: Any) -> str:
         if value not in accepted:
-            raise ValueError(f"accepted are {', '.join(accepted)}")
+            raise ValueError(f"must be one of {', '.join(accepted)}")
         return str(value)
 
-    return read
+    return parse
 
 
 def _set_of(accepted: frozenset[str]) -> Callable[[Any], frozenset[str]]:
-    one = _one_of(*sorted(accepted))
-    return lambda value: frozenset(map(one, _texts(value)))
+    parse_item = _one_of(*sorted(accepted))
+    return lambda value: frozenset(map(parse_item, _strings(value)))
 
 
 def _effort(value: Any) -> Effort:
@@ -127,119 +139,126 @@ def _effort(value: Any) -> Effort:
 
 
 def _efforts(value: Any) -> tuple[Effort, ...]:
-    return tuple(sorted(map(_effort, _texts(value)), key=lambda effort: effort.value))
+    return tuple(sorted(map(_effort, _strings(value)), key=lambda effort: effort.value))
 
 
-def _capabilities(value: Row) -> Mapping[Capability, Support]:
-    return MappingProxyType({Capability(name): _support(support) for name, support in value.items()})
+def _capabilities(table: Table) -> Mapping[Capability, Support]:
+    return MappingProxyType({Capability(name): _support(support) for name, support in table.items()})
 
 
 def _support(value: Any) -> Support:
     if isinstance(value, str):
-        return Support(Level(value))
-    _refuse_unknown(value, {"level", "note"}, "support")
-    return Support(Level(value["level"]), value.get("note", ""))
+        return Support(SupportLevel(value))
+    _reject_unknown_keys(value, {"level", "note"}, "support")
+    return Support(SupportLevel(value["level"]), value.get("note", ""))
 
 
-def _embedding(value: Row) -> EmbeddingFacts:
-    _refuse_unknown(value, {each.name for each in fields(EmbeddingFacts)}, "embedding")
-    how = _one_of("none", "field", "prefix")
-    said: dict[str, Any] = {key: how(fact) if key == "purpose" else NUMBER(fact) for key, fact in value.items()}
-    return EmbeddingFacts(**said)
+def _embedding(table: Table) -> EmbeddingSpec:
+    _reject_unknown_keys(table, {field.name for field in fields(EmbeddingSpec)}, "embedding")
+    purpose = _one_of("none", "field", "prefix")
+    facts: dict[str, Any] = {
+        key: purpose(value) if key == "purpose" else INTEGER(value) for key, value in table.items()
+    }
+    return EmbeddingSpec(**facts)
 
 
 def _nanos(dollars: Any) -> int:
-    """Dollars, written as a string so that they stay exact, in billionths."""
-    nanos = Decimal(_exactly(str)(dollars)) * NANOS
+    """Convert dollars, written as a string to stay exact, to nano-dollars."""
+    nanos = Decimal(_exactly(str)(dollars)) * NANOS_PER_DOLLAR
     if nanos < 0 or nanos != int(nanos):
-        raise ValueError("not a whole number of billionths")
+        raise ValueError("must be a whole, non-negative number of nano-dollars")
     return int(nanos)
 
 
-def _times(nanos: int, factor: str) -> int:
+def _multiplied(nanos: int, factor: str) -> int:
     product = nanos * Decimal(factor)
     if product != int(product):
-        raise ValueError(f"{nanos} × {factor} is not a whole number of billionths")
+        raise ValueError(f"{nanos} × {factor} is not a whole number of nano-dollars")
     return int(product)
 
 
-def _prices(value: Row, other: Row) -> Prices:
-    standard = _rates(value, set())
+def _prices(table: Table, other: Table) -> Prices:
+    standard = _rates(table)
     match list(other.items()):
         case []:
             return Prices(standard)
         case [("off_peak", factor)]:
             return Prices(standard, off_peak=_scaled(standard, factor, factor))
-        case [("later", later)]:
-            return Prices(standard, later=_rates(later, {"from"}), later_from=DAY(later["from"]))
+        case [("scheduled", scheduled)]:
+            return Prices(standard, scheduled=_rates(scheduled, {"from"}), scheduled_from=DATE(scheduled["from"]))
         case [("long_context", long_context)]:
-            _refuse_unknown(long_context, {"above", "input", "output"}, "long_context")
-            long = _scaled(standard, long_context["input"], long_context["output"])
-            return Prices(standard, long=long, long_above=NUMBER(long_context["above"]))
+            _reject_unknown_keys(long_context, {"above", "input", "output"}, "long_context")
+            rates = _scaled(standard, long_context["input"], long_context["output"])
+            return Prices(standard, long_context=rates, long_context_above=INTEGER(long_context["above"]))
         case _:
-            raise ValueError(f"{' and '.join(other)} together are not provided for")
+            raise ValueError(f"{' and '.join(other)} cannot be combined")
 
 
-def _rates(value: Row, beside: Set[str]) -> Rates:
-    _refuse_unknown(value, {"input", "output", "cache_read", "cache_write", *beside}, "prices")
-    plain = _nanos(value["input"])
+def _rates(table: Table, other_keys: Set[str] = frozenset()) -> Rates:
+    _reject_unknown_keys(table, {"input", "output", "cache_read", "cache_write", *other_keys}, "prices")
+    uncached = _nanos(table["input"])
     return Rates(
-        input=plain,
-        output=_nanos(value["output"]),
-        cache_read=_nanos(value["cache_read"]) if "cache_read" in value else plain,
-        cache_write=_nanos(value["cache_write"]) if "cache_write" in value else plain,
+        input=uncached,
+        output=_nanos(table["output"]),
+        cache_read=_nanos(table["cache_read"]) if "cache_read" in table else uncached,
+        cache_write=_nanos(table["cache_write"]) if "cache_write" in table else uncached,
     )
 
 
-def _scaled(rates: Rates, sent: str, produced: str) -> Rates:
+def _scaled(rates: Rates, input_factor: str, output_factor: str) -> Rates:
     return Rates(
-        input=_times(rates.input, sent),
-        output=_times(rates.output, produced),
-        cache_read=_times(rates.cache_read, sent),
-        cache_write=_times(rates.cache_write, sent),
+        input=_multiplied(rates.input, input_factor),
+        output=_multiplied(rates.output, output_factor),
+        cache_read=_multiplied(rates.cache_read, input_factor),
+        cache_write=_multiplied(rates.cache_write, input_factor),
     )
 
 
-def _alias(row: Row, meanings: Row) -> Alias:
-    where = f"alias {row.get('provider')}/{row.get('name')}"
-    _refuse_unknown(row, {"provider", "name", "model", "since", "effort"}, where)
-    _need(row, {"provider", "name", "model", "since"}, where)
-    effort = _read(_effort, row["effort"], where) if "effort" in row else None
-    meaning = _read(meanings.__getitem__, row["name"], where)
-    since = _read(_exactly(date), row["since"], where)
-    return Alias(row["provider"], row["name"], row["model"], meaning, since, reasoning=ReasoningOptions(effort=effort))
+def _alias(table: Table, descriptions: Table) -> Alias:
+    location = f"alias {table.get('provider')}/{table.get('name')}"
+    _reject_unknown_keys(table, {"provider", "name", "model", "since", "effort"}, location)
+    _require_keys(table, {"provider", "name", "model", "since"}, location)
+    effort = _parse(_effort, table["effort"], location) if "effort" in table else None
+    return Alias(
+        provider=table["provider"],
+        name=table["name"],
+        model=table["model"],
+        description=_parse(descriptions.__getitem__, table["name"], location),
+        since=_parse(DATE, table["since"], location),
+        reasoning=ReasoningOptions(effort=effort),
+    )
 
 
-def _retired(row: Row) -> Iterator[Retired]:
-    where = f"retired {row.get('ids')}"
-    _refuse_unknown(row, {"provider", "ids", "on", "replacement"}, where)
-    _need(row, {"provider", "ids", "replacement"}, where)
-    on = _read(_exactly(date), row["on"], where) if "on" in row else None
-    for model_id in _read(_texts, row["ids"], where):
-        yield Retired(row["provider"], model_id, on, row["replacement"])
+def _retired(table: Table) -> Iterator[RetiredModel]:
+    location = f"retired {table.get('ids')}"
+    _reject_unknown_keys(table, {"provider", "ids", "retired_on", "replacement"}, location)
+    _require_keys(table, {"provider", "ids", "replacement"}, location)
+    retired_on = _parse(DATE, table["retired_on"], location) if "retired_on" in table else None
+    for model_id in _parse(_strings, table["ids"], location):
+        yield RetiredModel(table["provider"], model_id, retired_on, table["replacement"])
 
 
-TEXT, NUMBER, FLAG, DAY = _exactly(str), _exactly(int), _exactly(bool), _exactly(date)
+TEXT, INTEGER, FLAG, DATE = _exactly(str), _exactly(int), _exactly(bool), _exactly(date)
 
-FIELDS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+MODEL_FIELDS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
-        **dict.fromkeys(("provider", "id", "name", "note", "source", "sampling_version"), TEXT),
-        **dict.fromkeys(("context_window", "max_input", "max_output", "least_output", "least_budget"), NUMBER),
-        **dict.fromkeys(("most_stop_sequences", "most_strict_tools"), NUMBER),
-        **dict.fromkeys(("temperature_or_top_p", "blank_stop_sequences", "shows_reasoning", "prefill"), FLAG),
+        **dict.fromkeys(("provider", "id", "name", "note", "source", "sampling_api_version"), TEXT),
+        **dict.fromkeys(("context_window", "max_input_tokens", "max_output_tokens", "min_output_tokens"), INTEGER),
+        **dict.fromkeys(("min_budget_tokens", "max_stop_sequences", "max_strict_tools"), INTEGER),
+        **dict.fromkeys(("temperature_excludes_top_p", "blank_stop_sequences", "shows_reasoning", "prefill"), FLAG),
         **dict.fromkeys(("forced_tools", "forced_tools_while_reasoning", "strict_tools"), FLAG),
         "tools_while_reasoning": FLAG,
-        **dict.fromkeys(("released", "retires", "checked"), DAY),
-        **dict.fromkeys(("sampling", "sampling_while_reasoning"), _set_of(SAMPLING)),
-        "also": _texts,
+        **dict.fromkeys(("released", "retires", "checked"), DATE),
+        **dict.fromkeys(("sampling_fields", "sampling_fields_while_reasoning"), _set_of(SAMPLING_FIELDS)),
+        "alternate_ids": _strings,
         "capabilities": _capabilities,
-        "highest_temperature": _exactly(float),
-        "thinking": _one_of(*get_args(Thinking)),
+        "max_temperature": _exactly(float),
+        "thinking": _one_of(*get_args(ThinkingMode)),
         "efforts": _efforts,
         "default_effort": _effort,
         "embedding": _embedding,
-        "linked": _set_of(frozenset(("image", "document"))),
+        "url_attachments": _set_of(frozenset(("image", "document"))),
         "wire": _one_of("chat_completions", "responses"),
     }
 )
-"""What a row may say, and how each is read; prices are read together."""
+"""Keys of a model's table that become fields of `Model`, with their parsers; prices are parsed together."""

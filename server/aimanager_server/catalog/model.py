@@ -1,4 +1,4 @@
-"""What is known of a model: facts as data, apart from wires, keys and lookups."""
+"""Facts about one model: capabilities, limits, accepted options and prices."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
 
-from ..core.content import Effort, ReasoningOptions, Sampling
+from ..core.content import Attachment, Effort, ReasoningOptions, Sampling
+
+MAX_MODEL_NAME_LENGTH = 256
+"""Characters of a model name in a request."""
 
 
 class Capability(StrEnum):
-    """Something a model can do."""
+    """A feature that a model may support."""
 
     STREAMING = "streaming"
     IMAGE_INPUT = "image_input"
@@ -25,8 +28,8 @@ class Capability(StrEnum):
     IMAGE_OUTPUT = "image_output"
 
 
-class Level(StrEnum):
-    """How well: not at all, made up for by the gateway, by the model itself."""
+class SupportLevel(StrEnum):
+    """How a capability is supported: not at all, emulated by the gateway, or natively by the model."""
 
     NONE = "none"
     EMULATED = "emulated"
@@ -35,15 +38,15 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """How well a model can do something, and what to know about it."""
+    """The support level of one capability, with an optional note for people."""
 
-    level: Level
+    level: SupportLevel
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Prices in nano-dollars per million tokens. A discount or surcharge nobody published equals `input`."""
+    """Prices in nano-dollars per million tokens. A cache rate that the vendor does not publish equals `input`."""
 
     input: int
     output: int
@@ -53,104 +56,108 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a model costs: `standard`, unless one of the others applies.
+    """Prices of a model: `standard`, unless one of the other tables applies. A model has at most one other table.
 
-    `long` holds for the whole call where its input is above `long_above` tokens; `off_peak` holds outside DeepSeek's
-    peak hours; `later` holds from the day `later_from` on, UTC. A model has at most one of the three.
+    `long_context` applies to the whole call if its input exceeds `long_context_above` tokens. `off_peak` applies
+    outside DeepSeek's peak hours. `scheduled` replaces `standard` from the day `scheduled_from` on, in UTC.
     """
 
     standard: Rates
-    long: Rates | None = None
-    long_above: int = 0
+    long_context: Rates | None = None
+    long_context_above: int = 0
     off_peak: Rates | None = None
-    later: Rates | None = None
-    later_from: date = date.max
+    scheduled: Rates | None = None
+    scheduled_from: date = date.max
     currency: str = "USD"
 
 
-SAMPLING_OVER_RESPONSES = frozenset(("max_output_tokens", "temperature", "top_p"))
-LEAST_OVER_RESPONSES = 16
-"""What of Sampling the Responses API has fields for, and the smallest limit of an answer it takes.
+RESPONSES_SAMPLING_FIELDS = frozenset(("max_output_tokens", "temperature", "top_p"))
+"""Fields of `Sampling` that the Responses API has.
 
 https://developers.openai.com/api/docs/api-reference/responses, read 2026-11-22."""
 
-Thinking = Literal["unknown", "none", "always", "adaptive", "budget"]
-"""How a model thinks: never; always; as it sees fit, but it can be told not to; within a number of tokens."""
+RESPONSES_MIN_OUTPUT_TOKENS = 16
+"""Smallest `max_output_tokens` that the Responses API accepts; same source."""
+
+ThinkingMode = Literal["unknown", "none", "always", "adaptive", "budget"]
+"""When a model reasons: never, always, adaptively unless disabled, or within a token budget."""
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingFacts:
-    """What an embedding model does in one exchange: vectors of `dimensions` components for at most `max_inputs` texts.
+class EmbeddingSpec:
+    """Embedding facts of a model: vectors of `dimensions` components, at most `max_inputs` texts per request.
 
-    `max_tokens` bounds the texts of one exchange together, None where only each text is bounded. `least_dimensions` is
-    the shortest vector it can be told to make, None where it makes one length; `most_dimensions` the longest.
-    `purpose` is how it is told what the vectors are for: by a field, by words before the text, or not at all.
+    `max_tokens` limits the texts of one request together; None if only each text is limited. `min_dimensions` and
+    `max_dimensions` bound a requested vector length; `min_dimensions` is None if the length is fixed. `purpose` is how
+    the purpose of the vectors is sent: in a field, as a prefix of the text, or not at all.
     """
 
     dimensions: int
     max_inputs: int
     max_tokens: int | None = None
-    least_dimensions: int | None = None
-    most_dimensions: int | None = None
+    min_dimensions: int | None = None
+    max_dimensions: int | None = None
     purpose: Literal["none", "field", "prefix"] = "none"
 
-    def can_make(self, dimensions: int) -> bool:
-        """Whether it makes vectors of that many components."""
-        if self.least_dimensions is None:
+    def supports_dimensions(self, dimensions: int) -> bool:
+        """Return whether the model can return vectors of this length."""
+        if self.min_dimensions is None:
             return dimensions == self.dimensions
-        return self.least_dimensions <= dimensions <= (self.most_dimensions or self.dimensions)
+        return self.min_dimensions <= dimensions <= (self.max_dimensions or self.dimensions)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of one provider. None, an empty string and a missing capability mean "not known", and forbid nothing.
+    """One model of one provider. None, an empty string or a missing capability means "unknown" and rejects nothing.
 
-    `also` are further ids the provider serves it under; `aliases` is what means it now. `max_input` is set where the
-    input has a limit of its own. `sampling` holds the fields of Sampling the model takes, `sampling_while_reasoning`
-    what is left of them while it thinks, `sampling_version` the last API version under which temperature, top_p and
-    top_k pass. `efforts` are in order; `least_budget` is None where the model takes no budget of thinking tokens.
-    `linked` are the kinds of attachment ("image", "document") it takes as an address. A model with `embedding` makes
-    vectors and nothing else. `wire` is the protocol it is asked in where its provider speaks several, empty where
-    that does not matter; `elsewhere` holds what differs on another one that serves it too. `least_output` is the
-    smallest limit of an answer it takes.
+    `alternate_ids` are further ids of the same model, such as dated snapshots; `aliases` are the names that currently
+    resolve to it. `context_window` limits input and output together, `max_input_tokens` the input alone. Limits of an
+    answer are `min_output_tokens` and `max_output_tokens`.
+
+    `sampling_fields` are the fields of `Sampling` the model accepts, `sampling_fields_while_reasoning` those it accepts
+    while reasoning, and `sampling_api_version` the last API version that accepts temperature, top_p and top_k.
+    `efforts` are in ascending order. `min_budget_tokens` is None if the model accepts no reasoning budget.
+    `url_attachments` are the kinds of attachment ("image", "document") the provider fetches from a URL itself.
+    A model with `embedding` returns vectors only. `wire` is the protocol it requires if its provider has several;
+    `wire_overrides` holds the facts that differ on another wire. `checked` is the day `source` was read.
     """
 
     provider: str
     id: str
     name: str = ""
-    also: tuple[str, ...] = ()
+    alternate_ids: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     context_window: int | None = None
-    max_input: int | None = None
-    max_output: int | None = None
-    least_output: int | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    min_output_tokens: int | None = None
 
-    sampling: frozenset[str] | None = None
-    sampling_while_reasoning: frozenset[str] | None = None
-    sampling_version: str = ""
-    highest_temperature: float | None = None
-    temperature_or_top_p: bool = False
-    most_stop_sequences: int | None = None
+    sampling_fields: frozenset[str] | None = None
+    sampling_fields_while_reasoning: frozenset[str] | None = None
+    sampling_api_version: str = ""
+    max_temperature: float | None = None
+    temperature_excludes_top_p: bool = False
+    max_stop_sequences: int | None = None
     blank_stop_sequences: bool = True
 
-    thinking: Thinking = "unknown"
+    thinking: ThinkingMode = "unknown"
     efforts: tuple[Effort, ...] | None = None
     default_effort: Effort | None = None
-    least_budget: int | None = None
+    min_budget_tokens: int | None = None
     shows_reasoning: bool | None = None
 
     forced_tools: bool | None = None
     forced_tools_while_reasoning: bool | None = None
     strict_tools: bool | None = None
-    most_strict_tools: int | None = None
+    max_strict_tools: int | None = None
     tools_while_reasoning: bool | None = None
     prefill: bool | None = None
-    linked: frozenset[str] | None = None
+    url_attachments: frozenset[str] | None = None
     wire: Literal["", "chat_completions", "responses"] = ""
-    elsewhere: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    wire_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    embedding: EmbeddingFacts | None = None
+    embedding: EmbeddingSpec | None = None
 
     prices: Prices | None = None
     released: date | None = None
@@ -161,53 +168,60 @@ class Model:
 
     @property
     def is_known(self) -> bool:
-        """Facts were looked up: a row of the catalogue, not just a name from the configuration."""
+        """Return whether the catalog has facts about the model, rather than only its name."""
         return self.checked is not None
 
-    @property
-    def max_output_tokens(self) -> int:
-        """The most it writes, 0 where nobody knows."""
-        return self.max_output or 0
-
-    def over(self, wire: str) -> Model:
-        """The model as its provider serves it where it is set to this wire; itself where that changes nothing."""
-        if wire in self.elsewhere:
-            return replace(self, wire="", elsewhere={}, **self.elsewhere[wire])
+    def on_wire(self, wire: str) -> Model:
+        """Return the model with the facts that apply if its provider is configured for this wire."""
+        if wire in self.wire_overrides:
+            return replace(self, wire="", wire_overrides={}, **self.wire_overrides[wire])
         if self.wire or wire != "responses" or self.embedding is not None:
             return self
-        sampling = SAMPLING_OVER_RESPONSES if self.sampling is None else self.sampling & SAMPLING_OVER_RESPONSES
-        return replace(self, wire="responses", sampling=sampling, least_output=LEAST_OVER_RESPONSES)
+        accepted = RESPONSES_SAMPLING_FIELDS
+        return replace(
+            self,
+            wire="responses",
+            sampling_fields=accepted if self.sampling_fields is None else self.sampling_fields & accepted,
+            min_output_tokens=RESPONSES_MIN_OUTPUT_TOKENS,
+        )
 
-    def can(self, capability: Capability) -> bool | None:
-        """Whether it can, the gateway's help included; None where that is not known."""
+    def supports(self, capability: Capability) -> bool | None:
+        """Return whether the model supports the capability, natively or emulated; None if unknown."""
         support = self.capabilities.get(capability)
-        return None if support is None else support.level is not Level.NONE
+        return None if support is None else support.level is not SupportLevel.NONE
 
-    def reasons(self, effort: Effort | None) -> bool:
-        """Whether it thinks when asked for this effort; None is its default. Unknown defaults count as thinking."""
+    def reasons_at(self, effort: Effort | None) -> bool:
+        """Return whether the model reasons at this effort; None is its default. An unknown default counts as yes."""
         if self.thinking in ("none", "unknown"):
             return False
         return (effort or self.default_effort) is not Effort.NONE
 
+    def accepts_url(self, attachment: Attachment) -> bool:
+        """Return whether the model's provider fetches this kind of attachment from its URL; True if unknown."""
+        return self.url_attachments is None or attachment.kind in self.url_attachments
+
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that means a model and the options that go with it. `meaning` is what the name promises."""
+    """A name for a model of the provider, with default options. `description` is what the name promises."""
 
     provider: str
     name: str
     model: str
-    meaning: str
+    description: str
     since: date
     sampling: Sampling = Sampling()
     reasoning: ReasoningOptions = ReasoningOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Retired:
-    """A model that is gone. `on` is None where nobody published a date; `replacement` is an id of the same provider."""
+class RetiredModel:
+    """A model the provider no longer serves. `retired_on` is None if the provider published no date.
+
+    `replacement` is the id of a current model of the same provider.
+    """
 
     provider: str
     id: str
-    on: date | None
+    retired_on: date | None
     replacement: str

@@ -1,85 +1,30 @@
-"""Lays what an operator knows better over a row of the catalogue."""
+"""Apply the operator's facts about a model (`[models]`) over those of the catalog."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Protocol
 
-from .loader import NANOS
-from .model import Capability, Level, Model, Prices, Rates, Support
-
-
-class PriceCorrection(Protocol):
-    """US dollars per million tokens, as text."""
-
-    @property
-    def input(self) -> str:
-        """Tokens sent."""
-        ...
-
-    @property
-    def output(self) -> str:
-        """Tokens produced."""
-        ...
-
-    @property
-    def cache_read(self) -> str | None:
-        """Tokens read from the prompt cache; None: as those sent."""
-        ...
-
-    @property
-    def cache_write(self) -> str | None:
-        """Tokens written to the prompt cache; None: as those sent."""
-        ...
+from ..config.models import ModelSettings, PriceSettings
+from .loader import NANOS_PER_DOLLAR
+from .model import Capability, Model, Prices, Rates, Support, SupportLevel
 
 
-class Correction(Protocol):
-    """Facts of one model; what is None or absent stays."""
-
-    @property
-    def name(self) -> str | None:
-        """Its name for people."""
-        ...
-
-    @property
-    def context_window(self) -> int | None:
-        """In tokens."""
-        ...
-
-    @property
-    def max_output(self) -> int | None:
-        """In tokens."""
-        ...
-
-    @property
-    def capabilities(self) -> Mapping[Any, str]:
-        """Levels by capability, both by name."""
-        ...
-
-    @property
-    def prices(self) -> PriceCorrection | None:
-        """They replace every price, those of other lengths and hours included."""
-        ...
-
-
-def corrected(model: Model, correction: Correction) -> Model:
-    """The model with those facts in place of its own."""
-    support = {Capability(name): Support(Level(level)) for name, level in correction.capabilities.items()}
-    prices = correction.prices
+def apply_override(model: Model, override: ModelSettings) -> Model:
+    """Return the model with the configured facts; a fact that is not configured keeps its value."""
+    support = {Capability(name): Support(SupportLevel(level)) for name, level in override.capabilities.items()}
     return replace(
         model,
-        name=correction.name or model.name,
-        context_window=correction.context_window or model.context_window,
-        max_output=correction.max_output or model.max_output,
+        name=override.name or model.name,
+        context_window=override.context_window or model.context_window,
+        max_output_tokens=override.max_output_tokens or model.max_output_tokens,
         capabilities=MappingProxyType({**model.capabilities, **support}),
-        prices=model.prices if prices is None else Prices(_rates(prices)),
+        prices=model.prices if override.prices is None else Prices(_rates(override.prices)),
     )
 
 
-def _rates(prices: PriceCorrection) -> Rates:
+def _rates(prices: PriceSettings) -> Rates:
     return Rates(
         input=_nanos(prices.input),
         output=_nanos(prices.output),
@@ -89,4 +34,4 @@ def _rates(prices: PriceCorrection) -> Rates:
 
 
 def _nanos(dollars: str) -> int:
-    return int(Decimal(dollars) * NANOS)
+    return int(Decimal(dollars) * NANOS_PER_DOLLAR)

@@ -1,1 +1,1 @@
-"""Resolve a request into targets: names, capabilities, order, options."""
+"""Resolve a request into an ordered list of targets with normalized options."""

@@ -1,79 +1,67 @@
-"""Leaves out of a plan the models that cannot answer the question, and says so where the caller named them."""
+"""Remove the candidates that cannot serve a request, and warn about fallbacks that the caller named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from ..core.content import ReasoningOptions
-from ..core.request import GenerateParams, Target
+from ..core.request import GenerateParams
 from ..core.response import SettingWarning
-from ..pipeline.quota import estimate_tokens
-from .candidates import Candidate, Group
-from .capabilities import Need, lacks
-from .load_balancing import Order
+from ..core.token_estimate import estimate_tokens
+from .candidates import Candidate, CandidateGroup
+from .capabilities import Requirement, meets_all, unmet_reason
 
-Needs = Callable[[ReasoningOptions], Sequence[Need]]
-"""What the question needs of a model that is asked to think so much."""
+Suitable = tuple[CandidateGroup, Sequence[Candidate]]
+"""A group, and those of its candidates that can serve the request."""
 
 
-def shortlisted(groups: Sequence[Group], ask: GenerateParams, needs: Needs, order: Order) -> tuple[Target, ...]:
-    """The targets in the order in which they are asked; none where no model can do what is needed.
+def filter_candidates(
+    groups: Sequence[CandidateGroup], params: GenerateParams, requirements: Sequence[Requirement]
+) -> tuple[Sequence[Suitable], Sequence[SettingWarning]]:
+    """Return the suitable candidates of each group that has any, and the warnings about skipped fallbacks.
 
-    A prompt that seems too long for a model keeps it out, but never the model that the caller named first, and not a
-    route's where nobody else is left: that is a guess.
+    Nothing is suitable if the model the caller named first, or every target of the route, does not meet the
+    requirements. A candidate is also removed if the estimated prompt exceeds its context window. Since that is an
+    estimate, it never removes the model the caller named first, nor the targets of the route if nothing else is left.
     """
-    judge = _Judge(ask, needs)
+    prompt_tokens = estimate_tokens(params)
     first, *fallbacks = groups
-    able = judge.able(first)
-    kept = [(first, judge.fitting(able) if first.policy is not None else able)]
-    told: list[SettingWarning] = []
+    capable, fitting = _split(first, requirements, prompt_tokens)
+    if first.policy is None:
+        if not capable:
+            return (), ()
+        fitting = capable
+    suitable: list[Suitable] = [(first, fitting)] if fitting else []
+    warnings: list[SettingWarning] = []
     for group in fallbacks:
-        left = judge.fitting(judge.able(group))
-        kept.append((group, left))
-        if group.field and not left:
-            told.append(SettingWarning(group.field, judge.why(group)))
-    if not any(left for _, left in kept):
-        kept = [(first, able)]
-    targets = [target for group, left in kept if left for target in _ordered(group, left, order)]
-    return tuple(replace(target, warnings=(*target.warnings, *told)) for target in targets) if told else tuple(targets)
+        _, fitting = _split(group, requirements, prompt_tokens)
+        if fitting:
+            suitable.append((group, fitting))
+        elif group.field:
+            warnings.append(SettingWarning(group.field, _removal_reason(group, requirements, prompt_tokens)))
+    if not suitable and capable:
+        suitable = [(first, capable)]
+    return suitable, warnings
 
 
-def _ordered(group: Group, left: Sequence[Candidate], order: Order) -> Sequence[Target]:
-    if group.policy is None:
-        return [candidate.target for candidate in left]
-    return order(group.name, group.policy, [(candidate.target, candidate.weight) for candidate in left])
+def _split(
+    group: CandidateGroup, requirements: Sequence[Requirement], prompt_tokens: int
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Return the candidates that meet the requirements, and those of them whose context window fits the prompt."""
+    capable = [one for one in group.candidates if meets_all(one.resolved.model, one.reasoning, requirements)]
+    return capable, [candidate for candidate in capable if prompt_tokens <= _input_limit(candidate)]
 
 
-class _Judge:
-    """Tells which models can answer. What the question needs is found out once for each way of thinking."""
-
-    def __init__(self, ask: GenerateParams, needs: Needs) -> None:
-        self._needs = needs
-        self._known: dict[ReasoningOptions, Sequence[Need]] = {}
-        self._tokens = estimate_tokens(ask)
-
-    def able(self, group: Group) -> list[Candidate]:
-        return [candidate for candidate in group.candidates if not self._lacks(candidate)]
-
-    def fitting(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        return [candidate for candidate in candidates if self._tokens <= _room(candidate)]
-
-    def why(self, group: Group) -> str:
-        """Why nothing is left of a group."""
-        if group.policy is not None:
-            return f"No model of the route {group.name} can answer this; it is not asked."
-        candidate = group.candidates[0]
-        tight = f"takes {_room(candidate):.0f} tokens, fewer than the {self._tokens} or so of the prompt"
-        return f"{candidate.model.provider}/{candidate.model.id} {self._lacks(candidate) or tight}; it is not asked."
-
-    def _lacks(self, candidate: Candidate) -> str:
-        needs = self._known.get(candidate.reasoning)
-        if needs is None:
-            needs = self._known[candidate.reasoning] = self._needs(candidate.reasoning)
-        return lacks(candidate.model, needs)
+def _removal_reason(group: CandidateGroup, requirements: Sequence[Requirement], prompt_tokens: int) -> str:
+    """Return why no candidate of a group is left."""
+    if group.policy is not None:
+        return f"No model of route {group.name!r} supports this request; the fallback is skipped."
+    candidate = group.candidates[0]
+    model = candidate.resolved.model
+    limit = f"accepts {_input_limit(candidate):.0f} input tokens, fewer than the estimated {prompt_tokens}"
+    reason = unmet_reason(model, candidate.reasoning, requirements) or limit
+    return f"{model.provider}/{model.id} {reason}; the fallback is skipped."
 
 
-def _room(candidate: Candidate) -> float:
-    """The most tokens of a prompt."""
-    return candidate.model.max_input or candidate.model.context_window or float("inf")
+def _input_limit(candidate: Candidate) -> float:
+    model = candidate.resolved.model
+    return model.max_input_tokens or model.context_window or float("inf")

@@ -1,151 +1,148 @@
-"""Finds every model that a question names, its fallbacks included, and settles each by itself."""
+"""Find every model that a request names, including its fallbacks and routes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ..catalog.catalog import Model
+from ..config.routes import RouteSettings, RoutingPolicy
 from ..core.content import ReasoningOptions
 from ..core.errors import FieldViolation, GatewayError, ModelNotFound, ProviderNotFound
-from ..core.request import Caller, GenerateParams, Target
-from .model_names import Chosen, Names
-from .options import asked_reasoning, settle
-from .timeouts import Patiences
-
-if TYPE_CHECKING:
-    from ..config.resilience import Policy
-    from ..config.settings import ProviderSettings, RouteSettings
+from ..core.request import Caller, GenerateParams
+from .model_names import ModelNameResolver, ResolvedModel
+from .reasoning import requested_reasoning
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that may be asked. `reasoning` is what is asked of it, before that was settled into the target."""
+    """A model that may serve the request. `reasoning` holds the options as requested, before normalization."""
 
-    model: Model
+    resolved: ResolvedModel
     reasoning: ReasoningOptions
-    target: Target
     weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """What one name leads to: a model, or the targets of a route in the order in which they are listed.
+class CandidateGroup:
+    """The candidates of one name: a model, or the targets of a route in configured order.
 
-    `policy` is None for a model. `field` is the caller's where it named a fallback, else empty.
+    `policy` is None for a model. `field` is the request field of a fallback the caller named, else empty.
     """
 
     name: str
-    candidates: tuple[Candidate, ...]
-    policy: Policy | None = None
+    candidates: Sequence[Candidate]
+    policy: RoutingPolicy | None = None
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Who may be asked, in order, each model once. `is_whole`: no target of a route is unknown for now."""
+class CandidateFinder:
+    """Find the candidates of requests. `default_model` is the model or route of requests that name none."""
 
-    groups: tuple[Group, ...]
-    is_whole: bool = True
-
-    @property
-    def is_single(self) -> bool:
-        """Whether there is nothing to choose from."""
-        return len(self.groups) == 1 and len(self.groups[0].candidates) == 1
-
-
-class Planner:
-    """Makes plans. `default_model` is what is asked where the question names nothing; it may be a route too."""
-
-    def __init__(
-        self,
-        names: Names,
-        routes: Mapping[str, RouteSettings],
-        default_model: str,
-        providers: Mapping[str, ProviderSettings],
-        patience: Patiences,
-    ) -> None:
+    def __init__(self, names: ModelNameResolver, routes: Mapping[str, RouteSettings], default_model: str) -> None:
         self._names = names
         self._routes = routes
         self._default_model = default_model
-        self._providers = providers
-        self._patience = patience
 
-    def plan(self, ask: GenerateParams, caller: Caller) -> Plan:
-        """What the question's model leads to; then its fallbacks; then those of its route.
+    def find_only(self, params: GenerateParams, caller: Caller) -> Candidate | None:
+        """Return the candidate of a request without fallbacks for a model; None if the request may have several.
 
-        Raises InvalidRequest, UnknownProvider or ModelNotFound, for a fallback with its field.
+        Raises InvalidRequest, ProviderNotFound or ModelNotFound.
         """
-        draft = _Draft(self._names, self._routes, caller, lambda chosen, weight: self._candidate(chosen, ask, weight))
-        name = ask.model or self._default_model
-        draft.add(name)
-        for index, fallback in enumerate(ask.fallback_models):
-            draft.add_fallback(fallback, f"fallback_models[{index}]")
+        if params.fallback_models or (params.model or self._default_model) in self._routes:
+            return None
+        resolved = self._names.resolve(params.model, caller)
+        return Candidate(resolved, requested_reasoning(resolved.alias, params.reasoning))
+
+    def find(self, params: GenerateParams, caller: Caller) -> Sequence[CandidateGroup]:
+        """Return the candidates of the requested model, then of the caller's fallbacks, then of the route's fallbacks.
+
+        Each model is returned once. Raises the errors of `find_only`; for a fallback, with its field.
+        """
+        collector = _GroupCollector(self._names, self._routes, params.reasoning, caller)
+        name = params.model or self._default_model
+        collector.add(name)
+        for index, fallback in enumerate(params.fallback_models):
+            collector.add_fallback(fallback, f"fallback_models[{index}]")
         route = self._routes.get(name)
         for fallback in route.fallback_models if route is not None else ():
-            draft.add_if_known(fallback)
-        return Plan(tuple(draft.groups), draft.is_whole)
-
-    def _candidate(self, chosen: Chosen, ask: GenerateParams, weight: int) -> Candidate:
-        target = settle(chosen, ask, self._providers[chosen.model.provider], self._patience)
-        return Candidate(chosen.model, asked_reasoning(chosen, ask), target, weight)
+            collector.add_if_known(fallback)
+        return collector.groups
 
 
-class _Draft:
-    """The groups found so far; `settled` makes a candidate of a model and its weight."""
+class _GroupCollector:
+    """Collect the groups of one request."""
 
     def __init__(
         self,
-        names: Names,
+        names: ModelNameResolver,
         routes: Mapping[str, RouteSettings],
+        reasoning: ReasoningOptions,
         caller: Caller,
-        settled: Callable[[Chosen, int], Candidate],
     ) -> None:
         self._names = names
         self._routes = routes
+        self._reasoning = reasoning
         self._caller = caller
-        self._settled = settled
         self._seen: set[tuple[str, str]] = set()
-        self.groups: list[Group] = []
-        self.is_whole = True
+        self.groups: list[CandidateGroup] = []
 
     def add(self, name: str, field: str = "") -> None:
         route = self._routes.get(name)
-        found = [(self._names.choose(name, self._caller), 1)] if route is None else self._members(route)
-        candidates = tuple(self._settled(chosen, weight) for chosen, weight in found if self._is_new(chosen))
+        if route is None:
+            resolved = self._names.resolve(name, self._caller)
+            if self._is_new(resolved):
+                self.groups.append(CandidateGroup(name, (self._candidate(resolved),), field=field))
+            return
+        targets = self._route_targets(route)
+        candidates = [self._candidate(resolved, weight) for resolved, weight in targets if self._is_new(resolved)]
         if candidates:
-            self.groups.append(Group(name, candidates, None if route is None else route.policy, field))
+            self.groups.append(CandidateGroup(name, candidates, route.policy, field))
 
     def add_fallback(self, name: str, field: str) -> None:
         try:
             self.add(name, field)
-        except GatewayError as fault:
-            fault.violations = (FieldViolation(field, fault.message),)
-            raise
+        except GatewayError as error:
+            raise _with_field(error, field) from error
 
     def add_if_known(self, name: str) -> None:
         try:
             self.add(name)
         except (ModelNotFound, ProviderNotFound):
-            self.is_whole = False
+            return  # The model of a plug-in may become known later.
 
-    def _members(self, route: RouteSettings) -> Sequence[tuple[Chosen, int]]:
-        """The targets that are known: a plug-in's may become so later. Raises where none is."""
-        known: list[tuple[Chosen, int]] = []
-        unknown: list[GatewayError] = []
+    def _route_targets(self, route: RouteSettings) -> Sequence[tuple[ResolvedModel, int]]:
+        """Return the known targets with their weights. Raises the first error if none is known.
+
+        A target of a plug-in can become known later.
+        """
+        known: list[tuple[ResolvedModel, int]] = []
+        errors: list[GatewayError] = []
         for name, weight in zip(route.targets, route.weights or [1] * len(route.targets), strict=True):
             try:
-                known.append((self._names.choose(name, self._caller), weight))
-            except (ModelNotFound, ProviderNotFound) as fault:
-                unknown.append(fault)
+                known.append((self._names.resolve(name, self._caller), weight))
+            except (ModelNotFound, ProviderNotFound) as error:
+                errors.append(error)
         if not known:
-            raise unknown[0]
-        self.is_whole = self.is_whole and not unknown
+            raise errors[0]
         return known
 
-    def _is_new(self, chosen: Chosen) -> bool:
-        place = (chosen.model.provider, chosen.id)
-        is_new = place not in self._seen
-        self._seen.add(place)
+    def _candidate(self, resolved: ResolvedModel, weight: int = 1) -> Candidate:
+        return Candidate(resolved, requested_reasoning(resolved.alias, self._reasoning), weight)
+
+    def _is_new(self, resolved: ResolvedModel) -> bool:
+        key = (resolved.model.provider, resolved.id)
+        is_new = key not in self._seen
+        self._seen.add(key)
         return is_new
+
+
+def _with_field(error: GatewayError, field: str) -> GatewayError:
+    """Return the error of an unknown model as one of this request field."""
+    return type(error)(
+        error.message,
+        solution=error.solution,
+        provider=error.provider,
+        model=error.model,
+        violations=(FieldViolation(field, error.message),),
+        metadata=error.metadata,
+    )

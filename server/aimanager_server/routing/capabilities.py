@@ -1,6 +1,6 @@
-"""Tells what a question needs of a model, and refuses it before it costs anything where the model is known to lack it.
+"""Derive what a request requires of a model, and reject models that are known not to support it.
 
-What is not known of a model is let through: its provider knows.
+An unknown capability is not rejected: the provider decides.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..catalog.catalog import Capability, Catalogue, Level, Model
+from ..catalog.catalog import Catalog
+from ..catalog.model import Capability, Model, SupportLevel
 from ..core.content import (
     Attachment,
     Effort,
@@ -18,217 +19,211 @@ from ..core.content import (
     ReasoningOptions,
     Role,
     Text,
-    ToolResult,
+    attachments_of,
 )
 from ..core.errors import CapabilityUnsupported, FieldViolation
 from ..core.request import GenerateParams
-from ..validation.messages import is_text
 
-MOST_NAMED = 5
-"""Models that are named in place of the one that cannot."""
+MAX_SUGGESTED_MODELS = 5
 
-AS_DATA = "send the file as data, or have the operator set server.fetch_attachments"
+SEND_INLINE_HINT = "send the file as data, or ask the operator to set server.fetch_attachments"
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """Something asked for at `field`; `lack` completes "the model …" where it is not met.
+class Requirement:
+    """A requirement of the request field `field`. `reason` completes "the model …" if a model does not meet it.
 
-    `otherwise` says what can be done with this model, where that is more than to leave it out.
+    `met_by` takes the reasoning options too, including those of an alias. `hint` is what the caller can change to keep
+    using the model, if it is more than removing the field.
     """
 
     field: str
-    lack: str
-    met_by: Callable[[Model], bool]
-    otherwise: str = ""
+    reason: str
+    met_by: Callable[[Model, ReasoningOptions], bool]
+    hint: str = ""
 
 
-def require(
+def meets_all(model: Model, reasoning: ReasoningOptions, requirements: Sequence[Requirement]) -> bool:
+    """Return whether the model meets the requirements with these reasoning options."""
+    for requirement in requirements:  # noqa: SIM110 - a generator costs more than the checks
+        if not requirement.met_by(model, reasoning):
+            return False
+    return True
+
+
+def capability_error(
     model: Model,
-    ask: GenerateParams,
     reasoning: ReasoningOptions,
-    catalogue: Catalogue,
-    wires: Mapping[str, str],
-    *,
-    streaming: bool,
-    fetches: bool = False,
-) -> None:
-    """Raises CapabilityUnsupported where the model lacks something, naming models that have everything needed.
+    requirements: Sequence[Requirement],
+    catalog: Catalog,
+    providers: Container[str],
+) -> CapabilityUnsupported:
+    """Return the error of a model that does not meet the requirements, suggesting models of `providers` that do."""
+    unmet = _unmet(model, reasoning, requirements)
 
-    `reasoning` is what was asked for, an alias's share included; `wires` are the protocols spoken, by enabled provider.
-    Where the gateway `fetches`, every model that reads a kind of file takes its address.
-    """
-    demand(model, list(needs_of(ask, reasoning, wires, streaming=streaming, fetches=fetches)), catalogue, wires)
-
-
-def demand(model: Model, needs: Sequence[Need], catalogue: Catalogue, providers: Container[str]) -> None:
-    """Raises CapabilityUnsupported where a need is not met, naming models of these providers that meet all of them."""
-    unmet = _unmet(model, needs)
-    if not unmet:
-        return
-
-    def suits(other: Model) -> bool:
+    def is_suggested(other: Model) -> bool:
         is_real = other.provider != "mock" or model.provider == "mock"
-        return is_real and other.provider in providers and all(need.met_by(other) for need in needs)
+        return is_real and other.provider in providers and meets_all(other, reasoning, requirements)
 
-    able = catalogue.able(provider=model.provider, suits=suits)
-    names = ", ".join(f"{other.provider}/{other.id}" for other in able[:MOST_NAMED])
-    raise CapabilityUnsupported(
-        f"The model '{model.provider}/{model.id}' {_in_words(unmet)}.{f' Models that can: {names}.' if names else ''}",
+    capable = catalog.capable_models(provider=model.provider, matches=is_suggested)
+    names = ", ".join(f"{other.provider}/{other.id}" for other in capable[:MAX_SUGGESTED_MODELS])
+    suggestion = f" Models that support this request: {names}." if names else ""
+    return CapabilityUnsupported(
+        f"Model '{model.provider}/{model.id}' {_joined_reasons(unmet)}.{suggestion}",
         solution=_solution(unmet, names),
         provider=model.provider,
         model=model.id,
-        violations=tuple(FieldViolation(need.field, need.lack) for need in unmet),
+        violations=tuple(FieldViolation(one.field, f"cannot be used: the model {one.reason}") for one in unmet),
         metadata={"models": names} if names else {},
     )
 
 
-def lacks(model: Model, needs: Sequence[Need]) -> str:
-    """What completes "the model …" where needs are not met; empty where all are."""
-    return _in_words(_unmet(model, needs))
+def unmet_reason(model: Model, reasoning: ReasoningOptions, requirements: Sequence[Requirement]) -> str:
+    """Return the reasons why the model does not meet the requirements, completing "the model …"; empty if it does."""
+    return _joined_reasons(_unmet(model, reasoning, requirements))
 
 
-def _unmet(model: Model, needs: Sequence[Need]) -> list[Need]:
-    return [need for need in needs if not need.met_by(model)]
+def _unmet(model: Model, reasoning: ReasoningOptions, requirements: Sequence[Requirement]) -> list[Requirement]:
+    return [requirement for requirement in requirements if not requirement.met_by(model, reasoning)]
 
 
-def _in_words(unmet: Sequence[Need]) -> str:
-    return " and ".join(dict.fromkeys(need.lack for need in unmet))
+def _joined_reasons(unmet: Sequence[Requirement]) -> str:
+    return " and ".join(dict.fromkeys(requirement.reason for requirement in unmet))
 
 
-def _solution(unmet: Sequence[Need], names: str) -> str:
-    """Empty for the general one."""
-    otherwise = unmet[0].otherwise if len({need.otherwise for need in unmet}) == 1 else ""
+def _solution(unmet: Sequence[Requirement], names: str) -> str:
+    """Return the solution for these requirements; empty for the default one."""
+    hint = unmet[0].hint if len({requirement.hint for requirement in unmet}) == 1 else ""
     if names:
-        return f"Use one of {names}, or {otherwise or 'leave out what it cannot do'}."
-    return f"{otherwise[0].upper()}{otherwise[1:]}." if otherwise else ""
+        return f"Use one of {names}, or {hint or 'remove the unsupported fields'}."
+    return f"{hint[0].upper()}{hint[1:]}." if hint else ""
 
 
-def needs_of(
-    ask: GenerateParams,
-    reasoning: ReasoningOptions,
-    wires: Mapping[str, str],
-    *,
-    streaming: bool,
-    fetches: bool = False,
-) -> Iterator[Need]:
-    """Everything the question needs, in the order of its fields."""
-    yield Need(
-        "model",
-        "is served by a protocol that this server does not speak",
-        lambda model: model.wire != "responses" or wires.get(model.provider) == "responses",
-    )
-    yield Need("model", "makes vectors instead of answers", lambda model: model.embedding is None)
-    if streaming:
-        yield _capability("model", "does not stream its answers", Capability.STREAMING)
-    yield from _attachment_needs(ask.messages, fetches=fetches)
-    yield from _prefill_needs(ask.messages)
-    if ask.tools:
-        yield from _tool_needs(ask, reasoning)
-    if ask.output_format is not None:
-        yield from _format_needs(ask.output_format)
+class RequirementFinder:
+    """Find everything that requests require of a model.
+
+    `wires` maps enabled providers to their wires. With `fetch_attachments` the gateway downloads attachment URLs, so a
+    model need not accept them.
+    """
+
+    def __init__(self, wires: Mapping[str, str], *, fetch_attachments: bool) -> None:
+        self._fetch_attachments = fetch_attachments
+        self._of_every_request = (
+            Requirement(
+                "model",
+                "requires the Responses API, which its provider is not configured for",
+                lambda model, _: model.wire != "responses" or wires.get(model.provider) == "responses",
+            ),
+            Requirement("model", "is an embedding model", lambda model, _: model.embedding is None),
+        )
+        self._of_every_stream = (
+            *self._of_every_request,
+            _capability("model", "does not support streaming", Capability.STREAMING),
+        )
+
+    def __call__(self, params: GenerateParams, *, streaming: bool) -> Sequence[Requirement]:
+        """Return the requirements in the order of the request's fields."""
+        requirements = self._of_every_stream if streaming else self._of_every_request
+        specific = list(self._specific_requirements(params))
+        return (*requirements, *specific) if specific else requirements
+
+    def _specific_requirements(self, params: GenerateParams) -> Iterator[Requirement]:
+        yield from _attachment_requirements(params.messages, fetch_attachments=self._fetch_attachments)
+        if params.messages[-1].role is Role.ASSISTANT:
+            yield from _prefill_requirements(params.messages)
+        if params.tools:
+            yield from _tool_requirements(params)
+        if params.output_format is not None:
+            yield from _output_format_requirements(params.output_format)
 
 
-def _capability(field: str, lack: str, capability: Capability) -> Need:
-    return Need(field, lack, lambda model: model.can(capability) is not False)
+def _capability(field: str, reason: str, capability: Capability) -> Requirement:
+    return Requirement(field, reason, lambda model, _: model.supports(capability) is not False)
 
 
-def _attachment_needs(messages: tuple[Message, ...], *, fetches: bool) -> Iterator[Need]:
-    """One need for each kind of attachment, at the first of its kind."""
-    told: set[tuple[str, bool]] = set()
+def _attachment_requirements(messages: Sequence[Message], *, fetch_attachments: bool) -> Iterator[Requirement]:
+    """Yield the requirements of the first attachment of each kind, separately for data and URLs."""
+    seen: set[tuple[str, bool]] = set()
     for field, attachment in attachments_of(messages):
-        kind = _kind(attachment)
-        linked = attachment.uri is not None and not fetches
-        if not is_text(attachment) and (kind, linked) not in told:
-            told.add((kind, linked))
-            yield from _file_needs(field, attachment, linked=linked)
+        needs_url = attachment.uri is not None and not fetch_attachments
+        key = (attachment.kind, needs_url)
+        if not attachment.is_text and key not in seen:
+            seen.add(key)
+            yield from _requirements_of_attachment(field, attachment, needs_url=needs_url)
 
 
-def _file_needs(field: str, attachment: Attachment, *, linked: bool) -> Iterator[Need]:
-    kind = _kind(attachment)
+def _requirements_of_attachment(field: str, attachment: Attachment, *, needs_url: bool) -> Iterator[Requirement]:
+    kind = attachment.kind
     capability = Capability.IMAGE_INPUT if kind == "image" else Capability.DOCUMENT_INPUT
-    yield _capability(field, f"reads no {kind}s", capability)
-    if linked:
-        lack = f"takes {kind}s as data only, not by their address"
-        yield Need(f"{field}.uri", lack, lambda model: takes_address(model, attachment), AS_DATA)
+    yield _capability(field, f"does not support {kind} input", capability)
+    if needs_url:
+        reason = f"accepts {kind}s only as data, not as URLs"
+        yield Requirement(f"{field}.uri", reason, lambda model, _: model.accepts_url(attachment), SEND_INLINE_HINT)
 
 
-def takes_address(model: Model, attachment: Attachment) -> bool:
-    """Whether the model's provider fetches such a file by itself, as far as is known."""
-    return model.linked is None or _kind(attachment) in model.linked
-
-
-def _kind(attachment: Attachment) -> str:
-    return "image" if attachment.is_image else "document"
-
-
-def attachments_of(messages: tuple[Message, ...]) -> Iterator[tuple[str, Attachment]]:
-    """Every file, those of tool results included, with its field."""
-    for index, message in enumerate(messages):
-        for position, part in enumerate(message.parts):
-            field = f"messages[{index}].parts[{position}]"
-            if isinstance(part, Attachment):
-                yield f"{field}.attachment", part
-            elif isinstance(part, ToolResult):
-                for number, attachment in enumerate(part.attachments):
-                    yield f"{field}.tool_result.attachments[{number}]", attachment
-
-
-def _prefill_needs(messages: tuple[Message, ...]) -> Iterator[Need]:
+def _prefill_requirements(messages: Sequence[Message]) -> Iterator[Requirement]:
+    """Yield the requirements of a trailing assistant message."""
     last = messages[-1]
-    if last.role is Role.ASSISTANT and last.parts and isinstance(last.parts[-1], Text):
-        lack = "does not go on from an answer begun by the caller"
-        yield Need(f"messages[{len(messages) - 1}]", lack, lambda model: model.prefill is not False)
+    if last.parts and isinstance(last.parts[-1], Text):
+        reason = "does not support a trailing assistant message (prefill)"
+        yield Requirement(f"messages[{len(messages) - 1}]", reason, lambda model, _: model.prefill is not False)
 
 
-def _tool_needs(ask: GenerateParams, reasoning: ReasoningOptions) -> Iterator[Need]:
-    yield _capability("tools", "calls no tools", Capability.TOOL_CALLING)
-    yield Need("tools", "calls no tools while it thinks", lambda model: _calls_while_asked(model, reasoning))
-    if ask.tool_choice.parallel:
-        lack = "calls one tool at a time"
-        yield _capability("tool_choice.parallel", lack, Capability.PARALLEL_TOOL_CALLING)
-    if ask.tool_choice.is_forced:
-        yield Need("tool_choice", "cannot be forced to call a tool", lambda model: model.forced_tools is not False)
-        yield Need(
+def _tool_requirements(params: GenerateParams) -> Iterator[Requirement]:
+    yield _capability("tools", "does not support tool calling", Capability.TOOL_CALLING)
+    yield Requirement("tools", "does not support tool calling while reasoning", _supports_tools_with)
+    if params.tool_choice.parallel:
+        reason = "does not support parallel tool calls"
+        yield _capability("tool_choice.parallel", reason, Capability.PARALLEL_TOOL_CALLING)
+    if params.tool_choice.is_forced:
+        yield Requirement(
+            "tool_choice", "does not support a forced tool call", lambda model, _: model.forced_tools is not False
+        )
+        yield Requirement(
             "tool_choice",
-            "cannot be forced to call a tool while it thinks",
-            lambda model: model.forced_tools_while_reasoning is not False or not _thinks(model, reasoning),
+            "does not support a forced tool call while reasoning",
+            lambda model, reasoning: (
+                model.forced_tools_while_reasoning is not False or not _is_reasoning(model, reasoning)
+            ),
         )
-    strict = [index for index, tool in enumerate(ask.tools) if tool.strict]
+    strict = [index for index, tool in enumerate(params.tools) if tool.strict]
     if strict:
-        yield Need(
+        yield Requirement(
             f"tools[{strict[0]}].strict",
-            "cannot promise that arguments match a schema",
-            lambda model: model.strict_tools is not False,
+            "does not support strict tools",
+            lambda model, _: model.strict_tools is not False,
         )
-        yield Need(
+        yield Requirement(
             "tools",
-            f"takes fewer than {len(strict)} strict tools",
-            lambda model: model.most_strict_tools is None or len(strict) <= model.most_strict_tools,
+            f"supports fewer than {len(strict)} strict tools",
+            lambda model, _: model.max_strict_tools is None or len(strict) <= model.max_strict_tools,
         )
 
 
-def _format_needs(wanted: OutputFormat) -> Iterator[Need]:
-    yield _capability("output_format", "gives no structured output", Capability.STRUCTURED_OUTPUT)
-    if isinstance(wanted, JsonSchemaFormat) and wanted.strict:
-        lack = "cannot promise that its answer matches a schema"
-        yield Need("output_format.json_schema.strict", lack, _promises_schemas)
+def _output_format_requirements(output_format: OutputFormat) -> Iterator[Requirement]:
+    yield _capability("output_format", "does not support structured output", Capability.STRUCTURED_OUTPUT)
+    if isinstance(output_format, JsonSchemaFormat) and output_format.strict:
+        reason = "does not support native structured output, which strict requires"
+        yield Requirement("output_format.json_schema.strict", reason, _has_native_structured_output)
 
 
-def _promises_schemas(model: Model) -> bool:
+def _has_native_structured_output(model: Model, _: ReasoningOptions) -> bool:
     support = model.capabilities.get(Capability.STRUCTURED_OUTPUT)
-    return support is None or support.level is Level.NATIVE
+    return support is None or support.level is SupportLevel.NATIVE
 
 
-def _calls_while_asked(model: Model, reasoning: ReasoningOptions) -> bool:
-    """Where nobody asked for thinking, it can be turned off to make room for tools; `settle` does."""
-    if model.tools_while_reasoning is not False or not _thinks(model, reasoning):
+def _supports_tools_with(model: Model, reasoning: ReasoningOptions) -> bool:
+    """Return whether the model supports tools with these reasoning options.
+
+    Without requested reasoning, normalization can disable a reasoning default to allow tools.
+    """
+    if model.tools_while_reasoning is not False or not _is_reasoning(model, reasoning):
         return True
     return reasoning.effort is None and reasoning.budget_tokens is None and Effort.NONE in (model.efforts or ())
 
 
-def _thinks(model: Model, reasoning: ReasoningOptions) -> bool:
-    asked = Effort.HIGH if reasoning.budget_tokens is not None else reasoning.effort
-    if asked is Effort.NONE and model.efforts is not None and Effort.NONE not in model.efforts:
-        return model.reasons(None)
-    return model.reasons(asked)
+def _is_reasoning(model: Model, reasoning: ReasoningOptions) -> bool:
+    effort = Effort.HIGH if reasoning.budget_tokens is not None else reasoning.effort
+    if effort is Effort.NONE and model.efforts is not None and Effort.NONE not in model.efforts:
+        return model.reasons_at(None)
+    return model.reasons_at(effort)

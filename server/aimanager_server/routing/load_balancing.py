@@ -1,53 +1,37 @@
-"""Puts a route's targets in the order in which they are asked: by its policy, and those that are down last."""
+"""Order the targets of a route by its policy, with unavailable targets last."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
 
-from ..catalog.model import Rates
-from ..core.request import Target
+from ..catalog.model import Model, Rates
+from ..config.routes import RoutingPolicy
+from .candidates import Candidate
 
-if TYPE_CHECKING:
-    from ..config.resilience import Policy
+EXPLORATION_RATE = 0.1
+"""Share of calls that try a target without latency data first, so that data is collected.
 
-EXPLORED = 0.1
-"""The share of calls that go first to a target whose speed nobody knows yet, so that it becomes known.
-
-No more, since a target that never answers never becomes known.
+The share stays small, since a target that never responds never has data.
 """
 
-Weighed = tuple[Target, int]
-"""A target and its weight beside the others."""
+TargetOrder = Callable[[str, RoutingPolicy, Sequence[Candidate]], Sequence[Candidate]]
+"""Orders the targets of a route: takes the route's name, its policy and its targets in configured order."""
 
 
-class Order(Protocol):
-    """Decides who is asked first."""
+class LoadBalancer:
+    """Order targets by current data.
 
-    def __call__(self, route: str, policy: Policy, weighed: Sequence[Weighed]) -> Sequence[Target]:
-        """The targets of the route of that name, which are given as they are listed."""
-        ...
-
-
-def as_listed(route: str, policy: Policy, weighed: Sequence[Weighed]) -> Sequence[Target]:
-    """The order of a server that knows nothing of its targets."""
-    return [target for target, _ in weighed]
-
-
-class Routing:
-    """Orders targets by what is known of them now; each of the callables is asked by provider and model.
-
-    `first_token` is the median of seconds to the first content, None where too few answers came; `in_flight` the calls
-    under way; `rates` the prices of this moment, None where nobody knows; `is_open` whether the circuit is open. The
-    numbers of `random` are from 0 to below 1.
+    The callables take provider and model id: `first_token` returns the median time to first token in seconds, None
+    without enough data; `in_flight` the calls in flight; `is_open` whether the circuit breaker is open. `rates` returns
+    the current prices of a model, None if unknown. `random` returns numbers from 0 to below 1.
     """
 
     def __init__(
         self,
         first_token: Callable[[str, str], float | None],
         in_flight: Callable[[str, str], int],
-        rates: Callable[[str, str], Rates | None],
+        rates: Callable[[Model], Rates | None],
         is_open: Callable[[str, str], bool],
         random: Callable[[], float],
     ) -> None:
@@ -56,60 +40,60 @@ class Routing:
         self._rates = rates
         self._is_open = is_open
         self._random = random
-        self._turns: dict[str, int] = {}
-        self._policies: dict[Policy, Callable[[str, Sequence[Weighed]], Sequence[Weighed]]] = {
-            "priority": lambda route, weighed: weighed,
-            "weighted": self._drawn,
-            "least_latency": self._quickest,
-            "lowest_cost": self._cheapest,
-            "least_loaded": self._idlest,
+        self._rotations: dict[str, int] = {}
+        self._policies: dict[RoutingPolicy, Callable[[str, Sequence[Candidate]], Sequence[Candidate]]] = {
+            "priority": lambda route, candidates: candidates,
+            "weighted": self._weighted_random,
+            "least_latency": self._least_latency,
+            "lowest_cost": self._lowest_cost,
+            "least_loaded": self._least_loaded,
         }
 
-    def __call__(self, route: str, policy: Policy, weighed: Sequence[Weighed]) -> Sequence[Target]:
-        """The targets, best first. Those whose circuit is open come after all others, and draw no share of theirs."""
-        closed: list[Weighed] = []
-        opened: list[Weighed] = []
-        for one in weighed:
-            (opened if self._is_open(one[0].provider, one[0].model) else closed).append(one)
-        ordered = self._policies[policy]
-        return [target for each in (closed, opened) if each for target, _ in ordered(route, each)]
+    def __call__(self, route: str, policy: RoutingPolicy, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Return the targets, best first. Targets with an open circuit breaker come last and do not take a share."""
+        available: list[Candidate] = []
+        unavailable: list[Candidate] = []
+        for one in candidates:
+            (unavailable if self._is_open(one.resolved.model.provider, one.resolved.id) else available).append(one)
+        order = self._policies[policy]
+        return [one for group in (available, unavailable) if group for one in order(route, group)]
 
-    def _drawn(self, route: str, weighed: Sequence[Weighed]) -> Sequence[Weighed]:
-        """One by chance, then the others by weight, the heaviest first."""
-        reached = list(accumulate(weight for _, weight in weighed))
-        point = self._random() * reached[-1]
-        first = next((index for index, end in enumerate(reached) if point < end), len(weighed) - 1)
-        others = [*weighed[:first], *weighed[first + 1 :]]
-        return [weighed[first], *sorted(others, key=lambda one: -one[1])]
+    def _weighted_random(self, route: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Draw the first target by weight; order the others by descending weight."""
+        cumulative = list(accumulate(candidate.weight for candidate in candidates))
+        point = self._random() * cumulative[-1]
+        first = next((index for index, end in enumerate(cumulative) if point < end), len(candidates) - 1)
+        others = [*candidates[:first], *candidates[first + 1 :]]
+        return [candidates[first], *sorted(others, key=lambda candidate: -candidate.weight)]
 
-    def _quickest(self, route: str, weighed: Sequence[Weighed]) -> Sequence[Weighed]:
-        """By the time to the first token, the unknown ones last, but now and then one of them first."""
-        known: list[tuple[float, Weighed]] = []
-        unknown: list[Weighed] = []
-        for one in weighed:
-            seconds = self._first_token(one[0].provider, one[0].model)
+    def _least_latency(self, route: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Order by time to first token. Targets without data come last, except for the exploration share."""
+        measured: list[tuple[float, Candidate]] = []
+        unmeasured: list[Candidate] = []
+        for candidate in candidates:
+            seconds = self._first_token(candidate.resolved.model.provider, candidate.resolved.id)
             if seconds is None:
-                unknown.append(one)
+                unmeasured.append(candidate)
             else:
-                known.append((seconds, one))
-        ordered = [*(one for _, one in sorted(known, key=lambda pair: pair[0])), *unknown]
-        if unknown and self._random() < EXPLORED:
-            chosen = unknown[int(self._random() * len(unknown))]
-            ordered.remove(chosen)
-            return [chosen, *ordered]
+                measured.append((seconds, candidate))
+        ordered = [*(candidate for _, candidate in sorted(measured, key=lambda pair: pair[0])), *unmeasured]
+        if unmeasured and self._random() < EXPLORATION_RATE:
+            explored = unmeasured[int(self._random() * len(unmeasured))]
+            ordered.remove(explored)
+            return [explored, *ordered]
         return ordered
 
-    def _cheapest(self, route: str, weighed: Sequence[Weighed]) -> Sequence[Weighed]:
-        return sorted(weighed, key=lambda one: self._price(one[0]))
+    def _lowest_cost(self, route: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        return sorted(candidates, key=self._price)
 
-    def _price(self, target: Target) -> tuple[bool, int]:
-        """Of three tokens sent for each one produced, the usual mix; last where nobody knows."""
-        rates = self._rates(target.provider, target.model)
+    def _price(self, candidate: Candidate) -> tuple[bool, int]:
+        """Return a sort key: the price of three input tokens per output token, unknown prices last."""
+        rates = self._rates(candidate.resolved.model)
         return (True, 0) if rates is None else (False, 3 * rates.input + rates.output)
 
-    def _idlest(self, route: str, weighed: Sequence[Weighed]) -> Sequence[Weighed]:
-        """By the calls under way; of those with as many, each goes first in turn."""
-        turn = self._turns[route] = self._turns.get(route, -1) + 1
-        rotated = turn % len(weighed)
-        in_turn = [*weighed[rotated:], *weighed[:rotated]]
-        return sorted(in_turn, key=lambda one: self._in_flight(one[0].provider, one[0].model))
+    def _least_loaded(self, route: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Order by calls in flight; rotate among targets with equally many."""
+        rotation = self._rotations[route] = self._rotations.get(route, -1) + 1
+        start = rotation % len(candidates)
+        rotated = [*candidates[start:], *candidates[:start]]
+        return sorted(rotated, key=lambda one: self._in_flight(one.resolved.model.provider, one.resolved.id))

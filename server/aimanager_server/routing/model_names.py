@@ -1,185 +1,188 @@
-"""Finds the model that a name means: `[provider/]id` or `[provider/]alias`, and what to say where it means none.
+"""Resolve model names, `[provider/]id` or `[provider/]alias`, and suggest similar names for unknown ones.
 
-Routes are none of them: who knows those asks for their targets. They are only told where a name is much like theirs.
+Routes are resolved by the caller of this module; here they only serve as suggestions.
 
-A name is split at its first slash, and only where the left part is a provider, so that ids may hold slashes. A bare
-name belongs to the provider of the server's default model. Where that one does not have it, an id that exactly one
-provider lists is found there all the same; an alias is not, since every provider has the same ones.
+A name is split at its first slash, and only if the left part is a provider, since ids may contain slashes. A bare name
+belongs to the provider of the server's default model. If that provider does not have it, an id that exactly one
+provider has resolves there. An alias does not, since all providers have the same aliases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, NoReturn
 
-from ..catalog.catalog import Alias, Catalogue, Model, Retired
+from ..catalog.catalog import Catalog
+from ..catalog.model import MAX_MODEL_NAME_LENGTH, Alias, Model, RetiredModel
+from ..config.providers import ProviderSettings
 from ..core.errors import FieldViolation, InvalidRequest, ModelNotFound, ProviderNotFound
 from ..core.request import Caller
-from ..validation.messages import shown
-
-if TYPE_CHECKING:
-    from ..config.settings import ProviderSettings
-
-LONGEST_NAME = 256
+from ..validation.violations import quoted
 
 LATEST = "latest"
 
-PREFERRED = ("claude", "openai", "deepseek")
-"""Who answers first where nobody named a model; other configured providers follow in their order."""
+PREFERRED_PROVIDERS = ("claude", "openai", "deepseek")
+"""Providers tried first if neither the request nor the settings name a model; others follow in configured order."""
 
 LAST_RESORT = "mock"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A model, the id it was asked for under (one of its snapshots, perhaps), and the alias that led there."""
+class ResolvedModel:
+    """A model, the id it was requested under (possibly an alternate id), and the alias that led to it."""
 
     model: Model
     id: str
     alias: Alias | None = None
 
 
-class Names:
-    """What names mean on this server. `routes` are names too, with a meaning that is not known here."""
+class ModelNameResolver:
+    """Resolve names to models of the configured providers. `routes` are suggested for unknown names."""
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalog: Catalog,
         providers: Mapping[str, ProviderSettings],
         default_model: str,
-        has_key: Callable[[str], bool],
         routes: Collection[str] = (),
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._providers = providers
         self._default_model = default_model
-        self._has_key = has_key
         self._routes = routes
         self._enabled = tuple(name for name, settings in providers.items() if settings.enabled)
+        self._preferred = self._preferred_providers()
+        self._default_provider = self._provider_of_default_model()
 
-    def choose(self, name: str, caller: Caller) -> Chosen:
-        """The model that a name means; an empty one means the default.
+    def resolve(self, name: str, caller: Caller) -> ResolvedModel:
+        """Return the model of a name; an empty name means the default model.
 
-        Raises InvalidRequest, UnknownProvider or ModelNotFound.
+        Raises InvalidRequest, ProviderNotFound or ModelNotFound.
         """
-        if len(name) > LONGEST_NAME:
-            self._refuse(f"has {len(name)} characters, at most {LONGEST_NAME} fit")
-        asked = name or self._default_model
-        if not asked:
-            return self._first(caller)
-        provider, slash, rest = asked.partition("/")
+        if len(name) > MAX_MODEL_NAME_LENGTH:
+            raise _invalid_model(f"must have at most {MAX_MODEL_NAME_LENGTH} characters, got {len(name)}")
+        requested = name or self._default_model
+        if not requested:
+            return self._implicit_default(caller)
+        provider, slash, rest = requested.partition("/")
         if slash and provider in self._providers:
-            return self._at(provider, rest)
-        return self._bare(asked, caller)
+            return self._resolve_at(provider, rest)
+        return self._resolve_bare(requested, caller)
 
-    def _at(self, provider: str, name: str) -> Chosen:
+    def _resolve_at(self, provider: str, name: str) -> ResolvedModel:
         if not self._providers[provider].enabled:
             raise ProviderNotFound(
-                f"The provider {provider!r} is disabled on this server.",
+                f"Provider {provider!r} is disabled on this server.",
                 provider=provider,
-                metadata=self._similar(provider),
+                metadata=self._similar_providers(provider),
             )
-        chosen = self._known(provider, name)
-        if chosen is not None:
-            return chosen
-        retired = self._catalogue.retired(provider, name)
+        resolved = self._find(provider, name)
+        if resolved is not None:
+            return resolved
+        retired = self._catalog.retired(provider, name)
         if retired is not None:
-            raise _gone(retired)
-        raise self._not_found(provider, name)
+            raise _retired_error(retired)
+        raise self._model_not_found(provider, name)
 
-    def _bare(self, name: str, caller: Caller) -> Chosen:
-        home = self._home(caller)
-        chosen = self._known(home, name)
-        if chosen is not None:
-            return chosen
-        owners = tuple(owner for owner in self._catalogue.owners(name) if owner in self._enabled)
-        if len(owners) == 1:
-            return self._at(owners[0], name)
-        if owners:
-            names = ", ".join(f"{owner}/{name}" for owner in owners)
+    def _resolve_bare(self, name: str, caller: Caller) -> ResolvedModel:
+        default_provider = self._default_provider or self._first_usable_provider(caller)
+        resolved = self._find(default_provider, name)
+        if resolved is not None:
+            return resolved
+        providers = tuple(provider for provider in self._catalog.providers_of(name) if provider in self._enabled)
+        if len(providers) == 1:
+            return self._resolve_at(providers[0], name)
+        if providers:
+            names = ", ".join(f"{provider}/{name}" for provider in providers)
             raise ModelNotFound(
-                f"Several providers have the model {name!r}: {names}.",
-                solution="Name the provider too.",
+                f"Model {name!r} is ambiguous: {names}.",
+                solution=f"Add the provider, such as '{providers[0]}/{name}'.",
                 metadata={"nearest": names},
             )
-        retired = self._catalogue.retired(home, name) or self._catalogue.retired("", name)
+        retired = self._catalog.retired(default_provider, name) or self._catalog.retired("", name)
         if retired is not None:
-            raise _gone(retired)
+            raise _retired_error(retired)
         provider, slash, _ = name.partition("/")
         if slash:
-            raise self._unknown_provider(provider)
-        raise self._not_found("", name)
+            raise self._provider_not_found(provider)
+        raise self._model_not_found("", name)
 
-    def _known(self, provider: str, name: str) -> Chosen | None:
-        alias = self._catalogue.alias(provider, name)
+    def _find(self, provider: str, name: str) -> ResolvedModel | None:
+        alias = self._catalog.alias(provider, name)
         model_id = alias.model if alias is not None else name
-        model = self._catalogue.find(provider, model_id)
-        return Chosen(model, model_id, alias) if model is not None else None
+        model = self._catalog.find(provider, model_id)
+        return ResolvedModel(model, model_id, alias) if model is not None else None
 
-    def _home(self, caller: Caller) -> str:
-        """The provider that bare names belong to."""
+    def _provider_of_default_model(self) -> str:
+        """Return the provider that bare names belong to; empty if it depends on the caller's keys."""
         provider, slash, _ = self._default_model.partition("/")
         if slash and provider in self._providers:
             return provider
-        owners = [owner for owner in self._catalogue.owners(self._default_model) if owner in self._enabled]
-        return owners[0] if len(owners) == 1 else self._with_key(caller)
+        owners = [owner for owner in self._catalog.providers_of(self._default_model) if owner in self._enabled]
+        return owners[0] if len(owners) == 1 else ""
 
-    def _with_key(self, caller: Caller) -> str:
-        """The first provider that can be asked something without being told a model."""
-        preferred = [name for name in PREFERRED if name in self._enabled]
-        others = [name for name in self._enabled if name not in PREFERRED and name != LAST_RESORT]
-        for name in (*preferred, *others):
-            if (name in caller.provider_keys or self._has_key(name)) and self._opening(name) is not None:
+    def _first_usable_provider(self, caller: Caller) -> str:
+        """Return the first provider with a key and a default model."""
+        for name, server_has_key in self._preferred.items():
+            has_key = server_has_key or name in caller.provider_keys
+            if has_key and self._default_model_of(name) is not None:
                 return name
         return LAST_RESORT
 
-    def _opening(self, provider: str) -> Chosen | None:
-        """The model of a provider that answers where none is named: its latest, else the first it lists."""
-        listed = self._catalogue.models(provider)
-        return self._known(provider, LATEST if self._catalogue.alias(provider, LATEST) or not listed else listed[0].id)
+    def _preferred_providers(self) -> Mapping[str, bool]:
+        """Return the providers in the order of preference, and whether the server has a key for each."""
+        preferred = [name for name in PREFERRED_PROVIDERS if name in self._enabled]
+        others = [name for name in self._enabled if name not in PREFERRED_PROVIDERS and name != LAST_RESORT]
+        return {name: bool(self._providers[name].credentials()) for name in (*preferred, *others)}
 
-    def _first(self, caller: Caller) -> Chosen:
-        provider = self._with_key(caller)
-        chosen = self._opening(provider) if provider in self._enabled else None
-        if chosen is None:
-            self._refuse("is empty, and the server has no default: name a model, such as 'claude/latest'")
-        return chosen
+    def _default_model_of(self, provider: str) -> ResolvedModel | None:
+        """Return the provider's `latest` model, or the first it lists."""
+        listed = self._catalog.models(provider) if self._catalog.alias(provider, LATEST) is None else ()
+        return self._find(provider, listed[0].id if listed else LATEST)
 
-    def _refuse(self, problem: str) -> NoReturn:
-        raise InvalidRequest(f"model: {problem}.", violations=(FieldViolation("model", problem),))
+    def _implicit_default(self, caller: Caller) -> ResolvedModel:
+        provider = self._first_usable_provider(caller)
+        resolved = self._default_model_of(provider) if provider in self._enabled else None
+        if resolved is None:
+            raise _invalid_model("must be set, since the server has no default model; use a name like 'claude/latest'")
+        return resolved
 
-    def _unknown_provider(self, provider: str) -> ProviderNotFound:
+    def _provider_not_found(self, provider: str) -> ProviderNotFound:
         return ProviderNotFound(
-            f"There is no provider {shown(provider)}; there are {', '.join(self._enabled)}.",
-            metadata=self._similar(provider),
+            f"Provider {quoted(provider)} not found. Configured providers: {', '.join(self._enabled)}.",
+            metadata=self._similar_providers(provider),
         )
 
-    def _similar(self, provider: str) -> Mapping[str, str]:
-        near = get_close_matches(provider[:LONGEST_NAME], self._enabled, n=3)
-        return {"nearest": ", ".join(near)} if near else {}
+    def _similar_providers(self, provider: str) -> Mapping[str, str]:
+        similar = get_close_matches(provider[:MAX_MODEL_NAME_LENGTH], self._enabled, n=3)
+        return {"nearest": ", ".join(similar)} if similar else {}
 
-    def _not_found(self, provider: str, name: str) -> ModelNotFound:
-        routes = () if provider else get_close_matches(name[:LONGEST_NAME], self._routes, n=3)
-        models = self._catalogue.nearest(provider, name)
-        near = ", ".join((*routes, *(known for known in models if known.partition("/")[0] in self._enabled)))
-        place = f"the provider {provider!r}" if provider else "any provider here"
+    def _model_not_found(self, provider: str, name: str) -> ModelNotFound:
+        routes = () if provider else get_close_matches(name[:MAX_MODEL_NAME_LENGTH], self._routes, n=3)
+        models = self._catalog.similar_names(provider, name)
+        similar = ", ".join((*routes, *(known for known in models if known.partition("/")[0] in self._enabled)))
+        location = f" at provider {provider!r}" if provider else ""
         return ModelNotFound(
-            f"There is no model {shown(name)} at {place}.{f' Did you mean {near}?' if near else ''}",
+            f"Model {quoted(name)} not found{location}.{f' Did you mean {similar}?' if similar else ''}",
             provider=provider,
             model=name,
-            metadata={"nearest": near} if near else {},
+            metadata={"nearest": similar} if similar else {},
         )
 
 
-def _gone(retired: Retired) -> ModelNotFound:
+def _invalid_model(description: str) -> InvalidRequest:
+    return InvalidRequest(f"model {description}.", violations=(FieldViolation("model", description),))
+
+
+def _retired_error(retired: RetiredModel) -> ModelNotFound:
     replacement = f"{retired.provider}/{retired.replacement}"
-    when = f" on {retired.on.isoformat()}" if retired.on is not None else ""
+    date = retired.retired_on.isoformat() if retired.retired_on is not None else ""
     return ModelNotFound(
-        f"{retired.provider} retired the model {retired.id!r}{when}; use {replacement!r} instead.",
-        solution=f"Ask for {replacement!r}.",
+        f"Model '{retired.provider}/{retired.id}' was retired{f' on {date}' if date else ''}. "
+        f"Use '{replacement}' instead.",
+        solution=f"Use '{replacement}'.",
         provider=retired.provider,
         model=retired.id,
-        metadata={"replacement": replacement} | ({"retired": retired.on.isoformat()} if retired.on else {}),
+        metadata={"replacement": replacement} | ({"retired": date} if date else {}),
     )

@@ -1,157 +1,186 @@
-"""Settles what a model is asked for: what the caller said, then the alias, then the operator, as far as the model goes.
+"""Normalize the options of a request for one model.
 
-One policy: what a caller said and the model refuses is left out, or brought to the nearest value it takes, and a
-warning on the answer says so. What an alias or the operator's defaults say gives way silently.
+The caller's options take precedence over the alias, the alias over the operator's defaults. An option of the caller
+that the model does not support is removed or changed to the nearest supported value, with a warning. Options of an
+alias or of the operator are adjusted without a warning.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
-from ..catalog.catalog import Capability, Level, Model
+from ..catalog.model import Capability, Model, SupportLevel
+from ..config.providers import ProviderSettings, SamplingDefaults
 from ..core.content import Effort, ReasoningOptions, Sampling
 from ..core.request import GenerateParams, Target
 from ..core.response import SettingWarning
-from .model_names import Chosen
-from .reasoning import fitted, settle_reasoning
-from .timeouts import Patiences
+from .candidates import Candidate
+from .model_names import ResolvedModel
+from .reasoning import fit_budget, normalize_reasoning
+from .timeouts import StreamTimeoutsResolver
 
-if TYPE_CHECKING:
-    from ..config.settings import ProviderSettings
+SAMPLING_FIELDS = tuple(field.name for field in fields(Sampling))
 
-NAMES = tuple(field.name for field in fields(Sampling))
+API_VERSIONED_FIELDS = frozenset(("temperature", "top_p", "top_k"))
+"""Fields that later versions of the Messages API reject for every model."""
 
-VERSIONED = frozenset(("temperature", "top_p", "top_k"))
-"""What later versions of the Messages API refuse for every model."""
+LONG_OUTPUT_TOKENS = 16_384
+"""Output limit above which the gateway streams upstream, since a unary response would give no sign of progress.
 
-
-LONG_ANSWER = 16_384
-"""Tokens above which an answer that comes all at once would be waited for in the dark. Where nobody said how long an
-answer may be, it is taken for a shorter one: few come near what their model allows."""
-
-
-def settle(chosen: Chosen, ask: GenerateParams, settings: ProviderSettings, patience: Patiences) -> Target:
-    """The target, with options its model takes and warnings about those it does not."""
-    model = chosen.model
-    asked = asked_reasoning(chosen, ask)
-    by_caller = ask.reasoning.effort is not None
-    reasoning, effort_told = settle_reasoning(model, asked, by_caller=by_caller, tools=bool(ask.tools))
-    sampling = _Sampling(chosen, ask, settings)
-    sampling.fit(reasoning, settings.version)
-    limit = sampling.values["max_output_tokens"]
-    reasoning, budget_told = fitted(model, reasoning, limit)
-    thinks, streams = _thinks(model, reasoning), model.can(Capability.STREAMING) is not False
-    return Target(
-        provider=model.provider,
-        model=chosen.id,
-        sampling=Sampling(**sampling.values),
-        reasoning=reasoning,
-        options=ask.provider_options.get(model.provider, {}),
-        emulates_format=_emulates(model),
-        warnings=(*sampling.told, *effort_told, *budget_told),
-        context_window=model.context_window,
-        timeouts=patience(model, ask, thinks=thinks),
-        is_reasoning=thinks,
-        can_stream=streams,
-        prefers_streaming=streams and (thinks or (limit or 0) > LONG_ANSWER),
-    )
+Without a requested limit the answer is assumed to be shorter: few answers reach the limit of their model.
+"""
 
 
-def _thinks(model: Model, reasoning: ReasoningOptions) -> bool:
-    """Whether it was asked to, or does so by itself."""
+class OptionsNormalizer:
+    """Normalize the options of requests for the models of the configured providers."""
+
+    def __init__(self, providers: Mapping[str, ProviderSettings], timeouts: StreamTimeoutsResolver) -> None:
+        self._defaults = {name: _set_fields(settings.defaults) for name, settings in providers.items()}
+        self._api_versions = {name: settings.api_version for name, settings in providers.items()}
+        self._timeouts = timeouts
+
+    def __call__(self, candidate: Candidate, params: GenerateParams, warnings: Sequence[SettingWarning] = ()) -> Target:
+        """Return the target with options that the model supports.
+
+        Its warnings are those about options that were changed, then `warnings`.
+        """
+        resolved = candidate.resolved
+        model = resolved.model
+        reasoning, reasoning_warnings = normalize_reasoning(
+            model,
+            candidate.reasoning,
+            set_by_caller=params.reasoning.effort is not None,
+            has_tools=bool(params.tools),
+        )
+        sampling, sampling_warnings = self._sampling(resolved, params.sampling, reasoning)
+        reasoning, budget_warnings = fit_budget(model, reasoning, sampling.max_output_tokens)
+        is_reasoning, can_stream = _is_reasoning(model, reasoning), model.supports(Capability.STREAMING) is not False
+        has_long_output = (sampling.max_output_tokens or 0) > LONG_OUTPUT_TOKENS
+        return Target(
+            provider=model.provider,
+            model=resolved.id,
+            sampling=sampling,
+            reasoning=reasoning,
+            options=params.provider_options.get(model.provider, {}),
+            emulates_format=_emulates_structured_output(model),
+            warnings=(*sampling_warnings, *reasoning_warnings, *budget_warnings, *warnings),
+            context_window=model.context_window,
+            timeouts=self._timeouts(model, params, is_reasoning=is_reasoning),
+            is_reasoning=is_reasoning,
+            can_stream=can_stream,
+            prefers_streaming=can_stream and (is_reasoning or has_long_output),
+        )
+
+    def _sampling(
+        self, resolved: ResolvedModel, requested: Sampling, reasoning: ReasoningOptions
+    ) -> tuple[Sampling, Sequence[SettingWarning]]:
+        """Merge the options of caller, alias and operator, and fit them to the model."""
+        provider = resolved.model.provider
+        set_by_caller = _set_fields(requested)
+        alias = _set_fields(resolved.alias.sampling) if resolved.alias is not None else {}
+        values = {**self._defaults[provider], **alias, **set_by_caller}
+        if not values:
+            return requested, ()
+        normalizer = _SamplingNormalizer(resolved.model, values, set_by_caller.keys())
+        normalizer.normalize(reasoning, self._api_versions[provider])
+        return requested if values == set_by_caller else Sampling(**values), normalizer.warnings
+
+
+def _is_reasoning(model: Model, reasoning: ReasoningOptions) -> bool:
     if model.thinking == "none":
         return False
-    is_asked = reasoning.budget_tokens is not None or reasoning.effort not in (None, Effort.NONE)
-    return is_asked or model.thinking == "always" or model.reasons(reasoning.effort)
+    is_requested = reasoning.budget_tokens is not None or reasoning.effort not in (None, Effort.NONE)
+    return is_requested or model.thinking == "always" or model.reasons_at(reasoning.effort)
 
 
-def _emulates(model: Model) -> bool:
+def _emulates_structured_output(model: Model) -> bool:
     support = model.capabilities.get(Capability.STRUCTURED_OUTPUT)
-    return support is not None and support.level is Level.EMULATED
+    return support is not None and support.level is SupportLevel.EMULATED
 
 
-def asked_reasoning(chosen: Chosen, ask: GenerateParams) -> ReasoningOptions:
-    """What the caller said of thinking; where that is nothing, what the alias says."""
-    said = ask.reasoning
-    if chosen.alias is None or said.effort is not None or said.budget_tokens is not None:
-        return said
-    return replace(chosen.alias.reasoning, include=said.include)
+def _set_fields(sampling: Sampling | SamplingDefaults) -> dict[str, Any]:
+    """Return the options that are set, by field."""
+    values = {}
+    for name in SAMPLING_FIELDS:
+        value = getattr(sampling, name, None)
+        if value is not None and value != ():
+            values[name] = value
+    return values
 
 
-class _Sampling:
-    """The sampling options on their way to what the model takes."""
+class _SamplingNormalizer:
+    """Fit sampling options to a model in place. `values` holds the options that are set, by field."""
 
-    def __init__(self, chosen: Chosen, ask: GenerateParams, settings: ProviderSettings) -> None:
-        self._model: Model = chosen.model
-        self._said = frozenset(name for name in NAMES if _is_said(getattr(ask.sampling, name)))
-        self.told: list[SettingWarning] = []
-        self.values: dict[str, Any] = {}
-        for name in NAMES:
-            levels = [getattr(ask.sampling, name), getattr(settings.defaults, name, None)]
-            if chosen.alias is not None:
-                levels.insert(1, getattr(chosen.alias.sampling, name))
-            self.values[name] = next(filter(_is_said, levels), levels[0])
+    def __init__(self, model: Model, values: dict[str, Any], set_by_caller: Collection[str]) -> None:
+        self._model = model
+        self._set_by_caller = set_by_caller
+        self.values = values
+        self.warnings: list[SettingWarning] = []
 
-    def fit(self, reasoning: ReasoningOptions, version: str) -> None:
-        """Bring every value into what the model takes while it thinks that much."""
-        self._leave_out(reasoning, version)
-        self._keep_one()
-        self._lower("temperature", self._model.highest_temperature)
-        self._lower("max_output_tokens", self._model.max_output)
-        self._lift("max_output_tokens", self._model.least_output)
-        self._shorten_stops()
+    def normalize(self, reasoning: ReasoningOptions, api_version: str) -> None:
+        self._remove_unsupported(reasoning, api_version)
+        self._resolve_exclusive_fields()
+        self._cap("temperature", self._model.max_temperature)
+        self._cap("max_output_tokens", self._model.max_output_tokens)
+        self._raise_to_minimum("max_output_tokens", self._model.min_output_tokens)
+        self._limit_stop_sequences()
 
-    def _leave_out(self, reasoning: ReasoningOptions, version: str) -> None:
+    def _remove_unsupported(self, reasoning: ReasoningOptions, api_version: str) -> None:
         model = self._model
-        thinks = reasoning.budget_tokens is not None or model.reasons(reasoning.effort)
-        for name in NAMES:
-            if not _is_said(self.values[name]) or model.sampling is None:
+        if model.sampling_fields is None:
+            return
+        is_reasoning = reasoning.budget_tokens is not None or model.reasons_at(reasoning.effort)
+        while_reasoning = model.sampling_fields_while_reasoning if is_reasoning else None
+        for name in SAMPLING_FIELDS:
+            if name not in self.values:
                 continue
-            if name not in model.sampling:
-                self._drop(name, "")
-            elif thinks and model.sampling_while_reasoning is not None and name not in model.sampling_while_reasoning:
-                self._drop(name, " while it thinks")
-            elif name in VERSIONED and model.sampling_version not in ("", version):
-                self._drop(name, f" under API version {version}")
+            if name not in model.sampling_fields:
+                self._remove(name)
+            elif while_reasoning is not None and name not in while_reasoning:
+                self._remove(name, " while reasoning")
+            elif name in API_VERSIONED_FIELDS and model.sampling_api_version not in ("", api_version):
+                self._remove(name, f" with API version {api_version}")
 
-    def _keep_one(self) -> None:
-        """Where a model takes temperature or top_p but not both: what the caller said, temperature if that is both."""
-        both = self.values["temperature"] is not None and self.values["top_p"] is not None
-        if both and self._model.temperature_or_top_p:
-            is_default = "temperature" not in self._said and "top_p" in self._said
-            self._drop("temperature" if is_default else "top_p", " beside the other of temperature and top_p")
+    def _resolve_exclusive_fields(self) -> None:
+        """Keep the field the caller set if the model accepts only one of temperature and top_p; else temperature."""
+        if self._model.temperature_excludes_top_p and "temperature" in self.values and "top_p" in self.values:
+            if "temperature" not in self._set_by_caller and "top_p" in self._set_by_caller:
+                self._remove("temperature", " together with top_p")
+            else:
+                self._remove("top_p", " together with temperature")
 
-    def _lower(self, name: str, most: float | None) -> None:
-        value = self.values[name]
-        if value is not None and most is not None and value > most:
-            self.values[name] = most
-            self._tell(name, f"{value!r} is above what {self._model.id} takes; {most!r} is used.")
+    def _cap(self, name: str, maximum: float | None) -> None:
+        value = self.values.get(name)
+        if value is not None and maximum is not None and value > maximum:
+            self.values[name] = maximum
+            self._warn(name, f"{self._model.id} accepts at most {maximum!r}, got {value!r}; {maximum!r} is used.")
 
-    def _lift(self, name: str, least: int | None) -> None:
-        value = self.values[name]
-        if value is not None and least is not None and value < least:
-            self.values[name] = least
-            self._tell(name, f"{value!r} is below what {self._model.id} takes; {least!r} is used.")
+    def _raise_to_minimum(self, name: str, minimum: int | None) -> None:
+        value = self.values.get(name)
+        if value is not None and minimum is not None and value < minimum:
+            self.values[name] = minimum
+            self._warn(name, f"{self._model.id} requires at least {minimum}, got {value}; {minimum} is used.")
 
-    def _shorten_stops(self) -> None:
+    def _limit_stop_sequences(self) -> None:
+        if "stop_sequences" not in self.values:
+            return
         model, stops = self._model, self.values["stop_sequences"]
         if not model.blank_stop_sequences and not all(map(str.strip, stops)):
             stops = tuple(filter(str.strip, stops))
-            self._tell("stop_sequences", f"{model.id} takes no blank ones; they were left out.")
-        if model.most_stop_sequences is not None and len(stops) > model.most_stop_sequences:
-            self._tell("stop_sequences", f"{model.id} takes {model.most_stop_sequences}; the others were left out.")
-            stops = stops[: model.most_stop_sequences]
+            self._warn("stop_sequences", f"{model.id} does not support blank stop sequences; they were removed.")
+        maximum = model.max_stop_sequences
+        if maximum is not None and len(stops) > maximum:
+            message = f"{model.id} accepts at most {maximum}, got {len(stops)}; the first {maximum} are used."
+            self._warn("stop_sequences", message)
+            stops = stops[:maximum]
         self.values["stop_sequences"] = stops
 
-    def _drop(self, name: str, when: str) -> None:
-        self.values[name] = () if name == "stop_sequences" else None
-        self._tell(name, f"{self._model.id} takes no {name}{when}; it was left out.")
+    def _remove(self, name: str, condition: str = "") -> None:
+        del self.values[name]
+        self._warn(name, f"{self._model.id} does not support {name}{condition}; it was removed.")
 
-    def _tell(self, name: str, message: str) -> None:
-        if name in self._said:
-            self.told.append(SettingWarning(f"sampling.{name}", message))
-
-
-def _is_said(value: object) -> bool:
-    return value is not None and value != ()
+    def _warn(self, name: str, message: str) -> None:
+        if name in self._set_by_caller:
+            self.warnings.append(SettingWarning(f"sampling.{name}", message))

@@ -1,108 +1,126 @@
-"""Settles how much a model thinks: the nearest it can do to what was asked, and a warning where that is not that."""
+"""Normalize the reasoning options of a request for one model, with a warning for each change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..catalog.catalog import Model
+from ..catalog.model import Alias, Model
 from ..core.content import Effort, ReasoningOptions
 from ..core.response import SettingWarning
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"
 
-LITTLE, MUCH = 4096, 16_384
-"""Budgets below the first mean effort low, from the second on high, in between medium."""
+MEDIUM_BUDGET, HIGH_BUDGET = 4096, 16_384
+"""Smallest budgets that correspond to effort medium and high; smaller budgets correspond to low."""
 
-Settled = tuple[ReasoningOptions, tuple[SettingWarning, ...]]
+NormalizedReasoning = tuple[ReasoningOptions, tuple[SettingWarning, ...]]
 
 
-def settle_reasoning(model: Model, asked: ReasoningOptions, *, by_caller: bool, tools: bool) -> Settled:
-    """What to ask of the model, and what the caller should know about it.
+def requested_reasoning(alias: Alias | None, requested: ReasoningOptions) -> ReasoningOptions:
+    """Return the caller's reasoning options, or those of the alias if the caller set neither effort nor budget."""
+    if alias is None or requested.effort is not None or requested.budget_tokens is not None:
+        return requested
+    options = alias.reasoning
+    return options if options.include == requested.include else replace(options, include=requested.include)
 
-    `by_caller`: the effort was the caller's and not an alias's. `tools`: there are some, which can exclude thinking.
+
+def normalize_reasoning(
+    model: Model, requested: ReasoningOptions, *, set_by_caller: bool, has_tools: bool
+) -> NormalizedReasoning:
+    """Return options that the model supports, and the warnings for the caller.
+
+    `set_by_caller`: the effort is the caller's, not an alias's. `has_tools`: the request has tools, which some models
+    do not support while reasoning.
     """
-    asked, budget_told = _budget(model, asked)
-    asked, effort_told = _effort(model, asked, by_caller=by_caller)
-    asked, tools_told = _room_for_tools(model, asked) if tools else (asked, ())
-    asked, include_told = _include(model, asked)
-    return asked, (*budget_told, *effort_told, *tools_told, *include_told)
+    is_set = requested.effort is not None or requested.budget_tokens is not None or requested.include
+    if not is_set and not has_tools:
+        return requested, ()
+    options, budget_warnings = _normalize_budget(model, requested)
+    options, effort_warnings = _normalize_effort(model, options, set_by_caller=set_by_caller)
+    options, tool_warnings = _disable_for_tools(model, options) if has_tools else (options, ())
+    options, include_warnings = _normalize_include(model, options)
+    return options, (*budget_warnings, *effort_warnings, *tool_warnings, *include_warnings)
 
 
-def nearest(efforts: Sequence[Effort], wanted: Effort, usual: Effort | None) -> Effort:
-    """The level nearest to the one wanted; of two as near, the one nearer to the usual level, else the lower.
+def nearest_effort(efforts: Sequence[Effort], requested: Effort, default: Effort | None) -> Effort:
+    """Return the level nearest to the requested one; of two equally near, the one nearer to the default or the lower.
 
-    Thinking is never taken for not thinking, unless there is nothing else.
+    `Effort.NONE` never replaces another level unless it is the only one.
 
-    >>> nearest([Effort.NONE, Effort.LOW, Effort.HIGH], Effort.MINIMAL, None)
+    >>> nearest_effort([Effort.NONE, Effort.LOW, Effort.HIGH], Effort.MINIMAL, None)
     <Effort.LOW: 2>
     """
-    if wanted is Effort.NONE:
+    if requested is Effort.NONE:
         return min(efforts, key=lambda effort: effort.value)
-    thinking = [effort for effort in efforts if effort is not Effort.NONE] or efforts
-    middle = usual.value if usual is not None else Effort.NONE.value
-    return min(thinking, key=lambda effort: (abs(effort.value - wanted.value), abs(effort.value - middle)))
+    levels = [effort for effort in efforts if effort is not Effort.NONE] or efforts
+    middle = default.value if default is not None else Effort.NONE.value
+    return min(levels, key=lambda effort: (abs(effort.value - requested.value), abs(effort.value - middle)))
 
 
-def fitted(model: Model, asked: ReasoningOptions, max_output_tokens: int | None) -> Settled:
-    """The budget below the limit of the answer, since thinking counts against it; none where there is no room."""
-    budget, most = asked.budget_tokens, max_output_tokens or model.max_output
-    if budget is None or model.least_budget is None or most is None or budget < most:
-        return asked, ()
-    if most - 1 < model.least_budget:
-        told = f"An answer of {most} tokens leaves {model.id} no room to think; the budget was left out."
-        return replace(asked, budget_tokens=None), (SettingWarning(BUDGET, told),)
-    told = f"{budget} is not below the {most} tokens of the answer; {most - 1} is used."
-    return replace(asked, budget_tokens=most - 1), (SettingWarning(BUDGET, told),)
+def fit_budget(model: Model, options: ReasoningOptions, max_output_tokens: int | None) -> NormalizedReasoning:
+    """Limit the budget to less than the output limit, which includes reasoning; remove it if no valid value is left."""
+    budget, limit = options.budget_tokens, max_output_tokens or model.max_output_tokens
+    if budget is None or model.min_budget_tokens is None or limit is None or budget < limit:
+        return options, ()
+    if limit - 1 < model.min_budget_tokens:
+        message = (
+            f"{model.id} requires a budget of at least {model.min_budget_tokens}, which max_output_tokens {limit} "
+            "does not allow; the budget was removed."
+        )
+        return replace(options, budget_tokens=None), (SettingWarning(BUDGET, message),)
+    message = f"The budget must be less than max_output_tokens {limit}, got {budget}; {limit - 1} is used."
+    return replace(options, budget_tokens=limit - 1), (SettingWarning(BUDGET, message),)
 
 
-def _budget(model: Model, asked: ReasoningOptions) -> Settled:
-    budget = asked.budget_tokens
+def _normalize_budget(model: Model, options: ReasoningOptions) -> NormalizedReasoning:
+    budget, minimum = options.budget_tokens, model.min_budget_tokens
     if budget is None or model.thinking == "unknown":
-        return asked, ()
-    if model.least_budget is None:
-        return _effort_instead(model, asked, budget)
-    # Where a budget is taken it decides, so an effort beside it must not say that there is no thinking.
-    effort = None if asked.effort is Effort.NONE else asked.effort
-    if budget >= model.least_budget:
-        return replace(asked, effort=effort), ()
-    told = f"{budget} is below what {model.id} takes; {model.least_budget} is used."
-    return replace(asked, effort=effort, budget_tokens=model.least_budget), (SettingWarning(BUDGET, told),)
+        return options, ()
+    if minimum is None:
+        return _effort_for_budget(model, options, budget)
+    # The budget takes precedence, so effort none must not disable reasoning.
+    effort = None if options.effort is Effort.NONE else options.effort
+    if budget >= minimum:
+        return replace(options, effort=effort), ()
+    message = f"{model.id} requires at least {minimum}, got {budget}; {minimum} is used."
+    return replace(options, effort=effort, budget_tokens=minimum), (SettingWarning(BUDGET, message),)
 
 
-def _effort_instead(model: Model, asked: ReasoningOptions, budget: int) -> Settled:
-    effort = asked.effort
+def _effort_for_budget(model: Model, options: ReasoningOptions, budget: int) -> NormalizedReasoning:
+    effort = options.effort
     if model.efforts and effort is None:
-        size = Effort.LOW if budget < LITTLE else Effort.MEDIUM if budget < MUCH else Effort.HIGH
-        effort = nearest(model.efforts, size, model.default_effort)
-    instead = f"effort {effort.label} is asked for instead" if model.efforts and effort else "it was left out"
-    told = f"{model.id} takes no budget; {instead}."
-    return replace(asked, effort=effort, budget_tokens=None), (SettingWarning(BUDGET, told),)
+        level = Effort.LOW if budget < MEDIUM_BUDGET else Effort.MEDIUM if budget < HIGH_BUDGET else Effort.HIGH
+        effort = nearest_effort(model.efforts, level, model.default_effort)
+    action = f"effort {effort.label} is used instead" if model.efforts and effort else "it was removed"
+    message = f"{model.id} does not support a reasoning budget; {action}."
+    return replace(options, effort=effort, budget_tokens=None), (SettingWarning(BUDGET, message),)
 
 
-def _effort(model: Model, asked: ReasoningOptions, *, by_caller: bool) -> Settled:
-    wanted = asked.effort
-    if wanted is None or model.efforts is None or wanted in model.efforts:
-        return asked, ()
+def _normalize_effort(model: Model, options: ReasoningOptions, *, set_by_caller: bool) -> NormalizedReasoning:
+    requested = options.effort
+    if requested is None or model.efforts is None or requested in model.efforts:
+        return options, ()
     if not model.efforts:
-        silent = wanted is Effort.NONE or not by_caller
-        told = f"{model.id} does not think; effort {wanted.label} was left out."
-        return replace(asked, effort=None), () if silent else (SettingWarning(EFFORT, told),)
-    taken = nearest(model.efforts, wanted, model.default_effort)
-    told = f"{model.id} has no effort {wanted.label}; the nearest, {taken.label}, is used."
-    return replace(asked, effort=taken), (SettingWarning(EFFORT, told),) if by_caller else ()
+        message = f"{model.id} does not support reasoning; effort {requested.label} was removed."
+        is_silent = requested is Effort.NONE or not set_by_caller
+        return replace(options, effort=None), () if is_silent else (SettingWarning(EFFORT, message),)
+    effort = nearest_effort(model.efforts, requested, model.default_effort)
+    message = f"{model.id} does not support effort {requested.label}; the nearest, {effort.label}, is used."
+    return replace(options, effort=effort), (SettingWarning(EFFORT, message),) if set_by_caller else ()
 
 
-def _room_for_tools(model: Model, asked: ReasoningOptions) -> Settled:
-    """Turns off thinking that nobody asked for, where tools exclude it; where somebody did, `require` has refused."""
-    excluded = model.tools_while_reasoning is False and model.reasons(asked.effort)
-    if not excluded or asked.effort is not None:
-        return asked, ()
-    told = f"{model.id} calls no tools while it thinks, so effort none is used."
-    return replace(asked, effort=Effort.NONE), (SettingWarning(EFFORT, told),)
+def _disable_for_tools(model: Model, options: ReasoningOptions) -> NormalizedReasoning:
+    """Disable reasoning that is only the default; explicitly requested reasoning fails the capability check instead."""
+    is_excluded = model.tools_while_reasoning is False and model.reasons_at(options.effort)
+    if not is_excluded or options.effort is not None:
+        return options, ()
+    message = f"{model.id} does not support tool calling while reasoning; effort none is used."
+    return replace(options, effort=Effort.NONE), (SettingWarning(EFFORT, message),)
 
 
-def _include(model: Model, asked: ReasoningOptions) -> Settled:
-    if not asked.include or model.shows_reasoning is not False:
-        return asked, ()
-    return replace(asked, include=False), (SettingWarning(INCLUDE, f"{model.id} does not show its reasoning here."),)
+def _normalize_include(model: Model, options: ReasoningOptions) -> NormalizedReasoning:
+    if not options.include or model.shows_reasoning is not False:
+        return options, ()
+    message = f"{model.id} does not return its reasoning; include was ignored."
+    return replace(options, include=False), (SettingWarning(INCLUDE, message),)

@@ -1,168 +1,121 @@
-"""Turns what a client asked into a Call: everything that can be decided before a provider is asked is decided here."""
+"""Resolve a generation request into a `Call`: validate, resolve names, filter and order targets, normalize options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from ..catalog.catalog import Catalogue
-from ..config.resilience import PatienceSettings
+from ..catalog.catalog import Catalog
+from ..config.settings import Settings
+from ..core.errors import CapabilityUnsupported
 from ..core.request import Call, Caller, GenerateParams, Target
-from ..validation.request import check
-from .candidate_filter import shortlisted
-from .candidates import Candidate, Plan, Planner
-from .capabilities import Need, needs_of, require
-from .load_balancing import Order, as_listed
-from .model_names import Chosen, Names
-from .routes import Routes
-from .timeouts import Patiences
-
-if TYPE_CHECKING:
-    from ..config.settings import Limits, ModelSettings, ProviderSettings, RouteSettings
-    from ..core.content import ReasoningOptions
-
-
-MOST_REMEMBERED = 1000
-
-NO_ROUTES: Mapping[str, RouteSettings] = MappingProxyType({})
-NO_MODELS: Mapping[str, ModelSettings] = MappingProxyType({})
+from ..validation.request import validate_request
+from .candidate_filter import filter_candidates
+from .candidates import Candidate, CandidateFinder, CandidateGroup
+from .capabilities import Requirement, RequirementFinder, capability_error, meets_all
+from .load_balancing import TargetOrder
+from .model_names import ModelNameResolver, ResolvedModel
+from .options import OptionsNormalizer
+from .routes import RouteTable
+from .timeouts import StreamTimeoutsResolver
 
 
 class Resolver:
-    """Decides about questions. Nothing is awaited; the same question gets the same answer, but for a route's order.
+    """Resolve requests without I/O. Equal requests have equal targets; only the order within a route may differ."""
 
-    `has_key` says whether the server can open a provider; where it is None, the providers' settings are asked.
-    Where the gateway `fetches` files, no model has to take an address. `models` are the operator's words for single
-    models, `longest` the seconds that any call may take, and `order` says who of a route is asked first.
-    """
-
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        providers: Mapping[str, ProviderSettings],
-        limits: Limits,
-        default_model: str = "",
-        has_key: Callable[[str], bool] | None = None,
-        *,
-        fetches: bool = False,
-        routes: Mapping[str, RouteSettings] = NO_ROUTES,
-        models: Mapping[str, ModelSettings] = NO_MODELS,
-        patience: PatienceSettings | None = None,
-        longest: float = 1200.0,
-        order: Order = as_listed,
-    ) -> None:
-        self._catalogue = catalogue
-        self._providers = providers
-        self._limits = limits
-        self._fetches = fetches
-        self._longest = longest
-        self._order = order
-        self._given_routes = routes
-        self._default_model = default_model
-        self._wires = {name: settings.wire for name, settings in providers.items() if settings.enabled}
-        home, has_key = self.leads_to(default_model)[0], has_key or self._is_configured
-        self._names = Names(catalogue, providers, home, has_key, routes)
-        self._routes = Routes(routes, self._names, catalogue, providers)
-        patiences = Patiences(patience or PatienceSettings(), models, catalogue)
-        self._planner = Planner(self._names, routes, default_model, providers, patiences)
-        self._memory: dict[object, Plan] = {}
+    def __init__(self, catalog: Catalog, settings: Settings, target_order: TargetOrder) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._target_order = target_order
+        server, providers, routes = settings.server, settings.providers, settings.routes
+        self._wires = {name: provider.wire for name, provider in providers.items() if provider.enabled}
+        self._names = ModelNameResolver(catalog, providers, self.route_targets(server.default_model)[0], routes)
+        self._route_table = RouteTable(routes, self._names, catalog, providers)
+        timeouts = StreamTimeoutsResolver(settings.stream_timeouts, settings.models, catalog)
+        self._candidates = CandidateFinder(self._names, routes, server.default_model)
+        self._requirements = RequirementFinder(self._wires, fetch_attachments=server.fetch_attachments)
+        self._normalize = OptionsNormalizer(providers, timeouts)
 
     def resolve(
         self,
-        ask: GenerateParams,
+        params: GenerateParams,
         caller: Caller,
         *,
         id: str,  # noqa: A002 - the field of Call it becomes
         deadline: float,
         streaming: bool,
-        trace: str = "",
+        traceparent: str = "",
     ) -> Call:
-        """The call to make. `deadline` is on the event loop's clock.
+        """Return the call. `deadline` is in seconds on the event loop's clock.
 
-        Raises InvalidRequest, PayloadTooLarge, UnknownProvider, ModelNotFound or CapabilityUnsupported.
+        Raises InvalidRequest, PayloadTooLarge, ProviderNotFound, ModelNotFound or CapabilityUnsupported.
         """
-        check(ask, self._limits, self._providers, self._longest)
-        targets = self._targets(self._plan(ask, caller), ask, streaming=streaming)
+        settings = self._settings
+        validate_request(params, settings.limits, settings.providers, settings.server.stream_timeout_seconds)
+        targets = self._targets(params, caller, streaming=streaming)
         return Call(
             id=id,
             caller=caller,
-            requested_model=ask.model,
-            messages=ask.messages,
+            requested_model=params.model,
+            messages=params.messages,
             targets=targets,
             deadline=deadline,
             streaming=streaming,
-            restart_on_interruption=ask.restart_on_interruption,
-            system_instruction=ask.system_instruction,
-            tools=ask.tools,
-            tool_choice=ask.tool_choice,
-            output_format=ask.output_format,
-            idempotency_key=ask.idempotency_key,
-            labels=ask.labels,
-            traceparent=trace,
+            restart_on_interruption=params.restart_on_interruption,
+            system_instruction=params.system_instruction,
+            tools=params.tools,
+            tool_choice=params.tool_choice,
+            output_format=params.output_format,
+            idempotency_key=params.idempotency_key,
+            labels=params.labels,
+            traceparent=traceparent,
         )
 
-    def model(self, name: str, caller: Caller | None = None) -> Chosen:
-        """What a model name means: the model with its facts, and the alias that led to it. Raises as `resolve` does.
+    def resolve_model(self, name: str, caller: Caller | None = None) -> ResolvedModel:
+        """Return the model of a name, for a route that of its first target. Raises the errors of `resolve`."""
+        return self._names.resolve(self.route_targets(name)[0], caller or Caller())
 
-        The name of a route means its first target.
-        """
-        return self._names.choose(self.leads_to(name)[0], caller or Caller())
-
-    def leads_to(self, name: str) -> Sequence[str]:
-        """The targets of a route, as they are listed, of the default model's where no name is given; else the name."""
-        route = self._given_routes.get(name or self._default_model)
+    def route_targets(self, name: str) -> Sequence[str]:
+        """Return the targets of a route in configured order, or the name itself. An empty name means the default."""
+        route = self._settings.routes.get(name or self._settings.server.default_model)
         return (name,) if route is None else route.targets
 
-    def check_routes(self) -> None:
-        """Raises InvalidRequest, naming the setting, where a route hides a model, or a name leads to none."""
-        self._routes.check(self._default_model)
+    def validate_routes(self) -> None:
+        """Raise InvalidRequest, naming the setting, if a route hides a model, or a configured model does not exist."""
+        self._route_table.validate(self._settings.server.default_model)
 
-    def routes(self) -> Mapping[tuple[str, str], Sequence[str]]:
-        """The names of the routes that may lead to each model, by provider and id."""
-        return self._routes.by_model()
+    def routes_by_model(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """Return the names of the routes that may lead to each model, by provider and id."""
+        return self._route_table.routes_by_model()
 
-    def _plan(self, ask: GenerateParams, caller: Caller) -> Plan:
-        """The same every time for the same options, so remembered where no caller's key or native option plays in."""
-        if caller.provider_keys or ask.provider_options:
-            return self._planner.plan(ask, caller)
-        key = (
-            ask.model,
-            ask.sampling,
-            ask.reasoning,
-            bool(ask.tools),
-            ask.fallback_models,
-            ask.first_token_timeout,
-            ask.idle_timeout,
-        )
-        plan = self._memory.get(key)
-        if plan is None:
-            plan = self._planner.plan(ask, caller)
-            if len(self._memory) >= MOST_REMEMBERED:
-                self._memory.clear()
-            if plan.is_whole:
-                self._memory[key] = plan
-        return plan
+    def _targets(self, params: GenerateParams, caller: Caller, *, streaming: bool) -> tuple[Target, ...]:
+        """Return the targets in order.
 
-    def _targets(self, plan: Plan, ask: GenerateParams, *, streaming: bool) -> tuple[Target, ...]:
-        """Who is asked, in order. Raises CapabilityUnsupported where the first, or all of a route, cannot answer."""
-        first = plan.groups[0]
-        if first.policy is None:
-            self._require(first.candidates[0], ask, streaming=streaming)
-            if plan.is_single:
-                return (first.candidates[0].target,)
+        Raises CapabilityUnsupported if the requested model, or every target of the requested route, is unsuitable.
+        """
+        only = self._candidates.find_only(params, caller)
+        if only is None:
+            return self._targets_of_groups(self._candidates.find(params, caller), params, streaming=streaming)
+        requirements = self._requirements(params, streaming=streaming)
+        if not meets_all(only.resolved.model, only.reasoning, requirements):
+            raise self._capability_error(only, requirements)
+        return (self._normalize(only, params),)
 
-        def needs(reasoning: ReasoningOptions) -> list[Need]:
-            return list(needs_of(ask, reasoning, self._wires, streaming=streaming, fetches=self._fetches))
+    def _targets_of_groups(
+        self, groups: Sequence[CandidateGroup], params: GenerateParams, *, streaming: bool
+    ) -> tuple[Target, ...]:
+        requirements = self._requirements(params, streaming=streaming)
+        suitable, warnings = filter_candidates(groups, params, requirements)
+        if not suitable:
+            raise self._capability_error(groups[0].candidates[0], requirements)
+        targets: list[Target] = []
+        for group, candidates in suitable:
+            targets += [self._normalize(one, params, warnings) for one in self._ordered(group, candidates)]
+        return tuple(targets)
 
-        targets = shortlisted(plan.groups, ask, needs, self._order)
-        if not targets:
-            self._require(first.candidates[0], ask, streaming=streaming)
-        return targets
+    def _ordered(self, group: CandidateGroup, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        if group.policy is None or len(candidates) == 1:
+            return candidates
+        return self._target_order(group.name, group.policy, candidates)
 
-    def _require(self, candidate: Candidate, ask: GenerateParams, *, streaming: bool) -> None:
-        rules = (self._catalogue, self._wires)
-        require(candidate.model, ask, candidate.reasoning, *rules, streaming=streaming, fetches=self._fetches)
-
-    def _is_configured(self, provider: str) -> bool:
-        return bool(self._providers[provider].credentials())
+    def _capability_error(self, candidate: Candidate, requirements: Sequence[Requirement]) -> CapabilityUnsupported:
+        return capability_error(candidate.resolved.model, candidate.reasoning, requirements, self._catalog, self._wires)

@@ -1,46 +1,51 @@
-"""Decides how long a silent model is waited for: as the caller says, else the operator of the model, else of all."""
+"""Resolve the stream timeouts of a call: the caller's, else those of the model, else the general settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from ..catalog.catalog import Catalogue, Model
+from ..catalog.catalog import Catalog
+from ..catalog.model import Model
+from ..config.models import ModelSettings
+from ..config.resilience import StreamTimeoutSettings
 from ..core.request import GenerateParams, StreamTimeouts
 
-if TYPE_CHECKING:
-    from ..config.settings import ModelSettings, PatienceSettings
 
+class StreamTimeoutsResolver:
+    """Resolve the stream timeouts of one call to one model. `models` holds settings by 'provider/id'."""
 
-class Patiences:
-    """The patience with each model. `models` are the operator's words for single ones, by 'provider/id'."""
-
-    def __init__(self, general: PatienceSettings, models: Mapping[str, ModelSettings], catalogue: Catalogue) -> None:
+    def __init__(self, general: StreamTimeoutSettings, models: Mapping[str, ModelSettings], catalog: Catalog) -> None:
         self._general = general
         self._models: dict[tuple[str, str], ModelSettings] = {}
-        for name, said in models.items():
+        for name, settings in models.items():
             provider, _, model_id = name.partition("/")
-            found = catalogue.find(provider, model_id)
-            self._models[provider, found.id if found is not None else model_id] = said
+            model = catalog.find(provider, model_id)
+            self._models[provider, model.id if model is not None else model_id] = settings
+        self._defaults = {is_reasoning: self._timeouts(None, None, is_reasoning) for is_reasoning in (False, True)}
 
-    def __call__(self, model: Model, ask: GenerateParams, *, thinks: bool) -> StreamTimeouts:
-        """How long the model, which thinks or not, is waited for to answer this."""
-        general, own = self._general, self._models.get((model.provider, model.id))
-        first = (
-            own.first_token_seconds if own is not None and ask.first_token_timeout is None else ask.first_token_timeout
-        )
-        idle = own.idle_seconds if own is not None and ask.idle_timeout is None else ask.idle_timeout
-        usual = general.first_token_reasoning_seconds if thinks else general.first_token_seconds
-        patience = StreamTimeouts(
-            first_token=usual if first is None else first,
+    def __call__(self, model: Model, params: GenerateParams, *, is_reasoning: bool) -> StreamTimeouts:
+        """Return the timeouts in seconds. `is_reasoning` selects the longer first-token timeout of the settings."""
+        first_token, idle = params.first_token_timeout, params.idle_timeout
+        set_by_caller = first_token is not None or idle is not None
+        own = self._models.get((model.provider, model.id)) if self._models else None
+        if own is None and not set_by_caller:
+            return self._defaults[is_reasoning]
+        if own is not None:
+            first_token = own.first_token_timeout_seconds if first_token is None else first_token
+            idle = own.idle_timeout_seconds if idle is None else idle
+        return self._timeouts(first_token, idle, is_reasoning, set_by_caller=set_by_caller)
+
+    def _timeouts(
+        self, first_token: float | None, idle: float | None, is_reasoning: bool, *, set_by_caller: bool = False
+    ) -> StreamTimeouts:
+        """Return the general timeouts, with these instead of those that are set."""
+        general = self._general
+        default = general.first_token_reasoning_seconds if is_reasoning else general.first_token_seconds
+        return StreamTimeouts(
+            first_token=default if first_token is None else first_token,
             text=general.idle_text_seconds if idle is None else idle,
             tool_call=general.idle_tool_call_seconds if idle is None else idle,
             reasoning=general.idle_reasoning_seconds if idle is None else idle,
-            is_explicit=first is not None,
-        )
-        return (
-            patience
-            if ask.first_token_timeout is None and ask.idle_timeout is None
-            else replace(patience, set_by_caller=True)
+            is_explicit=first_token is not None,
+            set_by_caller=set_by_caller,
         )

@@ -1,1 +1,1 @@
-"""Checks of requests before any work is done."""
+"""Validation of requests before any upstream call."""

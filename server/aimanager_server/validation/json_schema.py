@@ -1,7 +1,7 @@
-"""Says what a caller's JSON Schema may hold, so that checking an answer against it is bounded and never leaves home.
+"""Check a caller's JSON Schema, so that validating an answer against it takes bounded time and loads nothing.
 
-The keywords are those of draft 2020-12. Left out are the few that change what a reference means or that need a search
-over all that was tried. References stay inside the schema, and patterns are those of a matcher that takes linear time.
+The keywords are those of draft 2020-12, except the few that change what a reference means or require a search over all
+evaluated locations. References must stay inside the schema. Patterns must be valid for a linear-time regex engine.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+from pydantic_core import SchemaError as InvalidPattern
+from pydantic_core import SchemaValidator, core_schema
 
-MOST_SCHEMAS = 5_000
-"""Schemas in a schema, itself included."""
+MAX_SUBSCHEMAS = 5_000
+"""Subschemas of a schema, including the schema itself."""
 
-MOST_PATTERNS = 100
-"""Patterns in a schema; each can take megabytes once compiled."""
+MAX_PATTERNS = 100
+"""Patterns of a schema. A compiled pattern can take megabytes."""
 
-LONGEST_PATTERN = 1_000
+MAX_PATTERN_LENGTH = 1_000
 
-REFUSED = frozenset(
+UNSUPPORTED_KEYWORDS = frozenset(
     (
         *("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef"),
         *("unevaluatedItems", "unevaluatedProperties"),
@@ -32,99 +33,104 @@ REFUSED = frozenset(
 TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
 
 Pattern = Callable[[Any], bool]
-"""Whether a text holds a match."""
+"""Returns whether a string contains a match."""
 
-Problem = tuple[str, str]
-"""Where in the schema, as a JSON pointer, and what is wrong there."""
+
+class SchemaProblem(NamedTuple):
+    """A location in a schema, as a JSON pointer, and what is wrong there."""
+
+    pointer: str
+    description: str
 
 
 @lru_cache(maxsize=256)
-def pattern_of(text: str) -> Pattern:
-    """The matcher of a pattern, of the `regex` crate. Raises ValueError for one it does not take.
+def compile_pattern(text: str) -> Pattern:
+    """Compile a pattern of the `regex` crate, which matches in linear time. Raises ValueError for an invalid pattern.
 
-    >>> pattern_of("^a+$")("aaa"), pattern_of("^a+$")("b")
+    >>> compile_pattern("^a+$")("aaa"), compile_pattern("^a+$")("b")
     (True, False)
     """
     try:
         return SchemaValidator(core_schema.str_schema(pattern=text, regex_engine="rust-regex")).isinstance_python
-    except SchemaError as error:
-        raise ValueError("is no regular expression, too large, or has look-around or a back-reference") from error
+    except InvalidPattern as error:
+        raise ValueError(
+            "must be a valid regular expression without look-around or back-references, and not too large"
+        ) from error
 
 
-def problem_of(schema: Any) -> Problem | None:
-    """The first thing that is wrong with a schema, None where it can be used. Its depth is the caller's to bound."""
-    return next(_Rules(schema).problems(), None)
+def find_schema_problem(schema: Any) -> SchemaProblem | None:
+    """Return the first problem of a schema, None if it is valid. The caller must have checked its depth."""
+    return next(_SchemaChecker(schema).problems(), None)
 
 
-class _Rules:
-    """Walks one schema, without following references."""
+class _SchemaChecker:
+    """Walk one schema and its subschemas without following references."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
         self._schemas = 0
         self._patterns = 0
 
-    def problems(self) -> Iterator[Problem]:
-        waiting: list[tuple[str, Any]] = [("", self._root)]
-        while waiting:
-            place, schema = waiting.pop()
+    def problems(self) -> Iterator[SchemaProblem]:
+        pending: list[tuple[str, Any]] = [("", self._root)]
+        while pending:
+            pointer, schema = pending.pop()
             self._schemas += 1
-            if self._schemas > MOST_SCHEMAS:
-                yield "", f"holds more than {MOST_SCHEMAS} schemas"
+            if self._schemas > MAX_SUBSCHEMAS:
+                yield SchemaProblem("", f"must have at most {MAX_SUBSCHEMAS} subschemas")
                 return
             if isinstance(schema, bool):
                 continue
             if not isinstance(schema, dict):
-                yield place, "is no schema: a JSON object, true or false is accepted"
+                yield SchemaProblem(pointer, "must be a schema: a JSON object, true or false")
                 return
             for keyword, value in schema.items():
-                where = f"{place}/{keyword}"
-                yield from self._keyword(where, place, keyword, value)
-                waiting += _children(where, keyword, value)
+                location = f"{pointer}/{keyword}"
+                yield from self._check_keyword(location, pointer, keyword, value)
+                pending += _subschemas(location, keyword, value)
 
-    def _keyword(self, where: str, place: str, keyword: str, value: Any) -> Iterator[Problem]:
-        takes = KEYWORDS.get(keyword)
-        if keyword in REFUSED or (keyword == "$id" and place):
-            yield where, "is a keyword that is not supported"
-        elif takes is not None and not takes[0](value):
-            yield where, f"is not {takes[1]}"
-        elif keyword == "$ref" and not _leads_somewhere(self._root, value):
-            yield where, "leads nowhere inside the schema; accepted is a pointer such as '#/$defs/item'"
+    def _check_keyword(self, location: str, pointer: str, keyword: str, value: Any) -> Iterator[SchemaProblem]:
+        rule = KEYWORDS.get(keyword)
+        if keyword in UNSUPPORTED_KEYWORDS or (keyword == "$id" and pointer):
+            yield SchemaProblem(location, "is an unsupported keyword")
+        elif rule is not None and not rule[0](value):
+            yield SchemaProblem(location, f"must be {rule[1]}")
+        elif keyword == "$ref" and not isinstance(resolve_reference(self._root, value), dict | bool):
+            yield SchemaProblem(location, "must point to a schema inside this document, such as '#/$defs/item'")
         elif keyword == "pattern":
-            yield from self._pattern(where, value)
+            yield from self._check_pattern(location, value)
         elif keyword == "patternProperties":
             for text in value:
-                yield from self._pattern(where, text)
+                yield from self._check_pattern(location, text)
 
-    def _pattern(self, where: str, text: str) -> Iterator[Problem]:
+    def _check_pattern(self, location: str, text: str) -> Iterator[SchemaProblem]:
         self._patterns += 1
-        if self._patterns > MOST_PATTERNS or len(text) > LONGEST_PATTERN:
-            yield where, f"at most {MOST_PATTERNS} patterns of {LONGEST_PATTERN} characters are taken"
-            return
-        try:
-            pattern_of(text)
-        except ValueError as error:
-            yield where, str(error)
+        if self._patterns > MAX_PATTERNS:
+            yield SchemaProblem(location, f"exceeds the limit of {MAX_PATTERNS} patterns in a schema")
+        elif len(text) > MAX_PATTERN_LENGTH:
+            description = f"must have patterns of at most {MAX_PATTERN_LENGTH} characters, got {len(text)}"
+            yield SchemaProblem(location, description)
+        else:
+            try:
+                compile_pattern(text)
+            except ValueError as error:
+                yield SchemaProblem(location, str(error))
 
 
-def _children(where: str, keyword: str, value: Any) -> list[tuple[str, Any]]:
-    if keyword in ONE:
-        return [(where, value)]
-    if keyword in SEVERAL and isinstance(value, list):
-        return [(f"{where}/{index}", item) for index, item in enumerate(value)]
-    if keyword in NAMED and isinstance(value, dict):
-        return [(f"{where}/{name}", item) for name, item in value.items()]
+def _subschemas(location: str, keyword: str, value: Any) -> list[tuple[str, Any]]:
+    if keyword in SCHEMA_KEYWORDS:
+        return [(location, value)]
+    if keyword in SCHEMA_LIST_KEYWORDS and isinstance(value, list):
+        return [(f"{location}/{index}", item) for index, item in enumerate(value)]
+    if keyword in SCHEMA_MAP_KEYWORDS and isinstance(value, dict):
+        return [(f"{location}/{name}", item) for name, item in value.items()]
     return []
 
 
-def _leads_somewhere(root: Any, reference: str) -> bool:
-    return isinstance(target(root, reference), dict | bool)
+def resolve_reference(root: Any, reference: str) -> Any:
+    """Return the value a reference points to inside `root`; None if it points nowhere or outside.
 
-
-def target(root: Any, reference: str) -> Any:
-    """What a reference points to inside `root`; None where that is nothing, or elsewhere.
-
-    >>> target({"$defs": {"a/b": {"type": "null"}}}, "#/$defs/a~1b")
+    >>> resolve_reference({"$defs": {"a/b": {"type": "null"}}}, "#/$defs/a~1b")
     {'type': 'null'}
     """
     if reference == "#":
@@ -151,24 +157,24 @@ def _is_count(value: Any) -> bool:
     return _is_number(value) and value >= 0 and value == int(value)
 
 
-def _is_text(value: Any) -> bool:
+def _is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
+def _is_string_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_string, value))
 
 
 def _is_type(value: Any) -> bool:
-    kinds = value if isinstance(value, list) and value else [value]
-    return all(isinstance(kind, str) and kind in TYPES for kind in kinds)
+    types = value if isinstance(value, list) and value else [value]
+    return all(isinstance(name, str) and name in TYPES for name in types)
 
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _are_schemas(value: Any) -> bool:
+def _is_non_empty_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value)
 
 
@@ -176,31 +182,31 @@ def _is_schema(value: Any) -> bool:
     return isinstance(value, dict | bool)
 
 
-ONE = frozenset(
+SCHEMA_KEYWORDS = frozenset(
     ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then", "contentSchema")
 )
-SEVERAL = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
-NAMED = frozenset(("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"))
+SCHEMA_LIST_KEYWORDS = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+SCHEMA_MAP_KEYWORDS = frozenset(("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"))
 
 KEYWORDS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
-        **dict.fromkeys(ONE, (_is_schema, "a schema (a list of them belongs in prefixItems)")),
-        **dict.fromkeys(SEVERAL, (_are_schemas, "a list of schemas")),
-        **dict.fromkeys(NAMED, (_is_object, "an object of schemas")),
+        **dict.fromkeys(SCHEMA_KEYWORDS, (_is_schema, "a schema (use prefixItems for a list of schemas)")),
+        **dict.fromkeys(SCHEMA_LIST_KEYWORDS, (_is_non_empty_list, "a non-empty list of schemas")),
+        **dict.fromkeys(SCHEMA_MAP_KEYWORDS, (_is_object, "an object whose values are schemas")),
         **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (_is_number, "a number")),
-        "multipleOf": (lambda value: _is_number(value) and value > 0, "a number above 0"),
-        **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (_is_count, "a whole number from 0 on")),
-        **dict.fromkeys(("minProperties", "maxProperties"), (_is_count, "a whole number from 0 on")),
-        **dict.fromkeys(("minContains", "maxContains"), (_is_count, "a whole number from 0 on")),
+        "multipleOf": (lambda value: _is_number(value) and value > 0, "a number greater than 0"),
+        **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (_is_count, "a non-negative integer")),
+        **dict.fromkeys(("minProperties", "maxProperties"), (_is_count, "a non-negative integer")),
+        **dict.fromkeys(("minContains", "maxContains"), (_is_count, "a non-negative integer")),
         "uniqueItems": (lambda value: isinstance(value, bool), "true or false"),
         "enum": (lambda value: isinstance(value, list), "a list"),
         "type": (_is_type, f"one or more of {', '.join(sorted(TYPES))}"),
-        "required": (_are_texts, "a list of names"),
+        "required": (_is_string_list, "a list of strings"),
         "dependentRequired": (
-            lambda value: _is_object(value) and all(map(_are_texts, value.values())),
-            "an object of lists of names",
+            lambda value: _is_object(value) and all(map(_is_string_list, value.values())),
+            "an object whose values are lists of strings",
         ),
-        **dict.fromkeys(("$ref", "pattern", "$id", "$schema"), (_is_text, "a text")),
+        **dict.fromkeys(("$ref", "pattern", "$id", "$schema"), (_is_string, "a string")),
     }
 )
-"""What a keyword has to be where the check relies on it, and how that is said."""
+"""Required type of each keyword that the validation of answers relies on, with its description."""

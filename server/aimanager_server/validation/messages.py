@@ -1,190 +1,157 @@
-"""Finds what is wrong with the turns of a conversation: what each part may be, and that every tool call is answered."""
+"""Validate the messages of a request: roles, parts, attachments, and that every tool call has a result."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 from urllib.parse import urlsplit
 
-from ..core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ..config.settings import Limits
+from ..core.content import Attachment, Message, Reasoning, Role, Text, ToolCall, ToolResult
 from ..core.errors import FieldViolation
+from .violations import OversizedField, Violation, quoted
 
-if TYPE_CHECKING:
-    from ..config.settings import Limits
+IMAGE_MIME_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/gif", "image/webp"})
 
-IMAGES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/gif", "image/webp"})
+DOCUMENT_MIME_TYPES = frozenset({"application/pdf"})
 
-DOCUMENTS = frozenset({"application/pdf"})
+ACCEPTED_MIME_TYPES = "image/jpeg, image/png, image/gif, image/webp, application/pdf or text/* in lower case"
 
-TEXTS = re.compile(r"text/[a-z0-9!#$&^_.+-]+(;.*)?|application/(json|xml)")
-"""What is read as text by the gateway, and so by every model."""
+MAX_URI_LENGTH = 8192
 
-LONGEST_URI = 8192
-
-LONGEST_SHOWN = 64
+ASSISTANT_ONLY = "is only allowed in assistant messages"
+USER_ONLY = "is only allowed in user messages"
 
 
-@dataclass(frozen=True, slots=True)
-class TooLarge:
-    """A field whose bytes are too many."""
-
-    field: str
-    limit: int
-    actual: int
-
-    def violation(self) -> FieldViolation:
-        """The same in words."""
-        return FieldViolation(self.field, f"has {self.actual} bytes, at most {self.limit} are taken")
-
-
-Found = tuple[str, str | TooLarge]
-"""Where inside a part, and what."""
-
-
-def shown(text: str) -> str:
-    """A caller's name for something, quoted and short enough for a message.
-
-    >>> shown("a" * 65).count("a")
-    64
-    """
-    return repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…")
-
-
-def is_text(attachment: Attachment) -> bool:
-    """Whether every model can read it, as part of the prompt.
-
-    >>> is_text(Attachment("text/plain; charset=utf-8")), is_text(Attachment("application/pdf"))
-    (True, False)
-    """
-    return TEXTS.fullmatch(attachment.mime_type) is not None
-
-
-def turn_flaws(messages: tuple[Message, ...], limits: Limits) -> Iterator[FieldViolation | TooLarge]:
-    """What is wrong with each turn by itself."""
+def message_violations(messages: Sequence[Message], limits: Limits) -> Iterator[Violation]:
+    """Yield the violations of each message by itself."""
     if not messages:
-        yield FieldViolation("messages", "is empty: at least one turn is needed")
+        yield FieldViolation("messages", "must have at least one message")
         return
-    if len(messages) > limits.messages:
-        yield FieldViolation("messages", f"there are {len(messages)}, at most {limits.messages} are taken")
+    if len(messages) > limits.max_messages:
+        yield FieldViolation("messages", f"must have at most {limits.max_messages} items, got {len(messages)}")
         return
     if messages[0].role is not Role.USER:
-        yield FieldViolation("messages[0].role", "the first turn must be the user's")
+        yield FieldViolation("messages[0].role", "must be user: the first message of a conversation is the user's")
     for index, message in enumerate(messages):
-        yield from _message_flaws(message, f"messages[{index}].parts", limits)
+        if not _is_one_text(message):
+            yield from _parts_violations(message, f"messages[{index}].parts", limits)
 
 
-def _message_flaws(message: Message, field: str, limits: Limits) -> Iterator[FieldViolation | TooLarge]:
+def _is_one_text(message: Message) -> bool:
+    """Return whether the message is one text with content, which is always valid."""
+    if len(message.parts) != 1:
+        return False
+    part = message.parts[0]
+    return isinstance(part, Text) and part.text != ""
+
+
+def _parts_violations(message: Message, field: str, limits: Limits) -> Iterator[Violation]:
     parts = message.parts
-    if len(parts) > limits.parts_per_message:
-        yield FieldViolation(field, f"there are {len(parts)}, at most {limits.parts_per_message} are taken")
+    if len(parts) > limits.max_parts_per_message:
+        yield FieldViolation(field, f"must have at most {limits.max_parts_per_message} items, got {len(parts)}")
         return
     if not parts:
-        yield FieldViolation(field, "is empty: a turn has at least one part. Leave out a turn that says nothing")
+        yield FieldViolation(field, "must have at least one part; omit empty messages")
     elif message.role is Role.USER and all(isinstance(part, Text) and not part.text for part in parts):
-        yield FieldViolation(field, "says nothing: every text is empty")
+        yield FieldViolation(field, "must have content, but every text is empty")
     for index, part in enumerate(parts):
-        for inside, what in _part_flaws(part, message.role, limits.attachment_bytes):
-            path = f"{field}[{index}]{inside}"
-            if isinstance(what, TooLarge):
-                yield TooLarge(path, what.limit, what.actual)
-            else:
-                yield FieldViolation(path, what)
+        if not isinstance(part, Text):
+            yield from _part_violations(part, f"{field}[{index}]", message.role, limits.max_attachment_bytes)
 
 
-def _part_flaws(part: Part, role: Role, most_bytes: int) -> Iterator[Found]:
+def _part_violations(
+    part: Reasoning | Attachment | ToolCall | ToolResult, field: str, role: Role, max_bytes: int
+) -> Iterator[Violation]:
     match part:
-        case Text():
-            return
         case Reasoning():
             if role is Role.USER:
-                yield ".reasoning", "belongs in an assistant turn"
+                yield FieldViolation(f"{field}.reasoning", ASSISTANT_ONLY)
         case Attachment():
             if role is Role.ASSISTANT:
-                yield ".attachment", "belongs in a user turn"
-            yield from _attachment_flaws(part, ".attachment", most_bytes)
+                yield FieldViolation(f"{field}.attachment", USER_ONLY)
+            yield from _attachment_violations(part, f"{field}.attachment", max_bytes)
         case ToolCall():
-            yield from _call_flaws(part, role)
+            yield from _tool_call_violations(part, f"{field}.tool_call", role)
         case ToolResult():
             if role is Role.ASSISTANT:
-                yield ".tool_result", "belongs in a user turn"
+                yield FieldViolation(f"{field}.tool_result", USER_ONLY)
             for index, attachment in enumerate(part.attachments):
-                yield from _attachment_flaws(attachment, f".tool_result.attachments[{index}]", most_bytes)
+                yield from _attachment_violations(attachment, f"{field}.tool_result.attachments[{index}]", max_bytes)
         case _:
             assert_never(part)
 
 
-def _call_flaws(call: ToolCall, role: Role) -> Iterator[Found]:
+def _tool_call_violations(call: ToolCall, field: str, role: Role) -> Iterator[FieldViolation]:
     if role is Role.USER:
-        yield ".tool_call", "belongs in an assistant turn"
+        yield FieldViolation(field, ASSISTANT_ONLY)
     if not call.id:
-        yield ".tool_call.id", "is empty"
+        yield FieldViolation(f"{field}.id", "must not be empty")
     if not call.name:
-        yield ".tool_call.name", "is empty"
+        yield FieldViolation(f"{field}.name", "must not be empty")
 
 
-def _attachment_flaws(attachment: Attachment, field: str, most_bytes: int) -> Iterator[Found]:
-    if not (attachment.mime_type in IMAGES or attachment.mime_type in DOCUMENTS or is_text(attachment)):
-        accepted = "image/jpeg, image/png, image/gif, image/webp, application/pdf and text/*, in lower case"
-        yield f"{field}.mime_type", f"{shown(attachment.mime_type)} is not taken; taken are {accepted}"
+def _attachment_violations(attachment: Attachment, field: str, max_bytes: int) -> Iterator[Violation]:
+    mime_type = attachment.mime_type
+    if not (mime_type in IMAGE_MIME_TYPES or mime_type in DOCUMENT_MIME_TYPES or attachment.is_text):
+        yield FieldViolation(f"{field}.mime_type", f"must be {ACCEPTED_MIME_TYPES}, got {quoted(mime_type)}")
     if (attachment.data is None) == (attachment.uri is None):
-        yield field, "has to hold exactly one of data and uri"
+        yield FieldViolation(field, "must have exactly one of data and uri")
     elif attachment.uri is not None:
-        yield from _uri_flaws(attachment, attachment.uri, f"{field}.uri")
+        yield from _uri_violations(attachment, attachment.uri, f"{field}.uri")
     elif not attachment.data:
-        yield f"{field}.data", "is empty"
-    elif len(attachment.data) > most_bytes:
-        yield f"{field}.data", TooLarge(field, most_bytes, len(attachment.data))
+        yield FieldViolation(f"{field}.data", "must not be empty")
+    elif len(attachment.data) > max_bytes:
+        yield OversizedField(f"{field}.data", max_bytes, len(attachment.data))
 
 
-def _uri_flaws(attachment: Attachment, uri: str, field: str) -> Iterator[Found]:
-    """The address itself is not repeated: it may hold a signature."""
-    if is_text(attachment):
-        yield field, "no provider fetches text: send it as data"
-    if len(uri) > LONGEST_URI:
-        yield field, f"has {len(uri)} characters, at most {LONGEST_URI} fit"
+def _uri_violations(attachment: Attachment, uri: str, field: str) -> Iterator[FieldViolation]:
+    """Yield the violations without the URL, which may contain a signature."""
+    if attachment.is_text:
+        yield FieldViolation(field, "must not be set for text, which no provider fetches; send the text as data")
+    if len(uri) > MAX_URI_LENGTH:
+        yield FieldViolation(field, f"must have at most {MAX_URI_LENGTH} characters, got {len(uri)}")
         return
     try:
         parts = urlsplit(uri)
-        is_address = parts.scheme == "https" and bool(parts.hostname) and parts.username is None
+        is_https = parts.scheme == "https" and bool(parts.hostname) and parts.username is None
     except ValueError:
-        is_address = False
-    if not is_address or not uri.isascii() or not uri.isprintable() or " " in uri:
-        yield field, "is no https address without a user name"
+        is_https = False
+    if not is_https or not uri.isascii() or not uri.isprintable() or " " in uri:
+        yield FieldViolation(field, "must be an https URL in printable ASCII, without a user name or password")
 
 
-def dialogue_flaws(messages: tuple[Message, ...]) -> Iterator[FieldViolation]:
-    """Tool calls without a result before the next assistant turn, results without a call, ids used twice."""
+def tool_result_violations(messages: Sequence[Message]) -> Iterator[FieldViolation]:
+    """Yield tool calls without a result before the next assistant message, results without a call, and reused ids."""
     pending: dict[str, str] = {}
     seen: set[str] = set()
     for index, message in enumerate(messages):
-        if message.role is Role.ASSISTANT:
-            yield from _unanswered(pending)
+        if pending and message.role is Role.ASSISTANT:
+            yield from _missing_results(pending)
             pending.clear()
         for position, part in enumerate(message.parts):
-            field = f"messages[{index}].parts[{position}]"
             if isinstance(part, ToolCall) and part.id:
-                yield from _asked(part.id, f"{field}.tool_call.id", seen, pending)
+                field = f"messages[{index}].parts[{position}].tool_call.id"
+                if part.id in seen:
+                    description = f"duplicates the id {quoted(part.id)} of an earlier tool call"
+                    yield FieldViolation(field, description)
+                else:
+                    seen.add(part.id)
+                    pending[part.id] = field
             elif isinstance(part, ToolResult) and pending.pop(part.tool_call_id, None) is None:
-                yield _orphan(part.tool_call_id, f"{field}.tool_result.tool_call_id", seen)
-    yield from _unanswered(pending)
+                field = f"messages[{index}].parts[{position}].tool_result.tool_call_id"
+                yield _unmatched_result(part.tool_call_id, field, seen)
+    yield from _missing_results(pending)
 
 
-def _asked(call_id: str, field: str, seen: set[str], pending: dict[str, str]) -> Iterator[FieldViolation]:
+def _unmatched_result(call_id: str, field: str, seen: set[str]) -> FieldViolation:
     if call_id in seen:
-        yield FieldViolation(field, f"{shown(call_id)} is the id of an earlier call too")
-        return
-    seen.add(call_id)
-    pending[call_id] = field
+        reason = "already has a result, or is followed by another assistant message"
+        return FieldViolation(field, f"refers to tool call {quoted(call_id)}, which {reason}")
+    return FieldViolation(field, f"must be the id of an earlier tool call, got {quoted(call_id)}")
 
 
-def _orphan(call_id: str, field: str, seen: set[str]) -> FieldViolation:
-    if call_id in seen:
-        return FieldViolation(field, f"{shown(call_id)} was answered before, or too late")
-    return FieldViolation(field, f"{shown(call_id)} is the id of no call before it")
-
-
-def _unanswered(pending: dict[str, str]) -> Iterator[FieldViolation]:
+def _missing_results(pending: dict[str, str]) -> Iterator[FieldViolation]:
     for call_id, field in pending.items():
-        yield FieldViolation(field, f"{shown(call_id)} has no result before the next assistant turn or the end")
+        description = f"{quoted(call_id)} has no tool result before the next assistant message or the end"
+        yield FieldViolation(field, description)

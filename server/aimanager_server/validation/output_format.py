@@ -1,58 +1,55 @@
-"""Finds what is wrong with the shape that a question asks its answer to have."""
+"""Validate the output format of a request."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
-
-from pydantic_core import from_json
+from typing import Final
 
 from ..core.content import JsonSchemaFormat, Role
 from ..core.errors import FieldViolation
-from .json_depth import is_deeper
-from .json_schema import problem_of
-from .messages import shown
+from ..core.request import GenerateParams
+from .json_depth import parse_json_object
+from .json_schema import find_schema_problem
+from .violations import quoted
 
-if TYPE_CHECKING:
-    from ..core.request import GenerateParams
-
-FIELD: Final = "output_format.json_schema"
+JSON_SCHEMA_FIELD: Final = "output_format.json_schema"
 
 SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-LONGEST_SCHEMA = 128 * 1024
-"""Characters; no provider takes more than 120,000."""
+MAX_SCHEMA_LENGTH = 128 * 1024
+"""Characters. No provider accepts more than 120,000."""
 
-LONGEST_PLACE = 100
+MAX_POINTER_LENGTH = 100
 
 
-def format_flaws(ask: GenerateParams, deepest: int) -> Iterator[FieldViolation]:
-    """Everything that cannot be used; `deepest` is how far JSON may be nested."""
-    wanted = ask.output_format
-    if wanted is None:
+def output_format_violations(params: GenerateParams, max_depth: int) -> Iterator[FieldViolation]:
+    """Yield the violations of the output format. `max_depth` limits the nesting of the schema."""
+    output_format = params.output_format
+    if output_format is None:
         return
-    if ask.messages and ask.messages[-1].role is Role.ASSISTANT:
-        yield FieldViolation("output_format", "cannot be asked of an answer that the caller has begun")
-    if isinstance(wanted, JsonSchemaFormat):
-        if not SCHEMA_NAME.fullmatch(wanted.name):
-            accepted = "letters, digits, '_' and '-', 1 to 64 of them"
-            yield FieldViolation(f"{FIELD}.name", f"{shown(wanted.name)} is no schema name: {accepted}")
-        problem = _problem(wanted.schema_json, deepest)
+    if params.messages and params.messages[-1].role is Role.ASSISTANT:
+        description = "cannot be combined with a trailing assistant message (prefill)"
+        yield FieldViolation("output_format", description)
+    if isinstance(output_format, JsonSchemaFormat):
+        if not SCHEMA_NAME.fullmatch(output_format.name):
+            description = f"must match {SCHEMA_NAME.pattern}, got {quoted(output_format.name)}"
+            yield FieldViolation(f"{JSON_SCHEMA_FIELD}.name", description)
+        problem = _schema_problem(output_format.schema_json, max_depth)
         if problem:
-            yield FieldViolation(f"{FIELD}.schema_json", problem)
+            yield FieldViolation(f"{JSON_SCHEMA_FIELD}.schema_json", problem)
 
 
-def _problem(schema_json: str, deepest: int) -> str:
-    if len(schema_json) > LONGEST_SCHEMA:
-        return f"has {len(schema_json)} characters, at most {LONGEST_SCHEMA} fit"
+def _schema_problem(schema_json: str, max_depth: int) -> str:
+    if len(schema_json) > MAX_SCHEMA_LENGTH:
+        return f"must have at most {MAX_SCHEMA_LENGTH} characters, got {len(schema_json)}"
     try:
-        schema = from_json(schema_json, allow_inf_nan=False)
-    except ValueError:
-        return "is not JSON"
-    if not isinstance(schema, dict):
-        return "is not a JSON object"
-    if is_deeper(schema, deepest):
-        return f"is nested deeper than {deepest} levels"
-    found = problem_of(schema)
-    return f"{shown(found[0][:LONGEST_PLACE])} {found[1]}" if found else ""
+        schema = parse_json_object(schema_json, max_depth)
+    except ValueError as error:
+        return str(error)
+    found = find_schema_problem(schema)
+    if found is None:
+        return ""
+    pointer, description = found
+    location = quoted(pointer[:MAX_POINTER_LENGTH]) if pointer else "the root"
+    return f"is not a valid schema: {location} {description}"
