@@ -1,4 +1,4 @@
-"""Percentiles of counted durations, held against the durations themselves."""
+"""Percentiles of bucketed durations, compared to the durations themselves."""
 
 from __future__ import annotations
 
@@ -6,65 +6,64 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.telemetry.histogram import LEAST_SECONDS, LONGEST_SECONDS, Histogram
+from aimanager_server.telemetry.histogram import MAX_SECONDS, MIN_SECONDS, DurationHistogram
 from aimanager_server.telemetry.model_stats import percentile
 
 STABLE = settings(derandomize=True, database=None, deadline=None)
-DURATIONS = st.floats(LEAST_SECONDS, LONGEST_SECONDS)
-SHARES = st.floats(0, 1)
+DURATIONS = st.floats(MIN_SECONDS, MAX_SECONDS)
+QUANTILES = st.floats(0, 1)
 
 
-def counted(durations: list[float], *, packed: bool = False) -> Histogram:
-    histogram = Histogram()
+def histogram_of(durations: list[float], *, compact: bool = False) -> DurationHistogram:
+    histogram = DurationHistogram()
     for seconds in durations:
-        histogram.add(seconds)
-    if packed:
-        histogram.pack()
+        histogram.record(seconds)
+    if compact:
+        histogram.compact()
     return histogram
 
 
 @STABLE
-@given(st.lists(DURATIONS, min_size=1), SHARES)
-def test_a_percentile_is_right_within_five_percent(durations: list[float], share: float) -> None:
-    told = counted(durations).percentile(share)
+@given(st.lists(DURATIONS, min_size=1), QUANTILES)
+def test_percentile_is_accurate_within_five_percent(durations: list[float], quantile: float) -> None:
+    estimate = histogram_of(durations).percentile(quantile)
 
-    assert told == pytest.approx(percentile(sorted(durations), share), rel=0.05)
+    assert estimate == pytest.approx(percentile(sorted(durations), quantile), rel=0.05)
 
 
 @STABLE
-@given(st.lists(st.lists(DURATIONS), min_size=1), SHARES, st.booleans())
-def test_joined_histograms_tell_what_one_of_all_would(parts: list[list[float]], share: float, packed: bool) -> None:
-    joined = Histogram()
+@given(st.lists(st.lists(DURATIONS), min_size=1), QUANTILES, st.booleans())
+def test_merged_histograms_equal_one_histogram_of_everything(
+    parts: list[list[float]], quantile: float, compact: bool
+) -> None:
+    merged = DurationHistogram()
     for part in parts:
-        joined.join(counted(part, packed=packed))
+        merged.merge(histogram_of(part, compact=compact))
 
-    assert joined.percentile(share) == counted([seconds for part in parts for seconds in part]).percentile(share)
+    assert merged.percentile(quantile) == histogram_of([one for part in parts for one in part]).percentile(quantile)
 
 
 @STABLE
 @given(st.lists(DURATIONS), st.lists(DURATIONS))
-def test_a_packed_histogram_counts_on(before: list[float], after: list[float]) -> None:
-    histogram = counted(before, packed=True)
+def test_compact_histogram_accepts_more_durations(before: list[float], after: list[float]) -> None:
+    histogram = histogram_of(before, compact=True)
+
     for seconds in after:
-        histogram.add(seconds)
+        histogram.record(seconds)
 
-    assert sorted(histogram.steps()) == sorted(counted(before + after).steps())
-
-
-def test_without_values_there_is_no_percentile() -> None:
-    assert Histogram().percentile(0.5) is None
+    assert sorted(histogram.buckets()) == sorted(histogram_of(before + after).buckets())
 
 
-@pytest.mark.parametrize(
-    ("seconds", "end"), [(-1.0, LEAST_SECONDS), (0.0, LEAST_SECONDS), (float("inf"), LONGEST_SECONDS)]
-)
-def test_what_is_too_short_or_too_long_to_tell_is_told_as_the_nearer_end(seconds: float, end: float) -> None:
-    told = counted([seconds]).percentile(0.5)
-
-    assert told == pytest.approx(end, rel=0.05)
+def test_empty_histogram_has_no_percentile() -> None:
+    assert DurationHistogram().percentile(0.5) is None
 
 
-def test_however_many_are_counted_the_room_is_the_same() -> None:
-    histogram = counted([LEAST_SECONDS * 1.01**number for number in range(3000)] * 2)
+@pytest.mark.parametrize(("seconds", "bound"), [(-1.0, MIN_SECONDS), (0.0, MIN_SECONDS), (float("inf"), MAX_SECONDS)])
+def test_durations_out_of_range_count_as_the_nearest_bound(seconds: float, bound: float) -> None:
+    assert histogram_of([seconds]).percentile(0.5) == pytest.approx(bound, rel=0.05)
 
-    assert len(list(histogram.steps())) < 220
+
+def test_number_of_buckets_is_bounded() -> None:
+    histogram = histogram_of([MIN_SECONDS * 1.01**number for number in range(3000)] * 2)
+
+    assert len(list(histogram.buckets())) < 220

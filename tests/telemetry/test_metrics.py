@@ -1,84 +1,144 @@
+"""Metrics as Prometheus reads them."""
+
+from __future__ import annotations
+
+import pytest
 from prometheus_client import generate_latest
 
+from aimanager_server.core.attempts import AttemptRecord
+from aimanager_server.core.errors import GatewayError, Overloaded, ProviderUnreachable, RateLimited
+from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.telemetry.metrics import Metrics
-from tests.support.calls import labels
+from tests.support.metrics import sample_value
+
+TARGET = {"provider": "mock", "model": "m"}
 
 
-def test_two_servers_do_not_share_series() -> None:
-    first, second = Metrics(lambda *_: True), Metrics(lambda *_: True)
-
-    first.outcomes("mock", "m").unary.inc()
-
-    assert labels(second.registry, "aimanager_requests_total", provider="mock", model="m", method="unary") == 0
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(lambda provider, model: model == "m")
 
 
-def test_an_rpc_is_timed_by_method_and_code() -> None:
-    metrics = Metrics(lambda *_: True)
+def test_two_servers_share_no_metrics(metrics: Metrics) -> None:
+    other = Metrics(lambda *_: True)
 
-    metrics.rpc_finished("aimanager.v1.GenerationService/Generate", "OK", 0.5)
+    metrics.for_target("mock", "m").unary_requests.inc()
+
+    assert sample_value(other.registry, "aimanager_requests_total", **TARGET, method="unary") == 0
+
+
+def test_rpc_duration_is_labeled_by_method_and_code(metrics: Metrics) -> None:
+    metrics.observe_rpc("aimanager.v1.GenerationService/Generate", "OK", 0.5)
 
     assert b'rpc_method="aimanager.v1.GenerationService/Generate"' in generate_latest(metrics.registry)
 
 
-def test_the_lag_of_the_loop_is_what_it_is_when_somebody_reads() -> None:
-    metrics, lag = Metrics(lambda *_: True), [0.0]
-    metrics.watch_loop(lambda: lag[0])
+def test_gauges_read_their_source_on_each_scrape(metrics: Metrics) -> None:
+    lag, quarantined, states = [0.0], {"mock": 0}, {"mock": "closed"}
+    metrics.export_event_loop_lag(lambda: lag[0])
+    metrics.export_quarantined_keys(["mock"], quarantined.__getitem__)
+    metrics.export_breaker_states(["mock"], states.__getitem__)
 
-    lag[0] = 0.75
+    lag[0], quarantined["mock"], states["mock"] = 0.75, 2, "open"
 
-    assert labels(metrics.registry, "aimanager_loop_lag_seconds") == 0.75
+    assert sample_value(metrics.registry, "aimanager_event_loop_lag_seconds") == 0.75
+    assert sample_value(metrics.registry, "aimanager_quarantined_keys", provider="mock") == 2
+    assert sample_value(metrics.registry, "aimanager_circuit_breaker_state", provider="mock") == 2
 
 
-def test_attempts_count_by_how_they_ended() -> None:
-    metrics = Metrics(lambda *_: True)
-    outcomes = metrics.outcomes("mock", "m")
+def test_attempts_are_counted_by_outcome(metrics: Metrics) -> None:
+    target = metrics.for_target("mock", "m")
 
     for reason in ("", "success", "PROVIDER_ERROR"):
-        outcomes.attempted(reason)
+        target.count_attempt(reason)
 
-    series = "aimanager_attempts_total"
-    assert labels(metrics.registry, series, provider="mock", model="m", outcome="success") == 2
-    assert labels(metrics.registry, series, provider="mock", model="m", outcome="PROVIDER_ERROR") == 1
-
-
-def test_a_model_nobody_knows_makes_no_series_of_its_own() -> None:
-    metrics = Metrics(lambda *_: False)
-
-    metrics.outcomes("mock", "invented").attempted("")
-
-    assert labels(metrics.registry, "aimanager_attempts_total", provider="mock", model="other", outcome="success") == 1
+    name = "aimanager_upstream_attempts_total"
+    assert sample_value(metrics.registry, name, **TARGET, outcome="success") == 2
+    assert sample_value(metrics.registry, name, **TARGET, outcome="PROVIDER_ERROR") == 1
 
 
-def test_what_the_engine_does_about_failures_is_bound_once() -> None:
-    metrics = Metrics(lambda *_: True)
-    outcomes = metrics.outcomes("mock", "m")
+def test_unknown_model_is_labeled_other(metrics: Metrics) -> None:
+    metrics.for_target("mock", "invented").count_attempt("")
 
-    for series in (outcomes.retries, outcomes.fallbacks, outcomes.hedges, outcomes.restarted, outcomes.interrupted):
-        series.inc()
-
-    target = {"provider": "mock", "model": "m"}
-    assert labels(metrics.registry, "aimanager_retries_total", provider="mock") == 1
-    assert labels(metrics.registry, "aimanager_fallbacks_total", provider="mock") == 1
-    assert labels(metrics.registry, "aimanager_hedges_total", **target) == 1
-    assert labels(metrics.registry, "aimanager_interruptions_total", **target, outcome="restarted") == 1
-    assert labels(metrics.registry, "aimanager_interruptions_total", **target, outcome="failed") == 1
+    name = "aimanager_upstream_attempts_total"
+    assert sample_value(metrics.registry, name, provider="mock", model="other", outcome="success") == 1
 
 
-def test_resting_keys_and_circuits_are_read_when_somebody_looks() -> None:
-    metrics = Metrics(lambda *_: True)
-    resting, circuits = {"mock": 0}, {"mock": "closed"}
-    metrics.watch_keys(["mock"], resting.__getitem__)
-    metrics.watch_breakers(["mock"], circuits.__getitem__)
+def test_cost_is_counted_by_currency(metrics: Metrics) -> None:
+    target = metrics.for_target("mock", "m")
 
-    resting["mock"], circuits["mock"] = 2, "open"
+    target.add_usage(Usage(1, 1), Cost(1_000_000_000, 500_000_000))
+    target.add_usage(Usage(1, 1), Cost(2_000_000_000, 0, "EUR"))
+    target.add_usage(Usage(1, 1), None)
 
-    assert labels(metrics.registry, "aimanager_keys_quarantined", provider="mock") == 2
-    assert labels(metrics.registry, "aimanager_breaker_state", provider="mock") == 2
+    assert sample_value(metrics.registry, "aimanager_cost_total", **TARGET, currency="USD") == 1.5
+    assert sample_value(metrics.registry, "aimanager_cost_total", **TARGET, currency="EUR") == 2.0
 
 
-def test_probes_count_by_outcome() -> None:
-    metrics = Metrics(lambda *_: True)
+def test_ended_attempt_is_counted_once_with_its_usage_and_cost(metrics: Metrics) -> None:
+    record = AttemptRecord("mock", "m", 1000.0)
+    metrics.attempt_started(record)
+    record.end(1001.0, "STREAM_INTERRUPTED", Usage(10, 5, cache_read_tokens=4), Cost(1_000_000_000, 0))
 
-    metrics.probed("mock", "success")
+    metrics.attempt_ended(record)
 
-    assert labels(metrics.registry, "aimanager_probes_total", provider="mock", outcome="success") == 1
+    attempts = "aimanager_upstream_attempts_total"
+    assert sample_value(metrics.registry, attempts, **TARGET, outcome="STREAM_INTERRUPTED") == 1
+    for kind, count in {"input": 10, "output": 5, "cache_read": 4}.items():
+        assert sample_value(metrics.registry, "aimanager_tokens_total", **TARGET, type=kind) == count
+    assert sample_value(metrics.registry, "aimanager_cost_total", **TARGET, currency="USD") == 1.0
+
+
+def test_attempt_without_usage_adds_no_tokens(metrics: Metrics) -> None:
+    record = AttemptRecord("mock", "m", 1000.0)
+    record.end(1001.0)
+
+    metrics.attempt_ended(record)
+
+    assert sample_value(metrics.registry, "aimanager_upstream_attempts_total", **TARGET, outcome="success") == 1
+    assert sample_value(metrics.registry, "aimanager_tokens_total", **TARGET, type="input") == 0
+
+
+def test_retries_fallbacks_hedges_and_interruptions_are_counted(metrics: Metrics) -> None:
+    target = metrics.for_target("mock", "m")
+
+    for counter in (
+        target.retries,
+        target.fallbacks,
+        target.hedged_requests,
+        target.restarted_streams,
+        target.failed_streams,
+    ):
+        counter.inc()
+
+    assert sample_value(metrics.registry, "aimanager_retries_total", provider="mock") == 1
+    assert sample_value(metrics.registry, "aimanager_fallbacks_total", provider="mock") == 1
+    assert sample_value(metrics.registry, "aimanager_hedged_requests_total", **TARGET) == 1
+    assert sample_value(metrics.registry, "aimanager_stream_interruptions_total", **TARGET, outcome="restarted") == 1
+    assert sample_value(metrics.registry, "aimanager_stream_interruptions_total", **TARGET, outcome="failed") == 1
+
+
+def test_probes_are_counted_by_outcome(metrics: Metrics) -> None:
+    metrics.count_probe("mock", "success")
+
+    assert sample_value(metrics.registry, "aimanager_provider_probes_total", provider="mock", outcome="success") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Overloaded("busy"), "in_flight"),
+        (RateLimited("slow down", metadata={"quota": "tokens_per_minute"}), "tokens_per_minute"),
+        (ProviderUnreachable("no route"), None),
+    ],
+)
+def test_only_rejections_by_own_limits_are_counted(metrics: Metrics, error: GatewayError, reason: str | None) -> None:
+    metrics.count_rejection(error)
+
+    counted = [
+        sample.labels["reason"]
+        for family in metrics.rejected_requests.collect()
+        for sample in family.samples
+        if sample.name == "aimanager_rejected_requests_total"
+    ]
+    assert counted == ([] if reason is None else [reason])

@@ -1,10 +1,10 @@
-"""Nothing shaped like a key leaves."""
+"""Secrets never leave the server in text that others wrote."""
 
 from __future__ import annotations
 
 import pytest
 
-from aimanager_server.telemetry.redaction import masked
+from aimanager_server.telemetry.redaction import redact
 
 KEYS = [
     "sk-proj-Ab12Cd34Ef56",
@@ -19,24 +19,24 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_what_is_shaped_like_a_key_is_masked(key: str) -> None:
-    assert masked(f"The key '{key}' is wrong.") == "The key '[masked]' is wrong."
+def test_key_shaped_text_is_redacted(key: str) -> None:
+    assert redact(f"The key '{key}' is wrong.") == "The key '[redacted]' is wrong."
 
 
-def test_a_bearer_token_of_any_shape_is_masked() -> None:
-    assert masked("Authorization: Bearer tokentoken!") == "Authorization: Bearer [masked]"
+def test_bearer_token_of_any_shape_is_redacted() -> None:
+    assert redact("Authorization: Bearer tokentoken!") == "Authorization: Bearer [redacted]"
 
 
 @pytest.mark.parametrize(
     "text", ["task-oriented and risk-averse", "invalid_request_error", "desk-based work", "bearer of news"]
 )
-def test_plain_words_stay(text: str) -> None:
-    assert masked(text) == text
+def test_plain_words_are_unchanged(text: str) -> None:
+    assert redact(text) == text
 
 
-def test_a_known_secret_is_masked_whatever_its_shape() -> None:
-    assert masked("you said hunter2!", ["hunter2", ""]) == "you said [masked]!"
+def test_known_secret_is_redacted_whatever_its_shape() -> None:
+    assert redact("you said hunter2!", ["hunter2", ""]) == "you said [redacted]!"
 
 
-def test_text_is_cut_after_the_secret_is_gone() -> None:
-    assert masked("x" * 8 + "hunter2" + "y" * 20, ["hunter2"], longest=12) == "xxxxxxxx[ma…"
+def test_text_is_truncated_after_redaction() -> None:
+    assert redact("x" * 8 + "hunter2" + "y" * 20, ["hunter2"], max_length=12) == "xxxxxxxx[re…"

@@ -1,4 +1,4 @@
-"""How values spread, in little room, such that the spreads of different times can be joined."""
+"""Mergeable histograms of durations, compact enough to keep many of them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator
 
-LEAST_SECONDS = 1e-4
-LONGEST_SECONDS = 86_400.0
-GROWTH = 1.1
-"""Each step ends so many times later than the one before."""
+MIN_SECONDS = 1e-4
+MAX_SECONDS = 86_400.0
+BUCKET_GROWTH = 1.1
+"""Ratio of the upper bounds of neighboring buckets."""
 
-_PER_STEP = 1 / math.log(GROWTH)
-_FROM = math.log(LEAST_SECONDS)
+_PER_BUCKET = 1 / math.log(BUCKET_GROWTH)
+_LOG_MIN = math.log(MIN_SECONDS)
 _COUNT_BITS = 48
 
 
-class Histogram:
-    """Counts durations in steps of 10 %, so that any percentile is told within ±5 %.
+class DurationHistogram:
+    """Count durations in buckets that grow by 10 %, so that any percentile is accurate within ±5 %.
 
-    That holds from a tenth of a millisecond to a day; what lies outside is told as the nearer end.
+    Durations outside MIN_SECONDS to MAX_SECONDS count as the nearest bound.
     """
 
     __slots__ = ("_counts", "_packed")
@@ -28,38 +28,38 @@ class Histogram:
         self._counts: dict[int, int] | None = None
         self._packed: array[int] | None = None
 
-    def add(self, seconds: float) -> None:
-        """Count one."""
+    def record(self, seconds: float) -> None:
+        """Count one duration."""
         counts = self._counts
         if counts is None:
             counts = self._unpacked()
-        step = _step(seconds)
-        counts[step] = counts.get(step, 0) + 1
+        bucket = _bucket(seconds)
+        counts[bucket] = counts.get(bucket, 0) + 1
 
-    def join(self, other: Histogram) -> None:
-        """Count all that the other has."""
+    def merge(self, other: DurationHistogram) -> None:
+        """Add the counts of another histogram."""
         counts = self._unpacked()
-        for step, count in other.steps():
-            counts[step] = counts.get(step, 0) + count
+        for bucket, count in other.buckets():
+            counts[bucket] = counts.get(bucket, 0) + count
 
-    def pack(self) -> None:
-        """Take as little room as possible; for one that nothing more will be added to."""
+    def compact(self) -> None:
+        """Shrink to an array. The next `record` or `merge` expands the histogram again."""
         if self._counts is not None:
-            self._packed = array("Q", (step << _COUNT_BITS | count for step, count in self._counts.items()))
+            self._packed = array("Q", (bucket << _COUNT_BITS | count for bucket, count in self._counts.items()))
             self._counts = None
 
-    def steps(self) -> Iterable[tuple[int, int]]:
-        """Each step that was met, with its count; in no order."""
+    def buckets(self) -> Iterable[tuple[int, int]]:
+        """Return each used bucket with its count, in no particular order."""
         return self._from_packed() if self._counts is None else self._counts.items()
 
-    def percentile(self, share: float) -> float | None:
-        """Seconds that `share` (0 to 1) of the values stay under, by nearest rank; None without values."""
-        steps = sorted(self.steps())
-        rank = math.ceil(share * sum(count for _, count in steps))
-        for step, count in steps:
+    def percentile(self, quantile: float) -> float | None:
+        """Return the seconds at `quantile` (0 to 1) by nearest rank, None if empty."""
+        buckets = sorted(self.buckets())
+        rank = math.ceil(quantile * sum(count for _, count in buckets))
+        for bucket, count in buckets:
             rank -= count
             if rank <= 0:
-                return _middle(step)
+                return _midpoint(bucket)
         return None
 
     def _unpacked(self) -> dict[int, int]:
@@ -71,13 +71,13 @@ class Histogram:
         return ((one >> _COUNT_BITS, one & (1 << _COUNT_BITS) - 1) for one in self._packed or ())
 
 
-def _step(seconds: float) -> int:
-    """Step 0 holds what is too short to tell; step n ends at LEAST_SECONDS × GROWTH ** n."""
-    if seconds <= LEAST_SECONDS:
+def _bucket(seconds: float) -> int:
+    """Return the bucket's index: 0 up to MIN_SECONDS, n up to MIN_SECONDS × BUCKET_GROWTH ** n."""
+    if seconds <= MIN_SECONDS:
         return 0
-    return math.ceil((math.log(min(seconds, LONGEST_SECONDS)) - _FROM) * _PER_STEP)
+    return math.ceil((math.log(min(seconds, MAX_SECONDS)) - _LOG_MIN) * _PER_BUCKET)
 
 
-def _middle(step: int) -> float:
-    """As far, in proportion, from the start of the step as from its end."""
-    return LEAST_SECONDS * GROWTH ** (step - 0.5) if step else LEAST_SECONDS
+def _midpoint(bucket: int) -> float:
+    """Return the geometric mean of the bucket's bounds."""
+    return MIN_SECONDS * BUCKET_GROWTH ** (bucket - 0.5) if bucket else MIN_SECONDS

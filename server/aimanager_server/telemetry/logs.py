@@ -1,61 +1,130 @@
-"""JSON logs, one event a fact, the request id on every line."""
+"""JSON logs: one event per line, each with the request id."""
 
 from __future__ import annotations
 
+import contextvars
+import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, SchemaSerializer, core_schema
+from structlog.contextvars import STRUCTLOG_KEY_PREFIX, STRUCTLOG_KEY_PREFIX_LEN
 
-Mask = Callable[[str], str]
-"""Takes key-shaped text out of a string."""
+from .log_writer import LogWriter, sink_for
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+WRITTEN_AT_ONCE = frozenset({"error", "critical"})
+"""Levels whose lines are not buffered."""
+
+Redactor = Callable[[str], str]
+"""Removes secrets from a text."""
+
+Fields = dict[str, Any]
 
 
-def configure(level: str, mask: Mask, stream: TextIO | None = None) -> None:
-    """Send our events and other libraries' warnings to `stream` (stderr) as JSON, from `level` up.
+def configure(level: str, redactor: Redactor, stream: TextIO | None = None) -> LogWriter:
+    """Write the server's events from `level` up, and other libraries' warnings, to `stream` (stderr) as JSON.
 
-    Texts that are not ours (other libraries' messages, tracebacks) pass `mask` first.
+    Text that the server did not write (other libraries' messages, tracebacks) passes through `redactor`. The returned
+    writer holds lines for up to 50 ms; they are written when the process exits at the latest.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    target = stream or sys.stderr
-    line = _Line(mask)
+    renderer = JsonRenderer(redactor)
+    writer = LogWriter(sink_for(stream or sys.stderr), renderer.dropped)
     structlog.configure(
-        processors=[line],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        processors=[],
+        wrapper_class=_logger_class(number, renderer.render, writer),
+        logger_factory=lambda *_names: writer,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(target)
-    foreign = structlog.stdlib.ProcessorFormatter
-    handler.setFormatter(
-        foreign(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name],
-            processors=[_with_level, foreign.remove_processors_meta, line],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+    logging.basicConfig(handlers=[_JsonHandler(renderer, writer)], level=max(number, logging.WARNING), force=True)
+    return writer
 
 
-class _Line:
-    """Renders one event, in a single step: every call logs at least once, and a chain of steps costs more."""
+class JsonRenderer:
+    """Render an event as a line of JSON."""
 
-    def __init__(self, mask: Mask) -> None:
-        self._mask = mask
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._to_json = SchemaSerializer(core_schema.any_schema(), {"ser_json_inf_nan": "constants"}).to_json
 
-    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> str:
-        event = structlog.contextvars.merge_contextvars(logger, method, event)
-        if "exc_info" in event:
-            event = structlog.processors.format_exc_info(logger, method, event)
-        for untrusted in ("exception", "event") if "exception" in event or "logger" in event else ():
-            event[untrusted] = self._mask(str(event.get(untrusted, "")))
-        line = {"timestamp": datetime.now(UTC), "level": method, "event": event.pop("event"), **event}
-        return to_json(line, fallback=str).decode()
+    def render(self, level: str, event: object, context: Mapping[str, Any], fields: Fields) -> bytes:
+        """Return the line of an event: `context` are the fields bound to its logger; `fields` override them."""
+        line = {"timestamp": datetime.now(UTC), "level": level, "event": event, **context, **fields}
+        for variable, value in contextvars.copy_context().items():
+            name = variable.name
+            if name.startswith(STRUCTLOG_KEY_PREFIX) and value is not Ellipsis:
+                line.setdefault(name[STRUCTLOG_KEY_PREFIX_LEN:], value)
+        if "exc_info" in line:
+            line = dict(structlog.processors.format_exc_info(None, level, line))
+        if "exception" in line or "logger" in line:
+            for untrusted in ("exception", "event"):
+                line[untrusted] = self._redactor(str(line.get(untrusted, "")))
+        try:
+            return self._to_json(line, fallback=str) + b"\n"
+        except PydanticSerializationError:  # text that is not valid Unicode
+            return json.dumps(line, default=str).encode() + b"\n"
+
+    def dropped(self, count: int) -> bytes:
+        """Return the line that reports lost lines. Every level includes it."""
+        no_request = contextvars.Context()
+        return no_request.run(self.render, "warning", "log_lines.dropped", {}, {"count": count})
 
 
-def _with_level(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    event["level"] = event["_record"].levelname.lower()
-    return event
+def _logger_class(level: int, render: Callable[..., bytes], writer: LogWriter) -> type[Any]:
+    """Return structlog's logger for `level` with methods that render and write directly, without processors."""
+    base = structlog.make_filtering_bound_logger(level)
+    write = writer.write
+
+    def direct(name: str) -> Callable[..., None]:
+        interpolate, at_once = getattr(base, name), name in WRITTEN_AT_ONCE
+
+        def log(self: Any, event: object, *arguments: object, **fields: Any) -> None:
+            if arguments:
+                interpolate(self, event, *arguments, **fields)
+            else:
+                write(render(name, event, self._context, fields), at_once)
+
+        return log
+
+    def proxy(self: Any, method_name: str, event: object = None, **fields: Any) -> None:
+        write(render(method_name, event, self._context, fields), method_name in WRITTEN_AT_ONCE)
+
+    enabled = {name: direct(name) for name in LEVELS if logging.getLevelNamesMapping()[name.upper()] >= level}
+    return type("JsonLogger", (base,), {"_proxy_to_logger": proxy, **enabled})
+
+
+class _JsonHandler(logging.Handler):
+    """Write the records of other libraries. Closed by `logging` at exit, which flushes the writer."""
+
+    def __init__(self, renderer: JsonRenderer, writer: LogWriter) -> None:
+        super().__init__()
+        self._renderer = renderer
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record as one line."""
+        level = record.levelname.lower()
+        try:
+            line = self._renderer.render(level, record.getMessage(), {}, _fields(record))
+        except Exception:
+            self.handleError(record)
+        else:
+            self._writer.write(line, at_once=record.levelno >= logging.ERROR)
+
+    def close(self) -> None:
+        """Flush the writer."""
+        self._writer.close()
+        super().close()
+
+
+def _fields(record: logging.LogRecord) -> Fields:
+    fields: Fields = {"stack_info": record.stack_info} if record.stack_info else {}
+    fields["logger"] = record.name
+    if record.exc_info:
+        fields["exc_info"] = record.exc_info
+    return fields

@@ -1,4 +1,4 @@
-"""Every series the server exports, declared in one place; labels are closed sets."""
+"""Declares every Prometheus metric the server exports. Label values come from closed sets."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ..core.attempts import AttemptRecord
 from ..core.errors import GatewayError, Overloaded, RateLimited
 from ..core.usage import Cost, Usage
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
-TOKENS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+OVERHEAD_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+TOKEN_BUCKETS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 OTHER = "other"
+"""Label value for models that are not in the catalog."""
 IN_FLIGHT = "in_flight"
-CIRCUITS = ("closed", "half_open", "open")
+CIRCUIT_STATES = ("closed", "half_open", "open")
 SUCCESS = "success"
 
 
-class Outcomes:
-    """The series of one provider and model, bound once so that a call looks nothing up."""
+class TargetMetrics:
+    """Metrics of one provider and model, bound to their labels once so that a call looks nothing up."""
 
     def __init__(self, metrics: Metrics, provider: str, model: str) -> None:
         labels = (provider, model)
-        self.unary = metrics.requests.labels(*labels, "unary")
-        self.stream = metrics.requests.labels(*labels, "stream")
-        self.latency = metrics.latency.labels(*labels)
-        self.first_token = metrics.first_token.labels(*labels)
+        self.unary_requests = metrics.requests.labels(*labels, "unary")
+        self.streaming_requests = metrics.requests.labels(*labels, "stream")
+        self.request_duration = metrics.request_duration.labels(*labels)
+        self.time_to_first_token = metrics.time_to_first_token.labels(*labels)
         self.input_tokens = metrics.tokens.labels(*labels, "input")
         self.output_tokens = metrics.tokens.labels(*labels, "output")
         self.cache_read_tokens = metrics.tokens.labels(*labels, "cache_read")
         self.cache_write_tokens = metrics.tokens.labels(*labels, "cache_write")
         self.reasoning_tokens = metrics.tokens.labels(*labels, "reasoning")
-        self.tokens_per_request = metrics.tokens_per_request.labels(*labels)
-        self.cost = metrics.cost.labels(*labels)
+        self.request_tokens = metrics.request_tokens.labels(*labels)
         self.retries = metrics.retries.labels(provider)
         self.fallbacks = metrics.fallbacks.labels(provider)
-        self.hedges = metrics.hedges.labels(*labels)
-        self.restarted = metrics.interruptions.labels(*labels, "restarted")
-        self.interrupted = metrics.interruptions.labels(*labels, "failed")
-        self._attempt = cache(partial(metrics.attempts.labels, *labels))
+        self.hedged_requests = metrics.hedged_requests.labels(*labels)
+        self.restarted_streams = metrics.stream_interruptions.labels(*labels, "restarted")
+        self.failed_streams = metrics.stream_interruptions.labels(*labels, "failed")
+        self._attempts = cache(partial(metrics.upstream_attempts.labels, *labels))
+        self._cost = cache(partial(metrics.cost.labels, *labels))
 
-    def attempted(self, reason: str) -> None:
-        """Count an attempt that ended, by the reason of its failure; empty is a success."""
-        self._attempt(reason or SUCCESS).inc()
+    def count_attempt(self, reason: str) -> None:
+        """Count an attempt that ended. `reason` is the error's reason, empty for a success."""
+        self._attempts(reason or SUCCESS).inc()
 
-    def spent(self, usage: Usage, cost: Cost | None) -> None:
-        """Count tokens and money."""
+    def add_usage(self, usage: Usage, cost: Cost | None) -> None:
+        """Add tokens and cost."""
         self.input_tokens.inc(usage.input_tokens)
         self.output_tokens.inc(usage.output_tokens)
         if usage.cache_read_tokens:
@@ -57,112 +59,133 @@ class Outcomes:
         if usage.reasoning_tokens:
             self.reasoning_tokens.inc(usage.reasoning_tokens)
         if cost is not None:
-            self.cost.inc(cost.total_nanos / 1e9)
+            self._cost(cost.currency).inc(cost.total_nanos / 1e9)
 
 
 class Metrics:
-    """All series, on a registry of their own.
+    """Register all metrics on a registry of their own.
 
-    `known` says whether a provider and model may be a label; any other model counts as "other", so that callers cannot
-    make series by inventing names.
+    `is_known_model` receives a provider and a model. Unknown models are counted under the label "other", so that
+    callers cannot create time series by inventing names.
     """
 
-    def __init__(self, known: Callable[[str, str], bool]) -> None:
+    def __init__(self, is_known_model: Callable[[str, str], bool]) -> None:
         registry = self.registry = CollectorRegistry()
-        call = ["provider", "model"]
-        self.requests = Counter("aimanager_requests", "Calls that were decided.", [*call, "method"], registry=registry)
-        self.errors = Counter("aimanager_errors", "Calls that failed.", ["provider", "reason"], registry=registry)
-        self.latency = Histogram(
-            "aimanager_latency_seconds", "Request to end of answer.", call, registry=registry, buckets=SECONDS
-        )
-        self.first_token = Histogram(
-            "aimanager_time_to_first_token_seconds", "Request to first content.", call, registry=registry,
-            buckets=SECONDS,
+        target = ["provider", "model"]
+        self.requests = Counter("aimanager_requests", "Requests accepted.", [*target, "method"], registry=registry)
+        self.request_errors = Counter(
+            "aimanager_request_errors", "Requests that failed, by error reason.", ["provider", "reason"],
+            registry=registry,
         )  # fmt: skip
-        self.tokens = Counter("aimanager_tokens", "Tokens by kind.", [*call, "kind"], registry=registry)
-        self.tokens_per_request = Histogram(
-            "aimanager_tokens_per_request", "Tokens of one call.", call, registry=registry, buckets=TOKENS
+        self.request_duration = Histogram(
+            "aimanager_request_duration_seconds", "Time from the request to the end of the response.", target,
+            registry=registry, buckets=DURATION_BUCKETS,
+        )  # fmt: skip
+        self.time_to_first_token = Histogram(
+            "aimanager_time_to_first_token_seconds", "Time from the request to the first content.", target,
+            registry=registry, buckets=DURATION_BUCKETS,
+        )  # fmt: skip
+        self.tokens = Counter("aimanager_tokens", "Tokens used, by type.", [*target, "type"], registry=registry)
+        self.request_tokens = Histogram(
+            "aimanager_request_tokens", "Tokens per request.", target, registry=registry, buckets=TOKEN_BUCKETS
         )
-        self.cost = Counter("aimanager_cost_usd", "US dollars spent, where a price is known.", call, registry=registry)
-        self.attempts = Counter(
-            "aimanager_attempts", "Sendings to a provider, by how they ended.", [*call, "outcome"], registry=registry
-        )
-        self.retries = Counter(
-            "aimanager_retries", "Sendings again to the same target.", ["provider"], registry=registry
-        )
+        self.cost = Counter(
+            "aimanager_cost", "Cost of requests with a known price, in units of the currency.", [*target, "currency"],
+            registry=registry,
+        )  # fmt: skip
+        self.upstream_attempts = Counter(
+            "aimanager_upstream_attempts", "Attempts sent to a provider, by outcome.", [*target, "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self.retries = Counter("aimanager_retries", "Retries to the same target.", ["provider"], registry=registry)
         self.fallbacks = Counter(
-            "aimanager_fallbacks", "Calls that left a provider for the next target.", ["provider"], registry=registry
+            "aimanager_fallbacks", "Fallbacks from this provider to the next target.", ["provider"], registry=registry
         )
-        self.hedges = Counter(
-            "aimanager_hedges", "Calls that were sent a second time to win time.", call, registry=registry
-        )
-        self.interruptions = Counter(
-            "aimanager_interruptions", "Answers that broke off: begun again (restarted) or lost (failed).",
-            [*call, "outcome"], registry=registry,
-        )  # fmt: skip
-        self.keys_quarantined = Gauge(
-            "aimanager_keys_quarantined", "Keys of the server's that a provider refused lately.", ["provider"],
+        self.hedged_requests = Counter(
+            "aimanager_hedged_requests", "Requests for which a second, hedging attempt was sent.", target,
             registry=registry,
         )  # fmt: skip
-        self.probes = Counter(
-            "aimanager_probes", "Looks whether a provider answers again, by outcome.", ["provider", "outcome"],
+        self.stream_interruptions = Counter(
+            "aimanager_stream_interruptions", "Streams interrupted after the first content: restarted or failed.",
+            [*target, "outcome"], registry=registry,
+        )  # fmt: skip
+        self.quarantined_keys = Gauge(
+            "aimanager_quarantined_keys", "API keys of the server quarantined after the provider rejected them.",
+            ["provider"], registry=registry,
+        )  # fmt: skip
+        self.provider_probes = Counter(
+            "aimanager_provider_probes", "Circuit-breaker probes, by outcome.", ["provider", "outcome"],
             registry=registry,
         )  # fmt: skip
-        self.overhead = Histogram(
-            "aimanager_overhead_seconds", "Time to first content that was not spent waiting on a provider.",
-            registry=registry, buckets=OVERHEAD_SECONDS,
+        self.gateway_overhead = Histogram(
+            "aimanager_gateway_overhead_seconds", "Time to first content, excluding the time waiting for a provider.",
+            registry=registry, buckets=OVERHEAD_BUCKETS,
         )  # fmt: skip
-        self.in_flight = Gauge("aimanager_in_flight", "Calls under way.", registry=registry)
-        self.breaker = Gauge(
-            "aimanager_breaker_state", "0 closed, 1 half-open, 2 open: the worst of the provider's.", ["provider"],
+        self.requests_in_flight = Gauge("aimanager_requests_in_flight", "Requests in flight.", registry=registry)
+        self.circuit_breaker_state = Gauge(
+            "aimanager_circuit_breaker_state",
+            "Worst state of the provider's circuit breakers: 0 closed, 1 half-open, 2 open.", ["provider"],
             registry=registry,
         )  # fmt: skip
-        self.rejections = Counter(
-            "aimanager_limiter_rejections", "Calls refused by a limit of ours.", ["quota"], registry=registry
+        self.rejected_requests = Counter(
+            "aimanager_rejected_requests", "Requests rejected by a limit of the server, by limit.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.rpc_duration = Histogram(
+            "rpc_server_call_duration_seconds", "Duration of RPCs.", ["rpc_method", "rpc_response_status_code"],
+            registry=registry, buckets=DURATION_BUCKETS,
+        )  # fmt: skip
+        self.event_loop_lag = Gauge(
+            "aimanager_event_loop_lag_seconds", "Delay of timers on the event loop.", registry=registry
         )
-        self.rpc = Histogram(
-            "rpc_server_call_duration_seconds", "Duration of each RPC.", ["rpc_method", "rpc_response_status_code"],
-            registry=registry, buckets=SECONDS,
-        )  # fmt: skip
-        self.loop_lag = Gauge("aimanager_loop_lag_seconds", "How late the event loop is.", registry=registry)
-        self.known = known
-        self._outcomes = cache(self._bind)
-        self._rpc = cache(self.rpc.labels)
+        self.is_known_model = is_known_model
+        self._for_target = cache(self._bind)
+        self._rpc = cache(self.rpc_duration.labels)
 
-    def outcomes(self, provider: str, model: str) -> Outcomes:
-        """The series of a provider and model."""
-        return self._outcomes(provider, model if self.known(provider, model) else OTHER)
+    def for_target(self, provider: str, model: str) -> TargetMetrics:
+        """Return the metrics of a provider and model."""
+        return self._for_target(provider, model if self.is_known_model(provider, model) else OTHER)
 
-    def rpc_finished(self, method: str, code: str, seconds: float) -> None:
-        """An RPC ended with a gRPC status code, by name."""
+    def attempt_started(self, record: AttemptRecord) -> None:
+        """Do nothing: attempts are counted when they end."""
+
+    def attempt_ended(self, record: AttemptRecord) -> None:
+        """Count an attempt with its usage and cost."""
+        target = self.for_target(record.provider, record.model)
+        target.count_attempt(record.error_reason)
+        if record.usage is not None:
+            target.add_usage(record.usage, record.cost)
+
+    def observe_rpc(self, method: str, code: str, seconds: float) -> None:
+        """Record the duration of an RPC by its method and the name of its gRPC status code."""
         self._rpc(method, code).observe(seconds)
 
-    def refused(self, fault: GatewayError) -> None:
-        """A call was turned away; counted where a limit of ours did it."""
-        if isinstance(fault, RateLimited | Overloaded):
-            self.rejections.labels(fault.metadata.get("quota", IN_FLIGHT)).inc()
+    def count_rejection(self, error: GatewayError) -> None:
+        """Count a request that the server's own limits rejected; ignore other errors."""
+        if isinstance(error, RateLimited | Overloaded):
+            self.rejected_requests.labels(error.metadata.get("quota", IN_FLIGHT)).inc()
 
-    def watch_breakers(self, providers: Iterable[str], circuit: Callable[[str], str]) -> None:
-        """Export the circuit of each provider as it is when somebody reads."""
+    def export_breaker_states(self, providers: Iterable[str], circuit_state: Callable[[str], str]) -> None:
+        """Export the circuit state of each provider, read on each scrape in the scraper's thread."""
         for provider in providers:
-            self.breaker.labels(provider).set_function(partial(_severity, circuit, provider))
+            self.circuit_breaker_state.labels(provider).set_function(partial(_state_number, circuit_state, provider))
 
-    def watch_keys(self, providers: Iterable[str], quarantined: Callable[[str], int]) -> None:
-        """Export how many keys of each provider rest as it is when somebody reads, in a thread of its own."""
+    def export_quarantined_keys(self, providers: Iterable[str], quarantined_count: Callable[[str], int]) -> None:
+        """Export the number of quarantined keys of each provider, read on each scrape in the scraper's thread."""
         for provider in providers:
-            self.keys_quarantined.labels(provider).set_function(partial(quarantined, provider))
+            self.quarantined_keys.labels(provider).set_function(partial(quarantined_count, provider))
 
-    def probed(self, provider: str, outcome: str) -> None:
-        """A provider was asked whether it answers again; the outcome is "success" or the reason of its failure."""
-        self.probes.labels(provider, outcome).inc()
+    def count_probe(self, provider: str, outcome: str) -> None:
+        """Count a circuit-breaker probe. `outcome` is "success" or the reason of its error."""
+        self.provider_probes.labels(provider, outcome).inc()
 
-    def watch_loop(self, lag: Callable[[], float]) -> None:
-        """Export how late the event loop is, in seconds, when somebody reads."""
-        self.loop_lag.set_function(lag)
+    def export_event_loop_lag(self, lag_seconds: Callable[[], float]) -> None:
+        """Export the event loop's lag, read on each scrape in the scraper's thread."""
+        self.event_loop_lag.set_function(lag_seconds)
 
-    def _bind(self, provider: str, model: str) -> Outcomes:
-        return Outcomes(self, provider, model)
+    def _bind(self, provider: str, model: str) -> TargetMetrics:
+        return TargetMetrics(self, provider, model)
 
 
-def _severity(circuit: Callable[[str], str], provider: str) -> float:
-    return CIRCUITS.index(circuit(provider))
+def _state_number(circuit_state: Callable[[str], str], provider: str) -> float:
+    return CIRCUIT_STATES.index(circuit_state(provider))

@@ -1,4 +1,4 @@
-"""How good each model of each provider was in the last hour: what hedging, routing and assessments go by."""
+"""Latency, speed and reliability of each model over the last hour, for hedging, load balancing and scorecards."""
 
 from __future__ import annotations
 
@@ -8,203 +8,206 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..core.attempts import AttemptRecord
 from ..core.handler import Clock
 
-HOUR_SECONDS = 3600.0
-MOST_SAMPLES = 1000
-"""The newest of each model that are kept."""
+RETENTION_SECONDS = 3600.0
+MAX_SAMPLES = 1000
+"""Samples kept per model; the oldest are dropped first."""
 
-MOST_MODELS = 256
-LEAST_SAMPLES = 20
-FEW_SAMPLES = 50
-"""Up to so many, every sample counts at once: sorting them is quick, and the first ones say most."""
-RECKON_SECONDS = 1.0
-"""How old a percentile that is asked for at every call may be."""
+MAX_MODELS = 256
+MIN_SAMPLES = 20
+UNCACHED_SAMPLES = 50
+"""Up to this number of samples, quantiles are recomputed after each one: sorting is cheap and early samples matter."""
+RECOMPUTE_SECONDS = 1.0
+"""Maximum age of cached quantiles."""
 
-SHORTEST_WRITING = 0.05
-"""Seconds. What came sooner after its beginning came in one piece, which does not tell how fast it was written."""
+MIN_GENERATION_SECONDS = 0.05
+"""A shorter time from the first content to the end means one single chunk, which says nothing about speed."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFigures:
-    """What the attempts at one model showed; times in seconds, None where there is nothing to tell by.
+class ModelSnapshot:
+    """Statistics of one model's attempts. Times are in seconds; None means no data.
 
-    `samples` counts the attempts, of which `answered` ended in an answer. `judged` counts the structured outputs and
-    tool calls, of which `met` met their schema at once.
+    `samples` counts the attempts, `succeeded` those that returned a response. `validated` counts the structured outputs
+    and tool calls checked against a schema, `passed` those that matched on the first try.
     """
 
     provider: str
     model: str
     samples: int
-    answered: int
+    succeeded: int
     latency_p50: float | None
     latency_p95: float | None
-    first_token_p50: float | None
-    first_token_p95: float | None
+    time_to_first_token_p50: float | None
+    time_to_first_token_p95: float | None
     tokens_per_second: float | None
-    judged: int
-    met: int
+    validated: int
+    passed: int
 
 
-class _Attempt(NamedTuple):
-    """When it ended, in how many seconds (None: it failed), after how many it began to answer, what it produced."""
+class _AttemptSample(NamedTuple):
+    """One finished attempt. `when` is its end; `latency` is None if it failed."""
 
     when: float
     latency: float | None
-    first_token: float | None
+    time_to_first_token: float | None
     output_tokens: int
 
     @property
-    def pace(self) -> float | None:
-        """Tokens a second, None where none or no time is known."""
+    def tokens_per_second(self) -> float | None:
+        """Return the generation speed, None without tokens or latency."""
         if not self.latency or self.output_tokens <= 0:
             return None
-        writing = self.latency - (self.first_token or 0.0)
-        return self.output_tokens / (writing if writing >= SHORTEST_WRITING else self.latency)
+        generation = self.latency - (self.time_to_first_token or 0.0)
+        return self.output_tokens / (generation if generation >= MIN_GENERATION_SECONDS else self.latency)
 
 
-class _Record:
-    """The newest samples of one model, and its sorted times as they were at most RECKON_SECONDS ago."""
+class _ModelSamples:
+    """The newest samples of one model, with sorted times that are at most RECOMPUTE_SECONDS old."""
 
-    __slots__ = ("_first_tokens", "_latencies", "_reckoned_at", "_reckoned_of", "attempts", "verdicts")
+    __slots__ = ("_first_token_times", "_latencies", "_sorted_at", "_sorted_count", "attempts", "validations")
 
     def __init__(self) -> None:
-        self.attempts: deque[_Attempt] = deque(maxlen=MOST_SAMPLES)
-        self.verdicts: deque[tuple[float, bool]] = deque(maxlen=MOST_SAMPLES)
+        self.attempts: deque[_AttemptSample] = deque(maxlen=MAX_SAMPLES)
+        self.validations: deque[tuple[float, bool]] = deque(maxlen=MAX_SAMPLES)
         self._latencies: list[float] = []
-        self._first_tokens: list[float] = []
-        self._reckoned_at = -math.inf
-        self._reckoned_of = 0
+        self._first_token_times: list[float] = []
+        self._sorted_at = -math.inf
+        self._sorted_count = 0
 
     def latencies(self, now: float) -> list[float]:
-        """Of the answers of the last hour, sorted."""
-        self._reckon(now)
+        """Return the sorted latencies of the retention period."""
+        self._recompute(now)
         return self._latencies
 
-    def first_tokens(self, now: float) -> list[float]:
-        """Of the answers of the last hour, sorted."""
-        self._reckon(now)
-        return self._first_tokens
+    def first_token_times(self, now: float) -> list[float]:
+        """Return the sorted times to first token of the retention period."""
+        self._recompute(now)
+        return self._first_token_times
 
-    def _reckon(self, now: float) -> None:
+    def _recompute(self, now: float) -> None:
         count = len(self.attempts)
-        if now - self._reckoned_at >= RECKON_SECONDS or self._reckoned_of < count <= FEW_SAMPLES:
-            lately = [one for one in self.attempts if one.when >= now - HOUR_SECONDS]
-            self._latencies = _sorted(one.latency for one in lately)
-            self._first_tokens = _sorted(one.first_token for one in lately)
-            self._reckoned_at, self._reckoned_of = now, count
+        if now - self._sorted_at >= RECOMPUTE_SECONDS or self._sorted_count < count <= UNCACHED_SAMPLES:
+            recent = [sample for sample in self.attempts if sample.when >= now - RETENTION_SECONDS]
+            self._latencies = _sorted(sample.latency for sample in recent)
+            self._first_token_times = _sorted(sample.time_to_first_token for sample in recent)
+            self._sorted_at, self._sorted_count = now, count
 
 
-class Quality:
-    """Samples by provider and model: the newest MOST_SAMPLES of the MOST_MODELS that were used last.
+class ModelStats:
+    """Samples by provider and model: the newest MAX_SAMPLES of the MAX_MODELS used most recently.
 
-    Telling it anything takes the same short time always. `clock` is monotonic.
+    Recording takes constant time. `clock` is monotonic.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._records: OrderedDict[tuple[str, str], _Record] = OrderedDict()
-        self._under_way: dict[tuple[str, str], int] = {}
+        self._samples: OrderedDict[tuple[str, str], _ModelSamples] = OrderedDict()
+        self._in_flight: dict[tuple[str, str], int] = {}
 
-    def began(self, provider: str, model: str) -> None:
-        """An attempt is under way; whoever says so says `ended` once, whatever became of it."""
-        key = (provider, model)
-        self._under_way[key] = self._under_way.get(key, 0) + 1
+    def attempt_started(self, record: AttemptRecord) -> None:
+        """Count an attempt as in flight. Call `attempt_ended` exactly once afterwards, whatever the outcome."""
+        self._in_flight[record.key] = self._in_flight.get(record.key, 0) + 1
 
-    def ended(self, provider: str, model: str) -> None:
-        """An attempt is no longer under way."""
-        key = (provider, model)
-        left = self._under_way.get(key, 0) - 1
-        if left > 0:
-            self._under_way[key] = left
+    def attempt_ended(self, record: AttemptRecord) -> None:
+        """Count an attempt as no longer in flight and record what it says about the model."""
+        remaining = self._in_flight.get(record.key, 0) - 1
+        if remaining > 0:
+            self._in_flight[record.key] = remaining
         else:
-            self._under_way.pop(key, None)
+            self._in_flight.pop(record.key, None)
+        if record.effect == "success":
+            output_tokens = record.usage.output_tokens if record.usage else 0
+            self.record_success(*record.key, record.latency, record.time_to_first_token, output_tokens)
+        elif record.effect != "none":
+            self.record_failure(*record.key)
 
     def in_flight(self, provider: str, model: str) -> int:
-        """Attempts under way."""
-        return self._under_way.get((provider, model), 0)
+        """Return the number of attempts in flight."""
+        return self._in_flight.get((provider, model), 0)
 
-    def answered(
-        self, provider: str, model: str, latency: float, first_token: float | None, output_tokens: int
+    def record_success(
+        self, provider: str, model: str, latency: float, time_to_first_token: float | None, output_tokens: int
     ) -> None:
-        """An attempt ended in an answer after `latency` seconds.
+        """Record a complete response.
 
-        `first_token` is the seconds to its first content, None where it was not streamed; `output_tokens` is what it
-        wrote since then, 0 where nobody counted.
+        Times are in seconds since the start of the attempt. `time_to_first_token` is None if the response was not
+        streamed. `output_tokens` is 0 if unknown.
         """
-        attempt = _Attempt(self._clock(), latency, first_token, output_tokens)
-        self._record(provider, model).attempts.append(attempt)
+        sample = _AttemptSample(self._clock(), latency, time_to_first_token, output_tokens)
+        self._of(provider, model).attempts.append(sample)
 
-    def failed(self, provider: str, model: str) -> None:
-        """An attempt failed by the provider's fault."""
-        self._record(provider, model).attempts.append(_Attempt(self._clock(), None, None, 0))
+    def record_failure(self, provider: str, model: str) -> None:
+        """Record an attempt that failed because of the provider."""
+        self._of(provider, model).attempts.append(_AttemptSample(self._clock(), None, None, 0))
 
-    def conformed(self, provider: str, model: str, met: bool) -> None:
-        """A structured output or tool call met its schema at once, or did not."""
-        self._record(provider, model).verdicts.append((self._clock(), met))
+    def record_validation(self, provider: str, model: str, passed: bool) -> None:
+        """Record whether a structured output or tool call matched its schema on the first try."""
+        self._of(provider, model).validations.append((self._clock(), passed))
 
-    def latency(self, provider: str, model: str, share: float, least_samples: int = LEAST_SAMPLES) -> float | None:
-        """Seconds that `share` (0 to 1) of the last hour's answers stayed under; None below so many answers.
+    def latency(self, provider: str, model: str, quantile: float, min_samples: int = MIN_SAMPLES) -> float | None:
+        """Return the latency at `quantile` (0 to 1) over the last hour, None below `min_samples` responses.
 
-        As it was a second ago at most, so that it may be asked for at every call.
+        Cheap enough for every call: the value may be RECOMPUTE_SECONDS old.
         """
-        record = self._records.get((provider, model))
-        latencies = record.latencies(self._clock()) if record else []
-        return percentile(latencies, share) if len(latencies) >= least_samples else None
+        samples = self._samples.get((provider, model))
+        latencies = samples.latencies(self._clock()) if samples else []
+        return percentile(latencies, quantile) if len(latencies) >= min_samples else None
 
-    def first_token(self, provider: str, model: str, share: float = 0.5, least_samples: int = 1) -> float | None:
-        """Seconds in which `share` of the last hour's streamed answers had begun; None below so many. As `latency`."""
-        record = self._records.get((provider, model))
-        first_tokens = record.first_tokens(self._clock()) if record else []
-        return percentile(first_tokens, share) if len(first_tokens) >= least_samples else None
+    def time_to_first_token(
+        self, provider: str, model: str, quantile: float = 0.5, min_samples: int = 1
+    ) -> float | None:
+        """Return the time to first token at `quantile`, None below `min_samples` streamed responses. See `latency`."""
+        samples = self._samples.get((provider, model))
+        times = samples.first_token_times(self._clock()) if samples else []
+        return percentile(times, quantile) if len(times) >= min_samples else None
 
-    def rows(self, window: float = HOUR_SECONDS) -> tuple[ModelFigures, ...]:
-        """Figures of the last `window` seconds, an hour at most, by provider and model; those with samples only."""
-        since = self._clock() - min(window, HOUR_SECONDS)
-        rows = (_figures(provider, model, self._records[provider, model], since) for provider, model in self._known())
-        return tuple(row for row in rows if row.samples or row.judged)
+    def snapshots(self, window: float = RETENTION_SECONDS) -> tuple[ModelSnapshot, ...]:
+        """Return the models used in the last `window` seconds, at most an hour, sorted by provider and model."""
+        since = self._clock() - min(window, RETENTION_SECONDS)
+        snapshots = (_snapshot(*key, self._samples[key], since) for key in sorted(self._samples))
+        return tuple(snapshot for snapshot in snapshots if snapshot.samples or snapshot.validated)
 
-    def _known(self) -> list[tuple[str, str]]:
-        return sorted(self._records)
-
-    def _record(self, provider: str, model: str) -> _Record:
+    def _of(self, provider: str, model: str) -> _ModelSamples:
         key = (provider, model)
-        record = self._records.get(key)
-        if record is not None:
-            self._records.move_to_end(key)
-            return record
-        record = self._records[key] = _Record()
-        if len(self._records) > MOST_MODELS:
-            self._records.popitem(last=False)
-        return record
+        samples = self._samples.get(key)
+        if samples is not None:
+            self._samples.move_to_end(key)
+            return samples
+        samples = self._samples[key] = _ModelSamples()
+        if len(self._samples) > MAX_MODELS:
+            self._samples.popitem(last=False)
+        return samples
 
 
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The value that `share` (0 to 1) of sorted values stay under, by nearest rank; None without values.
+def percentile(ordered: Sequence[float], quantile: float) -> float | None:
+    """Return the value at `quantile` (0 to 1) of sorted values by nearest rank, None without values.
 
     >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
     2.0
     """
-    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else None
+    return ordered[max(math.ceil(quantile * len(ordered)) - 1, 0)] if ordered else None
 
 
-def _figures(provider: str, model: str, record: _Record, since: float) -> ModelFigures:
-    attempts = [one for one in record.attempts if one.when >= since]
-    verdicts = [met for when, met in record.verdicts if when >= since]
-    latencies = _sorted(one.latency for one in attempts)
-    first_tokens = _sorted(one.first_token for one in attempts)
-    return ModelFigures(
+def _snapshot(provider: str, model: str, samples: _ModelSamples, since: float) -> ModelSnapshot:
+    attempts = [sample for sample in samples.attempts if sample.when >= since]
+    validations = [passed for when, passed in samples.validations if when >= since]
+    latencies = _sorted(sample.latency for sample in attempts)
+    first_token_times = _sorted(sample.time_to_first_token for sample in attempts)
+    return ModelSnapshot(
         provider,
         model,
         samples=len(attempts),
-        answered=len(latencies),
+        succeeded=len(latencies),
         latency_p50=percentile(latencies, 0.5),
         latency_p95=percentile(latencies, 0.95),
-        first_token_p50=percentile(first_tokens, 0.5),
-        first_token_p95=percentile(first_tokens, 0.95),
-        tokens_per_second=percentile(_sorted(one.pace for one in attempts), 0.5),
-        judged=len(verdicts),
-        met=sum(verdicts),
+        time_to_first_token_p50=percentile(first_token_times, 0.5),
+        time_to_first_token_p95=percentile(first_token_times, 0.95),
+        tokens_per_second=percentile(_sorted(sample.tokens_per_second for sample in attempts), 0.5),
+        validated=len(validations),
+        passed=sum(validations),
     )
 
 

@@ -1,4 +1,4 @@
-"""How each provider did lately: what traffic and probes showed in the last five minutes."""
+"""Outcomes of the last five minutes by provider: latencies, error rate, last error."""
 
 from __future__ import annotations
 
@@ -6,54 +6,21 @@ import asyncio
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from ..core.attempts import AttemptRecord
 from ..core.handler import Clock
 
 WINDOW_SECONDS = 300.0
-MOST_SAMPLES = 2000
-
-
-class Status(StrEnum):
-    """Verdict on a provider."""
-
-    UNKNOWN = "unknown"
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    DOWN = "down"
-    NOT_CONFIGURED = "not_configured"
-
-
-class Circuit(StrEnum):
-    """Whether calls pass."""
-
-    CLOSED = "closed"
-    HALF_OPEN = "half_open"
-    OPEN = "open"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """State of one provider. Latencies in seconds; times in seconds since 1970; None where there is no evidence."""
-
-    provider: str
-    status: Status
-    circuit: Circuit = Circuit.CLOSED
-    consecutive_failures: int = 0
-    opened_at: float | None = None
-    retry_at: float | None = None
-    latency_p50: float | None = None
-    latency_p95: float | None = None
-    error_rate: float = 0.0
-    last_success_at: float | None = None
-    last_failure_at: float | None = None
-    last_error_reason: str = ""
-    solution: str = ""
+MAX_SAMPLES = 2000
+"""Samples kept per provider; the oldest are dropped first."""
 
 
 @dataclass(slots=True)
-class Pulse:
-    """What is known of one provider: samples are (when, latency), latency None for a failure."""
+class ProviderWindow:
+    """Recent outcomes of one provider. A sample is (time, latency in seconds); a failure has no latency.
+
+    Times named `*_at` are in seconds since the Unix epoch.
+    """
 
     samples: deque[tuple[float, float | None]] = field(default_factory=deque)
     failures: int = 0
@@ -63,76 +30,91 @@ class Pulse:
     last_solution: str = ""
 
     def add(self, when: float, latency: float | None) -> None:
-        """Take a sample; the oldest goes where there are too many."""
-        if len(self.samples) >= MOST_SAMPLES:
-            self._drop()
+        """Add a sample, dropping the oldest one above MAX_SAMPLES."""
+        if len(self.samples) >= MAX_SAMPLES:
+            self._drop_oldest()
         self.samples.append((when, latency))
         self.failures += latency is None
 
     def prune(self, oldest: float) -> None:
-        """Forget what was before."""
+        """Drop samples from before `oldest`."""
         while self.samples and self.samples[0][0] < oldest:
-            self._drop()
+            self._drop_oldest()
 
-    def latency(self, share: float) -> float | None:
-        """The latency that `share` (0 to 1) of the answers stayed under; None without answers."""
-        answered = sorted(latency for _, latency in self.samples if latency is not None)
-        return answered[min(len(answered) - 1, math.ceil(share * len(answered)) - 1)] if answered else None
+    def latency(self, quantile: float) -> float | None:
+        """Return the latency at `quantile` (0 to 1) of the successful calls, None if none succeeded."""
+        latencies = sorted(latency for _, latency in self.samples if latency is not None)
+        if not latencies:
+            return None
+        return latencies[min(len(latencies) - 1, math.ceil(quantile * len(latencies)) - 1)]
 
     def error_rate(self) -> float:
-        """Share of failures, 0 without samples."""
+        """Return the share of failures (0 to 1), 0 without samples."""
         return self.failures / len(self.samples) if self.samples else 0.0
 
-    def _drop(self) -> None:
+    def _drop_oldest(self) -> None:
         _, latency = self.samples.popleft()
         self.failures -= latency is None
 
 
-class Vitals:
-    """Records outcomes by provider. `clock` is monotonic, `now` tells seconds since 1970."""
+class ProviderStats:
+    """Record outcomes by provider and wake waiters on each change.
 
-    def __init__(self, clock: Clock, now: Clock) -> None:
+    `clock` is monotonic; `wall_clock` returns seconds since the Unix epoch.
+    """
+
+    def __init__(self, clock: Clock, wall_clock: Clock) -> None:
         self._clock = clock
-        self._now = now
-        self._pulses: dict[str, Pulse] = {}
-        self._watchers: set[asyncio.Event] = set()
+        self._wall_clock = wall_clock
+        self._windows: dict[str, ProviderWindow] = {}
+        self._waiters: set[asyncio.Event] = set()
 
-    def answered(self, provider: str, latency: float) -> None:
-        """The provider gave a whole answer, in `latency` seconds."""
-        pulse = self.pulse(provider)
-        pulse.add(self._clock(), latency)
-        pulse.last_success_at = self._now()
+    def attempt_started(self, record: AttemptRecord) -> None:
+        """Do nothing: outcomes are recorded when an attempt ends."""
+
+    def attempt_ended(self, record: AttemptRecord) -> None:
+        """Record the outcome of an attempt, unless it says nothing about the provider."""
+        if record.effect == "success":
+            self.record_success(record.provider, record.latency)
+        elif record.effect != "none":
+            self.record_failure(record.provider, record.error_reason, record.solution)
+
+    def record_success(self, provider: str, latency: float) -> None:
+        """Record a complete response, received after `latency` seconds."""
+        window = self.window(provider)
+        window.add(self._clock(), latency)
+        window.last_success_at = self._wall_clock()
         self.notify()
 
-    def failed(self, provider: str, reason: str, solution: str) -> None:
-        """The provider failed by its own fault."""
-        pulse = self.pulse(provider)
-        pulse.add(self._clock(), None)
-        pulse.last_failure_at = self._now()
-        pulse.last_error_reason = reason
-        pulse.last_solution = solution
+    def record_failure(self, provider: str, reason: str, solution: str) -> None:
+        """Record a failure that the provider caused."""
+        window = self.window(provider)
+        window.add(self._clock(), None)
+        window.last_failure_at = self._wall_clock()
+        window.last_error_reason = reason
+        window.last_solution = solution
         self.notify()
 
-    def pulse(self, provider: str) -> Pulse:
-        """What is known of the provider; samples older than the window are gone."""
-        pulse = self._pulses.get(provider)
-        if pulse is None:
-            pulse = self._pulses[provider] = Pulse()
-        pulse.prune(self._clock() - WINDOW_SECONDS)
-        return pulse
+    def window(self, provider: str) -> ProviderWindow:
+        """Return the provider's outcomes of the last WINDOW_SECONDS."""
+        window = self._windows.get(provider)
+        if window is None:
+            window = self._windows[provider] = ProviderWindow()
+        window.prune(self._clock() - WINDOW_SECONDS)
+        return window
 
-    async def changed(self, seconds: float) -> None:
-        """Wait for the next outcome or other change, at most `seconds`."""
+    async def wait_for_change(self, timeout_seconds: float) -> None:
+        """Return after the next outcome or `notify`, at the latest after `timeout_seconds`."""
         changed = asyncio.Event()
-        self._watchers.add(changed)
+        self._waiters.add(changed)
         try:
-            await asyncio.wait_for(changed.wait(), seconds)
+            await asyncio.wait_for(changed.wait(), timeout_seconds)
         except TimeoutError:
             return
         finally:
-            self._watchers.discard(changed)
+            self._waiters.discard(changed)
 
     def notify(self) -> None:
-        """Wake all who wait for a change."""
-        for changed in self._watchers:
+        """Wake every waiter."""
+        for changed in self._waiters:
             changed.set()

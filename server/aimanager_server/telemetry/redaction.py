@@ -1,14 +1,14 @@
-"""Keeps secrets out of what providers say: their error texts like to repeat the key."""
+"""Removes secrets from text that others wrote, such as the error messages of providers, which often repeat the key."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-MASK = "[masked]"
-LONGEST = 1000
-SHORTEST_SECRET = 4
-PIECE = 8
+REDACTED = "[redacted]"
+MAX_LENGTH = 1000
+MIN_SECRET_LENGTH = 4
+FRAGMENT_LENGTH = 8
 
 KEY_SHAPED = re.compile(
     r"""
@@ -21,39 +21,39 @@ KEY_SHAPED = re.compile(
 )
 
 
-def masked(text: str, secrets: Iterable[str] = (), longest: int = LONGEST) -> str:
-    """The text without these secrets or anything shaped like a key, cut to `longest` characters.
+def redact(text: str, secrets: Iterable[str] = (), max_length: int = MAX_LENGTH) -> str:
+    """Replace these secrets and anything shaped like a key, then truncate to `max_length` characters.
 
-    >>> masked("Incorrect API key provided: sk-proj-1234567890. See https://platform.example")
-    'Incorrect API key provided: [masked]. See https://platform.example'
-    >>> masked("canary is not a key", ["canary"])
-    '[masked] is not a key'
-    >>> masked("key ABCDEFGH1234 and its end 12345678", ["abcdefgh12345678"])
-    'key [masked] and its end [masked]'
+    >>> redact("Incorrect API key provided: sk-proj-1234567890. See https://platform.example")
+    'Incorrect API key provided: [redacted]. See https://platform.example'
+    >>> redact("canary is not a key", ["canary"])
+    '[redacted] is not a key'
+    >>> redact("key ABCDEFGH1234 and its end 12345678", ["abcdefgh12345678"])
+    'key [redacted] and its end [redacted]'
     """
     for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            text = _without_pieces(text.replace(secret, MASK), secret)
-    return cut(KEY_SHAPED.sub(MASK, text), longest)
+        if len(secret) >= MIN_SECRET_LENGTH:
+            text = _without_fragments(text.replace(secret, REDACTED), secret)
+    return truncate(KEY_SHAPED.sub(REDACTED, text), max_length)
 
 
-def _without_pieces(text: str, secret: str) -> str:
-    """Providers like to repeat a key in part, or in capitals: no run of PIECE of its letters stays."""
-    known = {secret[start : start + PIECE].lower() for start in range(len(secret) - PIECE + 1)}
+def _without_fragments(text: str, secret: str) -> str:
+    """Replace every run of FRAGMENT_LENGTH characters of the secret, in either case: providers quote keys in part."""
+    fragments = {secret[start : start + FRAGMENT_LENGTH].lower() for start in range(len(secret) - FRAGMENT_LENGTH + 1)}
     lowered = text.lower()
-    if not known or len(lowered) != len(text):
+    if not fragments or len(lowered) != len(text):
         return text
-    kept: list[str] = []
-    at = 0
-    while at < len(text):
-        end = at
-        while lowered[end : end + PIECE] in known:
+    pieces: list[str] = []
+    start = 0
+    while start < len(text):
+        end = start
+        while lowered[end : end + FRAGMENT_LENGTH] in fragments:
             end += 1
-        kept.append(MASK if end > at else text[at])
-        at = end + PIECE - 1 if end > at else at + 1
-    return "".join(kept)
+        pieces.append(REDACTED if end > start else text[start])
+        start = end + FRAGMENT_LENGTH - 1 if end > start else start + 1
+    return "".join(pieces)
 
 
-def cut(text: str, longest: int) -> str:
-    """At most `longest` characters, an ellipsis in place of the rest."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def truncate(text: str, max_length: int) -> str:
+    """Return at most `max_length` characters; an ellipsis replaces the rest."""
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Says how good providers were beside one another, by the figures of their models. Pure."""
+"""Scores providers relative to each other from the statistics of their models. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .model_stats import ModelFigures
+from .model_stats import ModelSnapshot
 
-FAILING = 0.02
-MISSING = 0.05
-BEHIND = 1.5
+HIGH_FAILURE_RATE = 0.02
+HIGH_MISMATCH_RATE = 0.05
+NOTABLE_RATIO = 1.5
 FEW_SAMPLES = 20
-LEAST_FIRST_TOKEN = 0.001
-"""Seconds; answers that begin sooner all begin at once."""
+MIN_TIME_TO_FIRST_TOKEN = 0.001
+"""Seconds. Shorter times count as equal."""
 
-MixedPrice = Callable[[str, str], float | None]
-"""What an equal mix of tokens costs at a provider and model, in any one unit; None where that is not known."""
+BlendedPrice = Callable[[str, str], float | None]
+"""Return the price of a fixed mix of input and output tokens for a provider and model, None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """How good a provider was. Scores are from 0 to 1, the higher the better, None where nothing is to tell by."""
+    """Scores of one provider, from 0 to 1, higher is better; None means no data."""
 
     provider: str
     samples: int
@@ -31,142 +31,153 @@ class Assessment:
     economy: float | None
     conformance: float | None
     findings: tuple[str, ...]
-    models: tuple[ModelFigures, ...]
+    models: tuple[ModelSnapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Provider:
-    """What is known of a provider over all its models: means, each model weighing as much as it has samples."""
+class _ProviderTotals:
+    """One provider's means over its models, weighted by samples."""
 
     name: str
-    models: tuple[ModelFigures, ...]
+    models: tuple[ModelSnapshot, ...]
     samples: int
     availability: float | None
-    first_token: float | None
-    pace: float | None
+    time_to_first_token: float | None
+    tokens_per_second: float | None
     price: float | None
     conformance: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Lag:
-    """How many times worse than the best a provider is, 1 where it is the best; and who that is."""
+class _RelativeScore:
+    """A provider's distance to the best: `ratio` is how many times worse it is, 1 for the best itself."""
 
-    times: float
+    ratio: float
     best: str
 
 
 def assess(
-    providers: Iterable[str], figures: Iterable[ModelFigures], mixed_price: MixedPrice
+    providers: Iterable[str], snapshots: Iterable[ModelSnapshot], blended_price: BlendedPrice
 ) -> tuple[Assessment, ...]:
-    """The best first, equals by name; those without samples last, by name.
+    """Assess providers against each other: best first, then by name; those without samples last.
 
-    - availability: answers ÷ attempts.
-    - speed: the mean of `fastest first token ÷ its first token` and `its tokens a second ÷ most tokens a second`, of
-      which one may be unknown. Both are medians.
-    - economy: `cheapest price ÷ its price`, of the models it was asked for; who is free has 1, and is not compared to.
-    - conformance: outputs that met their schema at once ÷ outputs that had one.
-    - overall: the mean of those known.
+    - availability: successful attempts ÷ attempts.
+    - speed: mean of `shortest time to first token ÷ its own` and `its tokens per second ÷ the highest`, or the known
+      one of the two. Both are medians.
+    - economy: `lowest price ÷ its price` over the models it served. A free provider scores 1 and is not compared to.
+    - conformance: outputs that matched their schema on the first try ÷ outputs with a schema.
+    - overall: mean of the known scores.
     """
-    by_name: defaultdict[str, list[ModelFigures]] = defaultdict(list)
-    for row in figures:
-        by_name[row.provider].append(row)
-    asked = [_provider(name, by_name.get(name, ()), mixed_price) for name in sorted(set(providers))]
-    rivals = _Rivals(asked)
-    assessed = (_assessment(one, rivals) for one in asked)
-    return tuple(sorted(assessed, key=lambda one: (not one.samples, -(one.overall or 0.0), one.provider)))
+    by_name: defaultdict[str, list[ModelSnapshot]] = defaultdict(list)
+    for snapshot in snapshots:
+        by_name[snapshot.provider].append(snapshot)
+    totals = [_totals(name, by_name.get(name, ()), blended_price) for name in sorted(set(providers))]
+    benchmark = _Benchmark(totals)
+    assessments = (_assessment(provider, benchmark) for provider in totals)
+    return tuple(sorted(assessments, key=lambda one: (not one.samples, -(one.overall or 0.0), one.provider)))
 
 
-class _Rivals:
-    """All that are assessed together, and the best of them at each thing."""
+class _Benchmark:
+    """The best of the assessed providers in each category."""
 
-    def __init__(self, providers: Sequence[_Provider]) -> None:
-        begins = [
-            (max(one.first_token, LEAST_FIRST_TOKEN), one.name) for one in providers if one.first_token is not None
+    def __init__(self, providers: Sequence[_ProviderTotals]) -> None:
+        times = [
+            (max(one.time_to_first_token, MIN_TIME_TO_FIRST_TOKEN), one.name)
+            for one in providers
+            if one.time_to_first_token is not None
         ]
-        self._soonest = min(begins, default=None)
-        self._fastest = max(((one.pace, one.name) for one in providers if one.pace), default=None)
+        self._shortest = min(times, default=None)
+        self._fastest = max(
+            ((one.tokens_per_second, one.name) for one in providers if one.tokens_per_second), default=None
+        )
         self._cheapest = min(((one.price, one.name) for one in providers if one.price), default=None)
 
-    def first_token(self, one: _Provider) -> _Lag | None:
-        """How much later it begins than the soonest."""
-        if one.first_token is None or self._soonest is None:
+    def time_to_first_token(self, provider: _ProviderTotals) -> _RelativeScore | None:
+        """Compare to the shortest time to first token."""
+        if provider.time_to_first_token is None or self._shortest is None:
             return None
-        return _Lag(max(one.first_token, LEAST_FIRST_TOKEN) / self._soonest[0], self._soonest[1])
+        seconds = max(provider.time_to_first_token, MIN_TIME_TO_FIRST_TOKEN)
+        return _RelativeScore(seconds / self._shortest[0], self._shortest[1])
 
-    def pace(self, one: _Provider) -> _Lag | None:
-        """How much slower it writes than the fastest."""
-        if not one.pace or self._fastest is None:
+    def tokens_per_second(self, provider: _ProviderTotals) -> _RelativeScore | None:
+        """Compare to the highest generation speed."""
+        if not provider.tokens_per_second or self._fastest is None:
             return None
-        return _Lag(self._fastest[0] / one.pace, self._fastest[1])
+        return _RelativeScore(self._fastest[0] / provider.tokens_per_second, self._fastest[1])
 
-    def price(self, one: _Provider) -> _Lag | None:
-        """How much dearer it is than the cheapest that takes money."""
-        if one.price is None:
+    def price(self, provider: _ProviderTotals) -> _RelativeScore | None:
+        """Compare to the lowest price above zero."""
+        if provider.price is None:
             return None
-        if not one.price or self._cheapest is None:
-            return _Lag(1.0, one.name)
-        return _Lag(one.price / self._cheapest[0], self._cheapest[1])
+        if not provider.price or self._cheapest is None:
+            return _RelativeScore(1.0, provider.name)
+        return _RelativeScore(provider.price / self._cheapest[0], self._cheapest[1])
 
 
-def _provider(name: str, models: Sequence[ModelFigures], mixed_price: MixedPrice) -> _Provider:
-    samples, judged = sum(one.samples for one in models), sum(one.judged for one in models)
-    return _Provider(
+def _totals(name: str, models: Sequence[ModelSnapshot], blended_price: BlendedPrice) -> _ProviderTotals:
+    samples, validated = sum(one.samples for one in models), sum(one.validated for one in models)
+    return _ProviderTotals(
         name,
         tuple(models),
         samples,
-        availability=sum(one.answered for one in models) / samples if samples else None,
-        first_token=_mean((one.first_token_p50, one.samples) for one in models),
-        pace=_mean((one.tokens_per_second, one.samples) for one in models),
-        price=_mean((mixed_price(name, one.model), one.samples) for one in models),
-        conformance=sum(one.met for one in models) / judged if judged else None,
+        availability=sum(one.succeeded for one in models) / samples if samples else None,
+        time_to_first_token=_mean((one.time_to_first_token_p50, one.samples) for one in models),
+        tokens_per_second=_mean((one.tokens_per_second, one.samples) for one in models),
+        price=_mean((blended_price(name, one.model), one.samples) for one in models),
+        conformance=sum(one.passed for one in models) / validated if validated else None,
     )
 
 
-def _assessment(one: _Provider, rivals: _Rivals) -> Assessment:
-    first_token, pace, price = rivals.first_token(one), rivals.pace(one), rivals.price(one)
-    speed = _mean((_score(lag), 1) for lag in (first_token, pace))
-    economy = _score(price)
-    scores = (one.availability, speed, economy, one.conformance)
+def _assessment(provider: _ProviderTotals, benchmark: _Benchmark) -> Assessment:
+    first_token = benchmark.time_to_first_token(provider)
+    generation = benchmark.tokens_per_second(provider)
+    price = benchmark.price(provider)
+    speed = _mean((_score(relative), 1) for relative in (first_token, generation))
+    scores = (provider.availability, speed, _score(price), provider.conformance)
     return Assessment(
-        one.name,
-        one.samples,
+        provider.name,
+        provider.samples,
         _mean((score, 1) for score in scores),
         *scores,
-        findings=tuple(_findings(one, first_token, pace, price)),
-        models=one.models,
+        findings=tuple(_findings(provider, first_token, generation, price)),
+        models=provider.models,
     )
 
 
-def _findings(one: _Provider, first_token: _Lag | None, pace: _Lag | None, price: _Lag | None) -> Iterator[str]:
-    if one.samples < FEW_SAMPLES:
-        yield f"has {_attempts(one.samples)} to tell by" if one.samples else "was not asked in this window"
-    if one.availability is not None and 1 - one.availability >= FAILING:
-        yield f"fails {_percent(1 - one.availability)} of its calls"
-    if first_token is not None and first_token.times >= BEHIND:
-        yield f"begins to answer {first_token.times:.1f} times slower than {first_token.best}"
-    if pace is not None and pace.times >= BEHIND:
-        yield f"writes {pace.times:.1f} times slower than {pace.best}"
-    if price is not None and price.times >= BEHIND:
-        yield f"costs {price.times:.1f} times as much as {price.best}"
-    if one.conformance is not None and 1 - one.conformance >= MISSING:
-        yield f"misses the schema in {_percent(1 - one.conformance)} of its structured answers"
+def _findings(
+    provider: _ProviderTotals,
+    first_token: _RelativeScore | None,
+    generation: _RelativeScore | None,
+    price: _RelativeScore | None,
+) -> Iterator[str]:
+    if provider.samples < FEW_SAMPLES:
+        yield f"only {_attempts(provider.samples)} in this window" if provider.samples else "no attempts in this window"
+    if provider.availability is not None and 1 - provider.availability >= HIGH_FAILURE_RATE:
+        yield f"{_percent(1 - provider.availability)} of attempts failed"
+    if first_token is not None and first_token.ratio >= NOTABLE_RATIO:
+        yield f"time to first token is {first_token.ratio:.1f} times that of {first_token.best}"
+    if generation is not None and generation.ratio >= NOTABLE_RATIO:
+        yield f"generates tokens {generation.ratio:.1f} times slower than {generation.best}"
+    if price is not None and price.ratio >= NOTABLE_RATIO:
+        yield f"costs {price.ratio:.1f} times as much as {price.best}"
+    if provider.conformance is not None and 1 - provider.conformance >= HIGH_MISMATCH_RATE:
+        yield f"{_percent(1 - provider.conformance)} of structured outputs did not match the schema on the first try"
 
 
 def _attempts(count: int) -> str:
-    return "only 1 attempt" if count == 1 else f"only {count} attempts"
+    return "1 attempt" if count == 1 else f"{count} attempts"
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
+    return f"{share:.0%}"
 
 
-def _score(lag: _Lag | None) -> float | None:
-    return 1 / lag.times if lag is not None else None
+def _score(relative: _RelativeScore | None) -> float | None:
+    return 1 / relative.ratio if relative is not None else None
 
 
-def _mean(weighed: Iterable[tuple[float | None, int]]) -> float | None:
-    """The mean of the values that are known, by weight; None where none is."""
-    known = [(value, weight) for value, weight in weighed if value is not None and weight]
-    weights = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / weights if weights else None
+def _mean(weighted: Iterable[tuple[float | None, int]]) -> float | None:
+    """Return the weighted mean of the known values, None without any."""
+    known = [(value, weight) for value, weight in weighted if value is not None and weight]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total else None
