@@ -1,156 +1,165 @@
-"""Circuits by provider, model and key."""
+"""Circuit breakers by provider, model and key."""
 
 from __future__ import annotations
 
 from structlog.testing import capture_logs
 
+from aimanager_server.config.resilience import CircuitBreakerSettings, RetrySettings
 from aimanager_server.core.request import CALLER_KEY_ID
-from aimanager_server.resilience.breaker_registry import MOST_BREAKERS, Breaker, Breakers, Rules
-from aimanager_server.telemetry.provider_stats import Circuit
-from tests.support.calls import FakeClock
+from aimanager_server.resilience.breaker_registry import MAX_BREAKERS, BreakerRegistry
+from aimanager_server.resilience.circuit_breaker import CircuitBreaker, CircuitState
+from tests.support.clock import FakeClock
 
 
-def fail(breaker: Breaker, times: int = 5) -> None:
-    for _ in range(times):
-        breaker.failed(breaker.era, "PROVIDER_ERROR")
+def registry(clock: FakeClock | None = None, *, probed: set[str] | None = None) -> BreakerRegistry:
+    breakers = BreakerRegistry(CircuitBreakerSettings(), RetrySettings(), clock or FakeClock())
+    breakers.delegate_probing(probed or set())
+    return breakers
 
 
-def test_each_model_has_a_circuit_and_the_account_one_for_all() -> None:
-    breakers = Breakers(Rules(), FakeClock())
-
-    breakers.of("claude", "a").open(10)
-
-    assert breakers.is_open("claude", "a")
-    assert not breakers.is_open("claude", "b")
-    breakers.of("claude").open(10)
-    assert breakers.is_open("claude", "b")
-    assert not breakers.is_open("openai", "a")
-    assert len(list(breakers.known("claude"))) == 2
+def open_breaker(breaker: CircuitBreaker) -> None:
+    for _ in range(5):
+        breaker.record_failure(breaker.generation, "PROVIDER_ERROR")
 
 
-def test_a_model_is_open_only_where_every_key_of_the_servers_would_be_refused() -> None:
-    breakers = Breakers(Rules(), FakeClock())
-    for key in ("1", "2"):
-        breakers.of("claude", "a", key)
-    breakers.of("claude", "a", "1").open(10)
-    assert not breakers.is_open("claude", "a")
+def test_each_model_has_a_breaker_and_each_key_one_for_all_models() -> None:
+    breakers = registry()
 
-    breakers.of("claude", "", "2").open(300)
+    breakers.get("claude", "a").open_for(10)
+    one_model = [breakers.rejects_calls("claude", model) for model in "ab"]
+    breakers.get("claude").open_for(10)
 
-    assert breakers.is_open("claude", "a")
-    assert breakers.is_down("claude")
-    assert not breakers.is_open("claude", "b")
-
-
-def test_a_key_that_was_used_for_another_model_only_may_still_answer() -> None:
-    breakers = Breakers(Rules(), FakeClock())
-    breakers.of("claude", "b", "2")
-
-    breakers.of("claude", "a", "1").open(10)
-
-    assert not breakers.is_open("claude", "a")
+    assert one_model == [True, False]
+    assert breakers.rejects_calls("claude", "b")
+    assert not breakers.rejects_calls("openai", "a")
+    assert len(list(breakers.all("claude"))) == 2
 
 
-def test_callers_own_keys_say_nothing_of_the_servers() -> None:
-    breakers = Breakers(Rules(), FakeClock())
-    breakers.of("claude", "a", "1").open(10)
-    breakers.of("claude", "a", CALLER_KEY_ID)
-    assert breakers.is_open("claude", "a")
+def test_model_rejects_calls_only_if_every_server_key_does() -> None:
+    breakers = registry()
+    for key_id in ("1", "2"):
+        breakers.get("claude", "a", key_id)
+    breakers.get("claude", "a", "1").open_for(10)
+    with_one_key = breakers.rejects_calls("claude", "a")
 
-    breakers.of("claude", "b", CALLER_KEY_ID).open(10)
+    breakers.get("claude", "", "2").open_for(300)
 
-    assert not breakers.is_open("claude", "b")
+    assert not with_one_key
+    assert breakers.rejects_calls("claude", "a")
+    assert breakers.all_keys_open("claude")
+    assert not breakers.rejects_calls("claude", "b")
 
 
-def test_a_hold_and_a_trial_under_way_refuse_too_but_are_no_outage() -> None:
+def test_key_used_only_for_another_model_still_admits_calls() -> None:
+    breakers = registry()
+    breakers.get("claude", "b", "2")
+
+    breakers.get("claude", "a", "1").open_for(10)
+
+    assert not breakers.rejects_calls("claude", "a")
+
+
+def test_caller_keys_do_not_affect_the_server_keys() -> None:
+    breakers = registry()
+    breakers.get("claude", "a", "1").open_for(10)
+    breakers.get("claude", "a", CALLER_KEY_ID)
+    with_server_key_open = breakers.rejects_calls("claude", "a")
+
+    breakers.get("claude", "b", CALLER_KEY_ID).open_for(10)
+
+    assert with_server_key_open
+    assert not breakers.rejects_calls("claude", "b")
+
+
+def test_requested_wait_and_trial_reject_calls_without_counting_as_open() -> None:
     clock = FakeClock()
-    breakers = Breakers(Rules(), clock)
-    breakers.of("claude", "held").hold(10)
-    breakers.of("claude", "tried").open(5)
+    breakers = registry(clock)
+    breakers.get("claude", "blocked").block_for(10)
+    breakers.get("claude", "half-open").open_for(5)
     clock.advance(5)
-    assert not breakers.is_open("claude", "tried")
+    before_trial = breakers.rejects_calls("claude", "half-open")
 
-    breakers.of("claude", "tried").admit()
+    breakers.get("claude", "half-open").try_acquire()
 
-    assert breakers.is_open("claude", "held")
-    assert breakers.is_open("claude", "tried")
-    assert not breakers.is_down("claude")
+    assert not before_trial
+    assert breakers.rejects_calls("claude", "blocked")
+    assert breakers.rejects_calls("claude", "half-open")
+    assert not breakers.all_keys_open("claude")
 
 
-def test_circuits_of_providers_that_are_probed_wait_for_the_probe() -> None:
+def test_breakers_of_probed_providers_await_a_probe() -> None:
     clock = FakeClock()
-    breakers = Breakers(Rules(), clock)
-    breakers.hand_over({"claude"})
-    probed = [breakers.of("claude", model) for model in "ab"]
-    timed = breakers.of("openai", "a")
+    breakers = registry(clock, probed={"claude"})
+    probed = [breakers.get("claude", model) for model in "ab"]
+    timed = breakers.get("openai", "a")
     for breaker in (*probed, timed):
-        fail(breaker)
+        open_breaker(breaker)
     clock.advance(60)
 
-    assert breakers.waiting("claude") == tuple(probed)
-    assert timed.circuit is Circuit.HALF_OPEN
-    breakers.answers("claude", "a")
-    assert breakers.waiting("claude") == (probed[1],)
-    breakers.answers("claude")
-    assert breakers.waiting("claude") == ()
-    assert breakers.shut("claude") == tuple(probed)
+    waiting = [breakers.awaiting_probe("claude")]
+    for model in ("a", None):
+        breakers.probe_succeeded("claude", model)
+        waiting.append(breakers.awaiting_probe("claude"))
+
+    assert waiting == [tuple(probed), (probed[1],), ()]
+    assert timed.state is CircuitState.HALF_OPEN
+    assert breakers.not_closed("claude") == tuple(probed)
 
 
-def test_listeners_hear_of_every_change() -> None:
-    heard: list[str] = []
-    breakers = Breakers(Rules(), FakeClock())
-    breakers.hand_over({"claude"})
-    breakers.listen(heard.append)
-    breaker = breakers.of("claude", "a")
+def test_subscribers_receive_every_transition() -> None:
+    transitions: list[str] = []
+    breakers = registry(probed={"claude"})
+    breakers.subscribe(transitions.append)
+    breaker = breakers.get("claude", "a")
 
-    fail(breaker)
-    breakers.answers("claude")
-    breaker.admit()
-    breaker.began(breaker.era)
+    open_breaker(breaker)
+    breakers.probe_succeeded("claude")
+    breaker.try_acquire()
+    breaker.record_first_content(breaker.generation)
 
-    assert heard == ["claude"] * 3
-    assert breakers.shut("claude") == ()
+    assert transitions == ["claude"] * 3
+    assert breakers.not_closed("claude") == ()
 
 
-def test_every_change_is_logged_with_its_place() -> None:
-    place = {"provider": "claude", "model": "a", "key": "1"}
-    with capture_logs() as lines:
-        breakers = Breakers(Rules(), FakeClock())
-        breakers.hand_over({"claude"})
-        breaker = breakers.of("claude", "a", "1")
-        fail(breaker)
-        breakers.answers("claude")
-        breaker.admit()
-        breaker.began(breaker.era)
+def test_every_transition_is_logged_with_its_scope() -> None:
+    scope = {"provider": "claude", "model": "a", "key_id": "1"}
+    with capture_logs() as logs:
+        breakers = registry(probed={"claude"})
+        breaker = breakers.get("claude", "a", "1")
+        open_breaker(breaker)
+        breakers.probe_succeeded("claude")
+        breaker.try_acquire()
+        breaker.record_first_content(breaker.generation)
 
-    assert lines == [
-        {"event": "circuit.opened", "log_level": "warning", "reason": "PROVIDER_ERROR", "seconds": 4.0, **place},
-        {"event": "circuit.half_opened", "log_level": "info", **place},
-        {"event": "circuit.closed", "log_level": "info", **place},
+    opened = {"event": "circuit_breaker.opened", "reason": "PROVIDER_ERROR", "open_seconds": 4.0}
+    assert logs == [
+        {**opened, "log_level": "warning", **scope},
+        {"event": "circuit_breaker.half_opened", "log_level": "info", **scope},
+        {"event": "circuit_breaker.closed", "log_level": "info", **scope},
     ]
 
 
-def test_memory_is_bounded_and_the_closed_are_forgotten_first() -> None:
-    breakers = Breakers(Rules(), FakeClock())
-    breakers.of("p", "open").open(10)
-    closed = breakers.of("p", "closed")
+def test_closed_breakers_are_evicted_first() -> None:
+    breakers = registry()
+    breakers.get("p", "open").open_for(10)
+    closed = breakers.get("p", "closed")
 
-    for number in range(MOST_BREAKERS):
-        breakers.of("p", str(number))
+    for number in range(MAX_BREAKERS):
+        breakers.get("p", str(number))
 
-    assert breakers.is_open("p", "open")
-    assert breakers.of("p", "closed") is not closed
-    assert len(list(breakers.known("p"))) == MOST_BREAKERS
+    assert breakers.rejects_calls("p", "open")
+    assert breakers.get("p", "closed") is not closed
+    assert len(list(breakers.all("p"))) == MAX_BREAKERS
 
 
-def test_a_forgotten_circuit_moves_nothing() -> None:
-    heard: list[str] = []
-    breakers = Breakers(Rules(), FakeClock())
-    breakers.listen(heard.append)
-    forgotten = breakers.of("p", "old")
-    for number in range(MOST_BREAKERS):
-        breakers.of("p", str(number))
+def test_evicted_breaker_reports_no_transition() -> None:
+    transitions: list[str] = []
+    breakers = registry()
+    breakers.subscribe(transitions.append)
+    evicted = breakers.get("p", "old")
+    for number in range(MAX_BREAKERS):
+        breakers.get("p", str(number))
 
-    fail(forgotten)
+    open_breaker(evicted)
 
-    assert (heard, breakers.shut("p")) == ([], ())
+    assert (transitions, breakers.not_closed("p")) == ([], ())

@@ -1,4 +1,4 @@
-"""Places at a gate: never too many, never lost, and handed on in order."""
+"""Permits of a concurrency limiter: never above the limit, never lost, and granted in order of arrival."""
 
 from __future__ import annotations
 
@@ -6,241 +6,252 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.resilience.concurrency_limiter import Gate
-from tests.support.calls import settle
+from aimanager_server.resilience.concurrency_limiter import ConcurrencyLimiter
+from tests.support.event_loop import VirtualTimeLoop, in_virtual_time, run_ready_tasks
 
 FOREVER = 600.0
 
 
-def gate(most: int = 1, queue_length: int = 8, queue_seconds: float = FOREVER, most_each: int | None = None) -> Gate:
-    return Gate(most, queue_length, queue_seconds, most_each)
+def concurrency_limiter(
+    limit: int = 1,
+    max_queue_length: int = 8,
+    queue_timeout_seconds: float = FOREVER,
+    limit_per_caller: int | None = None,
+) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(limit, max_queue_length, queue_timeout_seconds, limit_per_caller)
 
 
-async def waiting(at: Gate, *names: str) -> list[asyncio.Task[bool]]:
-    tasks = [asyncio.create_task(at.wait(name)) for name in names]
-    await settle()
+async def queue(limiter: ConcurrencyLimiter, *callers: str) -> list[asyncio.Task[bool]]:
+    tasks = [asyncio.create_task(limiter.wait_for_permit(caller)) for caller in callers]
+    await run_ready_tasks()
     return tasks
 
 
 def outcomes(tasks: list[asyncio.Task[bool]]) -> list[bool | None]:
-    """What each was told, None for those that still wait."""
+    """Return whether each call got a permit, None if it is still queued."""
     return [task.result() if task.done() else None for task in tasks]
 
 
-async def test_a_free_place_starts_no_task_and_no_timer() -> None:
-    at = gate()
+async def test_free_permit_is_acquired_without_task_or_timer() -> None:
+    limiter = concurrency_limiter()
     before = asyncio.all_tasks()
 
-    assert at.enter("ann")
+    assert limiter.try_acquire("ann")
 
-    assert (asyncio.all_tasks(), at.in_use, at.waiting) == (before, 1, 0)
+    assert (asyncio.all_tasks(), limiter.in_flight, limiter.queued) == (before, 1, 0)
 
 
-async def test_places_are_handed_on_in_order() -> None:
-    at = gate(2)
-    assert at.enter("ann")
-    assert at.enter("ann")
-    tasks = await waiting(at, "bob", "cid", "ann")
+async def test_permits_are_granted_in_order_of_arrival() -> None:
+    limiter = concurrency_limiter(2)
+    assert limiter.try_acquire("ann")
+    assert limiter.try_acquire("ann")
+    tasks = await queue(limiter, "bob", "cid", "ann")
 
-    at.leave("ann")
-    await settle()
+    limiter.release("ann")
+    await run_ready_tasks()
     first = outcomes(tasks)
-    at.leave("ann")
-    await settle()
+    limiter.release("ann")
+    await run_ready_tasks()
 
     assert (first, outcomes(tasks)) == ([True, None, None], [True, True, None])
-    assert (at.in_use, at.waiting) == (2, 1)
+    assert (limiter.in_flight, limiter.queued) == (2, 1)
 
 
-async def test_a_name_at_its_own_limit_does_not_hold_up_another() -> None:
-    at = gate(2, most_each=1)
-    assert at.enter("ann")
-    tasks = await waiting(at, "ann")
+async def test_caller_at_its_limit_does_not_block_other_callers() -> None:
+    limiter = concurrency_limiter(2, limit_per_caller=1)
+    assert limiter.try_acquire("ann")
+    tasks = await queue(limiter, "ann")
 
-    assert at.enter("bob")
-    assert not at.enter("cid")
+    assert limiter.try_acquire("bob")
+    assert not limiter.try_acquire("cid")
 
-    at.leave("bob")
-    await settle()
+    limiter.release("bob")
+    await run_ready_tasks()
     assert outcomes(tasks) == [None]
-    assert at.enter("cid")
-    at.leave("ann")
-    await settle()
+    assert limiter.try_acquire("cid")
+    limiter.release("ann")
+    await run_ready_tasks()
     assert outcomes(tasks) == [True]
 
 
-async def test_a_full_queue_turns_away_at_once() -> None:
-    at = gate(queue_length=1)
-    assert at.enter("ann")
-    tasks = await waiting(at, "bob", "cid")
+@pytest.mark.parametrize("limit_per_caller", [None, 1])
+async def test_queued_call_gets_the_first_permit_that_fits(limit_per_caller: int | None) -> None:
+    limiter = concurrency_limiter(2, limit_per_caller=limit_per_caller)
+    assert limiter.try_acquire("ann")
+    assert limiter.try_acquire("bob")
+    tasks = await queue(limiter, "ann", "ann", "bob")
+
+    limiter.release("ann")
+    limiter.release("bob")
+    await run_ready_tasks()
+
+    assert outcomes(tasks) == ([True, True, None] if limit_per_caller is None else [True, None, True])
+
+
+async def test_full_queue_rejects_immediately() -> None:
+    limiter = concurrency_limiter(max_queue_length=1)
+    assert limiter.try_acquire("ann")
+
+    tasks = await queue(limiter, "bob", "cid")
 
     assert outcomes(tasks) == [None, False]
 
 
-async def test_a_gate_without_a_queue_turns_away_at_once() -> None:
-    at = gate(queue_length=0)
-    assert at.enter()
+async def test_limiter_without_a_queue_rejects_immediately() -> None:
+    limiter = concurrency_limiter(max_queue_length=0)
+    assert limiter.try_acquire()
 
-    assert await at.wait() is False
-
-
-async def test_one_name_that_fills_the_queue_makes_way_for_another() -> None:
-    at = gate(queue_length=4)
-    assert at.enter("ann")
-    greedy = await waiting(at, *["ann"] * 5)
-
-    modest = await waiting(at, "bob", "bob", "bob")
-
-    assert outcomes(greedy) == [None, None, False, False, False]
-    assert outcomes(modest) == [None, None, False]
-    assert at.waiting == 4
+    assert await limiter.wait_for_permit() is False
 
 
-async def test_nobody_waits_longer_than_the_gate_or_the_call_allows() -> None:
-    patient, hurried = gate(queue_seconds=0.01), gate()
-    assert patient.enter()
-    assert hurried.enter()
+async def test_busiest_caller_loses_its_last_queue_position_to_another_caller() -> None:
+    limiter = concurrency_limiter(max_queue_length=4)
+    assert limiter.try_acquire("ann")
+    busiest = await queue(limiter, *["ann"] * 5)
 
-    assert await patient.wait() is False
-    assert await hurried.wait(seconds=0.01) is False
-    assert await hurried.wait(seconds=-1.0) is False
-    assert (patient.waiting, hurried.waiting) == (0, 0)
+    others = await queue(limiter, "bob", "bob", "bob")
+
+    assert outcomes(busiest) == [None, None, False, False, False]
+    assert outcomes(others) == [None, None, False]
+    assert limiter.queued == 4
 
 
-async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
-    at = gate()
-    assert at.enter()
-    tasks = await waiting(at, "ann", "bob")
+@in_virtual_time
+async def test_wait_ends_at_the_shorter_of_queue_timeout_and_own_limit() -> None:
+    short_queue, long_queue = concurrency_limiter(queue_timeout_seconds=1.0), concurrency_limiter()
+    assert short_queue.try_acquire()
+    assert long_queue.try_acquire()
+
+    assert await short_queue.wait_for_permit() is False
+    assert await long_queue.wait_for_permit(seconds=1.0) is False
+    assert await long_queue.wait_for_permit(seconds=-1.0) is False
+
+    assert asyncio.get_running_loop().time() == pytest.approx(2.0)
+    assert (short_queue.queued, long_queue.queued) == (0, 0)
+
+
+async def test_cancelled_call_leaves_the_queue() -> None:
+    limiter = concurrency_limiter()
+    assert limiter.try_acquire()
+    tasks = await queue(limiter, "ann", "bob")
 
     tasks[0].cancel()
-    at.leave()
-    await settle()
+    limiter.release()
+    await run_ready_tasks()
 
     assert (tasks[0].cancelled(), tasks[1].result()) == (True, True)
-    assert (at.in_use, at.waiting) == (1, 0)
+    assert (limiter.in_flight, limiter.queued) == (1, 0)
 
 
-async def test_a_place_that_came_in_the_moment_of_a_cancellation_goes_on() -> None:
-    at = gate()
-    assert at.enter()
-    tasks = await waiting(at, "ann", "bob")
+async def test_permit_granted_to_a_call_being_cancelled_goes_to_the_next() -> None:
+    limiter = concurrency_limiter()
+    assert limiter.try_acquire()
+    tasks = await queue(limiter, "ann", "bob")
 
-    at.leave()
+    limiter.release()
     tasks[0].cancel()
-    await settle()
+    await run_ready_tasks()
 
     assert (tasks[0].cancelled(), tasks[1].result()) == (True, True)
-    assert (at.in_use, at.waiting) == (1, 0)
+    assert (limiter.in_flight, limiter.queued) == (1, 0)
 
 
-async def test_closing_turns_away_those_who_wait_and_all_who_come() -> None:
-    at = gate()
-    assert at.enter()
-    tasks = await waiting(at, "ann", "bob")
+async def test_closed_limiter_rejects_queued_and_new_calls() -> None:
+    limiter = concurrency_limiter()
+    assert limiter.try_acquire()
+    tasks = await queue(limiter, "ann", "bob")
 
-    at.close()
-    await settle()
-    at.leave()
+    limiter.close()
+    await run_ready_tasks()
+    limiter.release()
 
     assert outcomes(tasks) == [False, False]
-    assert not at.enter()
-    assert await at.wait() is False
+    assert not limiter.try_acquire()
+    assert await limiter.wait_for_permit() is False
 
 
-MOST, MOST_EACH, QUEUE = 3, 2, 4
-NAMES = st.sampled_from(["ann", "bob", "cid"])
+LIMIT, LIMIT_PER_CALLER, QUEUE = 3, 2, 4
+CALLERS = st.sampled_from(["ann", "bob", "cid"])
 STEPS = st.one_of(
-    st.tuples(st.just("come"), NAMES, st.sampled_from([FOREVER, 0.001])),
+    st.tuples(st.just("arrive"), CALLERS, st.sampled_from([FOREVER, 1.0])),
     st.tuples(st.just("leave"), st.integers(0, 9), st.just(0.0)),
     st.tuples(st.just("cancel"), st.integers(0, 9), st.just(0.0)),
-    st.tuples(st.just("turn"), st.just(0), st.sampled_from([0.0, 0.0, 0.0015])),
+    st.tuples(st.just("advance"), st.just(0), st.sampled_from([0.0, 0.0, 1.5])),
 )
 
 
-class Crowd:
-    """Callers that come, wait, give up and leave; it counts the places that they hold."""
+class Traffic:
+    """Calls that arrive, wait, are cancelled and leave. Tracks the permits they hold."""
 
     def __init__(self) -> None:
-        self.gate = gate(MOST, QUEUE, most_each=MOST_EACH)
-        self.inside: dict[asyncio.Task[None], str] = {}
+        self.limiter = concurrency_limiter(LIMIT, QUEUE, limit_per_caller=LIMIT_PER_CALLER)
+        self.admitted: dict[asyncio.Task[None], str] = {}
         self.tasks: list[asyncio.Task[None]] = []
-        self._go: dict[asyncio.Task[None], asyncio.Event] = {}
+        self._done: dict[asyncio.Task[None], asyncio.Event] = {}
 
-    def come(self, name: str, seconds: float) -> None:
-        go = asyncio.Event()
-        task = asyncio.create_task(self._visit(name, seconds, go))
-        self._go[task] = go
+    def arrive(self, caller: str, seconds: float) -> None:
+        done = asyncio.Event()
+        task = asyncio.create_task(self._call(caller, seconds, done))
+        self._done[task] = done
         self.tasks.append(task)
 
     def leave(self, index: int) -> None:
-        if self.inside:
-            self._go[list(self.inside)[index % len(self.inside)]].set()
+        if self.admitted:
+            self._done[list(self.admitted)[index % len(self.admitted)]].set()
 
     def cancel(self, index: int) -> None:
         if self.tasks:
             self.tasks[index % len(self.tasks)].cancel()
 
-    def check(self) -> None:
-        held = Counter(self.inside.values())
-        assert len(self.inside) <= self.gate.in_use <= MOST
-        assert max(held.values(), default=0) <= MOST_EACH
-        assert self.gate.waiting <= QUEUE
+    def check_limits(self) -> None:
+        held = Counter(self.admitted.values())
+        assert len(self.admitted) <= self.limiter.in_flight <= LIMIT
+        assert max(held.values(), default=0) <= LIMIT_PER_CALLER
+        assert self.limiter.queued <= QUEUE
 
-    async def disperse(self) -> None:
+    async def stop(self) -> None:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def _visit(self, name: str, seconds: float, go: asyncio.Event) -> None:
-        if not self.gate.enter(name) and not await self.gate.wait(name, seconds):
+    async def _call(self, caller: str, seconds: float, done: asyncio.Event) -> None:
+        if not self.limiter.try_acquire(caller) and not await self.limiter.wait_for_permit(caller, seconds):
             return
         task = asyncio.current_task()
         assert task is not None
-        self.inside[task] = name
+        self.admitted[task] = caller
         try:
-            await go.wait()
+            await done.wait()
         finally:
-            del self.inside[task]
-            self.gate.leave(name)
+            del self.admitted[task]
+            self.limiter.release(caller)
 
 
-async def play(steps: list[tuple[str, str | int, float]]) -> None:
-    crowd = Crowd()
+async def run(steps: list[tuple[str, str | int, float]]) -> None:
+    traffic = Traffic()
     for step, which, seconds in steps:
         match step, which:
-            case "come", str(name):
-                crowd.come(name, seconds)
+            case "arrive", str(caller):
+                traffic.arrive(caller, seconds)
             case "leave", int(index):
-                crowd.leave(index)
+                traffic.leave(index)
             case "cancel", int(index):
-                crowd.cancel(index)
+                traffic.cancel(index)
             case _:
                 await asyncio.sleep(seconds)
-        crowd.check()
-    await settle()
-    assert len(crowd.inside) == crowd.gate.in_use
-    await crowd.disperse()
-    assert (crowd.gate.in_use, crowd.gate.waiting) == (0, 0)
-    assert all(crowd.gate.enter(name) for name in ("ann", "bob", "cid"))
+        traffic.check_limits()
+    await run_ready_tasks()
+    assert len(traffic.admitted) == traffic.limiter.in_flight
+    await traffic.stop()
+    assert (traffic.limiter.in_flight, traffic.limiter.queued) == (0, 0)
+    assert all(traffic.limiter.try_acquire(caller) for caller in ("ann", "bob", "cid"))
 
 
+@settings(deadline=None)
 @given(st.lists(STEPS, max_size=40))
-def test_places_are_neither_lost_nor_given_twice(steps: list[tuple[str, str | int, float]]) -> None:
-    asyncio.run(play(steps))
-
-
-@pytest.mark.parametrize("most_each", [None, 1])
-async def test_whoever_can_enter_does_not_wait(most_each: int | None) -> None:
-    at = gate(2, most_each=most_each)
-    assert at.enter("ann")
-    assert at.enter("bob")
-    tasks = await waiting(at, "ann", "ann", "bob")
-
-    at.leave("ann")
-    at.leave("bob")
-    await settle()
-
-    assert outcomes(tasks) == ([True, True, None] if most_each is None else [True, None, True])
+def test_permits_are_neither_lost_nor_granted_twice(steps: list[tuple[str, str | int, float]]) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(run(steps))

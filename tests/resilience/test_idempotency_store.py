@@ -1,66 +1,72 @@
+"""Stored responses: expiry, eviction and size."""
+
+from __future__ import annotations
+
+from aimanager_server.config.resilience import IdempotencySettings
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
-from aimanager_server.resilience.idempotency_store import OVERHEAD_BYTES, Answers, size_of
-from tests.support.calls import FakeClock
+from aimanager_server.resilience.idempotency_store import OVERHEAD_BYTES, IdempotencyStore, estimate_bytes
+from tests.support.clock import FakeClock
 
 
-def answer(*parts: Part) -> GenerateResult:
-    head = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
-    return GenerateResult(head, Message(Role.ASSISTANT, parts), Finished(FinishReason.STOP))
+def result(*parts: Part) -> GenerateResult:
+    metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
+    return GenerateResult(metadata, Message(Role.ASSISTANT, parts), Finished(FinishReason.STOP))
 
 
-def test_an_answer_is_kept_for_its_time() -> None:
+def idempotency_store(
+    clock: FakeClock | None = None, *, max_entries: int = 100, max_bytes: int = 10**6
+) -> IdempotencyStore:
+    settings = IdempotencySettings(max_entries=max_entries, max_bytes=max_bytes, ttl_seconds=60)
+    return IdempotencyStore(settings, clock or FakeClock())
+
+
+def test_entry_expires_after_its_ttl() -> None:
     clock = FakeClock()
-    answers = Answers(10, 10**6, 60, clock)
-    answers.put(b"key", 7, answer(Text("hi")))
+    store = idempotency_store(clock)
+    store.put(b"key", 7, result(Text("hi")))
+    stored = store.get(b"key")
 
-    assert answers.get(b"key") == (7, answer(Text("hi")))
     clock.advance(60)
-    assert answers.get(b"key") is None
-    assert answers.get(b"other") is None
+
+    assert stored == (7, result(Text("hi")))
+    assert store.get(b"key") is None
+    assert store.get(b"other") is None
 
 
-def test_the_least_recently_used_goes_first() -> None:
-    answers = Answers(2, 10**6, 60, FakeClock())
-    answers.put(b"a", 1, answer())
-    answers.put(b"b", 2, answer())
-    assert answers.get(b"a")
+def test_least_recently_used_entry_is_evicted_first() -> None:
+    store = idempotency_store(max_entries=2)
+    store.put(b"a", 1, result())
+    store.put(b"b", 2, result())
+    assert store.get(b"a")
 
-    answers.put(b"c", 3, answer())
+    store.put(b"c", 3, result())
 
-    assert answers.get(b"b") is None
-    assert answers.get(b"a")
-    assert answers.get(b"c")
+    assert store.get(b"b") is None
+    assert store.get(b"a")
+    assert store.get(b"c")
 
 
-def test_bytes_are_bounded() -> None:
-    answers = Answers(100, 3 * OVERHEAD_BYTES, 60, FakeClock())
+def test_size_is_bounded() -> None:
+    store = idempotency_store(max_bytes=3 * OVERHEAD_BYTES)
 
     for number in range(10):
-        answers.put(bytes([number]), number, answer())
+        store.put(bytes([number]), number, result())
 
-    assert sum(answers.get(bytes([number])) is not None for number in range(10)) == 3
-
-
-def test_an_answer_larger_than_all_memory_is_not_kept_and_evicts_nothing() -> None:
-    answers = Answers(10, 4096, 60, FakeClock())
-    answers.put(b"small", 1, answer(Text("hi")))
-
-    answers.put(b"large", 2, answer(Text("x" * 5000)))
-
-    assert answers.get(b"large") is None
-    assert answers.get(b"small")
+    assert sum(store.get(bytes([number])) is not None for number in range(10)) == 3
 
 
-def test_no_entries_means_nothing_is_kept() -> None:
-    answers = Answers(0, 10**6, 60, FakeClock())
+def test_response_above_the_size_limit_is_not_stored_and_evicts_nothing() -> None:
+    store = idempotency_store(max_bytes=4096)
+    store.put(b"small", 1, result(Text("hi")))
 
-    answers.put(b"a", 1, answer())
+    store.put(b"large", 2, result(Text("x" * 5000)))
 
-    assert answers.get(b"a") is None
+    assert store.get(b"large") is None
+    assert store.get(b"small")
 
 
-def test_every_part_counts_towards_the_size() -> None:
+def test_every_part_counts_toward_the_size() -> None:
     parts: tuple[Part, ...] = (
         Text("abcd", b"12"),
         Reasoning("abcd"),
@@ -70,4 +76,4 @@ def test_every_part_counts_towards_the_size() -> None:
         ToolResult("1", "f", "abcd"),
     )
 
-    assert size_of(answer(*parts)) == OVERHEAD_BYTES + 2 + 16 + 16 + 8 + 5 + 16
+    assert estimate_bytes(result(*parts)) == OVERHEAD_BYTES + 2 + 16 + 16 + 8 + 5 + 16

@@ -1,135 +1,131 @@
-"""Which of the server's keys a call goes out with."""
+"""Selection and quarantine of the server's API keys."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from aimanager_server.core.request import CALLER_KEY_ID, NO_KEY, ApiKey
-from aimanager_server.resilience.key_pool import REFUSED_SECONDS, KeyRing
-from tests.support.calls import FakeClock
+from aimanager_server.resilience.key_pool import DEFAULT_QUARANTINE_SECONDS, KeyPool, KeySelection
+from tests.support.clock import FakeClock
 
-ONE, TWO = ApiKey("1", "a"), ApiKey("2", "b")
-
-
-def ring(*weights: int, clock: FakeClock | None = None, **more: str) -> KeyRing:
-    secrets = [("abcdef"[place], weight) for place, weight in enumerate(weights)]
-    return KeyRing(secrets, clock or FakeClock(), **more)  # type: ignore[arg-type]  # a spread
+FIRST, SECOND = ApiKey("1", "a"), ApiKey("2", "b")
 
 
-def firsts(keys: KeyRing, times: int = 4) -> set[str]:
-    return {next(keys.candidates()).id for _ in range(times)}
+def key_pool(*weights: int, clock: FakeClock | None = None, selection: KeySelection = "weighted") -> KeyPool:
+    return KeyPool(list(zip("abcdef", weights, strict=False)), clock or FakeClock(), selection)
 
 
-def test_keys_share_the_calls_by_weight() -> None:
-    keys = ring(5, 1, 2)
+def selected_ids(pool: KeyPool, times: int = 4) -> set[str]:
+    return {next(pool.candidates()).id for _ in range(times)}
 
-    shares = Counter(next(keys.candidates()).secret for _ in range(80))
+
+def test_calls_are_distributed_by_weight() -> None:
+    pool = key_pool(5, 1, 2)
+
+    shares = Counter(next(pool.candidates()).secret for _ in range(80))
 
     assert shares == {"a": 50, "b": 10, "c": 20}
 
 
-def test_keys_are_known_by_their_place_and_keep_their_secret() -> None:
-    assert list(ring(1, 1).candidates()) == [ONE, TWO]
+def test_key_id_is_the_position_and_the_secret_is_not_in_the_repr() -> None:
+    assert list(key_pool(1, 1).candidates()) == [FIRST, SECOND]
     assert "secret" not in repr(ApiKey("1", "secret"))
 
 
-def test_the_others_follow_the_first() -> None:
-    keys = ring(1, 1, 1)
+def test_candidates_are_the_selected_key_then_the_others() -> None:
+    pool = key_pool(1, 1, 1)
 
-    assert [[key.id for key in keys.candidates()] for _ in range(2)] == [["1", "2", "3"], ["2", "1", "3"]]
+    assert [[key.id for key in pool.candidates()] for _ in range(2)] == [["1", "2", "3"], ["2", "1", "3"]]
 
 
-def test_a_refused_key_rests_and_comes_back() -> None:
+def test_quarantined_key_is_skipped_until_its_quarantine_ends() -> None:
     clock = FakeClock()
-    keys = ring(1, 1, clock=clock)
+    pool = key_pool(1, 1, clock=clock)
 
-    keys.refused(ONE)
-    during = firsts(keys)
-    clock.advance(REFUSED_SECONDS)
+    pool.quarantine(FIRST)
+    during = (selected_ids(pool), pool.quarantined_count)
+    clock.advance(DEFAULT_QUARANTINE_SECONDS)
 
-    assert (during, firsts(keys)) == ({"2"}, {"1", "2"})
+    assert during == ({"2"}, 1)
+    assert (selected_ids(pool), pool.quarantined_count) == ({"1", "2"}, 0)
 
 
-def test_who_asks_says_how_long_a_refused_key_rests() -> None:
+def test_quarantine_lasts_as_long_as_requested() -> None:
     clock = FakeClock()
-    keys = ring(1, 1, clock=clock)
+    pool = key_pool(1, 1, clock=clock)
 
-    keys.refused(ONE, 5.0)
+    pool.quarantine(FIRST, 5.0)
     clock.advance(5.0)
 
-    assert firsts(keys) == {"1", "2"}
+    assert selected_ids(pool) == {"1", "2"}
 
 
-def test_where_every_key_rests_the_soonest_alone_is_tried() -> None:
+def test_only_the_key_released_first_is_tried_if_all_are_quarantined() -> None:
     clock = FakeClock()
-    keys = ring(1, 1, clock=clock)
-    keys.refused(TWO)
+    pool = key_pool(1, 1, clock=clock)
+    pool.quarantine(SECOND)
     clock.advance(1)
-    keys.refused(ONE)
+    pool.quarantine(FIRST)
 
-    assert list(keys.candidates()) == [TWO]
-
-
-def test_refused_keys_are_quarantined_for_their_time() -> None:
-    clock = FakeClock()
-    keys = ring(1, 1, 1, clock=clock)
-    keys.refused(ONE, 5.0)
-    during = keys.quarantined
-    clock.advance(5.0)
-
-    assert (during, keys.quarantined) == (1, 0)
+    assert list(pool.candidates()) == [SECOND]
 
 
-def test_a_key_that_is_refused_meanwhile_is_passed_over() -> None:
-    keys = ring(1, 1, 1)
-    candidates = keys.candidates()
+def test_key_quarantined_during_a_call_is_skipped() -> None:
+    pool = key_pool(1, 1, 1)
+    candidates = pool.candidates()
     first = next(candidates)
 
-    keys.refused(TWO)
+    pool.quarantine(SECOND)
 
     assert (first.id, [key.id for key in candidates]) == ("1", ["3"])
 
 
-def test_a_single_key_never_rests() -> None:
-    keys = ring(1)
-    keys.refused(ONE)
+def test_single_key_is_used_even_in_quarantine() -> None:
+    pool = key_pool(1)
 
-    assert list(keys.candidates()) == [ONE]
-    assert keys.quarantined == 1
+    pool.quarantine(FIRST)
 
-
-def test_a_key_of_nobody_is_no_key() -> None:
-    keys = ring(1)
-
-    keys.refused(ApiKey(CALLER_KEY_ID, "mine"))
-
-    assert keys.quarantined == 0
+    assert list(pool.candidates()) == [FIRST]
+    assert pool.quarantined_count == 1
 
 
-def test_what_is_no_call_takes_no_turn_and_no_resting_key() -> None:
-    keys = ring(1, 1)
+def test_quarantining_a_caller_key_has_no_effect() -> None:
+    pool = key_pool(1)
 
-    first = keys.first()
-    keys.refused(ONE)
+    pool.quarantine(ApiKey(CALLER_KEY_ID, "mine"))
 
-    assert (first, keys.first()) == (ONE, TWO)
-    assert ring().first() is NO_KEY
-    assert list(ring().candidates()) == []
+    assert pool.quarantined_count == 0
 
 
-def test_the_key_with_the_fewest_calls_under_way_goes_first() -> None:
-    keys = ring(1, 1, 1, spread="least_loaded")
-    for key in (ONE, ONE, TWO):
-        keys.taken(key)
+def test_peek_neither_advances_the_selection_nor_returns_a_quarantined_key() -> None:
+    pool = key_pool(1, 1)
 
-    busy = [key.id for key in keys.candidates()]
-    keys.released(TWO)
+    before = pool.peek()
+    pool.quarantine(FIRST)
 
-    assert busy == ["3", "2", "1"]
-    assert firsts(keys) == {"2", "3"}
+    assert (before, pool.peek()) == (FIRST, SECOND)
 
 
-def test_only_several_keys_by_load_are_counted() -> None:
-    assert not ring(1, 1).counts
-    assert not ring(1, spread="least_loaded").counts
-    assert ring(1, 1, spread="least_loaded").counts
+def test_empty_pool_has_no_key() -> None:
+    pool = key_pool()
+
+    assert pool.peek() is NO_KEY
+    assert list(pool.candidates()) == []
+
+
+def test_least_loaded_selection_prefers_the_fewest_calls_in_flight() -> None:
+    pool = key_pool(1, 1, 1, selection="least_loaded")
+    for key in (FIRST, FIRST, SECOND):
+        pool.acquire(key)
+
+    candidates = [key.id for key in pool.candidates()]
+    pool.release(SECOND)
+
+    assert candidates == ["3", "2", "1"]
+    assert selected_ids(pool) == {"2", "3"}
+
+
+def test_calls_in_flight_are_tracked_only_for_least_loaded_selection_of_several_keys() -> None:
+    assert not key_pool(1, 1).tracks_in_flight
+    assert not key_pool(1, selection="least_loaded").tracks_in_flight
+    assert key_pool(1, 1, selection="least_loaded").tracks_in_flight

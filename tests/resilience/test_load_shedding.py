@@ -1,44 +1,49 @@
-"""How late the event loop is."""
+"""Lag of the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
-from aimanager_server.resilience.load_shedding import LoopLag
-from tests.support.calls import FakeClock
+import pytest
 
-
-def test_a_loop_that_is_not_watched_is_on_time() -> None:
-    lag = LoopLag(FakeClock(), limit=0.5)
-
-    assert (lag.seconds(), lag.is_late()) == (0.0, False)
+from aimanager_server.resilience.load_shedding import EventLoopLagMonitor
+from tests.support.clock import FakeClock
+from tests.support.event_loop import in_virtual_time
 
 
-async def test_a_loop_that_stands_still_is_late_while_it_does() -> None:
+def test_monitor_that_is_not_started_reports_no_lag() -> None:
+    monitor = EventLoopLagMonitor(FakeClock(), max_lag_seconds=0.5)
+
+    assert (monitor.lag_seconds(), monitor.is_overloaded()) == (0.0, False)
+
+
+async def test_lag_grows_while_the_loop_is_blocked() -> None:
     clock = FakeClock()
-    lag = LoopLag(clock, limit=0.5, interval=0.1)
-    lag.start()
+    monitor = EventLoopLagMonitor(clock, max_lag_seconds=0.5, interval_seconds=0.1)
+    monitor.start()
 
     clock.advance(0.55)
-    before = (round(lag.seconds(), 6), lag.is_late())
+    below = (monitor.lag_seconds(), monitor.is_overloaded())
     clock.advance(0.1)
+    above = (monitor.lag_seconds(), monitor.is_overloaded())
+    monitor.stop()
 
-    assert before == (0.45, False)
-    assert (round(lag.seconds(), 6), lag.is_late()) == (0.55, True)
-    lag.stop()
-    assert lag.seconds() == 0.0
+    assert below == (pytest.approx(0.45), False)
+    assert above == (pytest.approx(0.55), True)
+    assert monitor.lag_seconds() == 0.0
 
 
-async def test_a_delay_is_remembered_for_a_moment_and_then_forgotten() -> None:
-    lag = LoopLag(time.monotonic, limit=0.3, interval=0.02)
-    lag.start()
+@in_virtual_time
+async def test_lag_is_reported_for_one_more_interval() -> None:
+    clock = FakeClock()
+    monitor = EventLoopLagMonitor(clock, max_lag_seconds=0.3, interval_seconds=0.1)
+    monitor.start()
 
-    time.sleep(0.4)  # noqa: ASYNC251  # holding up the loop is the point
-    await asyncio.sleep(0)
-    late = lag.is_late()
+    clock.advance(0.5)
+    await asyncio.sleep(0.15)
+    first_interval = monitor.is_overloaded()
     await asyncio.sleep(0.1)
+    second_interval = monitor.is_overloaded()
+    monitor.stop()
 
-    assert late
-    assert not lag.is_late()
-    lag.stop()
+    assert (first_interval, second_interval) == (True, False)

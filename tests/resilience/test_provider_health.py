@@ -1,141 +1,217 @@
+"""Health reports of providers, with and without several keys."""
+
+from __future__ import annotations
+
 import pytest
 
-from aimanager_server.core.errors import ProviderNotFound, ProviderUnreachable
-from aimanager_server.resilience.breaker_registry import Breakers, Rules
-from aimanager_server.resilience.provider_health import ProviderHealth
-from aimanager_server.telemetry.provider_stats import Circuit, Status, Vitals
-from tests.support.calls import FakeClock, Upstream
+from aimanager_server.config.resilience import CircuitBreakerSettings, RetrySettings
+from aimanager_server.core.errors import ProviderNotFound
+from aimanager_server.core.request import CALLER_KEY_ID
+from aimanager_server.resilience.breaker_registry import BreakerRegistry
+from aimanager_server.resilience.circuit_breaker import CircuitState
+from aimanager_server.resilience.provider_health import ProviderHealth, ProviderReport, ProviderStatus
+from aimanager_server.telemetry.provider_stats import ProviderStats
+from tests.support.clock import FakeClock
+from tests.support.prober import UNREACHABLE, ProbedProvider
 
 
-class Provider(Upstream):
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = False
-        self.probes = 0
+class HealthSetup:
+    """The providers "mock" and "claude", the latter without an API key."""
 
-    async def probe(self) -> None:
-        self.probes += 1
-        if self.down:
-            raise ProviderUnreachable("no route")
-
-    async def aclose(self) -> None: ...
-
-
-class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.breakers = Breakers(Rules(), self.clock)
-        self.vitals = Vitals(self.clock, self.clock)
-        self.providers = {"mock": Provider(), "claude": Provider()}
-        self.missing = {"claude": "Set ANTHROPIC_API_KEY."}
-        self.health = ProviderHealth(self.providers, self.breakers, self.vitals, self.clock, self.clock, self.missing)
+        self.breakers = BreakerRegistry(CircuitBreakerSettings(), RetrySettings(), self.clock)
+        self.stats = ProviderStats(self.clock, self.clock)
+        self.providers = {"mock": ProbedProvider(), "claude": ProbedProvider()}
+        missing_keys = {"claude": "Set ANTHROPIC_API_KEY."}
+        self.health = ProviderHealth(self.providers, self.breakers, self.stats, self.clock, self.clock, missing_keys)
 
     @property
-    def status(self) -> Status:
-        return self.health.report("mock").status
+    def report(self) -> ProviderReport:
+        return self.health.report("mock")
+
+    def use_keys(self) -> None:
+        """Create the breakers of two keys of the server."""
+        for key_id in ("1", "2"):
+            for model in ("", "m"):
+                self.breakers.get("mock", model, key_id)
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def setup() -> HealthSetup:
+    return HealthSetup()
 
 
-def test_without_evidence_nothing_is_claimed(world: World) -> None:
-    report = world.health.report("mock")
-
-    assert (report.status, report.circuit, report.latency_p50, report.solution) == (
-        Status.UNKNOWN, Circuit.CLOSED, None, "")  # fmt: skip
+def test_provider_without_data_is_unknown(setup: HealthSetup) -> None:
+    assert setup.report == ProviderReport("mock", ProviderStatus.UNKNOWN)
 
 
-def test_a_provider_without_a_key_says_what_to_do(world: World) -> None:
-    report = world.health.report("claude")
+def test_provider_without_a_key_is_not_configured_and_reports_the_solution(setup: HealthSetup) -> None:
+    report = setup.health.report("claude")
 
-    assert (report.status, report.solution) == (Status.NOT_CONFIGURED, "Set ANTHROPIC_API_KEY.")
-    assert not world.health.available("claude", "any")
+    assert (report.status, report.solution) == (ProviderStatus.NOT_CONFIGURED, "Set ANTHROPIC_API_KEY.")
+    assert not setup.health.is_available("claude", "any")
 
 
-def test_answers_make_it_healthy_and_failures_degraded(world: World) -> None:
+def test_successes_are_healthy_and_an_error_rate_of_a_tenth_is_degraded(setup: HealthSetup) -> None:
     for _ in range(9):
-        world.vitals.answered("mock", 1.5)
-    assert world.status is Status.HEALTHY
+        setup.stats.record_success("mock", 1.5)
+    before = setup.report.status
 
-    world.vitals.failed("mock", "PROVIDER_ERROR", "Wait.")
+    setup.stats.record_failure("mock", "PROVIDER_ERROR", "Wait.")
 
-    report = world.health.report("mock")
-    assert (report.status, report.error_rate, report.latency_p50) == (Status.DEGRADED, 0.1, 1.5)
+    assert before is ProviderStatus.HEALTHY
+    report = setup.report
+    assert (report.status, report.error_rate, report.latency_p50) == (ProviderStatus.DEGRADED, 0.1, 1.5)
     assert (report.last_error_reason, report.solution) == ("PROVIDER_ERROR", "Wait.")
 
 
-def test_the_worst_circuit_decides(world: World) -> None:
-    world.breakers.of("mock", "good")
-    world.breakers.of("mock", "bad").open(10)
+def test_worst_breaker_determines_the_report(setup: HealthSetup) -> None:
+    setup.breakers.get("mock", "good")
+    setup.breakers.get("mock", "bad").open_for(10)
 
-    report = world.health.report("mock")
+    report = setup.report
 
-    assert (report.status, report.circuit) == (Status.DOWN, Circuit.OPEN)
-    assert (report.opened_at, report.retry_at) == (world.clock.time, world.clock.time + 10)
-    assert world.health.available("mock", "good")
-    assert not world.health.available("mock", "bad")
-    world.clock.advance(10)
-    assert world.status is Status.DEGRADED
-    assert world.health.circuit("mock") is Circuit.HALF_OPEN
-    assert world.health.circuit("claude") is Circuit.CLOSED
+    assert (report.status, report.circuit_state) == (ProviderStatus.DOWN, CircuitState.OPEN)
+    assert (report.opened_at, report.retry_at) == (setup.clock.time, setup.clock.time + 10)
+    assert report.solution == "Circuit breaker not closed for: bad."
+    assert setup.health.is_available("mock", "good")
+    assert not setup.health.is_available("mock", "bad")
 
 
-async def test_a_probe_is_evidence_until_it_is_stale_or_an_answer_follows(world: World) -> None:
-    assert (await world.health.probe("mock")).status is Status.HEALTHY
-    world.providers["mock"].down = True
+def test_half_open_breaker_degrades_the_provider(setup: HealthSetup) -> None:
+    setup.breakers.get("mock", "bad").open_for(10)
 
-    report = await world.health.probe("mock")
+    setup.clock.advance(10)
 
-    assert report.status is Status.DEGRADED
-    assert "base_url" in report.solution
-    world.clock.advance(301)
-    assert world.status is Status.UNKNOWN
-    await world.health.probe("mock")
-    world.clock.advance(1)
-    world.vitals.answered("mock", 1.0)
-    assert world.status is Status.HEALTHY
+    assert setup.report.status is ProviderStatus.DEGRADED
+    assert setup.health.circuit_state("mock") is CircuitState.HALF_OPEN
+    assert setup.health.circuit_state("claude") is CircuitState.CLOSED
 
 
-async def test_a_provider_without_a_key_is_not_probed(world: World) -> None:
-    report = await world.health.probe("claude")
+async def test_failed_probe_degrades_until_it_is_outdated(setup: HealthSetup) -> None:
+    healthy = await setup.health.probe("mock")
+    setup.providers["mock"].probe_error = UNREACHABLE
 
-    assert report.status is Status.NOT_CONFIGURED
-    assert world.providers["claude"].probes == 0
+    failed = await setup.health.probe("mock")
+    setup.clock.advance(301)
 
-
-async def test_a_watch_shows_the_state_and_then_each_change(world: World) -> None:
-    watch = world.health.watch(("mock",))
-    assert (await anext(watch)).status is Status.UNKNOWN
-
-    world.vitals.answered("mock", 1.0)
-
-    assert (await anext(watch)).status is Status.HEALTHY
-    world.breakers.of("mock", "m").open(10)
-    world.vitals.failed("mock", "PROVIDER_ERROR", "")
-    assert (await anext(watch)).status is Status.DOWN
+    assert (healthy.status, failed.status) == (ProviderStatus.HEALTHY, ProviderStatus.DEGRADED)
+    assert "base_url" in failed.solution
+    assert setup.report.status is ProviderStatus.UNKNOWN
 
 
-async def test_a_watch_passes_no_state_of_a_circuit_over(world: World) -> None:
-    watch = world.health.watch(("mock",))
+async def test_success_after_a_failed_probe_is_healthy(setup: HealthSetup) -> None:
+    setup.providers["mock"].probe_error = UNREACHABLE
+    await setup.health.probe("mock")
+    setup.clock.advance(1)
+
+    setup.stats.record_success("mock", 1.0)
+
+    assert setup.report.status is ProviderStatus.HEALTHY
+
+
+async def test_provider_without_a_key_is_not_probed(setup: HealthSetup) -> None:
+    report = await setup.health.probe("claude")
+
+    assert report.status is ProviderStatus.NOT_CONFIGURED
+    assert setup.providers["claude"].probes == 0
+
+
+async def test_watch_yields_the_current_report_then_each_change(setup: HealthSetup) -> None:
+    watch = setup.health.watch(("mock",))
+    statuses = [(await anext(watch)).status]
+
+    setup.stats.record_success("mock", 1.0)
+    statuses.append((await anext(watch)).status)
+    setup.breakers.get("mock", "m").open_for(10)
+    setup.stats.record_failure("mock", "PROVIDER_ERROR", "")
+    statuses.append((await anext(watch)).status)
+
+    assert statuses == [ProviderStatus.UNKNOWN, ProviderStatus.HEALTHY, ProviderStatus.DOWN]
+
+
+async def test_watch_skips_no_circuit_state(setup: HealthSetup) -> None:
+    watch = setup.health.watch(("mock",))
     await anext(watch)
-    breaker = world.breakers.of("mock", "m")
+    breaker = setup.breakers.get("mock", "m")
 
-    breaker.open(10)
-    world.clock.advance(10)
-    breaker.admit()
-    breaker.began(breaker.era)
+    breaker.open_for(10)
+    setup.clock.advance(10)
+    breaker.try_acquire()
+    breaker.record_first_content(breaker.generation)
 
-    assert [(await anext(watch)).circuit for _ in range(3)] == [Circuit.OPEN, Circuit.HALF_OPEN, Circuit.CLOSED]
+    states = [(await anext(watch)).circuit_state for _ in range(3)]
+    assert states == [CircuitState.OPEN, CircuitState.HALF_OPEN, CircuitState.CLOSED]
 
 
-async def test_a_watch_of_nobody_in_particular_is_of_all(world: World) -> None:
-    watch = world.health.watch(())
+async def test_watch_without_names_covers_every_provider(setup: HealthSetup) -> None:
+    watch = setup.health.watch(())
 
     assert [(await anext(watch)).provider for _ in range(2)] == ["claude", "mock"]
 
 
-def test_an_unknown_provider_is_named_with_those_there_are(world: World) -> None:
-    with pytest.raises(ProviderNotFound, match="no provider 'gpt'; there are: claude, mock"):
-        world.health.report("gpt")
+def test_unknown_provider_is_an_error_naming_the_configured_ones(setup: HealthSetup) -> None:
+    with pytest.raises(ProviderNotFound, match=r"Provider 'gpt' not found. Configured providers: claude, mock."):
+        setup.health.report("gpt")
+
+
+def test_one_rejected_key_degrades_and_the_last_one_takes_the_provider_down(setup: HealthSetup) -> None:
+    setup.use_keys()
+    setup.breakers.get("mock", "", "1").open_for(300)
+    one_key = (setup.report.status, setup.report.circuit_state, setup.health.is_available("mock", "m"))
+
+    setup.breakers.get("mock", "", "2").open_for(300)
+
+    assert one_key == (ProviderStatus.DEGRADED, CircuitState.OPEN, True)
+    assert setup.report.status is ProviderStatus.DOWN
+    assert not setup.health.is_available("mock", "m")
+
+
+def test_model_failing_with_every_key_takes_its_provider_down_but_no_other_model(setup: HealthSetup) -> None:
+    setup.use_keys()
+
+    for key_id in ("1", "2"):
+        setup.breakers.get("mock", "m", key_id).open_for(10)
+
+    assert setup.report.status is ProviderStatus.DOWN
+    assert not setup.health.is_available("mock", "m")
+    assert setup.health.is_available("mock", "other")
+
+
+def test_failing_caller_keys_only_degrade_the_provider(setup: HealthSetup) -> None:
+    setup.use_keys()
+
+    setup.breakers.get("mock", "m", CALLER_KEY_ID).open_for(10)
+
+    assert setup.report.status is ProviderStatus.DEGRADED
+    assert setup.health.is_available("mock", "m")
+
+
+def test_report_shows_the_earliest_retry_time(setup: HealthSetup) -> None:
+    setup.use_keys()
+    setup.breakers.get("mock", "", "1").open_for(300)
+
+    setup.breakers.get("mock", "m", "2").open_for(4)
+
+    assert setup.report.retry_at == setup.clock.time + 4
+
+
+def test_consecutive_failures_are_reported_before_a_breaker_opens(setup: HealthSetup) -> None:
+    setup.use_keys()
+    breaker = setup.breakers.get("mock", "m", "2")
+
+    for _ in range(3):
+        breaker.record_failure(breaker.generation, "PROVIDER_ERROR")
+
+    assert (setup.report.circuit_state, setup.report.consecutive_failures) == (CircuitState.CLOSED, 3)
+
+
+def test_model_blocked_by_retry_after_is_unavailable_but_not_down(setup: HealthSetup) -> None:
+    setup.use_keys()
+
+    for key_id in ("1", "2"):
+        setup.breakers.get("mock", "m", key_id).block_for(10)
+
+    assert not setup.health.is_available("mock", "m")
+    assert setup.report.status is ProviderStatus.UNKNOWN

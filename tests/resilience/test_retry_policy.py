@@ -1,36 +1,70 @@
+"""Decisions after an error: retry, fall back or fail."""
+
+from __future__ import annotations
+
 import math
 
 import pytest
 
+from aimanager_server.config.resilience import RetrySettings
 from aimanager_server.core import errors
 from aimanager_server.core.errors import GatewayError, all_errors
 from aimanager_server.core.request import Target
-from aimanager_server.resilience.retry_policy import GiveUp, Next, Policy, Retry, Stand, decide, heirs
+from aimanager_server.resilience.retry_policy import (
+    KEY_SCOPED_ERRORS,
+    Decision,
+    Fail,
+    Fallback,
+    NextKey,
+    Repair,
+    Retry,
+    RetryState,
+    decide,
+    eligible_fallbacks,
+    least_severe,
+)
 
 SMALL = Target("mock", "small", context_window=8_000)
 LARGE = Target("mock", "large", context_window=200_000)
 UNKNOWN = Target("mock", "unknown")
-POLICY = Policy()
 
 
-def fault(kind: type[GatewayError], retry_after: float | None = None) -> GatewayError:
-    return kind("failed", retry_after=retry_after)
+def retry_state(
+    attempts: int = 1,
+    fallbacks: int = 0,
+    remaining_seconds: float = 1000.0,
+    *,
+    within_budget: bool = True,
+    interruptions: int = 0,
+    elapsed_seconds: float = 0.0,
+    other_keys: bool = False,
+    is_repairable: bool = False,
+    was_sent: bool = True,
+) -> RetryState:
+    return RetryState(
+        attempts, fallbacks, remaining_seconds, within_budget, interruptions, elapsed_seconds, other_keys,
+        is_repairable, was_sent,
+    )  # fmt: skip
 
 
-def stand(
-    tries: int = 1, heirs: int = 0, left: float = 1000.0, *, affordable: bool = True, breaks: int = 0, took: float = 0.0
-) -> Stand:
-    return Stand(tries, heirs, left, affordable, breaks, took)
+def decision(
+    error: type[GatewayError], state: RetryState, jitter: float = 1.0, retry_after: float | None = None
+) -> Decision:
+    return decide(error("failed", retry_after=retry_after), state, RetrySettings(), jitter)
 
 
-def broken_by(cause: GatewayError | None) -> GatewayError:
-    broken = errors.StreamInterrupted("cut")
-    broken.__cause__ = cause
-    return broken
+def interrupted_by(cause: GatewayError) -> GatewayError:
+    error = errors.StreamInterrupted("cut")
+    error.__cause__ = cause
+    return error
+
+
+def decision_after_interruption(state: RetryState) -> Decision:
+    return decide(interrupted_by(errors.ProviderUnreachable("reset")), state, RetrySettings(), 1.0)
 
 
 @pytest.mark.parametrize(
-    ("advice", "jitter", "expected"),
+    ("retry_after", "jitter", "expected"),
     [
         (None, 1.0, Retry(0.25)),
         (None, 0.0, Retry(0.0)),
@@ -38,86 +72,154 @@ def broken_by(cause: GatewayError | None) -> GatewayError:
         (2.0, 1.0, Retry(2.25)),
         (0.0, 0.0, Retry(0.0)),
         (120.0, 0.0, Retry(120.0)),
-        (120.1, 0.0, GiveUp()),
-        (math.inf, 0.0, GiveUp()),
+        (120.1, 0.0, Fail()),
+        (math.inf, 0.0, Fail()),
     ],
 )
-def test_advice_is_never_cut_short_and_jitter_spreads_those_who_got_the_same(
-    advice: float | None, jitter: float, expected: Retry | GiveUp
+def test_retry_after_is_never_shortened_and_jitter_is_added(
+    retry_after: float | None, jitter: float, expected: Decision
 ) -> None:
-    assert decide(fault(errors.ProviderRateLimited, advice), stand(), POLICY, jitter) == expected
+    assert decision(errors.ProviderRateLimited, retry_state(), jitter, retry_after) == expected
 
 
-def test_pauses_double_with_every_try() -> None:
-    pauses = [decide(fault(errors.ProviderInternalError), stand(tries), POLICY, 1.0) for tries in (1, 2, 3)]
+def test_backoff_doubles_with_each_attempt() -> None:
+    decisions = [decision(errors.ProviderInternalError, retry_state(attempts)) for attempts in (1, 2, 3)]
 
-    assert pauses == [Retry(0.25), Retry(0.5), GiveUp()]
-
-
-def test_a_failure_that_took_long_makes_another_target_the_faster_way() -> None:
-    assert decide(fault(errors.ProviderUnreachable), stand(heirs=1, took=2.0), POLICY, 1.0) == Next()
-    assert decide(fault(errors.ProviderUnreachable), stand(took=2.0), POLICY, 1.0) == Retry(0.25)
+    assert decisions == [Retry(0.25), Retry(0.5), Fail()]
 
 
-def test_advice_to_wait_makes_another_target_the_faster_way() -> None:
-    assert decide(fault(errors.ProviderRateLimited, 2.0), stand(heirs=1), POLICY, 1.0) == Next()
-    assert decide(fault(errors.ProviderRateLimited), stand(heirs=1), POLICY, 1.0) == Retry(0.25)
+def test_fallback_is_preferred_after_a_slow_failure() -> None:
+    assert decision(errors.ProviderUnreachable, retry_state(fallbacks=1, elapsed_seconds=2.0)) == Fallback()
+    assert decision(errors.ProviderUnreachable, retry_state(elapsed_seconds=2.0)) == Retry(0.25)
 
 
-@pytest.mark.parametrize(("left", "expected"), [(2.0, GiveUp()), (2.04, GiveUp()), (2.06, Retry(2.0))])
-def test_nothing_is_waited_for_that_the_deadline_would_cut_off(left: float, expected: Retry | GiveUp) -> None:
-    assert decide(fault(errors.ProviderRateLimited, 2.0), stand(left=left), POLICY, 0.0) == expected
+def test_fallback_is_preferred_to_waiting_for_retry_after() -> None:
+    assert decision(errors.ProviderRateLimited, retry_state(fallbacks=1), retry_after=2.0) == Fallback()
+    assert decision(errors.ProviderRateLimited, retry_state(fallbacks=1)) == Retry(0.25)
 
 
-def test_nothing_new_is_begun_when_no_time_is_left() -> None:
-    assert decide(fault(errors.ProviderCredentialsInvalid), stand(heirs=1, left=0.0), POLICY, 1.0) == GiveUp()
+@pytest.mark.parametrize(("remaining", "expected"), [(2.0, Fail()), (2.04, Fail()), (2.06, Retry(2.0))])
+def test_retry_that_cannot_finish_before_the_deadline_is_not_made(remaining: float, expected: Decision) -> None:
+    state = retry_state(remaining_seconds=remaining)
+
+    assert decision(errors.ProviderRateLimited, state, 0.0, retry_after=2.0) == expected
 
 
-def test_an_empty_budget_sends_on_instead_of_again() -> None:
-    assert decide(fault(errors.ProviderInternalError), stand(heirs=1, affordable=False), POLICY, 1.0) == Next()
-    assert decide(fault(errors.ProviderInternalError), stand(affordable=False), POLICY, 1.0) == GiveUp()
+def test_expired_deadline_allows_no_fallback() -> None:
+    assert decision(errors.ProviderCredentialsInvalid, retry_state(fallbacks=1, remaining_seconds=0.0)) == Fail()
 
 
-def test_a_silent_target_is_not_asked_again() -> None:
-    assert decide(fault(errors.FirstTokenTimeout), stand(), POLICY, 1.0) == GiveUp()
-    assert decide(fault(errors.FirstTokenTimeout), stand(heirs=1), POLICY, 1.0) == Next()
+def test_exhausted_budget_allows_a_fallback_but_no_retry() -> None:
+    assert decision(errors.ProviderInternalError, retry_state(fallbacks=1, within_budget=False)) == Fallback()
+    assert decision(errors.ProviderInternalError, retry_state(within_budget=False)) == Fail()
 
 
-def test_an_answer_that_broke_off_begins_at_the_next_target_or_once_more_at_the_same() -> None:
-    cut = broken_by(errors.ProviderUnreachable("reset"))
-
-    assert decide(cut, stand(heirs=1, breaks=1), POLICY, 1.0) == Next()
-    assert decide(cut, stand(tries=2, breaks=1), POLICY, 1.0) == Retry(0.0)
-    assert decide(cut, stand(tries=2, breaks=2), POLICY, 1.0) == GiveUp()
+def test_first_token_timeout_is_not_retried() -> None:
+    assert decision(errors.FirstTokenTimeout, retry_state()) == Fail()
+    assert decision(errors.FirstTokenTimeout, retry_state(fallbacks=1)) == Fallback()
 
 
-def test_an_answer_is_not_begun_again_beyond_the_tries_and_the_budget() -> None:
-    cut = broken_by(errors.ProviderUnreachable("reset"))
+@pytest.mark.parametrize(
+    "error", [errors.ProviderCredentialsInvalid, errors.ProviderQuotaExhausted, errors.CircuitOpen]
+)
+def test_next_key_replaces_a_rejected_or_blocked_key_for_free(error: type[GatewayError]) -> None:
+    exhausted = retry_state(attempts=8, fallbacks=1, within_budget=False, other_keys=True)
 
-    assert decide(cut, stand(tries=3, breaks=1), POLICY, 1.0) == GiveUp()
-    assert decide(cut, stand(breaks=1, affordable=False), POLICY, 1.0) == GiveUp()
+    assert decision(error, exhausted) == NextKey()
+    assert decision(error, retry_state(attempts=8, fallbacks=1)) == Fallback()
+
+
+def test_next_key_after_a_rate_limit_is_a_retry_only_if_a_request_was_sent() -> None:
+    limited = errors.ProviderRateLimited
+
+    assert decision(limited, retry_state(other_keys=True)) == NextKey(is_retry=True)
+    assert decision(limited, retry_state(attempts=3, fallbacks=1, other_keys=True)) == Fallback()
+    assert decision(limited, retry_state(other_keys=True, within_budget=False)) == Fail()
+    assert decision(limited, retry_state(attempts=3, other_keys=True, was_sent=False)) == NextKey()
+
+
+def test_next_key_is_preferred_to_waiting_and_to_a_fallback() -> None:
+    state = retry_state(fallbacks=1, elapsed_seconds=5.0, other_keys=True)
+
+    assert decision(errors.ProviderRateLimited, state, retry_after=600.0) == NextKey(is_retry=True)
+
+
+def test_error_that_concerns_no_key_is_not_sent_with_another() -> None:
+    offenders = [
+        kind.__name__
+        for kind in all_errors()
+        if kind not in KEY_SCOPED_ERRORS and isinstance(decision(kind, retry_state(other_keys=True)), NextKey)
+    ]
+
+    assert offenders == []
+
+
+def test_invalid_answer_is_repaired_even_beyond_attempts_and_budget() -> None:
+    state = retry_state(attempts=3, fallbacks=1, within_budget=False, is_repairable=True)
+
+    assert decision(errors.OutputSchemaMismatch, state) == Repair()
+
+
+def test_invalid_answer_that_cannot_be_repaired_fails() -> None:
+    assert decision(errors.OutputSchemaMismatch, retry_state(fallbacks=1)) == Fail()
+
+
+def test_expired_deadline_allows_neither_another_key_nor_a_repair() -> None:
+    late = retry_state(remaining_seconds=0.05, other_keys=True, is_repairable=True)
+
+    assert decision(errors.ProviderCredentialsInvalid, late) == Fail()
+    assert decision(errors.OutputSchemaMismatch, late) == Fail()
+
+
+def test_error_of_the_key_that_works_again_first_is_least_severe() -> None:
+    limited, rejected = errors.ProviderRateLimited("busy", retry_after=90.0), errors.ProviderQuotaExhausted("spent")
+    sooner, later = errors.CircuitOpen("open", retry_after=2.0), errors.CircuitOpen("open", retry_after=9.0)
+    also_rejected = errors.ProviderCredentialsInvalid("no")
+
+    assert least_severe([later, sooner]) is sooner
+    assert least_severe([later, rejected, sooner]) is rejected
+    assert least_severe([rejected, also_rejected]) is rejected
+    assert least_severe([rejected, later, limited]) is limited
+
+
+def test_interrupted_stream_restarts_at_the_next_target_or_once_at_the_same() -> None:
+    assert decision_after_interruption(retry_state(fallbacks=1, interruptions=1)) == Fallback()
+    assert decision_after_interruption(retry_state(attempts=2, interruptions=1)) == Retry(0.0)
+    assert decision_after_interruption(retry_state(attempts=2, interruptions=2)) == Fail()
+
+
+def test_interrupted_stream_does_not_restart_beyond_max_attempts_or_budget() -> None:
+    assert decision_after_interruption(retry_state(attempts=3, interruptions=1)) == Fail()
+    assert decision_after_interruption(retry_state(interruptions=1, within_budget=False)) == Fail()
 
 
 @pytest.mark.parametrize("cause", [errors.ContentBlocked("no"), errors.DeadlineExceeded("late")])
-def test_an_answer_that_a_policy_or_the_deadline_broke_off_is_not_begun_again(cause: GatewayError) -> None:
-    cut = broken_by(cause)
+def test_stream_interrupted_by_a_policy_or_the_deadline_does_not_restart(cause: GatewayError) -> None:
+    error = interrupted_by(cause)
 
-    assert heirs(cut, SMALL, [LARGE]) == ()
-    assert decide(cut, stand(), POLICY, 1.0) == GiveUp()
-
-
-def test_what_is_too_long_goes_only_where_more_is_known_to_fit() -> None:
-    too_long = fault(errors.ContextTooLong)
-
-    assert heirs(too_long, SMALL, [UNKNOWN, SMALL, LARGE]) == (LARGE,)
-    assert heirs(too_long, LARGE, [SMALL, UNKNOWN]) == ()
-    assert heirs(too_long, UNKNOWN, [LARGE]) == ()
+    assert eligible_fallbacks(error, SMALL, [LARGE]) == ()
+    assert decide(error, retry_state(), RetrySettings(), 1.0) == Fail()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in all_errors() if kind is not errors.StreamInterrupted])
-def test_every_fault_is_retried_and_passed_on_just_when_its_row_says_so(kind: type[GatewayError]) -> None:
-    alone = decide(fault(kind), stand(), POLICY, 1.0)
-    others = heirs(fault(kind), SMALL, [SMALL, LARGE])
+def test_exceeded_context_window_falls_back_only_to_a_known_larger_one() -> None:
+    too_long = errors.ContextTooLong("too long")
 
-    assert isinstance(alone, Retry) == kind.spec.retryable
-    assert others == {"next": (SMALL, LARGE), "larger": (LARGE,), "never": ()}[kind.spec.fallback]
+    assert eligible_fallbacks(too_long, SMALL, [UNKNOWN, SMALL, LARGE]) == (LARGE,)
+    assert eligible_fallbacks(too_long, LARGE, [SMALL, UNKNOWN]) == ()
+    assert eligible_fallbacks(too_long, UNKNOWN, [LARGE]) == ()
+
+
+def test_every_error_is_retried_and_falls_back_as_its_spec_states() -> None:
+    fallbacks = {"next": (SMALL, LARGE), "larger": (LARGE,), "never": ()}
+
+    offenders = [
+        kind.__name__
+        for kind in all_errors()
+        if kind is not errors.StreamInterrupted
+        and (
+            isinstance(decision(kind, retry_state()), Retry) != kind.spec.retryable
+            or eligible_fallbacks(kind("failed"), SMALL, [SMALL, LARGE]) != fallbacks[kind.spec.fallback]
+        )
+    ]
+
+    assert offenders == []

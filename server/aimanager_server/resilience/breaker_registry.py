@@ -1,4 +1,4 @@
-"""Keeps a circuit for each target and key, so that a failing provider is cut off no wider than it fails."""
+"""Keeps one circuit breaker per provider, model and API key, so that a failure blocks no more than it affects."""
 
 from __future__ import annotations
 
@@ -7,116 +7,129 @@ from collections.abc import Callable, Collection, Iterator
 
 import structlog
 
+from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.handler import Clock
 from ..core.request import CALLER_KEY_ID
-from ..telemetry.provider_stats import Circuit
-from .circuit_breaker import Breaker, Rules
+from .circuit_breaker import CircuitBreaker, CircuitState
 
-__all__ = ["MOST_BREAKERS", "Breaker", "Breakers", "Rules"]
-
-MOST_BREAKERS = 10_000
+MAX_BREAKERS = 10_000
 
 
-class Breakers:
-    """A circuit for each provider, model and key, and one (model "") for what each key opens at a provider."""
+class BreakerRegistry:
+    """Circuit breakers by (provider, model, key id). The breaker with model "" covers all models of a key."""
 
-    def __init__(self, rules: Rules, clock: Clock) -> None:
-        self.rules = rules
+    def __init__(self, settings: CircuitBreakerSettings, retry: RetrySettings, clock: Clock) -> None:
+        self.settings = settings
+        self._retry = retry
         self._clock = clock
-        self._breakers: OrderedDict[tuple[str, str, str], Breaker] = OrderedDict()
-        self._keys: dict[str, set[str]] = {}
-        self._shut: dict[str, dict[Breaker, None]] = {}
-        self._probed: Collection[str] = ()
-        self._listeners: list[Callable[[str], None]] = []
+        self._breakers: OrderedDict[tuple[str, str, str], CircuitBreaker] = OrderedDict()
+        self._key_ids: dict[str, set[str]] = {}
+        self._not_closed: dict[str, dict[CircuitBreaker, None]] = {}
+        self._probed_providers: Collection[str] = ()
+        self._subscribers: list[Callable[[str], None]] = []
         self._log = structlog.get_logger()
 
-    def listen(self, moved: Callable[[str], None]) -> None:
-        """Have `moved` told the provider whenever one of its circuits opens, half-opens or closes."""
-        self._listeners.append(moved)
+    def subscribe(self, on_transition: Callable[[str], None]) -> None:
+        """Call `on_transition` with the provider whenever one of its breakers opens, half-opens or closes."""
+        self._subscribers.append(on_transition)
 
-    def hand_over(self, providers: Collection[str]) -> None:
-        """Somebody probes these providers: circuits made from now on wait for that instead of a time."""
-        self._probed = providers
+    def delegate_probing(self, providers: Collection[str]) -> None:
+        """Leave recovery of these providers to probes. Applies to breakers created afterwards."""
+        self._probed_providers = providers
 
-    def of(self, provider: str, model: str = "", key_id: str = "") -> Breaker:
-        """The circuit, made on first use; memory is bounded, the least recently used closed one goes first."""
-        place = (provider, model, key_id)
-        breaker = self._breakers.get(place)
+    def get(self, provider: str, model: str = "", key_id: str = "") -> CircuitBreaker:
+        """Return the breaker, created on first use.
+
+        Above MAX_BREAKERS the least recently used closed breaker is dropped.
+        """
+        scope = (provider, model, key_id)
+        breaker = self._breakers.get(scope)
         if breaker is not None:
-            self._breakers.move_to_end(place)
+            self._breakers.move_to_end(scope)
             return breaker
-        if len(self._breakers) >= MOST_BREAKERS:
-            self._forget_one()
-        breaker = Breaker(self.rules, self._clock, place, self._moved, is_probed=provider in self._probed)
-        self._breakers[place] = breaker
-        self._keys.setdefault(provider, set()).add(key_id)
+        if len(self._breakers) >= MAX_BREAKERS:
+            self._evict_one()
+        is_probed = provider in self._probed_providers
+        breaker = CircuitBreaker(
+            self.settings, self._retry, self._clock, scope, self._on_transition, is_probed=is_probed
+        )
+        self._breakers[scope] = breaker
+        self._key_ids.setdefault(provider, set()).add(key_id)
         return breaker
 
-    def known(self, provider: str) -> Iterator[Breaker]:
-        """Every circuit of a provider that was used so far."""
+    def all(self, provider: str) -> Iterator[CircuitBreaker]:
+        """Return every breaker of a provider that was used so far."""
         return (breaker for breaker in tuple(self._breakers.values()) if breaker.provider == provider)
 
-    def shut(self, provider: str) -> tuple[Breaker, ...]:
-        """The provider's circuits that are open or half-open, in the order in which they opened."""
-        return tuple(self._shut.get(provider, ()))
+    def not_closed(self, provider: str) -> tuple[CircuitBreaker, ...]:
+        """Return the provider's open and half-open breakers, in the order in which they opened."""
+        return tuple(self._not_closed.get(provider, ()))
 
-    def waiting(self, provider: str) -> tuple[Breaker, ...]:
-        """The provider's circuits that wait for a probe."""
-        return tuple(breaker for breaker in self.shut(provider) if breaker.waits)
+    def awaiting_probe(self, provider: str) -> tuple[CircuitBreaker, ...]:
+        """Return the provider's breakers that stay open until a probe succeeds."""
+        return tuple(breaker for breaker in self.not_closed(provider) if breaker.awaiting_probe)
 
-    def answers(self, provider: str, model: str | None = None) -> None:
-        """A probe was answered, for one model or for all."""
-        for breaker in self.waiting(provider):
+    def probe_succeeded(self, provider: str, model: str | None = None) -> None:
+        """Half-open the breakers that await a probe, of one model or of all."""
+        for breaker in self.awaiting_probe(provider):
             if model is None or breaker.model == model:
-                breaker.answers()
+                breaker.probe_succeeded()
 
-    def is_open(self, provider: str, model: str) -> bool:
-        """Whether a call to the model would be refused now, whichever of the server's keys it took."""
-        return self._all(provider, model, lambda breaker: breaker.refuses)
+    def rejects_calls(self, provider: str, model: str) -> bool:
+        """Return whether a call to the model would be rejected now with each of the server's keys."""
+        return self._applies_to_all_keys(provider, model, lambda breaker: breaker.rejects_calls)
 
-    def is_down(self, provider: str) -> bool:
-        """Whether a model cannot be asked there, since its circuits are open for every key of the server's."""
-        models = {breaker.model for breaker in self.shut(provider) if breaker.circuit is Circuit.OPEN}
-        return any(self._all(provider, model, lambda breaker: breaker.circuit is Circuit.OPEN) for model in models)
+    def all_keys_open(self, provider: str) -> bool:
+        """Return whether at least one model of the provider has an open breaker for each of the server's keys."""
 
-    def _all(self, provider: str, model: str, stops: Callable[[Breaker], bool]) -> bool:
-        """Callers' own keys count where the server's were never used, a call without a key where none has one."""
-        used = self._keys.get(provider, set())
-        keys = used - {CALLER_KEY_ID, ""} or used - {CALLER_KEY_ID} or used
-        return bool(keys) and all(
-            any(breaker is not None and stops(breaker) for breaker in self._of_key(provider, model, key))
-            for key in keys
+        def is_open(breaker: CircuitBreaker) -> bool:
+            return breaker.state is CircuitState.OPEN
+
+        models = {breaker.model for breaker in self.not_closed(provider) if is_open(breaker)}
+        return any(self._applies_to_all_keys(provider, model, is_open) for model in models)
+
+    def _applies_to_all_keys(self, provider: str, model: str, condition: Callable[[CircuitBreaker], bool]) -> bool:
+        """Check the keys used so far: the server's, else the callers' own, else calls without a key."""
+        used = self._key_ids.get(provider, set())
+        key_ids = used - {CALLER_KEY_ID, ""} or used - {CALLER_KEY_ID} or used
+        return bool(key_ids) and all(
+            any(breaker is not None and condition(breaker) for breaker in self._covering(provider, model, key_id))
+            for key_id in key_ids
         )
 
-    def _of_key(self, provider: str, model: str, key_id: str) -> Iterator[Breaker | None]:
+    def _covering(self, provider: str, model: str, key_id: str) -> Iterator[CircuitBreaker | None]:
         return (self._breakers.get((provider, name, key_id)) for name in ("", model))
 
-    def _forget_one(self) -> None:
-        closed = next((place for place, one in self._breakers.items() if one.retry_at is None), None)
-        place = closed or next(iter(self._breakers))
-        breaker, shut = self._breakers.pop(place), self._shut.get(place[0], {})
-        if breaker in shut:
-            del shut[breaker]
-            for moved in self._listeners:
-                moved(place[0])
+    def _evict_one(self) -> None:
+        closed = next((scope for scope, breaker in self._breakers.items() if breaker.retry_at is None), None)
+        scope = closed or next(iter(self._breakers))
+        breaker, not_closed = self._breakers.pop(scope), self._not_closed.get(scope[0], {})
+        if breaker in not_closed:
+            del not_closed[breaker]
+            self._notify(scope[0])
 
-    def _moved(self, breaker: Breaker, reason: str) -> None:
-        place = (breaker.provider, breaker.model, breaker.key_id)
-        if self._breakers.get(place) is not breaker:
-            return  # forgotten, though calls through it are still under way
-        circuit, shut = breaker.circuit, self._shut.setdefault(breaker.provider, {})
-        if circuit is Circuit.CLOSED:
-            shut.pop(breaker, None)
+    def _on_transition(self, breaker: CircuitBreaker, reason: str) -> None:
+        scope = (breaker.provider, breaker.model, breaker.key_id)
+        if self._breakers.get(scope) is not breaker:
+            return  # evicted while calls through it were in flight
+        state, not_closed = breaker.state, self._not_closed.setdefault(breaker.provider, {})
+        if state is CircuitState.CLOSED:
+            not_closed.pop(breaker, None)
         else:
-            shut[breaker] = None
-        self._tell(breaker, circuit, reason)
-        for moved in self._listeners:
-            moved(breaker.provider)
+            not_closed[breaker] = None
+        self._log_transition(breaker, state, reason)
+        self._notify(breaker.provider)
 
-    def _tell(self, breaker: Breaker, circuit: Circuit, reason: str) -> None:
-        facts = {"provider": breaker.provider, "model": breaker.model, "key": breaker.key_id}
-        if circuit is not Circuit.OPEN:
-            self._log.info("circuit.closed" if circuit is Circuit.CLOSED else "circuit.half_opened", **facts)
-            return
-        seconds = round((breaker.retry_at or 0.0) - (breaker.opened_at or 0.0), 3)
-        self._log.warning("circuit.opened", reason=reason, seconds=seconds, **facts)
+    def _notify(self, provider: str) -> None:
+        for on_transition in self._subscribers:
+            on_transition(provider)
+
+    def _log_transition(self, breaker: CircuitBreaker, state: CircuitState, reason: str) -> None:
+        fields = {"provider": breaker.provider, "model": breaker.model, "key_id": breaker.key_id}
+        if state is CircuitState.OPEN:
+            open_seconds = round((breaker.retry_at or 0.0) - (breaker.opened_at or 0.0), 3)
+            self._log.warning("circuit_breaker.opened", reason=reason, open_seconds=open_seconds, **fields)
+        elif state is CircuitState.HALF_OPEN:
+            self._log.info("circuit_breaker.half_opened", **fields)
+        else:
+            self._log.info("circuit_breaker.closed", **fields)

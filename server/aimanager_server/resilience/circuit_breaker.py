@@ -1,196 +1,191 @@
-"""One circuit: cuts off a failing target until it answers again, then lets one call try."""
+"""Circuit breaker: rejects calls to a failing target until it recovers."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from enum import StrEnum
 
+from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.handler import Clock
-from ..telemetry.provider_stats import Circuit
 
-SOON = 1.0
-"""What a refused call is told where a trial or a probe is under way: nobody knows how long it takes."""
-SLACK = 0.01
-"""Timers may ring so much early; who waited a hold out must not be refused for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """When a circuit opens, and for how long (seconds).
-
-    Where nobody probes, the open interval doubles from `open` up to `longest_open`; else a probe is due every `probe`.
-    `refused` holds after a refused key or a spent quota, `longest_hold` bounds what a provider asks to wait.
-    """
-
-    failure_threshold: int = 5
-    window: float = 30.0
-    window_calls: int = 20
-    window_share: float = 0.5
-    open: float = 5.0
-    longest_open: float = 60.0
-    refused: float = 300.0
-    probe: float = 4.0
-    longest_hold: float = 120.0
+TRIAL_RETRY_SECONDS = 1.0
+"""Advertised wait while a trial or a probe is in flight, whose duration is unknown."""
+TIMER_TOLERANCE = 0.01
+"""Timers may fire early by this much; a caller that waited out the block must not be rejected."""
+MAX_OUTCOMES = 1000
+"""Outcomes kept for the failure rate."""
 
 
-class Breaker:
-    """One circuit. Opens after consecutive failures or a failing share of recent calls; half-open admits one call.
+class CircuitState(StrEnum):
+    """State of a circuit breaker. HALF_OPEN admits one trial call."""
 
-    Where it `is_probed`, failures open it until the provider `answers`, else for a time. Reports name the `era` in
-    which the call was admitted: who was admitted before the circuit last opened, or tries before another trial, has
-    nothing new to say. `moved` hears of every change of state, with the reason.
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+class CircuitBreaker:
+    """Open after consecutive failures or at a high failure rate, then half-open for one trial call.
+
+    A breaker that `is_probed` stays open until `probe_succeeded`; any other half-opens after an interval that doubles
+    with each failed trial. `scope` is (provider, model, key id). Callers report outcomes with the `generation` read
+    after `try_acquire`; outcomes of calls admitted before the breaker last opened, or before the current trial, are
+    ignored. `on_transition` receives the breaker and the error's reason on each change of state.
     """
 
     __slots__ = (
-        "_clock", "_held_until", "_interval", "_is_told", "_moved", "_recent", "_rules", "_trial", "_waits",
-        "consecutive_failures", "era", "is_probed", "key_id", "model", "opened_at", "provider", "retry_at",
+        "_blocked_until", "_clock", "_half_open_reported", "_is_trial_in_flight", "_max_block_seconds",
+        "_on_transition", "_open_seconds", "_outcomes", "_settings", "awaiting_probe", "consecutive_failures",
+        "generation", "is_probed", "key_id", "model", "opened_at", "provider", "retry_at",
     )  # fmt: skip
 
     def __init__(
         self,
-        rules: Rules,
+        settings: CircuitBreakerSettings,
+        retry: RetrySettings,
         clock: Clock,
-        place: tuple[str, str, str] = ("", "", ""),
-        moved: Callable[[Breaker, str], None] = lambda breaker, reason: None,
+        scope: tuple[str, str, str] = ("", "", ""),
+        on_transition: Callable[[CircuitBreaker, str], None] = lambda breaker, reason: None,
         *,
         is_probed: bool = False,
     ) -> None:
-        self._rules = rules
+        self._settings = settings
+        self._max_block_seconds = retry.max_retry_after_seconds
         self._clock = clock
-        self.provider, self.model, self.key_id = place
-        self._moved = moved
+        self.provider, self.model, self.key_id = scope
+        self._on_transition = on_transition
         self.is_probed = is_probed
-        self._recent: deque[tuple[float, bool]] = deque(maxlen=1000)
-        self._interval = rules.open
-        self._held_until = -math.inf
-        self._waits = False
-        self._trial = False
-        self._is_told = False
-        self.era = 0
+        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=MAX_OUTCOMES)
+        self._open_seconds = settings.open_seconds
+        self._blocked_until = -math.inf
+        self._is_trial_in_flight = False
+        self._half_open_reported = False
+        self.awaiting_probe = False
+        self.generation = 0
         self.consecutive_failures = 0
         self.opened_at: float | None = None
         self.retry_at: float | None = None
 
     @property
-    def circuit(self) -> Circuit:
-        """The state now."""
+    def state(self) -> CircuitState:
+        """Return the current state."""
         if self.retry_at is None:
-            return Circuit.CLOSED
-        return Circuit.OPEN if self._waits or self._clock() < self.retry_at else Circuit.HALF_OPEN
+            return CircuitState.CLOSED
+        if self.awaiting_probe or self._clock() < self.retry_at:
+            return CircuitState.OPEN
+        return CircuitState.HALF_OPEN
 
     @property
-    def waits(self) -> bool:
-        """It is open until a probe is answered."""
-        return self._waits
+    def blocked_seconds(self) -> float:
+        """Return the rest of the wait that the provider requested, 0 if none."""
+        remaining = self._blocked_until - self._clock()
+        return remaining if remaining > TIMER_TOLERANCE else 0.0
 
     @property
-    def held(self) -> float:
-        """Seconds for which the provider still asks to wait, 0 where it does not."""
-        left = self._held_until - self._clock()
-        return left if left > SLACK else 0.0
+    def rejects_calls(self) -> bool:
+        """Return whether a call would be rejected now."""
+        return self._is_trial_in_flight or self.blocked_seconds > 0 or self.state is CircuitState.OPEN
 
-    @property
-    def refuses(self) -> bool:
-        """A call would be refused now."""
-        return self._trial or self.held > 0 or self.circuit is Circuit.OPEN
+    def try_acquire(self) -> float | None:
+        """Return None if the call is admitted, else the seconds to wait before the next try.
 
-    def admit(self) -> float | None:
-        """None where the call may pass, else the seconds until another may try.
-
-        Who passed reports back once, with the `era` there is then.
+        An admitted call reports its outcome once, with the `generation` read right after this method.
         """
         if self.retry_at is None:
             return None
         wait = self.retry_at - self._clock()
-        if self._waits or wait > 0 or self._trial:
-            return wait if wait > 0 else SOON
-        self._trial = True
-        self.era += 1
-        self._half_opened()
+        if self.awaiting_probe or wait > 0 or self._is_trial_in_flight:
+            return wait if wait > 0 else TRIAL_RETRY_SECONDS
+        self._is_trial_in_flight = True
+        self.generation += 1
+        self._report_half_open()
         return None
 
-    def began(self, era: int) -> None:
-        """First content arrived: enough to end a trial, not yet a success."""
-        if era == self.era and self.retry_at is not None:
+    def record_first_content(self, generation: int) -> None:
+        """Close the breaker on the first content of a trial. Does not yet count as a success."""
+        if generation == self.generation and self.retry_at is not None:
             self._close()
 
-    def succeeded(self, era: int) -> None:
-        """A whole answer arrived."""
-        if era != self.era:
+    def record_success(self, generation: int) -> None:
+        """Record a complete response: close the breaker and reset its open interval."""
+        if generation != self.generation:
             return
-        self._recent.append((self._clock(), True))
+        self._outcomes.append((self._clock(), True))
         self.consecutive_failures = 0
-        self._interval = self._rules.open
+        self._open_seconds = self._settings.open_seconds
         if self.retry_at is not None:
             self._close()
 
-    def failed(self, era: int, reason: str) -> None:
-        """The provider failed by its own fault."""
-        if era != self.era:
+    def record_failure(self, generation: int, reason: str) -> None:
+        """Record a failure caused by the provider; open if it was a trial or a threshold is reached."""
+        if generation != self.generation:
             return
-        self._recent.append((self._clock(), False))
+        self._outcomes.append((self._clock(), False))
         self.consecutive_failures += 1
-        if not (self._trial or self.consecutive_failures >= self._rules.failure_threshold or self._mostly_failing()):
+        threshold_reached = self.consecutive_failures >= self._settings.failure_threshold
+        if not (self._is_trial_in_flight or threshold_reached or self._is_failure_rate_exceeded()):
             return
         if self.is_probed:
-            self._open(self._rules.probe, reason, waits=True)
+            self._open(self._settings.probe_interval_seconds, reason, awaiting_probe=True)
             return
-        seconds, self._interval = self._interval, min(self._interval * 2, self._rules.longest_open)
-        self._open(seconds, reason, waits=False)
+        seconds = self._open_seconds
+        self._open_seconds = min(seconds * 2, self._settings.max_open_seconds)
+        self._open(seconds, reason, awaiting_probe=False)
 
-    def abandoned(self, era: int) -> None:
-        """The call ended without saying anything about the provider: its place is another's."""
-        if era == self.era:
-            self._trial = False
+    def record_credentials_failure(self, generation: int, reason: str) -> None:
+        """Open after a rejected key or an exhausted quota, for a fixed time: a probe cannot detect the recovery."""
+        if generation == self.generation:
+            self.open_for(self._settings.credentials_open_seconds, reason)
 
-    def refused(self, era: int, reason: str) -> None:
-        """The provider would not have the key, or its quota is spent: no probe would tell when that changes."""
-        if era == self.era:
-            self.open(self._rules.refused, reason)
+    def release(self, generation: int) -> None:
+        """End a call without recording an outcome, such as a cancelled one, so that another trial may start."""
+        if generation == self.generation:
+            self._is_trial_in_flight = False
 
-    def open(self, seconds: float, reason: str = "") -> None:
-        """Refuse calls for so long, whatever probes say."""
-        self._open(seconds, reason, waits=False)
+    def open_for(self, seconds: float, reason: str = "") -> None:
+        """Open for a fixed time, whatever the probes report."""
+        self._open(seconds, reason, awaiting_probe=False)
 
-    def hold(self, seconds: float) -> None:
-        """The provider asks to wait for so long. This opens nothing."""
-        self._held_until = max(self._held_until, self._clock() + min(seconds, self._rules.longest_hold))
+    def block_for(self, seconds: float) -> None:
+        """Honor a wait that the provider requested, up to the configured maximum. The state does not change."""
+        self._blocked_until = max(self._blocked_until, self._clock() + min(seconds, self._max_block_seconds))
 
-    def expect(self, seconds: float) -> None:
-        """The next probe comes in so many seconds."""
-        if self._waits:
+    def schedule_probe(self, seconds: float) -> None:
+        """Set the time of the next probe, advertised to rejected calls."""
+        if self.awaiting_probe:
             self.retry_at = self._clock() + seconds
 
-    def answers(self) -> None:
-        """A probe was answered: let one call try."""
-        if self._waits:
-            self._waits = False
+    def probe_succeeded(self) -> None:
+        """Half-open if awaiting a probe."""
+        if self.awaiting_probe:
+            self.awaiting_probe = False
             self.retry_at = self._clock()
-            self._half_opened()
+            self._report_half_open()
 
-    def _open(self, seconds: float, reason: str, *, waits: bool) -> None:
-        self.era += 1
-        self._waits = waits
-        self._trial = self._is_told = False
+    def _open(self, seconds: float, reason: str, *, awaiting_probe: bool) -> None:
+        self.generation += 1
+        self.awaiting_probe = awaiting_probe
+        self._is_trial_in_flight = self._half_open_reported = False
         self.opened_at = self._clock()
         self.retry_at = self.opened_at + seconds
-        self._moved(self, reason)
+        self._on_transition(self, reason)
 
-    def _half_opened(self) -> None:
-        if not self._is_told:
-            self._is_told = True
-            self._moved(self, "")
+    def _report_half_open(self) -> None:
+        if not self._half_open_reported:
+            self._half_open_reported = True
+            self._on_transition(self, "")
 
     def _close(self) -> None:
-        self._trial = self._waits = False
+        self._is_trial_in_flight = self.awaiting_probe = False
         self.opened_at = self.retry_at = None
-        self._recent.clear()
-        self._moved(self, "")
+        self._outcomes.clear()
+        self._on_transition(self, "")
 
-    def _mostly_failing(self) -> bool:
-        oldest = self._clock() - self._rules.window
-        outcomes = [good for when, good in self._recent if when >= oldest]
-        enough = len(outcomes) >= self._rules.window_calls
-        return enough and outcomes.count(False) / len(outcomes) >= self._rules.window_share
+    def _is_failure_rate_exceeded(self) -> bool:
+        oldest = self._clock() - self._settings.window_seconds
+        outcomes = [success for when, success in self._outcomes if when >= oldest]
+        if len(outcomes) < self._settings.minimum_calls:
+            return False
+        return outcomes.count(False) / len(outcomes) >= self._settings.failure_rate_threshold

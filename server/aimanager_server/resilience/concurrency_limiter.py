@@ -1,4 +1,4 @@
-"""Lets so many in at once, and lets a few more wait until somebody leaves."""
+"""Limits concurrent calls, in total and per caller, with a bounded fair queue."""
 
 from __future__ import annotations
 
@@ -7,109 +7,120 @@ import math
 from collections import Counter
 
 
-class Gate:
-    """`most` places, and of those `most_each` for one name. A place that falls free goes to who waited longest for it.
+class ConcurrencyLimiter:
+    """Grant up to `limit` permits, of which up to `limit_per_caller` to one caller.
 
-    `queue_length` may wait, each for `queue_seconds`. Nobody fills the queue for others: where it is full, the last
-    one of the name that waits most often makes way for a name that waits less. Belongs to one event loop. Where a
-    place is free, nothing is spent but the counting.
+    Up to `max_queue_length` calls wait for a permit, each for at most `queue_timeout_seconds`, and get it in order of
+    arrival. If the queue is full, the last call of the caller with the most queued calls is rejected in favor of a
+    caller with fewer. Belongs to one event loop. Without contention, a permit costs only the counting.
 
-    >>> gate = Gate(1, queue_length=0, queue_seconds=1.0)
-    >>> gate.enter("ann"), gate.enter("bob")
+    >>> limiter = ConcurrencyLimiter(1, max_queue_length=0, queue_timeout_seconds=1.0)
+    >>> limiter.try_acquire("ann"), limiter.try_acquire("bob")
     (True, False)
-    >>> gate.leave("ann")
-    >>> gate.enter("bob")
+    >>> limiter.release("ann")
+    >>> limiter.try_acquire("bob")
     True
     """
 
-    __slots__ = ("_held", "_is_closed", "_most", "_most_each", "_queue_length", "_queue_seconds", "_waiting", "in_use")
+    __slots__ = (
+        "_is_closed", "_limit", "_limit_per_caller", "_max_queue_length", "_permits", "_queue",
+        "_queue_timeout_seconds", "in_flight",
+    )  # fmt: skip
 
-    def __init__(self, most: int, queue_length: int, queue_seconds: float, most_each: int | None = None) -> None:
-        self.in_use = 0
-        self._most = most
-        self._most_each = most if most_each is None else most_each
-        self._queue_length = queue_length
-        self._queue_seconds = queue_seconds
-        self._held: dict[str, int] = {}
-        self._waiting: dict[asyncio.Future[bool], str] = {}
+    def __init__(
+        self, limit: int, max_queue_length: int, queue_timeout_seconds: float, limit_per_caller: int | None = None
+    ) -> None:
+        self.in_flight = 0
+        self._limit = limit
+        self._limit_per_caller = limit if limit_per_caller is None else limit_per_caller
+        self._max_queue_length = max_queue_length
+        self._queue_timeout_seconds = queue_timeout_seconds
+        self._permits: dict[str, int] = {}
+        self._queue: dict[asyncio.Future[bool], str] = {}
         self._is_closed = False
 
     @property
-    def waiting(self) -> int:
-        """Those in the queue."""
-        return len(self._waiting)
+    def queued(self) -> int:
+        """Return the number of queued calls."""
+        return len(self._queue)
 
-    def is_full_for(self, name: str) -> bool:
-        """The name has all the places that one name may have."""
-        return self._held.get(name, 0) >= self._most_each
+    def is_at_limit(self, caller: str) -> bool:
+        """Return whether the caller holds all the permits one caller may hold."""
+        return self._permits.get(caller, 0) >= self._limit_per_caller
 
-    def enter(self, name: str = "") -> bool:
-        """Take a place at once, or say that there is none. Nobody is overtaken who could have had it."""
-        held = self._held.get(name, 0)
-        if self.in_use >= self._most or held >= self._most_each or self._is_closed:
+    def try_acquire(self, caller: str = "") -> bool:
+        """Acquire a permit without waiting; return False if none is available.
+
+        Never overtakes a queued call: a queued call is one that no free permit fits.
+        """
+        held = self._permits.get(caller, 0)
+        if self.in_flight >= self._limit or held >= self._limit_per_caller or self._is_closed:
             return False
-        self.in_use += 1
-        self._held[name] = held + 1
+        self.in_flight += 1
+        self._permits[caller] = held + 1
         return True
 
-    def leave(self, name: str = "") -> None:
-        """Give a place of that name back."""
-        self.in_use -= 1
-        left = self._held[name] - 1
-        if left:
-            self._held[name] = left
+    def release(self, caller: str = "") -> None:
+        """Return a permit of this caller and admit the next queued call."""
+        self.in_flight -= 1
+        remaining = self._permits[caller] - 1
+        if remaining:
+            self._permits[caller] = remaining
         else:
-            del self._held[name]
-        if self._waiting:
-            self._let_one_in()
+            del self._permits[caller]
+        if self._queue:
+            self._admit_next()
 
-    async def wait(self, name: str = "", seconds: float = math.inf) -> bool:
-        """Wait for a place, at most `seconds` too; False where none came in time, or the queue is full or closed."""
-        seconds = min(seconds, self._queue_seconds)
-        if seconds <= 0 or self._is_closed or not self._has_room_for(name):
+    async def wait_for_permit(self, caller: str = "", seconds: float = math.inf) -> bool:
+        """Wait for a permit for at most `seconds`; return False on timeout, or if the queue is full or closed.
+
+        Call this only after `try_acquire` returned False.
+        """
+        seconds = min(seconds, self._queue_timeout_seconds)
+        if seconds <= 0 or self._is_closed or not self._make_room_for(caller):
             return False
         loop = asyncio.get_running_loop()
-        place: asyncio.Future[bool] = loop.create_future()
-        self._waiting[place] = name
-        timer = loop.call_later(seconds, self._turn_away, place)
+        permit: asyncio.Future[bool] = loop.create_future()
+        self._queue[permit] = caller
+        timer = loop.call_later(seconds, self._reject, permit)
         try:
-            return await place
+            return await permit
         except asyncio.CancelledError:
-            # The place may have come in the same turn of the loop as the cancellation.
-            if not place.cancelled() and place.result():
-                self.leave(name)
+            # The permit may have been granted in the same loop iteration as the cancellation.
+            if not permit.cancelled() and permit.result():
+                self.release(caller)
             raise
         finally:
             timer.cancel()
-            self._waiting.pop(place, None)
+            self._queue.pop(permit, None)
 
     def close(self) -> None:
-        """Let nobody in any more, and turn away those who wait."""
+        """Reject every queued call and all later ones."""
         self._is_closed = True
-        for place in list(self._waiting):
-            self._turn_away(place)
+        for permit in list(self._queue):
+            self._reject(permit)
 
-    def _let_one_in(self) -> None:
-        """One place that fell free lets in one at most, so all who still wait are those who cannot enter."""
-        for place, name in self._waiting.items():
-            if not place.done() and self.enter(name):
-                del self._waiting[place]
-                place.set_result(True)
+    def _admit_next(self) -> None:
+        """Grant the released permit to the first queued call it fits. One release fits at most one call."""
+        for permit, caller in self._queue.items():
+            if not permit.done() and self.try_acquire(caller):
+                del self._queue[permit]
+                permit.set_result(True)
                 return
 
-    def _has_room_for(self, name: str) -> bool:
-        if len(self._waiting) < self._queue_length:
+    def _make_room_for(self, caller: str) -> bool:
+        if len(self._queue) < self._max_queue_length:
             return True
-        if not self._waiting:
+        if not self._queue:
             return False
-        waiting = Counter(self._waiting.values())
-        keenest, count = waiting.most_common(1)[0]
-        if waiting[name] + 1 >= count:
+        queued = Counter(self._queue.values())
+        busiest, count = queued.most_common(1)[0]
+        if queued[caller] + 1 >= count:
             return False
-        self._turn_away(next(place for place in reversed(self._waiting) if self._waiting[place] == keenest))
+        self._reject(next(permit for permit in reversed(self._queue) if self._queue[permit] == busiest))
         return True
 
-    def _turn_away(self, place: asyncio.Future[bool]) -> None:
-        self._waiting.pop(place, None)
-        if not place.done():
-            place.set_result(False)
+    def _reject(self, permit: asyncio.Future[bool]) -> None:
+        self._queue.pop(permit, None)
+        if not permit.done():
+            permit.set_result(False)

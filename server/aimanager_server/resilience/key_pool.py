@@ -1,4 +1,4 @@
-"""Which of the server's keys a call goes out with."""
+"""Distributes the calls of a provider over the server's API keys."""
 
 from __future__ import annotations
 
@@ -9,99 +9,104 @@ from typing import Literal
 from ..core.handler import Clock
 from ..core.request import NO_KEY, ApiKey
 
-REFUSED_SECONDS = 300.0
-"""How long a key rests that was refused, where nobody says else."""
-
+DEFAULT_QUARANTINE_SECONDS = 300.0
 NEVER = float("-inf")
 
-Spread = Literal["weighted", "least_loaded"]
+KeySelection = Literal["weighted", "least_loaded"]
 
 
 @dataclass(slots=True)
-class _Kept:
+class _PooledKey:
     key: ApiKey
     weight: int
-    turn: int = 0
-    under_way: int = 0
-    rests_until: float = NEVER
+    current_weight: int = 0
+    in_flight: int = 0
+    quarantined_until: float = NEVER
 
 
-class KeyRing:
-    """Several keys of one provider that share its calls; one that was refused rests for a while.
+class KeyPool:
+    """Select a key for each call; quarantine keys that the provider rejected.
 
-    `secrets` are the keys, each with its weight; their ids are their positions, from "1". They take turns by weight, or
-    the one with the fewest calls under way goes first.
+    `secrets` are the keys with their weights; their ids are their positions, from "1". Selection is round-robin by
+    weight, or prefers the key with the fewest calls in flight.
 
-    >>> ring = KeyRing([("a", 2), ("b", 1)], clock=lambda: 0.0)
-    >>> [next(ring.candidates()).id for call in range(6)]
+    >>> pool = KeyPool([("a", 2), ("b", 1)], clock=lambda: 0.0)
+    >>> [next(pool.candidates()).id for call in range(6)]
     ['1', '2', '1', '1', '2', '1']
     """
 
-    def __init__(self, secrets: Sequence[tuple[str, int]], clock: Clock, spread: Spread = "weighted") -> None:
-        self._kept = [_Kept(ApiKey(str(place), secret), weight) for place, (secret, weight) in enumerate(secrets, 1)]
-        self._by_id = {kept.key.id: kept for kept in self._kept}
+    def __init__(self, secrets: Sequence[tuple[str, int]], clock: Clock, selection: KeySelection = "weighted") -> None:
+        self._keys = [
+            _PooledKey(ApiKey(str(position), secret), weight) for position, (secret, weight) in enumerate(secrets, 1)
+        ]
+        self._by_id = {pooled.key.id: pooled for pooled in self._keys}
         self._clock = clock
-        self.counts = spread == "least_loaded" and len(self._kept) > 1
+        self.tracks_in_flight = selection == "least_loaded" and len(self._keys) > 1
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._keys)
 
     @property
-    def quarantined(self) -> int:
-        """How many keys rest because they were refused."""
+    def quarantined_count(self) -> int:
+        """Return the number of keys in quarantine."""
         now = self._clock()
-        return sum(kept.rests_until > now for kept in self._kept)
+        return sum(pooled.quarantined_until > now for pooled in self._keys)
 
     def candidates(self) -> Iterator[ApiKey]:
-        """The keys to try, best first. Where all of them rest, the one alone that does so for the shortest time."""
-        if len(self._kept) < 2:
-            yield from (kept.key for kept in self._kept)
+        """Yield the keys to try, best first. If all are quarantined, only the one released first."""
+        if len(self._keys) < 2:
+            yield from (pooled.key for pooled in self._keys)
             return
-        rested = self._rested()
-        if not rested:
-            yield self.first()
+        usable = self._usable()
+        if not usable:
+            yield self.peek()
             return
-        first = self._next(rested)
+        first = self._select(usable)
         yield first.key
-        others = [kept for kept in rested if kept is not first]
-        for kept in sorted(others, key=_load) if self.counts else others:
-            if kept.rests_until <= self._clock():  # another call may have been refused meanwhile
-                yield kept.key
+        others = [pooled for pooled in usable if pooled is not first]
+        for pooled in sorted(others, key=_load) if self.tracks_in_flight else others:
+            if pooled.quarantined_until <= self._clock():  # another call may have quarantined it meanwhile
+                yield pooled.key
 
-    def first(self) -> ApiKey:
-        """A key for what is no call, such as a probe: no turn is taken. NO_KEY where there is none."""
+    def peek(self) -> ApiKey:
+        """Return the key to use outside of calls, such as for a probe, without advancing the round-robin.
+
+        Returns NO_KEY if the pool is empty.
+        """
         now = self._clock()
-        return min(self._kept, key=lambda kept: max(kept.rests_until, now)).key if self._kept else NO_KEY
+        if not self._keys:
+            return NO_KEY
+        return min(self._keys, key=lambda pooled: max(pooled.quarantined_until, now)).key
 
-    def refused(self, key: ApiKey, seconds: float = REFUSED_SECONDS) -> None:
-        """Let a key rest that the provider would not take. One that is not of this ring is nobody's affair."""
-        kept = self._by_id.get(key.id)
-        if kept is not None:
-            kept.rests_until = self._clock() + seconds
+    def quarantine(self, key: ApiKey, seconds: float = DEFAULT_QUARANTINE_SECONDS) -> None:
+        """Exclude a key that the provider rejected. Ignores keys that are not in this pool."""
+        pooled = self._by_id.get(key.id)
+        if pooled is not None:
+            pooled.quarantined_until = self._clock() + seconds
 
-    def taken(self, key: ApiKey) -> None:
-        """A call with this key is under way."""
-        self._by_id[key.id].under_way += 1
+    def acquire(self, key: ApiKey) -> None:
+        """Count a call with this key as in flight."""
+        self._by_id[key.id].in_flight += 1
 
-    def released(self, key: ApiKey) -> None:
-        """A call with this key has ended."""
-        self._by_id[key.id].under_way -= 1
+    def release(self, key: ApiKey) -> None:
+        """Count a call with this key as ended."""
+        self._by_id[key.id].in_flight -= 1
 
-    def _rested(self) -> list[_Kept]:
+    def _usable(self) -> list[_PooledKey]:
         now = self._clock()
-        return [kept for kept in self._kept if kept.rests_until <= now]
+        return [pooled for pooled in self._keys if pooled.quarantined_until <= now]
 
-    def _next(self, rested: list[_Kept]) -> _Kept:
-        if self.counts:
-            least = min(map(_load, rested))
-            rested = [kept for kept in rested if kept.under_way == least]
-        # Smooth weighted round-robin, as nginx does it: the shares hold over any short stretch too.
-        for kept in rested:
-            kept.turn += kept.weight
-        first = max(rested, key=lambda kept: kept.turn)
-        first.turn -= sum(kept.weight for kept in rested)
+    def _select(self, usable: list[_PooledKey]) -> _PooledKey:
+        if self.tracks_in_flight:
+            least = min(map(_load, usable))
+            usable = [pooled for pooled in usable if pooled.in_flight == least]
+        # Smooth weighted round-robin, as in nginx: shares are even over any short sequence as well.
+        for pooled in usable:
+            pooled.current_weight += pooled.weight
+        first = max(usable, key=lambda pooled: pooled.current_weight)
+        first.current_weight -= sum(pooled.weight for pooled in usable)
         return first
 
 
-def _load(kept: _Kept) -> int:
-    return kept.under_way
+def _load(pooled: _PooledKey) -> int:
+    return pooled.in_flight

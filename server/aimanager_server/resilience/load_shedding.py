@@ -1,4 +1,4 @@
-"""Knows how late the event loop is, so that a server that cannot keep up takes no more work."""
+"""Measures the event loop's lag, so that an overloaded server rejects new calls."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ import math
 
 from ..core.handler import Clock
 
-INTERVAL_SECONDS = 0.1
-"""How often it is measured, and so how long a delay is remembered after it has passed."""
+SAMPLE_INTERVAL_SECONDS = 0.1
+"""Interval between measurements, and so how long a lag is reported after it ended."""
 
 
-class LoopLag:
-    """How late a timer of the event loop is that ought to ring every `interval` seconds.
+class EventLoopLagMonitor:
+    """Measure how late a recurring timer of the event loop fires.
 
-    `limit` is in seconds: above it the loop `is_late`. `clock` must move within one turn of the loop, which the
-    loop's own need not.
+    The server is overloaded while the lag exceeds `max_lag_seconds`. `clock` must advance within one iteration of the
+    loop, unlike the loop's own clock.
     """
 
-    __slots__ = ("_clock", "_due", "_interval", "_late", "_limit", "_timer")
+    __slots__ = ("_clock", "_due_at", "_interval_seconds", "_last_lag", "_max_lag_seconds", "_timer")
 
-    def __init__(self, clock: Clock, limit: float, interval: float = INTERVAL_SECONDS) -> None:
+    def __init__(self, clock: Clock, max_lag_seconds: float, interval_seconds: float = SAMPLE_INTERVAL_SECONDS) -> None:
         self._clock = clock
-        self._limit = limit
-        self._interval = interval
-        self._late = 0.0
-        self._due = math.inf
+        self._max_lag_seconds = max_lag_seconds
+        self._interval_seconds = interval_seconds
+        self._last_lag = 0.0
+        self._due_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Measure from now on, on the running loop, until `stop`."""
-        self._due = self._clock() + self._interval
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._ring)
+        """Start measuring on the running loop, until `stop`."""
+        self._due_at = self._clock() + self._interval_seconds
+        self._timer = asyncio.get_running_loop().call_later(self._interval_seconds, self._on_timer)
 
     def stop(self) -> None:
-        """Measure no more; the loop then counts as on time."""
+        """Stop measuring and report no lag."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._late, self._due = None, 0.0, math.inf
+        self._timer, self._last_lag, self._due_at = None, 0.0, math.inf
 
-    def seconds(self) -> float:
-        """How late the loop is, or was a moment ago. May be read from any thread, and while the loop stands still."""
-        return max(self._late, self._clock() - self._due)
+    def lag_seconds(self) -> float:
+        """Return the current lag or the last measured one, whichever is greater.
 
-    def is_late(self) -> bool:
-        """The loop is later than allowed."""
-        return self.seconds() > self._limit
+        Safe to call from any thread, also while the loop is blocked.
+        """
+        return max(self._last_lag, self._clock() - self._due_at)
 
-    def _ring(self) -> None:
-        self._late = max(0.0, self._clock() - self._due)
+    def is_overloaded(self) -> bool:
+        """Return whether the lag exceeds the maximum."""
+        return self.lag_seconds() > self._max_lag_seconds
+
+    def _on_timer(self) -> None:
+        self._last_lag = max(0.0, self._clock() - self._due_at)
         self.start()

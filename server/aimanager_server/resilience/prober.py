@@ -1,4 +1,4 @@
-"""Asks providers whose circuits are open, in the background, whether they answer again."""
+"""Probes providers with open circuit breakers in the background until they respond again."""
 
 from __future__ import annotations
 
@@ -12,80 +12,79 @@ from ..catalog.model import Model
 from ..core.content import Message, Role, Sampling, Text
 from ..core.errors import DeadlineExceeded, GatewayError, InternalError, Overloaded, ProviderUnreachable
 from ..core.handler import Provider
-from ..core.request import Call, Caller, Target
-from .breaker_registry import Breakers
+from ..core.request import Attempt, Call, Caller, Target
+from .breaker_registry import BreakerRegistry
 
-Kind = Literal["models", "generation"]
+ProbeKind = Literal["models", "generation"]
 
-PROBE_SECONDS = 10.0
-"""How long an answer is waited for. The next probe does not wait for it: a provider that is back shall be seen soon."""
+PROBE_TIMEOUT_SECONDS = 10.0
+"""Timeout of one probe. Later probes start on schedule while it runs, so that a recovery is seen early."""
 
-SPREAD = 0.1
-"""How much of the interval chance adds or takes, so that replicas do not ask in step."""
+JITTER = 0.1
+"""Random deviation from the probe interval, as a share of it, so that replicas do not probe in step."""
 
 NOT_IMPLEMENTED = 501
-"""Who has no list of models is there all the same."""
 
 
 class Prober:
-    """Has one task for each provider with a circuit that waits for a probe, while there is one.
+    """Run one background task for each provider that has a breaker awaiting a probe.
 
-    Made once, before any circuit: circuits of the providers in `kinds` wait for it from then on. Where the kind is
-    "generation", one token of each failing model is asked for instead of the list of models. `find` knows the models,
-    `recorded` and `counted` hear of every probe: the provider and its fault, None for an answer; and the outcome by
-    name. Uses the running event loop once a circuit opens.
+    Create it before any circuit breaker: breakers of the providers in `kinds` then await its probes. The kind "models"
+    lists the provider's models; "generation" generates one token with each failing model. `find_model` returns a
+    model's catalog entry. `record_probe` receives the provider and the error, None for a success; `count_probe`
+    receives the provider and "success" or the error's reason. Uses the running event loop once a breaker opens.
     """
 
     def __init__(
         self,
         providers: Mapping[str, Provider],
-        kinds: Mapping[str, Kind],
-        breakers: Breakers,
-        find: Callable[[str, str], Model | None],
-        recorded: Callable[[str, GatewayError | None], None],
-        counted: Callable[[str, str], None],
-        pause: Callable[[float], Awaitable[None]],
+        kinds: Mapping[str, ProbeKind],
+        breakers: BreakerRegistry,
+        find_model: Callable[[str, str], Model | None],
+        record_probe: Callable[[str, GatewayError | None], None],
+        count_probe: Callable[[str, str], None],
+        sleep: Callable[[float], Awaitable[None]],
         random: Callable[[], float],
-        limit: float = PROBE_SECONDS,
+        timeout_seconds: float = PROBE_TIMEOUT_SECONDS,
     ) -> None:
         self._providers = providers
         self._kinds = kinds
         self._breakers = breakers
-        self._find = find
-        self._recorded = recorded
-        self._counted = counted
-        self._pause = pause
+        self._find_model = find_model
+        self._record_probe = record_probe
+        self._count_probe = count_probe
+        self._sleep = sleep
         self._random = random
-        self._limit = limit
-        self._rounds: dict[str, asyncio.Task[None]] = {}
+        self._timeout_seconds = timeout_seconds
+        self._loops: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._is_closed = False
         self._log = structlog.get_logger()
-        breakers.hand_over(frozenset(kinds))
-        breakers.listen(self._moved)
+        breakers.delegate_probing(frozenset(kinds))
+        breakers.subscribe(self._on_transition)
 
     @property
-    def probing(self) -> tuple[str, ...]:
-        """The providers that are asked again and again now."""
-        return tuple(sorted(self._rounds))
+    def active_providers(self) -> tuple[str, ...]:
+        """Return the providers that are being probed, sorted by name."""
+        return tuple(sorted(self._loops))
 
     async def aclose(self) -> None:
-        """Stop for good, and wait until what was under way has let go."""
-        self._closed = True
-        for provider in self.probing:
+        """Stop probing permanently and wait for all tasks to end."""
+        self._is_closed = True
+        for provider in self.active_providers:
             self._stop(provider)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _moved(self, provider: str) -> None:
-        if not self._breakers.waiting(provider):
+    def _on_transition(self, provider: str) -> None:
+        if not self._breakers.awaiting_probe(provider):
             self._stop(provider)
-        elif provider not in self._rounds and not self._closed:
-            self._rounds[provider] = self._spawn(self._go_round(provider))
+        elif provider not in self._loops and not self._is_closed:
+            self._loops[provider] = self._spawn(self._probe_repeatedly(provider))
 
     def _stop(self, provider: str) -> None:
-        task = self._rounds.pop(provider, None)
+        task = self._loops.pop(provider, None)
         if task is not None:
             task.cancel()
 
@@ -96,72 +95,71 @@ class Prober:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _go_round(self, provider: str) -> None:
-        asked: list[asyncio.Task[None]] = []
+    async def _probe_repeatedly(self, provider: str) -> None:
+        interval = self._breakers.settings.probe_interval_seconds
+        pending: list[asyncio.Task[None]] = []
         try:
             while True:
-                seconds = self._breakers.rules.probe * (1 + SPREAD * (2 * self._random() - 1))
-                for breaker in self._breakers.waiting(provider):
-                    breaker.expect(seconds)
-                await self._pause(seconds)
-                asked = [task for task in asked if not task.done()]
-                asked.append(self._spawn(self._ask(provider)))
+                delay = interval * (1 + JITTER * (2 * self._random() - 1))
+                for breaker in self._breakers.awaiting_probe(provider):
+                    breaker.schedule_probe(delay)
+                await self._sleep(delay)
+                pending = [task for task in pending if not task.done()]
+                pending.append(self._spawn(self._probe(provider)))
         finally:
-            for task in asked:
+            for task in pending:
                 task.cancel()
 
-    async def _ask(self, provider: str) -> None:
+    async def _probe(self, provider: str) -> None:
         if self._kinds[provider] == "models":
-            await self._probe(provider, None)
+            await self._probe_once(provider, None)
             return
-        models = {breaker.model for breaker in self._breakers.waiting(provider)}
-        await asyncio.gather(*(self._probe(provider, model) for model in models))
+        models = {breaker.model for breaker in self._breakers.awaiting_probe(provider)}
+        await asyncio.gather(*(self._probe_once(provider, model) for model in models))
 
-    async def _probe(self, provider: str, model: str | None) -> None:
-        fault = await self._fault(provider, model)
-        self._recorded(provider, fault)
-        self._counted(provider, fault.reason if fault else "success")
-        self._log.debug("provider.probed", provider=provider, model=model or "", reason=fault.reason if fault else "")
-        if fault is None or is_there(fault):
-            self._breakers.answers(provider, model)  # last: it may end the task that this one is of
+    async def _probe_once(self, provider: str, model: str | None) -> None:
+        error = await self._probe_error(provider, model)
+        reason = error.reason if error else ""
+        self._record_probe(provider, error)
+        self._count_probe(provider, reason or "success")
+        self._log.debug("provider.probed", provider=provider, model=model or "", reason=reason)
+        if error is None or is_reachable(error):
+            self._breakers.probe_succeeded(provider, model)  # last, since it may cancel this task
 
-    async def _fault(self, provider: str, model: str | None) -> GatewayError | None:
+    async def _probe_error(self, provider: str, model: str | None) -> GatewayError | None:
         try:
-            async with asyncio.timeout(self._limit):
-                await self._asked(provider, model)
-        except GatewayError as fault:
-            return fault
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._send_probe(provider, model)
+        except GatewayError as error:
+            return error
         except TimeoutError:
-            return ProviderUnreachable(
-                f"The provider did not answer within {self._limit:g} seconds.", provider=provider
-            )
+            message = f"Probe of provider {provider!r} timed out after {self._timeout_seconds:g} s."
+            return ProviderUnreachable(message, provider=provider)
         except Exception:
-            self._log.exception("provider.probe_broke", provider=provider)
-            return InternalError(
-                f"Asking the provider {provider!r} whether it is there failed inside.", provider=provider
-            )
+            self._log.exception("provider.probe_crashed", provider=provider)
+            return InternalError(f"Probe of provider {provider!r} failed with an internal error.", provider=provider)
         return None
 
-    async def _asked(self, provider: str, model: str | None) -> None:
-        facts = None if model is None else self._find(provider, model)
-        if model is None or (facts is not None and facts.embedding is not None):
+    async def _send_probe(self, provider: str, model: str | None) -> None:
+        entry = None if model is None else self._find_model(provider, model)
+        if model is None or (entry is not None and entry.embedding is not None):
             await self._providers[provider].probe()
             return
-        sampling = Sampling(max_output_tokens=facts.least_output or 1 if facts else 1)
+        sampling = Sampling(max_output_tokens=entry.min_output_tokens or 1 if entry else 1)
         call = Call(
             id="probe",
             caller=Caller(),
             requested_model=f"{provider}/{model}",
             messages=(Message(Role.USER, (Text("Hi"),)),),
             targets=(Target(provider, model, sampling),),
-            deadline=asyncio.get_running_loop().time() + self._limit,
+            deadline=asyncio.get_running_loop().time() + self._timeout_seconds,
         )
-        reply = await self._providers[provider](call)
-        await reply.aclose()
+        stream = await self._providers[provider](Attempt.of(call, call.target, asyncio.get_running_loop().time()))
+        await stream.aclose()
 
 
-def is_there(fault: GatewayError) -> bool:
-    """Whether a probe that failed so was answered all the same: refused, as by a server that has no list of models."""
-    if isinstance(fault, Overloaded | DeadlineExceeded | InternalError):
+def is_reachable(error: GatewayError) -> bool:
+    """Return whether this error of a probe shows that the provider responds, such as 501 for a missing model list."""
+    if isinstance(error, Overloaded | DeadlineExceeded | InternalError):
         return False
-    return fault.spec.breaker_effect != "count" or fault.upstream_status == NOT_IMPLEMENTED
+    return error.spec.breaker_effect != "count" or error.upstream_status == NOT_IMPLEMENTED

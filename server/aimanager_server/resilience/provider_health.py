@@ -1,192 +1,231 @@
-"""Tells how the providers do: joins circuits, vital signs and keys into one report."""
+"""Reports the health of providers from circuit breakers, recent outcomes, probes and missing keys."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 from ..core.errors import GatewayError, ProviderNotFound
 from ..core.handler import Clock, Provider
-from ..telemetry.provider_stats import WINDOW_SECONDS, Circuit, Report, Status, Vitals
-from .breaker_registry import Breaker, Breakers
+from ..telemetry.provider_stats import WINDOW_SECONDS, ProviderStats
+from .breaker_registry import BreakerRegistry
+from .circuit_breaker import CircuitBreaker, CircuitState
 
 DEGRADED_ERROR_RATE = 0.1
-MOST_NAMED = 5
-LOOK_SECONDS = 1.0
-"""How late a change that no call announces, such as open to half-open, may be seen."""
+MAX_MODELS_NAMED = 5
+POLL_SECONDS = 1.0
+"""Maximum delay before a watch reports a change that no call triggers, such as open to half-open."""
 
-MOST_CHANGES = 1000
-"""How many changes a watcher that does not read is kept; the oldest go first."""
+MAX_PENDING_REPORTS = 1000
+"""Unread reports kept per watch; the oldest are dropped first."""
 
-WORST_FIRST = (Circuit.OPEN, Circuit.HALF_OPEN, Circuit.CLOSED)
+WORST_FIRST = (CircuitState.OPEN, CircuitState.HALF_OPEN, CircuitState.CLOSED)
+
+
+class ProviderStatus(StrEnum):
+    """Overall status of a provider."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    NOT_CONFIGURED = "not_configured"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """Health of one provider. Latencies are in seconds, times in seconds since the Unix epoch; None means no data."""
+
+    provider: str
+    status: ProviderStatus
+    circuit_state: CircuitState = CircuitState.CLOSED
+    consecutive_failures: int = 0
+    opened_at: float | None = None
+    retry_at: float | None = None
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    error_rate: float = 0.0
+    last_success_at: float | None = None
+    last_failure_at: float | None = None
+    last_error_reason: str = ""
+    solution: str = ""
 
 
 class ProviderHealth:
-    """Reports on every provider of this server. `missing_keys` holds what to do for each provider without one.
+    """Report on every provider of the server.
 
-    A provider's circuit is its worst, and of equals the one that is tried next. It is DOWN where a model's circuits are
-    open for every key of the server's that was used there, and none of its models answered since; any other circuit
-    that is not closed makes it DEGRADED.
+    `missing_keys` maps each provider without an API key to the solution. A provider reports its worst circuit breaker,
+    and of several equals the one that is retried first. It is DOWN if a model's breakers are open for every key of the
+    server used there and no call to the provider succeeded since; any other breaker that is not closed makes it
+    DEGRADED.
     """
 
     def __init__(
         self,
         providers: Mapping[str, Provider],
-        breakers: Breakers,
-        vitals: Vitals,
+        breakers: BreakerRegistry,
+        stats: ProviderStats,
         clock: Clock,
-        now: Clock,
+        wall_clock: Clock,
         missing_keys: Mapping[str, str],
     ) -> None:
         self._providers = providers
         self._breakers = breakers
-        self._vitals = vitals
+        self._stats = stats
         self._clock = clock
-        self._now = now
+        self._wall_clock = wall_clock
         self._missing_keys = missing_keys
         self._probes: dict[str, tuple[float, GatewayError | None]] = {}
         self._watches: set[_Watch] = set()
-        breakers.listen(self._moved)
+        breakers.subscribe(self._on_transition)
 
     def providers(self) -> tuple[str, ...]:
-        """Names, in order."""
+        """Return the names of all providers, sorted."""
         return tuple(sorted(self._providers))
 
-    def report(self, provider: str) -> Report:
-        """State of one provider now. Raises UnknownProvider."""
-        self._known(provider)
-        pulse = self._vitals.pulse(provider)
-        worst = min(self._breakers.known(provider), key=_rank, default=None)
-        status, circuit = self._state(provider)
-        return Report(
+    def report(self, provider: str) -> ProviderReport:
+        """Return the provider's current health. Raises ProviderNotFound."""
+        self._require_configured(provider)
+        window = self._stats.window(provider)
+        worst = min(self._breakers.all(provider), key=_rank, default=None)
+        status, circuit_state = self._state(provider)
+        return ProviderReport(
             provider=provider,
             status=status,
-            circuit=circuit,
+            circuit_state=circuit_state,
             consecutive_failures=worst.consecutive_failures if worst else 0,
-            opened_at=self._wall(worst.opened_at if worst else None),
-            retry_at=self._wall(worst.retry_at if worst else None),
-            latency_p50=pulse.latency(0.5),
-            latency_p95=pulse.latency(0.95),
-            error_rate=pulse.error_rate(),
-            last_success_at=pulse.last_success_at,
-            last_failure_at=pulse.last_failure_at,
-            last_error_reason=pulse.last_error_reason,
+            opened_at=self._wall_time(worst.opened_at if worst else None),
+            retry_at=self._wall_time(worst.retry_at if worst else None),
+            latency_p50=window.latency(0.5),
+            latency_p95=window.latency(0.95),
+            error_rate=window.error_rate(),
+            last_success_at=window.last_success_at,
+            last_failure_at=window.last_failure_at,
+            last_error_reason=window.last_error_reason,
             solution=self._solution(provider, status),
         )
 
-    async def probe(self, provider: str) -> Report:
-        """Ask the provider for something free, then report. A failed probe is a finding, not an error."""
-        self._known(provider)
+    async def probe(self, provider: str) -> ProviderReport:
+        """Send a free request to the provider and return its health. A failed probe is reported, not raised.
+
+        Raises ProviderNotFound.
+        """
+        self._require_configured(provider)
         if provider not in self._missing_keys:
-            failed: GatewayError | None = None
+            failure: GatewayError | None = None
             try:
                 await self._providers[provider].probe()
-            except GatewayError as fault:
-                failed = fault
-            self.probed(provider, failed)
+            except GatewayError as error:
+                failure = error
+            self.record_probe(provider, failure)
         return self.report(provider)
 
-    def probed(self, provider: str, failed: GatewayError | None) -> None:
-        """Take note that the provider was asked for something free, and how that failed."""
-        self._probes[provider] = (self._now(), failed)
+    def record_probe(self, provider: str, error: GatewayError | None) -> None:
+        """Record a probe's error, None for a success."""
+        self._probes[provider] = (self._wall_clock(), error)
 
-    async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
-        """State of each provider now, then again whenever its status or circuit changes; without end.
+    async def watch(self, providers: Iterable[str]) -> AsyncIterator[ProviderReport]:
+        """Yield the health of each provider now, then again whenever its status or circuit state changes.
 
-        No state of a circuit is passed over, however short.
+        Watches every provider if `providers` is empty. Never ends. Reports each circuit state, however brief.
         """
         watch = _Watch(tuple(providers) or self.providers())
         self._watches.add(watch)
         try:
             while True:
-                for name in watch.names:
-                    self._note(watch, name)
+                for provider in watch.providers:
+                    self._report_change(watch, provider)
                 if not watch.reports:
-                    await self._vitals.changed(LOOK_SECONDS)
+                    await self._stats.wait_for_change(POLL_SECONDS)
                 while watch.reports:
                     yield watch.reports.popleft()
         finally:
             self._watches.discard(watch)
 
-    def available(self, provider: str, model: str) -> bool:
-        """A key is there, and a call with one of them would not be refused at once."""
-        return provider not in self._missing_keys and not self._breakers.is_open(provider, model)
+    def is_available(self, provider: str, model: str) -> bool:
+        """Return whether the provider has a key and its circuit breakers admit calls to the model."""
+        return provider not in self._missing_keys and not self._breakers.rejects_calls(provider, model)
 
-    def circuit(self, provider: str) -> Circuit:
-        """The worst state of the provider's circuits. Threads may ask."""
-        return min(
-            (one.circuit for one in self._breakers.shut(provider)), key=WORST_FIRST.index, default=Circuit.CLOSED
-        )
+    def circuit_state(self, provider: str) -> CircuitState:
+        """Return the worst state of the provider's circuit breakers. Safe to call from any thread."""
+        states = (breaker.state for breaker in self._breakers.not_closed(provider))
+        return min(states, key=WORST_FIRST.index, default=CircuitState.CLOSED)
 
-    def _moved(self, provider: str) -> None:
+    def _on_transition(self, provider: str) -> None:
         for watch in self._watches:
-            if provider in watch.names:
-                self._note(watch, provider)
-        self._vitals.notify()
+            if provider in watch.providers:
+                self._report_change(watch, provider)
+        self._stats.notify()
 
-    def _note(self, watch: _Watch, provider: str) -> None:
+    def _report_change(self, watch: _Watch, provider: str) -> None:
         state = self._state(provider)
-        if watch.shown.get(provider) != state:
-            watch.shown[provider] = state
+        if watch.last_states.get(provider) != state:
+            watch.last_states[provider] = state
             watch.reports.append(self.report(provider))
 
-    def _known(self, provider: str) -> None:
+    def _require_configured(self, provider: str) -> None:
         if provider not in self._providers:
-            accepted = ", ".join(self.providers())
-            raise ProviderNotFound(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
+            names = ", ".join(self.providers())
+            raise ProviderNotFound(
+                f"Provider {provider!r} not found. Configured providers: {names}.", provider=provider
+            )
 
-    def _state(self, provider: str) -> tuple[Status, Circuit]:
-        circuit = self.circuit(provider)
-        return self._status(provider, circuit), circuit
+    def _state(self, provider: str) -> tuple[ProviderStatus, CircuitState]:
+        circuit_state = self.circuit_state(provider)
+        return self._status(provider, circuit_state), circuit_state
 
-    def _status(self, provider: str, circuit: Circuit) -> Status:
+    def _status(self, provider: str, circuit_state: CircuitState) -> ProviderStatus:
         if provider in self._missing_keys:
-            return Status.NOT_CONFIGURED
-        is_down = circuit is Circuit.OPEN and self._breakers.is_down(provider)
-        if is_down and not self._answers_since(provider):
-            return Status.DOWN
-        pulse, probe = self._vitals.pulse(provider), self._probe(provider)
-        failing = pulse.error_rate() >= DEGRADED_ERROR_RATE or (probe is not None and probe[1] is not None)
-        if circuit is not Circuit.CLOSED or failing:
-            return Status.DEGRADED
-        return Status.HEALTHY if pulse.samples or probe else Status.UNKNOWN
+            return ProviderStatus.NOT_CONFIGURED
+        all_keys_open = circuit_state is CircuitState.OPEN and self._breakers.all_keys_open(provider)
+        if all_keys_open and not self._succeeded_since_opening(provider):
+            return ProviderStatus.DOWN
+        window, probe = self._stats.window(provider), self._recent_probe(provider)
+        is_failing = window.error_rate() >= DEGRADED_ERROR_RATE or (probe is not None and probe[1] is not None)
+        if circuit_state is not CircuitState.CLOSED or is_failing:
+            return ProviderStatus.DEGRADED
+        return ProviderStatus.HEALTHY if window.samples or probe else ProviderStatus.UNKNOWN
 
-    def _solution(self, provider: str, status: Status) -> str:
-        if status is Status.NOT_CONFIGURED:
+    def _solution(self, provider: str, status: ProviderStatus) -> str:
+        if status is ProviderStatus.NOT_CONFIGURED:
             return self._missing_keys[provider]
-        if status not in (Status.DOWN, Status.DEGRADED):
+        if status not in (ProviderStatus.DOWN, ProviderStatus.DEGRADED):
             return ""
-        probe = self._probe(provider)
-        solution = probe[1].solution if probe and probe[1] else self._vitals.pulse(provider).last_solution
-        models = sorted({breaker.model for breaker in self._breakers.shut(provider) if breaker.model})
-        return f"{solution} Left alone for now: {', '.join(models[:MOST_NAMED])}.".lstrip() if models else solution
+        probe = self._recent_probe(provider)
+        solution = probe[1].solution if probe and probe[1] else self._stats.window(provider).last_solution
+        models = sorted({breaker.model for breaker in self._breakers.not_closed(provider) if breaker.model})
+        if not models:
+            return solution
+        return f"{solution} Circuit breaker not closed for: {', '.join(models[:MAX_MODELS_NAMED])}.".lstrip()
 
-    def _answers_since(self, provider: str) -> bool:
-        """One of its models answered after the last of its circuits had opened."""
-        opened = max((breaker.opened_at or 0.0 for breaker in self._breakers.shut(provider)), default=0.0)
-        answered = self._vitals.pulse(provider).last_success_at
-        return answered is not None and answered > (self._wall(opened) or 0.0)
+    def _succeeded_since_opening(self, provider: str) -> bool:
+        """Return whether a call succeeded after the last of the provider's breakers opened."""
+        opened_at = max((breaker.opened_at or 0.0 for breaker in self._breakers.not_closed(provider)), default=0.0)
+        last_success_at = self._stats.window(provider).last_success_at
+        return last_success_at is not None and last_success_at > (self._wall_time(opened_at) or 0.0)
 
-    def _probe(self, provider: str) -> tuple[float, GatewayError | None] | None:
-        """The last probe, unless it is stale or an answer came after it."""
+    def _recent_probe(self, provider: str) -> tuple[float, GatewayError | None] | None:
+        """Return the time and error of the last probe, None if it is outdated or a call succeeded after it."""
         probe = self._probes.get(provider)
-        if probe is None or self._now() - probe[0] > WINDOW_SECONDS:
+        if probe is None or self._wall_clock() - probe[0] > WINDOW_SECONDS:
             return None
-        answered = self._vitals.pulse(provider).last_success_at
-        return None if answered is not None and answered > probe[0] else probe
+        last_success_at = self._stats.window(provider).last_success_at
+        return None if last_success_at is not None and last_success_at > probe[0] else probe
 
-    def _wall(self, moment: float | None) -> float | None:
-        return None if moment is None else self._now() + moment - self._clock()
+    def _wall_time(self, moment: float | None) -> float | None:
+        return None if moment is None else self._wall_clock() + moment - self._clock()
 
 
 class _Watch:
-    """Somebody who watches: what was shown of each provider, and the reports not read yet."""
+    """One watcher: the last state reported for each provider, and the unread reports."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.shown: dict[str, tuple[Status, Circuit]] = {}
-        self.reports: deque[Report] = deque(maxlen=MOST_CHANGES)
+    def __init__(self, providers: tuple[str, ...]) -> None:
+        self.providers = providers
+        self.last_states: dict[str, tuple[ProviderStatus, CircuitState]] = {}
+        self.reports: deque[ProviderReport] = deque(maxlen=MAX_PENDING_REPORTS)
 
 
-def _rank(breaker: Breaker) -> tuple[int, float, int]:
-    return WORST_FIRST.index(breaker.circuit), breaker.retry_at or 0.0, -breaker.consecutive_failures
+def _rank(breaker: CircuitBreaker) -> tuple[int, float, int]:
+    return WORST_FIRST.index(breaker.state), breaker.retry_at or 0.0, -breaker.consecutive_failures

@@ -1,4 +1,4 @@
-"""Counts what each caller used in the last minute."""
+"""Enforces per-minute quotas with sliding windows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from ..core.handler import Clock
 
 WINDOW_SECONDS = 60.0
 SLOT_SECONDS = 0.1
-MOST_SUBJECTS = 100_000
+MAX_WINDOWS = 100_000
 
 
 @dataclass(slots=True)
 class _Window:
+    """Amounts used in the last minute, by the start of their slot."""
+
     slots: deque[tuple[float, float]] = field(default_factory=deque)
     total: float = 0.0
 
@@ -25,68 +27,72 @@ class _Window:
         if not self.slots:
             self.total = 0.0
 
-    def give_back(self, when: float, amount: float) -> None:
-        """Take from what was added at that time; what has left the window cannot be given back."""
+    def refund(self, when: float, amount: float) -> None:
+        """Return what was added at that time, unless it has left the window."""
         for index in range(len(self.slots) - 1, -1, -1):
-            first, before = self.slots[index]
-            if first <= when:
-                back = min(amount, before) if when - first < SLOT_SECONDS else 0.0
-                self.slots[index] = (first, before - back)
-                self.total -= back
+            start, used = self.slots[index]
+            if start <= when:
+                refund = min(amount, used) if when - start < SLOT_SECONDS else 0.0
+                self.slots[index] = (start, used - refund)
+                self.total -= refund
                 return
 
     def add(self, when: float, amount: float) -> None:
         self.total += amount
         if self.slots and when - self.slots[-1][0] < SLOT_SECONDS:
-            first, before = self.slots.pop()
-            self.slots.append((first, before + amount))
+            start, used = self.slots.pop()
+            self.slots.append((start, used + amount))
         else:
             self.slots.append((when, amount))
 
-    def wait_for(self, room: float, now: float) -> float:
+    def seconds_until_free(self, amount: float, now: float) -> float:
         freed = 0.0
-        for when, amount in self.slots:
-            freed += amount
-            if freed >= room:
+        for when, used in self.slots:
+            freed += used
+            if freed >= amount:
                 return when + WINDOW_SECONDS - now
         return WINDOW_SECONDS
 
 
-class Limiter:
-    """A sliding minute by subject and quota, exact to a tenth of a second; memory is bounded, oldest out first."""
+class RateLimiter:
+    """Track a sliding minute per subject and quota, accurate to SLOT_SECONDS.
+
+    Above MAX_WINDOWS the least recently used window is dropped.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
 
     def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> float:
-        """Use `amount` of a quota, or raise RateLimited with the seconds until it would fit. Returns the time of it.
+        """Take an amount of a quota and return the time, for `adjust`.
 
-        An amount above the whole quota counts as the whole quota, so that it passes once a minute.
+        An amount above the quota counts as the whole quota, so that it is admitted once a minute. Raises RateLimited
+        with the seconds until the amount would fit.
         """
         window, now = self._window(subject, quota), self._clock()
         amount = min(amount, per_minute)
-        missing = window.total + amount - per_minute
-        if missing > 0:
-            self._refuse(subject, quota, per_minute, window.wait_for(missing, now))
+        excess = window.total + amount - per_minute
+        if excess > 0:
+            self._reject(subject, quota, per_minute, window.seconds_until_free(excess, now))
         window.add(now, amount)
         return now
 
-    def settle(self, subject: str, quota: str, amount: float, taken_at: float) -> None:
-        """Correct a reserve afterwards: positive where more was used than taken, negative where less.
+    def adjust(self, subject: str, quota: str, amount: float, taken_at: float) -> None:
+        """Correct an estimate: take a positive amount in addition, or refund a negative one.
 
-        What is given back is so at the time it was taken, or it would outlive it and let others take it twice.
+        A refund applies to the time of the original take. Otherwise it would outlast that take and be used twice.
         """
         window = self._window(subject, quota)
         if amount < 0:
-            window.give_back(taken_at, -amount)
+            window.refund(taken_at, -amount)
         elif amount:
             window.add(self._clock(), amount)
 
-    def _refuse(self, subject: str, quota: str, per_minute: int, wait: float) -> None:
+    def _reject(self, subject: str, quota: str, per_minute: int, wait: float) -> None:
         seconds = max(1, math.ceil(wait))
         raise RateLimited(
-            f"Rate limit exceeded. Retry after {seconds} seconds.",
+            f"Rate limit exceeded ({quota} = {per_minute}). Retry in {seconds} s.",
             retry_after=max(wait, 0.0),
             metadata={"subject": subject, "quota": quota, "limit": str(per_minute)},
         )
@@ -96,7 +102,7 @@ class Limiter:
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = _Window()
-            if len(self._windows) > MOST_SUBJECTS:
+            if len(self._windows) > MAX_WINDOWS:
                 self._windows.popitem(last=False)
         self._windows.move_to_end(key)
         window.expire(self._clock() - WINDOW_SECONDS)

@@ -1,65 +1,73 @@
-"""Keeps retries a small share of the traffic, so that a provider in trouble is not buried under them."""
+"""Limits retries to a share of the requests, so that retries do not overload a failing provider."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
+from ..config.resilience import RetrySettings
 from ..core.handler import Clock
 from ..core.request import Call
 
-MOST_SAVED = 100.0
-"""What calls without retries may save up, in retries."""
+MAX_TOKENS = 100.0
+"""Retries that requests without retries may accumulate."""
+REFILL_PER_SECOND = 1.0
+MAX_BUDGETS = 10_000
 
-PER_SECOND = 1.0
-MOST_BUDGETS = 10_000
 
+class RetryBudget:
+    """Token bucket of retries.
 
-class Budget:
-    """Retries that may still be made: a `share` of the calls, a `reserve` at the start, and one a second back to it."""
+    Starts with `budget_burst` tokens. Each request adds `budget_ratio` tokens; below `budget_burst`, each second adds
+    one.
+    """
 
-    __slots__ = ("_clock", "_reserve", "_share", "_tokens", "_when")
+    __slots__ = ("_burst", "_clock", "_ratio", "_refilled_at", "_tokens")
 
-    def __init__(self, share: float, reserve: float, clock: Clock) -> None:
-        self._share = share
-        self._reserve = reserve
+    def __init__(self, settings: RetrySettings, clock: Clock) -> None:
+        self._ratio = settings.budget_ratio
+        self._burst = float(settings.budget_burst)
         self._clock = clock
-        self._tokens = reserve
-        self._when = clock()
+        self._tokens = self._burst
+        self._refilled_at = clock()
 
-    def earn(self) -> None:
-        """A call was made."""
-        self._tokens = min(self._tokens + self._share, max(MOST_SAVED, self._reserve))
+    def deposit(self) -> None:
+        """Add the share of one request."""
+        self._tokens = min(self._tokens + self._ratio, max(MAX_TOKENS, self._burst))
 
     @property
-    def affordable(self) -> bool:
-        """Whether one more retry is paid for."""
+    def allows_retry(self) -> bool:
+        """Return whether one more retry is within the budget."""
         now = self._clock()
-        if self._tokens < self._reserve:
-            self._tokens = min(self._tokens + (now - self._when) * PER_SECOND, self._reserve)
-        self._when = now
+        if self._tokens < self._burst:
+            self._tokens = min(self._tokens + (now - self._refilled_at) * REFILL_PER_SECOND, self._burst)
+        self._refilled_at = now
         return self._tokens >= 1.0
 
-    def spend(self) -> None:
-        """A retry is made."""
+    def withdraw(self) -> None:
+        """Spend one retry. Check `allows_retry` first."""
         self._tokens -= 1.0
 
 
-class Budgets:
-    """One for each provider, and for each key of a caller's own: trouble with one costs the others nothing."""
+class RetryBudgets:
+    """One retry budget per provider and per key that a caller brought, so that one failing key affects no other."""
 
-    def __init__(self, share: float, reserve: float, clock: Clock) -> None:
-        self._made = (share, reserve, clock)
-        self._budgets: OrderedDict[tuple[str, int], Budget] = OrderedDict()
+    def __init__(self, settings: RetrySettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._budgets: OrderedDict[tuple[str, int], RetryBudget] = OrderedDict()
 
-    def of(self, call: Call, provider: str) -> Budget:
-        """The budget that a call's retries at a provider come out of, made on first use; the least used go first."""
-        own = call.caller.provider_keys.get(provider)
-        owner = (provider, hash(own) if own else 0)
+    def get(self, call: Call, provider: str) -> RetryBudget:
+        """Return the budget for the call's retries at a provider, created on first use.
+
+        Above MAX_BUDGETS the least recently used budget is dropped.
+        """
+        caller_key = call.caller.provider_keys.get(provider)
+        owner = (provider, hash(caller_key) if caller_key else 0)
         budget = self._budgets.get(owner)
         if budget is not None:
             self._budgets.move_to_end(owner)
             return budget
-        if len(self._budgets) >= MOST_BUDGETS:
+        if len(self._budgets) >= MAX_BUDGETS:
             self._budgets.popitem(last=False)
-        budget = self._budgets[owner] = Budget(*self._made)
+        budget = self._budgets[owner] = RetryBudget(self._settings, self._clock)
         return budget

@@ -1,97 +1,128 @@
-"""What to do about a fault, decided in one place: the same target again, the next one, or the fault as it is."""
+"""Decides after an error what follows: another key, a repair, a retry, a fallback or failure. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.errors import GatewayError, StreamInterrupted
+from ..config.resilience import RetrySettings
+from ..core.errors import (
+    CircuitOpen,
+    GatewayError,
+    OutputSchemaMismatch,
+    ProviderCredentialsInvalid,
+    ProviderQuotaExhausted,
+    ProviderRateLimited,
+    StreamInterrupted,
+)
 from ..core.request import Target
 
-LEAST_USEFUL_SECONDS = 0.05
-"""With less than this left no provider answers in time."""
+KEY_SCOPED_ERRORS = (ProviderCredentialsInvalid, ProviderQuotaExhausted, ProviderRateLimited, CircuitOpen)
+"""Errors of one key; a request with another key may succeed."""
 
-SLOW_SECONDS = 1.0
-"""A failure that took so long, such as a connection that was not made, is not worth waiting for twice."""
+REJECTED_KEY_ERRORS = (ProviderCredentialsInvalid, ProviderQuotaExhausted)
+"""Errors after which a key is quarantined."""
 
-MOST_BREAKS = 1
-"""How often a target may break off in one call before it is given up, where no other is left."""
+MIN_ATTEMPT_SECONDS = 0.05
+"""With less time left no provider can respond."""
 
+SLOW_FAILURE_SECONDS = 1.0
+"""A failure that took longer, such as a connect timeout, is not worth repeating if a fallback remains."""
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How often one target is asked, and its pauses in seconds; advice above `longest` is not waited for."""
-
-    attempts: int = 3
-    base: float = 0.25
-    longest: float = 120.0
+MAX_RESTARTS = 1
+"""Restarts of a stream at the same target after an interruption, if no fallback remains."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """Where a call stands.
+class RetryState:
+    """State of a call after an error.
 
-    `tries` is how often this target was asked, `breaks` how often its answer broke off, `heirs` how many others may
-    take over, `left` the seconds to the deadline and `took` those that the failure took; `affordable` says whether the
-    retry budget would pay for one more.
+    `attempts` and `interruptions` count those at the current target, `fallbacks` the remaining targets. `other_keys`:
+    the provider has keys that were not tried since the last retry. `is_repairable`: the answer was received and may be
+    corrected. `was_sent`: a request was sent, so another one costs the provider something. `remaining_seconds` is the
+    time to the deadline, `elapsed_seconds` the duration of the failed attempt. `within_budget`: the retry budget allows
+    one more retry.
     """
 
-    tries: int
-    heirs: int
-    left: float
-    affordable: bool = True
-    breaks: int = 0
-    took: float = 0.0
+    attempts: int
+    fallbacks: int
+    remaining_seconds: float
+    within_budget: bool = True
+    interruptions: int = 0
+    elapsed_seconds: float = 0.0
+    other_keys: bool = False
+    is_repairable: bool = False
+    was_sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Ask the same target again after `wait` seconds."""
+    """Retry the same target after `delay` seconds."""
 
-    wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Ask the next target."""
+    delay: float
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Report the first fault."""
+class NextKey:
+    """Try the same target at once with the next key. `is_retry`: it counts against the retry budget."""
+
+    is_retry: bool = False
 
 
-Verdict = Retry | Next | GiveUp
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Ask the same target to correct its answer."""
 
 
-def decide(fault: GatewayError, stand: Stand, policy: Policy, jitter: float) -> Verdict:
-    """What to do about a fault of which the caller has seen nothing; `jitter` is a random number from 0 to 1.
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Fall back to the next target."""
 
-    Another target costs no wait, so it is the next where the provider asks to wait, and where its failure took long and
-    would do so again. Nothing is waited for that the deadline cuts off.
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Raise the first error."""
+
+
+Decision = Retry | NextKey | Repair | Fallback | Fail
+
+
+def decide(error: GatewayError, state: RetryState, settings: RetrySettings, jitter: float) -> Decision:
+    """Return what to do after an error of which the caller has seen nothing. `jitter` is random, from 0 to 1.
+
+    A key that was rejected, or whose circuit breaker is open, is replaced for free; after a rate limit the next key
+    counts as a retry, since the limit may apply to the whole account. A fallback needs no delay, so it is preferred if
+    the provider requested a wait, or if the failure was slow and is likely to be slow again. A retry is never delayed
+    beyond the deadline.
     """
-    if stand.left <= LEAST_USEFUL_SECONDS:
-        return GiveUp()
-    if isinstance(fault, StreamInterrupted):
-        return _after_content(fault, stand, policy)
-    advice = fault.retry_after
-    is_slow = bool(advice) or stand.took >= SLOW_SECONDS
-    if fault.spec.retryable and stand.tries < policy.attempts and stand.affordable and not (stand.heirs and is_slow):
-        backoff = policy.base * 2 ** (stand.tries - 1) * jitter
-        # On top of advice, so that those who got the same do not come back at the same moment.
-        wait = backoff if advice is None else advice + policy.base * jitter
-        if (advice or 0.0) <= policy.longest and wait + LEAST_USEFUL_SECONDS <= stand.left:
-            return Retry(wait)
-    return Next() if stand.heirs else GiveUp()
+    if state.remaining_seconds <= MIN_ATTEMPT_SECONDS:
+        return Fail()
+    if isinstance(error, StreamInterrupted):
+        return _decide_after_interruption(error, state, settings)
+    if isinstance(error, OutputSchemaMismatch):
+        return Repair() if state.is_repairable else Fail()
+    may_send_again = state.attempts < settings.max_attempts and state.within_budget
+    if state.other_keys and isinstance(error, KEY_SCOPED_ERRORS):
+        is_free = not (isinstance(error, ProviderRateLimited) and state.was_sent)
+        if is_free or may_send_again:
+            return NextKey(is_retry=not is_free)
+    is_retry_allowed = error.spec.retryable and may_send_again
+    is_slow = bool(error.retry_after) or state.elapsed_seconds >= SLOW_FAILURE_SECONDS
+    if is_retry_allowed and not (state.fallbacks and is_slow):
+        delay = _delay(error.retry_after, state.attempts, settings, jitter)
+        is_wait_acceptable = (error.retry_after or 0.0) <= settings.max_retry_after_seconds
+        if is_wait_acceptable and delay + MIN_ATTEMPT_SECONDS <= state.remaining_seconds:
+            return Retry(delay)
+    return Fallback() if state.fallbacks else Fail()
 
 
-def heirs(fault: GatewayError, target: Target, others: Sequence[Target]) -> tuple[Target, ...]:
-    """Who of the others may be asked after `target` failed so: a column of the table of errors says it.
+def eligible_fallbacks(error: GatewayError, target: Target, others: Sequence[Target]) -> tuple[Target, ...]:
+    """Return the remaining targets that may be tried after `target` failed with this error (`ErrorSpec.fallback`).
 
-    What a larger window would hold goes to targets whose window is known to be larger. An answer that broke off for a
-    cause that nobody may take over, such as a policy, is nobody's.
+    A prompt that exceeds the context window falls back only to targets with a known larger window. A stream that was
+    interrupted by an error without a fallback, such as a blocked response, has none either.
     """
-    fallback = _decisive(fault).spec.fallback
+    fallback = _root_cause(error).spec.fallback
     if fallback == "next":
         return tuple(others)
     if fallback == "larger":
@@ -99,14 +130,29 @@ def heirs(fault: GatewayError, target: Target, others: Sequence[Target]) -> tupl
     return ()
 
 
-def _after_content(fault: GatewayError, stand: Stand, policy: Policy) -> Verdict:
-    if stand.heirs:
-        return Next()
-    may_again = _decisive(fault).spec.fallback == "next" and stand.breaks <= MOST_BREAKS
-    return Retry(0.0) if may_again and stand.tries < policy.attempts and stand.affordable else GiveUp()
+def least_severe(errors: Sequence[GatewayError]) -> GatewayError:
+    """Return the error of the key that will work again first: a rate limit, a rejected key, an open breaker."""
+    return min(
+        errors, key=lambda error: (not error.spec.retryable, isinstance(error, CircuitOpen), error.retry_after or 0.0)
+    )
 
 
-def _decisive(fault: GatewayError) -> GatewayError:
-    """What broke an answer off, where that is known: it says more than that it broke off."""
-    cause = fault.__cause__
-    return cause if isinstance(fault, StreamInterrupted) and isinstance(cause, GatewayError) else fault
+def _delay(retry_after: float | None, attempts: int, settings: RetrySettings, jitter: float) -> float:
+    if retry_after is None:
+        return settings.initial_backoff_seconds * 2.0 ** (attempts - 1) * jitter
+    # Jitter on top of Retry-After: callers that received the same value must not return at the same moment.
+    return retry_after + settings.initial_backoff_seconds * jitter
+
+
+def _decide_after_interruption(error: GatewayError, state: RetryState, settings: RetrySettings) -> Decision:
+    if state.fallbacks:
+        return Fallback()
+    is_restartable = _root_cause(error).spec.fallback == "next" and state.interruptions <= MAX_RESTARTS
+    is_retry_allowed = state.attempts < settings.max_attempts and state.within_budget
+    return Retry(0.0) if is_restartable and is_retry_allowed else Fail()
+
+
+def _root_cause(error: GatewayError) -> GatewayError:
+    """Return the error that interrupted a stream, if known; any other error as it is."""
+    cause = error.__cause__
+    return cause if isinstance(error, StreamInterrupted) and isinstance(cause, GatewayError) else error
