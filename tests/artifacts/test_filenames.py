@@ -1,8 +1,7 @@
 import pytest
 
-from aimanager_server.artifacts.fences import Block
-from aimanager_server.artifacts.file_types import KINDS, kind_of
-from aimanager_server.artifacts.filenames import named
+from aimanager_server.artifacts.fences import FencedBlock
+from aimanager_server.artifacts.filenames import language_and_filename
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,8 @@ from aimanager_server.artifacts.filenames import named
         ("!important", "", ""),
     ],
 )
-def test_the_words_behind_a_fence_say_language_and_name(info: str, language: str, name: str) -> None:
-    assert named(Block(info, "", "")) == (language, name)
+def test_info_string_gives_language_and_filename(info: str, language: str, name: str) -> None:
+    assert language_and_filename(FencedBlock(info, "", "")) == (language, name)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +59,8 @@ def test_the_words_behind_a_fence_say_language_and_name(info: str, language: str
         ("", ""),
     ],
 )
-def test_a_line_above_that_is_nothing_but_a_name_names_the_block(line: str, name: str) -> None:
-    assert named(Block("", line, "")) == ("", name)
+def test_line_above_with_only_a_filename_names_the_block(line: str, name: str) -> None:
+    assert language_and_filename(FencedBlock("", line, "")) == ("", name)
 
 
 @pytest.mark.parametrize(
@@ -79,45 +78,18 @@ def test_a_line_above_that_is_nothing_but_a_name_names_the_block(line: str, name
         ("#", ""),
     ],
 )
-def test_a_comment_in_the_first_line_names_the_block(line: str, name: str) -> None:
-    assert named(Block("", "", f"{line}\nmore\n")) == ("", name)
-
-
-def test_the_fence_beats_the_line_above_which_beats_the_first_line() -> None:
-    both = Block("python:a.py", "**b.py**", "# c.py\n")
-
-    assert named(both)[1] == "a.py"
-    assert named(Block("python", "**b.py**", "# c.py\n"))[1] == "b.py"
+def test_comment_in_the_first_line_names_the_block(line: str, name: str) -> None:
+    assert language_and_filename(FencedBlock("", "", f"{line}\nmore\n")) == ("", name)
 
 
 @pytest.mark.parametrize(
-    ("language", "name", "text", "expected"),
+    ("block", "name"),
     [
-        ("py", "", "", ("python", "text/x-python", ".py")),
-        ("", "x.tsx", "", ("tsx", "text/tsx", ".tsx")),
-        ("", "Dockerfile", "", ("dockerfile", "text/x-dockerfile", ".dockerfile")),
-        ("", "LICENSE", "", ("", "text/plain", ".txt")),
-        ("", "x.unheard", "", ("", "text/plain", ".txt")),
-        ("md", "", "", ("", "text/markdown", ".md")),
-        ("html", "", "<p>", ("", "text/html", ".html")),
-        ("csv", "", "", ("", "text/csv", ".csv")),
-        ("yml", "", "", ("", "application/yaml", ".yaml")),
-        ("json", "", "", ("", "application/json", ".json")),
-        ("svg", "", "", ("", "image/svg+xml", ".svg")),
-        ("xml", "", "\n<svg xmlns='…'>", ("", "image/svg+xml", ".svg")),
-        ("text", "x.py", "", ("python", "text/x-python", ".py")),
-        ("text", "", "", ("", "text/plain", ".txt")),
-        ("diff", "x.py", "", ("diff", "text/x-diff", ".diff")),
-        ("zork", "", "", ("zork", "text/plain", ".txt")),
+        (FencedBlock("python:a.py", "**b.py**", "# c.py\n"), "a.py"),
+        (FencedBlock("python", "**b.py**", "# c.py\n"), "b.py"),
+        (FencedBlock("python", "", "# c.py\n"), "c.py"),
     ],
+    ids=["info string", "line above", "first line"],
 )
-def test_language_and_name_say_what_kind_of_file_it_is(
-    language: str, name: str, text: str, expected: tuple[str, str, str]
-) -> None:
-    kind = kind_of(language, name, text)
-
-    assert (kind.language, kind.mime_type, kind.ending) == expected
-
-
-def test_every_kind_is_known_by_the_ending_of_its_files() -> None:
-    assert all(KINDS[kind.ending[1:]].ending == kind.ending for kind in KINDS.values())
+def test_info_string_precedes_line_above_which_precedes_first_line(block: FencedBlock, name: str) -> None:
+    assert language_and_filename(block)[1] == name

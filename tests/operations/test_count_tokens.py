@@ -1,6 +1,8 @@
-"""Who counts the tokens of a question, and when a rough count takes its place."""
+"""Token counts: reported by the provider, or estimated."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -12,96 +14,108 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     ProviderUnreachable,
 )
-from aimanager_server.core.request import Call
+from aimanager_server.core.request import Attempt, Target
 from aimanager_server.core.usage import UsageSource
-from aimanager_server.operations.count_tokens import COUNT_SECONDS, Count, Counted
-from tests.support.calls import FakeClock, call
-from tests.support.layers import attempting
+from aimanager_server.operations.count_tokens import COUNT_TIMEOUT_SECONDS, CountTokens, TokenCount
+from tests.support.calls import make_call
+from tests.support.clock import FakeClock
+from tests.support.layers import retry_layer
 
-REPORTED = Counted("mock", "mock-large", 42, UsageSource.REPORTED)
-ESTIMATED = Counted("mock", "mock-large", 11, UsageSource.ESTIMATED)
-QUESTION = "x" * 40
+REPORTED = TokenCount("mock", "mock-large", 42, UsageSource.REPORTED)
+ESTIMATED = TokenCount("mock", "mock-large", 11, UsageSource.ESTIMATED)
+PROMPT = "x" * 40
 
 
 class Counter:
-    """Gives these outcomes in turn, the last one for ever."""
+    """Returns or raises the outcomes in turn, the last one repeatedly."""
 
     def __init__(self, clock: FakeClock, *outcomes: int | GatewayError | None, seconds: float = 0.0) -> None:
         self._clock = clock
         self._outcomes = outcomes
         self._seconds = seconds
-        self.calls: list[Call] = []
+        self.requests: list[Attempt[Any]] = []
 
-    async def count_tokens(self, call: Call) -> int | None:
-        outcome = self._outcomes[min(len(self.calls), len(self._outcomes) - 1)]
-        self.calls.append(call)
+    async def count_tokens(self, attempt: Attempt[Any]) -> int | None:
+        outcome = self._outcomes[min(len(self.requests), len(self._outcomes) - 1)]
+        self.requests.append(attempt)
         self._clock.advance(self._seconds)
         if isinstance(outcome, GatewayError):
             raise outcome
         return outcome
 
 
-def counting(counter: Counter, clock: FakeClock, *, is_open: bool = False) -> Count:
-    attempt = attempting(clock)
-    return Count((attempt,), {"mock": counter}, lambda provider, model: is_open, clock)
+def count_tokens(counter: Counter, clock: FakeClock, *, is_open: bool = False) -> CountTokens:
+    return CountTokens(retry_layer(clock).over, {"mock": counter}, lambda provider, model: is_open, clock)
 
 
-async def test_the_providers_count_is_reported() -> None:
+async def test_provider_count_is_reported() -> None:
     clock = FakeClock()
 
-    assert await counting(Counter(clock, 42), clock)(call(QUESTION)) == REPORTED
+    assert await count_tokens(Counter(clock, 42), clock)(make_call(PROMPT)) == REPORTED
 
 
-async def test_a_provider_that_cannot_count_leaves_an_estimate() -> None:
+async def test_provider_without_token_counting_gives_an_estimate() -> None:
     clock = FakeClock()
 
-    assert await counting(Counter(clock, None), clock)(call(QUESTION)) == ESTIMATED
-    assert await Count((), {}, lambda provider, model: False, clock)(call(QUESTION)) == ESTIMATED
+    assert await count_tokens(Counter(clock, None), clock)(make_call(PROMPT)) == ESTIMATED
+    assert (
+        await CountTokens(retry_layer(clock).over, {}, lambda provider, model: False, clock)(make_call(PROMPT))
+        == ESTIMATED
+    )
 
 
-async def test_a_fault_that_passes_is_asked_again() -> None:
+async def test_transient_error_is_retried() -> None:
     clock = FakeClock()
     counter = Counter(clock, ProviderOverloaded("busy"), 42)
 
-    assert await counting(counter, clock)(call(QUESTION)) == REPORTED
-    assert len(counter.calls) == 2
+    assert await count_tokens(counter, clock)(make_call(PROMPT)) == REPORTED
+    assert len(counter.requests) == 2
 
 
-@pytest.mark.parametrize("fault", [MissingCredentials("no key"), ProviderUnreachable("down")])
-async def test_a_provider_that_cannot_be_asked_leaves_an_estimate(fault: GatewayError) -> None:
+@pytest.mark.parametrize("error", [MissingCredentials("no key"), ProviderUnreachable("down")])
+async def test_unavailable_provider_gives_an_estimate(error: GatewayError) -> None:
     clock = FakeClock()
 
-    assert await counting(Counter(clock, fault), clock)(call(QUESTION)) == ESTIMATED
+    assert await count_tokens(Counter(clock, error), clock)(make_call(PROMPT)) == ESTIMATED
 
 
-async def test_an_open_circuit_is_not_asked() -> None:
+async def test_open_breaker_skips_the_provider() -> None:
     clock = FakeClock()
     counter = Counter(clock, 42)
 
-    assert await counting(counter, clock, is_open=True)(call(QUESTION)) == ESTIMATED
-    assert counter.calls == []
+    assert await count_tokens(counter, clock, is_open=True)(make_call(PROMPT)) == ESTIMATED
+    assert counter.requests == []
 
 
-async def test_a_question_that_the_provider_refuses_is_refused() -> None:
+async def test_request_rejected_by_the_provider_raises() -> None:
     clock = FakeClock()
 
     with pytest.raises(ProviderRejectedRequest):
-        await counting(Counter(clock, ProviderRejectedRequest("no")), clock)(call(QUESTION))
+        await count_tokens(Counter(clock, ProviderRejectedRequest("no")), clock)(make_call(PROMPT))
 
 
-async def test_a_slow_count_gives_way_to_an_estimate_while_there_is_time() -> None:
+async def test_count_timeout_gives_an_estimate() -> None:
     clock = FakeClock()
-    counter = Counter(clock, DeadlineExceeded("late"), seconds=COUNT_SECONDS)
+    counter = Counter(clock, DeadlineExceeded("late"), seconds=COUNT_TIMEOUT_SECONDS)
 
-    assert await counting(counter, clock)(call(QUESTION, deadline=2000.0)) == ESTIMATED
-    assert counter.calls[0].deadline == 1000.0 + COUNT_SECONDS
+    assert await count_tokens(counter, clock)(make_call(PROMPT, deadline=2000.0)) == ESTIMATED
+    assert counter.requests[0].deadline == 1000.0 + COUNT_TIMEOUT_SECONDS
 
 
-async def test_the_callers_deadline_is_the_callers() -> None:
+async def test_callers_deadline_is_raised() -> None:
     clock = FakeClock()
     counter = Counter(clock, DeadlineExceeded("late"), seconds=5.0)
 
     with pytest.raises(DeadlineExceeded):
-        await counting(counter, clock)(call(QUESTION, deadline=1005.0))
+        await count_tokens(counter, clock)(make_call(PROMPT, deadline=1005.0))
 
-    assert counter.calls[0].deadline == 1005.0
+    assert counter.requests[0].deadline == 1005.0
+
+
+async def test_failed_count_does_not_fall_back_to_the_next_target() -> None:
+    clock = FakeClock()
+    counter = Counter(clock, ProviderUnreachable("down"))
+    targets = (Target("mock", "mock-large"), Target("mock", "mock-small"))
+
+    assert await count_tokens(counter, clock)(make_call(PROMPT, targets=targets)) == ESTIMATED
+    assert {attempt.target.model for attempt in counter.requests} == {"mock-large"}

@@ -1,141 +1,103 @@
-import json
-import random
-
 import pytest
 
-from aimanager_server.artifacts.tool_files import files_in
-from aimanager_server.core.content import Artifact, Attachment, Part, Text, ToolCall
-from aimanager_server.core.response import ArtifactExtracted, Event, Finished, FinishReason, PartCompleted, TextDelta
-from aimanager_server.pipeline.artifacts import MOST_ARTIFACTS, Finder, Keep
-from aimanager_server.pipeline.idempotency import reply_of
-from tests.support.calls import Upstream, call
+from aimanager_server.core.content import Artifact, Text
+from aimanager_server.core.errors import StreamInterrupted
+from aimanager_server.core.handler import compose
+from aimanager_server.core.request import Call
+from aimanager_server.core.response import (
+    ArtifactExtracted,
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    Restarted,
+    TextDelta,
+)
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.pipeline.artifacts import ExtractArtifacts
+from aimanager_server.pipeline.idempotency import replay
+from tests.support.calls import make_call
+from tests.support.upstream import ScriptedUpstream
 
 TEXT = "A script:\n```python\nprint(1)\n```\nand data:\n~~~csv\na,b\n~~~\n"
 SCRIPT = Artifact("artifact-1", "artifact-1.py", "text/x-python", "python", text="print(1)\n")
 TABLE = Artifact("artifact-2", "artifact-2.csv", "text/csv", text="a,b\n")
-DONE = Finished(FinishReason.STOP)
+FINISHED = Finished(FinishReason.STOP)
 
 
-def write(name: str, content: str) -> ToolCall:
-    return ToolCall("call-1", "write_file", json.dumps({"path": name, "content": content}))
+async def response(*events: Event) -> ResponseStream:
+    """Return the response to a call through the layer."""
+    return await compose((ExtractArtifacts(),), ScriptedUpstream(events))(make_call())
 
 
-async def kept(*events: Event) -> list[Event]:
-    return [event async for event in await Keep()(call(), Upstream(events))]
+async def extract(*events: Event) -> list[Event]:
+    return [event async for event in await response(*events)]
 
 
-async def test_an_artifact_is_told_as_soon_as_it_is_whole() -> None:
-    pieces = ("A:\n```python\nprint(1)\n`", "``\n", "more")
+async def test_artifact_follows_the_delta_that_completes_it() -> None:
+    first, last = "A:\n```python\nprint(1)\n`", "``\n"
+    completed = PartCompleted(0, Text(first + last))
 
-    events = await kept(*(TextDelta(0, piece) for piece in pieces), PartCompleted(0, Text("".join(pieces))), DONE)
+    events = await extract(TextDelta(0, first), TextDelta(0, last), completed, FINISHED)
 
+    assert events == [TextDelta(0, first), TextDelta(0, last), ArtifactExtracted(SCRIPT), completed, FINISHED]
+
+
+async def test_artifacts_of_a_part_without_deltas_follow_the_part() -> None:
+    events = await extract(PartCompleted(0, Text(TEXT)), FINISHED)
+
+    assert events == [PartCompleted(0, Text(TEXT)), ArtifactExtracted(SCRIPT), ArtifactExtracted(TABLE), FINISHED]
+
+
+async def test_text_of_the_response_is_unchanged() -> None:
+    result = await (await response(TextDelta(0, TEXT), PartCompleted(0, Text(TEXT)), FINISHED)).result()
+
+    assert result.message.parts == (Text(TEXT),)
+    assert result.artifacts == (SCRIPT, TABLE)
+
+
+async def test_numbering_starts_again_after_a_restart() -> None:
+    upstream = ScriptedUpstream()
+    restarted = Restarted((await upstream(make_call())).metadata)
+
+    events = await extract(PartCompleted(0, Text(TEXT)), restarted, PartCompleted(0, Text(TEXT)), FINISHED)
+
+    assert [event for event in events if isinstance(event, ArtifactExtracted)] == [
+        ArtifactExtracted(SCRIPT),
+        ArtifactExtracted(TABLE),
+    ] * 2
+
+
+async def test_replayed_response_has_its_artifacts() -> None:
+    result = await (await response(PartCompleted(0, Text(TEXT)), FINISHED)).result()
+
+    replayed = await replay(result).result()
+
+    assert replayed.artifacts == (SCRIPT, TABLE)
+
+
+async def test_artifacts_of_one_batch_follow_the_events_that_complete_them() -> None:
+    async def batch(call: Call) -> ResponseStream:
+        events: list[Event] = [TextDelta(0, TEXT), PartCompleted(0, Text(TEXT)), PartCompleted(1, Text(TEXT)), FINISHED]
+        return ResponseStream.of((await ScriptedUpstream()(call)).metadata, events)
+
+    stream = await compose((ExtractArtifacts(),), batch)(make_call())
+    events = await stream.read()
+
+    artifacts = [ArtifactExtracted, ArtifactExtracted]
     assert [type(event) for event in events] == [
-        TextDelta,
-        TextDelta,
-        ArtifactExtracted,
-        TextDelta,
-        PartCompleted,
-        Finished,
-    ]
-    assert events[2] == ArtifactExtracted(SCRIPT)
+        TextDelta, *artifacts, PartCompleted, PartCompleted, *artifacts, Finished,
+    ]  # fmt: skip
+    ids = [event.artifact.id for event in events if isinstance(event, ArtifactExtracted)]
+    assert ids == ["artifact-1", "artifact-2", "artifact-3", "artifact-4"]
 
 
-async def test_a_part_that_came_without_deltas_has_the_same_artifacts() -> None:
-    events = await kept(PartCompleted(0, Text(TEXT)), DONE)
+async def test_interrupted_response_keeps_the_artifacts_received_before() -> None:
+    upstream = ScriptedUpstream((TextDelta(0, TEXT), StreamInterrupted("cut")))
+    stream = await compose((ExtractArtifacts(),), upstream)(make_call())
 
-    assert events == [PartCompleted(0, Text(TEXT)), ArtifactExtracted(SCRIPT), ArtifactExtracted(TABLE), DONE]
+    events = await stream.read()
 
-
-async def test_the_text_stays_as_it_was() -> None:
-    reply = await Keep()(call(), Upstream((TextDelta(0, TEXT), PartCompleted(0, Text(TEXT)), DONE)))
-
-    completion = await reply.result()
-
-    assert completion.message.parts == (Text(TEXT),)
-    assert completion.artifacts == (SCRIPT, TABLE)
-
-
-async def test_an_answer_said_again_has_its_artifacts() -> None:
-    completion = await (await Keep()(call(), Upstream((PartCompleted(0, Text(TEXT)), DONE)))).result()
-
-    assert (await reply_of(completion).result()).artifacts == (SCRIPT, TABLE)
-
-
-async def test_artifacts_are_numbered_over_all_parts() -> None:
-    events = await kept(PartCompleted(0, Text(TEXT)), PartCompleted(1, write("a.md", "# A")), DONE)
-
-    third = Artifact("artifact-3", "a.md", "text/markdown", text="# A")
-    assert [event for event in events if isinstance(event, ArtifactExtracted)][2] == ArtifactExtracted(third)
-
-
-@pytest.mark.parametrize("seed", range(50))
-def test_any_split_of_the_text_gives_the_same_artifacts(seed: int) -> None:
-    cuts = sorted(random.Random(seed).choices(range(len(TEXT)), k=seed))
-    pieces = [TEXT[start:end] for start, end in zip([0, *cuts], [*cuts, len(TEXT)], strict=True)]
-    finder = Finder()
-
-    found = [artifact for piece in pieces for artifact in finder.text(0, piece)]
-    found += finder.part(0, Text(TEXT))
-
-    assert found == [SCRIPT, TABLE]
-
-
-@pytest.mark.parametrize("text", ["```\nno name\n```\n", "```python\n \n```\n", "plain", ""])
-def test_what_has_neither_language_nor_name_nor_content_is_no_artifact(text: str) -> None:
-    assert list(Finder().part(0, Text(text))) == []
-
-
-@pytest.mark.parametrize("part", [Attachment("image/png", data=b"x")])
-def test_other_parts_hold_none(part: Part) -> None:
-    assert list(Finder().part(0, part)) == []
-
-
-def test_there_are_only_so_many() -> None:
-    found = list(Finder().part(0, Text("```py\n1\n```\n" * (MOST_ARTIFACTS + 5))))
-
-    assert len(found) == MOST_ARTIFACTS
-
-
-def test_all_together_have_only_so_much_room() -> None:
-    finder, large = Finder(), "x" * 1_000_000
-
-    found = [artifact for index in range(10) for artifact in finder.part(index, write(f"{index}.txt", large))]
-
-    assert len(found) == 8
-
-
-FILE = {"path": "a.py", "content": "pass"}
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        FILE,
-        {"file_path": "a.py", "file_text": "pass", "command": "create"},
-        {"filename": "a.py", "contents": "pass"},
-        {"files": [FILE]},
-        {"path": "", "filename": "a.py", "content": "pass"},
-    ],
-)
-def test_a_tool_call_that_names_a_file_and_its_content_writes_it(arguments: dict[str, object]) -> None:
-    assert list(files_in(ToolCall("1", "any", json.dumps(arguments)), 100)) == [("a.py", "pass")]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        '{"path": "a.py"}',
-        '{"content": "pass"}',
-        '{"path": "a.py", "content": ""}',
-        '{"path": 1, "content": "pass"}',
-        '{"path": "a.py", "old_str": "a", "new_str": "b"}',
-        '{"files": ["content"]}',
-        '{"files": "content", "x": "content"}',
-        '["content"]',
-        '{"path": "a.py", "content": ',
-        json.dumps({"path": "a.py", "content": "x" * 101}),
-        json.dumps({"path": "a.py", "content": "x" * 401}),
-    ],
-)
-def test_any_other_tool_call_writes_none(arguments: str) -> None:
-    assert list(files_in(ToolCall("1", "any", arguments), 100)) == []
+    assert events == [TextDelta(0, TEXT), ArtifactExtracted(SCRIPT), ArtifactExtracted(TABLE)]
+    with pytest.raises(StreamInterrupted):
+        await stream.read()

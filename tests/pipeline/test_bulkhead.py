@@ -1,4 +1,4 @@
-"""Places at a provider: held while an answer is on its way, and given back however it ends."""
+"""The concurrency limit of a provider: permits are held while a response is in flight and always released."""
 
 from __future__ import annotations
 
@@ -6,108 +6,117 @@ import asyncio
 
 import pytest
 
+from aimanager_server.config.settings import ProviderSettings, ServerSettings
 from aimanager_server.core.errors import GatewayError, Overloaded, ProviderInternalError
 from aimanager_server.core.handler import compose
 from aimanager_server.core.response import Event
-from aimanager_server.pipeline.bulkhead import Places
-from tests.support.calls import TARGET, WHOLE, FakeClock, Upstream, call, settle
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.pipeline.bulkhead import ProviderConcurrency
+from tests.support.calls import TARGET, make_attempt, make_call
+from tests.support.clock import FakeClock
+from tests.support.event_loop import run_ready_tasks
+from tests.support.upstream import RESPONSE_EVENTS, ScriptedUpstream
 
 FAILED = ProviderInternalError("The provider failed.")
 
 
-def places(most: int = 1, queue_length: int = 1, queue_seconds: float = 0.02) -> Places:
-    return Places({TARGET.provider: most}, queue_length, queue_seconds, FakeClock())
+def concurrency_limit(limit: int = 1, queue_length: int = 1, queue_seconds: float = 0.02) -> ProviderConcurrency:
+    providers = {TARGET.provider: ProviderSettings(wire="mock", max_in_flight=limit)}
+    server = ServerSettings(max_queue_length=queue_length, queue_timeout_seconds=queue_seconds)
+    return ProviderConcurrency(providers, server, FakeClock())
 
 
-async def test_a_provider_without_a_number_is_not_limited() -> None:
-    upstream = Upstream()
-    handler = compose([Places({"another": 1}, 0, 1.0, FakeClock())], upstream)
+async def test_provider_without_limit_is_not_restricted() -> None:
+    upstream = ScriptedUpstream()
+    providers = {"another": ProviderSettings(wire="mock", max_in_flight=1)}
+    handler = compose([ProviderConcurrency(providers, ServerSettings(), FakeClock())], upstream)
 
-    replies = [await handler(call()) for _ in range(3)]
+    responses = [await handler(make_attempt()) for _ in range(3)]
 
-    assert len(replies) == len(upstream.calls) == 3
-
-
-async def test_a_full_provider_turns_a_call_away_after_a_moment() -> None:
-    handler = compose([places()], Upstream())
-    await handler(call())
-
-    with pytest.raises(Overloaded, match="'mock' has 1 calls under way") as caught:
-        await handler(call())
-
-    fault = caught.value
-    assert (fault.provider, fault.model, fault.retry_after) == ("mock", "mock-large", 1.0)
-    assert (fault.spec.fallback, fault.spec.breaker_effect, fault.spec.retryable) == ("next", "ignore", False)
+    assert len(responses) == len(upstream.requests) == 3
 
 
-async def test_a_call_that_waits_takes_the_place_of_an_answer_that_ended() -> None:
-    handler = compose([places(queue_seconds=60.0)], Upstream())
-    first = await handler(call())
-    second = asyncio.ensure_future(handler(call()))
-    await settle()
-    waited = not second.done()
+async def test_call_over_the_limit_is_rejected_after_the_queue_timeout() -> None:
+    handler = compose([concurrency_limit()], ScriptedUpstream())
+    await handler(make_attempt())
+
+    with pytest.raises(Overloaded, match=r"limit reached for provider 'mock' \(1 calls in flight\)") as raised:
+        await handler(make_attempt())
+
+    error = raised.value
+    assert (error.provider, error.model, error.retry_after) == ("mock", "mock-large", 1.0)
+    assert (error.spec.fallback, error.spec.breaker_effect, error.spec.retryable) == ("next", "ignore", False)
+
+
+async def test_queued_call_proceeds_when_a_response_ends() -> None:
+    handler = compose([concurrency_limit(queue_seconds=60.0)], ScriptedUpstream())
+    first = await handler(make_attempt())
+    second = asyncio.ensure_future(handler(make_attempt()))
+    await run_ready_tasks()
+    was_queued = not second.done()
 
     events = [event async for event in first]
 
-    assert (waited, events) == (True, list(WHOLE))
+    assert (was_queued, events) == (True, list(RESPONSE_EVENTS))
     await asyncio.wait_for(second, 5.0)
 
 
-async def test_a_call_waits_no_longer_than_its_deadline() -> None:
-    handler = compose([places(queue_seconds=60.0)], Upstream())
-    await handler(call())
+async def test_queued_call_is_rejected_at_its_deadline() -> None:
+    handler = compose([concurrency_limit(queue_seconds=60.0)], ScriptedUpstream())
+    await handler(make_attempt())
 
     with pytest.raises(Overloaded):
-        await asyncio.wait_for(handler(call(deadline=1000.02)), 5.0)
+        await asyncio.wait_for(handler(make_attempt(make_call(deadline=1000.02))), 5.0)
 
 
-async def test_waiting_for_a_place_is_no_overhead_of_ours() -> None:
-    handler, late = compose([places()], Upstream()), call()
-    await handler(call())
+async def test_queue_time_counts_as_upstream_time() -> None:
+    handler, queued = compose([concurrency_limit()], ScriptedUpstream()), make_attempt()
+    await handler(make_attempt())
 
     with pytest.raises(Overloaded):
-        await handler(late)
+        await handler(queued)
 
-    assert late.upstream_timer.seconds > 0.01
+    assert queued.upstream_timer.seconds > 0.01
 
 
-@pytest.mark.parametrize("outcome", [FAILED, (WHOLE[0], FAILED)])
-async def test_a_place_is_given_back_after_a_failure(outcome: GatewayError | tuple[Event | GatewayError, ...]) -> None:
-    layer = places(queue_length=0)
-    handler = compose([layer], Upstream(outcome))
+@pytest.mark.parametrize("outcome", [FAILED, (RESPONSE_EVENTS[0], FAILED)])
+async def test_permit_is_released_after_a_failure(outcome: GatewayError | tuple[Event | GatewayError, ...]) -> None:
+    layer = concurrency_limit(queue_length=0)
+    handler = compose([layer], ScriptedUpstream(outcome))
 
-    async def ask() -> None:
-        await (await handler(call())).result()
+    async def send() -> None:
+        await (await handler(make_attempt())).result()
 
     for _ in range(3):
         with pytest.raises(ProviderInternalError):
-            await ask()
+            await send()
 
 
-async def test_a_place_is_given_back_by_a_reply_that_is_closed_unread() -> None:
-    upstream = Upstream()
-    handler = compose([places(queue_length=0)], upstream)
+async def test_permit_is_released_once_when_an_unread_response_is_closed() -> None:
+    upstream = ScriptedUpstream()
+    handler = compose([concurrency_limit(queue_length=0)], upstream)
 
     for _ in range(3):
-        reply = await handler(call())
-        await reply.aclose()
-        await reply.aclose()
+        response = await handler(make_attempt())
+        await response.aclose()
+        await response.aclose()
 
-    assert upstream.closed == 6
+    assert upstream.closed == 3
 
 
-async def test_a_cancelled_call_gives_its_place_back() -> None:
-    layer, entered = places(queue_length=2, queue_seconds=60.0), asyncio.Event()
+async def test_cancelled_calls_release_their_permits() -> None:
+    layer, entered = concurrency_limit(queue_length=2, queue_seconds=60.0), asyncio.Event()
 
-    async def stay(_: object) -> None:
+    async def hold(_: object) -> ResponseStream:
         entered.set()
         await asyncio.Event().wait()
+        raise AssertionError
 
-    first = asyncio.create_task(layer(call(), stay))  # type: ignore[arg-type]
+    first = asyncio.create_task(layer(make_attempt(), hold))
     await entered.wait()
-    second = asyncio.create_task(layer(call(), stay))  # type: ignore[arg-type]
-    third = asyncio.create_task(layer(call(), Upstream()))
-    await settle()
+    second = asyncio.create_task(layer(make_attempt(), hold))
+    third = asyncio.create_task(layer(make_attempt(), ScriptedUpstream()))
+    await run_ready_tasks()
     second.cancel()
     first.cancel()
 

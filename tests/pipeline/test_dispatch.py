@@ -1,48 +1,60 @@
+from typing import Any
+
 import pytest
 
-from aimanager_server.core.content import Text
-from aimanager_server.core.errors import ProviderProtocolError
-from aimanager_server.core.handler import Handler, compose
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import ResponseStream, TextDelta
+from aimanager_server.core.content import JsonObjectFormat, Text
+from aimanager_server.core.errors import CapabilityUnsupported, FieldViolation, ProviderOverloaded
 from aimanager_server.pipeline.dispatch import Dispatch
-from tests.support.calls import WHOLE, Upstream, call
+from tests.support.calls import make_attempt, make_call
+from tests.support.structured_output import LimitedUpstream, ProviderUpstream
+from tests.support.upstream import RESPONSE_EVENTS
 
 
-class Provider(Upstream):
-    async def probe(self) -> None: ...
-
-    async def aclose(self) -> None: ...
+def forms(*output_formats: JsonObjectFormat | None) -> tuple[Any, ...]:
+    return tuple(make_attempt(make_call(output_format=output_format)) for output_format in output_formats)
 
 
-async def test_the_targets_provider_is_asked() -> None:
-    mock, other = Provider(), Provider()
+async def test_attempt_is_sent_to_the_targets_provider() -> None:
+    mock, other, attempt = ProviderUpstream(), ProviderUpstream(), make_attempt()
 
-    completion = await (await Dispatch({"mock": mock, "other": other})(call())).result()
+    result = await (await Dispatch({"mock": mock, "other": other})(attempt)).result()
 
-    assert completion.message.parts == (Text("Hello."),)
-    assert (len(mock.calls), len(other.calls)) == (1, 0)
+    assert result.message.parts == (Text("Hello."),)
+    assert (mock.requests, other.requests) == ([attempt], [])
     assert mock.closed == 1
+    assert attempt.sent is attempt
 
 
-async def test_an_answer_without_its_end_is_never_called_complete() -> None:
-    reply = await Upstream((TextDelta(0, "Hel"),))(call())
+async def test_first_form_that_the_provider_supports_is_sent() -> None:
+    attempt, provider = make_attempt(), LimitedUpstream(accepts=(type(None),))
+    attempt.forms = forms(JsonObjectFormat(), None, None)
 
-    with pytest.raises(ProviderProtocolError):
-        await reply.result()
+    await Dispatch({"mock": provider})(attempt)
+
+    assert provider.rejections == 1
+    assert provider.requests == [attempt.forms[1]]
+    assert attempt.sent is attempt.forms[1]
 
 
-async def test_the_first_layer_listed_is_the_first_to_see_the_call() -> None:
-    seen: list[str] = []
+async def test_last_form_is_rejected_with_the_providers_error() -> None:
+    attempt, provider = make_attempt(), LimitedUpstream(accepts=())
+    attempt.forms = forms(JsonObjectFormat(), None)
 
-    class Named:
-        def __init__(self, name: str) -> None:
-            self.name = name
+    with pytest.raises(CapabilityUnsupported):
+        await Dispatch({"mock": provider})(attempt)
 
-        async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-            seen.append(self.name)
-            return await proceed(call)
+    assert provider.rejections == 2
 
-    await (await compose([Named("a"), Named("b")], Upstream(WHOLE))(call())).result()
 
-    assert seen == ["a", "b"]
+@pytest.mark.parametrize(
+    "error",
+    [CapabilityUnsupported("no", violations=(FieldViolation("messages[0]", "no"),)), ProviderOverloaded("busy")],
+)
+async def test_other_errors_do_not_try_the_next_form(error: CapabilityUnsupported | ProviderOverloaded) -> None:
+    attempt, provider = make_attempt(), ProviderUpstream(error, RESPONSE_EVENTS)
+    attempt.forms = forms(JsonObjectFormat(), None)
+
+    with pytest.raises(type(error)):
+        await Dispatch({"mock": provider})(attempt)
+
+    assert len(provider.requests) == 1

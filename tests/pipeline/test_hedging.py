@@ -1,241 +1,220 @@
 import asyncio
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from aimanager_server.core.attempts import AttemptUsage
-from aimanager_server.core.errors import GatewayError, ProviderInternalError, ProviderOverloaded
-from aimanager_server.core.request import Call, Target
-from aimanager_server.core.response import Event, ResponseMetadata, ResponseStream
-from aimanager_server.core.usage import Usage
-from aimanager_server.pipeline.hedging import Hedge, Racing
-from aimanager_server.telemetry.metrics import Metrics
-from tests.support.calls import TARGET, WHOLE, call, labels
+from aimanager_server.core.errors import (
+    ProviderInternalError,
+    ProviderOverloaded,
+)
+from aimanager_server.core.request import Attempt
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.core.usage import Usage, UsageSource
+from tests.support.calls import make_attempt
 from tests.support.event_loop import in_virtual_time
-
-OTHER = Target("claude", "claude-opus-5-5")
-TYPICAL = 2.0
-
-
-class Providers:
-    """Each answers, or fails, after its seconds. Knows when each was asked, and which was called off or closed."""
-
-    def __init__(self, **by_provider: tuple[float, GatewayError | None]) -> None:
-        self._by_provider = by_provider
-        self.asked: dict[str, float] = {}
-        self.called_off: list[str] = []
-        self.closed: list[str] = []
-
-    async def __call__(self, call: Call) -> ResponseStream:
-        provider = call.target.provider
-        self.asked[provider] = asyncio.get_running_loop().time()
-        seconds, fault = self._by_provider[provider]
-        try:
-            await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            self.called_off.append(provider)
-            call.usage_ledger.entries.append(AttemptUsage(provider, call.target.model, Usage(7)))
-            raise
-        if fault is not None:
-            raise fault
-
-        async def close() -> None:
-            self.closed.append(provider)
-
-        return ResponseStream(ResponseMetadata(call.id, "", provider, call.target.model), events(), close)
-
-
-async def events() -> AsyncIterator[Event]:
-    for event in WHOLE:
-        yield event
-
-
-def hedge(share: float = 1.0, typical: float | None = TYPICAL, metrics: Metrics | None = None) -> Hedge:
-    meter = metrics or Metrics(lambda provider, model: True)
-    loop = asyncio.get_running_loop()
-    return Hedge(Racing(share, least=0.5), lambda provider, model: typical, meter, loop.time)
-
-
-async def asked(layer: Hedge, providers: Providers) -> ResponseStream:
-    question = call(targets=(TARGET, OTHER))
-    return await layer(question.with_targets(TARGET), question.with_targets(OTHER), providers)
+from tests.support.hedging import OTHER, PERCENTILE, Providers, attempts_of, hedged_call, hedging, send
+from tests.support.layers import new_metrics
+from tests.support.metrics import sample_value
 
 
 @in_virtual_time
-async def test_a_quick_answer_needs_no_second_target() -> None:
+async def test_fast_response_is_not_hedged() -> None:
     providers = Providers(mock=(1.0, None))
 
-    reply = await asked(hedge(), providers)
+    response = await send(hedging(), providers)
 
-    assert reply.metadata.provider == "mock"
-    assert list(providers.asked) == ["mock"]
+    assert response.metadata.provider == "mock"
+    assert list(providers.started) == ["mock"]
 
 
 @in_virtual_time
-async def test_a_slow_one_is_overtaken_and_called_off_at_once() -> None:
+async def test_slow_request_is_hedged_and_cancelled_when_the_second_wins() -> None:
     providers = Providers(mock=(60.0, None), claude=(1.0, None))
 
-    reply = await asked(hedge(), providers)
+    response = await send(hedging(), providers)
 
-    assert reply.metadata.provider == "claude"
-    assert providers.asked == {"mock": 0.0, "claude": TYPICAL}
-    assert providers.called_off == ["mock"]
-    assert asyncio.get_running_loop().time() == TYPICAL + 1.0
-
-
-@in_virtual_time
-async def test_both_attempts_are_told_and_what_the_loser_took() -> None:
-    reply = await asked(hedge(), Providers(mock=(60.0, None), claude=(1.0, None)))
-
-    loser, winner = reply.metadata.attempts
-    assert (winner.provider, winner.error_reason) == ("claude", "")
-    assert (loser.provider, loser.error_reason, loser.duration, loser.usage) == ("mock", "CANCELLED", 3.0, Usage(7))
+    assert response.metadata.provider == "claude"
+    assert providers.started == {"mock": 0.0, "claude": PERCENTILE}
+    assert providers.cancelled == ["mock"]
+    assert asyncio.get_running_loop().time() == PERCENTILE + 1.0
 
 
 @in_virtual_time
-async def test_the_first_may_still_win() -> None:
+async def test_both_attempts_are_recorded_with_the_losers_usage() -> None:
+    call = hedged_call()
+
+    await send(hedging(), Providers(mock=(60.0, None), claude=(1.0, None)), call)
+
+    assert attempts_of(call) == [("mock", "CANCELLED"), ("claude", "")]
+    loser, winner = call.attempts.records
+    assert (loser.duration, winner.duration) == (3.0, 1.0)
+    assert loser.usage is not None
+    assert loser.usage.source is UsageSource.ESTIMATED
+
+
+@in_virtual_time
+async def test_loser_that_was_not_sent_is_recorded_as_cancelled() -> None:
+    call = hedged_call()
+    providers = Providers(mock=(60.0, None), claude=(1.0, None))
+
+    response = await hedging()(make_attempt(call), lambda: make_attempt(call, target=OTHER), providers)
+
+    assert response.metadata.provider == "claude"
+    assert attempts_of(call) == [("mock", "CANCELLED"), ("claude", "")]
+    assert call.attempts.records[0].usage is None
+
+
+@in_virtual_time
+async def test_first_request_can_still_win() -> None:
     providers = Providers(mock=(3.0, None), claude=(5.0, None))
 
-    reply = await asked(hedge(), providers)
+    response = await send(hedging(), providers)
 
-    assert reply.metadata.provider == "mock"
-    assert providers.called_off == ["claude"]
+    assert response.metadata.provider == "mock"
+    assert providers.cancelled == ["claude"]
 
 
 @in_virtual_time
-async def test_a_fault_before_the_delay_is_left_to_the_usual_way() -> None:
+async def test_error_before_the_delay_is_raised_without_hedging() -> None:
     providers = Providers(mock=(1.0, ProviderInternalError("down")), claude=(1.0, None))
 
-    with pytest.raises(ProviderInternalError) as raised:
-        await asked(hedge(), providers)
+    with pytest.raises(ProviderInternalError):
+        await send(hedging(), providers)
 
-    assert raised.value.attempts == ()
-    assert list(providers.asked) == ["mock"]
-
-
-@in_virtual_time
-async def test_a_fault_during_the_race_leaves_it_to_the_other() -> None:
-    failed = ProviderInternalError("down")
-    failed.usage = Usage(7)
-
-    reply = await asked(hedge(), Providers(mock=(3.0, failed), claude=(5.0, None)))
-
-    assert [(one.provider, one.error_reason) for one in reply.metadata.attempts] == [
-        ("mock", "PROVIDER_ERROR"),
-        ("claude", ""),
-    ]
-    assert reply.metadata.attempts[0].usage == Usage(7)
+    assert list(providers.started) == ["mock"]
 
 
 @in_virtual_time
-async def test_where_both_fail_the_first_fault_is_told_with_both_attempts() -> None:
+async def test_error_of_one_request_leaves_the_other_in_flight() -> None:
+    failed, call = ProviderInternalError("down", usage=Usage(7)), hedged_call()
+
+    response = await send(hedging(), Providers(mock=(3.0, failed), claude=(5.0, None)), call)
+
+    assert response.metadata.provider == "claude"
+    assert attempts_of(call)[0] == ("mock", "PROVIDER_ERROR")
+    assert call.attempts.records[0].usage == Usage(7)
+
+
+@in_virtual_time
+async def test_first_error_is_raised_if_both_fail() -> None:
+    call = hedged_call()
     providers = Providers(mock=(9.0, ProviderInternalError("down")), claude=(1.0, ProviderOverloaded("busy")))
 
-    with pytest.raises(ProviderInternalError) as raised:
-        await asked(hedge(), providers)
+    with pytest.raises(ProviderInternalError):
+        await send(hedging(), providers, call)
 
-    assert sorted(one.provider for one in raised.value.attempts) == ["claude", "mock"]
+    assert attempts_of(call) == [("mock", "PROVIDER_ERROR"), ("claude", "PROVIDER_OVERLOADED")]
 
 
 @in_virtual_time
-async def test_no_more_than_its_share_of_the_calls_is_asked_twice() -> None:
-    metrics = Metrics(lambda provider, model: True)
-    layer = hedge(share=0.1, metrics=metrics)
+async def test_overlapping_waits_count_once_as_upstream_time() -> None:
+    call = hedged_call()
+
+    await send(hedging(), Providers(mock=(60.0, None), claude=(1.0, None)), call)
+
+    assert call.upstream_timer.seconds == PERCENTILE + 1.0
+
+
+@in_virtual_time
+async def test_hedged_requests_stay_within_the_ratio() -> None:
+    metrics = new_metrics()
+    layer = hedging(max_ratio=0.1, metrics=metrics)
 
     for _ in range(100):
-        await asked(layer, Providers(mock=(60.0, None), claude=(1.0, None)))
+        await send(layer, Providers(mock=(60.0, None), claude=(1.0, None)))
 
-    assert labels(metrics.registry, "aimanager_hedges_total", provider="mock", model="mock-large") == 10
-
-
-@in_virtual_time
-async def test_its_share_holds_when_many_wait_for_the_same_slow_target() -> None:
-    metrics = Metrics(lambda provider, model: True)
-    layer = hedge(share=0.05, metrics=metrics)
-
-    await asyncio.gather(*(asked(layer, Providers(mock=(9.0, None), claude=(1.0, None))) for _ in range(100)))
-
-    assert labels(metrics.registry, "aimanager_hedges_total", provider="mock", model="mock-large") <= 5
+    assert sample_value(metrics.registry, "aimanager_hedged_requests_total", provider="mock", model="mock-large") == 10
 
 
 @in_virtual_time
-async def test_an_answer_whose_call_is_cancelled_while_the_other_lets_go_is_closed() -> None:
+async def test_hedging_ratio_holds_for_concurrent_slow_calls() -> None:
+    metrics = new_metrics()
+    layer = hedging(max_ratio=0.05, metrics=metrics)
+
+    await asyncio.gather(*(send(layer, Providers(mock=(9.0, None), claude=(1.0, None))) for _ in range(100)))
+
+    assert sample_value(metrics.registry, "aimanager_hedged_requests_total", provider="mock", model="mock-large") <= 5
+
+
+@in_virtual_time
+async def test_winning_response_is_closed_if_the_call_is_cancelled_while_the_loser_ends() -> None:
     providers = Providers(mock=(60.0, None), claude=(1.0, None))
 
-    async def reluctant(call: Call) -> ResponseStream:
+    async def slow_to_cancel(attempt: Attempt[Any]) -> ResponseStream:
         try:
-            return await providers(call)
+            return await providers(attempt)
         except asyncio.CancelledError:
             await asyncio.sleep(1)
             raise
 
-    question = call(targets=(TARGET, OTHER))
-    asking = asyncio.ensure_future(hedge()(question.with_targets(TARGET), question.with_targets(OTHER), reluctant))
-    await asyncio.sleep(TYPICAL + 1.5)
+    task = asyncio.ensure_future(send(hedging(), slow_to_cancel))
+    await asyncio.sleep(PERCENTILE + 1.5)
 
-    asking.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await task
     await asyncio.sleep(5)
 
     assert providers.closed == ["claude"]
 
 
-@pytest.mark.parametrize("turns", range(25))
 @in_virtual_time
-async def test_an_answer_is_closed_or_handed_out_whenever_the_call_is_cancelled(turns: int) -> None:
-    providers = Providers(mock=(60.0, None), claude=(1.0, None))
-    asking = asyncio.ensure_future(asked(hedge(), providers))
-    await asyncio.sleep(TYPICAL + 1.0)
-    for _ in range(turns):
-        await asyncio.sleep(0)
+async def test_response_is_returned_or_closed_whenever_the_call_is_cancelled() -> None:
+    leaked = []
 
-    asking.cancel()
-    outcome = (await asyncio.gather(asking, return_exceptions=True))[0]
-    await asyncio.sleep(5)
+    for turns in range(25):
+        providers = Providers(mock=(60.0, None), claude=(1.0, None))
+        task = asyncio.ensure_future(send(hedging(), providers))
+        await asyncio.sleep(PERCENTILE + 1.0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+        await asyncio.sleep(5)
+        if not (isinstance(outcome, ResponseStream) or "claude" in (*providers.closed, *providers.cancelled)):
+            leaked.append(turns)
 
-    assert isinstance(outcome, ResponseStream) or providers.closed == ["claude"] or "claude" in providers.called_off
+    assert leaked == []
 
 
 @in_virtual_time
-async def test_an_answer_and_a_fault_at_the_same_moment_are_both_told() -> None:
+async def test_simultaneous_response_and_error_are_both_recorded() -> None:
+    call = hedged_call()
     providers = Providers(mock=(3.0, ProviderInternalError("down")), claude=(1.0, None))
 
-    reply = await asked(hedge(), providers)
+    response = await send(hedging(), providers, call)
 
-    assert [(one.provider, one.error_reason) for one in reply.metadata.attempts] == [
-        ("mock", "PROVIDER_ERROR"),
-        ("claude", ""),
-    ]
+    assert response.metadata.provider == "claude"
+    assert attempts_of(call)[0] == ("mock", "PROVIDER_ERROR")
 
 
 @in_virtual_time
-async def test_without_knowing_what_is_typical_nobody_is_asked_twice() -> None:
+async def test_unknown_latency_percentile_disables_hedging() -> None:
     providers = Providers(mock=(60.0, None), claude=(1.0, None))
 
-    reply = await asked(hedge(typical=None), providers)
+    response = await send(hedging(percentile=None), providers)
 
-    assert reply.metadata.provider == "mock"
-    assert list(providers.asked) == ["mock"]
+    assert response.metadata.provider == "mock"
+    assert list(providers.started) == ["mock"]
 
 
 @in_virtual_time
-async def test_a_cancelled_call_calls_both_off() -> None:
+async def test_cancelled_call_cancels_both_requests() -> None:
     providers = Providers(mock=(60.0, None), claude=(60.0, None))
-    asking = asyncio.ensure_future(asked(hedge(), providers))
+    task = asyncio.ensure_future(send(hedging(), providers))
     await asyncio.sleep(10)
 
-    asking.cancel()
+    task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await asking
-    assert sorted(providers.called_off) == ["claude", "mock"]
+        await task
+    assert sorted(providers.cancelled) == ["claude", "mock"]
 
 
 @in_virtual_time
-async def test_an_answer_that_comes_at_the_same_moment_and_too_late_is_closed() -> None:
+async def test_simultaneous_losing_response_is_closed() -> None:
     providers = Providers(mock=(3.0, None), claude=(1.0, None))
 
-    await asked(hedge(), providers)
+    await send(hedging(), providers)
 
-    assert providers.closed + providers.called_off == ["claude"]
+    assert providers.closed + providers.cancelled == ["claude"]

@@ -1,168 +1,203 @@
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aimanager_server.config.settings import ProviderTier, Tier
-from aimanager_server.core.content import Attachment, Message, Reasoning, Role, Text, Tool, ToolCall, ToolResult
+from aimanager_server.core.attempts import AttemptLog
 from aimanager_server.core.errors import (
     ProviderCredentialsInvalid,
     ProviderInternalError,
     RateLimited,
     StreamInterrupted,
 )
-from aimanager_server.core.handler import compose
-from aimanager_server.core.request import Call, Target
-from aimanager_server.core.response import Finished, FinishReason, ResponseStream, TextDelta
-from aimanager_server.pipeline.quota import Limit, estimate_tokens
-from aimanager_server.resilience.rate_limiter import Limiter
-from tests.support.calls import TARGET, USAGE, FakeClock, Upstream, call
-from tests.support.layers import attempting, booked
+from aimanager_server.core.handler import AttemptHandler, CallHandler, compose
+from aimanager_server.core.request import Attempt, Call, Target
+from aimanager_server.core.response import Finished, FinishReason, TextDelta
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.pipeline.quota import CallerQuota, ProviderQuota
+from aimanager_server.resilience.rate_limiter import RateLimiter
+from tests.support.calls import TARGET, make_call
+from tests.support.clock import FakeClock
+from tests.support.layers import retrying, single_attempt, with_accounting
+from tests.support.upstream import USAGE, ScriptedUpstream
 
-SPENT = (Finished(FinishReason.STOP, usage=replace(USAGE, input_tokens=60, output_tokens=40)),)
-
-
-def limit(tokens: int | None = None, **quotas: ProviderTier) -> Limit:
-    return Limit({"free": Tier(tokens_per_minute=tokens, providers=quotas)}, Limiter(FakeClock()))
-
-
-async def ask(layer: Limit, upstream: Upstream | None = None) -> None:
-    inside = compose((layer.at_provider,), booked(upstream or Upstream()))
-    await (await layer(call(), inside)).result()
+HUNDRED_TOKENS = (Finished(FinishReason.STOP, usage=replace(USAGE, input_tokens=60, output_tokens=40)),)
 
 
-async def test_a_tier_that_is_not_defined_has_no_limits() -> None:
-    layer = Limit({}, Limiter(FakeClock()))
+def quota_layer(tokens: int | None = None, **quotas: ProviderTier) -> CallerQuota:
+    return CallerQuota({"free": Tier(tokens_per_minute=tokens, providers=quotas)}, RateLimiter(FakeClock()))
+
+
+def quota_handler(layer: CallerQuota, upstream: AttemptHandler) -> CallHandler:
+    """Return a handler that makes one attempt within the quotas of the caller and of the provider."""
+    attempts = compose((ProviderQuota(layer),), with_accounting(upstream))
+    return compose((layer,), single_attempt(attempts))
+
+
+async def send(layer: CallerQuota, upstream: ScriptedUpstream | None = None) -> None:
+    await (await quota_handler(layer, upstream or ScriptedUpstream())(make_call())).result()
+
+
+async def test_undefined_tier_is_unlimited() -> None:
+    layer = CallerQuota({}, RateLimiter(FakeClock()))
 
     for _ in range(100):
-        await ask(layer)
+        await send(layer)
 
 
-async def test_requests_to_one_provider_are_limited() -> None:
-    layer = limit(mock=ProviderTier(requests_per_minute=2))
-    await ask(layer)
-    await ask(layer)
+async def test_requests_per_provider_are_limited() -> None:
+    layer = quota_layer(mock=ProviderTier(requests_per_minute=2))
+    await send(layer)
+    await send(layer)
 
-    with pytest.raises(RateLimited) as refused:
-        await ask(layer)
+    with pytest.raises(RateLimited) as raised:
+        await send(layer)
 
-    assert refused.value.metadata["quota"] == "mock.requests_per_minute"
+    assert raised.value.metadata["quota"] == "mock.requests_per_minute"
 
 
-async def test_another_providers_quota_is_not_touched() -> None:
-    layer = limit(claude=ProviderTier(requests_per_minute=1))
+async def test_quota_of_another_provider_is_unaffected() -> None:
+    layer = quota_layer(claude=ProviderTier(requests_per_minute=1))
 
     for _ in range(3):
-        await ask(layer)
+        await send(layer)
 
 
-async def test_tokens_are_settled_with_the_usage() -> None:
-    layer = limit(tokens=150)
+async def test_token_reservation_is_adjusted_to_the_usage() -> None:
+    layer = quota_layer(tokens=150)
 
-    await ask(layer, Upstream(SPENT))
-    await ask(layer, Upstream(SPENT))
+    await send(layer, ScriptedUpstream(HUNDRED_TOKENS))
+    await send(layer, ScriptedUpstream(HUNDRED_TOKENS))
 
     with pytest.raises(RateLimited, match="Rate limit exceeded"):
-        await ask(layer)
+        await send(layer)
 
 
-async def test_a_failed_call_gives_its_reserve_back() -> None:
-    layer = limit(tokens=10)
+async def test_failed_call_returns_its_reservation() -> None:
+    layer = quota_layer(tokens=10)
     for _ in range(50):
         with pytest.raises(ProviderInternalError):
-            await layer(call("x" * 39), Upstream(ProviderInternalError("down")))
+            await compose((layer,), ScriptedUpstream(ProviderInternalError("down")))(make_call("x" * 39))
 
-    await ask(layer)
+    await send(layer)
 
 
-async def test_a_cancelled_call_gives_its_reserve_back() -> None:
-    layer = limit(tokens=10)
+async def test_cancelled_call_returns_its_reservation() -> None:
+    layer = quota_layer(tokens=10)
 
     async def cancelled(_call: Call) -> ResponseStream:
         raise asyncio.CancelledError
 
     for _ in range(3):
         with pytest.raises(asyncio.CancelledError):
-            await layer(call("x" * 39), cancelled)
+            await compose((layer,), cancelled)(make_call("x" * 39))
 
 
-async def test_an_interrupted_answer_is_charged_what_was_used() -> None:
-    layer = limit(tokens=100)
-    lost = StreamInterrupted("cut")
-    lost.usage = replace(USAGE, input_tokens=60, output_tokens=40)
+async def test_interrupted_response_is_charged_for_its_usage() -> None:
+    layer = quota_layer(tokens=100)
+    interruption = StreamInterrupted("cut", usage=replace(USAGE, input_tokens=60, output_tokens=40))
 
     with pytest.raises(StreamInterrupted):
-        await ask(layer, Upstream((TextDelta(0, "Hel"), lost)))
+        await send(layer, ScriptedUpstream((TextDelta(0, "Hel"), interruption)))
 
     with pytest.raises(RateLimited):
-        await ask(layer)
+        await send(layer)
 
 
-async def test_a_refusal_by_one_quota_leaves_the_others_as_they_were() -> None:
-    layer = limit(tokens=3, mock=ProviderTier(requests_per_minute=1))
-    await ask(layer, Upstream((Finished(FinishReason.STOP),)))
+async def test_rejection_by_one_quota_leaves_the_others_unchanged() -> None:
+    layer = quota_layer(tokens=3, mock=ProviderTier(requests_per_minute=1))
+    await send(layer, ScriptedUpstream((Finished(FinishReason.STOP),)))
 
     for _ in range(5):
-        with pytest.raises(RateLimited) as refused:
-            await ask(layer)
-        assert refused.value.metadata["quota"] == "mock.requests_per_minute"
+        with pytest.raises(RateLimited) as raised:
+            await send(layer)
+        assert raised.value.metadata["quota"] == "mock.requests_per_minute"
 
 
-async def test_a_provider_that_answers_in_anothers_place_has_its_own_quota() -> None:
-    layer = limit(claude=ProviderTier(requests_per_minute=1))
-    chain = (TARGET, Target("claude", "claude-opus-5-5"))
+async def test_fallback_provider_has_its_own_quota() -> None:
+    layer = quota_layer(claude=ProviderTier(requests_per_minute=1))
+    targets = (TARGET, Target("claude", "claude-opus-5-5"))
 
-    async def first_fails(question: Call) -> ResponseStream:
-        if question.target.provider == "mock":
+    async def first_fails(request: Attempt[Any]) -> ResponseStream:
+        if request.target.provider == "mock":
             raise ProviderCredentialsInvalid("refused")
-        return await Upstream()(question)
+        return await ScriptedUpstream()(request)
 
-    inside = compose((attempting(FakeClock()), layer.at_provider), booked(first_fails))
-    await (await layer(call(targets=chain), inside)).result()
+    handler = compose((layer,), retrying(FakeClock(), first_fails, (ProviderQuota(layer),)))
+    await (await handler(make_call(targets=targets))).result()
+    second = make_call(targets=targets)
 
-    with pytest.raises(ProviderCredentialsInvalid) as refused:
-        await layer(call(targets=chain), inside)
+    with pytest.raises(ProviderCredentialsInvalid):
+        await handler(second)
 
-    assert [one.error_reason for one in refused.value.attempts] == ["PROVIDER_CREDENTIALS_INVALID", "RATE_LIMITED"]
+    assert [record.error_reason for record in second.attempts.records] == [
+        "PROVIDER_CREDENTIALS_INVALID",
+        "RATE_LIMITED",
+    ]
 
 
-async def test_an_answer_whose_usage_nobody_told_counts_as_estimated() -> None:
-    layer = limit(tokens=1000)
-    silent = Upstream((TextDelta(0, "x" * 4000), Finished(FinishReason.STOP)))
+async def test_missing_usage_is_charged_as_estimated() -> None:
+    layer = quota_layer(tokens=1000)
+    upstream = ScriptedUpstream((TextDelta(0, "x" * 4000), Finished(FinishReason.STOP)))
 
-    await ask(layer, silent)
+    await send(layer, upstream)
 
     with pytest.raises(RateLimited):
-        await ask(layer, silent)
+        await send(layer, upstream)
 
 
-async def test_a_reply_whose_closing_fails_is_settled_all_the_same() -> None:
-    layer = limit(tokens=10)
+async def test_reservation_is_adjusted_even_if_closing_fails() -> None:
+    layer = quota_layer(tokens=10)
 
-    async def refuses_to_close() -> None:
+    async def close() -> None:
         raise OSError("stuck")
 
-    async def unread(question: Call) -> ResponseStream:
-        reply = await Upstream()(question)
-        return ResponseStream(reply.metadata, aiter(reply), refuses_to_close)
+    async def unclosable(request: Call) -> ResponseStream:
+        stream = await ScriptedUpstream()(request)
+        return ResponseStream.from_iterator(stream.metadata, aiter(stream), close)
 
-    reply = await layer(call("x" * 39), unread)
+    response = await compose((layer,), unclosable)(make_call("x" * 39))
     with pytest.raises(OSError, match="stuck"):
-        await reply.aclose()
+        await response.aclose()
 
-    await ask(layer)
+    await send(layer)
 
 
-def test_the_estimate_counts_every_text() -> None:
-    parts = (
-        Text("x" * 8),
-        Reasoning("x" * 8),
-        ToolCall("1", "f", "x" * 8),
-        ToolResult("1", "f", "x" * 8),
-        Attachment("image/png", data=b"x" * 100),
-    )
-    question = replace(
-        call(), messages=(Message(Role.USER, parts),), system_instruction="x" * 4, tools=(Tool("f", "", "x" * 4),)
-    )
+async def test_retries_at_one_provider_take_one_request_of_its_quota() -> None:
+    layer = quota_layer(mock=ProviderTier(requests_per_minute=1))
+    upstream = ScriptedUpstream(ProviderInternalError("down"), HUNDRED_TOKENS)
+    handler = compose((layer,), retrying(FakeClock(), upstream, (ProviderQuota(layer),)))
 
-    assert estimate_tokens(question) == 11
+    await (await handler(make_call())).result()
+
+    assert len(upstream.requests) == 2
+
+
+async def test_branches_of_a_call_share_its_reservation() -> None:
+    layer = quota_layer(mock=ProviderTier(requests_per_minute=1))
+    attempts = compose((ProviderQuota(layer),), with_accounting(ScriptedUpstream(HUNDRED_TOKENS)))
+
+    async def two_branches(call: Call) -> ResponseStream:
+        for _ in range(2):
+            stream = await single_attempt(attempts)(replace(call, attempts=AttemptLog(call.attempts)))
+            await stream.result()
+        return await ScriptedUpstream()(call)
+
+    call = make_call()
+    await (await compose((layer,), two_branches)(call)).result()
+
+    assert len(call.attempts.records) == 2
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_no_reservation_outlives_its_call(is_read: bool) -> None:
+    layer, call = quota_layer(tokens=1000), make_call()
+    response = await quota_handler(layer, ScriptedUpstream())(call)
+    while_in_flight = layer.reservation_of(call)
+
+    await (response.result() if is_read else response.aclose())
+
+    assert while_in_flight is not None
+    assert layer.reservation_of(call) is None

@@ -1,197 +1,287 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aimanager_server.core import errors
-from aimanager_server.core.attempts import AttemptRecord as Try
 from aimanager_server.core.errors import GatewayError
-from aimanager_server.core.request import Call, StreamTimeouts, Target
-from aimanager_server.core.response import ResponseStream
-from aimanager_server.pipeline.retry import narrowed
-from tests.support.calls import TARGET, WHOLE, FakeClock, Upstream, call, labels
-from tests.support.layers import attempting, booked, metering
+from aimanager_server.core.request import Attempt, StreamTimeouts, Target
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.pipeline.retry import upstream_mode
+from tests.support.calls import TARGET, make_call
+from tests.support.clock import FakeClock
+from tests.support.layers import new_metrics, retry_layer, retrying, with_accounting
+from tests.support.metrics import sample_value
+from tests.support.upstream import RESPONSE_EVENTS, USAGE, ScriptedUpstream
 
 OTHER = Target("claude", "claude-opus-5-5")
 LARGER = Target("openai", "gpt-large", context_window=1_000_000)
 
 
-def fault(kind: type[GatewayError], retry_after: float | None = None) -> GatewayError:
+def new_error(kind: type[GatewayError], retry_after: float | None = None) -> GatewayError:
     return kind("failed", retry_after=retry_after)
 
 
-async def test_a_failure_before_the_first_content_is_tried_again() -> None:
-    clock, upstream = FakeClock(), Upstream(fault(errors.ProviderOverloaded), WHOLE)
+async def test_error_before_first_content_is_retried() -> None:
+    upstream = ScriptedUpstream(new_error(errors.ProviderOverloaded), RESPONSE_EVENTS)
 
-    reply = await attempting(clock)(call(), upstream)
+    response = await retrying(FakeClock(), upstream)(make_call())
 
-    assert [one.error_reason for one in reply.metadata.attempts] == ["PROVIDER_OVERLOADED", ""]
-    assert (await reply.result()).message.parts
+    assert [attempt.error_reason for attempt in response.metadata.attempts] == ["PROVIDER_OVERLOADED", ""]
+    assert (await response.result()).message.parts
 
 
-async def test_a_target_is_asked_at_most_three_times_and_the_first_fault_is_told() -> None:
-    clock = FakeClock()
-    first = fault(errors.ProviderOverloaded)
-    upstream = Upstream(first, fault(errors.ProviderInternalError))
+async def test_retries_stop_after_three_attempts_and_raise_the_first_error() -> None:
+    clock, call = FakeClock(), make_call()
+    first = new_error(errors.ProviderOverloaded)
+    upstream = ScriptedUpstream(first, new_error(errors.ProviderInternalError))
 
     with pytest.raises(errors.ProviderOverloaded) as raised:
-        await attempting(clock)(call(), upstream)
+        await retrying(clock, upstream)(call)
 
     assert raised.value is first
-    assert [one.error_reason for one in first.attempts] == ["PROVIDER_OVERLOADED", "PROVIDER_ERROR", "PROVIDER_ERROR"]
-    assert clock.pauses == [0.25, 0.5]
+    assert [attempt.error_reason for attempt in call.attempts.records] == [
+        "PROVIDER_OVERLOADED",
+        "PROVIDER_ERROR",
+        "PROVIDER_ERROR",
+    ]
+    assert clock.sleeps == [0.25, 0.5]
 
 
-async def test_pauses_count_as_waiting_not_as_overhead() -> None:
-    clock, question = FakeClock(), call()
+async def test_backoff_counts_as_upstream_time() -> None:
+    call, upstream = make_call(), ScriptedUpstream(new_error(errors.ProviderInternalError), RESPONSE_EVENTS)
 
-    await attempting(clock)(question, Upstream(fault(errors.ProviderInternalError), WHOLE))
+    await retrying(FakeClock(), upstream)(call)
 
-    assert question.upstream_timer.seconds > 0
-
-
-async def test_the_next_target_is_asked_when_the_first_cannot_answer() -> None:
-    clock, upstream = FakeClock(), Upstream(fault(errors.ProviderCredentialsInvalid), WHOLE)
-
-    reply = await attempting(clock)(call(targets=(TARGET, OTHER)), upstream)
-
-    assert (reply.metadata.provider, reply.metadata.model) == (OTHER.provider, OTHER.model)
-    assert [asked.targets for asked in upstream.calls] == [(TARGET,), (OTHER,)]
-    assert clock.pauses == []
+    assert call.upstream_timer.seconds > 0
 
 
-async def test_where_every_target_fails_the_first_fault_is_told_with_every_attempt() -> None:
-    upstream = Upstream(fault(errors.ProviderCredentialsInvalid), fault(errors.ProviderQuotaExhausted))
+async def test_backoff_is_not_part_of_an_attempts_duration() -> None:
+    clock, call = FakeClock(), make_call()
+    scripted = ScriptedUpstream(new_error(errors.ProviderInternalError), RESPONSE_EVENTS)
+
+    async def slow(attempt: Attempt[Any]) -> ResponseStream:
+        clock.advance(0.5)
+        return await scripted(attempt)
+
+    await retrying(clock, slow)(call)
+
+    assert [record.duration for record in call.attempts.records] == [0.5, 0.5]
+    assert clock.sleeps == [0.25]
+
+
+async def test_next_target_is_tried_when_the_first_fails() -> None:
+    clock, upstream = FakeClock(), ScriptedUpstream(new_error(errors.ProviderCredentialsInvalid), RESPONSE_EVENTS)
+
+    response = await retrying(clock, upstream)(make_call(targets=(TARGET, OTHER)))
+
+    assert (response.metadata.provider, response.metadata.model) == (OTHER.provider, OTHER.model)
+    assert [sent.target for sent in upstream.requests] == [TARGET, OTHER]
+    assert clock.sleeps == []
+
+
+async def test_first_error_is_raised_with_all_attempts_if_all_targets_fail() -> None:
+    call = make_call(targets=(TARGET, OTHER))
+    upstream = ScriptedUpstream(new_error(errors.ProviderCredentialsInvalid), new_error(errors.ProviderQuotaExhausted))
 
     with pytest.raises(errors.ProviderCredentialsInvalid) as raised:
-        await attempting(FakeClock())(call(targets=(TARGET, OTHER)), upstream)
+        await retrying(FakeClock(), upstream)(call)
 
-    tried = [(one.provider, one.error_reason) for one in raised.value.attempts]
-    assert tried == [("mock", "PROVIDER_CREDENTIALS_INVALID"), ("claude", "PROVIDER_QUOTA_EXHAUSTED")]
+    attempts = [(attempt.provider, attempt.error_reason) for attempt in call.attempts.records]
+    assert attempts == [("mock", "PROVIDER_CREDENTIALS_INVALID"), ("claude", "PROVIDER_QUOTA_EXHAUSTED")]
+    assert raised.value.with_attempts(call.attempts).attempts == tuple(call.attempts.records)
 
 
-async def test_a_refused_request_is_not_sent_elsewhere() -> None:
-    upstream = Upstream(fault(errors.ProviderRejectedRequest))
+async def test_request_rejected_by_the_provider_has_no_fallback() -> None:
+    upstream = ScriptedUpstream(new_error(errors.ProviderRejectedRequest))
 
     with pytest.raises(errors.ProviderRejectedRequest):
-        await attempting(FakeClock())(call(targets=(TARGET, OTHER)), upstream)
+        await retrying(FakeClock(), upstream)(make_call(targets=(TARGET, OTHER)))
 
-    assert len(upstream.calls) == 1
+    assert len(upstream.requests) == 1
 
 
-async def test_a_prompt_that_is_too_long_passes_over_targets_that_are_no_larger() -> None:
+async def test_context_overflow_falls_back_to_larger_windows_only() -> None:
     small = replace(TARGET, context_window=8_000)
-    upstream = Upstream(fault(errors.ContextTooLong), WHOLE)
+    upstream = ScriptedUpstream(new_error(errors.ContextTooLong), RESPONSE_EVENTS)
 
-    reply = await attempting(FakeClock())(call(targets=(small, OTHER, LARGER)), upstream)
+    response = await retrying(FakeClock(), upstream)(make_call(targets=(small, OTHER, LARGER)))
 
-    assert reply.metadata.model == LARGER.model
-    assert len(upstream.calls) == 2
+    assert response.metadata.model == LARGER.model
+    assert len(upstream.requests) == 2
 
 
-async def test_no_pause_outlives_the_deadline() -> None:
+async def test_backoff_beyond_the_deadline_is_not_waited_for() -> None:
     clock = FakeClock()
-    upstream = Upstream(fault(errors.ProviderRateLimited, retry_after=5))
+    call = make_call(deadline=clock.time + 1)
+    upstream = ScriptedUpstream(new_error(errors.ProviderRateLimited, retry_after=5))
 
-    with pytest.raises(errors.ProviderRateLimited) as raised:
-        await attempting(clock)(call(deadline=clock.time + 1), upstream)
+    with pytest.raises(errors.ProviderRateLimited):
+        await retrying(clock, upstream)(call)
 
-    assert clock.pauses == []
-    assert len(upstream.calls) == 1
-    assert len(raised.value.attempts) == 1
+    assert clock.sleeps == []
+    assert len(upstream.requests) == 1
+    assert len(call.attempts.records) == 1
 
 
-async def test_once_the_budget_is_spent_nothing_is_retried() -> None:
-    clock = FakeClock()
-    layer, upstream = attempting(clock, random=0.0, reserve=2.0), Upstream(fault(errors.ProviderInternalError))
+async def test_spent_retry_budget_stops_retries() -> None:
+    upstream = ScriptedUpstream(new_error(errors.ProviderInternalError))
+    handle = retrying(FakeClock(), upstream, random=0.0, budget_burst=2)
 
     for _ in range(3):
         with pytest.raises(errors.ProviderInternalError):
-            await layer(call(), booked(upstream))
+            await handle(make_call())
 
-    assert len(upstream.calls) == 3 + 2
-
-
-async def test_retries_and_fallbacks_are_counted_at_the_provider_that_made_them_needed() -> None:
-    metrics = metering()
-    upstream = Upstream(fault(errors.ProviderInternalError), fault(errors.ProviderCredentialsInvalid), WHOLE)
-
-    await attempting(FakeClock(), metrics=metrics)(call(targets=(TARGET, OTHER)), booked(upstream))
-
-    assert labels(metrics.registry, "aimanager_retries_total", provider="mock") == 1
-    assert labels(metrics.registry, "aimanager_fallbacks_total", provider="mock") == 1
+    assert len(upstream.requests) == 3 + 2
 
 
-async def test_what_lies_inside_and_tried_more_than_once_says_so_itself() -> None:
-    refused = fault(errors.ProviderCredentialsInvalid)
-    refused.attempts = (Try("mock", "a", "X", 0.1), Try("mock", "b", "Y", 0.1))
+async def test_retries_and_fallbacks_are_counted_for_the_failing_provider() -> None:
+    metrics = new_metrics()
+    upstream = ScriptedUpstream(
+        new_error(errors.ProviderInternalError), new_error(errors.ProviderCredentialsInvalid), RESPONSE_EVENTS
+    )
 
-    reply = await attempting(FakeClock())(call(targets=(TARGET, OTHER)), Upstream(refused, WHOLE))
+    await retrying(FakeClock(), upstream, metrics=metrics)(make_call(targets=(TARGET, OTHER)))
 
-    assert [one.error_reason for one in reply.metadata.attempts] == ["X", "Y", ""]
-
-
-async def test_what_was_not_sent_is_not_charged_to_the_budget() -> None:
-    """Guard raises so while a provider asks everybody to wait."""
-    layer = attempting(FakeClock(), reserve=0.0)
-    held = fault(errors.ProviderRateLimited, retry_after=1.0)
-
-    reply = await layer(call(), Upstream(held, WHOLE))
-
-    assert len(reply.metadata.attempts) == 2
+    assert sample_value(metrics.registry, "aimanager_retries_total", provider="mock") == 1
+    assert sample_value(metrics.registry, "aimanager_fallbacks_total", provider="mock") == 1
 
 
-async def test_what_lies_inside_and_sends_by_itself_uses_up_the_tries() -> None:
-    upstream = Upstream(fault(errors.ProviderInternalError))
+async def test_failure_that_was_not_sent_has_a_complete_record() -> None:
+    clock, call = FakeClock(), make_call(targets=(TARGET, OTHER))
+    rejection = errors.Overloaded("full", usage=USAGE)
 
-    async def sending_thrice(question: Call) -> ResponseStream:
-        question.usage_ledger.requests_sent[TARGET.key] += 3
-        return await upstream(question)
+    async def queue(attempt: Attempt[Any]) -> ResponseStream:
+        clock.advance(2.0)
+        raise rejection
+
+    with pytest.raises(errors.Overloaded):
+        await retry_layer(clock).over(queue)(call)
+
+    assert [(record.error_reason, record.duration, record.usage) for record in call.attempts.records] == [
+        ("OVERLOADED", 2.0, USAGE)
+    ] * 2
+
+
+async def test_error_without_a_sent_request_spends_no_budget() -> None:
+    metrics = new_metrics()
+    upstream = ScriptedUpstream(new_error(errors.ProviderRateLimited, retry_after=1.0), RESPONSE_EVENTS)
+
+    response = await retry_layer(FakeClock(), budget_burst=0, metrics=metrics).over(upstream)(make_call())
+
+    assert len(response.metadata.attempts) == 2
+    assert sample_value(metrics.registry, "aimanager_retries_total", provider="mock") == 0
+
+
+async def test_requests_sent_earlier_in_the_call_count_as_attempts() -> None:
+    clock, call = FakeClock(), make_call()
+    for _ in range(2):
+        call.attempts.start(*TARGET.key, clock()).sent_at = clock()
+    upstream = ScriptedUpstream(new_error(errors.ProviderInternalError))
 
     with pytest.raises(errors.ProviderInternalError):
-        await attempting(FakeClock())(call(), sending_thrice)
+        await retrying(clock, upstream)(call)
 
-    assert len(upstream.calls) == 1
-
-
-def test_of_two_targets_each_gets_a_question_of_its_own() -> None:
-    third = replace(OTHER, model="third")
-    first = narrowed(call(targets=(TARGET, OTHER, third)), TARGET, (OTHER, third))
-
-    assert narrowed(first, OTHER, (third,)).targets == (OTHER,)
+    assert len(upstream.requests) == 1
 
 
-def test_a_target_alone_is_waited_for_as_long_as_the_deadline_allows() -> None:
-    question = call()
+async def test_request_is_deposited_once_per_target_of_a_call() -> None:
+    layer = retry_layer(FakeClock(), random=0.0, budget_burst=0)
+    upstream = ScriptedUpstream(*(RESPONSE_EVENTS,) * 10, new_error(errors.ProviderInternalError), RESPONSE_EVENTS)
+    handle = layer.over(with_accounting(upstream))
+    for _ in range(9):
+        await handle(make_call())
+    call = make_call()
+    await handle(call)
 
-    assert narrowed(question, TARGET, ()) is question
+    with pytest.raises(errors.ProviderInternalError):
+        await handle(call)
+
+    assert len(upstream.requests) == 11
 
 
-def test_where_another_target_is_left_the_provider_streams_and_its_first_content_is_due() -> None:
-    first, last = (narrowed(call(targets=(TARGET, OTHER)), TARGET, rest) for rest in ((OTHER,), ()))
+async def test_every_attempt_has_its_own_target_and_record() -> None:
+    upstream = ScriptedUpstream(
+        new_error(errors.ProviderCredentialsInvalid), new_error(errors.ProviderInternalError), RESPONSE_EVENTS
+    )
+    call = make_call(targets=(TARGET, OTHER))
 
-    assert (first.is_upstream_streamed, first.first_token_timeout) == (True, 10.0)
-    assert (last.is_upstream_streamed, last.first_token_timeout) == (False, None)
+    await retrying(FakeClock(), upstream)(call)
+
+    assert [sent.target for sent in upstream.requests] == [TARGET, OTHER, OTHER]
+    assert [sent.record for sent in upstream.requests] == call.attempts.records
+    assert all(sent.call is call for sent in upstream.requests)
 
 
-def test_a_limit_that_was_asked_for_holds_at_the_last_target_too() -> None:
+async def test_retry_at_the_same_target_keeps_the_fetched_attachments() -> None:
+    upstream = ScriptedUpstream(
+        new_error(errors.ProviderInternalError), new_error(errors.ProviderCredentialsInvalid), RESPONSE_EVENTS
+    )
+    fetched, fetches = make_call("with data").messages, list[str]()
+
+    async def fetch(attempt: Attempt[Any]) -> ResponseStream:
+        if attempt.target is TARGET and attempt.messages is call.messages:
+            fetches.append(attempt.target.model)
+            attempt.messages = fetched
+        return await upstream(attempt)
+
+    call = make_call(targets=(TARGET, OTHER))
+    await retrying(FakeClock(), fetch)(call)
+
+    assert [sent.messages for sent in upstream.requests] == [fetched, fetched, call.messages]
+    assert fetches == [TARGET.model]
+
+
+async def test_bug_in_a_layer_is_not_retried() -> None:
+    upstream = ScriptedUpstream()
+
+    async def broken(attempt: Attempt[Any]) -> ResponseStream:
+        await upstream(attempt)
+        raise RuntimeError("bug")
+
+    with pytest.raises(RuntimeError, match="bug"):
+        await retrying(FakeClock(), broken)(make_call(targets=(TARGET, OTHER)))
+
+    assert len(upstream.requests) == 1
+
+
+def test_single_target_has_no_first_token_timeout() -> None:
+    assert upstream_mode(make_call(), TARGET, has_fallbacks=False) == (False, None)
+
+
+def test_remaining_fallback_enables_upstream_stream_and_first_token_timeout() -> None:
+    assert upstream_mode(make_call(), TARGET, has_fallbacks=True) == (True, 10.0)
+
+
+async def test_last_target_has_no_first_token_timeout() -> None:
+    upstream = ScriptedUpstream(new_error(errors.ProviderCredentialsInvalid), RESPONSE_EVENTS)
+
+    await retrying(FakeClock(), upstream)(make_call(targets=(TARGET, OTHER)))
+
+    modes = [(sent.is_streamed, sent.record.is_streamed, sent.first_token_timeout) for sent in upstream.requests]
+    assert modes == [(True, True, 10.0), (False, False, None)]
+
+
+def test_streaming_call_is_streamed_upstream_and_timed_while_a_fallback_remains() -> None:
+    call = make_call(streaming=True)
+
+    assert upstream_mode(call, TARGET, has_fallbacks=False) == (True, None)
+    assert upstream_mode(call, TARGET, has_fallbacks=True) == (True, 10.0)
+
+
+def test_explicit_first_token_timeout_applies_to_the_last_target() -> None:
     target = replace(TARGET, timeouts=StreamTimeouts(first_token=3.0, is_explicit=True))
 
-    asked = narrowed(call(targets=(target,)), target, ())
-
-    assert (asked.is_upstream_streamed, asked.first_token_timeout) == (True, 3.0)
+    assert upstream_mode(make_call(), target, has_fallbacks=False) == (True, 3.0)
 
 
-def test_a_model_that_thinks_is_asked_to_stream_so_that_it_shows_signs_of_it() -> None:
+def test_reasoning_model_is_streamed_upstream() -> None:
     target = replace(TARGET, is_reasoning=True, prefers_streaming=True)
 
-    asked = narrowed(call(targets=(target,)), target, ())
-
-    assert (asked.is_upstream_streamed, asked.first_token_timeout) == (True, None)
+    assert upstream_mode(make_call(), target, has_fallbacks=False) == (True, None)
 
 
-def test_a_model_that_cannot_stream_is_never_asked_to_and_so_never_late() -> None:
+def test_model_without_streaming_has_no_first_token_timeout() -> None:
     target = replace(TARGET, can_stream=False)
 
-    asked = narrowed(call(targets=(target, OTHER)), target, (OTHER,))
-
-    assert (asked.is_upstream_streamed, asked.first_token_timeout) == (False, None)
+    assert upstream_mode(make_call(), target, has_fallbacks=True) == (False, None)

@@ -5,176 +5,267 @@ from typing import Any
 import pytest
 import structlog
 
-from aimanager_server.core.attempts import AttemptRecord
-from aimanager_server.core.errors import ProviderInternalError, StreamInterrupted
+from aimanager_server.core.errors import ProviderInternalError, RateLimited, StreamInterrupted
+from aimanager_server.core.handler import AttemptHandler, CallHandler, compose
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import ResponseStream, TextDelta
+from aimanager_server.core.response import ResponseMetadata, Restarted, TextDelta
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Cost
-from aimanager_server.pipeline.idempotency import reply_of
+from aimanager_server.pipeline.idempotency import replay
 from aimanager_server.telemetry.metrics import Metrics
-from tests.support.calls import END, USAGE, WHOLE, FakeClock, Upstream, call, labels
-from tests.support.layers import booked, observing
+from tests.support.calls import make_call
+from tests.support.clock import FakeClock
+from tests.support.layers import single_attempt, telemetry_layer, with_accounting
+from tests.support.metrics import sample_value
+from tests.support.upstream import FINISHED, RESPONSE_EVENTS, USAGE, ScriptedUpstream
 
-WHERE = {"provider": "mock", "model": "mock-large"}
+TARGET_LABELS = {"provider": "mock", "model": "mock-large"}
 
 
-class World:
+class Setup:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics(lambda provider, model: model == "mock-large")
-        self.observe = observing(self.metrics, self.clock)
+        self.layer = telemetry_layer(self.metrics, self.clock)
+        self.usage_stats = self.layer.usage_stats
+
+    async def send(self, handler: CallHandler, call: Call | None = None) -> ResponseStream:
+        return await compose((self.layer,), handler)(call or make_call())
+
+    def with_accounting(self, upstream: AttemptHandler) -> CallHandler:
+        """Return a handler that makes one attempt, which metrics and usage statistics read."""
+        return single_attempt(with_accounting(upstream, self.clock, (self.metrics, self.usage_stats)))
 
     def value(self, name: str, **wanted: str) -> float:
-        return labels(self.metrics.registry, name, **wanted)
+        return sample_value(self.metrics.registry, name, **wanted)
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def setup() -> Setup:
+    return Setup()
 
 
-async def test_a_whole_answer_is_counted_timed_and_logged(world: World) -> None:
+async def test_completed_call_is_counted_timed_and_logged(setup: Setup) -> None:
     cost = Cost(2_000_000_000, 500_000_000)
     usage = replace(USAGE, cache_read_tokens=1, cache_write_tokens=1, reasoning_tokens=1)
-    upstream = Upstream((*WHOLE[:2], replace(END, cost=cost, usage=usage)))
+    upstream = ScriptedUpstream((*RESPONSE_EVENTS[:2], replace(FINISHED, cost=cost, usage=usage)))
 
     with structlog.testing.capture_logs() as logs:
-        reply = await world.observe(call(labels={"team": "a"}), booked(upstream, world.metrics))
-        world.clock.advance(2)
-        completion = await reply.result()
+        response = await setup.send(setup.with_accounting(upstream), make_call(labels={"team": "a"}))
+        setup.clock.advance(2)
+        result = await response.result()
 
-    assert completion.finished.latency == 2
-    assert world.value("aimanager_requests_total", **WHERE, method="unary") == 1
+    assert result.finished.latency == 2
+    assert setup.value("aimanager_requests_total", **TARGET_LABELS, method="unary") == 1
     for kind, count in {"input": 3, "output": 2, "cache_read": 1, "cache_write": 1, "reasoning": 1}.items():
-        assert world.value("aimanager_tokens_total", **WHERE, kind=kind) == count
-    assert world.value("aimanager_cost_usd_total", **WHERE) == 2.5
-    assert world.value("aimanager_latency_seconds_sum", **WHERE) == 2
-    assert world.value("aimanager_in_flight") == 0
+        assert setup.value("aimanager_tokens_total", **TARGET_LABELS, type=kind) == count
+    assert setup.value("aimanager_cost_total", **TARGET_LABELS, currency="USD") == 2.5
+    assert setup.value("aimanager_request_duration_seconds_sum", **TARGET_LABELS) == 2
+    assert setup.value("aimanager_requests_in_flight") == 0
     assert [(log["event"], log["caller"], log["labels"], log["cost_nanos"]) for log in logs] == [
-        ("call.finished", "ann", {"team": "a"}, 2_500_000_000)
+        ("request.completed", "ann", {"team": "a"}, 2_500_000_000)
     ]
 
 
-async def test_a_call_is_in_flight_until_its_end(world: World) -> None:
-    reply = await world.observe(call(), Upstream())
+async def test_call_is_in_flight_until_its_end(setup: Setup) -> None:
+    response = await setup.send(ScriptedUpstream())
 
-    assert world.value("aimanager_in_flight") == 1
-    await reply.result()
-    assert world.value("aimanager_in_flight") == 0
-
-
-async def test_overhead_leaves_out_the_time_spent_waiting(world: World) -> None:
-    upstream = Upstream()
-
-    async def waiting(question: Call) -> ResponseStream:
-        question.upstream_timer.seconds += 0.75
-        world.clock.advance(1)
-        return await upstream(question)
-
-    reply = await world.observe(call(), waiting)
-
-    assert world.value("aimanager_overhead_seconds_sum") == 0.25
-    assert reply.metadata.time_to_first_token == 1
-    await reply.aclose()
+    assert setup.value("aimanager_requests_in_flight") == 1
+    await response.result()
+    assert setup.value("aimanager_requests_in_flight") == 0
 
 
-async def test_a_fault_is_counted_by_its_reason(world: World) -> None:
-    fault = ProviderInternalError("down", upstream_status=500)
-    fault.attempts = (AttemptRecord("mock", "mock-large", "PROVIDER_ERROR", 0.1),)
+async def test_gateway_overhead_excludes_upstream_time(setup: Setup) -> None:
+    upstream = ScriptedUpstream()
+
+    async def waiting(request: Call) -> ResponseStream:
+        request.upstream_timer.seconds += 0.75
+        setup.clock.advance(1)
+        return await upstream(request)
+
+    response = await setup.send(waiting)
+
+    assert setup.value("aimanager_gateway_overhead_seconds_sum") == 0.25
+    assert response.metadata.time_to_first_token == 1
+    await response.aclose()
+
+
+async def test_error_is_counted_by_reason(setup: Setup) -> None:
+    upstream = ScriptedUpstream(ProviderInternalError("down", upstream_status=500))
 
     with structlog.testing.capture_logs() as logs, pytest.raises(ProviderInternalError):
-        await world.observe(call(), Upstream(fault))
+        await setup.send(setup.with_accounting(upstream))
 
-    assert world.value("aimanager_errors_total", provider="mock", reason="PROVIDER_ERROR") == 1
-    assert (logs[0]["event"], logs[0]["attempts"], logs[0]["upstream_status"]) == ("call.failed", 1, 500)
+    assert setup.value("aimanager_request_errors_total", provider="mock", reason="PROVIDER_ERROR") == 1
+    assert (logs[0]["event"], logs[0]["attempts"], logs[0]["upstream_status"]) == ("request.failed", 1, 500)
 
 
-async def test_an_interrupted_answer_counts_its_tokens(world: World) -> None:
-    lost = StreamInterrupted("cut")
-    lost.usage = USAGE
-    reply = await world.observe(call(streaming=True), booked(Upstream((TextDelta(0, "Hel"), lost)), world.metrics))
+async def test_interrupted_stream_counts_its_tokens(setup: Setup) -> None:
+    upstream = ScriptedUpstream((TextDelta(0, "Hel"), StreamInterrupted("cut", usage=USAGE)))
+    response = await setup.send(setup.with_accounting(upstream), make_call(streaming=True))
 
     with pytest.raises(StreamInterrupted):
-        await reply.result()
+        await response.result()
 
-    assert world.value("aimanager_tokens_total", **WHERE, kind="output") == 2
-    assert world.value("aimanager_errors_total", provider="mock", reason="STREAM_INTERRUPTED") == 1
-    assert world.value("aimanager_requests_total", **WHERE, method="stream") == 1
+    assert setup.value("aimanager_tokens_total", **TARGET_LABELS, type="output") == 2
+    assert setup.value("aimanager_request_errors_total", provider="mock", reason="STREAM_INTERRUPTED") == 1
+    assert setup.value("aimanager_requests_total", **TARGET_LABELS, method="stream") == 1
 
 
 @pytest.mark.parametrize(
     ("error", "reason", "event"),
-    [(asyncio.CancelledError(), "CANCELLED", "call.cancelled"), (KeyError("bug"), "INTERNAL_ERROR", "call.failed")],
+    [
+        (asyncio.CancelledError(), "CANCELLED", "request.cancelled"),
+        (KeyError("bug"), "INTERNAL_ERROR", "request.failed"),
+    ],
 )
-async def test_cancels_and_bugs_are_told_apart(world: World, error: BaseException, reason: str, event: str) -> None:
+async def test_cancellations_and_bugs_have_different_reasons(
+    setup: Setup, error: BaseException, reason: str, event: str
+) -> None:
     async def failing(_call: Call) -> ResponseStream:
         raise error
 
     with structlog.testing.capture_logs() as logs, pytest.raises(type(error)):
-        await world.observe(call(), failing)
+        await setup.send(failing)
 
-    assert world.value("aimanager_errors_total", provider="mock", reason=reason) == 1
+    assert setup.value("aimanager_request_errors_total", provider="mock", reason=reason) == 1
     assert logs[0]["event"] == event
 
 
-async def test_a_caller_that_goes_away_is_recorded_once(world: World) -> None:
-    upstream = Upstream()
-    reply = await world.observe(call(), upstream)
+async def test_cancelled_call_is_recorded_once(setup: Setup) -> None:
+    upstream = ScriptedUpstream()
+    response = await setup.send(upstream)
 
-    await reply.aclose()
-    await reply.aclose()
+    await response.aclose()
+    await response.aclose()
 
-    assert world.value("aimanager_errors_total", provider="mock", reason="CANCELLED") == 1
-    assert world.value("aimanager_in_flight") == 0
-    assert upstream.closed == 2
+    assert setup.value("aimanager_request_errors_total", provider="mock", reason="CANCELLED") == 1
+    assert setup.value("aimanager_requests_in_flight") == 0
+    assert upstream.closed == 1
 
 
-async def test_a_caller_that_goes_away_within_an_answer_is_recorded_with_what_it_took(world: World) -> None:
-    reply = await world.observe(call("x" * 400), booked(Upstream((TextDelta(0, "t" * 40), *WHOLE))))
-    events = aiter(reply)
+async def test_call_cancelled_while_streaming_is_logged_with_its_usage(setup: Setup) -> None:
+    upstream = ScriptedUpstream((TextDelta(0, "t" * 40), *RESPONSE_EVENTS))
+    response = await setup.send(setup.with_accounting(upstream), make_call("x" * 400))
+    events = aiter(response)
     await anext(events)
 
     with structlog.testing.capture_logs() as logs:
         await events.aclose()  # type: ignore[attr-defined]  # a generator, as the RPC closes it
-        await reply.aclose()
+        await response.aclose()
 
-    assert [(log["event"], log["input_tokens"], log["output_tokens"]) for log in logs] == [("call.cancelled", 101, 10)]
-
-
-async def test_a_call_that_is_given_up_after_its_deadline_is_recorded_as_late(world: World) -> None:
-    reply = await world.observe(call(deadline=world.clock.time + 1), Upstream())
-    world.clock.advance(2)
-
-    await reply.aclose()
-
-    assert world.value("aimanager_errors_total", provider="mock", reason="DEADLINE_EXCEEDED") == 1
+    assert [(log["event"], log["input_tokens"], log["output_tokens"]) for log in logs] == [
+        ("request.cancelled", 101, 10)
+    ]
 
 
-async def test_a_cached_answer_spends_nothing(world: World) -> None:
-    kept = await (await Upstream()(call())).result()
+async def test_call_closed_after_its_deadline_counts_as_deadline_exceeded(setup: Setup) -> None:
+    response = await setup.send(ScriptedUpstream(), make_call(deadline=setup.clock.time + 1))
+    setup.clock.advance(2)
 
-    async def again(_call: Call) -> ResponseStream:
-        return reply_of(kept)
+    await response.aclose()
 
-    completion = await (await world.observe(call(), again)).result()
-
-    assert completion.finished.usage == USAGE
-    assert world.value("aimanager_tokens_total", **WHERE, kind="output") == 0
+    assert setup.value("aimanager_request_errors_total", provider="mock", reason="DEADLINE_EXCEEDED") == 1
 
 
-async def test_a_model_nobody_knows_makes_no_series_of_its_own(world: World) -> None:
-    target = call().target
+async def test_replayed_response_counts_no_tokens(setup: Setup) -> None:
+    stored = await (await ScriptedUpstream()(make_call())).result()
+
+    async def replayed(_call: Call) -> ResponseStream:
+        return replay(stored)
+
+    result = await (await setup.send(replayed)).result()
+
+    assert result.finished.usage == USAGE
+    assert setup.value("aimanager_tokens_total", **TARGET_LABELS, type="output") == 0
+
+
+async def test_unknown_models_share_one_series(setup: Setup) -> None:
+    target = make_call().target
 
     for name in ("invented-1", "invented-2"):
-        await (await world.observe(call(targets=(replace(target, model=name),)), Upstream())).result()
+        await (await setup.send(ScriptedUpstream(), make_call(targets=(replace(target, model=name),)))).result()
 
-    assert world.value("aimanager_requests_total", provider="mock", model="other", method="unary") == 2
-    assert world.value("aimanager_requests_total", provider="mock", model="invented-1", method="unary") == 0
+    assert setup.value("aimanager_requests_total", provider="mock", model="other", method="unary") == 2
+    assert setup.value("aimanager_requests_total", provider="mock", model="invented-1", method="unary") == 0
 
 
-async def test_events_after_the_end_change_nothing(world: World) -> None:
-    twice: tuple[Any, ...] = (*WHOLE, END)
+async def test_second_completion_event_is_ignored(setup: Setup) -> None:
+    twice: tuple[Any, ...] = (*RESPONSE_EVENTS, FINISHED)
 
-    await (await world.observe(call(), Upstream(twice))).result()
+    await (await setup.send(ScriptedUpstream(twice))).result()
 
-    assert world.value("aimanager_latency_seconds_count", **WHERE) == 1
+    assert setup.value("aimanager_request_duration_seconds_count", **TARGET_LABELS) == 1
+
+
+async def test_rejection_by_an_inner_observer_ends_the_call(setup: Setup) -> None:
+    class Reject:
+        def observe(self, call: Call) -> None:
+            raise RateLimited("slow down")
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(RateLimited):
+        await compose((setup.layer, Reject()), ScriptedUpstream())(make_call())
+
+    assert [(log["event"], log["reason"], log["attempts"]) for log in logs] == [("request.failed", "RATE_LIMITED", 0)]
+    assert setup.value("aimanager_requests_in_flight") == setup.layer.in_flight == 0
+
+
+async def test_log_line_and_statistics_sum_all_attempts(setup: Setup) -> None:
+    call = make_call()
+    attempts = ScriptedUpstream(ProviderInternalError("down", usage=USAGE))
+    handler = setup.with_accounting(attempts)
+
+    async def two_attempts(call: Call) -> ResponseStream:
+        with pytest.raises(ProviderInternalError):
+            await handler(call)
+        return await handler(call)
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(ProviderInternalError):
+        await setup.send(two_attempts, call)
+
+    assert [(log["input_tokens"], log["output_tokens"], log["attempts"]) for log in logs] == [(6, 4, 2)]
+    total = setup.usage_stats.summary(60).total
+    assert (total.requests, total.failures, total.input_tokens, total.output_tokens) == (1, 1, 6, 4)
+    assert total.failures_by_reason == {"PROVIDER_ERROR": 1}
+
+
+async def test_answer_of_another_target_counts_as_a_fallback(setup: Setup) -> None:
+    async def fallback(call: Call) -> ResponseStream:
+        metadata = ResponseMetadata(call.id, call.requested_model, "claude", "claude-opus-5-5")
+        return ResponseStream.of(metadata, list(RESPONSE_EVENTS))
+
+    await (await setup.send(fallback)).result()
+
+    (row,) = setup.usage_stats.summary(60).rows
+    assert (row.provider, row.model, row.requests, row.fallbacks) == ("mock", "mock-large", 1, 1)
+
+
+async def test_restarted_response_reports_the_time_to_its_new_first_content(setup: Setup) -> None:
+    restarted = ResponseMetadata("call-1", "mock/latest", "claude", "claude-opus-5-5")
+
+    async def restarting(call: Call) -> ResponseStream:
+        setup.clock.advance(1)
+        return await ScriptedUpstream((TextDelta(0, "Hel"), Restarted(restarted), *RESPONSE_EVENTS))(call)
+
+    stream = await setup.send(restarting, make_call(streaming=True))
+    await stream.read()
+    setup.clock.advance(2)
+    with structlog.testing.capture_logs() as logs:
+        result = await stream.result()
+
+    assert (stream.metadata.time_to_first_token, result.metadata.time_to_first_token) == (1, 3)
+    assert [(log["provider"], log["model"]) for log in logs] == [("claude", "claude-opus-5-5")]
+    assert setup.value("aimanager_time_to_first_token_seconds_sum", **TARGET_LABELS) == 1
+
+
+async def test_time_to_first_token_set_by_an_inner_layer_is_kept(setup: Setup) -> None:
+    async def reads_to_the_end(call: Call) -> ResponseStream:
+        stream = await ScriptedUpstream()(call)
+        stream.metadata.time_to_first_token = 0.5
+        setup.clock.advance(4)
+        return stream
+
+    response = await setup.send(reads_to_the_end)
+
+    assert response.metadata.time_to_first_token == 0.5
+    await response.aclose()

@@ -7,49 +7,52 @@ import pytest
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, FirstTokenTimeout, ProviderTimeout, StreamInterrupted
-from aimanager_server.core.request import Call, StreamTimeouts
+from aimanager_server.core.handler import compose
+from aimanager_server.core.request import Attempt, StreamTimeouts
 from aimanager_server.core.response import (
     Event,
     PartCompleted,
     ReasoningDelta,
     ReasoningProgress,
     ResponseMetadata,
-    ResponseStream,
     TextDelta,
     ToolCallDelta,
 )
-from aimanager_server.pipeline.timeouts import Pace, idle_after
-from tests.support.calls import END, TARGET, USAGE, WHOLE, call
+from aimanager_server.core.stream import Completed, Failed, Outcome, ResponseStream, StreamObserver
+from aimanager_server.pipeline.timeouts import EnforceTimeouts, idle_timeout_after
+from tests.support.calls import TARGET, make_attempt, make_call
 from tests.support.event_loop import in_virtual_time
+from tests.support.layers import accounting_layer
+from tests.support.upstream import FINISHED, RESPONSE_EVENTS, USAGE
 
-PATIENCE = StreamTimeouts(first_token=10.0, text=10.0, tool_call=90.0, reasoning=120.0)
+TIMEOUTS = StreamTimeouts(first_token=10.0, text=10.0, tool_call=90.0, reasoning=120.0)
 
 
-def asked(**facts: Any) -> Call:
-    facts = {"deadline": 1000.0, "streaming": True, **facts}
-    return call(targets=(replace(TARGET, timeouts=PATIENCE),), **facts)
+def timed_attempt(*, deadline: float = 1000.0, streaming: bool = True, **fields: Any) -> Attempt[Any]:
+    call = make_call(targets=(replace(TARGET, timeouts=TIMEOUTS),), deadline=deadline, streaming=streaming)
+    return make_attempt(call, **fields)
 
 
 class Provider:
-    """Says each event after its seconds; knows whether it was closed, or cancelled."""
+    """Sends each event after its delay in seconds; records whether it was closed or cancelled."""
 
-    def __init__(self, *said: tuple[float, Event], begins_after: float = 0.0) -> None:
-        self._said = said
-        self._begins_after = begins_after
+    def __init__(self, *script: tuple[float, Event], first_content_after: float = 0.0) -> None:
+        self._script = script
+        self._first_content_after = first_content_after
         self.closed = False
         self.cancelled = False
 
-    async def __call__(self, call: Call) -> ResponseStream:
-        await self._pause(self._begins_after)
-        head = ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model)
-        return ResponseStream(head, self._events(), self._close, lambda: USAGE)
+    async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
+        await self._sleep(self._first_content_after)
+        metadata = ResponseMetadata(attempt.id, attempt.requested_model, *attempt.target.key)
+        return ResponseStream.from_iterator(metadata, self._events(), self._close, lambda: USAGE)
 
     async def _events(self) -> AsyncIterator[Event]:
-        for seconds, event in self._said:
-            await self._pause(seconds)
+        for seconds, event in self._script:
+            await self._sleep(seconds)
             yield event
 
-    async def _pause(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -65,121 +68,205 @@ def now() -> float:
 
 
 @in_virtual_time
-async def test_a_provider_that_is_silent_until_the_limit_is_left() -> None:
-    provider = Provider(begins_after=60.0)
+async def test_silent_provider_raises_first_token_timeout() -> None:
+    provider = Provider(first_content_after=60.0)
 
-    with pytest.raises(FirstTokenTimeout, match="within 10 seconds"):
-        await Pace()(asked(first_token=10.0), provider)
+    with pytest.raises(FirstTokenTimeout, match="No content from mock/mock-large within 10 s"):
+        await EnforceTimeouts()(timed_attempt(first_token_timeout=10.0), provider)
 
     assert now() == 10.0
     assert provider.cancelled
 
 
 @in_virtual_time
-async def test_without_a_limit_the_first_content_may_take_until_the_deadline() -> None:
-    reply = await Pace()(asked(), Provider((0, WHOLE[0]), begins_after=500.0))
+async def test_first_content_may_take_until_the_deadline_without_timeout() -> None:
+    response = await EnforceTimeouts()(timed_attempt(), Provider((0, RESPONSE_EVENTS[0]), first_content_after=500.0))
 
     assert now() == 500.0
-    await reply.aclose()
+    await response.aclose()
 
 
 @in_virtual_time
-async def test_a_limit_beyond_the_deadline_is_left_to_the_deadline() -> None:
-    reply = await Pace()(asked(first_token=10.0, deadline=5.0), Provider((0, WHOLE[0]), begins_after=20.0))
+async def test_first_token_timeout_beyond_the_deadline_is_ignored() -> None:
+    response = await EnforceTimeouts()(
+        timed_attempt(first_token_timeout=10.0, deadline=5.0),
+        Provider((0, RESPONSE_EVENTS[0]), first_content_after=20.0),
+    )
 
     assert now() == 20.0
-    await reply.aclose()
+    await response.aclose()
 
 
 @in_virtual_time
-async def test_a_stall_in_text_is_noticed_and_says_what_was_spent() -> None:
+async def test_idle_text_stream_is_interrupted_with_its_usage() -> None:
     provider = Provider((0, TextDelta(0, "Hel")), (60, TextDelta(0, "lo")))
-    reply = await Pace()(asked(), provider)
+    attempt = timed_attempt()
+    response = await compose((accounting_layer(clock=now), EnforceTimeouts()), provider)(attempt)
 
-    with pytest.raises(StreamInterrupted, match="No content came for 10 seconds") as raised:
-        await reply.result()
+    with pytest.raises(StreamInterrupted, match="after the first content: No content for 10 s") as raised:
+        await response.result()
 
     assert now() == 10.0
     assert isinstance(raised.value.__cause__, ProviderTimeout)
-    assert raised.value.usage == USAGE
+    assert (attempt.record.error_reason, attempt.record.usage) == ("STREAM_INTERRUPTED", USAGE)
+    assert attempt.record.is_interrupted
     assert provider.cancelled
     assert provider.closed
 
 
 @in_virtual_time
-async def test_text_that_keeps_coming_slowly_is_no_stall() -> None:
-    reply = await Pace()(asked(), Provider(*((9.0, TextDelta(0, "x")) for _ in range(20)), (9.0, END)))
+async def test_observers_see_the_timeout_as_the_failure() -> None:
+    outcomes: list[Outcome] = []
 
-    completion = await reply.result()
+    class Observer(StreamObserver):
+        def on_end(self, outcome: Outcome) -> None:
+            outcomes.append(outcome)
 
-    assert completion.finished == END
-    assert now() == 189.0
+    response = await EnforceTimeouts()(timed_attempt(), Provider((0, TextDelta(0, "Hel")), (60, TextDelta(0, "lo"))))
+    response.observed_by(Observer())
+
+    with pytest.raises(StreamInterrupted) as raised:
+        await response.result()
+
+    assert outcomes == [Failed(raised.value)]
 
 
 @in_virtual_time
-async def test_the_deadline_ends_an_answer_that_has_begun() -> None:
-    reply = await Pace()(asked(deadline=12.0), Provider((0, TextDelta(0, "x")), (9, TextDelta(0, "y")), (9, END)))
+async def test_task_that_read_an_idle_stream_goes_on() -> None:
+    response = await EnforceTimeouts()(timed_attempt(), Provider((0, TextDelta(0, "x")), (60, FINISHED)))
+
+    with pytest.raises(StreamInterrupted):
+        await response.result()
+    await asyncio.sleep(1)
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@in_virtual_time
+async def test_idle_timeout_starts_with_the_wait_and_not_with_the_last_event() -> None:
+    response = await EnforceTimeouts()(timed_attempt(), Provider((0, TextDelta(0, "x")), (9, FINISHED)))
+    await response.read()
+    await asyncio.sleep(8)
+
+    assert await response.read() == [FINISHED]
+    assert now() == 17.0
+
+
+@in_virtual_time
+async def test_first_event_that_has_arrived_sets_the_first_idle_timeout() -> None:
+    attempt = timed_attempt()
+
+    class Buffered:
+        buffered = (TextDelta(0, "Hel"),)
+
+        async def read(self) -> list[Event]:
+            await asyncio.sleep(60)
+            return [FINISHED]
+
+        async def aclose(self) -> None: ...
+
+        def usage_so_far(self) -> None: ...
+
+    async def respond(_: Attempt[Any]) -> ResponseStream:
+        return ResponseStream(ResponseMetadata("call-1", "", *TARGET.key), Buffered())
+
+    response = await EnforceTimeouts()(attempt, respond)
+
+    with pytest.raises(StreamInterrupted):
+        await response.read()
+
+    assert now() == 10.0
+
+
+@in_virtual_time
+async def test_slow_but_steady_text_does_not_time_out() -> None:
+    response = await EnforceTimeouts()(
+        timed_attempt(), Provider(*((9.0, TextDelta(0, "x")) for _ in range(20)), (9.0, FINISHED))
+    )
+
+    outcomes: list[Outcome] = []
+
+    class Observer(StreamObserver):
+        def on_end(self, outcome: Outcome) -> None:
+            outcomes.append(outcome)
+
+    result = await response.observed_by(Observer()).result()
+
+    assert result.finished == FINISHED
+    assert now() == 189.0
+    assert outcomes == [Completed(FINISHED)]
+
+
+@in_virtual_time
+async def test_deadline_interrupts_a_started_stream() -> None:
+    response = await EnforceTimeouts()(
+        timed_attempt(deadline=12.0), Provider((0, TextDelta(0, "x")), (9, TextDelta(0, "y")), (9, FINISHED))
+    )
 
     with pytest.raises(StreamInterrupted) as raised:
-        await reply.result()
+        await response.result()
 
     assert now() == 12.0
     assert isinstance(raised.value.__cause__, DeadlineExceeded)
 
 
 @in_virtual_time
-async def test_time_that_the_reader_takes_is_not_the_providers() -> None:
-    reply = await Pace()(asked(), Provider((0, TextDelta(0, "x")), (1, TextDelta(0, "y")), (1, END)))
+async def test_reader_time_does_not_count_as_idle() -> None:
+    response = await EnforceTimeouts()(
+        timed_attempt(), Provider((0, TextDelta(0, "x")), (1, TextDelta(0, "y")), (1, FINISHED))
+    )
 
     events = []
-    async for event in reply:
+    async for event in response:
         events.append(event)
         await asyncio.sleep(30)
 
-    assert events[-1] == END
+    assert events[-1] == FINISHED
 
 
 @in_virtual_time
-async def test_a_cancelled_reader_is_cancelled_and_not_told_of_a_stall() -> None:
-    reply = await Pace()(asked(), Provider((0, TextDelta(0, "x")), (60, END)))
-    reading = asyncio.ensure_future(reply.result())
+async def test_cancelled_reader_gets_cancelled_error() -> None:
+    response = await EnforceTimeouts()(timed_attempt(), Provider((0, TextDelta(0, "x")), (60, FINISHED)))
+    task = asyncio.ensure_future(response.result())
     await asyncio.sleep(3)
 
-    reading.cancel()
+    task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await reading
+        await task
     assert now() == 3.0
 
 
 @in_virtual_time
-async def test_a_plain_answer_is_bounded_by_the_deadline_alone() -> None:
-    upstream = Provider((0, WHOLE[0]), (300, END))
+async def test_unary_response_has_no_idle_timeout() -> None:
+    upstream = Provider((0, RESPONSE_EVENTS[0]), (300, FINISHED))
 
-    completion = await (await Pace()(asked(streaming=False), upstream)).result()
+    result = await (await EnforceTimeouts()(timed_attempt(streaming=False), upstream)).result()
 
-    assert completion.finished == END
+    assert result.finished == FINISHED
 
 
 @in_virtual_time
-async def test_what_the_provider_does_after_the_end_of_its_answer_is_no_stall() -> None:
-    class Parting(Provider):
+async def test_delay_after_the_completion_event_does_not_time_out() -> None:
+    class SlowToClose(Provider):
         async def _events(self) -> AsyncIterator[Event]:
-            yield END
+            yield FINISHED
             await asyncio.sleep(60)
 
-    completion = await (await Pace()(asked(deadline=30.0), Parting())).result()
+    result = await (await EnforceTimeouts()(timed_attempt(deadline=30.0), SlowToClose())).result()
 
-    assert completion.finished == END
+    assert result.finished == FINISHED
 
 
 @in_virtual_time
-async def test_closing_stops_the_clock() -> None:
-    provider = Provider((0, TextDelta(0, "x")), (60, END))
-    reply = await Pace()(asked(), provider)
-    await anext(aiter(reply))
+async def test_closing_stops_the_timer() -> None:
+    provider = Provider((0, TextDelta(0, "x")), (60, FINISHED))
+    response = await EnforceTimeouts()(timed_attempt(), provider)
+    await anext(aiter(response))
 
-    await reply.aclose()
+    await response.aclose()
     await asyncio.sleep(100)
 
     assert provider.closed
@@ -187,7 +274,7 @@ async def test_closing_stops_the_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "thinks", "seconds"),
+    ("event", "is_reasoning", "seconds"),
     [
         (TextDelta(0, "x"), True, 10.0),
         (ToolCallDelta(0, "", "", "{"), False, 90.0),
@@ -197,5 +284,5 @@ async def test_closing_stops_the_clock() -> None:
         (PartCompleted(0, Text("x")), True, 120.0),
     ],
 )
-def test_silence_is_borne_by_what_it_follows(event: Event, thinks: bool, seconds: float) -> None:
-    assert idle_after(event, PATIENCE, thinks=thinks) == seconds
+def test_idle_timeout_depends_on_the_last_event(event: Event, is_reasoning: bool, seconds: float) -> None:
+    assert idle_timeout_after(event, TIMEOUTS, is_reasoning=is_reasoning) == seconds

@@ -6,87 +6,99 @@ from aimanager_server.core import errors
 from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat, Message, OutputFormat, Role, Text
 from aimanager_server.core.errors import FieldViolation
 from aimanager_server.core.response import Finished
-from aimanager_server.structured_output.prompts import ALONE
-from tests.support.calls import Upstream
-from tests.support.structured_output import BAD, EMULATING, GOOD, SCHEMA, Bounded, conformed, question, saying
+from aimanager_server.structured_output.prompts import JSON_ONLY
+from tests.support.structured_output import (
+    EMULATING,
+    INVALID,
+    SCHEMA,
+    VALID,
+    LimitedUpstream,
+    ProviderUpstream,
+    answer,
+    enforce,
+    json_call,
+)
 
 
-async def test_a_model_without_schemas_is_told_in_the_instruction_and_asked_for_json() -> None:
-    upstream = Upstream(saying(GOOD))
+async def test_model_without_native_schemas_gets_instruction_and_json_mode() -> None:
+    upstream = ProviderUpstream(answer(VALID))
 
-    await conformed(question(EMULATING, system_instruction="Be brief."), upstream)
+    await enforce(json_call(EMULATING, system_instruction="Be brief."), upstream)
 
-    [asked] = upstream.calls
-    assert asked.output_format == JsonObjectFormat()
-    assert asked.system_instruction.startswith(f"Be brief.\n\n{ALONE}")
-    assert asked.system_instruction.endswith(SCHEMA.schema_json)
+    [sent] = upstream.requests
+    assert sent.output_format == JsonObjectFormat()
+    assert sent.system_instruction.startswith(f"Be brief.\n\n{JSON_ONLY}")
+    assert sent.system_instruction.endswith(SCHEMA.schema_json)
 
 
-async def test_a_schema_that_is_not_of_objects_is_asked_for_without_json_mode() -> None:
-    upstream = Upstream(saying("[1]"))
+async def test_non_object_schema_is_requested_without_json_mode() -> None:
+    upstream = ProviderUpstream(answer("[1]"))
 
-    await conformed(question(EMULATING, JsonSchemaFormat("list", '{"type": "array"}')), upstream)
+    await enforce(json_call(EMULATING, JsonSchemaFormat("list", '{"type": "array"}')), upstream)
 
-    assert [asked.output_format for asked in upstream.calls] == [None]
+    assert [sent.output_format for sent in upstream.requests] == [None]
 
 
 @pytest.mark.parametrize(
-    ("takes", "refusals", "asked_for"),
+    ("accepts", "rejections", "requested"),
     [((JsonObjectFormat, type(None)), 1, JsonObjectFormat()), ((type(None),), 2, None)],
 )
-async def test_what_a_wire_cannot_say_is_said_in_words(
-    takes: tuple[type, ...], refusals: int, asked_for: OutputFormat | None
+async def test_format_not_supported_by_the_wire_is_requested_by_instruction(
+    accepts: tuple[type, ...], rejections: int, requested: OutputFormat | None
 ) -> None:
-    upstream = Bounded(saying(GOOD), takes=takes)
+    upstream = LimitedUpstream(answer(VALID), accepts=accepts)
 
-    await conformed(question(), upstream)
+    await enforce(json_call(), upstream)
 
-    assert upstream.refused == refusals
-    assert upstream.calls[0].output_format == asked_for
-    assert SCHEMA.schema_json in upstream.calls[0].system_instruction
-
-
-async def test_a_strict_schema_is_promised_by_the_provider_or_refused() -> None:
-    upstream = Bounded(saying(GOOD), takes=(type(None),))
-
-    with pytest.raises(errors.CapabilityUnsupported):
-        await conformed(question(wanted=replace(SCHEMA, strict=True)), upstream)
-
-    assert upstream.calls == []
+    assert upstream.rejections == rejections
+    assert upstream.requests[0].output_format == requested
+    assert SCHEMA.schema_json in upstream.requests[0].system_instruction
 
 
-async def test_another_refusal_is_passed_on() -> None:
-    refusal = errors.CapabilityUnsupported("no", violations=(FieldViolation("messages[0]", "no"),))
-    upstream = Upstream(refusal)
+async def test_strict_schema_without_native_support_is_rejected() -> None:
+    upstream = LimitedUpstream(answer(VALID), accepts=(type(None),))
 
     with pytest.raises(errors.CapabilityUnsupported):
-        await conformed(question(), upstream)
+        await enforce(json_call(output_format=replace(SCHEMA, strict=True)), upstream)
 
-    assert len(upstream.calls) == 1
+    assert upstream.requests == []
 
 
-async def test_any_json_object_will_do_where_no_schema_is_given() -> None:
-    upstream = Upstream(saying("[1]"), saying(BAD))
+async def test_other_unsupported_capability_is_raised() -> None:
+    unsupported = errors.CapabilityUnsupported("no", violations=(FieldViolation("messages[0]", "no"),))
+    upstream = ProviderUpstream(unsupported)
 
-    events = await conformed(question(wanted=JsonObjectFormat()), upstream)
+    with pytest.raises(errors.CapabilityUnsupported):
+        await enforce(json_call(), upstream)
+
+    assert len(upstream.requests) == 1
+
+
+async def test_json_object_format_accepts_any_object() -> None:
+    upstream = ProviderUpstream(answer("[1]"), answer(INVALID))
+
+    events = await enforce(json_call(output_format=JsonObjectFormat()), upstream)
 
     assert isinstance(events[-1], Finished)
-    assert events[-1].structured_json == BAD
-    assert ALONE in upstream.calls[0].system_instruction
+    assert events[-1].structured_json == INVALID
+    assert JSON_ONLY in upstream.requests[0].system_instruction
 
 
-async def test_who_speaks_of_json_is_not_told_of_it_again() -> None:
-    asked = replace(question(wanted=JsonObjectFormat()), messages=(Message(Role.USER, (Text("As JSON, please"),)),))
-    upstream = Upstream(saying(BAD))
+async def test_prompt_that_mentions_json_gets_no_instruction() -> None:
+    call = replace(
+        json_call(output_format=JsonObjectFormat()), messages=(Message(Role.USER, (Text("As JSON, please"),)),)
+    )
+    upstream = ProviderUpstream(answer(INVALID))
 
-    await conformed(asked, upstream)
+    await enforce(call, upstream)
 
-    assert upstream.calls == [asked]
+    [sent] = upstream.requests
+    assert (sent.messages, sent.system_instruction, sent.output_format) == (call.messages, "", JsonObjectFormat())
 
 
-async def test_a_wire_without_json_mode_is_told_in_words() -> None:
-    upstream = Bounded(saying(BAD), takes=(type(None),))
+async def test_json_object_without_json_mode_is_requested_by_instruction() -> None:
+    upstream = LimitedUpstream(answer(INVALID), accepts=(type(None),))
 
-    await conformed(question(wanted=JsonObjectFormat()), upstream)
+    await enforce(json_call(output_format=JsonObjectFormat()), upstream)
 
-    assert ALONE in upstream.calls[0].system_instruction
+    assert JSON_ONLY in upstream.requests[0].system_instruction

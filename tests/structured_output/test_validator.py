@@ -4,16 +4,16 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat
-from aimanager_server.structured_output.validator import MOST_SECONDS, Shape, TooLaborious
-from tests.support.calls import FakeClock
+from aimanager_server.structured_output.validator import MAX_SECONDS, SchemaValidator, ValidationBudgetExceeded
+from tests.support.clock import FakeClock
 
 
-def shape(schema: Any, clock: FakeClock | None = None) -> Shape:
-    return Shape(JsonSchemaFormat("answer", json.dumps(schema)), clock or FakeClock())
+def validator(schema: Any, clock: FakeClock | None = None) -> SchemaValidator:
+    return SchemaValidator(JsonSchemaFormat("answer", json.dumps(schema)), clock or FakeClock())
 
 
-def meets(schema: Any, value: Any) -> bool:
-    return not shape(schema).check(json.dumps(value)).flaws
+def is_valid(schema: Any, value: Any) -> bool:
+    return not validator(schema).validate(json.dumps(value)).violations
 
 
 PERSON = {
@@ -25,16 +25,16 @@ PERSON = {
 
 
 @pytest.mark.parametrize("wrapped", ["{}", " \n{}\n", "```json\n{}\n```", "~~~~\n{}\n~~~~"])
-def test_an_answer_that_meets_its_schema_is_given_as_it_was_written(wrapped: str) -> None:
+def test_valid_answer_is_returned_verbatim(wrapped: str) -> None:
     text = '{"name": "Ann"}'
 
-    assert shape(PERSON).check(wrapped.replace("{}", text)).json == text
+    assert validator(PERSON).validate(wrapped.replace("{}", text)).json == text
 
 
-def test_numbers_keep_every_digit() -> None:
+def test_numbers_keep_all_digits() -> None:
     text = '{"a": 1.10, "b": 12345678901234567890123}'
 
-    assert shape({}).check(text).json == text
+    assert validator({}).validate(text).json == text
 
 
 @pytest.mark.parametrize(
@@ -50,40 +50,40 @@ def test_numbers_keep_every_digit() -> None:
         ('{"name": "x", "a/b~": 1}', "", "additionalProperties"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(text: str, path: str, keyword: str) -> None:
-    finding = shape(PERSON).check(text)
+def test_violation_has_path_and_keyword(text: str, path: str, keyword: str) -> None:
+    result = validator(PERSON).validate(text)
 
-    assert finding.json == ""
-    assert (finding.flaws[0].path, finding.flaws[0].keyword) == (path, keyword)
-
-
-def test_a_place_is_a_json_pointer() -> None:
-    finding = shape({"additionalProperties": {"type": "string"}}).check('{"a/b~": 1}')
-
-    assert finding.flaws[0].path == "/a~1b~0"
+    assert result.json == ""
+    assert (result.violations[0].path, result.violations[0].keyword) == (path, keyword)
 
 
-def test_several_flaws_are_told_but_not_all() -> None:
-    assert len(shape({"items": {"type": "string"}}).check("[1, 2, 3, 4, 5, 6, 7]").flaws) == 5
+def test_violation_path_is_a_json_pointer() -> None:
+    result = validator({"additionalProperties": {"type": "string"}}).validate('{"a/b~": 1}')
+
+    assert result.violations[0].path == "/a~1b~0"
 
 
-def test_a_long_value_is_not_told_back() -> None:
-    finding = shape({"type": "string"}).check(json.dumps(["x" * 1000]))
-
-    assert finding.flaws[0].words == "at the top: the value does not meet type: 'string'"
+def test_number_of_violations_is_limited() -> None:
+    assert len(validator({"items": {"type": "string"}}).validate("[1, 2, 3, 4, 5, 6, 7]").violations) == 5
 
 
-def test_a_schema_that_admits_nothing_is_met_by_nothing() -> None:
-    assert shape({"properties": {"a": False}}).check('{"a": 1}').flaws[0].keyword == "false"
+def test_long_value_is_omitted_from_the_message() -> None:
+    result = validator({"type": "string"}).validate(json.dumps(["x" * 1000]))
+
+    assert result.violations[0].message == "at the top: the value does not meet type: 'string'"
 
 
-@pytest.mark.parametrize(("text", "ok"), [('{"a": 1}', True), ("[1]", False), ("1", False), ("x", False)])
-def test_without_a_schema_any_object_will_do(text: str, *, ok: bool) -> None:
-    assert (not Shape(JsonObjectFormat(), FakeClock()).check(text).flaws) is ok
+def test_false_schema_rejects_every_value() -> None:
+    assert validator({"properties": {"a": False}}).validate('{"a": 1}').violations[0].keyword == "false"
+
+
+@pytest.mark.parametrize(("text", "expected"), [('{"a": 1}', True), ("[1]", False), ("1", False), ("x", False)])
+def test_json_object_format_accepts_objects_only(text: str, *, expected: bool) -> None:
+    assert (not SchemaValidator(JsonObjectFormat(), FakeClock()).validate(text).violations) is expected
 
 
 @pytest.mark.parametrize(
-    ("schema", "value", "ok"),
+    ("schema", "value", "expected"),
     [
         ({"pattern": "^a+$"}, "aaa", True),
         ({"pattern": "^a+$"}, "ab", False),
@@ -104,11 +104,11 @@ def test_without_a_schema_any_object_will_do(text: str, *, ok: bool) -> None:
         ({"format": "date"}, "no date", True),
     ],
 )
-def test_keywords_mean_what_the_draft_says(schema: Any, value: Any, *, ok: bool) -> None:
-    assert meets(schema, value) is ok
+def test_replaced_keywords_follow_the_draft(schema: Any, value: Any, *, expected: bool) -> None:
+    assert is_valid(schema, value) is expected
 
 
-LAUGHS = {
+EXPONENTIAL = {
     "$defs": {
         "l0": {"type": "string"},
         **{f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n - 1}"}] * 10} for n in range(1, 12)},
@@ -117,28 +117,35 @@ LAUGHS = {
 }
 
 
-@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]}, LAUGHS], ids=["self", "loop", "laughs"])
-def test_a_schema_without_end_is_given_up(schema: Any) -> None:
-    with pytest.raises(TooLaborious):
-        shape(schema).check('"x"')
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]}], ids=["$ref", "allOf"])
+def test_endless_schema_exceeds_the_budget(schema: Any) -> None:
+    with pytest.raises(ValidationBudgetExceeded):
+        validator(schema).validate('"x"')
 
 
-def test_a_long_list_of_choices_for_a_long_list_is_given_up() -> None:
+def test_exponential_schema_exceeds_the_budget() -> None:
+    output_format = JsonSchemaFormat("answer", json.dumps(EXPONENTIAL))
+
+    with pytest.raises(ValidationBudgetExceeded):
+        SchemaValidator(output_format, FakeClock(), max_steps=10_000).validate('"x"')
+
+
+def test_large_enum_on_a_long_array_exceeds_the_budget() -> None:
     schema = {"items": {"enum": list(range(5000))}}
 
-    with pytest.raises(TooLaborious):
-        shape(schema).check(json.dumps([4999] * 1000))
+    with pytest.raises(ValidationBudgetExceeded):
+        validator(schema).validate(json.dumps([4999] * 1000))
 
 
-def test_a_check_takes_only_so_long() -> None:
+def test_slow_validation_exceeds_the_budget() -> None:
     class Slow(FakeClock):
         def __call__(self) -> float:
-            self.advance(MOST_SECONDS)
+            self.advance(MAX_SECONDS)
             return self.time
 
-    with pytest.raises(TooLaborious):
-        shape(PERSON, Slow()).check("{}")
+    with pytest.raises(ValidationBudgetExceeded):
+        validator(PERSON, Slow()).validate("{}")
 
 
-def test_a_pattern_that_would_take_ages_takes_none() -> None:
-    assert not meets({"pattern": "^(a+)+$"}, "a" * 100_000 + "b")
+def test_backtracking_pattern_is_evaluated_in_linear_time() -> None:
+    assert not is_valid({"pattern": "^(a+)+$"}, "a" * 100_000 + "b")

@@ -1,1 +1,1 @@
-"""Extraction of artifacts from answers."""
+"""Detection of artifacts in model output: fenced blocks and files written by tool calls."""

@@ -1,134 +1,135 @@
-"""Finds fenced blocks in a text that comes in pieces, in bounded memory, however it is cut."""
+"""Find fenced blocks in text that arrives in pieces, in bounded memory, regardless of how the text is split."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-LONGEST_LINE = 4_096
-"""A longer line is no fence and names nothing; only its beginning is kept outside a block."""
+MAX_LINE_LENGTH = 4_096
+"""A longer line is neither a fence nor a file name; outside a block only its beginning is buffered."""
 
 FENCE = re.compile(r"(?P<indent>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(?P<fence>`{3,}(?=[^`]*$)|~{3,})(?P<info>.*)")
-"""The beginning of a block, at any indentation or as an item of a list, as models write them."""
+"""The opening line of a block, at any indentation or inside a list item, as models write them."""
 
 CLOSING_INDENT = 3
-"""A closing fence may be indented by so much more than the opening one; more is content."""
+"""A closing fence may be indented by up to this many more characters than the opening fence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A whole fenced block. `info` is what stands behind the opening fence, `before` the last line above it.
+class FencedBlock:
+    """A closed fenced block: its info string, the last line above it, and its content.
 
-    `text` has the content with its line ends, less the indentation of the fence.
+    `text` keeps its line endings and loses the indentation of the opening fence.
     """
 
     info: str
-    before: str
+    preceding_line: str
     text: str
 
 
 class FenceReader:
-    """Reads one text. `longest` is the most characters a block may have; longer ones are passed over."""
+    """Read one text piece by piece and return its fenced blocks; skip blocks longer than `max_characters`."""
 
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
+    def __init__(self, max_characters: int) -> None:
+        self._max_characters = max_characters
         self._line: list[str] = []
-        self._length = 0
-        self._before = ""
-        self._blanks = 0
-        self._open: _Open | None = None
+        self._line_length = 0
+        self._preceding_line = ""
+        self._blank_lines = 0
+        self._block: _OpenBlock | None = None
 
-    def feed(self, text: str) -> list[Block]:
-        """The blocks that this piece completed."""
-        found: list[Block] = []
+    def feed(self, text: str) -> list[FencedBlock]:
+        """Return the blocks that this piece closes."""
+        found: list[FencedBlock] = []
         start = 0
         while (end := text.find("\n", start)) >= 0:
-            self._gather(text[start : end + 1])
+            self._append_to_line(text[start : end + 1])
             self._end_line(found)
             start = end + 1
         if start < len(text):
-            self._gather(text[start:])
+            self._append_to_line(text[start:])
         return found
 
-    def end(self) -> list[Block]:
-        """The block that the end of the text completes. One that was never closed is none."""
-        found: list[Block] = []
+    def finish(self) -> list[FencedBlock]:
+        """Return the block that the end of the text closes; discard one that has no closing fence."""
+        found: list[FencedBlock] = []
         self._end_line(found)
-        self._open = None
+        self._block = None
         return found
 
-    def _gather(self, piece: str) -> None:
-        """Keep as much of the line as can matter: all of it within a block that is still kept, else its beginning."""
-        room = LONGEST_LINE + 1 - self._length
-        if self._open is not None and not self._open.is_lost:
-            room = max(room, self._longest + 1 - self._open.length - self._length)
-        if room > 0:
-            self._line.append(piece[:room])
-        self._length += len(piece)
+    def _append_to_line(self, piece: str) -> None:
+        """Buffer the line: in full inside a block that is still collected, otherwise only its beginning."""
+        space = MAX_LINE_LENGTH + 1 - self._line_length
+        if self._block is not None and not self._block.is_skipped:
+            space = max(space, self._max_characters + 1 - self._block.length - self._line_length)
+        if space > 0:
+            self._line.append(piece[:space])
+        self._line_length += len(piece)
 
-    def _end_line(self, found: list[Block]) -> None:
+    def _end_line(self, found: list[FencedBlock]) -> None:
         line = "".join(self._line)
-        is_whole = len(line) == self._length
+        is_complete = len(line) == self._line_length
         self._line.clear()
-        self._length = 0
-        if self._open is None:
-            self._outside(line if is_whole else "…")
+        self._line_length = 0
+        if self._block is None:
+            self._read_outside_block(line if is_complete else "…")
             return
-        if is_whole and self._open.is_closed_by(line):
-            if not self._open.is_lost and self._open.pieces:
-                found.append(self._open.block())
-            self._open, self._blanks = None, 0
-        elif is_whole:
-            self._open.take(line, self._longest)
+        if is_complete and self._block.is_closed_by(line):
+            if not self._block.is_skipped and self._block.lines:
+                found.append(self._block.finish())
+            self._block, self._blank_lines = None, 0
+        elif is_complete:
+            self._block.add_line(line, self._max_characters)
         else:
-            self._open.lose()
+            self._block.skip()
 
-    def _outside(self, line: str) -> None:
+    def _read_outside_block(self, line: str) -> None:
         stripped = line.strip()
         opening = FENCE.fullmatch(line.rstrip())
         if opening:
-            self._open = _Open(opening, self._before if self._blanks < 2 else "")
-            self._before = ""
+            self._block = _OpenBlock(opening, self._preceding_line if self._blank_lines < 2 else "")
+            self._preceding_line = ""
         elif stripped:
-            self._before, self._blanks = stripped, 0
+            self._preceding_line, self._blank_lines = stripped, 0
         else:
-            self._blanks += 1
+            self._blank_lines += 1
 
 
-class _Open:
-    """A block on its way."""
+class _OpenBlock:
+    """A block whose closing fence has not arrived yet."""
 
-    __slots__ = ("_before", "_fence", "_indent", "_info", "is_lost", "length", "pieces")
+    __slots__ = ("_fence", "_indent", "_info", "_preceding_line", "is_skipped", "length", "lines")
 
-    def __init__(self, opening: re.Match[str], before: str) -> None:
+    def __init__(self, opening: re.Match[str], preceding_line: str) -> None:
         self._fence = opening["fence"]
         self._indent = len(opening["indent"])
         self._info = opening["info"].strip()
-        self._before = before
-        self.pieces: list[str] = []
+        self._preceding_line = preceding_line
+        self.lines: list[str] = []
         self.length = 0
-        self.is_lost = False
+        self.is_skipped = False
 
     def is_closed_by(self, line: str) -> bool:
-        bare = line.strip()
-        if len(bare) < len(self._fence) or bare.strip(self._fence[0]):
+        stripped = line.strip()
+        if len(stripped) < len(self._fence) or stripped.strip(self._fence[0]):
             return False
         return len(line) - len(line.lstrip()) <= self._indent + CLOSING_INDENT
 
-    def take(self, line: str, longest: int) -> None:
-        if self.is_lost:
+    def add_line(self, line: str, max_characters: int) -> None:
+        if self.is_skipped:
             return
-        blank = len(line) - len(line.lstrip(" \t"))
-        kept = line[min(blank, self._indent) :]
-        self.length += len(kept)
-        if self.length > longest:
-            self.lose()
+        indent = len(line) - len(line.lstrip(" \t"))
+        dedented = line[min(indent, self._indent) :]
+        self.length += len(dedented)
+        if self.length > max_characters:
+            self.skip()
         else:
-            self.pieces.append(kept)
+            self.lines.append(dedented)
 
-    def lose(self) -> None:
-        self.is_lost = True
-        self.pieces.clear()
+    def skip(self) -> None:
+        """Drop the content; the block is too long."""
+        self.is_skipped = True
+        self.lines.clear()
 
-    def block(self) -> Block:
-        return Block(self._info, self._before, "".join(self.pieces))
+    def finish(self) -> FencedBlock:
+        return FencedBlock(self._info, self._preceding_line, "".join(self.lines))

@@ -1,4 +1,4 @@
-"""What the languages and file names of deliverables mean: media types, endings and what counts as code."""
+"""File types of artifacts: media type, file name extension, and programming language."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of file. `language` is empty for what is no code; `ending` has its dot."""
+class FileType:
+    """A file type. `language` is empty unless the file is source code; `extension` includes the dot."""
 
     language: str
     mime_type: str
-    ending: str
+    extension: str
 
 
-PLAIN = Kind("", "text/plain", ".txt")
+PLAIN_TEXT = FileType("", "text/plain", ".txt")
 
+# Columns: language, media type, extension, other names of the language.
 _CODE = """
 python          text/x-python               .py     py py3 python3
 javascript      text/javascript             .js     js mjs cjs node
@@ -91,53 +92,59 @@ vcard           text/vcard                  .vcf    vcf
 """
 
 
-def _rows(table: str, *, is_code: bool) -> dict[str, Kind]:
-    kinds: dict[str, Kind] = {}
+def _parse_table(table: str, *, is_code: bool) -> dict[str, FileType]:
+    file_types: dict[str, FileType] = {}
     for row in table.strip().splitlines():
-        language, mime_type, ending, *others = row.split()
-        kind = Kind(language if is_code else "", mime_type, ending)
-        kinds.update(dict.fromkeys((language, ending[1:], *others), kind))
-    return kinds
+        language, mime_type, extension, *aliases = row.split()
+        file_type = FileType(language if is_code else "", mime_type, extension)
+        file_types.update(dict.fromkeys((language, extension[1:], *aliases), file_type))
+    return file_types
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType({**_rows(_CODE, is_code=True), **_rows(_OTHER, is_code=False)})
-"""By every name a language goes under, and by the ending of its files."""
+FILE_TYPES: Mapping[str, FileType] = MappingProxyType(
+    {**_parse_table(_CODE, is_code=True), **_parse_table(_OTHER, is_code=False)}
+)
+"""File types by language name, alias, and extension without the dot."""
 
-BARE_NAMES: Mapping[str, Kind] = MappingProxyType(
+KNOWN_FILENAMES: Mapping[str, FileType] = MappingProxyType(
     {
-        **dict.fromkeys(("dockerfile", "containerfile"), KINDS["dockerfile"]),
-        **dict.fromkeys(("makefile", "gnumakefile"), KINDS["makefile"]),
-        **dict.fromkeys(("gemfile", "rakefile", "vagrantfile"), KINDS["ruby"]),
-        **dict.fromkeys(("license", "readme", "changelog", "procfile", "notice", "authors", "caddyfile"), PLAIN),
-        **dict.fromkeys((".gitignore", ".dockerignore", ".env", ".editorconfig", ".gitattributes"), PLAIN),
+        **dict.fromkeys(("dockerfile", "containerfile"), FILE_TYPES["dockerfile"]),
+        **dict.fromkeys(("makefile", "gnumakefile"), FILE_TYPES["makefile"]),
+        **dict.fromkeys(("gemfile", "rakefile", "vagrantfile"), FILE_TYPES["ruby"]),
+        **dict.fromkeys(("license", "readme", "changelog", "procfile", "notice", "authors", "caddyfile"), PLAIN_TEXT),
+        **dict.fromkeys((".gitignore", ".dockerignore", ".env", ".editorconfig", ".gitattributes"), PLAIN_TEXT),
     }
 )
-"""Files that are known by their whole name, in lower case."""
+"""File types of files known by their full name, in lower case."""
 
 
-def kind_of(language: str, name: str, text: str) -> Kind:
-    """The kind of a deliverable with this language, file name (both may be empty) and content.
+def detect_file_type(language: str, name: str, text: str) -> FileType:
+    """Return the file type of an artifact from its language, file name (either may be empty) and content.
 
-    The language counts first, unless it says no more than "text". One nobody has heard of is still a language.
+    The language takes precedence over the file name, except for "text". An unknown language is kept as plain text in
+    that language.
 
-    >>> kind_of("", "src/app.py", "").language, kind_of("zork", "", "") == Kind("zork", "text/plain", ".txt")
-    ('python', True)
+    >>> detect_file_type("", "src/app.py", "").language
+    'python'
+    >>> detect_file_type("zork", "", "")
+    FileType(language='zork', mime_type='text/plain', extension='.txt')
     """
-    said, named = KINDS.get(language), _of_name(name)
-    kind = said or named or (Kind(language, PLAIN.mime_type, PLAIN.ending) if language else PLAIN)
-    if kind == KINDS["text"] and named is not None:
-        kind = named
-    if kind in (KINDS["xml"], KINDS["html"]) and text.lstrip()[:4].lower() == "<svg":
-        return KINDS["svg"]
-    return kind
+    from_language, from_name = FILE_TYPES.get(language), _from_filename(name)
+    unknown = FileType(language, PLAIN_TEXT.mime_type, PLAIN_TEXT.extension) if language else PLAIN_TEXT
+    file_type = from_language or from_name or unknown
+    if file_type == FILE_TYPES["text"] and from_name is not None:
+        file_type = from_name
+    if file_type in (FILE_TYPES["xml"], FILE_TYPES["html"]) and text.lstrip()[:4].lower() == "<svg":
+        return FILE_TYPES["svg"]
+    return file_type
 
 
-def is_known(name: str) -> bool:
-    """Whether a file name has an ending that means something, or is one of those that mean something whole."""
-    return _of_name(name) is not None
+def is_known_filename(name: str) -> bool:
+    """Return whether the file name has a known extension or is known as a whole."""
+    return _from_filename(name) is not None
 
 
-def _of_name(name: str) -> Kind | None:
+def _from_filename(name: str) -> FileType | None:
     path = PurePosixPath(name.replace("\\", "/"))
-    bare = BARE_NAMES.get(path.name.lower())
-    return bare or KINDS.get(path.suffix[1:].lower() if path.suffix else "")
+    known = KNOWN_FILENAMES.get(path.name.lower())
+    return known or FILE_TYPES.get(path.suffix[1:].lower() if path.suffix else "")

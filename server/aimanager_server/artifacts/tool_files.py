@@ -1,8 +1,8 @@
-"""Finds the files that a model writes by way of a tool call.
+"""Find the files that a model writes through tool calls.
 
-The rule: an object in the arguments that names a file under one of PATHS and has its text under one of CONTENTS is a
-file. It is looked for at the top and in the list under `files`. Which tool is called does not matter, nor whether the
-caller runs it; calls that change a part of a file have no such pair and are passed over.
+A JSON object in the arguments, at the top level or in the list `files`, is a file if it has a name under one of
+PATH_KEYS and text under one of CONTENT_KEYS. The name of the tool does not matter, nor whether the caller runs it.
+Calls that edit a part of a file have no such pair and are ignored.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from pydantic_core import from_json
 
 from ..core.content import ToolCall
 
-PATHS = ("path", "file_path", "filepath", "filename", "file_name")
-CONTENTS = ("content", "contents", "file_text", "file_content")
-SEVERAL = "files"
+PATH_KEYS = ("path", "file_path", "filepath", "filename", "file_name")
+CONTENT_KEYS = ("content", "contents", "file_text", "file_content")
+FILES_KEY = "files"
 
 
-def files_in(call: ToolCall, longest: int) -> Iterator[tuple[str, str]]:
-    """Name and text of every file that is written; arguments that are no JSON, and empty files, give none.
+def files_in_tool_call(call: ToolCall, max_characters: int) -> Iterator[tuple[str, str]]:
+    """Yield the name and text of each file of at most `max_characters`; skip empty files and invalid JSON.
 
-    >>> list(files_in(ToolCall("1", "write_file", '{"path": "a.txt", "content": "Hi"}'), 100))
+    >>> list(files_in_tool_call(ToolCall("1", "write_file", '{"path": "a.txt", "content": "Hi"}'), 100))
     [('a.txt', 'Hi')]
     """
-    # Names and the JSON around a file take room too, but a long text is never the work of a moment.
-    if len(call.arguments_json) > 4 * longest or not any(f'"{name}"' in call.arguments_json for name in CONTENTS):
+    # The limit of 4 leaves space for names and JSON syntax, and bounds the time to parse on the event loop.
+    too_long = len(call.arguments_json) > 4 * max_characters
+    if too_long or not any(f'"{key}"' in call.arguments_json for key in CONTENT_KEYS):
         return
     try:
         arguments = from_json(call.arguments_json)
@@ -34,15 +35,15 @@ def files_in(call: ToolCall, longest: int) -> Iterator[tuple[str, str]]:
         return
     if not isinstance(arguments, dict):
         return
-    several = arguments.get(SEVERAL)
-    for item in (arguments, *(several if isinstance(several, list) else ())):
-        name, text = _first(item, PATHS), _first(item, CONTENTS)
-        if name and text and len(text) <= longest:
+    files = arguments.get(FILES_KEY)
+    for item in (arguments, *(files if isinstance(files, list) else ())):
+        name, text = _first_text(item, PATH_KEYS), _first_text(item, CONTENT_KEYS)
+        if name and text and len(text) <= max_characters:
             yield name, text
 
 
-def _first(item: Any, keys: tuple[str, ...]) -> str:
-    """The first value that is a text and not empty."""
+def _first_text(item: Any, keys: tuple[str, ...]) -> str:
+    """Return the first non-empty string under one of the keys."""
     if not isinstance(item, dict):
         return ""
     return next((item[key] for key in keys if isinstance(item.get(key), str) and item[key]), "")

@@ -1,26 +1,27 @@
-"""Counts the tokens of a question: by its provider where that one counts, else roughly, from the text."""
+"""Count the input tokens of a call: by the provider if it can, otherwise by an estimate from the text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
 from ..core.errors import DeadlineExceeded, GatewayError
-from ..core.handler import Clock, Layer, TokenCounter
-from ..core.request import Call
+from ..core.handler import Clock, TokenCounter
+from ..core.request import Attempt, Call
+from ..core.token_estimate import estimate_tokens
 from ..core.usage import UsageSource
-from ..pipeline.quota import estimate_tokens
-from .unary_adapter import behind
+from .unary_adapter import Layers, run_through
 
-COUNT_SECONDS = 10.0
-"""How long a provider may take: after that a rough count is of more use."""
+COUNT_TIMEOUT_SECONDS = 10.0
+"""Timeout of the provider's count; after that, an estimate is more useful."""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """Tokens of the whole input, and who counted."""
+class TokenCount:
+    """The input tokens of a call, and whether the provider reported them or they are estimated."""
 
     provider: str
     model: str
@@ -28,49 +29,47 @@ class Counted:
     source: UsageSource
 
 
-class Count:
-    """Asks `counters`, by provider. A provider whose circuit is open is not asked.
+class CountTokens:
+    """Count tokens with the provider's `counter`, unless its circuit breaker is open.
 
-    `layers` stand around the asking. The breaker is not among them: that counting works says nothing of answering.
+    `layers` run around the request. They must not include the circuit breaker: a successful count does not show that
+    the model responds.
     """
 
     def __init__(
         self,
-        layers: Sequence[Layer],
+        layers: Layers[Attempt[Any]],
         counters: Mapping[str, TokenCounter],
-        is_open: Callable[[str, str], bool],
+        is_breaker_open: Callable[[str, str], bool],
         clock: Clock,
     ) -> None:
-        self._layers = tuple(layers)
+        self._layers = layers
         self._counters = counters
-        self._is_open = is_open
+        self._is_breaker_open = is_breaker_open
         self._clock = clock
         self._log = structlog.get_logger()
 
-    async def __call__(self, call: Call) -> Counted:
-        """The count for the first target. Raises what makes the question one that the provider would refuse."""
-        target = call.target
-        count = await self._told(call.with_targets(target))
+    async def __call__(self, call: Call) -> TokenCount:
+        """Return the count for the first target. Raises GatewayError if the provider would reject the call itself."""
+        provider, model = call.target.key
+        count = await self._provider_count(call.with_targets(call.target))
         if count is None:
-            return Counted(target.provider, target.model, estimate_tokens(call), UsageSource.ESTIMATED)
-        return Counted(target.provider, target.model, count, UsageSource.REPORTED)
+            return TokenCount(provider, model, estimate_tokens(call), UsageSource.ESTIMATED)
+        return TokenCount(provider, model, count, UsageSource.REPORTED)
 
-    async def _told(self, call: Call) -> int | None:
-        """The provider's count; None where it has none, or cannot be asked now."""
-        target = call.target
-        counter = self._counters.get(target.provider)
-        if counter is None or self._is_open(target.provider, target.model):
+    async def _provider_count(self, call: Call) -> int | None:
+        """Return the provider's count; None if it does not count tokens or is not available."""
+        provider, model = call.target.key
+        counter = self._counters.get(provider)
+        if counter is None or self._is_breaker_open(provider, model):
             return None
-        soon = min(call.deadline, self._clock() + COUNT_SECONDS)
+        timed_call = replace(call, deadline=min(call.deadline, self._clock() + COUNT_TIMEOUT_SECONDS))
         try:
-            return await self._asked(replace(call, deadline=soon), counter)
-        except GatewayError as fault:
-            is_only_slow = isinstance(fault, DeadlineExceeded) and self._clock() < call.deadline
-            if fault.spec.fallback != "next" and not is_only_slow:
+            count, _ = await run_through(self._layers, timed_call, counter.count_tokens)
+        except GatewayError as error:
+            has_timed_out = isinstance(error, DeadlineExceeded) and self._clock() < call.deadline
+            if error.spec.fallback != "next" and not has_timed_out:
                 raise
-            self._log.info("tokens.estimated", provider=target.provider, model=target.model, reason=fault.reason)
+            self._log.info("token_count.estimated", provider=provider, model=model, reason=error.reason)
             return None
-
-    async def _asked(self, call: Call, counter: TokenCounter) -> int | None:
-        count, _ = await behind(self._layers, call, counter.count_tokens)
         return count

@@ -1,160 +1,151 @@
-"""Turns texts into vectors: in batches that the provider takes, side by side, in order, all or nothing."""
+"""Embed texts in concurrent batches of the size that the provider accepts; all batches succeed or the call fails."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from ..catalog.catalog import Catalogue, Model
-from ..catalog.model import EmbeddingFacts
-from ..core.attempts import UsageLedger
+from ..catalog.catalog import Catalog
+from ..catalog.model import EmbeddingSpec, Model
+from ..core.attempts import AttemptLog
 from ..core.embedding import EmbedCall, Embedder, EmbeddingBatch, EmbedResult
 from ..core.errors import CapabilityUnsupported, GatewayError, ProviderProtocolError
-from ..core.handler import Layer
-from ..core.request import Call
+from ..core.request import Attempt, Call
 from ..core.response import Finished
-from ..core.usage import Usage, UsageSource
-from ..pipeline.accounting import Price
-from ..pipeline.quota import estimate_tokens
-from .unary_adapter import behind, done
+from ..core.token_estimate import estimate_tokens
+from ..core.usage import CostFunction, Usage, UsageSource
+from .unary_adapter import Layers, finished_with, run_through
 
-MOST_IN_FLIGHT = 10
-"""Batches of one call that are asked at once."""
+MAX_BATCHES_IN_FLIGHT = 10
+"""Concurrent upstream requests of one call."""
 
-UNKNOWN = EmbeddingFacts(dimensions=0, max_inputs=96)
-"""What is assumed of a model nobody knows: few servers take fewer inputs at once."""
+DEFAULT_SPEC = EmbeddingSpec(dimensions=0, max_inputs=96)
+"""Spec of a model that is not in the catalog. Few providers accept fewer inputs per request."""
 
 BYTES_PER_TOKEN = 2
-"""A token is seldom fewer bytes, so that batches stay within a provider's limit of tokens."""
+"""Lower bound that keeps batches within the provider's token limit; a token rarely has fewer bytes."""
 
 
-class Embed:
-    """Passes a call for vectors through the same layers as any other: `outer` around the whole, `inner` a batch."""
+class CreateEmbeddings:
+    """Embed the inputs of a call, through layers that run once per call and layers that run for every attempt."""
 
     def __init__(
         self,
-        outer: Sequence[Layer],
-        inner: Sequence[Layer],
+        call_layers: Layers[Call],
+        attempt_layers: Layers[Attempt[Any]],
         embedders: Mapping[str, Embedder],
-        catalogue: Catalogue,
-        price: Price,
+        catalog: Catalog,
+        cost_of: CostFunction,
     ) -> None:
-        self._outer = tuple(outer)
-        self._inner = tuple(inner)
+        self._call_layers = call_layers
+        self._attempt_layers = attempt_layers
         self._embedders = embedders
-        self._catalogue = catalogue
-        self._price = price
+        self._catalog = catalog
+        self._cost_of = cost_of
 
     async def __call__(self, call: EmbedCall) -> EmbedResult:
-        """One vector for each input, in order. Raises the first GatewayError; its `usage` is what was spent on the others."""
-        target = call.target
+        """Return one vector per input, in order. Raises the first GatewayError."""
+        provider, model = call.target.key
 
-        def account(found: Sequence[EmbeddingBatch]) -> Finished:
-            finished = done(total(each.usage for each in found))
-            return replace(finished, cost=self._price(target.provider, target.model, finished.usage))
+        def to_finished(batches: Sequence[EmbeddingBatch]) -> Finished:
+            finished = finished_with(total_usage(batch.usage for batch in batches))
+            return replace(finished, cost=self._cost_of(provider, model, finished.usage))
 
-        found, finished = await behind(self._outer, call, lambda _: self._all(call), account)
-        values = tuple(vector for each in found for vector in each.vectors)
-        return EmbedResult(target.provider, target.model, values, finished.usage, finished.cost)
+        batches, finished = await run_through(self._call_layers, call, lambda _: self._embed_all(call), to_finished)
+        vectors = tuple(vector for batch in batches for vector in batch.vectors)
+        return EmbedResult(provider, model, vectors, finished.usage, finished.cost)
 
-    async def _all(self, call: EmbedCall) -> list[EmbeddingBatch]:
-        model = self._catalogue.find(call.target.provider, call.target.model)
-        places = asyncio.Semaphore(MOST_IN_FLIGHT)
+    async def _embed_all(self, call: EmbedCall) -> list[EmbeddingBatch]:
+        model = self._catalog.find(*call.target.key)
+        semaphore = asyncio.Semaphore(MAX_BATCHES_IN_FLIGHT)
 
-        async def ask(inputs: Sequence[str]) -> EmbeddingBatch:
-            async with places:
-                return await self._batch(replace(call.with_inputs(inputs), usage_ledger=UsageLedger(call.usage_ledger)))
+        async def embed(inputs: Sequence[str]) -> EmbeddingBatch:
+            async with semaphore:
+                return await self._embed_batch(replace(call.with_inputs(inputs), attempts=AttemptLog(call.attempts)))
 
-        tasks = [asyncio.ensure_future(ask(inputs)) for inputs in batches(call.inputs, _facts(model))]
+        tasks = [asyncio.ensure_future(embed(inputs)) for inputs in split_into_batches(call.inputs, _spec(model))]
         try:
             return list(await asyncio.gather(*tasks))
-        except GatewayError as fault:
-            fault.usage = await _spent(tasks)
-            raise
         finally:
-            await _given_up(tasks)
+            await _cancel(tasks)
 
-    async def _batch(self, call: EmbedCall) -> EmbeddingBatch:
-        async def ask(asked: Call) -> EmbeddingBatch:
-            assert isinstance(asked, EmbedCall)  # a layer decides more about a call, such as its key; its kind stays
-            vectors = await self._embedders[asked.target.provider].embed(asked)
+    async def _embed_batch(self, call: EmbedCall) -> EmbeddingBatch:
+        async def embed(attempt: Attempt[Any]) -> EmbeddingBatch:
+            batch = await self._embedders[attempt.target.provider].embed(attempt)
             try:
-                return _checked(asked, vectors)
-            except GatewayError as fault:
-                fault.usage = vectors.usage  # they cannot be used, but were paid for
-                raise
+                return _checked(call, batch)
+            except GatewayError as error:
+                raise error.replace(usage=batch.usage) from None  # the provider bills unusable vectors too
 
-        vectors, _ = await behind(self._inner, call, ask, lambda vectors: done(vectors.usage))
-        return vectors
+        batch, _ = await run_through(self._attempt_layers, call, embed, lambda batch: finished_with(batch.usage))
+        return batch
 
 
-def batches(inputs: Sequence[str], facts: EmbeddingFacts) -> Iterator[tuple[str, ...]]:
-    """The inputs in order, in batches that one exchange takes; an input that is too long alone goes alone.
+def split_into_batches(inputs: Sequence[str], spec: EmbeddingSpec) -> Iterator[tuple[str, ...]]:
+    """Yield the inputs in order, in batches within the limits of one request. An oversized input is a batch of its own.
 
-    >>> list(batches(["aaaa", "bbbb", "cc"], EmbeddingFacts(dimensions=1, max_inputs=2, max_tokens=3)))
+    >>> list(split_into_batches(["aaaa", "bbbb", "cc"], EmbeddingSpec(dimensions=1, max_inputs=2, max_tokens=3)))
     [('aaaa',), ('bbbb', 'cc')]
     """
     batch: list[str] = []
-    room = 0
+    tokens_left = 0
     for text in inputs:
-        size = len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN
-        is_full = len(batch) == facts.max_inputs or (facts.max_tokens is not None and size > room)
+        tokens = len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN
+        is_full = len(batch) == spec.max_inputs or (spec.max_tokens is not None and tokens > tokens_left)
         if batch and is_full:
             yield tuple(batch)
             batch = []
         if not batch:
-            room = facts.max_tokens or 0
+            tokens_left = spec.max_tokens or 0
         batch.append(text)
-        room -= size
+        tokens_left -= tokens
     if batch:
         yield tuple(batch)
 
 
-def total(usages: Iterator[Usage]) -> Usage:
-    """What all of them took; estimated where one of them is."""
-    every = list(usages)
-    is_estimated = any(usage.source is UsageSource.ESTIMATED for usage in every)
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """Return the sum; it is estimated if one of the usages is."""
+    items = list(usages)
+    is_estimated = any(usage.source is UsageSource.ESTIMATED for usage in items)
     return Usage(
-        input_tokens=sum(usage.input_tokens for usage in every),
-        cache_read_tokens=sum(usage.cache_read_tokens for usage in every),
-        cache_write_tokens=sum(usage.cache_write_tokens for usage in every),
+        input_tokens=sum(usage.input_tokens for usage in items),
+        cache_read_tokens=sum(usage.cache_read_tokens for usage in items),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in items),
         source=UsageSource.ESTIMATED if is_estimated else UsageSource.REPORTED,
     )
 
 
-def _facts(model: Model | None) -> EmbeddingFacts:
-    return UNKNOWN if model is None or model.embedding is None else model.embedding
+def _spec(model: Model | None) -> EmbeddingSpec:
+    return DEFAULT_SPEC if model is None or model.embedding is None else model.embedding
 
 
-def _checked(call: EmbedCall, vectors: EmbeddingBatch) -> EmbeddingBatch:
-    """As many as there are inputs, as long as was asked for, and counted: by the gateway where nobody else did."""
-    values = vectors.vectors
-    if len(values) != len(call.inputs):
-        raise ProviderProtocolError(f"The answer holds {len(values)} vectors for {len(call.inputs)} inputs.")
-    lengths = {len(each) for each in values}
+def _checked(call: EmbedCall, batch: EmbeddingBatch) -> EmbeddingBatch:
+    """Check number and length of the vectors, and estimate the usage if the provider does not report it."""
+    vectors = batch.vectors
+    if len(vectors) != len(call.inputs):
+        raise ProviderProtocolError(f"Expected {len(call.inputs)} vectors, one per input, got {len(vectors)}.")
+    lengths = {len(vector) for vector in vectors}
     if len(lengths) > 1:
-        raise ProviderProtocolError(f"The answer holds vectors of {min(lengths)} and of {max(lengths)} components.")
-    if call.dimensions is not None and lengths != {call.dimensions}:
-        raise CapabilityUnsupported(
-            f"The model made vectors of {max(lengths)} components where {call.dimensions} were asked for.",
-            solution="Leave out dimensions: the model makes one length only.",
-            provider=call.target.provider,
-            model=call.target.model,
+        raise ProviderProtocolError(
+            f"Expected vectors of equal length, got {min(lengths)} and {max(lengths)} dimensions."
         )
-    if vectors.usage.source is not UsageSource.MISSING:
-        return vectors
-    return replace(vectors, usage=Usage(estimate_tokens(call), source=UsageSource.ESTIMATED))
+    if call.dimensions is not None and lengths != {call.dimensions}:
+        provider, model = call.target.key
+        raise CapabilityUnsupported(
+            f"Model {model!r} returned vectors of {max(lengths)} dimensions, requested were {call.dimensions}.",
+            solution="Omit dimensions: the model has a fixed vector length.",
+            provider=provider,
+            model=model,
+        )
+    if batch.usage.source is not UsageSource.MISSING:
+        return batch
+    return replace(batch, usage=Usage(estimate_tokens(call), source=UsageSource.ESTIMATED))
 
 
-async def _given_up(tasks: Sequence[asyncio.Future[EmbeddingBatch]]) -> None:
-    """Cancel what is still under way, and wait until it has let go of its connection."""
+async def _cancel(tasks: Sequence[asyncio.Future[EmbeddingBatch]]) -> None:
+    """Cancel the tasks in flight and wait until they have released their connections."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _spent(tasks: Sequence[asyncio.Future[EmbeddingBatch]]) -> Usage | None:
-    await _given_up(tasks)
-    done = [task.result().usage for task in tasks if not task.cancelled() and task.exception() is None]
-    return total(iter(done)) if done else None

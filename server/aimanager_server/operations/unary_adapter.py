@@ -1,47 +1,44 @@
-"""Lets work that is no answer, such as making vectors, pass through the layers that answers pass through."""
+"""Run a unary operation, such as an embedding request, through layers that handle response streams."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from ..core.handler import Layer, compose
-from ..core.request import Call
-from ..core.response import Event, Finished, FinishReason, ResponseMetadata, ResponseStream
+from ..core.handler import CallHandler, Handler
+from ..core.request import Attempt, Call
+from ..core.response import Finished, FinishReason, ResponseMetadata
+from ..core.stream import ResponseStream
 from ..core.usage import Usage
 
+Request = TypeVar("Request", Call, Attempt[Any])
 Result = TypeVar("Result")
 
+Layers = Callable[[Handler[Request]], CallHandler]
+"""Wraps a handler in layers."""
 
-async def behind(
-    layers: Sequence[Layer],
+
+async def run_through(
+    layers: Layers[Request],
     call: Call,
-    work: Callable[[Call], Awaitable[Result]],
-    account: Callable[[Result], Finished] = lambda result: Finished(FinishReason.STOP),
+    operation: Callable[[Request], Awaitable[Result]],
+    to_finished: Callable[[Result], Finished] = lambda result: Finished(FinishReason.STOP),
 ) -> tuple[Result, Finished]:
-    """What the work gives, and its account as the layers left it; they may have the work done again.
+    """Return the operation's last result, and its completion event as the layers changed it.
 
-    The work gets the call as the layers left it. To the layers it is an answer without content. Raises what they raise.
+    The layers see a response without content. They may run the operation more than once. Raises what they raise.
     """
     results: list[Result] = []
 
-    async def ask(call: Call) -> ResponseStream:
-        results.append(await work(call))
-        head = ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model)
-        return ResponseStream(head, _one(account(results[-1])), _nothing)
+    async def handle(request: Request) -> ResponseStream:
+        results.append(await operation(request))
+        metadata = ResponseMetadata(request.id, request.requested_model, *request.target.key)
+        return ResponseStream.of(metadata, [to_finished(results[-1])])
 
-    reply = await compose(layers, ask)(call)
-    finished = (await reply.result()).finished
-    return results[-1], finished
+    stream = await layers(handle)(call)
+    return results[-1], (await stream.result()).finished
 
 
-def done(usage: Usage) -> Finished:
-    """The account of work that took so much."""
+def finished_with(usage: Usage) -> Finished:
+    """Return the completion event of an operation with this usage."""
     return Finished(FinishReason.STOP, "", usage)
-
-
-async def _one(event: Event) -> AsyncIterator[Event]:
-    yield event
-
-
-async def _nothing() -> None: ...

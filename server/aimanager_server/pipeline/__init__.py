@@ -1,1 +1,1 @@
-"""What happens during a call: resolve, then the layers, each file one verb."""
+"""The layers between the resolved call and its provider, one policy per module."""

@@ -1,137 +1,126 @@
-"""Books every attempt: how it ended, the tokens it took and what they cost, whatever became of it."""
+"""Complete the record of every attempt: its usage, its cost, and what it came to."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
-from ..core.attempts import CANCELLED, AttemptUsage
+from ..core.attempts import CANCELLED, AttemptRecord
 from ..core.errors import DeadlineExceeded, FirstTokenTimeout, GatewayError
-from ..core.handler import Handler
-from ..core.request import Call
-from ..core.response import Event, Finished, ReasoningDelta, ResponseStream, TextDelta, ToolCallDelta
-from ..core.usage import Cost, Usage, UsageSource
-from ..telemetry.metrics import Metrics
-from ..telemetry.usage_stats import Sums
-from .quota import CHARACTERS_PER_TOKEN, estimate_tokens
-
-Price = Callable[[str, str, Usage], Cost | None]
-"""What the usage of a provider's model costs; None where no price is known."""
+from ..core.handler import Clock
+from ..core.request import Attempt
+from ..core.response import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from ..core.stream import Failed, Outcome, ResponseStream, StreamObserver
+from ..core.token_estimate import CHARACTERS_PER_TOKEN, estimate_tokens
+from ..core.usage import Cost, CostFunction, Usage, UsageSource
+from ..resilience.attempt_effect import effect_of, root_cause
 
 
-class Account:
-    """The layer that prices answers and enters every attempt in the call's ledger, once.
+class AttemptSubscriber(Protocol):
+    """Reads the records of attempts: metrics and statistics."""
 
-    What a provider did not tell is estimated and marked so: the prompt was sent, and what was written so far was
-    produced. A fault leaves with both.
+    def attempt_started(self, record: AttemptRecord, /) -> None:
+        """A request is about to be sent."""
+        ...
+
+    def attempt_ended(self, record: AttemptRecord, /) -> None:
+        """The record is complete."""
+        ...
+
+
+class Accounting:
+    """End every attempt's record exactly once and pass it to the subscribers.
+
+    Usage that the provider does not report is estimated from the prompt and the output so far, and marked as estimated.
     """
 
-    def __init__(self, metrics: Metrics, sums: Sums, price: Price) -> None:
-        self._metrics = metrics
-        self._sums = sums
-        self._price = price
+    def __init__(self, cost_of: CostFunction, clock: Clock, subscribers: Sequence[AttemptSubscriber]) -> None:
+        self.cost_of = cost_of
+        self.clock = clock
+        self.subscribers = tuple(subscribers)
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Proceed, and book what it took."""
-        entry = _Entry(call, self._metrics, self._sums, self._price)
-        call.usage_ledger.requests_sent[call.target.key] += 1
-        try:
-            reply = await proceed(call)
-        except GatewayError as fault:
-            entry.refused(fault)
-            raise
-        except BaseException:
-            entry.called_off(None)
-            raise
-
-        async def close() -> None:
-            entry.called_off(reply.usage_so_far())
-            await reply.aclose()
-
-        return ResponseStream(reply.metadata, _booked(reply, entry), close, reply.usage_so_far)
+    def observe(self, attempt: Attempt[Any]) -> StreamObserver:
+        """Count one request as sent."""
+        attempt.record.sent_at = self.clock()
+        for subscriber in self.subscribers:
+            subscriber.attempt_started(attempt.record)
+        return _AttemptObserver(self, attempt)
 
 
-async def _booked(reply: ResponseStream, entry: _Entry) -> AsyncIterator[Event]:
-    try:
-        async for event in reply:
-            if isinstance(event, TextDelta | ReasoningDelta):
-                entry.characters += len(event.text)
-            elif isinstance(event, ToolCallDelta):
-                entry.characters += len(event.arguments_json)
-            elif isinstance(event, Finished):
-                event = entry.finished(event)
-            yield event
-    except GatewayError as fault:
-        entry.broke_off(fault)
-        raise
-    except BaseException:
-        entry.called_off(reply.usage_so_far())
-        raise
+class _AttemptObserver(StreamObserver):
+    __slots__ = ("_attempt", "_layer", "_output_characters", "_stream")
 
+    def __init__(self, layer: Accounting, attempt: Attempt[Any]) -> None:
+        self._layer = layer
+        self._attempt = attempt
+        self._stream: ResponseStream | None = None
+        self._output_characters = 0
 
-class _Entry:
-    """One attempt's entry; the first end that is told is the one that counts. `characters` were written so far."""
+    def on_first_content(self, stream: ResponseStream) -> None:
+        self._stream = stream
+        self._attempt.record.first_content_at = self._layer.clock()
 
-    __slots__ = ("_call", "_metrics", "_open", "_price", "_sums", "characters")
+    def on_events(self, events: list[Event]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta or kind is ReasoningDelta:
+                self._output_characters += len(event.text)  # type: ignore[union-attr]  # narrowed by its exact type
+            elif kind is ToolCallDelta:
+                self._output_characters += len(event.arguments_json)  # type: ignore[union-attr]  # likewise
+        last = events[-1] if events else None
+        if type(last) is Finished:
+            events[-1] = self._completed(last)
 
-    def __init__(self, call: Call, metrics: Metrics, sums: Sums, price: Price) -> None:
-        self._call = call
-        self._metrics = metrics
-        self._sums = sums
-        self._price = price
-        self._open = True
-        self.characters = 0
+    def on_end(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed) and isinstance(outcome.error, GatewayError):
+            self._failed(outcome.error)
+        else:
+            usage = self._usage_so_far(None)
+            self._end(CANCELLED, usage, self._cost(usage))
 
-    def finished(self, event: Finished) -> Finished:
-        """The event with its price."""
-        if event.usage.source is UsageSource.MISSING:
-            event = replace(event, usage=self._so_far(event.usage))
-        if event.cost is None:
-            event = replace(event, cost=self._worth(event.usage))
-        self._close("", event.usage, event.cost)
-        return event
+    def _completed(self, finished: Finished) -> Finished:
+        usage, cost = finished.usage, finished.cost
+        if usage.source is UsageSource.MISSING:
+            usage = self._usage_so_far(usage)
+        if cost is None:
+            cost = self._cost(usage)
+        record = self._attempt.record
+        record.effect = "success"
+        self._end("", usage, cost)
+        if usage is finished.usage and cost is finished.cost:
+            return finished
+        return replace(finished, usage=usage, cost=cost)
 
-    def refused(self, fault: GatewayError) -> None:
-        """It failed before its first content. One that was silent had the prompt all the same."""
-        if isinstance(fault, FirstTokenTimeout | DeadlineExceeded):
-            fault.usage = self._so_far(fault.usage)
-        fault.cost = self._worth(fault.usage)
-        self._close(fault.reason, fault.usage, fault.cost)
+    def _failed(self, error: GatewayError) -> None:
+        record, usage = self._attempt.record, error.usage
+        if record.ended_at is not None:
+            return  # complete, but a layer further out rejected the answer
+        record.is_interrupted = self._stream is not None
+        # After a timeout, the provider has still processed the prompt.
+        if record.is_interrupted or isinstance(error, FirstTokenTimeout | DeadlineExceeded):
+            usage = self._usage_so_far(usage)
+        record.effect = effect_of(error, self._attempt)
+        record.solution = root_cause(error).solution
+        self._end(error.reason, usage, self._cost(usage))
 
-    def broke_off(self, fault: GatewayError) -> None:
-        """It failed after its first content."""
-        fault.usage = self._so_far(fault.usage)
-        fault.cost = self._worth(fault.usage)
-        self._call.usage_ledger.interruptions[self._call.target.key] += 1
-        self._close(fault.reason, fault.usage, fault.cost)
+    def _usage_so_far(self, reported: Usage | None) -> Usage:
+        if reported is None and self._stream is not None:
+            reported = self._stream.usage_so_far()
+        reported = reported or Usage()
+        input_tokens = reported.input_tokens or estimate_tokens(self._attempt)
+        output_tokens = max(reported.output_tokens, -(-self._output_characters // CHARACTERS_PER_TOKEN))
+        if (input_tokens, output_tokens) == (reported.input_tokens, reported.output_tokens):
+            return reported
+        return replace(reported, input_tokens=input_tokens, output_tokens=output_tokens, source=UsageSource.ESTIMATED)
 
-    def called_off(self, usage: Usage | None) -> None:
-        """Whoever asked does not want the rest."""
-        if self._open:
-            usage = self._so_far(usage)
-            self._close(CANCELLED, usage, self._worth(usage))
+    def _cost(self, usage: Usage | None) -> Cost | None:
+        return None if usage is None else self._layer.cost_of(*self._attempt.target.key, usage)
 
-    def _so_far(self, said: Usage | None) -> Usage:
-        said = said or Usage()
-        counted = said.input_tokens or estimate_tokens(self._call)
-        written = max(said.output_tokens, -(-self.characters // CHARACTERS_PER_TOKEN))
-        if (counted, written) == (said.input_tokens, said.output_tokens):
-            return said
-        return replace(said, input_tokens=counted, output_tokens=written, source=UsageSource.ESTIMATED)
-
-    def _worth(self, usage: Usage | None) -> Cost | None:
-        target = self._call.target
-        return None if usage is None else self._price(target.provider, target.model, usage)
-
-    def _close(self, reason: str, usage: Usage | None, cost: Cost | None) -> None:
-        if not self._open:
+    def _end(self, reason: str, usage: Usage | None, cost: Cost | None) -> None:
+        record = self._attempt.record
+        if record.ended_at is not None:
             return
-        self._open = False
-        target = self._call.target
-        outcomes = self._metrics.outcomes(target.provider, target.model)
-        outcomes.attempted(reason)
-        if usage is None:
-            return
-        outcomes.spent(usage, cost)
-        self._sums.spent(target.provider, target.model, usage, cost)
-        self._call.usage_ledger.entries.append(AttemptUsage(target.provider, target.model, usage, cost))
+        record.end(self._layer.clock(), reason, usage, cost)
+        for subscriber in self._layer.subscribers:
+            subscriber.attempt_ended(record)

@@ -1,114 +1,115 @@
-"""Fetches the files that the target's provider cannot fetch by itself, so that a link is as good as data everywhere."""
+"""Download attachment URLs that the target's model does not accept as URLs, and send the files as data."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any
 
-from ..catalog.catalog import Model
-from ..core.content import Attachment, Message, Part, ToolResult
+from ..catalog.model import Model
+from ..core.content import Attachment, Message, Part, ToolResult, attachments_of
 from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
-from ..core.handler import Handler
-from ..core.request import Call
-from ..core.response import ResponseStream
-from ..routing.capabilities import attachments_of, takes_address
+from ..core.handler import AttemptHandler
+from ..core.request import Attempt
+from ..core.stream import ResponseStream
 
-MOST_FETCHED = 20
-"""Addresses of one call: more would make the gateway a means to flood others."""
+MAX_FETCHES = 20
+"""Downloads per call. The limit keeps callers from using the gateway to flood other servers."""
+
+Fetcher = Callable[[str, str, int, str], Awaitable[bytes]]
+"""Download a URL of the given MIME type and size limit in bytes. The last argument is the field that holds the URL.
+
+Raises InvalidRequest or PayloadTooLarge, naming the field.
+"""
 
 _File = tuple[str, str]
-"""An address and the type declared for it."""
+"""A URL and its declared MIME type."""
 
 
-class Fetcher(Protocol):
-    """Gets one file."""
+class FetchAttachments:
+    """Replace attachment URLs by data if the model does not accept URLs. Without a fetcher, pass all URLs unchanged.
 
-    async def __call__(self, uri: str, mime_type: str, most_bytes: int, field: str) -> bytes:
-        """All its bytes, at most so many. Raises InvalidRequest or PayloadTooLarge that names the field."""
-        ...
-
-
-class Fetch:
-    """Puts data in the place of addresses. Without a fetcher, every address is left as it is.
-
-    `find` knows the models. What is fetched for one call counts against `most_bytes` together with what came as data.
-    One file is fetched after the other, each once: a call never holds more than that.
+    Downloads count against `max_total_bytes` together with the attachments that the caller sent as data. Files are
+    downloaded one after the other, each only once.
     """
 
     def __init__(
         self,
         fetcher: Fetcher | None,
-        find: Callable[[str, str], Model | None],
-        attachment_bytes: int,
-        most_bytes: int,
+        find_model: Callable[[str, str], Model | None],
+        max_attachment_bytes: int,
+        max_total_bytes: int,
     ) -> None:
         self._fetcher = fetcher
-        self._find = find
-        self._attachment_bytes = attachment_bytes
-        self._most_bytes = most_bytes
+        self._find_model = find_model
+        self._max_attachment_bytes = max_attachment_bytes
+        self._max_total_bytes = max_total_bytes
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Proceed with the files. Raises InvalidRequest or PayloadTooLarge for one that is not to be had."""
-        links = {} if self._fetcher is None else self._links(call)
-        if self._fetcher is None or not links:
-            return await proceed(call)
+    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+        """Download the files and proceed. Raises InvalidRequest, PayloadTooLarge or DeadlineExceeded."""
+        fields = {} if self._fetcher is None else self._fields_to_fetch(attempt)
+        if self._fetcher is None or not fields:
+            return await proceed(attempt)
         try:
-            with call.upstream_timer.measure():
-                async with asyncio.timeout_at(call.deadline):
-                    files = await self._fetched(call, links, self._fetcher)
+            with attempt.upstream_timer.measure():
+                async with asyncio.timeout_at(attempt.deadline):
+                    files = await self._fetch(attempt, fields, self._fetcher)
         except TimeoutError as error:
-            target = call.target
-            message = "The deadline passed while the gateway fetched the attachments."
-            raise DeadlineExceeded(message, provider=target.provider, model=target.model) from error
-        return await proceed(replace(call, messages=tuple(_filled(message, files) for message in call.messages)))
+            provider, model = attempt.target.key
+            message = "Deadline exceeded while downloading attachments."
+            raise DeadlineExceeded(message, provider=provider, model=model) from error
+        # In place, so that a repair of the answer reuses the files.
+        attempt.messages = tuple(_with_data(message, files) for message in attempt.messages)
+        return await proceed(attempt)
 
-    def _links(self, call: Call) -> Mapping[_File, str]:
-        """What the target does not take as an address, each with the first field that names it."""
-        links: dict[_File, str] = {}
-        model = self._find(call.target.provider, call.target.model)
-        for field, attachment in attachments_of(call.messages):
-            if model is not None and attachment.uri is not None and not takes_address(model, attachment):
-                links.setdefault((attachment.uri, attachment.mime_type), f"{field}.uri")
-        return links
+    def _fields_to_fetch(self, attempt: Attempt[Any]) -> Mapping[_File, str]:
+        """Return the files that the model does not accept as URLs, each with the first field that names it."""
+        fields: dict[_File, str] = {}
+        model = self._find_model(*attempt.target.key)
+        for field, attachment in attachments_of(attempt.messages):
+            if model is not None and attachment.uri is not None and not model.accepts_url(attachment):
+                fields.setdefault((attachment.uri, attachment.mime_type), f"{field}.uri")
+        return fields
 
-    async def _fetched(self, call: Call, links: Mapping[_File, str], fetcher: Fetcher) -> Mapping[_File, bytes]:
-        if len(links) > MOST_FETCHED:
-            raise _too_many(list(links.values())[MOST_FETCHED], len(links))
-        sizes = (len(attachment.data or b"") for _, attachment in attachments_of(call.messages))
-        room = max(0, self._most_bytes - sum(sizes))
+    async def _fetch(
+        self, attempt: Attempt[Any], fields: Mapping[_File, str], fetcher: Fetcher
+    ) -> Mapping[_File, bytes]:
+        if len(fields) > MAX_FETCHES:
+            raise _too_many(list(fields.values())[MAX_FETCHES], len(fields))
+        inline_bytes = sum(len(attachment.data or b"") for _, attachment in attachments_of(attempt.messages))
+        bytes_left = max(0, self._max_total_bytes - inline_bytes)
         files: dict[_File, bytes] = {}
-        for (uri, mime_type), field in links.items():
-            data = await fetcher(uri, mime_type, min(self._attachment_bytes, room), field)
-            room -= len(data)
+        for (uri, mime_type), field in fields.items():
+            data = await fetcher(uri, mime_type, min(self._max_attachment_bytes, bytes_left), field)
+            bytes_left -= len(data)
             files[uri, mime_type] = data
         return files
 
 
 def _too_many(field: str, count: int) -> InvalidRequest:
-    description = f"is one of {count} addresses that the gateway would have to fetch, at most {MOST_FETCHED} are"
+    description = f"exceeds the limit of {MAX_FETCHES} attachments that the gateway downloads for one call, got {count}"
     return InvalidRequest(
-        f"{field}: {description}.",
-        solution="Send some of the files as data, or choose a model that takes them by their address.",
+        f"{field} {description}.",
+        solution="Send some of the files as data, or choose a model that accepts attachment URLs.",
         violations=(FieldViolation(field, description),),
     )
 
 
-def _filled(message: Message, files: Mapping[_File, bytes]) -> Message:
-    return replace(message, parts=tuple(_part(part, files) for part in message.parts))
+def _with_data(message: Message, files: Mapping[_File, bytes]) -> Message:
+    return replace(message, parts=tuple(_part_with_data(part, files) for part in message.parts))
 
 
-def _part(part: Part, files: Mapping[_File, bytes]) -> Part:
+def _part_with_data(part: Part, files: Mapping[_File, bytes]) -> Part:
     match part:
         case Attachment():
-            return _file(part, files)
+            return _attachment_with_data(part, files)
         case ToolResult(attachments=(_, *_)):
-            return replace(part, attachments=tuple(_file(attachment, files) for attachment in part.attachments))
+            return replace(part, attachments=tuple(_attachment_with_data(each, files) for each in part.attachments))
         case _:
             return part
 
 
-def _file(attachment: Attachment, files: Mapping[_File, bytes]) -> Attachment:
+def _attachment_with_data(attachment: Attachment, files: Mapping[_File, bytes]) -> Attachment:
     data = files.get((attachment.uri or "", attachment.mime_type))
     return attachment if data is None else replace(attachment, data=data, uri=None)

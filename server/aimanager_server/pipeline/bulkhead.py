@@ -1,70 +1,63 @@
-"""Keeps the calls at one provider within what its operator allows at once."""
+"""Limit the concurrent calls to each provider."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
+from ..config.settings import ProviderSettings, ServerSettings
 from ..core.errors import Overloaded
-from ..core.handler import Clock, Handler
-from ..core.request import Call
-from ..core.response import ResponseStream
-from ..resilience.concurrency_limiter import Gate
+from ..core.handler import AttemptHandler, Clock
+from ..core.request import Attempt
+from ..core.stream import OnEnd, ResponseStream
+from ..resilience.concurrency_limiter import ConcurrencyLimiter
 
-COME_AGAIN_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 1.0
 
 
-class Places:
-    """Makes a call wait a moment where its provider has `most` (by provider) under way, then turns it away.
+class ProviderConcurrency:
+    """Enforce `max_in_flight` of each provider: queue a call for a short time, then reject it.
 
-    It holds its place until the reply ended or was closed. Providers without a number are not limited. `clock` is the
-    one that `Call.deadline` is on.
+    A permit is held until the response ends or is closed. Providers without a limit are not restricted. `clock` must be
+    the clock of `Call.deadline`.
     """
 
-    def __init__(self, most: Mapping[str, int], queue_length: int, queue_seconds: float, clock: Clock) -> None:
-        self._most = dict(most)
-        self._gates = {provider: Gate(places, queue_length, queue_seconds) for provider, places in most.items()}
+    def __init__(self, providers: Mapping[str, ProviderSettings], server: ServerSettings, clock: Clock) -> None:
+        self._limits = {
+            name: provider.max_in_flight for name, provider in providers.items() if provider.max_in_flight is not None
+        }
+        self._limiters = {
+            name: ConcurrencyLimiter(limit, server.max_queue_length, server.queue_timeout_seconds)
+            for name, limit in self._limits.items()
+        }
         self._clock = clock
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Raise Overloaded where no place came free in time, else proceed."""
-        gate = self._gates.get(call.target.provider)
-        if gate is None:
-            return await proceed(call)
-        if not gate.enter(call.caller.name):
-            await self._wait(gate, call)
-        place = _Place(gate, call.caller.name)
+    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+        """Acquire a permit and proceed. Raises Overloaded if no permit is released in time."""
+        limiter = self._limiters.get(attempt.target.provider)
+        if limiter is None:
+            return await proceed(attempt)
+        caller = attempt.caller.name
+        if not limiter.try_acquire(caller):
+            await self._wait(limiter, attempt)
+        release = partial(limiter.release, caller)
         try:
-            reply = await proceed(call)
+            stream = await proceed(attempt)
         except BaseException:
-            place.leave()
+            release()
             raise
+        return stream.observed_by(OnEnd(release))
 
-        return reply.on_end(place.leave)
-
-    async def _wait(self, gate: Gate, call: Call) -> None:
-        with call.upstream_timer.measure():
-            entered = await gate.wait(call.caller.name, call.deadline - self._clock())
-        if not entered:
-            provider = call.target.provider
+    async def _wait(self, limiter: ConcurrencyLimiter, attempt: Attempt[Any]) -> None:
+        with attempt.upstream_timer.measure():
+            acquired = await limiter.wait_for_permit(attempt.caller.name, attempt.deadline - self._clock())
+        if not acquired:
+            provider, model = attempt.target.key
             raise Overloaded(
-                f"Provider {provider!r} has {self._most[provider]} calls under way, which is all that it may have.",
-                solution="Send the call again, or have the operator raise max_in_flight of the provider.",
+                f"Concurrency limit reached for provider {provider!r} ({self._limits[provider]} calls in flight).",
+                solution=f"Retry the call, or raise providers.{provider}.max_in_flight in the server's configuration.",
                 provider=provider,
-                model=call.target.model,
-                retry_after=COME_AGAIN_SECONDS,
+                model=model,
+                retry_after=RETRY_AFTER_SECONDS,
             )
-
-
-class _Place:
-    """One place, given back once."""
-
-    __slots__ = ("_gate", "_name")
-
-    def __init__(self, gate: Gate, name: str) -> None:
-        self._gate: Gate | None = gate
-        self._name = name
-
-    def leave(self) -> None:
-        gate, self._gate = self._gate, None
-        if gate is not None:
-            gate.leave(self._name)

@@ -1,212 +1,142 @@
-"""Keeps calls away from a provider that fails, and learns from every outcome."""
+"""Reject attempts at a failing provider, and pass the outcome of every attempt to its circuit breakers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from typing import Any
 
-from ..core.errors import (
-    CircuitOpen,
-    DeadlineExceeded,
-    FirstTokenTimeout,
-    GatewayError,
-    ProviderRateLimited,
-    ProviderTimeout,
-    StreamInterrupted,
-)
-from ..core.handler import Clock, Handler
-from ..core.request import CALLER_KEY_ID, Call
-from ..core.response import Event, Finished, ResponseStream
-from ..resilience.breaker_registry import Breaker, Breakers
-from ..telemetry.model_stats import Quality
-from ..telemetry.provider_stats import Vitals
+from ..core.errors import CircuitOpen, GatewayError, ProviderRateLimited
+from ..core.request import CALLER_KEY_ID, Attempt
+from ..core.response import Event, Finished
+from ..core.stream import Failed, Outcome, ResponseStream, StreamObserver
+from ..resilience.attempt_effect import effect_of, root_cause
+from ..resilience.breaker_registry import BreakerRegistry
+from ..resilience.circuit_breaker import CircuitBreaker
 
 
-class Guard:
-    """Circuit breakers around one target, asked with one key. Caller faults say nothing about a provider.
+class CircuitBreakerLayer:
+    """Apply circuit breakers to one attempt at one target with one key.
 
-    The server's keys have a circuit each for a model, and one for all that the key opens there; callers' own keys share
-    one for each model, which neither a refusal nor a rate limit of theirs moves.
+    Each server key has a breaker per model, and one for the key itself, which opens for rejected credentials. Callers'
+    own keys share one breaker per model and have none for the key: their rejections and rate limits are not recorded.
+    Errors caused by the caller do not count as failures of the provider.
     """
 
-    def __init__(self, breakers: Breakers, vitals: Vitals, clock: Clock, quality: Quality | None = None) -> None:
+    def __init__(self, breakers: BreakerRegistry) -> None:
         self._breakers = breakers
-        self._vitals = vitals
-        self._clock = clock
-        self._quality = quality
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Proceed and record how it went.
+    def observe(self, attempt: Attempt[Any]) -> StreamObserver:
+        """Enter the breakers.
 
-        Raises CircuitOpen where a circuit is open, and ProviderRateLimited where the provider asked to wait.
+        Raises CircuitOpen if a breaker is open, and ProviderRateLimited until the provider's Retry-After has passed.
         """
-        trial = _Trial(call, self._breakers, self._vitals, self._clock, self._quality)
-        trial.admit()
-        try:
-            reply = await proceed(call)
-        except GatewayError as fault:
-            trial.failed(fault)
-            raise
-        except BaseException:
-            trial.abandoned()
-            raise
-        trial.began()
-
-        async def close() -> None:
-            trial.abandoned()
-            await reply.aclose()
-
-        return ResponseStream(reply.metadata, _watched(reply, trial), close, reply.usage_so_far)
+        breaker_call = _BreakerCall(attempt, self._breakers)
+        breaker_call.acquire()
+        return breaker_call
 
 
-async def _watched(reply: ResponseStream, trial: _Trial) -> AsyncIterator[Event]:
-    try:
-        async for event in reply:
-            if isinstance(event, Finished):
-                trial.succeeded(event)
-            yield event
-    except GatewayError as fault:
-        trial.failed(fault)
-        raise
-    finally:
-        trial.abandoned()
+class _BreakerCall(StreamObserver):
+    """One attempt's passage through its breakers. The first outcome counts; later ones are ignored."""
 
+    __slots__ = ("_attempt", "_is_open", "_key_breaker", "_key_generation", "_model_breaker", "_model_generation")
 
-class _Trial:
-    """One call's way through its circuits; the first outcome told is the one that counts."""
+    def __init__(self, attempt: Attempt[Any], breakers: BreakerRegistry) -> None:
+        provider, model = attempt.target.key
+        key_id = attempt.api_key.id
+        self._attempt = attempt
+        self._model_breaker = breakers.get(provider, model, key_id)
+        self._key_breaker: CircuitBreaker | None = (
+            None if key_id == CALLER_KEY_ID else breakers.get(provider, "", key_id)
+        )
+        self._model_generation = self._key_generation = 0
+        self._is_open = True
 
-    __slots__ = (
-        "_account", "_account_era", "_began_at", "_call", "_clock", "_first_at", "_model", "_model_era", "_open",
-        "_quality", "_vitals",
-    )  # fmt: skip
-
-    def __init__(self, call: Call, breakers: Breakers, vitals: Vitals, clock: Clock, quality: Quality | None) -> None:
-        target = call.target
-        key_id = call.api_key.id or (CALLER_KEY_ID if call.caller.provider_keys.get(target.provider) else "")
-        self._model = breakers.of(target.provider, target.model, key_id)
-        self._account: Breaker | None = None if key_id == CALLER_KEY_ID else breakers.of(target.provider, "", key_id)
-        self._model_era = self._account_era = 0
-        self._vitals = vitals
-        self._quality = quality
-        self._call = call
-        self._clock = clock
-        self._began_at = clock()
-        self._first_at = 0.0
-        self._open = True
-
-    def admit(self) -> None:
-        """Take a place, or raise why there is none."""
-        held = self._model.held
-        if held:
-            raise self._must_wait(held)
-        wait = None if self._account is None else self._account.admit()
+    def acquire(self) -> None:
+        """Enter both breakers. Raises CircuitOpen or ProviderRateLimited."""
+        blocked_seconds = self._model_breaker.blocked_seconds
+        if blocked_seconds:
+            raise self._rate_limited(blocked_seconds)
+        wait = None if self._key_breaker is None else self._key_breaker.try_acquire()
         if wait is not None:
-            raise self._left_alone("refused the key it was asked with, or its account is spent,", wait)
-        self._account_era = 0 if self._account is None else self._account.era
-        wait = self._model.admit()
+            raise self._key_blocked(wait)
+        self._key_generation = 0 if self._key_breaker is None else self._key_breaker.generation
+        wait = self._model_breaker.try_acquire()
         if wait is not None:
-            self._spare_account()
-            raise self._left_alone("failed too often", wait)
-        self._model_era = self._model.era
-        if self._quality is not None:
-            self._quality.began(self._call.target.provider, self._call.target.model)
+            self._release_key()
+            raise self._circuit_open(wait)
+        self._model_generation = self._model_breaker.generation
 
-    def began(self) -> None:
-        """First content arrived."""
-        self._first_at = self._clock()
-        self._model.began(self._model_era)
-        if self._account is not None:
-            self._account.began(self._account_era)
+    def on_first_content(self, stream: ResponseStream) -> None:
+        self._model_breaker.record_first_content(self._model_generation)
+        if self._key_breaker is not None:
+            self._key_breaker.record_first_content(self._key_generation)
 
-    def succeeded(self, event: Finished) -> None:
-        """The whole answer arrived."""
-        if not self._settle():
-            return
-        target, seconds = self._call.target, self._clock() - self._began_at
-        self._vitals.answered(target.provider, seconds)
-        self._model.succeeded(self._model_era)
-        if self._quality is not None:
-            first = self._first_at - self._began_at if self._call.is_upstream_streamed else None
-            self._quality.answered(target.provider, target.model, seconds, first, event.usage.output_tokens)
+    def on_events(self, events: list[Event]) -> None:
+        if self._is_open and events and type(events[-1]) is Finished:
+            self._is_open = False
+            self._model_breaker.record_success(self._model_generation)
 
-    def failed(self, fault: GatewayError) -> None:
-        """It failed, whoever's fault that is."""
-        if not self._settle():
+    def on_end(self, outcome: Outcome) -> None:
+        if not self._is_open:
             return
-        verdict = _decisive(fault)
-        own = self._account is None
-        if isinstance(verdict, ProviderRateLimited) and not own:
-            self._hold(verdict.retry_after)
-            self._note(fault.reason, verdict.solution)
-        says = "ignore" if self._is_impatience(fault) else verdict.spec.breaker_effect
-        if says == "ignore" or (says == "open" and own):
-            self._give_back()
-            return
-        self._note(fault.reason, verdict.solution)
-        if says == "open" and self._account is not None:
-            self._account.refused(self._account_era, fault.reason)
-            self._model.abandoned(self._model_era)
+        self._is_open = False
+        if isinstance(outcome, Failed) and isinstance(outcome.error, GatewayError):
+            self._failed(outcome.error)
         else:
-            self._model.failed(self._model_era, fault.reason)
-            self._spare_account()
+            self._release()
 
-    def _is_impatience(self, fault: GatewayError) -> bool:
-        """The caller would not wait as long as the operator does: no one else shall pay for that."""
-        ran_out = isinstance(fault, FirstTokenTimeout) or isinstance(fault.__cause__, ProviderTimeout)
-        return ran_out and self._call.target.timeouts.set_by_caller
+    def _failed(self, error: GatewayError) -> None:
+        match effect_of(error, self._attempt):
+            case "credentials" if self._key_breaker is not None:
+                self._key_breaker.record_credentials_failure(self._key_generation, error.reason)
+                self._model_breaker.release(self._model_generation)
+            case "failure":
+                self._model_breaker.record_failure(self._model_generation, error.reason)
+                self._release_key()
+            case "rate_limited":
+                # A rate limit opens no breaker: the provider says itself when to come back.
+                self._block_for(root_cause(error).retry_after)
+                self._release()
+            case _:
+                self._release()
 
-    def abandoned(self) -> None:
-        """Nobody wants the answer any more."""
-        if self._settle():
-            self._give_back()
+    def _block_for(self, retry_after: float | None) -> None:
+        if retry_after is not None and math.isfinite(retry_after) and retry_after > 0:
+            self._model_breaker.block_for(retry_after)
 
-    def _note(self, reason: str, solution: str) -> None:
-        """Of a provider that has too much to do no circuit is opened, but it does not do well either."""
-        target = self._call.target
-        self._vitals.failed(target.provider, reason, solution)
-        if self._quality is not None:
-            self._quality.failed(target.provider, target.model)
+    def _release(self) -> None:
+        self._model_breaker.release(self._model_generation)
+        self._release_key()
 
-    def _hold(self, advice: float | None) -> None:
-        if advice is not None and math.isfinite(advice) and advice > 0:
-            self._model.hold(advice)
+    def _release_key(self) -> None:
+        if self._key_breaker is not None:
+            self._key_breaker.release(self._key_generation)
 
-    def _settle(self) -> bool:
-        was_open, self._open = self._open, False
-        if was_open and self._quality is not None:
-            self._quality.ended(self._call.target.provider, self._call.target.model)
-        return was_open
-
-    def _give_back(self) -> None:
-        self._model.abandoned(self._model_era)
-        self._spare_account()
-
-    def _spare_account(self) -> None:
-        if self._account is not None:
-            self._account.abandoned(self._account_era)
-
-    def _left_alone(self, why: str, wait: float) -> CircuitOpen:
-        target = self._call.target
+    def _circuit_open(self, wait: float) -> CircuitOpen:
+        provider, model = self._attempt.target.key
         return CircuitOpen(
-            f"Provider {target.provider!r} {why} and is left alone for {math.ceil(wait)} more seconds.",
-            provider=target.provider,
-            model=target.model,
+            f"Circuit breaker open for provider {provider!r} after repeated failures. "
+            f"Retry in {math.ceil(wait)} s, or add a fallback model.",
+            provider=provider,
+            model=model,
             retry_after=wait,
         )
 
-    def _must_wait(self, wait: float) -> ProviderRateLimited:
-        target = self._call.target
+    def _key_blocked(self, wait: float) -> CircuitOpen:
+        provider, model = self._attempt.target.key
+        return CircuitOpen(
+            f"Provider {provider!r} rejected the server's API key or its quota is exhausted. "
+            f"Calls are blocked for {math.ceil(wait)} s.",
+            provider=provider,
+            model=model,
+            retry_after=wait,
+        )
+
+    def _rate_limited(self, wait: float) -> ProviderRateLimited:
+        provider, model = self._attempt.target.key
         return ProviderRateLimited(
-            f"Provider {target.provider!r} asked to wait before {target.model!r} is asked again: "
-            f"{math.ceil(wait)} more seconds.",
-            provider=target.provider,
-            model=target.model,
+            f"Provider {provider!r} is rate-limiting requests to {model!r}. Retry in {math.ceil(wait)} s.",
+            provider=provider,
+            model=model,
             retry_after=wait,
         )
-
-
-def _decisive(fault: GatewayError) -> GatewayError:
-    """What broke an answer off, where that is known; a deadline of ours, whatever it looked like from outside."""
-    cause = fault.__cause__
-    breaks_off = isinstance(fault, StreamInterrupted) and isinstance(cause, GatewayError)
-    return cause if isinstance(cause, GatewayError) and (breaks_off or isinstance(cause, DeadlineExceeded)) else fault

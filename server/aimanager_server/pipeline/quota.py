@@ -1,125 +1,103 @@
-"""Holds a caller to what its tier may use of each provider, in requests and tokens a minute."""
+"""Enforce the quotas of a caller's tier: tokens per minute, and requests and tokens per minute at single providers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..config.settings import Tier
-from ..core.attempts import UsageLedger
-from ..core.content import Message, Reasoning, Text, ToolCall, ToolResult
+from ..core.attempts import AttemptLog
 from ..core.errors import GatewayError
-from ..core.handler import Handler
-from ..core.request import Call, GenerateParams
-from ..core.response import ResponseStream
-from ..resilience.rate_limiter import Limiter
-
-CHARACTERS_PER_TOKEN = 4
+from ..core.request import Attempt, Call
+from ..core.stream import OnEnd, StreamObserver
+from ..core.token_estimate import estimate_tokens
+from ..resilience.rate_limiter import RateLimiter
 
 
-class Limit:
-    """Reserves an estimate of the prompt's tokens, then settles with what all attempts took.
+class CallerQuota:
+    """Reserve an estimate of the prompt's tokens, then adjust it to the usage of all attempts when the call ends.
 
-    Requests over all providers were counted at the door; here are tokens over all, and both at single providers: those
-    are taken once a provider is asked (`at_provider`), since another may be asked in the place of the first.
+    The rate limit interceptor enforces requests per minute.
     """
 
-    def __init__(self, tiers: Mapping[str, Tier], limiter: Limiter) -> None:
+    def __init__(self, tiers: Mapping[str, Tier], limiter: RateLimiter) -> None:
         self._tiers = tiers
         self._limiter = limiter
-        self._reserves: dict[UsageLedger, _Reserve] = {}
+        self._reservations: dict[AttemptLog, Reservation] = {}
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Raise RateLimited where the quota of tokens is used up, else proceed."""
+    def observe(self, call: Call) -> StreamObserver | None:
+        """Reserve tokens until the call ends. Raises RateLimited."""
         tier = self._tiers.get(call.caller.tier)
         if tier is None:
-            return await proceed(call)
-        reserve = _Reserve(self._limiter, call, tier)
-        reserve.take("tokens_per_minute", tier.tokens_per_minute, reserve.estimate)
-        self._reserves[call.usage_ledger.root] = reserve
+            return None
+        reservation = Reservation(self._limiter, call, tier)
+        reservation.take("tokens_per_minute", tier.tokens_per_minute, reservation.estimated_tokens)
+        self._reservations[call.attempts] = reservation
+        return OnEnd(lambda: self._reservations.pop(call.attempts).settle())
 
-        def settle() -> None:
-            if self._reserves.pop(call.usage_ledger.root, None) is not None:
-                reserve.settle()
-
-        try:
-            reply = await proceed(call)
-        except BaseException:
-            settle()
-            raise
-        return reply.on_end(settle)
-
-    async def at_provider(self, call: Call, proceed: Handler) -> ResponseStream:
-        """The layer around one target: raise RateLimited where the quota at its provider is used up, else proceed."""
-        reserve = self._reserves.get(call.usage_ledger.root)
-        if reserve is not None:
-            reserve.take_at(call.target.provider)
-        return await proceed(call)
+    def reservation_of(self, call: Call) -> Reservation | None:
+        """Return the reservation of a call in flight; None if its tier has no quotas."""
+        return self._reservations.get(call.attempts.root)
 
 
-class _Reserve:
-    """What one call took of its caller's quotas, until it is settled with what its attempts took."""
+class ProviderQuota:
+    """Reserve requests and tokens at the target's provider, when the call first reaches that provider."""
 
-    __slots__ = ("_asked", "_call", "_limiter", "_taken", "_tier", "estimate")
+    def __init__(self, caller_quota: CallerQuota) -> None:
+        self._caller_quota = caller_quota
 
-    def __init__(self, limiter: Limiter, call: Call, tier: Tier) -> None:
+    def observe(self, attempt: Attempt[Any]) -> StreamObserver | None:
+        """Reserve the provider's quotas. Raises RateLimited."""
+        reservation = self._caller_quota.reservation_of(attempt.call)
+        if reservation is not None:
+            reservation.take_at_provider(attempt.target.provider)
+        return None
+
+
+class Reservation:
+    """The quotas taken by one call, until they are adjusted to its actual usage."""
+
+    __slots__ = ("_call", "_limiter", "_providers", "_taken", "_tier", "estimated_tokens")
+
+    def __init__(self, limiter: RateLimiter, call: Call, tier: Tier) -> None:
         self._limiter = limiter
         self._call = call
         self._tier = tier
-        self._asked: set[str] = set()
+        self._providers: set[str] = set()
         self._taken: dict[str, tuple[float, float]] = {}
-        self.estimate = estimate_tokens(call)
+        self.estimated_tokens = estimate_tokens(call)
 
-    def take_at(self, provider: str) -> None:
-        """Take from the quotas at a provider, once however often it is asked."""
+    def take_at_provider(self, provider: str) -> None:
+        """Take one request and the estimated tokens, only once per provider. Raises RateLimited and takes neither."""
         quota = self._tier.providers.get(provider)
-        if quota is None or provider in self._asked:
+        if quota is None or provider in self._providers:
             return
         requests = f"{provider}.requests_per_minute"
         self.take(requests, quota.requests_per_minute, 1)
         try:
-            self.take(f"{provider}.tokens_per_minute", quota.tokens_per_minute, self.estimate)
+            self.take(f"{provider}.tokens_per_minute", quota.tokens_per_minute, self.estimated_tokens)
         except GatewayError:
             if requests in self._taken:
-                taken, when = self._taken.pop(requests)
-                self._limiter.settle(self._call.caller.name, requests, -taken, when)
+                taken, taken_at = self._taken.pop(requests)
+                self._limiter.adjust(self._call.caller.name, requests, -taken, taken_at)
             raise
-        self._asked.add(provider)
+        self._providers.add(provider)
 
-    def take(self, quota: str, most: int | None, amount: int) -> None:
-        """Take so much of a quota that has a limit. Raises RateLimited."""
-        if most is not None:
-            when = self._limiter.take(self._call.caller.name, quota, most, amount)
-            self._taken[quota] = min(amount, most), when
+    def take(self, quota: str, per_minute: int | None, amount: int) -> None:
+        """Take an amount of a quota; None is unlimited. Raises RateLimited."""
+        if per_minute is not None:
+            taken_at = self._limiter.take(self._call.caller.name, quota, per_minute, amount)
+            self._taken[quota] = min(amount, per_minute), taken_at
 
     def settle(self) -> None:
-        """Put what was used in the place of what was estimated."""
-        for quota, (taken, when) in self._taken.items():
+        """Replace the estimated tokens by the tokens used."""
+        for quota, (taken, taken_at) in self._taken.items():
             provider = quota.rpartition(".")[0]
             if quota.endswith("tokens_per_minute"):
-                self._limiter.settle(self._call.caller.name, quota, self._used(provider) - taken, when)
+                self._limiter.adjust(self._call.caller.name, quota, self._tokens_used(provider) - taken, taken_at)
 
-    def _used(self, provider: str) -> int:
-        """Tokens of all attempts at a provider, or at all of them."""
-        usages = [one.usage for one in self._call.usage_ledger.entries if provider in ("", one.provider)]
+    def _tokens_used(self, provider: str) -> int:
+        """Return the tokens of all attempts at a provider; an empty name means all providers."""
+        records = self._call.attempts.records
+        usages = [record.usage for record in records if record.usage and provider in ("", record.provider)]
         return sum(usage.input_tokens + usage.output_tokens for usage in usages)
-
-
-def estimate_tokens(call: Call | GenerateParams) -> int:
-    """A rough count of the prompt's tokens: four characters each, files not counted."""
-    length = len(call.system_instruction) + sum(len(tool.input_schema_json) for tool in call.tools)
-    return (length + sum(map(_length, call.messages))) // CHARACTERS_PER_TOKEN + 1
-
-
-def _length(message: Message) -> int:
-    total = 0
-    for part in message.parts:
-        match part:
-            case Text() | Reasoning():
-                total += len(part.text)
-            case ToolCall():
-                total += len(part.arguments_json)
-            case ToolResult():
-                total += len(part.output)
-            case _:
-                pass
-    return total

@@ -1,15 +1,14 @@
-"""Begins an answer again that broke off: unseen where nobody saw any of it, else only where the caller wants that."""
+"""Recover interrupted responses: repeat the call if the caller has seen nothing, or restart the stream."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NoReturn
 
-from ..core.attempts import AttemptRecord
+from ..config.resilience import RetrySettings
 from ..core.content import ToolCall
 from ..core.errors import GatewayError, StreamInterrupted
-from ..core.handler import Clock, Handler
+from ..core.handler import CallHandler, Clock
 from ..core.request import Call, Target
 from ..core.response import (
     Event,
@@ -17,178 +16,168 @@ from ..core.response import (
     ReasoningDelta,
     ReasoningProgress,
     ResponseMetadata,
-    ResponseStream,
     Restarted,
     TextDelta,
     ToolCallDelta,
 )
+from ..core.stream import Failed, Outcome, ResponseStream, StreamObserver
 from ..core.usage import Usage
-from ..resilience.retry_budget import Budgets
-from ..resilience.retry_policy import GiveUp, Policy, Retry, Stand, Verdict, decide, heirs
+from ..resilience.retry_budget import RetryBudgets
+from ..resilience.retry_policy import Decision, Fail, Retry, RetryState, decide, eligible_fallbacks
 from ..telemetry.metrics import Metrics
 
 PREVIEWS = (TextDelta, ReasoningDelta, ToolCallDelta, ReasoningProgress)
-"""What says nothing that does not come again with its whole part."""
+"""Events whose content is repeated in a completed part."""
 
 
-class Rescue:
-    """The layer around `attempt`: that one goes on while nothing of an answer is there, this one once there is.
+class StreamRecovery:
+    """Recover responses that are interrupted after the first content; RetryAndFallback handles errors before it.
 
-    A unary call is read to its end in here, so its caller has seen nothing. Of a stream, nothing was seen before the
-    first event that is passed on; after it, the stream fails, or restarts where the call says so and no tool call was
-    whole yet, since it may have run.
+    The response of a unary call is read to its end here, so the call can be repeated unnoticed, as can a stream of
+    which only hidden reasoning has arrived. After its first visible event, a stream fails, or restarts if the call sets
+    `restart_on_interruption` and no tool call was completed, which the caller may already have executed.
     """
 
-    def __init__(self, policy: Policy, budgets: Budgets, metrics: Metrics, clock: Clock) -> None:
-        self.policy = policy
+    def __init__(self, settings: RetrySettings, budgets: RetryBudgets, metrics: Metrics, clock: Clock) -> None:
+        self.settings = settings
         self.budgets = budgets
         self.metrics = metrics
         self.clock = clock
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Answer, with all that is passed on coming from one whole answer, or a restart in between."""
-        course = _Course(self, call, proceed)
-        reply, held = await course.begun()
-        if call.streaming:
-            return ResponseStream(reply.metadata, course.flow(held), course.aclose, course.spent)
-        return ResponseStream(reply.metadata, _each(held), reply.aclose, reply.usage_so_far)
+    async def __call__(self, call: Call, proceed: CallHandler) -> ResponseStream:
+        """Return the events of one complete response, or of several with a Restarted event before each further one."""
+        started_at = self.clock()
+        stream = await proceed(call)
+        recovery = _Recovery(self, call, proceed, stream)
+        if not call.streaming:
+            stream.metadata.time_to_first_token = self.clock() - started_at
+            events = await recovery.read_to_end(started_at)
+            return ResponseStream.of(recovery.stream.metadata, events)
+        if not call.restart_on_interruption and stream.has_visible_content:
+            return stream.observed_by(_CountInterruption(self.metrics, stream.metadata))
+        await recovery.read_first()
+        return ResponseStream(recovery.stream.metadata, recovery)
 
 
-class _Course:
-    """One call's way through its interruptions."""
+class _Recovery:
+    """The responses of one call, one after the other: the source of events of a stream that may restart."""
 
-    def __init__(self, rescue: Rescue, call: Call, proceed: Handler) -> None:
-        self._rescue = rescue
+    def __init__(self, layer: StreamRecovery, call: Call, proceed: CallHandler, stream: ResponseStream) -> None:
+        self.stream = stream
+        self._layer = layer
         self._call = call
         self._proceed = proceed
-        self._began = rescue.clock()
-        self._reply: ResponseStream | None = None
-        self._tried: tuple[AttemptRecord, ...] = ()
-        self._first: GatewayError | None = None
+        self._first_error: GatewayError | None = None
+        self._buffered: list[Event] = []
+        self._may_restart = call.restart_on_interruption
 
-    async def begun(self) -> tuple[ResponseStream, list[Event]]:
-        """An answer and what was read of it: up to the first event to pass on, all of it where the call is unary."""
-        while True:
-            reply = await self._asked()
-            try:
-                return reply, await self._read(reply)
-            except StreamInterrupted as fault:
-                self._broken(fault)
-            except GatewayError as fault:
-                self._note(fault)
-                self._report(fault)
+    @property
+    def buffered(self) -> Sequence[Event]:
+        """Return the events that were read ahead."""
+        return self._buffered
 
-    async def flow(self, held: list[Event]) -> AsyncIterator[Event]:
-        """The events, with a restart between one answer and the next."""
-        may_restart = self._call.restart_on_interruption
+    async def read_to_end(self, started_at: float) -> list[Event]:
+        """Return all events of one complete response, without previews. Raises GatewayError."""
         while True:
-            assert self._reply is not None
+            events: list[Event] = []
             try:
-                for event in held:
-                    may_restart = may_restart and not _may_have_run(event)
-                    yield event
-                async for event in self._reply:
-                    if type(event) is PartCompleted:
-                        may_restart = may_restart and not _may_have_run(event)
-                    if type(event) is not ReasoningProgress:
-                        yield event
-                return
-            except StreamInterrupted as fault:
-                self._broken(fault, may_restart=may_restart)
-            except GatewayError as fault:
-                self._note(fault)
-                self._report(fault)
-            reply, held = await self.begun()
-            yield Restarted(reply.metadata)
+                while batch := await self.stream.read():
+                    events += [event for event in batch if not isinstance(event, PREVIEWS)]
+                return events
+            except GatewayError as error:
+                await self._next_stream(error)
+                self.stream.metadata.time_to_first_token = self._layer.clock() - started_at
+
+    async def read_first(self) -> None:
+        """Buffer the first visible events, of the first response that has any. Raises GatewayError."""
+        while not self._buffered:
+            try:
+                self._buffered = _visible(await self.stream.read())
+            except GatewayError as error:
+                await self._next_stream(error)
+
+    async def read(self) -> list[Event]:
+        """Return the next visible events; those of another response begin with Restarted. Raises GatewayError."""
+        events, self._buffered = self._buffered, []
+        while not events:
+            if self.stream.is_ended:
+                return []
+            try:
+                events = _visible(await self.stream.read())
+            except GatewayError as error:
+                await self._next_stream(error, may_restart=self._may_restart)
+                await self.read_first()
+                events, self._buffered = [Restarted(self.stream.metadata), *self._buffered], []
+        self._may_restart = self._may_restart and not any(map(_is_tool_call, events))
+        return events
 
     async def aclose(self) -> None:
-        """Give up the answer under way."""
-        if self._reply is not None:
-            await self._reply.aclose()
+        """Close the current response."""
+        await self.stream.aclose()
 
-    def spent(self) -> Usage | None:
-        """The usage so far of the answer under way."""
-        return None if self._reply is None else self._reply.usage_so_far()
+    def usage_so_far(self) -> Usage | None:
+        """Return the usage so far of the current response."""
+        return self.stream.usage_so_far()
 
-    async def _asked(self) -> ResponseStream:
+    async def _next_stream(self, error: GatewayError, *, may_restart: bool = True) -> None:
+        """Continue with the response of another attempt. Raises the first error if none may be made."""
+        self._first_error = self._first_error or error
+        if not isinstance(error, StreamInterrupted):
+            self._fail(error)
+        metadata = self.stream.metadata
+        target, fallbacks = self._targets_after(metadata, error)
+        decision = self._decide(error, target, len(fallbacks)) if may_restart else Fail()
+        metrics = self._layer.metrics.for_target(metadata.provider, metadata.model)
+        (metrics.failed_streams if isinstance(decision, Fail) else metrics.restarted_streams).inc()
+        if isinstance(decision, Fail):
+            self._fail(error)
+        if isinstance(decision, Retry):
+            self._layer.budgets.get(self._call, target.provider).withdraw()
+        self._call = self._call.with_targets(*((target,) if isinstance(decision, Retry) else fallbacks))
         try:
-            reply = await self._proceed(self._call)
-        except GatewayError as fault:
-            self._report(fault)
-        head = replace(reply.metadata, attempts=(*self._tried, *reply.metadata.attempts))
-        if not self._call.streaming:
-            head = replace(head, time_to_first_token=self._rescue.clock() - self._began)
-        self._reply = reply.with_metadata(head)
-        return self._reply
+            self.stream = await self._proceed(self._call)
+        except GatewayError as last:
+            self._fail(last)
 
-    async def _read(self, reply: ResponseStream) -> list[Event]:
-        try:
-            if self._call.streaming:
-                return [event] if (event := await _first_seen(reply)) else []
-            return [event async for event in reply if not isinstance(event, PREVIEWS)]
-        except BaseException:
-            await reply.aclose()
-            raise
-
-    def _broken(self, fault: StreamInterrupted, *, may_restart: bool = True) -> None:
-        """Turn to whoever answers now. Raises the first fault where nobody does."""
-        head = self._note(fault)
-        target, rest = self._after(head.provider, head.model, fault)
-        verdict = self._decided(fault, target, len(rest)) if may_restart else GiveUp()
-        outcomes = self._rescue.metrics.outcomes(head.provider, head.model)
-        (outcomes.interrupted if isinstance(verdict, GiveUp) else outcomes.restarted).inc()
-        if isinstance(verdict, GiveUp):
-            self._report(fault)
-        self._first = self._first or fault
-        if isinstance(verdict, Retry):
-            self._rescue.budgets.of(self._call, target.provider).spend()
-        self._call = self._call.with_targets(*((target,) if isinstance(verdict, Retry) else rest))
-
-    def _note(self, fault: GatewayError) -> ResponseMetadata:
-        """Enter how the attempt that had answered ended; its head."""
-        assert self._reply is not None
-        *before, last = self._reply.metadata.attempts
-        self._tried = (*before, replace(last, error_reason=fault.reason, usage=fault.usage, cost=fault.cost))
-        return self._reply.metadata
-
-    def _after(self, provider: str, model: str, fault: GatewayError) -> tuple[Target, tuple[Target, ...]]:
-        """The target that answered, and those that may take over."""
+    def _targets_after(self, metadata: ResponseMetadata, error: GatewayError) -> tuple[Target, tuple[Target, ...]]:
+        """Return the target that responded, and the targets that may be tried after it."""
         targets = self._call.targets
-        position = [target.key for target in targets].index((provider, model))
-        return targets[position], heirs(fault, targets[position], targets[position + 1 :])
+        position = [target.key for target in targets].index((metadata.provider, metadata.model))
+        return targets[position], eligible_fallbacks(error, targets[position], targets[position + 1 :])
 
-    def _decided(self, fault: GatewayError, target: Target, count: int) -> Verdict:
-        ledger, rescue = self._call.usage_ledger, self._rescue
-        stand = Stand(
-            tries=ledger.requests_sent[target.key],
-            heirs=count,
-            left=self._call.deadline - rescue.clock(),
-            affordable=rescue.budgets.of(self._call, target.provider).affordable,
-            breaks=ledger.interruptions[target.key],
+    def _decide(self, error: GatewayError, target: Target, fallbacks: int) -> Decision:
+        log, layer = self._call.attempts, self._layer
+        state = RetryState(
+            attempts=log.requests_sent(target.key),
+            fallbacks=fallbacks,
+            remaining_seconds=self._call.deadline - layer.clock(),
+            within_budget=layer.budgets.get(self._call, target.provider).allows_retry,
+            interruptions=log.interruptions(target.key),
         )
-        return decide(fault, stand, rescue.policy, 0.0)
+        return decide(error, state, layer.settings, 0.0)
 
-    def _report(self, last: GatewayError) -> NoReturn:
-        """Raise the first fault, with every attempt, and all that the call took."""
-        first = self._first or last
-        first.attempts = (*self._tried, *last.attempts)
-        first.usage = self._call.usage_ledger.usage() or first.usage
-        if first is last:
-            raise first
-        raise first from last
+    def _fail(self, last: GatewayError) -> NoReturn:
+        assert self._first_error is not None
+        if self._first_error is last:
+            raise last
+        raise self._first_error from last
 
 
-async def _first_seen(reply: ResponseStream) -> Event | None:
-    async for event in reply:
-        if type(event) is not ReasoningProgress:
-            return event
-    return None
+class _CountInterruption(StreamObserver):
+    __slots__ = ("_metadata", "_metrics")
+
+    def __init__(self, metrics: Metrics, metadata: ResponseMetadata) -> None:
+        self._metrics = metrics
+        self._metadata = metadata
+
+    def on_end(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed) and isinstance(outcome.error, StreamInterrupted):
+            self._metrics.for_target(self._metadata.provider, self._metadata.model).failed_streams.inc()
 
 
-def _may_have_run(event: Event) -> bool:
+def _visible(events: list[Event]) -> list[Event]:
+    return [event for event in events if type(event) is not ReasoningProgress]
+
+
+def _is_tool_call(event: Event) -> bool:
     return isinstance(event, PartCompleted) and isinstance(event.part, ToolCall)
-
-
-async def _each(events: Sequence[Event]) -> AsyncIterator[Event]:
-    for event in events:
-        yield event

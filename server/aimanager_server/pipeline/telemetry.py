@@ -1,167 +1,145 @@
-"""Counts, times and logs every call, whatever becomes of it."""
+"""Count, time and log every call, whatever its outcome."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import structlog
 
 from ..core.attempts import CANCELLED
 from ..core.errors import GatewayError
-from ..core.handler import Clock, Handler
+from ..core.handler import Clock
 from ..core.request import Call
-from ..core.response import Event, Finished, ResponseMetadata, ResponseStream, Restarted
-from ..telemetry.metrics import Metrics, Outcomes
-from ..telemetry.usage_stats import Sums
+from ..core.response import Event, Finished, ResponseMetadata, Restarted
+from ..core.stream import Completed, Failed, Outcome, ResponseStream, StreamObserver
+from ..telemetry.metrics import Metrics
+from ..telemetry.usage_stats import UsageStats
 
-INTERNAL = "INTERNAL_ERROR"
-DEADLINE = "DEADLINE_EXCEEDED"
+INTERNAL_ERROR = "INTERNAL_ERROR"
+DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
 
 
-class Observe:
-    """The outermost layer, so that refused, repeated and failed calls all count. `in_flight` are under way."""
+class Telemetry:
+    """Record metrics, usage statistics and one log line per call. `in_flight` is the number of calls in flight.
 
-    def __init__(self, metrics: Metrics, sums: Sums, clock: Clock) -> None:
+    This is the outermost layer, so that rejected, replayed and failed calls are recorded too.
+    """
+
+    def __init__(self, metrics: Metrics, usage_stats: UsageStats, clock: Clock) -> None:
         self.metrics = metrics
-        self.sums = sums
+        self.usage_stats = usage_stats
         self.clock = clock
         self.log = structlog.get_logger().bind()
         self.in_flight = 0
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Proceed, and record how the call went once it ended."""
-        record = _Record(self, call)
-        try:
-            reply = await proceed(call)
-        except BaseException as error:
-            record.failed(error)
-            raise
-        record.began_to_answer(reply.metadata)
-
-        async def watched(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-            try:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        event = record.finished(event)
-                    elif isinstance(event, Restarted):
-                        event = Restarted(record.restarted(event.metadata))
-                    yield event
-            except GeneratorExit:
-                raise  # `close` follows, once the attempt under way is booked
-            except BaseException as error:
-                record.failed(error)
-                raise
-
-        async def close() -> None:
-            try:
-                await reply.aclose()
-            finally:
-                record.cancelled()
-
-        return ResponseStream(record.head, watched(aiter(reply)), close, reply.usage_so_far)
+    def observe(self, call: Call) -> StreamObserver:
+        """Watch one call."""
+        return _CallObserver(self, call)
 
 
-class _Record:
-    """One call's entry in the books; written once."""
+class _CallObserver(StreamObserver):
+    __slots__ = ("_call", "_layer", "_metadata", "_metrics", "_started_at")
 
-    __slots__ = ("_books", "_call", "_open", "_outcomes", "_started", "head")
-
-    def __init__(self, books: Observe, call: Call) -> None:
-        self._books = books
+    def __init__(self, layer: Telemetry, call: Call) -> None:
+        self._layer = layer
         self._call = call
-        self._started = books.clock()
-        self._open = True
-        self.head = ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model)
-        self._outcomes: Outcomes = books.metrics.outcomes(call.target.provider, call.target.model)
-        (self._outcomes.stream if call.streaming else self._outcomes.unary).inc()
-        books.metrics.in_flight.inc()
-        books.in_flight += 1
+        self._started_at = layer.clock()
+        provider, model = call.target.key
+        self._metadata = ResponseMetadata(call.id, call.requested_model, provider, model)
+        self._metrics = layer.metrics.for_target(provider, model)
+        (self._metrics.streaming_requests if call.streaming else self._metrics.unary_requests).inc()
+        layer.metrics.requests_in_flight.inc()
+        layer.in_flight += 1
 
-    def began_to_answer(self, head: ResponseMetadata) -> None:
-        """The first content is there; what was read further ahead knows better when it came."""
-        elapsed = self._books.clock() - self._started
-        self.head = replace(head, time_to_first_token=head.time_to_first_token or elapsed)
-        self._outcomes.first_token.observe(self.head.time_to_first_token)
-        self._books.metrics.overhead.observe(max(0.0, elapsed - self._call.upstream_timer.seconds))
+    def on_first_content(self, stream: ResponseStream) -> None:
+        elapsed = self._elapsed()
+        metadata = self._metadata = stream.metadata
+        # A layer that has read the whole response has set it already.
+        metadata.time_to_first_token = metadata.time_to_first_token or elapsed
+        self._metrics.time_to_first_token.observe(metadata.time_to_first_token)
+        self._layer.metrics.gateway_overhead.observe(max(0.0, elapsed - self._call.upstream_timer.seconds))
 
-    def restarted(self, head: ResponseMetadata) -> ResponseMetadata:
-        """The answer begins again; the head with the time to what is not void."""
-        self.head = replace(head, time_to_first_token=self._books.clock() - self._started)
-        return self.head
+    def on_events(self, events: list[Event]) -> None:
+        if not events:
+            return
+        first, last = events[0], events[-1]
+        if type(first) is Restarted:  # always the first of its batch
+            self._metadata = first.metadata
+            self._metadata.time_to_first_token = self._elapsed()
+        if type(last) is Finished:
+            events[-1] = replace(last, latency=self._elapsed())
 
-    def finished(self, event: Finished) -> Finished:
-        """The same event with its latency."""
-        event = replace(event, latency=self._books.clock() - self._started)
-        if not self._close("", event.latency):
-            return event
-        self._outcomes.latency.observe(event.latency)
-        head, usage = self.head, event.usage
-        if not head.from_cache:
-            self._outcomes.tokens_per_request.observe(usage.input_tokens + usage.output_tokens)
-        self._books.log.info(
-            "call.finished",
-            provider=head.provider,
-            model=head.model,
-            finish_reason=event.reason.value,
+    def on_end(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Completed):
+            self._completed(outcome.finished)
+        elif isinstance(outcome, Failed):
+            self._failed(outcome.error)
+        else:
+            is_overdue = self._layer.clock() >= self._call.deadline
+            self._log_failure(DEADLINE_EXCEEDED if is_overdue else CANCELLED)
+
+    def _completed(self, finished: Finished) -> None:
+        self._end("", finished.latency)
+        self._metrics.request_duration.observe(finished.latency)
+        metadata, usage = self._metadata, finished.usage
+        if not metadata.from_cache:
+            self._metrics.request_tokens.observe(usage.input_tokens + usage.output_tokens)
+        self._layer.log.info(
+            "request.completed",
+            provider=metadata.provider,
+            model=metadata.model,
+            finish_reason=finished.reason.value,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             usage_source=usage.source.value,
-            cost_nanos=event.cost.total_nanos if event.cost else None,
-            seconds=round(event.latency, 6),
-            attempts=len(head.attempts),
-            from_cache=head.from_cache,
-            **self._who(),
+            cost_nanos=finished.cost.total_nanos if finished.cost else None,
+            duration_seconds=round(finished.latency, 6),
+            attempts=len(metadata.attempts),
+            from_cache=metadata.from_cache,
+            **self._caller_fields(),
         )
-        return event
 
-    def failed(self, error: BaseException) -> None:
-        """Record a fault, a cancellation or a bug."""
-        if not isinstance(error, GatewayError):
-            self._lost(INTERNAL if isinstance(error, Exception) else self._why_given_up())
-            return
-        self._lost(error.reason, attempts=len(error.attempts), upstream_status=error.upstream_status)
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, GatewayError):
+            attempts = len(self._call.attempts.records)
+            self._log_failure(error.reason, attempts=attempts, upstream_status=error.upstream_status)
+        else:
+            self._log_failure(INTERNAL_ERROR)
 
-    def cancelled(self) -> None:
-        """The caller went away before the end."""
-        self._lost(self._why_given_up())
-
-    def _why_given_up(self) -> str:
-        return DEADLINE if self._books.clock() >= self._call.deadline else CANCELLED
-
-    def _lost(self, reason: str, **facts: int | None) -> None:
-        if not self._close(reason):
-            return
-        target, usage, cost = self._call.target, self._call.usage_ledger.usage(), self._call.usage_ledger.cost()
-        self._books.metrics.errors.labels(target.provider, reason).inc()
-        self._books.log.warning(
-            "call.cancelled" if reason == CANCELLED else "call.failed",
-            provider=target.provider,
-            model=target.model,
+    def _log_failure(self, reason: str, **fields: int | None) -> None:
+        self._end(reason)
+        provider, model = self._call.target.key
+        usage, cost = self._call.attempts.usage(), self._call.attempts.cost()
+        self._layer.metrics.request_errors.labels(provider, reason).inc()
+        self._layer.log.warning(
+            "request.cancelled" if reason == CANCELLED else "request.failed",
+            provider=provider,
+            model=model,
             reason=reason,
-            seconds=round(self._books.clock() - self._started, 6),
+            duration_seconds=round(self._elapsed(), 6),
             **({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens} if usage else {}),
             **({"cost_nanos": cost.total_nanos} if cost else {}),
-            **facts,
-            **self._who(),
+            **fields,
+            **self._caller_fields(),
         )
 
-    def _who(self) -> dict[str, object]:
+    def _elapsed(self) -> float:
+        return self._layer.clock() - self._started_at
+
+    def _caller_fields(self) -> dict[str, object]:
         labels = self._call.labels
         return {"caller": self._call.caller.name, **({"labels": dict(labels)} if labels else {})}
 
-    def _close(self, reason: str, latency: float | None = None) -> bool:
-        was_open, self._open = self._open, False
-        if was_open:
-            self._books.metrics.in_flight.dec()
-            self._books.in_flight -= 1
-            target, head = self._call.target, self.head
-            self._books.sums.ended(
-                target.provider,
-                target.model,
-                reason,
-                fell_back=not reason and (head.provider, head.model) != (target.provider, target.model),
-                latency=latency,
-                first_token=None if latency is None else head.time_to_first_token,
-            )
-        return was_open
+    def _end(self, reason: str, latency: float | None = None) -> None:
+        self._layer.metrics.requests_in_flight.dec()
+        self._layer.in_flight -= 1
+        provider, model = self._call.target.key
+        metadata = self._metadata
+        self._layer.usage_stats.record_call(
+            provider,
+            model,
+            reason,
+            used_fallback=not reason and (metadata.provider, metadata.model) != (provider, model),
+            latency=latency,
+            time_to_first_token=None if latency is None else metadata.time_to_first_token,
+        )

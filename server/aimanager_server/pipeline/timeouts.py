@@ -1,179 +1,121 @@
-"""Holds one target to its time: to its first content, from one piece of content to the next, and to the deadline."""
+"""Enforce the timeouts of one attempt: first token, idle, and the call's deadline."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from math import inf
+from typing import Any
 
 from ..core.errors import DeadlineExceeded, FirstTokenTimeout, GatewayError, ProviderTimeout, StreamInterrupted
-from ..core.handler import Handler
-from ..core.request import Call, StreamTimeouts
-from ..core.response import (
-    Event,
-    Finished,
-    PartCompleted,
-    ReasoningDelta,
-    ReasoningProgress,
-    ResponseStream,
-    TextDelta,
-    ToolCallDelta,
-)
+from ..core.handler import AttemptHandler
+from ..core.request import Attempt, StreamTimeouts
+from ..core.response import Event, PartCompleted, ReasoningDelta, ReasoningProgress, TextDelta, ToolCallDelta
+from ..core.stream import Outcome, ResponseStream, StreamObserver
 
 
-class Pace:
-    """The layer around a provider. What counts is content: a provider that only sends signs of life is silent.
+class EnforceTimeouts:
+    """Enforce the first-token timeout and, for streams, the idle timeouts.
 
-    Raises FirstTokenTimeout before the first content, StreamInterrupted after it.
+    Only content resets a timeout, not keep-alives. Raises FirstTokenTimeout before the first content, StreamInterrupted
+    after it.
     """
 
-    async def __call__(self, call: Call, proceed: Handler) -> ResponseStream:
-        """Answer in time."""
-        reply = await (
-            proceed(call) if call.first_token_timeout is None else _begun(call, call.first_token_timeout, proceed)
-        )
-        if not call.is_upstream_streamed:
-            return reply
-        watched = _Watched(reply, call)
-
-        async def close() -> None:
-            watched.stop()
-            await reply.aclose()
-
-        return ResponseStream(reply.metadata, watched, close, reply.usage_so_far)
+    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+        """Return the response, timed while it is read."""
+        if attempt.first_token_timeout is None:
+            stream = await proceed(attempt)
+        else:
+            stream = await _first_content_within(attempt.first_token_timeout, attempt, proceed)
+        if attempt.is_streamed:
+            stream.observed_by(_IdleTimer(attempt, stream))
+        return stream
 
 
-async def _begun(call: Call, seconds: float, proceed: Handler) -> ResponseStream:
+async def _first_content_within(seconds: float, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
     due = asyncio.get_running_loop().time() + seconds
-    if due >= call.deadline:
-        return await proceed(call)  # which keeps the deadline itself
+    if due >= attempt.deadline:
+        return await proceed(attempt)  # the provider enforces the deadline
     try:
         async with asyncio.timeout_at(due):
-            return await proceed(call)
+            return await proceed(attempt)
     except TimeoutError as error:
-        target = call.target
-        raise FirstTokenTimeout(
-            f"{target.provider}/{target.model} did not begin to answer within {seconds:g} seconds.",
-            provider=target.provider,
-            model=target.model,
-        ) from error
+        provider, model = attempt.target.key
+        message = f"No content from {provider}/{model} within {seconds:g} s."
+        raise FirstTokenTimeout(message, provider=provider, model=model) from error
 
 
-class _Watched:
-    """The events of one answer. One timer an answer, not one a read: it looks whether somebody still waits.
+class _IdleTimer(StreamObserver):
+    """Fail a stream whose provider is silent for too long, or that outlives the deadline.
 
-    Only the time spent waiting on the provider counts, not that in which the caller takes its own.
+    One timer per stream is checked and moved, not one per read. Time counts only while a read waits for the provider,
+    not while the caller processes events.
     """
 
-    __slots__ = (
-        "_call",
-        "_events",
-        "_has_ended",
-        "_idle",
-        "_late",
-        "_looks_at",
-        "_loop",
-        "_patience",
-        "_reply",
-        "_since",
-        "_timer",
-        "_waiting",
-    )
+    __slots__ = ("_attempt", "_check_at", "_idle_timeout", "_loop", "_stream", "_timeouts", "_timer")
 
-    def __init__(self, reply: ResponseStream, call: Call) -> None:
-        self._reply = reply
-        self._events: AsyncIterator[Event] = aiter(reply)
-        self._call = call
-        self._patience = call.target.timeouts
-        self._idle = self._patience.reasoning
+    def __init__(self, attempt: Attempt[Any], stream: ResponseStream) -> None:
+        self._attempt = attempt
+        self._stream = stream
+        self._timeouts = attempt.target.timeouts
+        self._idle_timeout = self._timeouts.reasoning
         self._loop = asyncio.get_running_loop()
-        self._since = 0.0
-        self._looks_at = inf
-        self._late = False
-        self._has_ended = False
-        self._waiting: asyncio.Task[object] | None = None
+        self._check_at = inf
         self._timer: asyncio.TimerHandle | None = None
+        for event in reversed(stream.buffered):
+            self._idle_timeout = self._timeout_after(event)
+            break
+        self._schedule_check(min(self._loop.time() + self._idle_timeout, attempt.deadline))
 
-    def __aiter__(self) -> _Watched:
-        return self
+    def on_events(self, events: list[Event]) -> None:
+        if not events:
+            return
+        self._idle_timeout = self._timeout_after(events[-1])
+        due = self._loop.time() + self._idle_timeout
+        if due < self._check_at:
+            self._schedule_check(due)
 
-    async def __anext__(self) -> Event:
-        if self._has_ended:
-            return await anext(self._events)  # what is left is the provider's parting, not the answer's
-        task = self._waiting = asyncio.current_task()
-        assert task is not None
-        cancelled = task.cancelling()
-        now = self._since = self._loop.time()
-        due = min(now + self._idle, self._call.deadline)
-        if due < self._looks_at:
-            self._look_at(due)
-        try:
-            event = await anext(self._events)
-        except asyncio.CancelledError:
-            self.stop()
-            if self._late and task.uncancel() <= cancelled:
-                raise await self._interrupted() from self._cause()
-            raise
-        except BaseException:
-            self.stop()
-            raise
-        self._waiting = None
-        if type(event) is Finished:
-            self._has_ended = True
-            self.stop()
-        else:
-            self._idle = idle_after(event, self._patience, thinks=self._call.target.is_reasoning)
-        return event
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._waiting = None
-        self._looks_at = inf
+    def on_end(self, outcome: Outcome) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
-    def _look(self) -> None:
-        now = self._loop.time()
-        due = min(self._since + self._idle, self._call.deadline)
-        if self._waiting is None:
-            self._look_at(now + self._idle)
-        elif now < due:
-            self._look_at(due)
+    def _timeout_after(self, event: Event) -> float:
+        return idle_timeout_after(event, self._timeouts, is_reasoning=self._attempt.target.is_reasoning)
+
+    def _check(self) -> None:
+        now, since = self._loop.time(), self._stream.waiting_since
+        if since is None:
+            self._schedule_check(now + self._idle_timeout)
+            return
+        due = min(since + self._idle_timeout, self._attempt.deadline)
+        if now < due:
+            self._schedule_check(due)
         else:
-            self._late = True
-            self._waiting.cancel()
+            self._stream.fail(self._interruption(now))
 
-    def _look_at(self, due: float) -> None:
+    def _schedule_check(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._looks_at = due
-        self._timer = self._loop.call_at(due, self._look)
+        self._check_at = due
+        self._timer = self._loop.call_at(due, self._check)
 
-    def _cause(self) -> GatewayError:
-        if self._loop.time() >= self._call.deadline:
-            return DeadlineExceeded("The deadline passed within the answer.")
-        return ProviderTimeout(f"No content came for {self._idle:g} seconds.")
-
-    async def _interrupted(self) -> StreamInterrupted:
-        await self._reply.aclose()
-        target = self._call.target
-        fault = StreamInterrupted(
-            f"The answer broke off after it had begun: {self._cause().message}",
-            provider=target.provider,
-            model=target.model,
-        )
-        fault.usage = self._reply.usage_so_far()
-        return fault
+    def _interruption(self, now: float) -> StreamInterrupted:
+        cause: GatewayError = ProviderTimeout(f"No content for {self._idle_timeout:g} s.")
+        if now >= self._attempt.deadline:
+            cause = DeadlineExceeded("Deadline exceeded before the response was complete.")
+        provider, model = self._attempt.target.key
+        message = f"Stream interrupted after the first content: {cause.message}"
+        error = StreamInterrupted(message, provider=provider, model=model)
+        error.__cause__ = cause
+        return error
 
 
-def idle_after(event: Event, patience: StreamTimeouts, *, thinks: bool) -> float:
-    """Seconds without content that are borne after this event. Between parts a model that thinks may do so unseen."""
+def idle_timeout_after(event: Event, timeouts: StreamTimeouts, *, is_reasoning: bool) -> float:
+    """Return the idle timeout after an event, in seconds. A reasoning model may reason unseen between parts."""
     kind = type(event)
     if kind is TextDelta:
-        return patience.text
+        return timeouts.text
     if kind is ToolCallDelta:
-        return patience.tool_call
+        return timeouts.tool_call
     if kind is ReasoningDelta or kind is ReasoningProgress:
-        return patience.reasoning
-    return patience.reasoning if thinks and kind is PartCompleted else patience.text
+        return timeouts.reasoning
+    return timeouts.reasoning if is_reasoning and kind is PartCompleted else timeouts.text

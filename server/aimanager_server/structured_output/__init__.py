@@ -1,1 +1,1 @@
-"""JSON Schema prompts and validation of structured answers."""
+"""Prompts for JSON output and validation of the answers."""

@@ -1,64 +1,69 @@
-"""Words a question so that its answer has the shape that was asked for, natively or in the instruction."""
+"""Prompts that request JSON output, natively or in the system instruction, and that request a repair."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json
 
 from ..core.content import JsonObjectFormat, JsonSchemaFormat, Message, Role, Text
-from ..core.request import Call
-from .validator import Flaw
+from ..core.request import Attempt, Repair
 
-ALONE = "Answer with JSON and nothing else: no words before or after it, and no code fence around it."
+JSON_ONLY = "Answer with JSON and nothing else: no words before or after it, and no code fence around it."
 
-MATCHING = "The JSON has to match this JSON Schema:"
+MATCH_SCHEMA = "The JSON has to match this JSON Schema:"
 
-OBJECT = "The JSON is an object."
+JSON_OBJECT = "The JSON is an object."
 
-REPAIR = "That answer cannot be used: {flaws}.\nGive the whole answer again, without these mistakes, as JSON alone."
+REPAIR = (
+    "That answer cannot be used: {violations}.\nGive the whole answer again, without these mistakes, as JSON alone."
+)
 
 
-def wordings(call: Call) -> tuple[Call, ...]:
-    """The ways to ask, the best first; a provider that cannot be asked in one of them refuses it before it is sent.
+def format_prompts(attempt: Attempt[Any]) -> tuple[Attempt[Any], ...]:
+    """Return the attempt in each way to request its output format, the preferred one first.
 
-    A schema is asked for natively, then as any JSON object with the schema in the instruction, then by the instruction
-    alone. One that the provider has to promise is asked for natively or not at all.
+    A provider rejects an unsupported way before it sends the request. The ways for a schema are: natively; as a JSON
+    object with the schema in the system instruction; in the system instruction alone. A strict schema is only requested
+    natively.
     """
-    wanted = call.output_format
-    if isinstance(wanted, JsonSchemaFormat):
-        if wanted.strict:
-            return (call,)
-        told = _told(call, f"{ALONE} {MATCHING}\n{wanted.schema_json}")
-        native = () if call.target.emulates_format else (call,)
-        by_mode = (
-            (replace(told, output_format=JsonObjectFormat()),) if _is_of_objects(from_json(wanted.schema_json)) else ()
-        )
-        return (*native, *by_mode, replace(told, output_format=None))
-    told = _told(call, f"{ALONE} {OBJECT}")
-    # Providers with a JSON mode refuse it where nobody speaks of JSON.
-    spoken = call if "json" in _last_words(call).lower() else told
-    return spoken, replace(told, output_format=None)
+    output_format = attempt.output_format
+    if isinstance(output_format, JsonSchemaFormat):
+        if output_format.strict:
+            return (attempt,)
+        instructed = _add_instruction(attempt, f"{JSON_ONLY} {MATCH_SCHEMA}\n{output_format.schema_json}")
+        native = () if attempt.target.emulates_format else (attempt,)
+        accepts_objects = _accepts_objects(from_json(output_format.schema_json))
+        json_mode = (replace(instructed, output_format=JsonObjectFormat()),) if accepts_objects else ()
+        return (*native, *json_mode, replace(instructed, output_format=None))
+    instructed = _add_instruction(attempt, f"{JSON_ONLY} {JSON_OBJECT}")
+    # Providers with a JSON mode reject requests that do not mention JSON.
+    mentions_json = "json" in _last_message_text(attempt).lower()
+    return attempt if mentions_json else instructed, replace(instructed, output_format=None)
 
 
-def repairing(asked: Call, answer: Message, flaws: Iterable[Flaw]) -> Call:
-    """The same question, the answer that cannot be used, and what is wrong with it."""
-    words = "; ".join(flaw.words for flaw in flaws)
-    complaint = Message(Role.USER, (Text(REPAIR.format(flaws=words)),))
-    said = (answer,) if any(isinstance(part, Text) and part.text.strip() for part in answer.parts) else ()
-    return replace(asked, messages=(*asked.messages, *said, complaint))
+def repair_prompt(attempt: Attempt[Any], repair: Repair) -> Attempt[Any]:
+    """Return the attempt with what was sent, extended by the invalid answer and a message that lists its violations."""
+    request = Message(Role.USER, (Text(REPAIR.format(violations="; ".join(repair.violations))),))
+    has_text = any(isinstance(part, Text) and part.text.strip() for part in repair.answer.parts)
+    answer = (repair.answer,) if has_text else ()
+    return replace(
+        attempt,
+        messages=(*repair.attempt.messages, *answer, request),
+        system_instruction=repair.attempt.system_instruction,
+        output_format=repair.attempt.output_format,
+    )
 
 
-def _told(call: Call, instruction: str) -> Call:
-    before = f"{call.system_instruction}\n\n" if call.system_instruction else ""
-    return replace(call, system_instruction=before + instruction)
+def _add_instruction(attempt: Attempt[Any], instruction: str) -> Attempt[Any]:
+    existing = f"{attempt.system_instruction}\n\n" if attempt.system_instruction else ""
+    return replace(attempt, system_instruction=existing + instruction)
 
 
-def _last_words(call: Call) -> str:
-    return " ".join(part.text for part in call.messages[-1].parts if isinstance(part, Text))
+def _last_message_text(attempt: Attempt[Any]) -> str:
+    return " ".join(part.text for part in attempt.messages[-1].parts if isinstance(part, Text))
 
 
-def _is_of_objects(schema: Any) -> bool:
+def _accepts_objects(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("type", "object") == "object"

@@ -1,4 +1,4 @@
-"""Checks an answer against the shape that was asked for, within bounds however the schema was made."""
+"""Validate an answer against a JSON Schema, in bounded time for any schema."""
 
 from __future__ import annotations
 
@@ -16,142 +16,144 @@ from referencing.exceptions import Unresolvable
 
 from ..core.content import JsonObjectFormat, OutputFormat
 from ..core.handler import Clock
-from ..validation.json_schema import pattern_of
+from ..validation.json_schema import compile_pattern
 
-MOST_STEPS = 500_000
-"""Keywords that are tried on values; a model's longest answer takes a tenth of it."""
+MAX_STEPS = 500_000
+"""Keyword evaluations per validation; the longest model output takes about a tenth of this."""
 
-MOST_SECONDS = 5.0
-"""The longest a check may take."""
+MAX_SECONDS = 5.0
+"""Duration of one validation."""
 
-MOST_FLAWS = 5
-LONGEST_FLAW = 300
+MAX_VIOLATIONS = 5
+MAX_MESSAGE_LENGTH = 300
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
-class TooLaborious(Exception):
-    """Checking takes more steps or seconds than anybody may have."""
+class ValidationBudgetExceeded(Exception):
+    """The validation exceeded its steps or MAX_SECONDS, or the schema recurses without end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
-    """Something wrong with an answer: where, as a JSON pointer, which keyword is not met, and words for the model."""
+class Violation:
+    """One mismatch: its JSON pointer, the keyword that failed, and a description for the model."""
 
     path: str
     keyword: str
-    words: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """The answer as JSON, or what is wrong with it; one of the two is empty."""
+class ValidationResult:
+    """The answer as JSON, or its violations. Both are empty for an answer that was not validated."""
 
     json: str
-    flaws: tuple[Flaw, ...] = ()
+    violations: tuple[Violation, ...] = ()
 
 
-class Shape:
-    """What an answer has to be. Made for one call: not to be used by two threads at once."""
+class SchemaValidator:
+    """Validate the answers of one call against its output format. Not thread-safe."""
 
-    def __init__(self, wanted: OutputFormat, clock: Clock) -> None:
-        self._effort = _Effort(clock)
+    def __init__(self, output_format: OutputFormat, clock: Clock, max_steps: int = MAX_STEPS) -> None:
+        self._budget = _StepBudget(clock, max_steps)
         self._validator: Validator | None = None
-        if not isinstance(wanted, JsonObjectFormat):
-            kind = extend(Draft202012Validator, _bounded(self._effort))  # type: ignore[no-untyped-call]  # its stubs say nothing
-            self._validator = kind(from_json(wanted.schema_json), registry=Registry())
+        if not isinstance(output_format, JsonObjectFormat):
+            kind = extend(Draft202012Validator, _budgeted_keywords(self._budget))  # type: ignore[no-untyped-call]  # untyped
+            self._validator = kind(from_json(output_format.schema_json), registry=Registry())
 
-    def check(self, text: str) -> Finding:
-        """Look at a whole answer; one that is a single fenced block counts as what is inside.
+    def validate(self, text: str) -> ValidationResult:
+        """Validate a complete answer, without the code fence around it if it has one.
 
-        Raises TooLaborious where the schema makes the check take too long.
+        Raises ValidationBudgetExceeded.
         """
-        json = bare(text)
+        json = strip_code_fence(text)
         try:
             value = from_json(json, allow_inf_nan=False)
         except ValueError as error:
-            return Finding("", (Flaw("", "json", f"it is not JSON: {error}"),))
+            return ValidationResult("", (Violation("", "json", f"it is not JSON: {error}"),))
         if self._validator is None:
-            return _object_or_not(json, value)
-        flaws = self._flaws(self._validator, value)
-        return Finding("", flaws) if flaws else Finding(json)
+            return _validate_object(json, value)
+        violations = self._violations(self._validator, value)
+        return ValidationResult("", violations) if violations else ValidationResult(json)
 
-    def _flaws(self, validator: Validator, value: Any) -> tuple[Flaw, ...]:
-        self._effort.begin()
+    def _violations(self, validator: Validator, value: Any) -> tuple[Violation, ...]:
+        self._budget.start()
         try:
-            return tuple(map(_flaw, islice(validator.iter_errors(value), MOST_FLAWS)))
+            return tuple(map(_violation, islice(validator.iter_errors(value), MAX_VIOLATIONS)))
         except (RecursionError, ArithmeticError, Unresolvable) as error:
-            raise TooLaborious from error
+            raise ValidationBudgetExceeded from error
 
 
-def bare(text: str) -> str:
-    """The JSON in an answer.
+def strip_code_fence(text: str) -> str:
+    """Return the content of a text that is a single fenced block, or the text itself.
 
-    >>> bare('```json\\n{"a": 1}\\n```')
+    >>> strip_code_fence('```json\\n{"a": 1}\\n```')
     '{"a": 1}'
     """
     text = text.strip()
     opening, _, rest = text.partition("\n")
-    inside, _, closing = rest.rpartition("\n")
+    content, _, closing = rest.rpartition("\n")
     fence = closing.strip()
     if fence[:3] in ("```", "~~~") and len(set(fence)) == 1 and opening.startswith(fence):
-        return inside.strip()
+        return content.strip()
     return text
 
 
-def _object_or_not(json: str, value: Any) -> Finding:
+def _validate_object(json: str, value: Any) -> ValidationResult:
     if isinstance(value, dict):
-        return Finding(json)
-    return Finding("", (Flaw("", "type", "it is JSON, but not an object"),))
+        return ValidationResult(json)
+    return ValidationResult("", (Violation("", "type", "it is JSON, but not an object"),))
 
 
-def _flaw(error: ValidationError) -> Flaw:
+def _violation(error: ValidationError) -> Violation:
     path = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in error.absolute_path)
     keyword = str(error.validator or "false")
     message = error.message
-    if len(message) > LONGEST_FLAW:
-        # A message begins with the value it is about, which can be as long as the answer.
-        message = f"the value does not meet {keyword}: {error.validator_value!r}"[:LONGEST_FLAW]
-    return Flaw(path, keyword, f"at {path or 'the top'}: {message}")
+    if len(message) > MAX_MESSAGE_LENGTH:
+        # jsonschema's message starts with the value, which can be as long as the answer.
+        message = f"the value does not meet {keyword}: {error.validator_value!r}"[:MAX_MESSAGE_LENGTH]
+    return Violation(path, keyword, f"at {path or 'the top'}: {message}")
 
 
-class _Effort:
-    """Counts what a check takes."""
+class _StepBudget:
+    """Limit the steps and seconds of one validation."""
 
-    __slots__ = ("_clock", "_ends", "_steps")
+    __slots__ = ("_clock", "_deadline", "_max_steps", "_steps_left")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, max_steps: int) -> None:
         self._clock = clock
-        self._steps = 0
-        self._ends = 0.0
+        self._max_steps = max_steps
+        self._steps_left = 0
+        self._deadline = 0.0
 
-    def begin(self) -> None:
-        self._steps = MOST_STEPS
-        self._ends = self._clock() + MOST_SECONDS
+    def start(self) -> None:
+        self._steps_left = self._max_steps
+        self._deadline = self._clock() + MAX_SECONDS
 
     def spend(self, steps: int) -> None:
-        self._steps -= steps
-        if self._steps < 0 or self._clock() > self._ends:
-            raise TooLaborious
+        self._steps_left -= steps
+        if self._steps_left < 0 or self._clock() > self._deadline:
+            raise ValidationBudgetExceeded
 
 
-def _bounded(effort: _Effort) -> Mapping[str, Keyword]:
-    """Every keyword, counted; those that search for patterns or compare all with all are our own."""
-    own: dict[str, Keyword] = {
+def _budgeted_keywords(budget: _StepBudget) -> Mapping[str, Keyword]:
+    """Return all keywords, each spending from the budget; replace those that are slow on hostile input."""
+    replacements: dict[str, Keyword] = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
         "uniqueItems": _unique_items,
     }
-    return {name: _counted(check, effort) for name, check in {**Draft202012Validator.VALIDATORS, **own}.items()}
+    keywords = {**Draft202012Validator.VALIDATORS, **replacements}
+    return {name: _budgeted(keyword, budget) for name, keyword in keywords.items()}
 
 
-def _counted(check: Keyword, effort: _Effort) -> Keyword:
-    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
-        effort.spend(1 + _length(value) + _length(instance))
-        return check(validator, value, instance, schema)
+def _budgeted(keyword: Keyword, budget: _StepBudget) -> Keyword:
+    def validate(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
+        budget.spend(1 + _length(value) + _length(instance))
+        return keyword(validator, value, instance, schema)
 
-    return counted
+    return validate
 
 
 def _length(value: Any) -> int:
@@ -159,7 +161,7 @@ def _length(value: Any) -> int:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not pattern_of(pattern)(instance):
+    if isinstance(instance, str) and not compile_pattern(pattern)(instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
@@ -167,7 +169,7 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: An
     if not isinstance(instance, dict):
         return
     for pattern, subschema in patterns.items():
-        matches = pattern_of(pattern)
+        matches = compile_pattern(pattern)
         for name, value in instance.items():
             if matches(name):
                 yield from validator.descend(value, subschema, path=name, schema_path=pattern)
@@ -176,7 +178,7 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: An
 def _additional_properties(validator: Any, subschema: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if not isinstance(instance, dict):
         return
-    patterns = [pattern_of(pattern) for pattern in schema.get("patternProperties", ())]
+    patterns = [compile_pattern(pattern) for pattern in schema.get("patternProperties", ())]
     known = schema.get("properties", {})
     for name, value in instance.items():
         if name in known or any(matches(name) for matches in patterns):
@@ -188,18 +190,18 @@ def _additional_properties(validator: Any, subschema: Any, instance: Any, schema
 
 
 def _unique_items(validator: Any, unique: bool, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if unique and isinstance(instance, list) and len(set(map(_comparable, instance))) < len(instance):
-        yield ValidationError("the items are not all different")
+    if unique and isinstance(instance, list) and len(set(map(_hashable, instance))) < len(instance):
+        yield ValidationError("the items are not unique")
 
 
-def _comparable(value: Any) -> Any:
-    """Equal for equal JSON values: 1 and 1.0 are, 1 and true are not."""
+def _hashable(value: Any) -> Any:
+    """Return a key that is equal for equal JSON values: 1 and 1.0 are equal, 1 and true are not."""
     match value:
         case bool():
             return ("boolean", value)
         case list():
-            return tuple(map(_comparable, value))
+            return tuple(map(_hashable, value))
         case dict():
-            return frozenset((name, _comparable(item)) for name, item in value.items())
+            return frozenset((name, _hashable(item)) for name, item in value.items())
         case _:
             return value
