@@ -1,4 +1,4 @@
-"""Whole exchanges with a stand-in for the Messages API that nobody here wrote; skipped where there is no Node."""
+"""The Messages API against aimock, end to end over a socket. Skipped without Node."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -15,16 +16,17 @@ import pytest
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, Message, Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import ProviderOverloaded, ProviderRateLimited, StreamInterrupted
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, FinishReason, ResponseStream, TextDelta
+from aimanager_server.core.request import Attempt
+from aimanager_server.core.response import Event, FinishReason, TextDelta
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.http.pool import AiohttpTransport
 from aimanager_server.providers.http.provider import HttpProvider
-from aimanager_server.providers.http.transport import Response
-from aimanager_server.providers.wires.dialect import HttpRequest
-from aimanager_server.resilience.key_pool import KeyRing
-from tests.support.anthropic import WEATHER, claude, question, user
+from aimanager_server.providers.http.transport import HttpTransport, Response
+from aimanager_server.providers.wires.wire import HttpRequest
+from aimanager_server.resilience.key_pool import KeyPool
+from tests.support.anthropic import WEATHER, anthropic_wire, make_attempt
 from tests.support.paths import ROOT
+from tests.support.wire_cases import user
 
 COMMAND = ROOT / "tests" / "aimock" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
 LONG = "One two three four five six seven eight nine ten eleven twelve."
@@ -63,8 +65,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the stand-in listens."""
+def aimock_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run aimock with these fixtures and return its URL."""
     fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": FIXTURES}))
     command = ["node", str(COMMAND), "-p", "0", "-f", str(fixtures), "--latency", "2"]
@@ -76,74 +78,74 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
 
 
-class Recording:
-    """Real sockets, and a copy of every body: the stand-in's journal shows them in another vendor's shape."""
+class RecordingTransport:
+    """Send over real sockets and keep every body, because aimock's journal shows another vendor's format."""
 
     def __init__(self) -> None:
-        self._pool = AiohttpTransport("claude", max_connections=4, idle_connections=4, connect_timeout=5.0)
+        self._pool = HttpTransport("claude", max_connections=4, max_idle_connections=4, connect_timeout=5.0)
         self.bodies: list[bytes] = []
 
-    async def send(self, request: HttpRequest) -> Response:
+    async def send(self, request: HttpRequest, deadline: float = inf) -> Response:
         self.bodies.append(request.body)
-        return await self._pool.send(request)
+        return await self._pool.send(request, deadline)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
 
 
 @pytest.fixture
-def transport() -> Recording:
-    return Recording()
+def transport() -> RecordingTransport:
+    return RecordingTransport()
 
 
 @pytest.fixture
-async def provider(stand_in: str, transport: Recording) -> AsyncIterator[HttpProvider]:
-    keys = KeyRing([("sk-ant-canary", 1)], clock=lambda: 0.0)
-    provider = HttpProvider("claude", claude(stand_in), transport, keys, Limits())
+async def provider(aimock_url: str, transport: RecordingTransport) -> AsyncIterator[HttpProvider]:
+    keys = KeyPool([("sk-ant-canary", 1)], clock=lambda: 0.0)
+    provider = HttpProvider("claude", anthropic_wire(aimock_url), transport, keys, Limits())
     yield provider
     await provider.aclose()
 
 
-def ask(text: str, *more: Message, **facts: Any) -> Call:
-    return question(user(text), *more, model="claude-opus-5-5", **facts)
+def call_with(text: str, *more: Message, **fields: Any) -> Attempt[Any]:
+    return make_attempt(user(text), *more, model="claude-opus-5-5", **fields)
 
 
-async def into(seen: list[Event], reply: ResponseStream) -> None:
-    async for event in reply:
+async def collect_into(seen: list[Event], response: ResponseStream) -> None:
+    async for event in response:
         seen.append(event)
 
 
-def last_sent(stand_in: str) -> dict[str, Any]:
-    """The journal's last entry."""
-    with urllib.request.urlopen(f"{stand_in}/v1/_requests") as response:
-        entries: list[dict[str, Any]] = json.load(response)
-    return entries[-1]
+def last_request(aimock_url: str) -> dict[str, Any]:
+    """Return the last request in the journal."""
+    with urllib.request.urlopen(f"{aimock_url}/v1/_requests") as journal:
+        requests: list[dict[str, Any]] = json.load(journal)
+    return requests[-1]
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_plain_answer_arrives(provider: HttpProvider, stand_in: str, streaming: bool) -> None:
-    reply = await provider(ask("plain", streaming=streaming))
+async def test_text_response_arrives(provider: HttpProvider, aimock_url: str, streaming: bool) -> None:
+    response = await provider(call_with("plain", streaming=streaming))
 
-    completion = await reply.result()
+    result = await response.result()
 
-    assert completion.message.parts == (Text(LONG),)
-    assert completion.finished.reason is FinishReason.STOP
-    assert completion.finished.usage == Usage(11, 12, source=UsageSource.REPORTED)
-    journal = await asyncio.to_thread(last_sent, stand_in)
+    assert result.message.parts == (Text(LONG),)
+    assert result.finished.reason is FinishReason.STOP
+    assert result.finished.usage == Usage(11, 12, source=UsageSource.REPORTED)
+    journal = await asyncio.to_thread(last_request, aimock_url)
     assert journal["path"] == "/v1/messages"
     assert journal["headers"]["anthropic-version"] == "2023-06-01"
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_signed_reasoning_makes_the_round_trip(
-    provider: HttpProvider, transport: Recording, streaming: bool
+    provider: HttpProvider, transport: RecordingTransport, streaming: bool
 ) -> None:
-    asked = ReasoningOptions(Effort.HIGH, include=True)
-    first = await (await provider(ask("ponder", streaming=streaming, reasoning=asked))).result()
+    reasoning = ReasoningOptions(Effort.HIGH, include=True)
+    first = await (await provider(call_with("ponder", streaming=streaming, reasoning=reasoning))).result()
 
     assert first.message.parts == (Reasoning("It is Italy.", provider_state=b"SigABC+/="), Text("Rome."))
 
-    await (await provider(ask("ponder", first.message, user("plain"), reasoning=asked))).result()
+    await (await provider(call_with("ponder", first.message, user("plain"), reasoning=reasoning))).result()
     assert json.loads(transport.bodies[-1])["messages"][1]["content"][0] == {
         "type": "thinking",
         "thinking": "It is Italy.",
@@ -152,8 +154,8 @@ async def test_signed_reasoning_makes_the_round_trip(
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_parallel_tool_calls_arrive_and_are_answered(provider: HttpProvider, streaming: bool) -> None:
-    first = await (await provider(ask("both cities", streaming=streaming, tools=(WEATHER,)))).result()
+async def test_parallel_tool_calls_make_the_round_trip(provider: HttpProvider, streaming: bool) -> None:
+    first = await (await provider(call_with("both cities", streaming=streaming, tools=(WEATHER,)))).result()
 
     calls = [part for part in first.message.parts if isinstance(part, ToolCall)]
     assert [(call.name, json.loads(call.arguments_json)["city"]) for call in calls] == [
@@ -163,33 +165,33 @@ async def test_parallel_tool_calls_arrive_and_are_answered(provider: HttpProvide
     assert first.finished.reason is FinishReason.TOOL_CALLS
 
     results = user(*(ToolResult(call.id, call.name, "sunny") for call in calls), "plain")
-    second = await (await provider(ask("both cities", first.message, results, tools=(WEATHER,)))).result()
+    second = await (await provider(call_with("both cities", first.message, results, tools=(WEATHER,)))).result()
     assert second.message.parts == (Text(LONG),)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_rate_limit_comes_with_its_advice(provider: HttpProvider, streaming: bool) -> None:
-    with pytest.raises(ProviderRateLimited, match="Slow down") as refused:
-        await provider(ask("too often", streaming=streaming))
+async def test_rate_limit_has_a_retry_delay(provider: HttpProvider, streaming: bool) -> None:
+    with pytest.raises(ProviderRateLimited, match="Slow down") as caught:
+        await provider(call_with("too often", streaming=streaming))
 
-    assert refused.value.retry_after == 1.0
+    assert caught.value.retry_after == 1.0
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_an_overload_is_told(provider: HttpProvider, streaming: bool) -> None:
+async def test_overload_is_mapped(provider: HttpProvider, streaming: bool) -> None:
     with pytest.raises(ProviderOverloaded, match="Overloaded"):
-        await provider(ask("overload", streaming=streaming))
+        await provider(call_with("overload", streaming=streaming))
 
 
-async def test_a_truncated_stream_is_never_an_answer(provider: HttpProvider) -> None:
-    reply = await provider(ask("cut off", streaming=True))
+async def test_truncated_stream_is_interrupted(provider: HttpProvider) -> None:
+    response = await provider(call_with("cut off", streaming=True))
     seen: list[Event] = []
 
     with pytest.raises(StreamInterrupted):
-        await into(seen, reply)
+        await collect_into(seen, response)
 
     assert any(isinstance(event, TextDelta) for event in seen)
 
 
-async def test_its_model_list_answers_a_probe(provider: HttpProvider) -> None:
+async def test_probe_reads_the_model_list(provider: HttpProvider) -> None:
     await provider.probe()

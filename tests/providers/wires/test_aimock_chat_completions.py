@@ -1,4 +1,4 @@
-"""The chat-completions wire against aimock, end to end over a socket."""
+"""The chat-completions API against aimock, end to end over a socket."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     StreamInterrupted,
 )
-from aimanager_server.core.request import Call
+from aimanager_server.core.request import Attempt
 from aimanager_server.core.response import FinishReason, TextDelta
 from aimanager_server.core.usage import UsageSource
 from aimanager_server.providers.http.provider import HttpProvider
-from tests.support.aimock import AimockServer, aimock, missing
-from tests.support.chat_completions import connected, events_of, finished_of, parts_of, question, soon, user
+from tests.support.aimock import AimockServer, aimock, reason_to_skip
+from tests.support.chat_completions import collect_events, connected_provider, deadline_in, make_attempt
+from tests.support.wire_cases import completed_parts, finished_event, user
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
-HOW = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
+BOTH_FORMS = pytest.mark.parametrize("streaming", [False, True], ids=["unary", "stream"])
 
 
 @pytest.fixture(scope="module")
@@ -34,81 +35,83 @@ def server() -> Iterator[AimockServer]:
 
 @pytest.fixture
 async def provider(server: AimockServer) -> AsyncIterator[HttpProvider]:
-    async with connected(f"{server.url}/v1") as connection:
+    async with connected_provider(f"{server.url}/v1") as connection:
         yield connection
 
 
-def asking(text: str, streaming: bool, **more: Any) -> Call:
-    return question(user(text), provider="upstream", model="gpt-6-luna", streaming=streaming, deadline=soon(10), **more)
+def call_with(text: str, streaming: bool, **more: Any) -> Attempt[Any]:
+    return make_attempt(
+        user(text), provider="upstream", model="gpt-6-luna", streaming=streaming, deadline=deadline_in(10), **more
+    )
 
 
-@HOW
-async def test_an_answer_comes_whole_with_its_usage(provider: HttpProvider, streaming: bool) -> None:
-    events = await events_of(await provider(asking("say hello", streaming)))
+@BOTH_FORMS
+async def test_text_response_has_usage(provider: HttpProvider, streaming: bool) -> None:
+    events = await collect_events(await provider(call_with("say hello", streaming)))
 
-    finished = finished_of(events)
-    assert parts_of(events) == (Text("Hello from aimock, and good day."),)
+    finished = finished_event(events)
+    assert completed_parts(events) == (Text("Hello from aimock, and good day."),)
     assert finished.reason is FinishReason.STOP
     assert (finished.usage.input_tokens, finished.usage.output_tokens) == (11, 7)
 
 
-@HOW
-async def test_reasoning_comes_before_the_text(provider: HttpProvider, streaming: bool) -> None:
-    events = await events_of(await provider(asking("ponder", streaming)))
+@BOTH_FORMS
+async def test_reasoning_precedes_the_text(provider: HttpProvider, streaming: bool) -> None:
+    events = await collect_events(await provider(call_with("ponder", streaming)))
 
-    assert parts_of(events) == (Reasoning("Six times nine."), Text("Forty-two."))
-    assert finished_of(events).usage.source is UsageSource.REPORTED
+    assert completed_parts(events) == (Reasoning("Six times nine."), Text("Forty-two."))
+    assert finished_event(events).usage.source is UsageSource.REPORTED
 
 
-@HOW
-async def test_parallel_calls_come_apart(provider: HttpProvider, streaming: bool) -> None:
-    call = asking("parallel weather", streaming, tools=(Tool("get_weather"),))
+@BOTH_FORMS
+async def test_parallel_tool_calls_are_separated(provider: HttpProvider, streaming: bool) -> None:
+    call = call_with("parallel weather", streaming, tools=(Tool("get_weather"),))
 
-    events = await events_of(await provider(call))
+    events = await collect_events(await provider(call))
 
-    calls = [part for part in parts_of(events) if isinstance(part, ToolCall)]
+    calls = [part for part in completed_parts(events) if isinstance(part, ToolCall)]
     assert [(part.name, part.arguments_json) for part in calls] == [
         ("get_weather", '{"city":"Rome"}'),
         ("get_weather", '{"city":"Oslo"}'),
     ]
     assert len({part.id for part in calls}) == 2
-    assert finished_of(events).reason is FinishReason.TOOL_CALLS
+    assert finished_event(events).reason is FinishReason.TOOL_CALLS
 
 
-@HOW
+@BOTH_FORMS
 @pytest.mark.parametrize(
-    ("text", "kind", "wait"),
+    ("text", "error_type", "retry_after"),
     [
         ("limit the rate", ProviderRateLimited, 1.0),
         ("be overloaded", ProviderOverloaded, None),
         ("fail plainly", ProviderRejectedRequest, None),
     ],
 )
-async def test_a_refusal_is_told_apart(
-    provider: HttpProvider, streaming: bool, text: str, kind: type[GatewayError], wait: float | None
+async def test_errors_are_mapped(
+    provider: HttpProvider, streaming: bool, text: str, error_type: type[GatewayError], retry_after: float | None
 ) -> None:
-    with pytest.raises(kind) as caught:
-        await provider(asking(text, streaming))
+    with pytest.raises(error_type) as caught:
+        await provider(call_with(text, streaming))
 
-    assert caught.value.retry_after == wait
+    assert caught.value.retry_after == retry_after
 
 
-async def test_a_stream_that_breaks_off_is_interrupted(provider: HttpProvider) -> None:
-    reply = await provider(asking("break off", streaming=True))
+async def test_truncated_stream_is_interrupted(provider: HttpProvider) -> None:
+    response = await provider(call_with("break off", streaming=True))
 
-    first = await anext(aiter(reply))
+    first = await anext(aiter(response))
     with pytest.raises(StreamInterrupted):
-        await events_of(reply)
+        await collect_events(response)
 
     assert isinstance(first, TextDelta)
 
 
-async def test_the_model_list_is_a_probe(provider: HttpProvider) -> None:
+async def test_probe_reads_the_model_list(provider: HttpProvider) -> None:
     await provider.probe()
 
 
-async def test_what_we_sent_is_what_it_got(server: AimockServer, provider: HttpProvider) -> None:
-    await provider(asking("say hello", streaming=False, system_instruction="Be brief."))
+async def test_request_arrives_as_sent(server: AimockServer, provider: HttpProvider) -> None:
+    await provider(call_with("say hello", streaming=False, system_instruction="Be brief."))
 
     last = server.requests()[-1]
     assert last["path"] == "/v1/chat/completions"

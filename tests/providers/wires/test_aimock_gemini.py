@@ -1,4 +1,4 @@
-"""The gemini wire against aimock, end to end over a socket."""
+"""The Gemini API against aimock, end to end over a socket."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Reasoning, ReasoningOptions, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import GatewayError, ProviderRateLimited, ProviderRejectedRequest, StreamInterrupted
 from aimanager_server.core.handler import Provider
-from aimanager_server.core.request import Call
+from aimanager_server.core.request import Attempt
 from aimanager_server.core.response import FinishReason, TextDelta
 from aimanager_server.providers.factory import open_provider
-from tests.support.aimock import AimockServer, aimock, missing
-from tests.support.chat_completions import soon
-from tests.support.gemini import CATALOGUE, KEY, WEATHER, question, user
+from tests.support.aimock import AimockServer, aimock, reason_to_skip
+from tests.support.chat_completions import deadline_in
+from tests.support.gemini import CATALOG, KEY, WEATHER, make_attempt
+from tests.support.wire_cases import user
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
-HOW = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
+BOTH_FORMS = pytest.mark.parametrize("streaming", [False, True], ids=["unary", "stream"])
 
 
 @pytest.fixture(scope="module")
@@ -32,39 +33,39 @@ def server() -> Iterator[AimockServer]:
 
 @pytest.fixture
 async def provider(server: AimockServer) -> AsyncIterator[Provider]:
-    there = ProviderSettings.model_validate({"wire": "gemini", "base_url": f"{server.url}/v1beta", "api_key": KEY})
-    opened = open_provider("gemini", there, Limits(), lambda model: CATALOGUE.find("gemini", model))
+    settings = ProviderSettings.model_validate({"wire": "gemini", "base_url": f"{server.url}/v1beta", "api_key": KEY})
+    opened = open_provider("gemini", settings, Limits(), lambda model: CATALOG.find("gemini", model))
     yield opened
     await opened.aclose()
 
 
-def asking(text: str, streaming: bool, *more: Any, **facts: Any) -> Call:
-    return question(user(text), *more, streaming=streaming, deadline=soon(10), **facts)
+def call_with(text: str, streaming: bool, *more: Any, **fields: Any) -> Attempt[Any]:
+    return make_attempt(user(text), *more, streaming=streaming, deadline=deadline_in(10), **fields)
 
 
-@HOW
-async def test_an_answer_comes_whole_with_its_usage(provider: Provider, streaming: bool) -> None:
-    answer = await (await provider(asking("say hello", streaming))).result()
+@BOTH_FORMS
+async def test_text_response_has_usage(provider: Provider, streaming: bool) -> None:
+    result = await (await provider(call_with("say hello", streaming))).result()
 
-    assert answer.message.parts == (Text("Hello from aimock, and good day."),)
-    assert answer.finished.reason is FinishReason.STOP
-    assert (answer.finished.usage.input_tokens, answer.finished.usage.output_tokens) == (11, 7)
-
-
-@HOW
-async def test_reasoning_comes_before_the_text(provider: Provider, streaming: bool) -> None:
-    call = asking("ponder", streaming, reasoning=ReasoningOptions(include=True))
-
-    answer = await (await provider(call)).result()
-
-    assert answer.message.parts == (Reasoning("Six times nine."), Text("Forty-two."))
+    assert result.message.parts == (Text("Hello from aimock, and good day."),)
+    assert result.finished.reason is FinishReason.STOP
+    assert (result.finished.usage.input_tokens, result.finished.usage.output_tokens) == (11, 7)
 
 
-@HOW
-async def test_parallel_calls_come_apart_and_are_answered(
+@BOTH_FORMS
+async def test_reasoning_precedes_the_text(provider: Provider, streaming: bool) -> None:
+    call = call_with("ponder", streaming, reasoning=ReasoningOptions(include=True))
+
+    result = await (await provider(call)).result()
+
+    assert result.message.parts == (Reasoning("Six times nine."), Text("Forty-two."))
+
+
+@BOTH_FORMS
+async def test_parallel_tool_calls_make_the_round_trip(
     provider: Provider, server: AimockServer, streaming: bool
 ) -> None:
-    first = await (await provider(asking("parallel weather", streaming, tools=(WEATHER,)))).result()
+    first = await (await provider(call_with("parallel weather", streaming, tools=(WEATHER,)))).result()
 
     calls = [part for part in first.message.parts if isinstance(part, ToolCall)]
     assert [(call.name, json.loads(call.arguments_json)) for call in calls] == [
@@ -72,38 +73,38 @@ async def test_parallel_calls_come_apart_and_are_answered(
         ("get_weather", {"city": "Oslo"}),
     ]
     assert len({call.id for call in calls}) == 2
-    # The stand-in's own word, which Google does not have.
+    # A finish reason of aimock that the Gemini API does not have.
     assert (first.finished.reason, first.finished.provider_reason) == (FinishReason.TOOL_CALLS, "FUNCTION_CALL")
 
     results = user(*(ToolResult(call.id, "", "sunny") for call in calls), "say hello")
-    again = asking("parallel weather", streaming, first.message, results, tools=(WEATHER,))
-    second = await (await provider(again)).result()
+    follow_up = call_with("parallel weather", streaming, first.message, results, tools=(WEATHER,))
+    second = await (await provider(follow_up)).result()
     assert second.message.parts == (Text("Hello from aimock, and good day."),)
 
 
-@HOW
+@BOTH_FORMS
 @pytest.mark.parametrize(
-    ("text", "kind"), [("limit the rate", ProviderRateLimited), ("fail plainly", ProviderRejectedRequest)]
+    ("text", "error_type"), [("limit the rate", ProviderRateLimited), ("fail plainly", ProviderRejectedRequest)]
 )
-async def test_a_refusal_is_told_apart(
-    provider: Provider, streaming: bool, text: str, kind: type[GatewayError]
+async def test_errors_are_mapped(
+    provider: Provider, streaming: bool, text: str, error_type: type[GatewayError]
 ) -> None:
-    with pytest.raises(kind):
-        await provider(asking(text, streaming))
+    with pytest.raises(error_type):
+        await provider(call_with(text, streaming))
 
 
-async def test_a_stream_that_breaks_off_is_interrupted(provider: Provider) -> None:
-    reply = await provider(asking("break off", streaming=True))
+async def test_truncated_stream_is_interrupted(provider: Provider) -> None:
+    response = await provider(call_with("break off", streaming=True))
 
-    first = await anext(aiter(reply))
+    first = await anext(aiter(response))
     with pytest.raises(StreamInterrupted):
-        await reply.result()
+        await response.result()
 
     assert isinstance(first, TextDelta)
 
 
-async def test_the_key_is_in_a_header_alone(provider: Provider, server: AimockServer) -> None:
-    await provider(asking("say hello", streaming=False))
+async def test_key_is_sent_in_a_header_only(provider: Provider, server: AimockServer) -> None:
+    await provider(call_with("say hello", streaming=False))
 
     last = server.requests()[-1]
     assert last["path"] == "/v1beta/models/gemini-4-argon:generateContent"

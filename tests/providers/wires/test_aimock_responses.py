@@ -1,4 +1,4 @@
-"""The Responses wire against aimock, end to end through the gRPC server."""
+"""The Responses API against aimock, end to end through the gRPC server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from grpc_status import rpc_status
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from tests.support.aimock import AimockServer, aimock, missing
-from tests.support.gateway import served, settings_with
+from tests.support.aimock import AimockServer, aimock, reason_to_skip
+from tests.support.gateway import settings_with, started_gateway
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
-HOW = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
+BOTH_FORMS = pytest.mark.parametrize("streaming", [False, True], ids=["unary", "stream"])
 MODEL = "openai/gpt-6-luna"
 WEATHER = generation_pb2.Tool(name="get_weather", input_schema_json='{"type":"object"}')
 
@@ -31,9 +31,9 @@ def server() -> Iterator[AimockServer]:
 @pytest.fixture(scope="module")
 def stub(server: AimockServer) -> Iterator[GenerationServiceStub]:
     openai = {"base_url": f"{server.url}/v1", "wire": "responses", "api_key": "sk-test"}
-    patient = {"failure_threshold": 1000, "window_calls": 1000}
-    settings = settings_with(providers={"openai": openai}, retry={"attempts": 1}, breaker=patient)
-    with served(settings) as target, grpc.insecure_channel(target) as channel:
+    circuit_breaker = {"failure_threshold": 1000, "minimum_calls": 1000}
+    settings = settings_with(providers={"openai": openai}, retry={"max_attempts": 1}, circuit_breaker=circuit_breaker)
+    with started_gateway(settings) as target, grpc.insecure_channel(target) as channel:
         yield GenerationServiceStub(channel)
 
 
@@ -41,17 +41,19 @@ def user(text: str, *parts: content_pb2.Part) -> content_pb2.Message:
     return content_pb2.Message(role=content_pb2.ROLE_USER, parts=[*parts, content_pb2.Part(text=text)])
 
 
-def request(*messages: content_pb2.Message, model: str = MODEL, **fields: Any) -> generation_pb2.GenerateRequest:
+def generate_request(
+    *messages: content_pb2.Message, model: str = MODEL, **fields: Any
+) -> generation_pb2.GenerateRequest:
     return generation_pb2.GenerateRequest(model=model, messages=messages, **fields)
 
 
-def answer(
-    stub: GenerationServiceStub, asked: generation_pb2.GenerateRequest, streaming: bool
+def generate(
+    stub: GenerationServiceStub, request: generation_pb2.GenerateRequest, streaming: bool
 ) -> generation_pb2.GenerateResponse:
-    """The whole answer; of a stream its last event, which says what its deltas said."""
+    """Return the response; of a stream its last event, whose text must equal the deltas."""
     if not streaming:
-        return stub.Generate(asked)
-    events = list(stub.StreamGenerate(generation_pb2.StreamGenerateRequest(request=asked)))
+        return stub.Generate(request)
+    events = list(stub.StreamGenerate(generation_pb2.StreamGenerateRequest(request=request)))
     last = events[-1].completed
     assert "".join(event.delta.text for event in events) == "".join(part.text for part in last.message.parts)
     return last
@@ -64,32 +66,32 @@ def reason_of(error: grpc.RpcError) -> str:
     return str(found.reason)
 
 
-@HOW
-def test_an_answer_comes_whole_with_its_usage(stub: GenerationServiceStub, streaming: bool) -> None:
-    said = answer(stub, request(user("say hello")), streaming)
+@BOTH_FORMS
+def test_text_response_has_usage(stub: GenerationServiceStub, streaming: bool) -> None:
+    response = generate(stub, generate_request(user("say hello")), streaming)
 
-    assert [part.text for part in said.message.parts if part.text] == ["Hello from aimock, and good day."]
-    assert said.finish_reason == generation_pb2.FINISH_REASON_STOP
-    assert (said.usage.input_tokens, said.usage.output_tokens) == (11, 7)
-    assert said.usage.source == usage_pb2.USAGE_SOURCE_REPORTED
+    assert [part.text for part in response.message.parts if part.text] == ["Hello from aimock, and good day."]
+    assert response.finish_reason == generation_pb2.FINISH_REASON_STOP
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (11, 7)
+    assert response.usage.source == usage_pb2.USAGE_SOURCE_REPORTED
 
 
-@HOW
-def test_reasoning_comes_before_the_text_and_can_be_sent_back(stub: GenerationServiceStub, streaming: bool) -> None:
-    asked = request(user("ponder"), reasoning=generation_pb2.ReasoningOptions(include=True))
+@BOTH_FORMS
+def test_reasoning_precedes_the_text_and_has_state(stub: GenerationServiceStub, streaming: bool) -> None:
+    request = generate_request(user("ponder"), reasoning=generation_pb2.ReasoningOptions(include=True))
 
-    said = answer(stub, asked, streaming)
+    response = generate(stub, request, streaming)
 
-    reasoning, text = said.message.parts
+    reasoning, text = response.message.parts
     item = json.loads(reasoning.provider_state)
     assert (reasoning.reasoning.text, text.text) == ("Six times nine.", "Forty-two.")
     assert (item["type"], bool(item["encrypted_content"])) == ("reasoning", True)
 
 
-@HOW
-def test_parallel_calls_come_apart_and_are_answered(stub: GenerationServiceStub, streaming: bool) -> None:
+@BOTH_FORMS
+def test_parallel_tool_calls_make_the_round_trip(stub: GenerationServiceStub, streaming: bool) -> None:
     question = user("parallel weather")
-    first = answer(stub, request(question, tools=[WEATHER]), streaming)
+    first = generate(stub, generate_request(question, tools=[WEATHER]), streaming)
 
     calls = [part.tool_call for part in first.message.parts if part.HasField("tool_call")]
     assert [call.arguments_json for call in calls] == ['{"city":"Rome"}', '{"city":"Oslo"}']
@@ -98,11 +100,11 @@ def test_parallel_calls_come_apart_and_are_answered(stub: GenerationServiceStub,
 
     results = (content_pb2.ToolResult(tool_call_id=call.id, name=call.name, output="sun") for call in calls)
     turn = user("say hello", *(content_pb2.Part(tool_result=result) for result in results))
-    second = answer(stub, request(question, first.message, turn, tools=[WEATHER]), streaming)
+    second = generate(stub, generate_request(question, first.message, turn, tools=[WEATHER]), streaming)
     assert second.message.parts[-1].text == "Hello from aimock, and good day."
 
 
-@HOW
+@BOTH_FORMS
 @pytest.mark.parametrize(
     ("text", "code", "reason"),
     [
@@ -112,20 +114,20 @@ def test_parallel_calls_come_apart_and_are_answered(stub: GenerationServiceStub,
         ("fail plainly", grpc.StatusCode.INVALID_ARGUMENT, "PROVIDER_REJECTED_REQUEST"),
     ],
 )
-def test_a_refusal_is_told_apart(
+def test_errors_are_mapped(
     stub: GenerationServiceStub, streaming: bool, text: str, code: grpc.StatusCode, reason: str
 ) -> None:
-    # A model whose provider asks to wait is not asked again meanwhile, so each question has one of its own.
+    # A rate limit blocks its model for a while, so each form uses another model.
     model = ("openai/gpt-6.2-sol", "openai/gpt-5.5-pro")[streaming] if text == "limit the rate" else MODEL
 
     with pytest.raises(grpc.RpcError) as caught:
-        answer(stub, request(user(text), model=model), streaming)
+        generate(stub, generate_request(user(text), model=model), streaming)
 
     assert (caught.value.code(), reason_of(caught.value)) == (code, reason)
 
 
-def test_a_stream_that_breaks_off_is_interrupted(stub: GenerationServiceStub) -> None:
-    stream = stub.StreamGenerate(generation_pb2.StreamGenerateRequest(request=request(user("fall to pieces"))))
+def test_truncated_stream_is_interrupted(stub: GenerationServiceStub) -> None:
+    stream = stub.StreamGenerate(generation_pb2.StreamGenerateRequest(request=generate_request(user("fall to pieces"))))
     seen: list[generation_pb2.StreamGenerateResponse] = []
 
     with pytest.raises(grpc.RpcError) as caught:
@@ -136,8 +138,8 @@ def test_a_stream_that_breaks_off_is_interrupted(stub: GenerationServiceStub) ->
     assert not any(event.HasField("completed") for event in seen)
 
 
-def test_what_we_sent_is_what_it_got(server: AimockServer, stub: GenerationServiceStub) -> None:
-    stub.Generate(request(user("say hello"), system_instruction="Be brief."))
+def test_request_arrives_as_sent(server: AimockServer, stub: GenerationServiceStub) -> None:
+    stub.Generate(generate_request(user("say hello"), system_instruction="Be brief."))
 
     last = server.requests()[-1]
     assert last["path"] == "/v1/responses"

@@ -1,4 +1,4 @@
-"""Signs that a model thinks, of which nobody is shown what: they count as progress, and never as content."""
+"""Hidden reasoning is reported as progress on every wire, and never as content."""
 
 from __future__ import annotations
 
@@ -11,133 +11,143 @@ from aimanager_server.core.response import Event, ReasoningDelta, ReasoningProgr
 from tests.support import anthropic as anthropic_api
 from tests.support import gemini as gemini_api
 from tests.support import responses as responses_api
-from tests.support.chat_completions import dialect, events_of, fixture
-from tests.support.chat_completions_answers import body, chunk
-from tests.support.http_servers.scripted import STREAMED, streaming
+from tests.support.chat_completions import chat_wire, chunk, collect_events, recorded, response_body
+from tests.support.http_servers.scripted import STREAM_ATTEMPT, streaming_provider
 from tests.support.recordings import STREAMS, WIRES
+from tests.support.wire_cases import sse
 
 Payload = dict[str, Any]
 
 
-def fed(wire: str, *payloads: Payload) -> list[Event]:
-    """What a stream that goes on has said so far, each event read by itself."""
-    reader = WIRES[wire].reader()
-    return [event for payload in payloads for event in reader.feed(anthropic_api.sse(payload))]
+def feed(wire: str, *payloads: Payload) -> list[Event]:
+    """Return the events of an open stream, with one read per event."""
+    reader = WIRES[wire].stream_reader()
+    return [event for payload in payloads for event in reader.feed(sse(payload))]
 
 
-def said(delta: Payload, reason: str | None = None) -> Payload:
+def chat_chunk(delta: Payload, reason: str | None = None) -> Payload:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
 
 
-ROLE = said({"role": "assistant", "content": "", "reasoning": None, "reasoning_content": ""})
-THOUGHT = responses_api.added(0, type="reasoning", id="rs_1")
+ROLE = chat_chunk({"role": "assistant", "content": "", "reasoning": None, "reasoning_content": ""})
+REASONING_ADDED = responses_api.item_added(0, type="reasoning", id="rs_1")
 
-SIGNS: list[tuple[str, tuple[Payload, ...]]] = [
-    ("claude", (anthropic_api.block(0, type="thinking", thinking="", signature=""),)),
-    ("claude", (anthropic_api.block(0, type="thinking", thinking="", signature="Eq9"),)),
-    ("claude", (anthropic_api.block(0, type="redacted_thinking", data="Emw"),)),
-    ("responses", (THOUGHT,)),
+HIDDEN: list[tuple[str, tuple[Payload, ...]]] = [
+    ("anthropic", (anthropic_api.block_start(0, type="thinking", thinking="", signature=""),)),
+    ("anthropic", (anthropic_api.block_start(0, type="thinking", thinking="", signature="Eq9"),)),
+    ("anthropic", (anthropic_api.block_start(0, type="redacted_thinking", data="Emw"),)),
+    ("responses", (REASONING_ADDED,)),
     ("responses", ({"type": "response.reasoning_summary_part.added", "output_index": 0},)),
-    ("responses", (responses_api.delta("reasoning_summary_text", ""),)),
+    ("responses", (responses_api.delta_event("reasoning_summary_text", ""),)),
     ("gemini", (gemini_api.response({"text": "", "thought": True}),)),
     ("gemini", (gemini_api.response({"thought": True}),)),
-    ("chat_completions", (said({"reasoning": ""}),)),
-    ("chat_completions", (ROLE, said({"content": "", "reasoning_content": None}))),
-    ("chat_completions", (ROLE, said({"role": "assistant", "content": "", "reasoning": None}))),
-    ("chat_completions", (said({"role": "assistant", "reasoning_details": [{"type": "reasoning.encrypted"}]}),)),
-    ("mistral", (said({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": ""}]}]}),)),
-    ("mistral", (said({"content": [{"type": "thinking", "thinking": ""}]}),)),
+    ("chat_completions", (chat_chunk({"reasoning": ""}),)),
+    ("chat_completions", (ROLE, chat_chunk({"content": "", "reasoning_content": None}))),
+    ("chat_completions", (ROLE, chat_chunk({"role": "assistant", "content": "", "reasoning": None}))),
+    ("chat_completions", (chat_chunk({"role": "assistant", "reasoning_details": [{"type": "reasoning.encrypted"}]}),)),
+    ("mistral", (chat_chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": ""}]}]}),)),
+    ("mistral", (chat_chunk({"content": [{"type": "thinking", "thinking": ""}]}),)),
 ]
 
 
-@pytest.mark.parametrize(("wire", "payloads"), SIGNS)
-def test_a_model_that_thinks_unseen_says_so(wire: str, payloads: tuple[Payload, ...]) -> None:
-    assert fed(wire, *payloads) == [ReasoningProgress()]
+@pytest.mark.parametrize(("wire", "payloads"), HIDDEN)
+def test_hidden_reasoning_is_progress(wire: str, payloads: tuple[Payload, ...]) -> None:
+    assert feed(wire, *payloads) == [ReasoningProgress()]
 
 
 @pytest.mark.parametrize(
     ("wire", "payloads"),
     [
         (
-            "claude",
-            ({"type": "ping"}, anthropic_api.start(input_tokens=1), anthropic_api.block(0, type="text", text="")),
+            "anthropic",
+            (
+                {"type": "ping"},
+                anthropic_api.message_start(input_tokens=1),
+                anthropic_api.block_start(0, type="text", text=""),
+            ),
         ),
         (
-            "claude",
-            (anthropic_api.block(0, type="text"), anthropic_api.delta(0, type="signature_delta", signature="E")),
+            "anthropic",
+            (
+                anthropic_api.block_start(0, type="text"),
+                anthropic_api.block_delta(0, type="signature_delta", signature="E"),
+            ),
         ),
         ("responses", ({"type": "response.created"}, {"type": "response.in_progress"})),
-        ("responses", (responses_api.added(0, type="message", id="m"), responses_api.delta("output_text", ""))),
-        ("gemini", (gemini_api.response({"text": ""}), gemini_api.usage(prompt=3))),
+        (
+            "responses",
+            (responses_api.item_added(0, type="message", id="m"), responses_api.delta_event("output_text", "")),
+        ),
+        ("gemini", (gemini_api.response({"text": ""}), gemini_api.usage_metadata(prompt=3))),
         ("chat_completions", (ROLE,)),
-        ("chat_completions", (ROLE, said({}), said({"content": ""}), {"choices": []})),
-        ("chat_completions", (said({"role": "assistant", "content": "", "refusal": None}),)),
-        ("chat_completions", (ROLE, said({"content": "", "reasoning_content": None}, "stop"))),
-        ("mistral", (said({"content": [{"type": "text", "text": ""}]}), said({"content": []}))),
+        ("chat_completions", (ROLE, chat_chunk({}), chat_chunk({"content": ""}), {"choices": []})),
+        ("chat_completions", (chat_chunk({"role": "assistant", "content": "", "refusal": None}),)),
+        ("chat_completions", (ROLE, chat_chunk({"content": "", "reasoning_content": None}, "stop"))),
+        ("mistral", (chat_chunk({"content": [{"type": "text", "text": ""}]}), chat_chunk({"content": []}))),
     ],
 )
-def test_signs_of_life_are_no_signs_of_thinking(wire: str, payloads: tuple[Payload, ...]) -> None:
-    assert fed(wire, *payloads) == []
+def test_other_empty_events_are_no_progress(wire: str, payloads: tuple[Payload, ...]) -> None:
+    assert feed(wire, *payloads) == []
 
 
 @pytest.mark.parametrize(
-    ("wire", "payload", "shown"),
+    ("wire", "payload", "expected"),
     [
-        ("claude", anthropic_api.block(0, type="thinking", thinking="Hm"), ReasoningDelta(0, "Hm")),
-        ("responses", responses_api.delta("reasoning_summary_text", "Hm"), ReasoningDelta(0, "Hm")),
+        ("anthropic", anthropic_api.block_start(0, type="thinking", thinking="Hm"), ReasoningDelta(0, "Hm")),
+        ("responses", responses_api.delta_event("reasoning_summary_text", "Hm"), ReasoningDelta(0, "Hm")),
         ("gemini", gemini_api.response({"text": "Hm", "thought": True}), ReasoningDelta(0, "Hm")),
-        ("chat_completions", said({"reasoning": "Hm", "content": ""}), ReasoningDelta(0, "Hm")),
-        ("chat_completions", said({"reasoning": "", "content": "Hi"}), TextDelta(0, "Hi")),
+        ("chat_completions", chat_chunk({"reasoning": "Hm", "content": ""}), ReasoningDelta(0, "Hm")),
+        ("chat_completions", chat_chunk({"reasoning": "", "content": "Hi"}), TextDelta(0, "Hi")),
     ],
 )
-def test_what_is_shown_needs_no_sign(wire: str, payload: Payload, shown: Event) -> None:
-    assert fed(wire, payload) == [shown]
+def test_visible_content_adds_no_progress(wire: str, payload: Payload, expected: Event) -> None:
+    assert feed(wire, payload) == [expected]
 
 
-@pytest.mark.parametrize("payload", [anthropic_api.delta(0, type="thinking_delta", thinking="")])
-def test_claude_goes_on_thinking_unseen(payload: Payload) -> None:
-    block = anthropic_api.block(0, type="thinking", thinking="", signature="")
+@pytest.mark.parametrize("payload", [anthropic_api.block_delta(0, type="thinking_delta", thinking="")])
+def test_anthropic_hidden_reasoning_repeats_progress(payload: Payload) -> None:
+    block = anthropic_api.block_start(0, type="thinking", thinking="", signature="")
 
-    assert fed("claude", block, payload, payload) == [ReasoningProgress()] * 3
+    assert feed("anthropic", block, payload, payload) == [ReasoningProgress()] * 3
 
 
-def test_signs_of_one_read_are_one() -> None:
-    reader = WIRES["claude"].reader()
-    block = anthropic_api.block(0, type="thinking", thinking="")
+def test_progress_of_one_read_is_merged() -> None:
+    reader = WIRES["anthropic"].stream_reader()
+    block = anthropic_api.block_start(0, type="thinking", thinking="")
 
-    events = reader.feed(anthropic_api.sse(block, anthropic_api.delta(0, type="thinking_delta", thinking="")))
+    events = reader.feed(sse(block, anthropic_api.block_delta(0, type="thinking_delta", thinking="")))
 
     assert events == [ReasoningProgress()]
 
 
 @pytest.mark.parametrize("name", [name for _, name in STREAMS if name.startswith("deepseek/")])
-def test_deepseeks_first_chunk_names_a_role_and_no_thought(name: str) -> None:
-    reader = dialect("deepseek").reader()
-    stream = fixture(name)
+def test_deepseek_first_chunk_is_no_progress(name: str) -> None:
+    reader = chat_wire("deepseek").stream_reader()
+    stream = recorded(name)
 
     assert reader.feed(stream[: stream.index(b"\n\ndata: ", stream.index(b"role")) + 2]) == []
 
 
 @pytest.mark.parametrize(
-    ("wire", "whole"),
+    ("wire", "response"),
     [
-        ("claude", {"content": [{"type": "thinking", "thinking": "", "signature": "E"}], "stop_reason": "end_turn"}),
+        ("anthropic", {"content": [{"type": "thinking", "thinking": "", "signature": "E"}], "stop_reason": "end_turn"}),
         ("responses", {"status": "completed", "output": [{"type": "reasoning", "id": "r", "encrypted_content": "g"}]}),
         ("gemini", gemini_api.response({"text": "", "thought": True}, {"text": "Hi"}, finish="STOP")),
-        ("chat_completions", json.loads(body({"content": "", "reasoning": ""}))),
-        ("chat_completions", json.loads(body({"content": "", "reasoning_details": [{}]}))),
+        ("chat_completions", json.loads(response_body({"content": "", "reasoning": ""}))),
+        ("chat_completions", json.loads(response_body({"content": "", "reasoning_details": [{}]}))),
     ],
 )
-def test_a_whole_answer_has_no_signs(wire: str, whole: Payload) -> None:
-    events = WIRES[wire].decode(json.dumps(whole).encode())
+def test_unstreamed_response_has_no_progress(wire: str, response: Payload) -> None:
+    events = WIRES[wire].decode(json.dumps(response).encode())
 
     assert ReasoningProgress() not in events
 
 
-async def test_thinking_is_the_first_content_of_a_stream() -> None:
-    sign, rest = chunk(reasoning=""), chunk(content="Hi")
-    provider, _ = streaming(sign, rest, b"data: [DONE]\n\n")
+async def test_progress_is_the_first_content_of_a_stream() -> None:
+    progress, rest = chunk(reasoning=""), chunk(content="Hi")
+    provider, _ = streaming_provider(progress, rest, b"data: [DONE]\n\n")
 
-    reply = await provider(STREAMED)
+    response = await provider(STREAM_ATTEMPT)
 
-    assert [type(event) for event in await events_of(reply)][:2] == [ReasoningProgress, TextDelta]
+    assert [type(event) for event in await collect_events(response)][:2] == [ReasoningProgress, TextDelta]

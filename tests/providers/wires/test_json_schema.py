@@ -1,3 +1,5 @@
+"""JSON Schemas are rewritten under the rules of each provider, or rejected."""
+
 import json
 from typing import Any
 
@@ -5,97 +7,114 @@ import pytest
 
 from aimanager_server.core.content import JsonSchemaFormat
 from aimanager_server.core.errors import CapabilityUnsupported
-from aimanager_server.providers.wires.json_schema import CLAUDE, OPENAI, NotExpressible, Rules, expressed, promised
+from aimanager_server.providers.wires.json_schema import (
+    ANTHROPIC,
+    OPENAI,
+    SchemaRules,
+    UnsupportedSchema,
+    native_schema,
+    rewrite_schema,
+)
 
 TEXT = {"type": "string"}
 DATE = {**TEXT, "format": "date"}
-NOTED = {**TEXT, "description": "d"}
-MAYBE = {"anyOf": [TEXT, {"type": "null"}]}
+ANNOTATED = {**TEXT, "description": "d"}
+NULLABLE = {"anyOf": [TEXT, {"type": "null"}]}
 CLOSED = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "additionalProperties": False}
 
 
-@pytest.mark.parametrize("rules", [CLAUDE, OPENAI], ids=["claude", "openai"])
+BOTH_RULES = {"anthropic": ANTHROPIC, "openai": OPENAI}
+
+REWRITTEN: list[tuple[Any, Any]] = [
+    (CLOSED, CLOSED),
+    ({"type": "object", "properties": {"a": TEXT}, "required": ["a"]}, CLOSED),
+    ({"properties": {"a": TEXT}, "required": ["a"]}, CLOSED),
+    ({**CLOSED, "$schema": "x", "$id": "y", "default": {}, "title": "T"}, {**CLOSED, "title": "T"}),
+    (
+        {**CLOSED, "properties": {"a": {**TEXT, "format": "date"}}},
+        {**CLOSED, "properties": {"a": {**TEXT, "format": "date"}}},
+    ),
+    ({**CLOSED, "properties": {"a": {**TEXT, "format": "uri-template"}}}, CLOSED),
+    (
+        {**CLOSED, "properties": {"a": {"allOf": [TEXT], "description": "d"}}},
+        {**CLOSED, "properties": {"a": ANNOTATED}},
+    ),
+    (
+        {**CLOSED, "properties": {"a": {"$ref": "#/$defs/t", "description": "d"}}, "$defs": {"t": TEXT}},
+        {**CLOSED, "properties": {"a": {"$ref": "#/$defs/t"}}, "$defs": {"t": TEXT}},
+    ),
+    ({"$ref": "#/$defs/t", "$defs": {"t": CLOSED}}, {**CLOSED, "$defs": {"t": CLOSED}}),
+    (
+        {**CLOSED, "properties": {"a": {"type": "array", "items": {"type": ["integer", "null"]}}}},
+        {**CLOSED, "properties": {"a": {"type": "array", "items": {"type": ["integer", "null"]}}}},
+    ),
+    ({**CLOSED, "properties": {"a": {"enum": [1, "b"]}}}, {**CLOSED, "properties": {"a": {"enum": [1, "b"]}}}),
+    ({**CLOSED, "properties": {"a": {"const": 1}}}, {**CLOSED, "properties": {"a": {"const": 1}}}),
+    ({**CLOSED, "properties": {"a": NULLABLE}}, {**CLOSED, "properties": {"a": NULLABLE}}),
+    (
+        {"type": "object", "additionalProperties": False},
+        {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+    ),
+]
+
+
+def test_schema_is_closed_and_annotations_are_dropped() -> None:
+    wrong = [
+        (name, schema)
+        for name, rules in BOTH_RULES.items()
+        for schema, rewritten in REWRITTEN
+        if rewrite_schema(schema, rules) != rewritten
+    ]
+
+    assert wrong == []
+
+
+INEXPRESSIBLE: list[tuple[Any, str]] = [
+    ({}, "a subschema accepts any value"),
+    (True, "a subschema accepts any value"),
+    ({"description": "anything"}, "a subschema accepts any value"),
+    ({"type": "array"}, "a subschema accepts any value"),
+    ({"type": "object"}, "properties with any name"),
+    ({"type": "object", "additionalProperties": TEXT}, "properties with any name"),
+    (
+        {"type": "object", "properties": {"b": TEXT}, "additionalProperties": True},
+        "properties with any name",
+    ),
+    ({"oneOf": [TEXT]}, "'oneOf' is not supported"),
+    ({**TEXT, "minLength": 1}, "'minLength' is not supported"),
+    ({"type": "array", "prefixItems": [TEXT]}, "'prefixItems' is not supported"),
+    ({"$ref": "#/$defs/t", "minLength": 1}, "'minLength' is not supported"),
+]
+
+
+@pytest.mark.parametrize("rules", BOTH_RULES.values(), ids=BOTH_RULES)
+def test_inexpressible_schema_is_rejected(rules: SchemaRules) -> None:
+    for value, message in INEXPRESSIBLE:
+        schema = {**CLOSED, "properties": {"a": value}, "$defs": {"t": TEXT}}
+
+        with pytest.raises(UnsupportedSchema, match=message):
+            rewrite_schema(schema, rules)
+
+
 @pytest.mark.parametrize(
-    ("schema", "sent"),
-    [
-        (CLOSED, CLOSED),
-        ({"type": "object", "properties": {"a": TEXT}, "required": ["a"]}, CLOSED),
-        ({"properties": {"a": TEXT}, "required": ["a"]}, CLOSED),
-        ({**CLOSED, "$schema": "x", "$id": "y", "default": {}, "title": "T"}, {**CLOSED, "title": "T"}),
-        (
-            {**CLOSED, "properties": {"a": {**TEXT, "format": "date"}}},
-            {**CLOSED, "properties": {"a": {**TEXT, "format": "date"}}},
-        ),
-        ({**CLOSED, "properties": {"a": {**TEXT, "format": "uri-template"}}}, CLOSED),
-        (
-            {**CLOSED, "properties": {"a": {"allOf": [TEXT], "description": "d"}}},
-            {**CLOSED, "properties": {"a": NOTED}},
-        ),
-        (
-            {**CLOSED, "properties": {"a": {"$ref": "#/$defs/t", "description": "d"}}, "$defs": {"t": TEXT}},
-            {**CLOSED, "properties": {"a": {"$ref": "#/$defs/t"}}, "$defs": {"t": TEXT}},
-        ),
-        ({"$ref": "#/$defs/t", "$defs": {"t": CLOSED}}, {**CLOSED, "$defs": {"t": CLOSED}}),
-        (
-            {**CLOSED, "properties": {"a": {"type": "array", "items": {"type": ["integer", "null"]}}}},
-            {**CLOSED, "properties": {"a": {"type": "array", "items": {"type": ["integer", "null"]}}}},
-        ),
-        ({**CLOSED, "properties": {"a": {"enum": [1, "b"]}}}, {**CLOSED, "properties": {"a": {"enum": [1, "b"]}}}),
-        ({**CLOSED, "properties": {"a": {"const": 1}}}, {**CLOSED, "properties": {"a": {"const": 1}}}),
-        ({**CLOSED, "properties": {"a": MAYBE}}, {**CLOSED, "properties": {"a": MAYBE}}),
-        (
-            {"type": "object", "additionalProperties": False},
-            {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
-        ),
-    ],
-)
-def test_a_schema_is_closed_and_stripped_of_notes(rules: Rules, schema: Any, sent: Any) -> None:
-    assert expressed(schema, rules) == sent
-
-
-@pytest.mark.parametrize("rules", [CLAUDE, OPENAI], ids=["claude", "openai"])
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        ({}, "a value of any kind"),
-        (True, "a value of any kind"),
-        ({"description": "anything"}, "a value of any kind"),
-        ({"type": "array"}, "a value of any kind"),
-        ({"type": "object"}, "properties of any name"),
-        ({"type": "object", "additionalProperties": TEXT}, "properties of any name"),
-        ({"type": "object", "properties": {"b": TEXT}, "additionalProperties": True}, "properties of any name"),
-        ({"oneOf": [TEXT]}, "'oneOf' is not supported"),
-        ({**TEXT, "minLength": 1}, "'minLength' is not supported"),
-        ({"type": "array", "prefixItems": [TEXT]}, "'prefixItems' is not supported"),
-        ({"$ref": "#/$defs/t", "minLength": 1}, "'minLength' is not supported"),
-    ],
-)
-def test_what_no_rewrite_keeps_the_meaning_of_is_not_promised(rules: Rules, value: Any, told: str) -> None:
-    schema = {**CLOSED, "properties": {"a": value}, "$defs": {"t": TEXT}}
-
-    with pytest.raises(NotExpressible, match=told):
-        expressed(schema, rules)
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({"type": "integer", "minimum": 1}, "'minimum' is not supported"),
         ({**TEXT, "pattern": "a"}, "'pattern' is not supported"),
-        ({"$ref": "#"}, "makes it contain itself"),
-        ({"$ref": "#/$defs/n"}, "makes it contain itself"),
+        ({"$ref": "#"}, "is recursive"),
+        ({"$ref": "#/$defs/n"}, "is recursive"),
         ({"allOf": [{"$ref": "#/$defs/t"}, TEXT]}, "'allOf' is not supported here"),
     ],
 )
-def test_claude_promises_no_limits_and_no_recursion(value: Any, told: str) -> None:
+def test_anthropic_rejects_constraints_and_recursion(value: Any, message: str) -> None:
     recursive = {"properties": {"next": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}}, "type": "object"}
     schema = {**CLOSED, "properties": {"a": value}, "$defs": {"t": TEXT, "n": recursive}}
 
-    with pytest.raises(NotExpressible, match=told):
-        expressed(schema, CLAUDE)
+    with pytest.raises(UnsupportedSchema, match=message):
+        rewrite_schema(schema, ANTHROPIC)
 
 
-def test_claude_takes_several_that_have_to_hold_and_the_same_definition_twice() -> None:
+def test_anthropic_accepts_all_of_and_repeated_references() -> None:
     twice = {"$ref": "#/$defs/t"}
     schema = {
         **CLOSED,
@@ -103,72 +122,72 @@ def test_claude_takes_several_that_have_to_hold_and_the_same_definition_twice() 
         "$defs": {"t": TEXT},
     }
 
-    assert expressed(schema, CLAUDE)["properties"] == schema["properties"]
+    assert rewrite_schema(schema, ANTHROPIC)["properties"] == schema["properties"]
 
 
-def test_openai_takes_limits_and_recursion() -> None:
+def test_openai_accepts_constraints_and_recursion() -> None:
     node = {**CLOSED, "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}}}
     schema = {**CLOSED, "properties": {"a": {"type": "integer", "minimum": 1}}, "$defs": {"n": node}}
 
-    assert expressed(schema, OPENAI) == schema
+    assert rewrite_schema(schema, OPENAI) == schema
 
 
 @pytest.mark.parametrize(
     "value",
-    [MAYBE, {"type": ["string", "null"]}, {"enum": ["x", None]}, {"$ref": "#/$defs/m"}],
+    [NULLABLE, {"type": ["string", "null"]}, {"enum": ["x", None]}, {"$ref": "#/$defs/m"}],
     ids=["any", "type", "enum", "ref"],
 )
-def test_openai_is_told_to_write_a_property_that_may_be_null(value: Any) -> None:
-    schema = {"type": "object", "properties": {"a": value}, "$defs": {"m": MAYBE}}
+def test_openai_requires_nullable_properties(value: Any) -> None:
+    schema = {"type": "object", "properties": {"a": value}, "$defs": {"m": NULLABLE}}
 
-    assert expressed(schema, OPENAI)["required"] == ["a"]
-    assert expressed(schema, CLAUDE)["required"] == []
+    assert rewrite_schema(schema, OPENAI)["required"] == ["a"]
+    assert rewrite_schema(schema, ANTHROPIC)["required"] == []
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "message"),
     [
-        ({"type": "object", "properties": {"a": TEXT}}, "the property 'a' may be left out, but not be null"),
-        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": True}}, "may be left out"),
-        ({"type": "array", "items": TEXT}, "the whole has to be an object"),
-        ({"anyOf": [CLOSED]}, "the whole has to be an object"),
+        ({"type": "object", "properties": {"a": TEXT}}, "the optional property 'a' must admit null"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": True}}, "must admit null"),
+        ({"type": "array", "items": TEXT}, "the root must be an object"),
+        ({"anyOf": [CLOSED]}, "the root must be an object"),
         ({**CLOSED, "properties": {"a": {"allOf": [TEXT, TEXT]}}}, "'allOf' is not supported here"),
     ],
 )
-def test_openai_promises_objects_with_all_their_properties(schema: Any, told: str) -> None:
-    with pytest.raises(NotExpressible, match=told):
-        expressed(schema, OPENAI)
+def test_openai_rejects_optional_properties_and_other_roots(schema: Any, message: str) -> None:
+    with pytest.raises(UnsupportedSchema, match=message):
+        rewrite_schema(schema, OPENAI)
 
 
-def test_openai_promises_only_so_deep() -> None:
+def test_openai_limits_nesting() -> None:
     schema: dict[str, Any] = TEXT
     for _ in range(10):
         schema = {**CLOSED, "properties": {"a": schema}}
 
-    with pytest.raises(NotExpressible, match="deeper than 10 levels"):
-        expressed(schema, OPENAI)
-    assert expressed(schema, CLAUDE) == schema
+    with pytest.raises(UnsupportedSchema, match="limited to 10 levels"):
+        rewrite_schema(schema, OPENAI)
+    assert rewrite_schema(schema, ANTHROPIC) == schema
 
 
-def test_a_schema_that_cannot_be_promised_names_its_field() -> None:
+def test_rejected_schema_names_its_field() -> None:
     with pytest.raises(CapabilityUnsupported) as raised:
-        promised(JsonSchemaFormat("answer", '{"type": "object"}'), CLAUDE)
+        native_schema(JsonSchemaFormat("answer", '{"type": "object"}'), ANTHROPIC)
 
     assert [field.field for field in raised.value.violations] == ["output_format.json_schema.schema_json"]
 
 
-def test_references_in_a_chain_without_end_in_sight_are_not_promised() -> None:
+def test_long_reference_chain_is_rejected() -> None:
     chain = {f"d{n}": {"type": "array", "items": {"$ref": f"#/$defs/d{n + 1}"}} for n in range(2000)}
     schema = {**CLOSED, "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": {**chain, "d2000": TEXT}}
 
     with pytest.raises(CapabilityUnsupported):
-        promised(JsonSchemaFormat("answer", json.dumps(schema)), CLAUDE)
+        native_schema(JsonSchemaFormat("answer", json.dumps(schema)), ANTHROPIC)
 
 
-def test_the_callers_schema_is_not_touched() -> None:
-    schema = {"type": "object", "properties": {"a": MAYBE}, "title": "T", "$comment": "c"}
+def test_schema_of_the_caller_is_not_modified() -> None:
+    schema = {"type": "object", "properties": {"a": NULLABLE}, "title": "T", "$comment": "c"}
     before = repr(schema)
 
-    expressed(schema, OPENAI)
+    rewrite_schema(schema, OPENAI)
 
     assert repr(schema) == before

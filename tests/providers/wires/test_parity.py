@@ -1,39 +1,23 @@
-"""What an answer gives whole, its stream gives: over every exchange that was recorded, and none is left out."""
+"""An unstreamed response and its stream have the same parts, in every recorded exchange."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-import pytest
-
-from aimanager_server.core.content import Part, ToolCall
-from aimanager_server.core.response import Event, Finished, PartCompleted
-from aimanager_server.providers.wires.dialect import Dialect
-from tests.support.anthropic import claude
-from tests.support.chat_completions import dialect as chat_dialect
-from tests.support.gemini import gemini
+from aimanager_server.core.content import Part, Reasoning, Text, ToolCall
+from aimanager_server.core.response import Event, Finished, PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
 from tests.support.paths import FIXTURES
-from tests.support.responses import responses
-
-WIRES: Mapping[str, Callable[[], Dialect]] = {
-    "chat_completions": chat_dialect,
-    "claude": claude,
-    "deepseek": lambda: chat_dialect("deepseek"),
-    "gemini": gemini,
-    "openai": lambda: chat_dialect("openai"),
-    "responses": responses,
-}
-"""Who reads the recordings of a folder."""
+from tests.support.recordings import WIRES
 
 FORMS = {"response.json": ".json", "stream.sse": ".sse"}
-"""The names of the two forms, where each case has a folder of its own."""
+"""The file names of the two forms, in folders that have a folder per case."""
 
-CHUNKED = "how chunks are put together: an answer that comes whole has none of it"
-ENDED = "how a stream ends: an answer that comes whole is there or is not"
-COUNTED = "where and how often a stream counts: an answer that comes whole counts once"
+CHUNKS = "how chunks are joined, which an unstreamed response does not have"
+ENDINGS = "how a stream ends"
+USAGE = "where and how often a stream reports usage"
 
 ONE_FORM: Mapping[str, str] = {
     **dict.fromkeys(
@@ -45,7 +29,7 @@ ONE_FORM: Mapping[str, str] = {
             *("chat_completions/data_after_the_end", "chat_completions/openrouter_comments"),
             "gemini/second_candidate",
         ),
-        CHUNKED,
+        CHUNKS,
     ),
     **dict.fromkeys(
         (
@@ -53,21 +37,21 @@ ONE_FORM: Mapping[str, str] = {
             *("chat_completions/mistral_error", "chat_completions/no_done_no_usage"),
             *("chat_completions/openrouter_error", "chat_completions/vllm_abort", "deepseek/no_resource"),
         ),
-        ENDED,
+        ENDINGS,
     ),
     **dict.fromkeys(
         (
             *("chat_completions/cumulative_usage", "chat_completions/groq_own_usage"),
             *("chat_completions/groq_reasoning", "chat_completions/xai_stream"),
         ),
-        COUNTED,
+        USAGE,
     ),
 }
-"""Cases recorded in one form only, and why that is enough."""
+"""Cases recorded in one form only, because they show this property of streams."""
 
 
-def cases() -> dict[str, dict[str, bytes]]:
-    """Every recorded answer by 'wire/case', and its forms: '.json' whole, '.sse' streamed."""
+def recorded_cases() -> dict[str, dict[str, bytes]]:
+    """Return every recorded response by 'folder/case', with its forms: '.json' unstreamed, '.sse' streamed."""
     found: dict[str, dict[str, bytes]] = {}
     for file in sorted(FIXTURES.rglob("*.*")):
         if file.name == "request.json":
@@ -79,24 +63,25 @@ def cases() -> dict[str, dict[str, bytes]]:
     return found
 
 
-CASES = cases()
+CASES = recorded_cases()
 PAIRS = [name for name, forms in CASES.items() if len(forms) == 2]
 
 
-def streamed(dialect: Dialect, stream: bytes) -> list[Event]:
-    reader = dialect.reader()
-    return [*reader.feed(stream), *reader.end()]
+def both_forms(name: str) -> tuple[list[Event], list[Event]]:
+    """Return the events of the unstreamed and the streamed form of a case."""
+    wire = WIRES[name.partition("/")[0]]
+    reader = wire.stream_reader()
+    streamed = [*reader.feed(CASES[name][".sse"]), *reader.end()]
+    return wire.decode(CASES[name][".json"]), streamed
 
 
-def parts_of(events: list[Event]) -> list[tuple[Part, object]]:
-    """The parts with their states; arguments are read, since the two forms space them differently.
-
-    An id that was made up, because the provider gave none, is another one each time.
-    """
-    return [compared(event.part) for event in events if isinstance(event, PartCompleted)]
+def indexed_parts(events: list[Event]) -> list[tuple[int, Part, object]]:
+    """Return the parts with their indices, with parsed tool arguments, since the two forms differ in whitespace."""
+    return [(event.index, *comparable(event.part)) for event in events if isinstance(event, PartCompleted)]
 
 
-def compared(part: Part) -> tuple[Part, object]:
+def comparable(part: Part) -> tuple[Part, object]:
+    """Return a part without a generated id, which differs each time, and the parsed arguments of a tool call."""
     if not isinstance(part, ToolCall):
         return part, None
     call_id = "" if re.fullmatch(r"call_[0-9a-f]{24}", part.id) else part.id
@@ -105,43 +90,70 @@ def compared(part: Part) -> tuple[Part, object]:
 
 def arguments_of(call: ToolCall) -> object:
     try:
-        read: object = json.loads(call.arguments_json)
-    except ValueError:  # the answer was cut inside them
+        arguments: object = json.loads(call.arguments_json)
+    except ValueError:  # The response was truncated inside them.
         return call.arguments_json
-    return read
+    return arguments
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_what_an_answer_gives_whole_its_stream_gives(name: str) -> None:
-    dialect = WIRES[name.partition("/")[0]]()
-
-    whole, stream = dialect.decode(CASES[name][".json"]), streamed(dialect, CASES[name][".sse"])
-
-    assert parts_of(whole) == parts_of(stream)
-    # Reason, the provider's own word for it, and usage.
-    assert isinstance(whole[-1], Finished)
-    assert whole[-1] == stream[-1]
+def deltas_by_part(events: list[Event]) -> dict[int, str]:
+    joined: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, TextDelta | ReasoningDelta):
+            joined[event.index] = joined.get(event.index, "") + event.text
+        elif isinstance(event, ToolCallDelta):
+            joined[event.index] = joined.get(event.index, "") + event.arguments_json
+    return joined
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_parts_have_the_same_numbers_in_both_forms(name: str) -> None:
-    dialect = WIRES[name.partition("/")[0]]()
-
-    whole, stream = dialect.decode(CASES[name][".json"]), streamed(dialect, CASES[name][".sse"])
-
-    whole_places, places = (
-        [event.index for event in events if isinstance(event, PartCompleted)] for events in (whole, stream)
-    )
-    assert whole_places == places
-    assert sorted(places) == list(range(len(places)))
+def content_by_part(events: list[Event]) -> dict[int, str]:
+    parts = {event.index: event.part for event in events if isinstance(event, PartCompleted)}
+    return {
+        index: part.arguments_json if isinstance(part, ToolCall) else part.text
+        for index, part in parts.items()
+        if isinstance(part, Text | Reasoning | ToolCall)
+    }
 
 
-def test_no_folder_of_recordings_is_left_out() -> None:
-    assert {folder.name for folder in FIXTURES.iterdir()} == set(WIRES)
-    assert {name.partition("/")[0] for name in PAIRS} == set(WIRES)
+def test_both_forms_have_the_same_parts_and_finish() -> None:
+    differing = []
+    for name in PAIRS:
+        response, stream = both_forms(name)
+        if indexed_parts(response) != indexed_parts(stream):
+            differing.append(name)
+        if not isinstance(response[-1], Finished) or response[-1] != stream[-1]:
+            differing.append(name)
+
+    assert differing == []
 
 
-def test_every_case_is_a_pair_or_says_why_not() -> None:
+def test_part_indices_are_dense() -> None:
+    indices = {name: sorted(index for index, *_ in indexed_parts(both_forms(name)[1])) for name in PAIRS}
+
+    assert [name for name, found in indices.items() if found != list(range(len(found)))] == []
+
+
+def test_deltas_add_up_to_the_completed_parts() -> None:
+    differing = []
+    for name in PAIRS:
+        for events in both_forms(name):
+            deltas = deltas_by_part(events)
+            for index, content in content_by_part(events).items():
+                # A tool call without arguments has no deltas, and the arguments "{}".
+                if deltas.get(index, "") not in (content, "" if content == "{}" else content):
+                    differing.append((name, index))
+
+    assert differing == []
+
+
+def test_every_folder_of_recordings_has_pairs() -> None:
+    folders = {folder.name for folder in FIXTURES.iterdir()}
+
+    assert folders == {name.partition("/")[0] for name in PAIRS}
+    assert folders <= WIRES.keys()
+
+
+def test_every_case_is_a_pair_or_has_a_reason() -> None:
     single = {name for name, forms in CASES.items() if len(forms) == 1}
 
     assert single == ONE_FORM.keys()

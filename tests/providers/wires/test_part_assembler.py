@@ -1,4 +1,4 @@
-"""Fragments become numbered parts."""
+"""Fragments are assembled into numbered parts."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import pytest
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
-from aimanager_server.providers.wires.dialect import Parts
+from aimanager_server.providers.wires.part_assembler import PartAssembler
 
 
-def test_adjacent_fragments_of_one_part_become_one_event() -> None:
-    parts = Parts()
+def test_adjacent_fragments_are_merged() -> None:
+    parts = PartAssembler()
 
     for fragment in ("Hel", "lo", ""):
-        parts.text("t", fragment)
+        parts.add_text("t", fragment)
 
     assert parts.drain() == [TextDelta(0, "Hello")]
 
 
-def test_fragments_of_another_drain_are_another_event_of_the_same_part() -> None:
-    parts = Parts()
-    parts.reasoning("r", "a")
+def test_fragments_after_a_drain_are_a_new_event() -> None:
+    parts = PartAssembler()
+    parts.add_reasoning("r", "a")
     first = parts.drain()
 
-    parts.reasoning("r", "b")
+    parts.add_reasoning("r", "b")
     parts.complete_all()
 
     assert (first, parts.drain()) == (
@@ -32,23 +32,23 @@ def test_fragments_of_another_drain_are_another_event_of_the_same_part() -> None
     )
 
 
-def test_a_part_that_shows_nothing_is_no_part() -> None:
-    parts = Parts()
+def test_part_without_content_is_dropped() -> None:
+    parts = PartAssembler()
 
-    parts.text("empty", "")
-    parts.reasoning("hidden", "")
-    parts.text("t", "x")
+    parts.add_text("empty", "")
+    parts.add_reasoning("hidden", "")
+    parts.add_text("t", "x")
     parts.complete_all()
 
     assert parts.drain() == [TextDelta(0, "x"), PartCompleted(0, Text("x"))]
 
 
-def test_state_keeps_a_part_alive_that_shows_nothing_else() -> None:
-    parts = Parts()
+def test_part_with_only_state_is_kept() -> None:
+    parts = PartAssembler()
 
-    parts.redacted("a", b"secret")
-    parts.state("b", Text, b"")
-    parts.state("c", Reasoning, b"signature")
+    parts.add_redacted_reasoning("a", b"secret")
+    parts.set_provider_state("b", Text, b"")
+    parts.set_provider_state("c", Reasoning, b"signature")
     parts.complete_all()
 
     assert parts.drain() == [
@@ -57,9 +57,9 @@ def test_state_keeps_a_part_alive_that_shows_nothing_else() -> None:
     ]
 
 
-def test_completing_twice_or_what_never_was_does_nothing() -> None:
-    parts = Parts()
-    parts.text("t", "x")
+def test_completing_an_unknown_slot_does_nothing() -> None:
+    parts = PartAssembler()
+    parts.add_text("t", "x")
 
     parts.complete("t")
     parts.complete("t")
@@ -68,39 +68,39 @@ def test_completing_twice_or_what_never_was_does_nothing() -> None:
     assert parts.drain() == [TextDelta(0, "x"), PartCompleted(0, Text("x"))]
 
 
-def test_a_tool_call_shows_id_and_name_first_and_then_fragments() -> None:
-    parts = Parts()
+def test_tool_call_emits_id_and_name_first() -> None:
+    parts = PartAssembler()
 
-    parts.tool("a", "id-a", "look", "")
-    parts.tool("a", "id-x", "other", '{"x"')
-    began = parts.drain()
-    parts.tool("a", "", "", ":1}")
-    parts.tool("a", "", "", "")
+    parts.add_tool_call("a", "id-a", "look", "")
+    parts.add_tool_call("a", "id-x", "other", '{"x"')
+    started = parts.drain()
+    parts.add_tool_call("a", "", "", ":1}")
+    parts.add_tool_call("a", "", "", "")
     parts.complete("a")
 
-    assert began == [ToolCallDelta(0, "id-a", "look", '{"x"')]
+    assert started == [ToolCallDelta(0, "id-a", "look", '{"x"')]
     assert parts.drain() == [ToolCallDelta(0, "", "", ":1}"), PartCompleted(0, ToolCall("id-a", "look", '{"x":1}'))]
     assert parts.tool_calls == 1
 
 
-def test_a_tool_call_without_id_gets_one_and_a_late_name_counts() -> None:
-    parts = Parts()
+def test_tool_call_without_an_id_gets_one() -> None:
+    parts = PartAssembler()
 
-    parts.tool("a", "", "", "{")
-    parts.tool("a", "", "look", "}")
+    parts.add_tool_call("a", "", "", "{")
+    parts.add_tool_call("a", "", "look", "}")
     parts.complete_all()
 
-    began, completed = parts.drain()
-    assert isinstance(began, ToolCallDelta)
-    assert began.id.startswith("call_")
-    assert completed == PartCompleted(0, ToolCall(began.id, "look", "{}"))
+    started, completed = parts.drain()
+    assert isinstance(started, ToolCallDelta)
+    assert started.id.startswith("call_")
+    assert completed == PartCompleted(0, ToolCall(started.id, "look", "{}"))
 
 
-def test_state_of_a_tool_call_may_come_before_its_name() -> None:
-    parts = Parts()
+def test_state_may_precede_its_tool_call() -> None:
+    parts = PartAssembler()
 
-    parts.state("a", ToolCall, b"signature")
-    parts.tool("a", "id-a", "look", "")
+    parts.set_provider_state("a", ToolCall, b"signature")
+    parts.add_tool_call("a", "id-a", "look", "")
     parts.complete_all()
 
     assert parts.drain() == [
@@ -109,23 +109,25 @@ def test_state_of_a_tool_call_may_come_before_its_name() -> None:
     ]
 
 
-def test_a_surrogate_pair_split_over_two_fragments_is_one_sign() -> None:
-    parts = Parts()
+def test_split_surrogate_pair_is_joined() -> None:
+    parts = PartAssembler()
 
-    parts.text("t", "a\ud83d")
-    parts.text("t", "\ude00b")
+    parts.add_text("t", "a\ud83d")
+    parts.add_text("t", "\ude00b")
     parts.complete_all()
 
     assert parts.drain() == [TextDelta(0, "a😀b"), PartCompleted(0, Text("a😀b"))]
 
 
-@pytest.mark.parametrize("lost", ["\ud83d", "\ude00"])  # noqa: PT014  ruff sees both halves alike
-def test_half_a_sign_that_stays_alone_is_replaced(lost: str) -> None:
-    parts = Parts()
+@pytest.mark.parametrize("surrogate", ["\ud83d", "\ude00"])  # noqa: PT014  ruff considers both surrogates equal
+def test_lone_surrogate_is_replaced(surrogate: str) -> None:
+    parts = PartAssembler()
 
-    parts.text("t", lost)
-    parts.tool("a", "id-a", "look", lost)
+    parts.add_text("t", surrogate)
+    parts.add_tool_call("a", "id-a", "look", surrogate)
     parts.complete_all()
 
-    shown = {event.index: event.part for event in parts.drain() if isinstance(event, PartCompleted)}
-    assert sorted(map(repr, shown.values())) == sorted(map(repr, (Text("\ufffd"), ToolCall("id-a", "look", "\ufffd"))))
+    completed = {event.index: event.part for event in parts.drain() if isinstance(event, PartCompleted)}
+    assert sorted(map(repr, completed.values())) == sorted(
+        map(repr, (Text("\ufffd"), ToolCall("id-a", "look", "\ufffd")))
+    )

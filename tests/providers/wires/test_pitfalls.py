@@ -1,6 +1,6 @@
-"""What gateways get wrong when they read answers: how each provider's own words are put into ours.
+"""Known pitfalls of gateways in parsing responses.
 
-Pitfalls have numbers, 1 to 25, in the names of the tests; those of requests and of faults are in the files beside.
+The tests of pitfalls 1 to 25 are numbered; those of requests and of errors are in the neighboring files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.pricing import cost
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import Event, FinishReason, PartCompleted
@@ -21,195 +21,220 @@ from aimanager_server.core.usage import Usage, UsageSource
 from tests.support import anthropic as anthropic_api
 from tests.support import gemini as gemini_api
 from tests.support import responses as responses_api
-from tests.support.chat_completions import DIALECTS, dialect, finished_of, parts_of, read_all
-from tests.support.chat_completions_answers import LOOK, body, chunk
+from tests.support.chat_completions import LOOK_CALLS, VENDORS, chat_wire, chunk, read_stream, response_body
+from tests.support.wire_cases import completed_parts, finished_event, sse
 
-CATALOGUE = Catalogue.load()
+CATALOG = Catalog.load()
 DONE = b"data: [DONE]\n\n"
-Counting = Callable[[dict[str, Any]], list[Event]]
+DecodeUsage = Callable[[dict[str, Any]], list[Event]]
 
 
 def call(index: int | None, call_id: str | None, arguments: str | None, name: str | None = "look") -> dict[str, Any]:
-    place = {} if index is None else {"index": index}
-    return {**place, "id": call_id, "function": {"name": name, "arguments": arguments}}
+    position = {} if index is None else {"index": index}
+    return {**position, "id": call_id, "function": {"name": name, "arguments": arguments}}
 
 
-def calling(*calls: dict[str, Any], name: str = "chat_completions") -> list[Event]:
-    return read_all(b"".join(chunk(tool_calls=[one]) for one in calls) + DONE, name)
+def read_calls(*calls: dict[str, Any], name: str = "chat_completions") -> list[Event]:
+    return read_stream(b"".join(chunk(tool_calls=[entry]) for entry in calls) + DONE, name)
 
 
-def test_every_pitfall_has_its_test() -> None:
+def test_every_pitfall_has_a_test() -> None:
     tests = "".join(file.read_text("utf-8") for file in Path(__file__).parent.glob("test_pitfalls*.py"))
     numbers = [int(number) for number in re.findall(r"^(?:async )?def test_pitfall_(\d\d)_", tests, re.MULTILINE)]
 
     assert sorted(numbers) == list(range(1, 26))
 
 
-@pytest.mark.parametrize("provider", DIALECTS)
-@pytest.mark.parametrize(
-    "calls",
-    [
-        [call(0, "x1", '{"at":1}'), call(0, "x2", '{"at":2}')],
-        [call(1, "x1", '{"at":1}'), call(2, "x2", '{"at":2}')],
-        [call(None, "x1", '{"at"'), call(None, "x2", '{"at"'), call(None, "x1", ":1}"), call(None, "x2", ":2}")],
-        [call(None, "x1", '{"at"'), call(None, None, ":1}", None), call(None, "x2", '{"at":2}')],
-        [call(0, "x1", '{"at"'), call(1, "x2", '{"at"'), call(0, None, ":1}", None), call(1, None, ":2}", None)],
+PARALLEL_CALLS = {
+    "index always zero": [call(0, "x1", '{"at":1}'), call(0, "x2", '{"at":2}')],
+    "indices from one": [call(1, "x1", '{"at":1}'), call(2, "x2", '{"at":2}')],
+    "interleaved by id": [
+        call(None, "x1", '{"at"'),
+        call(None, "x2", '{"at"'),
+        call(None, "x1", ":1}"),
+        call(None, "x2", ":2}"),
     ],
-    ids=["always zero", "from one", "by id", "the last one", "interleaved"],
-)
-def test_pitfall_01_parallel_calls_are_not_told_apart_by_index_alone(calls: list[Any], provider: str) -> None:
-    assert parts_of(calling(*calls, name=provider)) == LOOK
+    "continued without id": [
+        call(None, "x1", '{"at"'),
+        call(None, None, ":1}", None),
+        call(None, "x2", '{"at":2}'),
+    ],
+    "interleaved by index": [
+        call(0, "x1", '{"at"'),
+        call(1, "x2", '{"at"'),
+        call(0, None, ":1}", None),
+        call(1, None, ":2}", None),
+    ],
+}
 
 
-@pytest.mark.parametrize("provider", DIALECTS)
-def test_pitfall_02_names_and_ids_are_set_once_and_arguments_always_appended(provider: str) -> None:
-    pieces = (call(0, "x1", None), call(0, "", "", ""), call(0, "x1", '{"at"'), call(0, None, ":1}", None))
+def test_pitfall_01_parallel_tool_calls_are_separated_by_more_than_the_index() -> None:
+    wrong = [
+        (vendor, case)
+        for vendor in VENDORS
+        for case, calls in PARALLEL_CALLS.items()
+        if completed_parts(read_calls(*calls, name=vendor)) != LOOK_CALLS
+    ]
 
-    events = calling(*pieces, call(1, "x2", ""), name=provider)
-
-    assert parts_of(events) == (LOOK[0], ToolCall("x2", "look", "{}"))
+    assert wrong == []
 
 
-def test_pitfall_03_claudes_counts_replace_each_other_and_are_never_added() -> None:
-    begun = anthropic_api.start(input_tokens=10, output_tokens=1, cache_read_input_tokens=5)
-    further = anthropic_api.message_delta(output_tokens=20)
+def test_pitfall_02_first_name_and_id_are_kept_and_arguments_appended() -> None:
+    fragments = (call(0, "x1", None), call(0, "", "", ""), call(0, "x1", '{"at"'), call(0, None, ":1}", None))
+
+    parts = {name: completed_parts(read_calls(*fragments, call(1, "x2", ""), name=name)) for name in VENDORS}
+
+    assert parts == dict.fromkeys(VENDORS, (LOOK_CALLS[0], ToolCall("x2", "look", "{}")))
+
+
+def test_pitfall_03_anthropic_counts_replace_each_other() -> None:
+    started = anthropic_api.message_start(input_tokens=10, output_tokens=1, cache_read_input_tokens=5)
+    continued = anthropic_api.message_delta(output_tokens=20)
     corrected = anthropic_api.message_delta("end_turn", input_tokens=12, output_tokens=30)
 
-    events = anthropic_api.streamed(anthropic_api.sse(begun, further, corrected, anthropic_api.END))
+    events = anthropic_api.read_stream(sse(started, continued, corrected, anthropic_api.MESSAGE_STOP))
 
-    assert finished_of(events).usage == Usage(12 + 5, 30, 5, source=UsageSource.REPORTED)
+    assert finished_event(events).usage == Usage(12 + 5, 30, 5, source=UsageSource.REPORTED)
 
 
-def claudes(usage: dict[str, Any] | None) -> list[Event]:
+def anthropic_usage(usage: dict[str, Any] | None) -> list[Event]:
     message = {"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
-    return anthropic_api.claude().decode(json.dumps({**message, "usage": usage}).encode())
+    return anthropic_api.anthropic_wire().decode(json.dumps({**message, "usage": usage}).encode())
 
 
-def geminis(usage: dict[str, Any] | None) -> list[Event]:
+def gemini_usage(usage: dict[str, Any] | None) -> list[Event]:
     response = gemini_api.response({"text": "Hi"}, finish="STOP", usageMetadata=usage)
-    return gemini_api.gemini().decode(json.dumps(response).encode())
+    return gemini_api.gemini_wire().decode(json.dumps(response).encode())
 
 
-def responses(usage: dict[str, Any] | None) -> list[Event]:
-    said = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
-    return responses_api.decoded(output=[said], usage=usage)
+def responses_usage(usage: dict[str, Any] | None) -> list[Event]:
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+    return responses_api.decode_response(output=[message], usage=usage)
 
 
-def chats(name: str) -> Callable[[dict[str, Any] | None], list[Event]]:
-    return lambda usage: dialect(name).decode(body({"content": "Hi"}, usage=usage))
+def chat_usage(name: str) -> Callable[[dict[str, Any] | None], list[Event]]:
+    return lambda usage: chat_wire(name).decode(response_body({"content": "Hi"}, usage=usage))
 
 
 @pytest.mark.parametrize(
-    ("read", "usage"),
+    ("decode", "usage"),
     [
-        (claudes, {"input_tokens": 70, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 10}),
+        (anthropic_usage, {"input_tokens": 70, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 10}),
         (
-            responses,
+            responses_usage,
             {"input_tokens": 100, "input_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 10}},
         ),
         (
-            chats("openai"),
+            chat_usage("openai"),
             {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 10}},
         ),
     ],
-    ids=["claude", "responses", "openai"],
+    ids=["anthropic", "responses", "openai"],
 )
-def test_pitfall_04_cached_tokens_are_part_of_the_input_and_priced_once(read: Counting, usage: dict[str, Any]) -> None:
-    sonnet = CATALOGUE.find("claude", "claude-sonnet-5-5")  # 2 / 10 / 0.10 / 2.5
-    deepseeks = chats("deepseek")({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 5})
-    googles = geminis({"promptTokenCount": 9, "cachedContentTokenCount": 4, "candidatesTokenCount": 0})
+def test_pitfall_04_cached_tokens_are_input_and_priced_once(decode: DecodeUsage, usage: dict[str, Any]) -> None:
+    sonnet = CATALOG.find("claude", "claude-sonnet-5-5")  # 2 / 10 / 0.10 / 2.5
+    deepseek = chat_usage("deepseek")({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 5})
+    gemini = gemini_usage({"promptTokenCount": 9, "cachedContentTokenCount": 4, "candidatesTokenCount": 0})
 
-    counted = finished_of(read({**usage, "output_tokens": 1, "completion_tokens": 1})).usage
+    reported = finished_event(decode({**usage, "output_tokens": 1, "completion_tokens": 1})).usage
 
-    assert counted == Usage(100, 1, 20, 10, source=UsageSource.REPORTED)
+    assert reported == Usage(100, 1, 20, 10, source=UsageSource.REPORTED)
     assert sonnet is not None
-    priced = cost(sonnet, counted, anthropic_api.NOW)
-    assert priced is not None
-    assert priced.input_nanos == 70 * 2_000 + 20 * 100 + 10 * 2_500
-    assert finished_of(deepseeks).usage == finished_of(googles).usage == Usage(9, 0, 4, source=UsageSource.REPORTED)
+    price = cost(sonnet, reported, anthropic_api.NOW)
+    assert price is not None
+    assert price.input_nanos == 70 * 2_000 + 20 * 100 + 10 * 2_500
+    assert finished_event(deepseek).usage == finished_event(gemini).usage == Usage(9, 0, 4, source=UsageSource.REPORTED)
 
 
 @pytest.mark.parametrize(
-    ("read", "usage"),
+    ("decode", "usage"),
     [
-        (claudes, {"input_tokens": 5, "output_tokens": 30, "output_tokens_details": {"thinking_tokens": 20}}),
-        (responses, {"input_tokens": 5, "output_tokens": 30, "output_tokens_details": {"reasoning_tokens": 20}}),
-        (geminis, {"promptTokenCount": 5, "candidatesTokenCount": 10, "thoughtsTokenCount": 20}),
+        (anthropic_usage, {"input_tokens": 5, "output_tokens": 30, "output_tokens_details": {"thinking_tokens": 20}}),
+        (responses_usage, {"input_tokens": 5, "output_tokens": 30, "output_tokens_details": {"reasoning_tokens": 20}}),
+        (gemini_usage, {"promptTokenCount": 5, "candidatesTokenCount": 10, "thoughtsTokenCount": 20}),
         *(
-            (chats(name), {"completion_tokens": written, "total_tokens": 35})
-            for name, written in (("openai", 30), ("deepseek", 30), ("mistral", 30), ("xai", 10))
+            (chat_usage(name), {"completion_tokens": output_tokens, "total_tokens": 35})
+            for name, output_tokens in (("openai", 30), ("deepseek", 30), ("mistral", 30), ("xai", 10))
         ),
     ],
-    ids=["claude", "responses", "gemini", "openai", "deepseek", "mistral", "xai"],
+    ids=["anthropic", "responses", "gemini", "openai", "deepseek", "mistral", "xai"],
 )
-def test_pitfall_05_reasoning_is_counted_once_wherever_it_is_counted(read: Counting, usage: dict[str, Any]) -> None:
+def test_pitfall_05_reasoning_tokens_are_counted_once(decode: DecodeUsage, usage: dict[str, Any]) -> None:
     chat = {"prompt_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 20}}
 
-    counted = finished_of(read({**chat, **usage} if "completion_tokens" in usage else usage)).usage
+    reported = finished_event(decode({**chat, **usage} if "completion_tokens" in usage else usage)).usage
 
-    assert counted == Usage(5, 30, reasoning_tokens=20, source=UsageSource.REPORTED)
+    assert reported == Usage(5, 30, reasoning_tokens=20, source=UsageSource.REPORTED)
 
 
-@pytest.mark.parametrize("provider", DIALECTS)
-@pytest.mark.parametrize("none", [[], None])
-def test_pitfall_06_a_chunk_may_have_no_choices(none: list[Any] | None, provider: str) -> None:
-    filters = {"choices": none, "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}
+@pytest.mark.parametrize("no_choices", [[], None])
+def test_pitfall_06_chunk_may_have_no_choices(no_choices: list[Any] | None) -> None:
+    filters = {"choices": no_choices, "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}
     finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    counted = {"choices": none, "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
-    before, end, after = (f"data: {json.dumps(one)}\n\n".encode() for one in (filters, finish, counted))
+    usage = {"choices": no_choices, "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    before, end, after = (f"data: {json.dumps(payload)}\n\n".encode() for payload in (filters, finish, usage))
 
-    events = read_all(before + chunk(content="Hi") + end + after + DONE, provider)
+    responses = {name: read_stream(before + chunk(content="Hi") + end + after + DONE, name) for name in VENDORS}
 
-    assert parts_of(events) == (Text("Hi"),)
-    assert finished_of(events).usage == Usage(5, 2, source=UsageSource.REPORTED)
+    assert {name: completed_parts(events) for name, events in responses.items()} == dict.fromkeys(
+        VENDORS, (Text("Hi"),)
+    )
+    assert {finished_event(events).usage for events in responses.values()} == {Usage(5, 2, source=UsageSource.REPORTED)}
 
 
-@pytest.mark.parametrize(
-    "read", [claudes, geminis, responses, *map(chats, DIALECTS)], ids=["claude", "gemini", "responses", *DIALECTS]
-)
-def test_pitfall_07_missing_usage_is_never_zero(read: Callable[[None], list[Event]]) -> None:
-    opus = CATALOGUE.find("claude", "claude-opus-5-5")
-    cut = dialect().reader()
-    cut.feed(chunk(content="Hi"))
+def test_pitfall_07_missing_usage_is_not_zero() -> None:
+    opus = CATALOG.find("claude", "claude-opus-5-5")
+    interrupted = chat_wire().stream_reader()
+    interrupted.feed(chunk(content="Hi"))
 
-    usage = finished_of(read(None)).usage
+    usages = [
+        finished_event(decode(None)).usage
+        for decode in (anthropic_usage, gemini_usage, responses_usage, *map(chat_usage, VENDORS))
+    ]
 
-    assert usage.source is cut.usage.source is UsageSource.MISSING
+    assert {usage.source for usage in (*usages, interrupted.usage)} == {UsageSource.MISSING}
     assert opus is not None
-    assert cost(opus, usage, anthropic_api.NOW) is None
+    assert [cost(opus, usage, anthropic_api.NOW) for usage in usages] == [None] * len(usages)
 
 
 REFUSALS: list[tuple[Callable[[], list[Event]], FinishReason]] = [
-    (lambda: dialect("openai").decode(body({"content": None, "refusal": "No."})), FinishReason.REFUSAL),
+    (lambda: chat_wire("openai").decode(response_body({"content": None, "refusal": "No."})), FinishReason.REFUSAL),
     (
-        lambda: responses_api.decoded(output=[{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]),
+        lambda: responses_api.decode_response(
+            output=[{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]
+        ),
         FinishReason.REFUSAL,
     ),
     (
-        lambda: anthropic_api.claude().decode(
+        lambda: anthropic_api.anthropic_wire().decode(
             b'{"type":"message","content":[],"stop_reason":"refusal","stop_details":{"explanation":"No."}}'
         ),
         FinishReason.REFUSAL,
     ),
-    (lambda: dialect("openai").decode(body({"content": "No."}, "content_filter")), FinishReason.CONTENT_FILTER),
     (
-        lambda: gemini_api.gemini().decode(json.dumps(gemini_api.response({"text": "No."}, finish="SAFETY")).encode()),
+        lambda: chat_wire("openai").decode(response_body({"content": "No."}, "content_filter")),
+        FinishReason.CONTENT_FILTER,
+    ),
+    (
+        lambda: gemini_api.gemini_wire().decode(
+            json.dumps(gemini_api.response({"text": "No."}, finish="SAFETY")).encode()
+        ),
         FinishReason.CONTENT_FILTER,
     ),
 ]
 
 
-@pytest.mark.parametrize(("read", "reason"), REFUSALS, ids=["openai", "responses", "claude", "filter", "gemini"])
-def test_pitfall_18_a_refusal_is_told_by_its_reason_and_keeps_its_text(
-    read: Callable[[], list[Event]], reason: FinishReason
+@pytest.mark.parametrize(("decode", "reason"), REFUSALS, ids=["openai", "responses", "anthropic", "filter", "gemini"])
+def test_pitfall_18_refusal_sets_the_finish_reason_and_keeps_its_text(
+    decode: Callable[[], list[Event]], reason: FinishReason
 ) -> None:
-    events = read()
+    events = decode()
 
-    assert finished_of(events).reason is reason
-    assert [part.text for part in parts_of(events) if isinstance(part, Text)] == ["No."]
+    assert finished_event(events).reason is reason
+    assert [part.text for part in completed_parts(events) if isinstance(part, Text)] == ["No."]
 
 
-CALLED: dict[str, object] = {
+CALL_MESSAGE: dict[str, object] = {
     "tool_calls": [{"id": "x1", "function": {"name": "look", "arguments": "{}"}}],
     "content": None,
 }
@@ -217,24 +242,25 @@ BLOCK = {"type": "tool_use", "id": "x1", "name": "look", "input": {}}
 FUNCTION = {"functionCall": {"id": "x1", "name": "look", "args": {}}}
 
 
-def test_pitfall_19_why_it_ended_is_told_from_the_content_and_unknown_words_are_kept() -> None:
-    claudes_end = json.dumps({"type": "message", "content": [BLOCK], "stop_reason": "end_turn"}).encode()
-    geminis_end = json.dumps(gemini_api.response(FUNCTION, finish="STOP")).encode()
+def test_pitfall_19_content_determines_tool_calls_and_unknown_reasons_are_kept() -> None:
+    anthropic_body = json.dumps({"type": "message", "content": [BLOCK], "stop_reason": "end_turn"}).encode()
+    gemini_body = json.dumps(gemini_api.response(FUNCTION, finish="STOP")).encode()
 
-    chat = dialect().decode(body(CALLED, "stop"))
-    lies = [chat, anthropic_api.claude().decode(claudes_end), gemini_api.gemini().decode(geminis_end)]
-    unknown = finished_of(dialect().decode(body({"content": "Hi"}, "tomorrow")))
+    chat = chat_wire().decode(response_body(CALL_MESSAGE, "stop"))
+    anthropic = anthropic_api.anthropic_wire().decode(anthropic_body)
+    gemini = gemini_api.gemini_wire().decode(gemini_body)
+    unknown = finished_event(chat_wire().decode(response_body({"content": "Hi"}, "tomorrow")))
 
-    assert [finished_of(events).reason for events in lies] == [FinishReason.TOOL_CALLS] * 3
+    assert [finished_event(events).reason for events in (chat, anthropic, gemini)] == [FinishReason.TOOL_CALLS] * 3
     assert (unknown.reason, unknown.provider_reason) == (FinishReason.OTHER, "tomorrow")
-    assert finished_of(dialect().decode(body({"content": "Hi"}, None))).reason is FinishReason.STOP
+    assert finished_event(chat_wire().decode(response_body({"content": "Hi"}, None))).reason is FinishReason.STOP
 
 
-def test_thoughts_that_show_nothing_keep_their_place_in_a_whole_answer() -> None:
-    thought = {"type": "thinking", "thinking": "", "signature": "Eq9+/w=="}
-    message = {"type": "message", "content": [thought, {"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+def test_empty_reasoning_keeps_its_index_in_an_unstreamed_response() -> None:
+    thinking = {"type": "thinking", "thinking": "", "signature": "Eq9+/w=="}
+    message = {"type": "message", "content": [thinking, {"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
 
-    events = anthropic_api.claude().decode(json.dumps(message).encode())
+    events = anthropic_api.anthropic_wire().decode(json.dumps(message).encode())
 
-    assert parts_of(events) == (Reasoning("", provider_state=b"Eq9+/w=="), Text("Hi"))
+    assert completed_parts(events) == (Reasoning("", provider_state=b"Eq9+/w=="), Text("Hi"))
     assert [event.index for event in events if isinstance(event, PartCompleted)] == [0, 1]

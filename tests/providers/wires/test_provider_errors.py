@@ -1,4 +1,4 @@
-"""What a refusal means, by its status and its words."""
+"""Provider errors are mapped by status, name and message."""
 
 from __future__ import annotations
 
@@ -23,152 +23,161 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from aimanager_server.providers.wires.provider_errors import fault_inside, fault_of, read_error
+from aimanager_server.providers.wires.provider_errors import build_error, error_in_success, parse_error_body
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def refusal(status: int, body: object, **headers: str) -> GatewayError:
+def provider_error(status: int, body: object, **headers: str) -> GatewayError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return fault_of(status, headers, read_error(raw), NOW)
+    return build_error(status, headers, parse_error_body(raw), NOW)
 
 
-def error(code: Any = None, message: str = "No.", kind: str | None = None) -> dict[str, Any]:
+def error_json(code: Any = None, message: str = "No.", kind: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+STATUSES: dict[int, type[GatewayError]] = {
+    400: ProviderRejectedRequest,
+    401: ProviderCredentialsInvalid,
+    402: ProviderQuotaExhausted,
+    403: ProviderCredentialsInvalid,
+    404: ModelNotFound,
+    405: ProviderRejectedRequest,
+    408: ProviderTimeout,
+    409: ProviderInternalError,
+    413: PayloadTooLarge,
+    418: ProviderRejectedRequest,
+    422: ProviderRejectedRequest,
+    429: ProviderRateLimited,
+    498: ProviderOverloaded,
+    500: ProviderInternalError,
+    502: ProviderInternalError,
+    503: ProviderOverloaded,
+    504: ProviderTimeout,
+    520: ProviderInternalError,
+    524: ProviderTimeout,
+    529: ProviderOverloaded,
+    199: ProviderProtocolError,
+}
+
+
+def test_status_determines_the_error_of_uninformative_bodies() -> None:
+    bodies = (b"", b"<html><body>nginx</body></html>", b'{"error":{"message":"No."}}')
+
+    errors = {status: [provider_error(status, body) for body in bodies] for status in STATUSES}
+
+    assert {status: {type(error) for error in found} for status, found in errors.items()} == {
+        status: {error_type} for status, error_type in STATUSES.items()
+    }
+    assert all(error.upstream_status == status for status, found in errors.items() for error in found)
+
+
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "body", "error_type"),
     [
-        (400, ProviderRejectedRequest),
-        (401, ProviderCredentialsInvalid),
-        (402, ProviderQuotaExhausted),
-        (403, ProviderCredentialsInvalid),
-        (404, ModelNotFound),
-        (405, ProviderRejectedRequest),
-        (408, ProviderTimeout),
-        (409, ProviderInternalError),
-        (413, PayloadTooLarge),
-        (418, ProviderRejectedRequest),
-        (422, ProviderRejectedRequest),
-        (429, ProviderRateLimited),
-        (498, ProviderOverloaded),
-        (500, ProviderInternalError),
-        (502, ProviderInternalError),
-        (503, ProviderOverloaded),
-        (504, ProviderTimeout),
-        (520, ProviderInternalError),
-        (524, ProviderTimeout),
-        (529, ProviderOverloaded),
-        (199, ProviderProtocolError),
-    ],
-)
-@pytest.mark.parametrize("body", [b"", b"<html><body>nginx</body></html>", b'{"error":{"message":"No."}}'])
-def test_the_status_decides_where_the_words_add_nothing(status: int, kind: type[GatewayError], body: bytes) -> None:
-    fault = refusal(status, body)
-
-    assert (type(fault), fault.upstream_status) == (kind, status)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (429, error("insufficient_quota"), ProviderQuotaExhausted),
-        (429, error("billing_hard_limit_reached"), ProviderQuotaExhausted),
-        (429, error("rate_limit_exceeded", kind="tokens"), ProviderRateLimited),
-        (429, error(None, "You exceeded your current quota, please check your plan."), ProviderQuotaExhausted),
-        (429, error(None, "You have reached your monthly spend limit."), ProviderQuotaExhausted),
-        (402, error("invalid_request_error", "Insufficient Balance"), ProviderQuotaExhausted),
-        (400, error("context_length_exceeded"), ContextTooLong),
+        (429, error_json("insufficient_quota"), ProviderQuotaExhausted),
+        (429, error_json("billing_hard_limit_reached"), ProviderQuotaExhausted),
+        (429, error_json("rate_limit_exceeded", kind="tokens"), ProviderRateLimited),
+        (429, error_json(None, "You exceeded your current quota, please check your plan."), ProviderQuotaExhausted),
+        (429, error_json(None, "You have reached your monthly spend limit."), ProviderQuotaExhausted),
+        (402, error_json("invalid_request_error", "Insufficient Balance"), ProviderQuotaExhausted),
+        (400, error_json("context_length_exceeded"), ContextTooLong),
         (400, {"object": "error", "message": "This model's maximum context length is 9 tokens."}, ContextTooLong),
-        (400, error("content_policy_violation"), ContentBlocked),
-        (400, error("invalid_request_error", "Content Exists Risk"), ContentBlocked),
-        (400, error("model_not_found"), ModelNotFound),
-        (400, error("invalid_api_key"), ProviderCredentialsInvalid),
-        (400, error("unsupported_parameter"), ProviderRejectedRequest),
-        # The message may repeat the prompt: it must not look like an empty account.
-        (400, error("invalid_value", "Invalid value: 'exceeded your current quota'."), ProviderRejectedRequest),
-        (500, error("server_error", "spend limit"), ProviderInternalError),
+        (400, error_json("content_policy_violation"), ContentBlocked),
+        (400, error_json("invalid_request_error", "Content Exists Risk"), ContentBlocked),
+        (400, error_json("model_not_found"), ModelNotFound),
+        (400, error_json("invalid_api_key"), ProviderCredentialsInvalid),
+        (400, error_json("unsupported_parameter"), ProviderRejectedRequest),
+        # The message may quote the prompt, which must not look like an exhausted quota.
+        (400, error_json("invalid_value", "Invalid value: 'exceeded your current quota'."), ProviderRejectedRequest),
+        (500, error_json("server_error", "spend limit"), ProviderInternalError),
     ],
 )
-def test_the_words_decide_where_a_status_means_several_things(
-    status: int, body: dict[str, Any], kind: type[GatewayError]
+def test_name_or_message_determines_ambiguous_statuses(
+    status: int, body: dict[str, Any], error_type: type[GatewayError]
 ) -> None:
-    assert type(refusal(status, body)) is kind
+    assert type(provider_error(status, body)) is error_type
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "suffix"),
     [
-        (error("c", "An object."), "The provider answered 400 (c): An object."),
-        ({"error": "A string."}, "The provider answered 400: A string."),
-        ({"code": "Client specified", "error": "xAI."}, "The provider answered 400 (Client specified): xAI."),
-        ({"detail": [{"loc": ["body", "n"], "msg": "A list."}, "x"]}, "The provider answered 400: body.n: A list."),
-        ({"detail": [{"msg": "No place."}]}, "The provider answered 400: No place."),
-        ({"detail": "A detail."}, "The provider answered 400: A detail."),
-        ({"object": "error", "message": "vLLM.", "type": "t", "code": 400}, "The provider answered 400 (t): vLLM."),
-        ({"message": "Mistral.", "request_id": "r"}, "The provider answered 400: Mistral."),
-        ([error("c", "In a list.")], "The provider answered 400 (c): In a list."),
-        ("A bare string.", "The provider answered 400: A bare string."),
-        ({}, "The provider answered 400: no explanation was given"),
-        ([], "The provider answered 400: no explanation was given"),
-        (error(None, ""), "The provider answered 400: no explanation was given"),
-        (error(True, "A boolean code."), "The provider answered 400: A boolean code."),
-        (b"", "The provider answered 400: no explanation was given"),
-        (b"plain text", "The provider answered 400: plain text"),
-        (b"<!DOCTYPE html><p>sk", "The provider answered 400: a web page came in place of an explanation"),
-        (b'{"error":"\\ud83d"}', "The provider answered 400: \ufffd"),
-        (b"[" * 5000, "The provider answered 400: " + "[" * 5000),
+        (error_json("c", "An object."), " (c): An object."),
+        ({"error": "A string."}, ": A string."),
+        ({"code": "Client specified", "error": "xAI."}, " (Client specified): xAI."),
+        (
+            {"detail": [{"loc": ["body", "n"], "msg": "A list."}, "x"]},
+            ": body.n: A list.",
+        ),
+        ({"detail": [{"msg": "No place."}]}, ": No place."),
+        ({"detail": "A detail."}, ": A detail."),
+        (
+            {"object": "error", "message": "vLLM.", "type": "t", "code": 400},
+            " (t): vLLM.",
+        ),
+        ({"message": "Mistral.", "request_id": "r"}, ": Mistral."),
+        ([error_json("c", "In a list.")], " (c): In a list."),
+        ("A bare string.", ": A bare string."),
+        ({}, ": no message"),
+        ([], ": no message"),
+        (error_json(None, ""), ": no message"),
+        (error_json(True, "A boolean code."), ": A boolean code."),
+        (b"", ": no message"),
+        (b"plain text", ": plain text"),
+        (b"<!DOCTYPE html><p>sk", ": an HTML page"),
+        (b'{"error":"\\ud83d"}', ": \ufffd"),
+        (b"[" * 5000, ": " + "[" * 5000),
     ],
 )
-def test_a_body_of_any_shape_is_read(body: object, message: str) -> None:
-    assert refusal(400, body).message == message
+def test_error_bodies_of_every_shape_are_parsed(body: object, suffix: str) -> None:
+    assert provider_error(400, body).message == f"The provider returned status 400{suffix}"
 
 
-def test_the_advice_to_wait_is_kept() -> None:
-    assert refusal(429, error("rate_limit_exceeded"), **{"retry-after": "7"}).retry_after == 7.0
+def test_retry_after_header_is_kept() -> None:
+    assert provider_error(429, error_json("rate_limit_exceeded"), **{"retry-after": "7"}).retry_after == 7.0
 
 
-def test_a_page_for_a_missing_model_speaks_of_the_address() -> None:
-    assert "base_url" in refusal(404, b"<html>").solution
+def test_html_not_found_suggests_checking_base_url() -> None:
+    assert "base_url" in provider_error(404, b"<html>").solution
 
 
-def test_a_key_in_the_message_is_masked() -> None:
-    fault = refusal(401, error("invalid_api_key", "Incorrect API key provided: sk-abcdef123456."))
+def test_api_key_in_the_message_is_redacted() -> None:
+    error = provider_error(401, error_json("invalid_api_key", "Incorrect API key provided: sk-abcdef123456."))
 
-    assert fault.message.endswith("Incorrect API key provided: [masked].")
+    assert error.message.endswith("Incorrect API key provided: [redacted].")
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"),
+    ("value", "error_type"),
     [
-        (error(429), ProviderRateLimited),
-        (error("503"), ProviderOverloaded),
-        (error(None, kind="overloaded_error"), ProviderOverloaded),
-        (error("rate_limit_exceeded"), ProviderRateLimited),
-        (error("insufficient_quota"), ProviderQuotaExhausted),
-        (error("context_length_exceeded", kind="invalid_request_error"), ContextTooLong),
-        (error("server_error"), ProviderInternalError),
+        (error_json(429), ProviderRateLimited),
+        (error_json("503"), ProviderOverloaded),
+        (error_json(None, kind="overloaded_error"), ProviderOverloaded),
+        (error_json("rate_limit_exceeded"), ProviderRateLimited),
+        (error_json("insufficient_quota"), ProviderQuotaExhausted),
+        (error_json("context_length_exceeded", kind="invalid_request_error"), ContextTooLong),
+        (error_json("server_error"), ProviderInternalError),
         ({"error": "Something."}, ProviderInternalError),
     ],
 )
-def test_an_error_inside_a_success_means_what_its_status_would_have(value: object, kind: type[GatewayError]) -> None:
-    fault = fault_inside(value)
+def test_error_inside_a_success_is_mapped_by_its_name(value: object, error_type: type[GatewayError]) -> None:
+    error = error_in_success(value)
 
-    assert (type(fault), fault.upstream_status) == (kind, 200)
-
-
-def test_advice_in_the_body_counts_where_no_header_has_any() -> None:
-    slow = {"error": {"message": "Please try again in 6s.", "code": "rate_limit_exceeded"}}
-    told = {"error": {"message": "Please try again in 6s.", "code": "rate_limit_exceeded", "retry_after": 9}}
-
-    assert refusal(429, slow).retry_after == 6.0
-    assert refusal(429, told).retry_after == 9.0
-    assert refusal(429, told, **{"retry-after": "2"}).retry_after == 2.0
-    assert fault_inside(slow).retry_after == 6.0
-    assert fault_inside({"type": "overloaded_error", "retry_after": 3}).retry_after == 3.0
+    assert (type(error), error.upstream_status) == (error_type, 200)
 
 
-def test_words_that_are_not_about_waiting_are_no_advice() -> None:
-    assert refusal(400, error(message="try again in 6s")).retry_after is None
-    assert refusal(500, error(message="try again in 6s")).retry_after is None
+def test_retry_delay_in_the_body_is_used_without_a_header() -> None:
+    in_message = {"error": {"message": "Please try again in 6s.", "code": "rate_limit_exceeded"}}
+    with_field = {"error": {"message": "Please try again in 6s.", "code": "rate_limit_exceeded", "retry_after": 9}}
+
+    assert provider_error(429, in_message).retry_after == 6.0
+    assert provider_error(429, with_field).retry_after == 9.0
+    assert provider_error(429, with_field, **{"retry-after": "2"}).retry_after == 2.0
+    assert error_in_success(in_message).retry_after == 6.0
+    assert error_in_success({"type": "overloaded_error", "retry_after": 3}).retry_after == 3.0
+
+
+def test_retry_delay_in_other_messages_is_ignored() -> None:
+    assert provider_error(400, error_json(message="try again in 6s")).retry_after is None
+    assert provider_error(500, error_json(message="try again in 6s")).retry_after is None

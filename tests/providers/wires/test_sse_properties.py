@@ -1,28 +1,19 @@
-"""Whatever way bytes arrive, events and answers are the same: held against a parser too slow and simple to be wrong."""
+"""Streams are read alike however bytes arrive, compared with a slow and simple reference parser."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from aimanager_server.core.errors import GatewayError
-from aimanager_server.core.response import (
-    Event,
-    PartCompleted,
-    ReasoningDelta,
-    ReasoningProgress,
-    TextDelta,
-    ToolCallDelta,
-)
-from aimanager_server.providers.wires.dialect import Reader
-from aimanager_server.providers.wires.sse import BYTE_ORDER_MARK, EventStream, ServerEvent
-from tests.support.chat_completions import fixture
-from tests.support.recordings import STREAMS, WIRES
+from aimanager_server.core.response import PartCompleted, TextDelta
+from aimanager_server.providers.wires.sse import BYTE_ORDER_MARK, ServerSentEvent, SseDecoder
+from tests.support.chat_completions import recorded
+from tests.support.recordings import STREAMS, WIRES, outcome
 
 LIMIT = 8 * 1024 * 1024
 MEGABYTE = b"x" * 1_000_000
@@ -34,7 +25,7 @@ STABLE = settings(
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
 )
-"""The same examples on every machine, however slow."""
+"""Run the same examples on every machine, without a time limit."""
 
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 VALUES = st.one_of(
@@ -55,22 +46,22 @@ LINES = st.one_of(
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """Lines with ends of any kind, the last of which may be missing, perhaps behind a byte order mark."""
+    """Draw lines with any line ends, the last of which may be missing, with or without a byte order mark."""
     lines = draw(st.lists(st.tuples(LINES, ENDS), max_size=20))
     stream = b"".join(line + end for line, end in lines) + draw(st.one_of(st.just(b""), LINES))
     return draw(st.sampled_from([b"", BYTE_ORDER_MARK])) + stream
 
 
 def split(stream: bytes, cuts: list[int]) -> Iterator[bytes]:
-    """The pieces between cuts, which are taken modulo the length; empty ones too."""
-    places = sorted(cut % (len(stream) + 1) for cut in cuts)
-    for start, end in zip([0, *places], [*places, len(stream)], strict=True):
+    """Yield the pieces between the cuts, taken modulo the length. Pieces may be empty."""
+    offsets = sorted(cut % (len(stream) + 1) for cut in cuts)
+    for start, end in zip([0, *offsets], [*offsets, len(stream)], strict=True):
         yield stream[start:end]
 
 
-def slowly_parsed(stream: bytes) -> list[ServerEvent]:
-    """Read byte by byte as the standard's text says, but that an event at the end needs no blank line."""
-    events: list[ServerEvent] = []
+def reference_parse(stream: bytes) -> list[ServerSentEvent]:
+    """Parse byte by byte as the standard specifies, except that the last event needs no blank line."""
+    events: list[ServerSentEvent] = []
     lines: list[bytes] = []
     name, line = b"", bytearray()
     stream = stream.removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -80,7 +71,7 @@ def slowly_parsed(stream: bytes) -> list[ServerEvent]:
             continue
         if not line:
             if lines:
-                events.append(ServerEvent(name.decode(errors="replace"), b"\n".join(lines)))
+                events.append(ServerSentEvent(name.decode(errors="replace"), b"\n".join(lines)))
             lines, name = [], b""
         field, _, value = bytes(line).partition(b":")
         if field == b"data":
@@ -91,140 +82,102 @@ def slowly_parsed(stream: bytes) -> list[ServerEvent]:
     return events
 
 
-def parsed(pieces: Iterator[bytes]) -> list[ServerEvent]:
-    stream = EventStream(LIMIT)
-    return [event for piece in pieces for event in stream.feed(piece)] + stream.end()
-
-
-def told(reader: Reader, pieces: Iterator[bytes]) -> list[Any] | tuple[type[GatewayError], str]:
-    """What an answer says, or the fault it ends with. Neither fragments nor signs of thinking count, nor minted ids."""
-    try:
-        events = [event for piece in pieces for event in reader.feed(piece)] + reader.end()
-    except GatewayError as fault:
-        return type(fault), fault.message
-    minted: dict[str, str] = {}
-    return [_without_minted_ids(event, minted) for event in _joined(events)]
-
-
-def _joined(events: list[Event]) -> list[Event]:
-    joined: list[Event] = []
-    for event in events:
-        last = joined[-1] if joined else None
-        if isinstance(event, ReasoningProgress):
-            continue
-        if isinstance(event, TextDelta | ReasoningDelta) and type(last) is type(event) and last.index == event.index:
-            joined[-1] = type(event)(event.index, last.text + event.text)
-        elif isinstance(event, ToolCallDelta) and isinstance(last, ToolCallDelta) and last.index == event.index:
-            arguments = last.arguments_json + event.arguments_json
-            joined[-1] = ToolCallDelta(last.index, last.id or event.id, last.name or event.name, arguments)
-        else:
-            joined.append(event)
-    return joined
-
-
-def _without_minted_ids(event: Event, minted: dict[str, str]) -> str:
-    said = repr(event)
-    call_id = event.id if isinstance(event, ToolCallDelta) else getattr(getattr(event, "part", None), "id", "")
-    if call_id.startswith("call_") and len(call_id) == len("call_") + 24:
-        return said.replace(call_id, minted.setdefault(call_id, f"minted-{len(minted)}"))
-    return said
+def decode(pieces: Iterator[bytes]) -> list[ServerSentEvent]:
+    decoder = SseDecoder(LIMIT)
+    return [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
 
 
 @given(streams(), st.lists(st.integers(0, 2000), max_size=6))
 @settings(STABLE, max_examples=400)
-def test_any_stream_means_what_the_standard_says(stream: bytes, cuts: list[int]) -> None:
-    assert parsed(split(stream, cuts)) == slowly_parsed(stream)
+def test_any_stream_is_decoded_as_the_standard_specifies(stream: bytes, cuts: list[int]) -> None:
+    assert decode(split(stream, cuts)) == reference_parse(stream)
 
 
 @given(streams())
 @settings(STABLE, max_examples=100)
-def test_a_stream_that_comes_byte_by_byte_means_the_same(stream: bytes) -> None:
-    assert parsed(bytes([byte]) for byte in stream) == slowly_parsed(stream)
+def test_stream_byte_by_byte_is_decoded_alike(stream: bytes) -> None:
+    assert decode(bytes([byte]) for byte in stream) == reference_parse(stream)
 
 
 @given(ENDS, st.lists(st.integers(0, 2_000_100), max_size=6))
 @settings(STABLE, max_examples=6)
-def test_lines_of_a_megabyte_arrive_whole(end: bytes, cuts: list[int]) -> None:
+def test_long_lines_are_decoded(end: bytes, cuts: list[int]) -> None:
     stream = b"data: " + MEGABYTE + end + b"data:" + MEGABYTE + end + end + b"data: next"
 
-    assert parsed(split(stream, cuts)) == [ServerEvent("", MEGABYTE + b"\n" + MEGABYTE), ServerEvent("", b"next")]
+    assert decode(split(stream, cuts)) == [
+        ServerSentEvent("", MEGABYTE + b"\n" + MEGABYTE),
+        ServerSentEvent("", b"next"),
+    ]
 
 
-@pytest.mark.parametrize(("wire", "name"), STREAMS, ids=[name for _, name in STREAMS])
-def test_any_split_of_a_recorded_answer_says_the_same(wire: str, name: str) -> None:
-    stream = fixture(name)
-    whole = told(WIRES[wire].reader(), iter([stream]))
+@given(st.sampled_from(STREAMS), st.lists(st.integers(0, 20_000), min_size=1, max_size=8))
+@settings(STABLE, max_examples=300)
+def test_recorded_streams_are_read_alike_with_any_splits(recording: tuple[str, str], cuts: list[int]) -> None:
+    wire, name = recording
+    stream = recorded(name)
 
-    @given(st.lists(st.integers(0, len(stream)), min_size=1, max_size=8))
-    @settings(STABLE, max_examples=12)
-    def holds(cuts: list[int]) -> None:
-        assert told(WIRES[wire].reader(), split(stream, cuts)) == whole
-
-    holds()
+    assert outcome(wire, split(stream, cuts)) == outcome(wire, [stream])
 
 
-@pytest.mark.parametrize(("wire", "name"), STREAMS, ids=[name for _, name in STREAMS])
-def test_data_after_the_end_of_a_recorded_answer_adds_nothing(wire: str, name: str) -> None:
-    whole = told(WIRES[wire].reader(), iter([fixture(name)]))
-    if isinstance(whole, tuple):
-        return  # it has no end
+@dataclass(frozen=True, slots=True)
+class TextStream:
+    """How a wire starts a text, continues it with a fragment, and completes the response."""
 
-    assert told(WIRES[wire].reader(), iter([fixture(name) + b"\n\n", b"data: {}\n\n", b"\xff"])) == whole
-
-
-def _claude(fragment: str) -> dict[str, Any]:
-    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": fragment}}
+    start: tuple[dict[str, Any], ...]
+    fragment: Callable[[str], dict[str, Any]]
+    end: dict[str, Any]
 
 
-def _responses(fragment: str) -> dict[str, Any]:
-    return {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": fragment}
+def anthropic_fragment(text: str) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
 
 
-SAID: dict[str, tuple[list[Any], Callable[[str], dict[str, Any]], list[Any]]] = {
-    "chat_completions": (
-        [],
-        lambda fragment: {"choices": [{"delta": {"content": fragment}}]},
-        [{"choices": [{"delta": {}, "finish_reason": "stop"}]}],
+def responses_fragment(text: str) -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text}
+
+
+TEXT_STREAMS = {
+    "chat_completions": TextStream(
+        (),
+        lambda text: {"choices": [{"delta": {"content": text}}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
     ),
-    "claude": (
-        [{"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}],
-        _claude,
-        [{"type": "message_stop"}],
+    "anthropic": TextStream(
+        ({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},),
+        anthropic_fragment,
+        {"type": "message_stop"},
     ),
-    "gemini": (
-        [],
-        lambda fragment: {"candidates": [{"content": {"parts": [{"text": fragment}]}}]},
-        [{"candidates": [{"finishReason": "STOP"}]}],
+    "gemini": TextStream(
+        (),
+        lambda text: {"candidates": [{"content": {"parts": [{"text": text}]}}]},
+        {"candidates": [{"finishReason": "STOP"}]},
     ),
-    "responses": (
-        [{"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "m"}}],
-        _responses,
-        [{"type": "response.completed", "response": {"status": "completed", "output": []}}],
+    "responses": TextStream(
+        ({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "m"}},),
+        responses_fragment,
+        {"type": "response.completed", "response": {"status": "completed", "output": []}},
     ),
 }
-"""How each wire begins a text, goes on with it, and ends."""
 
 
-@pytest.mark.parametrize("wire", SAID)
-@pytest.mark.parametrize("escaped", [True, False], ids=["escaped", "plain"])
-def test_a_sign_split_between_fragments_and_bytes_stays_one(wire: str, escaped: bool) -> None:
-    begin, go_on, end = SAID[wire]
+@given(
+    st.sampled_from(sorted(TEXT_STREAMS)),
+    st.booleans(),
+    st.text("a é😀\u2028\N{GREEK SMALL LETTER BETA}", min_size=1, max_size=8),
+    st.lists(st.integers(0, 3000), max_size=6),
+)
+@settings(STABLE, max_examples=200)
+def test_characters_split_across_fragments_and_bytes_are_joined(
+    wire: str, escaped: bool, text: str, cuts: list[int]
+) -> None:
+    units = text.encode("utf-16-le")
+    surrogates = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
+    shape, reader = TEXT_STREAMS[wire], WIRES[wire].stream_reader()
+    payloads = [*shape.start, *map(shape.fragment, surrogates if escaped else text), shape.end]
+    lines = (json.dumps(payload, ensure_ascii=escaped) for payload in payloads)
+    stream = b"".join(b"data: " + line.encode() + b"\n\n" for line in lines)
 
-    @given(
-        st.text("a é😀\u2028\N{GREEK SMALL LETTER BETA}", min_size=1, max_size=8),
-        st.lists(st.integers(0, 3000), max_size=6),
-    )
-    @settings(STABLE, max_examples=30)
-    def holds(text: str, cuts: list[int]) -> None:
-        units = text.encode("utf-16-le")
-        halves = (units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2))
-        payloads = [*begin, *map(go_on, halves if escaped else text), *end]
-        stream = b"".join(b"data: " + json.dumps(each, ensure_ascii=escaped).encode() + b"\n\n" for each in payloads)
-        reader = WIRES[wire].reader()
+    events = [event for piece in split(stream, cuts) for event in reader.feed(piece)] + reader.end()
 
-        events = [event for piece in split(stream, cuts) for event in reader.feed(piece)] + reader.end()
-
-        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text
-        assert [getattr(event.part, "text", "") for event in events if isinstance(event, PartCompleted)] == [text]
-
-    holds()
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text
+    assert [getattr(event.part, "text", "") for event in events if isinstance(event, PartCompleted)] == [text]

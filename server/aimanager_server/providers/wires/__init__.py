@@ -1,1 +1,1 @@
-"""Wire protocols: pure encoders, decoders, stream readers and error mappers."""
+"""Wire protocols: pure request encoders, response decoders, stream readers and error mapping."""

@@ -1,23 +1,26 @@
-"""Reads JSON as providers write it, including what strict readers refuse."""
+"""Decode and encode JSON as providers write it, including input that strict parsers reject."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-LARGEST_COUNT = 2**53
-"""More than anything that is counted here: what is above is no count."""
+from ...core.errors import ProviderProtocolError
+
+MAX_TOKEN_COUNT = 2**53
+"""Larger values are not token counts and are read as 0."""
 
 
-def read_json(data: bytes) -> Any:
-    """The value. Raises ValueError where it is not JSON.
+def decode_json(data: bytes) -> Any:
+    """Parse JSON leniently. Raises ValueError if `data` is not JSON.
 
-    Bytes that are not UTF-8 become U+FFFD, and half a surrogate pair is kept: its other half may follow in the next
-    fragment, and losing an answer over one sign would be worse.
+    Bytes that are not UTF-8 become U+FFFD. Half a surrogate pair is kept, because the other half may follow in the
+    next fragment.
 
-    >>> read_json(b'{"text": "caf\\xc3"}')
+    >>> decode_json(b'{"text": "caf\\xc3"}')
     {'text': 'caf\ufffd'}
     """
     try:
@@ -29,15 +32,45 @@ def read_json(data: bytes) -> Any:
             raise ValueError("nested too deeply") from error
 
 
-def mended(text: str) -> str:
-    """The text with surrogate pairs joined and lone halves replaced by U+FFFD: what UTF-8 can carry."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def decode_body(body: bytes) -> Any:
+    """Parse the body of a successful response. Raises ProviderProtocolError if it is empty or not JSON."""
+    if not body.strip():
+        raise ProviderProtocolError("The response body is empty.")
+    try:
+        return decode_json(body)
+    except ValueError as error:
+        actual = "an HTML page" if looks_like_html(body) else "not JSON"
+        raise ProviderProtocolError(f"The response body is {actual} ({len(body)} bytes).") from error
 
 
-def json_of(value: Any) -> str:
-    """A value that `read_json` gave, as JSON that UTF-8 can carry. Raises ValueError where it is nested too deeply.
+class InvalidEventJson(ProviderProtocolError):
+    """A stream event is not JSON. A separate class, because a truncated stream causes it as well."""
 
-    >>> json_of({"a": "ü"}), json_of({"a": "\\ud83d"})
+
+def decode_event(data: bytes) -> Any:
+    """Parse the data of a stream event. Raises InvalidEventJson if it is not JSON."""
+    try:
+        return decode_json(data)
+    except ValueError as error:
+        raise InvalidEventJson(f"A stream event is not JSON ({len(data)} bytes).") from error
+
+
+def decode_object_body(body: bytes) -> Mapping[str, Any]:
+    """Parse a response body that must be a JSON object. Raises ProviderProtocolError for anything else."""
+    return require_object(decode_body(body))
+
+
+def require_object(value: Any) -> Mapping[str, Any]:
+    """Return a parsed response body if it is a JSON object. Raises ProviderProtocolError otherwise."""
+    if not isinstance(value, dict):
+        raise ProviderProtocolError(f"The response body must be a JSON object, got {type(value).__name__!r}.")
+    return value
+
+
+def encode_json(value: Any) -> str:
+    """Encode a value returned by `decode_json`. Raises ValueError if it is nested too deeply.
+
+    >>> encode_json({"a": "ü"}), encode_json({"a": "\\ud83d"})
     ('{"a":"ü"}', '{"a": "\\\\ud83d"}')
     """
     try:
@@ -49,17 +82,48 @@ def json_of(value: Any) -> str:
             raise ValueError("nested too deeply") from error
 
 
-def count_of(value: Any) -> int:
-    """A count; 0 for what cannot be one, such as a negative number or NaN.
+def fix_surrogates(text: str) -> str:
+    """Join surrogate pairs and replace lone surrogates with U+FFFD, so that UTF-8 can encode the text."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
-    >>> count_of(7), count_of(7.0), count_of(-1), count_of(float("nan")), count_of("7")
+
+def string_field(value: Mapping[str, Any], field: str) -> str:
+    """Return a complete string field with surrogates fixed; empty if it is missing or not a string."""
+    return fix_surrogates(fragment_field(value, field))
+
+
+def fragment_field(value: Mapping[str, Any], field: str) -> str:
+    """Return a string field unchanged; empty if it is missing or not a string.
+
+    Half a surrogate pair is kept, because the other half may follow in the next fragment.
+    """
+    found = value.get(field)
+    return found if isinstance(found, str) else ""
+
+
+def object_field(value: Any, field: str) -> Mapping[str, Any]:
+    """Return an object field; empty if it is missing, not an object, or `value` is not an object."""
+    found = value.get(field) if isinstance(value, Mapping) else None
+    return found if isinstance(found, dict) else {}
+
+
+def object_list_field(value: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
+    """Return the objects in a list field; empty if it is missing or not a list."""
+    found = value.get(field)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def token_count(value: Any) -> int:
+    """Return a token count; 0 for anything that is not one, such as a negative number or NaN.
+
+    >>> token_count(7), token_count(7.0), token_count(-1), token_count(float("nan")), token_count("7")
     (7, 7, 0, 0, 0)
     """
-    return int(value) if isinstance(value, int | float) and 0 < value <= LARGEST_COUNT else 0
+    return int(value) if isinstance(value, int | float) and 0 < value <= MAX_TOKEN_COUNT else 0
 
 
 def looks_like_html(body: bytes) -> bool:
-    """Whether a page came in place of an answer, as from a proxy or an edge.
+    """Return whether the body is an HTML or XML page, such as a proxy's error page.
 
     >>> looks_like_html(b"  <!DOCTYPE html><html>"), looks_like_html(b'{"a": "<b>"}')
     (True, False)

@@ -1,8 +1,8 @@
-"""Writes a caller's JSON Schema under the rules of providers that promise one, or says why it cannot be.
+"""Rewrite a caller's JSON Schema under the rules of providers that guarantee schemas, or report why it cannot be.
 
-What is written admits only answers that the caller's schema admits: objects are closed, which takes nothing a caller
-asked for away, and a property that may be null is always written out. Where only a rewrite with another meaning would
-do, the schema is not promised at all, and the gateway asks in words and checks instead.
+The rewritten schema admits only values that the caller's schema admits. Objects become closed, and nullable properties
+become required. A schema that only a change of meaning could express is not sent; without `strict`, the gateway then
+asks for the format in the prompt and validates the response itself.
 """
 
 from __future__ import annotations
@@ -18,217 +18,221 @@ from ...core.errors import CapabilityUnsupported, FieldViolation
 
 Schema = Mapping[str, Any]
 
-KEPT_NOTES = ("title", "description")
+KEPT_ANNOTATIONS = ("title", "description")
 
-NOTES = frozenset(
+ANNOTATIONS = frozenset(
     ("$comment", "$id", "$schema", "default", "deprecated", "discriminator", "examples", "readOnly", "writeOnly")
-) | frozenset(KEPT_NOTES)
-"""Keywords that say nothing of what is valid. Providers refuse most of them, so few go along."""
+) | frozenset(KEPT_ANNOTATIONS)
+"""Keywords without effect on validation. Most are dropped, because providers reject them."""
 
-SHAPING = frozenset(
+STRUCTURAL_KEYWORDS = frozenset(
     ("type", "properties", "required", "additionalProperties", "items", "enum", "const", "format", "anyOf", "allOf")
 ) | frozenset(("$ref", "$defs", "definitions"))
 
 DEFINITIONS = ("$defs", "definitions")
 
+MAX_REFERENCE_HOPS = 8
+
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What a provider takes: `more` keywords beside those that shape, and `formats`; others are dropped as mere notes.
+class SchemaRules:
+    """The subset of JSON Schema that a provider accepts.
 
-    `all_required`: every property has to be there. `recursive`: a schema may contain itself. `several_all`: allOf may
-    join several. `object_root`: the whole has to be an object. `deepest` is how far objects and lists may be nested.
+    `extra_keywords` are accepted beside the structural ones. A `format` outside `formats` is dropped as an annotation.
+    `max_depth` limits how deeply objects and lists may be nested.
     """
 
-    more: frozenset[str] = frozenset()
+    extra_keywords: frozenset[str] = frozenset()
     formats: frozenset[str] = frozenset()
-    all_required: bool = False
-    recursive: bool = True
-    several_all: bool = False
-    object_root: bool = False
-    deepest: int | None = None
+    requires_all_properties: bool = False
+    allows_recursion: bool = True
+    allows_all_of: bool = False
+    requires_object_root: bool = False
+    max_depth: int | None = None
 
 
 # https://platform.claude.com/docs/en/build-with-claude/structured-outputs, read 2026-11-22.
-CLAUDE = Rules(
+ANTHROPIC = SchemaRules(
     formats=frozenset(
         ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"),
     ),
-    recursive=False,
-    several_all=True,
+    allows_recursion=False,
+    allows_all_of=True,
 )
 
 # https://platform.openai.com/docs/guides/structured-outputs, read 2026-11-22.
-OPENAI = Rules(
-    more=frozenset(
+OPENAI = SchemaRules(
+    extra_keywords=frozenset(
         (
             *("pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
             *("minItems", "maxItems"),
         )
     ),
     formats=frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")),
-    all_required=True,
-    object_root=True,
-    deepest=10,
+    requires_all_properties=True,
+    requires_object_root=True,
+    max_depth=10,
 )
 
 
-class NotExpressible(ValueError):
-    """The rules leave no way to say the same; the message says what stands against it."""
+class UnsupportedSchema(ValueError):
+    """The rules cannot express the schema. The message states the reason."""
 
 
-def promised(wanted: JsonSchemaFormat, rules: Rules) -> dict[str, Any]:
-    """The schema to send. Raises CapabilityUnsupported on the field where the provider could not promise it."""
+def native_schema(output_format: JsonSchemaFormat, rules: SchemaRules) -> dict[str, Any]:
+    """Return the schema to send. Raises CapabilityUnsupported with the field if the rules cannot express it."""
     try:
-        return expressed(from_json(wanted.schema_json), rules)
-    except (NotExpressible, RecursionError) as error:
-        field = FieldViolation("output_format.json_schema.schema_json", f"cannot be promised by the provider: {error}")
+        return rewrite_schema(from_json(output_format.schema_json), rules)
+    except (UnsupportedSchema, RecursionError) as error:
+        field = FieldViolation(
+            "output_format.json_schema.schema_json", f"is not supported by the provider's structured output: {error}"
+        )
         raise CapabilityUnsupported(
             f"{field.field} {field.description}.",
-            solution="Change the schema, or leave strict out: then the gateway checks the answer itself.",
+            solution="Change the schema, or set strict to false: the gateway then validates the response itself.",
             violations=(field,),
         ) from error
 
 
-def refused_format(what: str) -> CapabilityUnsupported:
-    """The fault of a wire that cannot be asked for an output format natively.
+def unsupported_format(feature: str) -> CapabilityUnsupported:
+    """Return the error for an output format that the wire cannot request natively.
 
-    >>> refused_format("schemas").fields[0].field
+    >>> unsupported_format("JSON schemas").violations[0].field
     'output_format'
     """
     return CapabilityUnsupported(
-        f"The provider cannot be asked for {what}.",
-        violations=(FieldViolation("output_format", f"the provider cannot be asked for {what}"),),
+        f"The provider does not support {feature}.",
+        violations=(FieldViolation("output_format", f"the provider does not support {feature}"),),
     )
 
 
-def expressed(schema: Schema, rules: Rules) -> dict[str, Any]:
-    """The schema under the rules. Raises NotExpressible.
+def rewrite_schema(schema: Schema, rules: SchemaRules) -> dict[str, Any]:
+    """Return the schema under the rules. Raises UnsupportedSchema if they cannot express it.
 
-    >>> expressed({"properties": {"a": {"type": "string"}}, "required": ["a"]}, CLAUDE)
+    >>> rewrite_schema({"properties": {"a": {"type": "string"}}, "required": ["a"]}, ANTHROPIC)
     {'type': 'object', 'properties': {'a': {'type': 'string'}}, 'required': ['a'], 'additionalProperties': False}
     """
-    if not rules.recursive:
-        _refuse_recursion(schema)
+    if not rules.allows_recursion:
+        _reject_recursion(schema)
     root = _definition(schema, schema["$ref"]) if "$ref" in schema else None
     if isinstance(root, dict):
         schema = {**root, **{name: schema[name] for name in DEFINITIONS if name in schema}}
-    if rules.object_root and (schema.get("type", "object") != "object" or "anyOf" in schema):
-        raise NotExpressible("the whole has to be an object")
-    return _Writer(schema, rules).written(schema, 1)
+    if rules.requires_object_root and (schema.get("type", "object") != "object" or "anyOf" in schema):
+        raise UnsupportedSchema("the root must be an object")
+    return _SchemaRewriter(schema, rules).rewrite(schema, 1)
 
 
-class _Writer:
-    def __init__(self, root: Schema, rules: Rules) -> None:
+class _SchemaRewriter:
+    def __init__(self, root: Schema, rules: SchemaRules) -> None:
         self._root = root
         self._rules = rules
 
-    def written(self, schema: Any, depth: int) -> dict[str, Any]:
-        if not isinstance(schema, dict) or not schema.keys() - NOTES - set(DEFINITIONS):
-            raise NotExpressible("a value of any kind is admitted somewhere")
-        if self._rules.deepest is not None and depth > self._rules.deepest:
-            raise NotExpressible(f"it is nested deeper than {self._rules.deepest} levels")
-        self._refuse_unknown(schema)
+    def rewrite(self, schema: Any, depth: int) -> dict[str, Any]:
+        if not isinstance(schema, dict) or not schema.keys() - ANNOTATIONS - set(DEFINITIONS):
+            raise UnsupportedSchema("a subschema accepts any value")
+        if self._rules.max_depth is not None and depth > self._rules.max_depth:
+            raise UnsupportedSchema(f"nesting is limited to {self._rules.max_depth} levels")
+        self._reject_unsupported_keywords(schema)
         if "$ref" in schema:
             return {"$ref": schema["$ref"], **self._definitions(schema, depth)}
-        if len(schema.get("allOf", ())) == 1 and not schema.keys() - NOTES - {"allOf"}:
-            return {**self.written(schema["allOf"][0], depth), **_notes(schema)}
-        result = {**_notes(schema), **self._plain(schema)}
-        if "properties" in schema or "object" in _kinds(schema):
+        if len(schema.get("allOf", ())) == 1 and not schema.keys() - ANNOTATIONS - {"allOf"}:
+            return {**self.rewrite(schema["allOf"][0], depth), **_annotations(schema)}
+        result = {**_annotations(schema), **self._keywords(schema)}
+        if "properties" in schema or "object" in _types(schema):
             result |= self._object(schema, depth)
-        if "items" in schema or "array" in _kinds(schema):
-            result["items"] = self.written(schema.get("items"), depth + 1)
+        if "items" in schema or "array" in _types(schema):
+            result["items"] = self.rewrite(schema.get("items"), depth + 1)
         for keyword in ("anyOf", "allOf"):
             if keyword in schema:
-                result[keyword] = self._several(keyword, schema[keyword], depth)
+                result[keyword] = self._combined(keyword, schema[keyword], depth)
         return {**result, **self._definitions(schema, depth)}
 
-    def _refuse_unknown(self, schema: Schema) -> None:
-        beside = schema.keys() - NOTES - SHAPING - self._rules.more
+    def _reject_unsupported_keywords(self, schema: Schema) -> None:
+        unsupported = schema.keys() - ANNOTATIONS - STRUCTURAL_KEYWORDS - self._rules.extra_keywords
         if "$ref" in schema:
-            beside = schema.keys() - NOTES - {"$ref", *DEFINITIONS}
-        if beside:
-            raise NotExpressible(f"{min(beside)!r} is not supported")
+            unsupported = schema.keys() - ANNOTATIONS - {"$ref", *DEFINITIONS}
+        if unsupported:
+            raise UnsupportedSchema(f"{min(unsupported)!r} is not supported")
 
-    def _plain(self, schema: Schema) -> dict[str, Any]:
-        names = ("type", "enum", "const", *sorted(self._rules.more))
-        plain = {name: schema[name] for name in names if name in schema}
+    def _keywords(self, schema: Schema) -> dict[str, Any]:
+        names = ("type", "enum", "const", *sorted(self._rules.extra_keywords))
+        kept = {name: schema[name] for name in names if name in schema}
         if schema.get("format") in self._rules.formats:
-            plain["format"] = schema["format"]
-        return plain
+            kept["format"] = schema["format"]
+        return kept
 
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties = schema.get("properties", {})
         closed = schema.get("additionalProperties") is False
         if not closed and ("additionalProperties" in schema or not properties):
-            raise NotExpressible("an object with properties of any name is admitted")
+            raise UnsupportedSchema("an object accepts properties with any name")
         required = list(schema.get("required", ()))
-        if self._rules.all_required:
-            required += self._missing(properties, required)
+        if self._rules.requires_all_properties:
+            required += self._optional_properties(properties, required)
         return {
             "type": schema.get("type", "object"),
-            "properties": {name: self.written(value, depth + 1) for name, value in properties.items()},
+            "properties": {name: self.rewrite(value, depth + 1) for name, value in properties.items()},
             "required": required,
             "additionalProperties": False,
         }
 
-    def _missing(self, properties: Schema, required: list[str]) -> Iterator[str]:
+    def _optional_properties(self, properties: Schema, required: list[str]) -> Iterator[str]:
         for name, value in properties.items():
             if name in required:
                 continue
             if not self._admits_null(value):
-                raise NotExpressible(f"the property {name[:64]!r} may be left out, but not be null")
+                raise UnsupportedSchema(f"the optional property {name[:64]!r} must admit null")
             yield name
 
-    def _admits_null(self, schema: Any, hops: int = 8) -> bool:
+    def _admits_null(self, schema: Any, hops: int = MAX_REFERENCE_HOPS) -> bool:
         if not isinstance(schema, dict) or not hops:
             return False
         if "$ref" in schema:
             return self._admits_null(_definition(self._root, schema["$ref"]), hops - 1)
-        if "null" in _kinds(schema) or None in schema.get("enum", ()):
+        if "null" in _types(schema) or None in schema.get("enum", ()):
             return True
-        return any(self._admits_null(one, hops - 1) for one in schema.get("anyOf", ()))
+        return any(self._admits_null(option, hops - 1) for option in schema.get("anyOf", ()))
 
-    def _several(self, keyword: str, schemas: list[Any], depth: int) -> list[dict[str, Any]]:
-        if keyword == "allOf" and (not self._rules.several_all or any("$ref" in one for one in schemas)):
-            raise NotExpressible("'allOf' is not supported here")
-        return [self.written(one, depth) for one in schemas]
+    def _combined(self, keyword: str, schemas: list[Any], depth: int) -> list[dict[str, Any]]:
+        if keyword == "allOf" and (not self._rules.allows_all_of or any("$ref" in schema for schema in schemas)):
+            raise UnsupportedSchema("'allOf' is not supported here")
+        return [self.rewrite(schema, depth) for schema in schemas]
 
     def _definitions(self, schema: Schema, depth: int) -> dict[str, Any]:
         return {
-            name: {key: self.written(value, depth) for key, value in schema[name].items()}
+            name: {key: self.rewrite(value, depth) for key, value in schema[name].items()}
             for name in DEFINITIONS
             if name in schema
         }
 
 
-def _notes(schema: Schema) -> dict[str, Any]:
-    return {name: schema[name] for name in KEPT_NOTES if name in schema}
+def _annotations(schema: Schema) -> dict[str, Any]:
+    return {name: schema[name] for name in KEPT_ANNOTATIONS if name in schema}
 
 
-def _kinds(schema: Schema) -> list[str]:
-    kinds = schema.get("type", [])
-    return kinds if isinstance(kinds, list) else [kinds]
+def _types(schema: Schema) -> list[str]:
+    types = schema.get("type", [])
+    return types if isinstance(types, list) else [types]
 
 
 def _definition(root: Schema, reference: str) -> Any:
-    """What a reference means where it names a definition; None for any other."""
+    """Return the definition that a reference names; None if it points anywhere else."""
     start, _, name = reference.removeprefix("#/").partition("/")
-    found = root.get(start, {}) if start in DEFINITIONS else {}
-    return found.get(name.replace("~1", "/").replace("~0", "~"))
+    definitions = root.get(start, {}) if start in DEFINITIONS else {}
+    return definitions.get(name.replace("~1", "/").replace("~0", "~"))
 
 
-def _refuse_recursion(root: Schema) -> None:
-    """Colours definitions while it follows their references; one met again on the way there contains itself."""
+def _reject_recursion(root: Schema) -> None:
+    """Follow all references depth-first. Raises UnsupportedSchema for a reference that is already on the path."""
     done: set[str] = set()
 
-    def follow(schema: Any, inside: tuple[str, ...]) -> None:
+    def follow(schema: Any, path: tuple[str, ...]) -> None:
         for reference in _references(schema):
             found = _definition(root, reference)
-            if reference in inside or found is None:
-                raise NotExpressible(f"the reference {reference[:64]!r} makes it contain itself")
+            if reference in path or found is None:
+                raise UnsupportedSchema(f"the reference {reference[:64]!r} is recursive or not a definition")
             if reference not in done:
-                follow(found, (*inside, reference))
+                follow(found, (*path, reference))
                 done.add(reference)
 
     follow({name: value for name, value in root.items() if name not in DEFINITIONS}, ())

@@ -1,4 +1,4 @@
-"""Lays native options over a request body: the one way past what the gateway has words for."""
+"""Merge native provider options into a request body."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with the options laid over it: objects are merged, None takes a field away, all else replaces.
+def deep_merge(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body with the options merged in: objects merge, None removes a field, other values replace it.
 
-    >>> merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None})
+    >>> deep_merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None})
     {'a': {'b': 9, 'c': 2}}
     """
     result = dict(body)
     for field, value in options.items():
-        below = result.get(field)
+        current = result.get(field)
         if value is None:
             result.pop(field, None)
-        elif isinstance(below, Mapping) and isinstance(value, Mapping):
-            result[field] = merged(below, value)
+        elif isinstance(current, Mapping) and isinstance(value, Mapping):
+            result[field] = deep_merge(current, value)
         else:
             result[field] = value
     return result

@@ -1,4 +1,4 @@
-"""What a provider's refusal means: its status and its words, told apart once for all dialects of this family."""
+"""Map the error responses of providers to gateway errors, by status and by error name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ...core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from ...telemetry.redaction import cut, masked
-from .json_codec import looks_like_html, mended, read_json
-from .retry_after import advised, advised_in_words, retry_after
+from ...telemetry.redaction import redact, truncate
+from .json_codec import decode_json, fix_surrogates, looks_like_html
+from .retry_after import retry_after_from_body, retry_after_from_headers, retry_after_from_message
 
 CONTEXT_NAMES = ("context_length_exceeded",)
 CONTEXT_PHRASES = ("maximum context length", "context window", "prompt is too long", "input is too long")
@@ -44,10 +44,10 @@ QUOTA_NAMES = (
     "insufficient_balance",
 )
 QUOTA_PHRASES = ("insufficient balance", "exceeded your current quota", "credit balance", "spend limit", "spend cap")
-KEY_NAMES = ("invalid_api_key", "api_key_invalid", "authentication_error")
+CREDENTIALS_NAMES = ("invalid_api_key", "api_key_invalid", "authentication_error")
 MODEL_NAMES = ("model_not_found", "model_not_exist", "unknown_model")
 
-BY_STATUS: Mapping[int, type[GatewayError]] = {
+ERRORS_BY_STATUS: Mapping[int, type[GatewayError]] = {
     401: ProviderCredentialsInvalid,
     402: ProviderQuotaExhausted,
     403: ProviderCredentialsInvalid,
@@ -57,16 +57,16 @@ BY_STATUS: Mapping[int, type[GatewayError]] = {
     413: PayloadTooLarge,
     425: ProviderInternalError,
     429: ProviderRateLimited,
-    498: ProviderOverloaded,  # Groq: no flex capacity left
+    498: ProviderOverloaded,  # Groq: flex capacity exceeded
     499: ProviderInternalError,
     503: ProviderOverloaded,
     504: ProviderTimeout,
-    524: ProviderTimeout,  # Cloudflare: the origin took too long
+    524: ProviderTimeout,  # Cloudflare: origin timeout
     529: ProviderOverloaded,
 }
-"""What a status means where the words add nothing; the rest of 4xx is a rejection, the rest of 5xx a failure."""
+"""The error of a status if the body adds nothing. Other 4xx are rejected requests, other 5xx internal errors."""
 
-BY_NAME: Mapping[str, int] = {
+STATUS_BY_NAME: Mapping[str, int] = {
     "invalid_request_error": 400,
     "invalid_prompt": 400,
     "permission_error": 403,
@@ -81,65 +81,67 @@ BY_NAME: Mapping[str, int] = {
     "service_unavailable": 503,
     "service_unavailable_error": 503,
 }
-"""The status that an error would have had, had it not come inside a 200."""
+"""The HTTP status that corresponds to an error inside a 200 response."""
 
-LONGEST_READ = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
+
+NO_MESSAGE = "no message"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a provider said of an error, whatever its shape. `status` is 0 where the body names none.
+class ProviderErrorBody:
+    """A provider's error, independent of its JSON shape.
 
-    `wait` is for how many seconds it asks, None where it does not.
+    `status` is 0 if the body contains none. `retry_after` is in seconds, None if the body does not say.
     """
 
     message: str
     type: str = ""
     code: str = ""
     status: int = 0
-    wait: float | None = None
+    retry_after: float | None = None
 
     @property
     def name(self) -> str:
-        """Its own name for the cause: the code, unless that only repeats a status, else the type."""
+        """The provider's name for the cause: the code unless it repeats the status, else the type."""
         return self.code if self.code and not self.status else self.type
 
-    def is_named(self, names: Iterable[str]) -> bool:
-        """The code or the type is among these."""
-        said = f"{self.code} {self.type}".lower()
-        return any(name in said for name in names)
+    def is_named_any_of(self, names: Iterable[str]) -> bool:
+        """Return whether the code or the type contains one of the names."""
+        own_names = f"{self.code} {self.type}".lower()
+        return any(name in own_names for name in names)
 
-    def speaks_of(self, phrases: Iterable[str]) -> bool:
-        """The message holds one of these. A message may repeat the prompt, so this alone proves little."""
-        said = self.message.lower()
-        return any(phrase in said for phrase in phrases)
+    def mentions(self, phrases: Iterable[str]) -> bool:
+        """Return whether the message contains one of the phrases. Messages may quote the prompt: weak evidence."""
+        message = self.message.lower()
+        return any(phrase in message for phrase in phrases)
 
 
-def read_error(body: bytes) -> Said:
-    """What the body of a refusal says: JSON of any known shape, a page, plain text, or nothing."""
-    body = body[:LONGEST_READ].strip()
+def parse_error_body(body: bytes) -> ProviderErrorBody:
+    """Parse the body of an error response: JSON of any known shape, HTML, plain text, or empty."""
+    body = body[:MAX_BODY_BYTES].strip()
     if not body:
-        return Said("no explanation was given")
+        return ProviderErrorBody(NO_MESSAGE)
     if looks_like_html(body):
-        return Said("a web page came in place of an explanation", type="html")
+        return ProviderErrorBody("an HTML page", type="html")
     try:
-        return said_of(read_json(body))
+        return parse_error(decode_json(body))
     except ValueError:
-        return Said(body.decode("utf-8", "replace"))
+        return ProviderErrorBody(body.decode("utf-8", "replace"))
 
 
-def said_of(value: Any) -> Said:
-    """What a parsed error says.
+def parse_error(value: Any) -> ProviderErrorBody:
+    """Parse a decoded error.
 
-    >>> said_of({"error": {"message": "No.", "type": None, "code": 429}})
-    Said(message='No.', type='', code='429', status=429, wait=None)
-    >>> said_of({"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}).message
+    >>> parse_error({"error": {"message": "No.", "type": None, "code": 429}})
+    ProviderErrorBody(message='No.', type='', code='429', status=429, retry_after=None)
+    >>> parse_error({"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}).message
     'body.model: Field required'
     """
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
-        return Said(_text(value) or "no explanation was given")
+        return ProviderErrorBody(_text(value) or NO_MESSAGE)
     inner = value.get("error")
     if isinstance(inner, dict):
         value = inner
@@ -147,65 +149,67 @@ def said_of(value: Any) -> Said:
         value = {**value, "message": inner}
     code = _text(value.get("code"))
     status = int(code) if len(code) == 3 and code.isdecimal() else 0
-    message = _text(value.get("message")) or _detail(value.get("detail")) or "no explanation was given"
-    return Said(mended(message), _text(value.get("type")), code, status, advised(value))
+    message = _text(value.get("message")) or _detail(value.get("detail")) or NO_MESSAGE
+    return ProviderErrorBody(
+        fix_surrogates(message), _text(value.get("type")), code, status, retry_after_from_body(value)
+    )
 
 
-def fault_of(status: int, headers: Mapping[str, str], said: Said, now: datetime) -> GatewayError:
-    """The fault that a refusal with this status means; its message still has to be freed of the key that was used."""
-    kind = kind_of(status, said)
-    advice = retry_after(headers, now)
-    return kind(
-        f"The provider answered {status}{_label(said)}: {masked(said.message, longest=LONGEST_READ)}",
-        solution=_solution(kind, said),
-        retry_after=_wait(kind, said) if advice is None else advice,
+def build_error(status: int, headers: Mapping[str, str], body: ProviderErrorBody, now: datetime) -> GatewayError:
+    """Return the error for an unsuccessful response. The message may still contain the API key that was used."""
+    error_type = classify_error(status, body)
+    advice = retry_after_from_headers(headers, now)
+    message = redact(body.message, max_length=MAX_BODY_BYTES)
+    return error_type(
+        f"The provider returned status {status}{_label(body)}: {message}",
+        solution=_solution(error_type, body),
+        retry_after=_retry_after(error_type, body) if advice is None else advice,
         upstream_status=status,
     )
 
 
-def fault_inside(value: Any) -> GatewayError:
-    """The fault that an error inside a 200 means, by the status it would have had."""
-    said = said_of(value)
-    status = said.status or BY_NAME.get(said.type.lower()) or BY_NAME.get(said.code.lower()) or 500
-    message = masked(said.message, longest=LONGEST_READ)
-    kind = kind_of(status, said)
-    told = f"The provider answered with an error{_label(said)}: {message}"
-    return kind(told, retry_after=_wait(kind, said), upstream_status=200)
+def error_in_success(value: Any) -> GatewayError:
+    """Return the error for an error object inside a 200 response, by the status it corresponds to."""
+    body = parse_error(value)
+    status = body.status or STATUS_BY_NAME.get(body.type.lower()) or STATUS_BY_NAME.get(body.code.lower()) or 500
+    error_type = classify_error(status, body)
+    message = f"The provider returned an error{_label(body)}: {redact(body.message, max_length=MAX_BODY_BYTES)}"
+    return error_type(message, retry_after=_retry_after(error_type, body), upstream_status=200)
 
 
-def kind_of(status: int, said: Said) -> type[GatewayError]:
-    """Which fault it is. The words decide where a status means several things, the status everywhere else."""
-    if said.is_named(QUOTA_NAMES) or (status in (402, 403, 429) and said.speaks_of(QUOTA_PHRASES)):
+def classify_error(status: int, body: ProviderErrorBody) -> type[GatewayError]:
+    """Return the error class. Names and phrases decide if a status is ambiguous; otherwise the status decides."""
+    if body.is_named_any_of(QUOTA_NAMES) or (status in (402, 403, 429) and body.mentions(QUOTA_PHRASES)):
         return ProviderQuotaExhausted
-    if said.is_named(CONTEXT_NAMES) or (status in (400, 413, 422) and said.speaks_of(CONTEXT_PHRASES)):
+    if body.is_named_any_of(CONTEXT_NAMES) or (status in (400, 413, 422) and body.mentions(CONTEXT_PHRASES)):
         return ContextTooLong
-    if said.is_named(POLICY_NAMES) or (status in (400, 403, 422) and said.speaks_of(POLICY_PHRASES)):
+    if body.is_named_any_of(POLICY_NAMES) or (status in (400, 403, 422) and body.mentions(POLICY_PHRASES)):
         return ContentBlocked
-    if said.is_named(KEY_NAMES):
+    if body.is_named_any_of(CREDENTIALS_NAMES):
         return ProviderCredentialsInvalid
-    if said.is_named(MODEL_NAMES):
+    if body.is_named_any_of(MODEL_NAMES):
         return ModelNotFound
-    if status in BY_STATUS:
-        return BY_STATUS[status]
+    if status in ERRORS_BY_STATUS:
+        return ERRORS_BY_STATUS[status]
     if status >= 500:
         return ProviderInternalError
     return ProviderRejectedRequest if status >= 400 else ProviderProtocolError
 
 
-def _wait(kind: type[GatewayError], said: Said) -> float | None:
-    """The advice of the body. Words count only where they are about waiting: elsewhere they may repeat the prompt."""
-    if kind not in (ProviderRateLimited, ProviderOverloaded):
+def _retry_after(error_type: type[GatewayError], body: ProviderErrorBody) -> float | None:
+    """Return the delay in the body. Only rate limit and overload messages count; others may quote the prompt."""
+    if error_type not in (ProviderRateLimited, ProviderOverloaded):
         return None
-    return advised_in_words(said.message) if said.wait is None else said.wait
+    return retry_after_from_message(body.message) if body.retry_after is None else body.retry_after
 
 
-def _label(said: Said) -> str:
-    return f" ({cut(mended(said.name), 80)})" if said.name and said.name != "html" else ""
+def _label(body: ProviderErrorBody) -> str:
+    return f" ({truncate(fix_surrogates(body.name), 80)})" if body.name and body.name != "html" else ""
 
 
-def _solution(kind: type[GatewayError], said: Said) -> str:
-    if kind is ModelNotFound and said.type == "html":
-        return "Check base_url: a web page answered where the provider's API was expected."
+def _solution(error_type: type[GatewayError], body: ProviderErrorBody) -> str:
+    if error_type is ModelNotFound and body.type == "html":
+        return "Check base_url: the server returned an HTML page instead of an API response."
     return ""
 
 
@@ -215,9 +219,9 @@ def _detail(value: Any) -> str:
     lines = []
     for item in value:
         if isinstance(item, dict):
-            place = item.get("loc")
-            where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
-            lines.append(": ".join(piece for piece in (where, _text(item.get("msg"))) if piece))
+            location = item.get("loc")
+            path = ".".join(str(step) for step in location) if isinstance(location, list) else ""
+            lines.append(": ".join(piece for piece in (path, _text(item.get("msg"))) if piece))
     return "; ".join(lines)
 
 

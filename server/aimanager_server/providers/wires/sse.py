@@ -1,4 +1,4 @@
-"""Server-sent events from bytes: on the path of every token, so fast, and bounded, so safe."""
+"""Decode server-sent events from bytes, fast and in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,89 +9,88 @@ from ...core.errors import ProviderProtocolError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class ServerEvent(NamedTuple):
-    """One event: its name, empty where none was given, and its data lines joined by line feeds."""
+class ServerSentEvent(NamedTuple):
+    """One event: its name, which may be empty, and its data lines joined by line feeds."""
 
     event: str
     data: bytes
 
 
-class EventStream:
-    """Cuts a byte stream into events, whatever way the network split it.
+class SseDecoder:
+    """Decode a byte stream into events, independent of how the network split it.
 
-    Lines end at LF, CRLF or CR and nowhere else: U+2028 and its like are legal inside JSON. `limit` bounds the bytes
-    of one event. Comments, ids and unknown fields are dropped.
+    Lines end at LF, CRLF or CR only: U+2028 is legal inside JSON. Comments, ids and unknown fields are dropped.
     https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
-    >>> stream = EventStream(limit=1000)
-    >>> stream.feed(b"event: ping\\ndata: {}\\n\\ndata: [DO")
-    [ServerEvent(event='ping', data=b'{}')]
-    >>> stream.feed(b"NE]\\n"), stream.end()
-    ([], [ServerEvent(event='', data=b'[DONE]')])
+    >>> decoder = SseDecoder(max_event_bytes=1000)
+    >>> decoder.feed(b"event: ping\\ndata: {}\\n\\ndata: [DO")
+    [ServerSentEvent(event='ping', data=b'{}')]
+    >>> decoder.feed(b"NE]\\n"), decoder.end()
+    ([], [ServerSentEvent(event='', data=b'[DONE]')])
     """
 
-    __slots__ = ("_after_return", "_began", "_held", "_limit")
+    __slots__ = ("_buffer", "_ends_with_cr", "_max_event_bytes", "_started")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = bytearray()
-        self._after_return = False
-        self._began = False
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._buffer = bytearray()
+        self._ends_with_cr = False
+        self._started = False
 
-    def feed(self, data: bytes) -> list[ServerEvent]:
-        """The events that these bytes completed. Raises ProviderProtocol where one grows beyond the limit."""
-        if self._after_return or b"\r" in data:
-            data = self._only_line_feeds(data)
-        held = self._held
-        if b"\n\n" not in data and not (data.startswith(b"\n") and held.endswith(b"\n")):
-            held += data
-            self._check(len(held))
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Return the events completed by `data`. Raises ProviderProtocolError if an event exceeds the limit."""
+        if self._ends_with_cr or b"\r" in data:
+            data = self._normalize_newlines(data)
+        buffer = self._buffer
+        if b"\n\n" not in data and not (data.startswith(b"\n") and buffer.endswith(b"\n")):
+            buffer += data
+            self._check_size(len(buffer))
             return []
-        if held:
-            held += data
-            data = bytes(held)
-            held.clear()
+        if buffer:
+            buffer += data
+            data = bytes(buffer)
+            buffer.clear()
         *blocks, rest = data.split(b"\n\n")
-        held += rest
-        self._check(len(rest))
+        buffer += rest
+        self._check_size(len(rest))
         return self._events(blocks)
 
-    def end(self) -> list[ServerEvent]:
-        """The last event, where its blank line is missing, as with some clones.
+    def end(self) -> list[ServerSentEvent]:
+        """Return the last event if its blank line is missing, as with some servers.
 
-        It may have been cut, which its reader can tell: a JSON object shows its own end.
+        The event may be truncated. The caller detects that, because truncated JSON does not parse.
         """
-        rest = bytes(self._held)
-        self._held.clear()
+        rest = bytes(self._buffer)
+        self._buffer.clear()
         return self._events([rest])
 
-    def _events(self, blocks: list[bytes]) -> list[ServerEvent]:
-        if not self._began and blocks:
-            self._began = True
+    def _events(self, blocks: list[bytes]) -> list[ServerSentEvent]:
+        if not self._started and blocks:
+            self._started = True
             blocks[0] = blocks[0].removeprefix(BYTE_ORDER_MARK)
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
-                events.append(ServerEvent("", block[6:]))
-            elif (event := _event(block)) is not None:
-                self._check(len(event.data))
+                events.append(ServerSentEvent("", block[6:]))
+            elif (event := _parse_event(block)) is not None:
+                self._check_size(len(event.data))
                 events.append(event)
         return events
 
-    def _only_line_feeds(self, data: bytes) -> bytes:
-        if self._after_return and data.startswith(b"\n"):
+    def _normalize_newlines(self, data: bytes) -> bytes:
+        if self._ends_with_cr and data.startswith(b"\n"):
             data = data[1:]
-            self._after_return = False
+            self._ends_with_cr = False
         if data:
-            self._after_return = data.endswith(b"\r")
+            self._ends_with_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _check(self, size: int) -> None:
-        if size > self._limit:
-            raise ProviderProtocolError(f"An event of the stream is longer than the {self._limit} bytes allowed.")
+    def _check_size(self, size: int) -> None:
+        if size > self._max_event_bytes:
+            raise ProviderProtocolError(f"A stream event exceeds the limit of {self._max_event_bytes} bytes.")
 
 
-def _event(block: bytes) -> ServerEvent | None:
+def _parse_event(block: bytes) -> ServerSentEvent | None:
     name = b""
     lines = []
     for line in block.split(b"\n"):
@@ -102,4 +101,4 @@ def _event(block: bytes) -> ServerEvent | None:
             name = value.removeprefix(b" ")
     if not lines:
         return None
-    return ServerEvent(name.decode(errors="replace"), b"\n".join(lines))
+    return ServerSentEvent(name.decode(errors="replace"), b"\n".join(lines))

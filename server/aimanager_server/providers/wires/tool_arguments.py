@@ -1,4 +1,4 @@
-"""Reads the arguments of a tool call as the object that some wires insist on."""
+"""Parse tool call arguments into the JSON object that some wires require."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 from pydantic_core import from_json
 
 
-def object_of(arguments_json: str) -> dict[str, Any]:
-    """The arguments of a tool call as a JSON object; models do write others.
+def parse_tool_arguments(arguments_json: str) -> dict[str, Any]:
+    """Return the arguments of a tool call as a JSON object, whatever the model wrote.
 
-    An object inside a JSON string is taken out, any other JSON value goes under `arguments`, and what is not JSON at
-    all goes as it is under `invalid_json`.
+    An object inside a JSON string is unwrapped. Any other JSON value is returned under `arguments`, and text that is
+    not JSON under `invalid_json`.
 
-    >>> object_of('{"city": "Rome"}'), object_of("")
+    >>> parse_tool_arguments('{"city": "Rome"}'), parse_tool_arguments("")
     ({'city': 'Rome'}, {})
-    >>> object_of('"{}"'), object_of("[1]"), object_of("{city")
+    >>> parse_tool_arguments('"{}"'), parse_tool_arguments("[1]"), parse_tool_arguments("{city")
     ({}, {'arguments': [1]}, {'invalid_json': '{city'})
     """
     if not arguments_json.strip():
@@ -25,11 +25,11 @@ def object_of(arguments_json: str) -> dict[str, Any]:
     except ValueError:
         return {"invalid_json": arguments_json}
     if isinstance(value, str):
-        value = _inside(value)
+        value = _unwrap(value)
     return value if isinstance(value, dict) else {"arguments": value}
 
 
-def _inside(text: str) -> Any:
+def _unwrap(text: str) -> Any:
     try:
         inner = from_json(text, allow_inf_nan=False)
     except ValueError:

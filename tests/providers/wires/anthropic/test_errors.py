@@ -1,3 +1,5 @@
+"""Errors of the Messages API."""
+
 from __future__ import annotations
 
 import json
@@ -18,9 +20,9 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from tests.support.anthropic import claude
+from tests.support.anthropic import anthropic_wire
 
-PAGE = b"<!DOCTYPE html><html><body><h1>Request too large</h1></body></html>"
+HTML_PAGE = b"<!DOCTYPE html><html><body><h1>Request too large</h1></body></html>"
 
 
 def body(kind: str, message: str = "No.") -> bytes:
@@ -29,7 +31,7 @@ def body(kind: str, message: str = "No.") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "fault"),
+    ("status", "kind", "error_type"),
     [
         (400, "invalid_request_error", ProviderRejectedRequest),
         (401, "authentication_error", ProviderCredentialsInvalid),
@@ -47,29 +49,29 @@ def body(kind: str, message: str = "No.") -> bytes:
         (529, "overloaded_error", ProviderOverloaded),
     ],
 )
-def test_a_status_means_one_fault(status: int, kind: str, fault: type[GatewayError]) -> None:
-    error = claude().error(status, {}, body(kind))
+def test_status_determines_the_error(status: int, kind: str, error_type: type[GatewayError]) -> None:
+    error = anthropic_wire().error(status, {}, body(kind))
 
-    assert type(error) is fault
+    assert type(error) is error_type
     assert error.upstream_status == status
 
 
 @pytest.mark.parametrize(
-    ("status", "fault"),
+    ("status", "error_type"),
     [(413, PayloadTooLarge), (500, ProviderInternalError), (502, ProviderInternalError), (529, ProviderOverloaded)],
 )
-@pytest.mark.parametrize("content", [PAGE, b""])
-def test_a_page_or_nothing_in_place_of_an_error_is_read_by_its_status(
-    status: int, fault: type[GatewayError], content: bytes
+@pytest.mark.parametrize("content", [HTML_PAGE, b""])
+def test_html_or_empty_body_falls_back_to_the_status(
+    status: int, error_type: type[GatewayError], content: bytes
 ) -> None:
-    error = claude().error(status, {"content-type": "text/html"}, content)
+    error = anthropic_wire().error(status, {"content-type": "text/html"}, content)
 
-    assert type(error) is fault
+    assert type(error) is error_type
     assert "<" not in error.message
 
 
 @pytest.mark.parametrize(
-    ("message", "fault"),
+    ("message", "error_type"),
     [
         ("prompt is too long: 210000 tokens > 200000 maximum", ContextTooLong),
         ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000", ContextTooLong),
@@ -83,41 +85,41 @@ def test_a_page_or_nothing_in_place_of_an_error_is_read_by_its_status(
         ("messages.0: all messages must have non-empty content", ProviderRejectedRequest),
     ],
 )
-def test_a_400_is_told_apart_by_its_words(message: str, fault: type[GatewayError]) -> None:
-    error = claude().error(400, {}, body("invalid_request_error", message))
+def test_message_of_a_400_determines_the_error(message: str, error_type: type[GatewayError]) -> None:
+    error = anthropic_wire().error(400, {}, body("invalid_request_error", message))
 
-    assert type(error) is fault
+    assert type(error) is error_type
     assert message in error.message
 
 
-def test_words_count_in_a_400_alone() -> None:
-    error = claude().error(500, {}, body("api_error", "prompt is too long"))
+def test_message_of_other_statuses_is_ignored() -> None:
+    error = anthropic_wire().error(500, {}, body("api_error", "prompt is too long"))
 
     assert type(error) is ProviderInternalError
 
 
-def test_a_429_with_advice_is_a_rate_limit() -> None:
-    error = claude().error(429, {"retry-after": "7"}, body("rate_limit_error"))
+def test_429_with_retry_after_is_a_rate_limit() -> None:
+    error = anthropic_wire().error(429, {"retry-after": "7"}, body("rate_limit_error"))
 
     assert type(error) is ProviderRateLimited
     assert error.retry_after == 7.0
 
 
-def test_a_429_without_advice_is_the_spend_cap() -> None:
-    error = claude().error(429, {}, body("rate_limit_error", "Monthly limit."))
+def test_429_without_retry_after_is_the_spend_limit() -> None:
+    error = anthropic_wire().error(429, {}, body("rate_limit_error", "Monthly limit."))
 
     assert type(error) is ProviderQuotaExhausted
     assert "Monthly limit." in error.message
     assert error.upstream_status == 429
 
 
-def test_a_429_to_be_sent_again_is_a_rate_limit() -> None:
-    error = claude().error(429, {"x-should-retry": "true"}, body("rate_limit_error"))
+def test_429_with_should_retry_is_a_rate_limit() -> None:
+    error = anthropic_wire().error(429, {"x-should-retry": "true"}, body("rate_limit_error"))
 
     assert type(error) is ProviderRateLimited
 
 
-def test_no_error_repeats_a_key() -> None:
-    error = claude().error(401, {}, body("authentication_error", "invalid x-api-key sk-ant-api03-abcdefgh"))
+def test_api_key_in_an_error_message_is_redacted() -> None:
+    error = anthropic_wire().error(401, {}, body("authentication_error", "invalid x-api-key sk-ant-api03-abcdefgh"))
 
     assert "abcdefgh" not in error.message

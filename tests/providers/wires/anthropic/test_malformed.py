@@ -1,3 +1,5 @@
+"""Malformed responses and streams of the Messages API."""
+
 from __future__ import annotations
 
 import json
@@ -17,12 +19,13 @@ from aimanager_server.core.errors import (
     ProviderRateLimited,
     ProviderTimeout,
 )
-from aimanager_server.providers.wires.anthropic.response_parser import Answer
-from tests.support.anthropic import claude, completed, sse, start, streamed
+from aimanager_server.providers.wires.anthropic.response_parser import AnthropicParser
+from tests.support.anthropic import anthropic_wire, message_start, read_stream
+from tests.support.wire_cases import completed_parts, sse
 
 
 @pytest.mark.parametrize(
-    ("kind", "fault"),
+    ("kind", "error_type"),
     [
         ("overloaded_error", ProviderOverloaded),
         ("rate_limit_error", ProviderRateLimited),
@@ -35,64 +38,64 @@ from tests.support.anthropic import claude, completed, sse, start, streamed
         ("brand_new_error", ProviderInternalError),
     ],
 )
-def test_an_error_inside_a_success_is_that_error(kind: str, fault: type[GatewayError]) -> None:
+def test_error_inside_a_success_is_raised(kind: str, error_type: type[GatewayError]) -> None:
     error = {"type": "error", "error": {"type": kind, "message": "No."}}
 
-    with pytest.raises(fault):
-        streamed(sse(start(input_tokens=1), error))
-    with pytest.raises(fault):
-        claude().decode(json.dumps(error).encode())
+    with pytest.raises(error_type):
+        read_stream(sse(message_start(input_tokens=1), error))
+    with pytest.raises(error_type):
+        anthropic_wire().decode(json.dumps(error).encode())
 
 
-def test_a_prompt_too_long_inside_a_stream_is_known() -> None:
+def test_context_error_inside_a_stream_is_raised() -> None:
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 3 > 2"}}
 
     with pytest.raises(ContextTooLong):
-        streamed(sse(error))
+        read_stream(sse(error))
 
 
-def test_an_error_by_event_name_alone_is_known() -> None:
+def test_error_event_without_a_type_is_raised() -> None:
     with pytest.raises(ProviderOverloaded):
-        streamed(b'event: error\ndata: {"error": {"type": "overloaded_error", "message": "x"}}\n\n')
+        read_stream(b'event: error\ndata: {"error": {"type": "overloaded_error", "message": "x"}}\n\n')
 
 
 @pytest.mark.parametrize("data", ["{broken", "[1]", "[" * 5000])
-def test_an_event_that_cannot_be_read_is_a_broken_protocol(data: str) -> None:
+def test_unreadable_event_is_a_protocol_error(data: str) -> None:
     with pytest.raises(ProviderProtocolError):
-        streamed(sse(start(), data))
+        read_stream(sse(message_start(), data))
 
 
 @pytest.mark.parametrize(
     "body",
     [b"", b"<html>gateway</html>", b"[]", b"{}", b'{"content": "text"}', b'{"type": "message"}', b"[" * 5000],
 )
-def test_a_body_that_is_no_answer_is_a_broken_protocol(body: bytes) -> None:
+def test_unreadable_body_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProviderProtocolError):
-        claude().decode(body)
+        anthropic_wire().decode(body)
 
 
-def test_blocks_of_another_shape_are_passed_over() -> None:
-    events = claude().decode(b'{"content": ["text", {"type": 5}, {"type": "text", "text": "Hi"}]}')
+def test_unknown_blocks_are_ignored() -> None:
+    events = anthropic_wire().decode(b'{"content": ["text", {"type": 5}, {"type": "text", "text": "Hi"}]}')
 
-    assert completed(events) == [Text("Hi")]
-
-
-def test_half_a_surrogate_pair_does_not_lose_the_answer() -> None:
-    events = claude().decode(b'{"content": [{"type": "text", "text": "a\\ud83d"}]}')
-
-    assert completed(events) == [Text("a\N{REPLACEMENT CHARACTER}")]
+    assert completed_parts(events) == (Text("Hi"),)
 
 
-def test_an_event_beyond_the_limit_is_a_broken_protocol() -> None:
-    reader = claude().reader()
+def test_lone_surrogate_is_replaced() -> None:
+    events = anthropic_wire().decode(b'{"content": [{"type": "text", "text": "a\\ud83d"}]}')
 
-    with pytest.raises(ProviderProtocolError, match="longer"):
+    assert completed_parts(events) == (Text("a\N{REPLACEMENT CHARACTER}"),)
+
+
+def test_event_above_the_size_limit_is_a_protocol_error() -> None:
+    reader = anthropic_wire().stream_reader()
+
+    with pytest.raises(ProviderProtocolError, match="exceeds the limit"):
         reader.feed(b"data: " + b"x" * (9 * 1024 * 1024))
 
 
-def test_closing_a_block_that_is_not_open_does_nothing() -> None:
-    answer = Answer()
+def test_closing_an_unknown_block_does_nothing() -> None:
+    parser = AnthropicParser()
 
-    answer.close(3)
+    parser.close_block(3)
 
-    assert answer.drain() == []
+    assert parser.drain() == []

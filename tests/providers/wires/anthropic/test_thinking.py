@@ -1,3 +1,5 @@
+"""Thinking fields and token limits of the Messages API."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,28 +10,28 @@ from aimanager_server.catalog.model import Model
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
-from aimanager_server.providers.wires.anthropic import Claude
-from tests.support.anthropic import NOW, checked, question, sent
+from aimanager_server.providers.wires.anthropic import AnthropicWire
+from tests.support.anthropic import NOW, make_attempt, sent_body, validated_by_sdk
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "thinking", "effort", "limit"),
+    ("model", "reasoning", "thinking", "effort", "limit"),
     [
-        # Always on.
+        # Thinking is always on.
         ("claude-opus-5-5", ReasoningOptions(), None, None, 16384),
         ("claude-opus-5-5", ReasoningOptions(Effort.NONE), None, "low", 16384),
         ("claude-opus-5-5", ReasoningOptions(Effort.MINIMAL), {"type": "adaptive"}, "low", 16384),
         ("claude-opus-5-5", ReasoningOptions(Effort.MAX), {"type": "adaptive"}, "max", 16384),
         ("claude-opus-5-5", ReasoningOptions(include=True), {"type": "adaptive", "display": "summarized"}, None, 16384),
         ("claude-opus-5-5", ReasoningOptions(budget_tokens=9000), {"type": "adaptive"}, None, 16384),
-        # Adaptive, by default on and off.
+        # Adaptive thinking, on or off by default.
         ("claude-haiku-5-5", ReasoningOptions(), None, None, 16384),
         ("claude-haiku-5-5", ReasoningOptions(Effort.NONE), {"type": "disabled"}, None, 4096),
         ("claude-opus-4-8", ReasoningOptions(), None, None, 4096),
         ("claude-opus-4-8", ReasoningOptions(include=True), None, None, 4096),
         ("claude-opus-4-8", ReasoningOptions(Effort.HIGH), {"type": "adaptive"}, "high", 16384),
         ("claude-opus-4-6", ReasoningOptions(Effort.XHIGH), {"type": "adaptive"}, "high", 16384),
-        # A budget.
+        # Thinking budget.
         ("claude-haiku-4-5", ReasoningOptions(), None, None, 4096),
         ("claude-haiku-4-5", ReasoningOptions(include=True), None, None, 4096),
         ("claude-haiku-4-5", ReasoningOptions(Effort.NONE), {"type": "disabled"}, None, 4096),
@@ -43,7 +45,7 @@ from tests.support.anthropic import NOW, checked, question, sent
             None,
             64_000,
         ),
-        # Nobody knows.
+        # Unknown model.
         ("claude-next", ReasoningOptions(), None, None, 4096),
         ("claude-next", ReasoningOptions(Effort.HIGH, include=True), None, None, 4096),
         (
@@ -55,21 +57,21 @@ from tests.support.anthropic import NOW, checked, question, sent
         ),
     ],
 )
-def test_thinking_and_limit_follow_the_model(
-    model: str, asked: ReasoningOptions, thinking: dict[str, Any] | None, effort: str | None, limit: int
+def test_thinking_fields_and_limit_depend_on_the_model(
+    model: str, reasoning: ReasoningOptions, thinking: dict[str, Any] | None, effort: str | None, limit: int
 ) -> None:
-    body = sent(question(model=model, reasoning=asked))
+    body = sent_body(make_attempt(model=model, reasoning=reasoning))
 
     assert body.get("thinking") == thinking
     assert body.get("output_config", {}).get("effort") == effort
     assert body["max_tokens"] == limit
-    assert checked(body) == body
+    assert validated_by_sdk(body) == body
 
 
 @pytest.mark.parametrize(("limit", "budget"), [(4000, 3999), (1025, 1024), (1024, None)])
-def test_the_budget_of_an_effort_stays_below_the_callers_limit(limit: int, budget: int | None) -> None:
-    body = sent(
-        question(
+def test_budget_stays_below_the_output_limit(limit: int, budget: int | None) -> None:
+    body = sent_body(
+        make_attempt(
             model="claude-haiku-4-5",
             sampling=Sampling(max_output_tokens=limit),
             reasoning=ReasoningOptions(Effort.HIGH),
@@ -80,15 +82,15 @@ def test_the_budget_of_an_effort_stays_below_the_callers_limit(limit: int, budge
     assert body.get("thinking", {}).get("budget_tokens") == budget
 
 
-def test_a_model_that_cannot_think_is_not_asked_to() -> None:
-    dialect = Claude(
-        ProviderSettings(wire="claude", base_url="http://127.0.0.1:1"),
+def test_model_without_thinking_gets_no_thinking_field() -> None:
+    wire = AnthropicWire(
+        ProviderSettings(wire="anthropic", base_url="http://127.0.0.1:1"),
         Limits(),
         lambda model: Model("claude", model, thinking="none", efforts=()),
         lambda: NOW,
     )
 
-    body = sent(question(reasoning=ReasoningOptions(Effort.HIGH, 5000, include=True)), dialect)
+    body = sent_body(make_attempt(reasoning=ReasoningOptions(Effort.HIGH, 5000, include=True)), wire)
 
     assert "thinking" not in body
     assert body["max_tokens"] == 4096

@@ -1,4 +1,4 @@
-"""OpenAI's models on Azure."""
+"""Azure OpenAI: one URL per deployment."""
 
 from __future__ import annotations
 
@@ -9,58 +9,59 @@ import pytest
 from aimanager_server.core.content import Sampling, Text
 from aimanager_server.core.errors import ContentBlocked
 from aimanager_server.core.response import FinishReason
-from aimanager_server.providers.wires.chat_completions.azure import Azure
-from tests.support.chat_completions import CANARY, LIMITS, finished_of, fixture, parts_of, question, settings
+from aimanager_server.providers.wires.chat_completions.azure import AzureWire
+from tests.support.chat_completions import CANARY, LIMITS, make_attempt, provider_settings, recorded
+from tests.support.wire_cases import completed_parts, finished_event
 
-PLACE = "https://my-resource.openai.azure.com"
-
-
-def azure(base_url: str = PLACE, **more: Any) -> Azure:
-    return Azure(settings(base_url, version="2024-10-21", **more), LIMITS)
+RESOURCE = "https://my-resource.openai.azure.com"
 
 
-@pytest.mark.parametrize("base_url", [PLACE, f"{PLACE}/", f"{PLACE}/openai"])
-def test_a_deployment_has_an_address_of_its_own(base_url: str) -> None:
-    request = azure(base_url).encode(question(model="my gpt/5"), CANARY)
+def azure(base_url: str = RESOURCE, **more: Any) -> AzureWire:
+    return AzureWire(provider_settings(base_url, api_version="2024-10-21", **more), LIMITS)
 
-    assert request.url == f"{PLACE}/openai/deployments/my%20gpt%2F5/chat/completions?api-version=2024-10-21"
+
+@pytest.mark.parametrize("base_url", [RESOURCE, f"{RESOURCE}/", f"{RESOURCE}/openai"])
+def test_deployment_is_part_of_the_url(base_url: str) -> None:
+    request = azure(base_url).encode(make_attempt(model="my gpt/5"), CANARY)
+
+    assert request.url == f"{RESOURCE}/openai/deployments/my%20gpt%2F5/chat/completions?api-version=2024-10-21"
     assert request.method == "POST"
 
 
-def test_the_key_has_a_header_of_its_own() -> None:
-    request = azure(headers={"x-team": "blue"}).encode(question(), CANARY)
+def test_key_is_sent_in_the_api_key_header() -> None:
+    request = azure(headers={"x-team": "blue"}).encode(make_attempt(), CANARY)
 
     assert (request.headers["api-key"], request.headers["x-team"]) == (CANARY, "blue")
     assert "Authorization" not in request.headers
-    assert "api-key" not in azure().encode(question(), "").headers
+    assert "api-key" not in azure().encode(make_attempt(), "").headers
 
 
-def test_the_body_is_that_of_openai() -> None:
-    body = azure().encode(question(model="gpt-6-luna", sampling=Sampling(7)), CANARY).body
+def test_body_follows_the_openai_quirks() -> None:
+    body = azure().encode(make_attempt(model="gpt-6-luna", sampling=Sampling(7)), CANARY).body
 
     assert b'"max_completion_tokens":7' in body
 
 
-def test_a_probe_lists_the_models_of_the_resource() -> None:
-    request = azure().probe(CANARY)
+def test_probe_lists_the_models_of_the_resource() -> None:
+    request = azure().probe_request(CANARY)
 
-    assert (request.method, request.url) == ("GET", f"{PLACE}/openai/models?api-version=2024-10-21")
+    assert (request.method, request.url) == ("GET", f"{RESOURCE}/openai/models?api-version=2024-10-21")
     assert request.headers == {"api-key": CANARY}
 
 
-def test_the_first_chunk_may_hold_no_choice() -> None:
-    reader = azure().reader()
+def test_first_chunk_may_have_no_choice() -> None:
+    reader = azure().stream_reader()
 
-    events = [*reader.feed(fixture("chat_completions/azure_filter_first.sse")), *reader.end()]
+    events = [*reader.feed(recorded("chat_completions/azure_filter_first.sse")), *reader.end()]
 
-    assert parts_of(events) == (Text("Hi"),)
-
-
-def test_a_whole_answer_is_read() -> None:
-    assert finished_of(azure().decode(fixture("openai/text.json"))).reason is FinishReason.STOP
+    assert completed_parts(events) == (Text("Hi"),)
 
 
-def test_a_filtered_prompt_is_told_apart() -> None:
+def test_response_is_decoded() -> None:
+    assert finished_event(azure().decode(recorded("openai/text.json"))).reason is FinishReason.STOP
+
+
+def test_filtered_prompt_is_content_blocked() -> None:
     body = b'{"error":{"code":"content_filter","message":"The response was filtered","status":400}}'
 
     assert isinstance(azure().error(400, {}, body), ContentBlocked)

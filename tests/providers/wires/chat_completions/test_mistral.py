@@ -1,4 +1,4 @@
-"""Mistral's server: where it insists on more than the wire does."""
+"""Mistral's quirks."""
 
 from __future__ import annotations
 
@@ -21,34 +21,25 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.errors import ProviderInternalError, ProviderRejectedRequest
 from aimanager_server.core.response import FinishReason
-from tests.support.chat_completions import (
-    assistant,
-    dialect,
-    finished_of,
-    fixture,
-    parts_of,
-    question,
-    read_all,
-    sent,
-    user,
-)
+from tests.support.chat_completions import assistant, chat_wire, make_attempt, read_stream, recorded, sent_body
+from tests.support.wire_cases import completed_parts, finished_event, user
 
 LOOK = Tool("look")
-FOREIGN = "toolu_01A9cDkE2"
+FOREIGN_ID = "toolu_01A9cDkE2"
 
 
-def ask(*turns: Message, model: str = "mistral-medium-3-5", **more: Any) -> dict[str, Any]:
-    return sent(question(*turns, provider="mistral", model=model, **more), "mistral")
+def body_for(*turns: Message, model: str = "mistral-medium-3-5", **more: Any) -> dict[str, Any]:
+    return sent_body(make_attempt(*turns, provider="mistral", model=model, **more), "mistral")
 
 
-def test_the_seed_has_a_name_of_its_own() -> None:
-    body = ask(sampling=Sampling(max_output_tokens=7, seed=3))
+def test_seed_is_sent_as_random_seed() -> None:
+    body = body_for(sampling=Sampling(max_output_tokens=7, seed=3))
 
     assert (body["random_seed"], body["max_tokens"], "seed" in body) == (3, 7, False)
 
 
 @pytest.mark.parametrize(
-    ("choice", "word"),
+    ("choice", "encoded"),
     [
         (ToolChoice(ToolMode.REQUIRED), "any"),
         (ToolChoice(ToolMode.AUTO), "auto"),
@@ -56,107 +47,114 @@ def test_the_seed_has_a_name_of_its_own() -> None:
         (ToolChoice(tool_name="look"), {"type": "function", "function": {"name": "look"}}),
     ],
 )
-def test_a_forced_call_is_any(choice: ToolChoice, word: object) -> None:
-    assert ask(tools=(LOOK,), tool_choice=choice)["tool_choice"] == word
+def test_required_tool_choice_is_any(choice: ToolChoice, encoded: object) -> None:
+    assert body_for(tools=(LOOK,), tool_choice=choice)["tool_choice"] == encoded
 
 
-def test_foreign_ids_become_nine_letters_and_digits_in_call_and_result_alike() -> None:
-    body = ask(user("1"), assistant(ToolCall(FOREIGN, "look", "{}")), user(ToolResult(FOREIGN, "look", "sand")))
+def test_tool_call_ids_are_normalized_in_calls_and_results() -> None:
+    body = body_for(
+        user("1"), assistant(ToolCall(FOREIGN_ID, "look", "{}")), user(ToolResult(FOREIGN_ID, "look", "sand"))
+    )
 
-    called, answered = body["messages"][1]["tool_calls"][0]["id"], body["messages"][2]["tool_call_id"]
-    assert called == answered
-    assert len(called) == 9
-    assert called.isascii()
-    assert called.isalnum()
+    call_id, result_id = body["messages"][1]["tool_calls"][0]["id"], body["messages"][2]["tool_call_id"]
+    assert call_id == result_id
+    assert len(call_id) == 9
+    assert call_id.isascii()
+    assert call_id.isalnum()
 
 
-def test_different_ids_stay_different_and_the_same_one_stays_the_same() -> None:
+def test_normalized_ids_are_unique_and_stable() -> None:
     def ids() -> list[str]:
         calls = assistant(*(ToolCall(f"call_{number}", "look", "{}") for number in range(3)))
         results = user(*(ToolResult(f"call_{number}", "look", "") for number in range(3)))
-        return [call["id"] for call in ask(user("1"), calls, results)["messages"][1]["tool_calls"]]
+        return [call["id"] for call in body_for(user("1"), calls, results)["messages"][1]["tool_calls"]]
 
     assert len(set(ids())) == 3
     assert ids() == ids()
 
 
 @pytest.mark.parametrize("call_id", ["D681PevKs", "123456789"])
-def test_an_id_that_fits_is_kept(call_id: str) -> None:
-    body = ask(user("1"), assistant(ToolCall(call_id, "look", "{}")), user(ToolResult(call_id, "look", "")))
+def test_valid_tool_call_id_is_kept(call_id: str) -> None:
+    body = body_for(user("1"), assistant(ToolCall(call_id, "look", "{}")), user(ToolResult(call_id, "look", "")))
 
     assert body["messages"][1]["tool_calls"][0]["id"] == call_id
 
 
-def test_no_user_turn_follows_a_result_directly() -> None:
-    body = ask(
+def test_acknowledgment_is_inserted_after_tool_results() -> None:
+    body = body_for(
         user("1"), assistant(ToolCall("D681PevKs", "look", "{}")), user(ToolResult("D681PevKs", "look", "x"), "2")
     )
 
     assert [message["role"] for message in body["messages"]] == ["user", "assistant", "tool", "assistant", "user"]
 
 
-def test_reasoning_goes_back_as_an_item_of_the_content() -> None:
-    said = ask(user("1"), assistant(Reasoning("Hm."), "Six.", provider="mistral"), user("2"))["messages"][1]
+def test_reasoning_is_sent_back_in_the_content() -> None:
+    message = body_for(user("1"), assistant(Reasoning("Hm."), "Six.", provider="mistral"), user("2"))["messages"][1]
 
-    assert said["content"] == [
+    assert message["content"] == [
         {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
         {"type": "text", "text": "Six."},
     ]
 
 
-def test_reasoning_before_a_call_goes_back_alone() -> None:
+def test_reasoning_before_a_tool_call_is_sent_back() -> None:
     turn = assistant(Reasoning("Hm."), ToolCall("D681PevKs", "look", "{}"), provider="mistral")
 
-    said = ask(user("1"), turn, user(ToolResult("D681PevKs", "look", "x")))["messages"][1]
+    message = body_for(user("1"), turn, user(ToolResult("D681PevKs", "look", "x")))["messages"][1]
 
-    assert said["content"] == [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
-
-
-def test_reasoning_of_others_is_left_out() -> None:
-    assert ask(user("1"), assistant(Reasoning("Hm."), "Six.", provider="claude"))["messages"][1]["content"] == "Six."
+    assert message["content"] == [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
 
 
-def test_what_it_said_makes_the_round_trip() -> None:
-    parts = parts_of(read_all(fixture("chat_completions/mistral_tools.sse"), "mistral"))
+def test_reasoning_of_another_provider_is_omitted() -> None:
+    assert (
+        body_for(user("1"), assistant(Reasoning("Hm."), "Six.", provider="claude"))["messages"][1]["content"] == "Six."
+    )
 
-    said = ask(user("1"), assistant(*parts, provider="mistral"), user(ToolResult("D681PevKs", "look", "x")))[
+
+def test_response_parts_make_the_round_trip() -> None:
+    parts = completed_parts(read_stream(recorded("chat_completions/mistral_tools.sse"), "mistral"))
+
+    message = body_for(user("1"), assistant(*parts, provider="mistral"), user(ToolResult("D681PevKs", "look", "x")))[
         "messages"
     ][1]
 
-    assert said["content"][0]["thinking"][0]["text"] == "Two cities."
-    assert [call["id"] for call in said["tool_calls"]] == ["D681PevKs", "kL2pQ8xYz"]
+    assert message["content"][0]["thinking"][0]["text"] == "Two cities."
+    assert [call["id"] for call in message["tool_calls"]] == ["D681PevKs", "kL2pQ8xYz"]
 
 
-def test_fields_it_does_not_know_are_not_sent() -> None:
-    body = ask(streaming=True)
+def test_stream_options_are_omitted() -> None:
+    body = body_for(streaming=True)
 
     assert body.keys() == {"model", "messages", "stream"}
 
 
-@pytest.mark.parametrize(("model", "word"), [("mistral-small-latest", "high"), ("magistral-medium-latest", None)])
-def test_magistral_knows_no_effort(model: str, word: str | None) -> None:
-    assert ask(model=model, reasoning=ReasoningOptions(Effort.HIGH)).get("reasoning_effort") == word
+@pytest.mark.parametrize(("model", "effort"), [("mistral-small-latest", "high"), ("magistral-medium-latest", None)])
+def test_magistral_gets_no_effort(model: str, effort: str | None) -> None:
+    assert body_for(model=model, reasoning=ReasoningOptions(Effort.HIGH)).get("reasoning_effort") == effort
 
 
-def test_a_full_context_is_told_apart_from_a_long_answer() -> None:
-    events = read_all(fixture("chat_completions/mistral_model_length.sse"), "mistral")
+def test_model_length_is_the_context_window() -> None:
+    events = read_stream(recorded("chat_completions/mistral_model_length.sse"), "mistral")
 
-    assert (finished_of(events).reason, parts_of(events)) == (FinishReason.CONTEXT_WINDOW, (Text("Once upon a"),))
+    assert (finished_event(events).reason, completed_parts(events)) == (
+        FinishReason.CONTEXT_WINDOW,
+        (Text("Once upon a"),),
+    )
 
 
-def test_an_answer_that_ends_in_an_error_is_none() -> None:
+def test_error_finish_reason_is_raised() -> None:
     with pytest.raises(ProviderInternalError, match="'error'"):
-        read_all(fixture("chat_completions/mistral_error.sse"), "mistral")
+        read_stream(recorded("chat_completions/mistral_error.sse"), "mistral")
 
 
-def test_cached_tokens_have_a_field_of_their_own() -> None:
-    usage = finished_of(read_all(fixture("chat_completions/mistral_tools.sse"), "mistral")).usage
+def test_num_cached_tokens_are_counted() -> None:
+    usage = finished_event(read_stream(recorded("chat_completions/mistral_tools.sse"), "mistral")).usage
 
     assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens) == (20, 30, 16)
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "message"),
     [
         (
             400,
@@ -171,8 +169,8 @@ def test_cached_tokens_have_a_field_of_their_own() -> None:
         (400, b'{"message":"Wrong.","request_id":"abc"}', "Wrong."),
     ],
 )
-def test_every_form_of_its_refusals_is_read(status: int, body: bytes, said: str) -> None:
-    fault = dialect("mistral").error(status, {}, body)
+def test_error_bodies_of_every_form_are_mapped(status: int, body: bytes, message: str) -> None:
+    error = chat_wire("mistral").error(status, {}, body)
 
-    assert isinstance(fault, ProviderRejectedRequest)
-    assert said in fault.message
+    assert isinstance(error, ProviderRejectedRequest)
+    assert message in error.message

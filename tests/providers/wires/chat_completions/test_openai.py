@@ -1,4 +1,4 @@
-"""OpenAI's server: our reading against its own SDK's, our requests against its own types."""
+"""OpenAI: responses compared with what the SDK parses, requests with its types."""
 
 from __future__ import annotations
 
@@ -26,21 +26,12 @@ from aimanager_server.core.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.core.request import Call
+from aimanager_server.core.request import Attempt
 from aimanager_server.core.response import Event, FinishReason
-from aimanager_server.providers.wires.chat_completions.vendors import quirks_of
-from tests.support.chat_completions import (
-    assistant,
-    dialect,
-    finished_of,
-    fixture,
-    parts_of,
-    question,
-    read_all,
-    sent,
-    user,
-)
-from tests.support.vendor_sdks import seen_by
+from aimanager_server.providers.wires.chat_completions.vendors import openai_quirks
+from tests.support.chat_completions import assistant, chat_wire, make_attempt, read_stream, recorded, sent_body
+from tests.support.vendor_sdks import validated_by
+from tests.support.wire_cases import completed_parts, finished_event, user
 
 CASES = ["text", "tools", "refusal", "length"]
 LOOK = Tool("look", "Looks.", '{"type":"object","properties":{"at":{"type":"string"}}}', strict=True)
@@ -49,22 +40,22 @@ CONVERSATION = (
     assistant("I will.", ToolCall("a", "look", '{"at":"it"}'), ToolCall("b", "look", "{}")),
     user(ToolResult("a", "look", "sand"), ToolResult("b", "look", "dark", is_error=True), "Well?"),
 )
-CALLS = {
-    "plain": question(provider="openai", model="gpt-6-luna"),
-    "sampled": question(model="gpt-4.1", sampling=Sampling(7, 0.0, 0.5, None, 3, ("END",))),
-    "reasoned": question(model="gpt-6-luna", reasoning=ReasoningOptions(Effort.XHIGH), sampling=Sampling(99)),
-    "tools": question(
+ATTEMPTS = {
+    "plain": make_attempt(provider="openai", model="gpt-6-luna"),
+    "sampled": make_attempt(model="gpt-4.1", sampling=Sampling(7, 0.0, 0.5, None, 3, ("END",))),
+    "reasoned": make_attempt(model="gpt-6-luna", reasoning=ReasoningOptions(Effort.XHIGH), sampling=Sampling(99)),
+    "tools": make_attempt(
         *CONVERSATION,
         model="gpt-6-luna",
         system_instruction="Be brief.",
         tools=(LOOK, Tool("stop")),
         tool_choice=ToolChoice(ToolMode.REQUIRED, parallel=False),
     ),
-    "named": question(model="gpt-6-luna", tools=(LOOK,), tool_choice=ToolChoice(tool_name="look"), streaming=True),
+    "named": make_attempt(model="gpt-6-luna", tools=(LOOK,), tool_choice=ToolChoice(tool_name="look"), streaming=True),
 }
 
 
-def client(content: bytes, content_type: str) -> AsyncOpenAI:
+def sdk_client(content: bytes, content_type: str) -> AsyncOpenAI:
     def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": content_type}, content=content)
 
@@ -72,14 +63,14 @@ def client(content: bytes, content_type: str) -> AsyncOpenAI:
     return AsyncOpenAI(api_key="key", http_client=httpx.AsyncClient(transport=transport), max_retries=0)
 
 
-async def whole(name: str) -> ChatCompletion:
-    async with client(fixture(name), "application/json") as sdk:
+async def sdk_completion(name: str) -> ChatCompletion:
+    async with sdk_client(recorded(name), "application/json") as sdk:
         return await sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
 
 
-async def streamed(name: str) -> ChatCompletion:
+async def sdk_streamed_completion(name: str) -> ChatCompletion:
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
-    async with client(fixture(name), "text/event-stream") as sdk:
+    async with sdk_client(recorded(name), "text/event-stream") as sdk:
         stream = await sdk.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "Hi"}], stream=True, stream_options={"include_usage": True}
         )
@@ -88,9 +79,9 @@ async def streamed(name: str) -> ChatCompletion:
     return state.current_completion_snapshot
 
 
-def facts_of(answer: ChatCompletion) -> dict[str, Any]:
-    """What the SDK understood."""
-    message, usage = answer.choices[0].message, answer.usage
+def sdk_summary(completion: ChatCompletion) -> dict[str, Any]:
+    """Return what the SDK parsed."""
+    message, usage = completion.choices[0].message, completion.usage
     assert usage is not None
     assert usage.completion_tokens_details is not None
     details = usage.prompt_tokens_details
@@ -102,14 +93,14 @@ def facts_of(answer: ChatCompletion) -> dict[str, Any]:
             for call in message.tool_calls or ()
             if call.type == "function"
         ],
-        "finish": answer.choices[0].finish_reason,
+        "finish": completion.choices[0].finish_reason,
         "usage": (usage.prompt_tokens, usage.completion_tokens, usage.completion_tokens_details.reasoning_tokens),
         "cached": details.cached_tokens if details else 0,
     }
 
 
-def our_facts_of(events: list[Event]) -> dict[str, Any]:
-    parts, finished = parts_of(events), finished_of(events)
+def summary(events: list[Event]) -> dict[str, Any]:
+    parts, finished = completed_parts(events), finished_event(events)
     usage = finished.usage
     return {
         "text": "".join(part.text for part in parts if isinstance(part, Text)),
@@ -121,57 +112,59 @@ def our_facts_of(events: list[Event]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("case", [*(f"openai/{case}" for case in CASES), "openai/forced_tool"])
-async def test_we_read_whole_answers_as_the_sdk_does(case: str) -> None:
-    theirs = await whole(f"{case}.json")
+async def test_responses_are_parsed_as_the_sdk_parses_them() -> None:
+    names = [*(f"openai/{case}.json" for case in CASES), "openai/forced_tool.json"]
+    expected = {name: sdk_summary(await sdk_completion(name)) for name in names}
 
-    assert our_facts_of(dialect("openai").decode(fixture(f"{case}.json"))) == facts_of(theirs)
-
-
-@pytest.mark.parametrize("case", [*(f"openai/{case}" for case in CASES), "deepseek/reasoning"])
-async def test_we_read_streams_as_the_sdk_does(case: str) -> None:
-    theirs = await streamed(f"{case}.sse")
-
-    ours = our_facts_of(read_all(fixture(f"{case}.sse"), "openai"))
-    # The SDK does not know the field in which DeepSeek counts its cache.
-    assert ours | {"cached": 0} == facts_of(theirs) | {"cached": 0}
+    assert {name: summary(chat_wire("openai").decode(recorded(name))) for name in names} == expected
 
 
-@pytest.mark.parametrize("case", CALLS)
-def test_every_body_fits_the_sdks_types(case: str) -> None:
-    call: Call = CALLS[case]
-    kind = CompletionCreateParamsStreaming if call.streaming else CompletionCreateParamsNonStreaming
+async def test_streams_are_parsed_as_the_sdk_parses_them() -> None:
+    names = [*(f"openai/{case}.sse" for case in CASES), "deepseek/reasoning.sse"]
+    expected = {name: sdk_summary(await sdk_streamed_completion(name)) for name in names}
 
-    body = sent(call, "openai")
+    parsed = {name: summary(read_stream(recorded(name), "openai")) for name in names}
 
-    assert seen_by(kind, body) == body
+    # The SDK has no field for DeepSeek's cached tokens.
+    parsed["deepseek/reasoning.sse"]["cached"] = 0
+    assert parsed == expected
 
 
-def test_the_check_against_the_sdks_types_can_fail() -> None:
-    body = sent(CALLS["tools"], "openai")
+def test_bodies_match_the_sdk_types() -> None:
+    bodies = {name: sent_body(attempt, "openai") for name, attempt in ATTEMPTS.items()}
+
+    assert {name: validated_by(request_type(ATTEMPTS[name]), body) for name, body in bodies.items()} == bodies
+
+
+def request_type(attempt: Attempt[Any]) -> Any:
+    return CompletionCreateParamsStreaming if attempt.is_streamed else CompletionCreateParamsNonStreaming
+
+
+def test_sdk_types_reject_a_wrong_type() -> None:
+    body = sent_body(ATTEMPTS["tools"], "openai")
     body["messages"][2]["tool_calls"][0]["type"] = "tool"
 
     with pytest.raises(ValueError, match="ToolCallParam"):
-        seen_by(CompletionCreateParamsNonStreaming, body)
+        validated_by(CompletionCreateParamsNonStreaming, body)
 
 
-def test_reasoning_models_are_instructed_by_the_developer() -> None:
-    body = sent(CALLS["tools"], "openai")
+def test_reasoning_models_use_the_developer_role() -> None:
+    body = sent_body(ATTEMPTS["tools"], "openai")
 
     assert body["messages"][0] == {"role": "developer", "content": "Be brief."}
 
 
-def test_older_models_are_instructed_by_the_system_and_told_no_effort() -> None:
-    body = sent(
-        question(model="gpt-4o", system_instruction="Be brief.", reasoning=ReasoningOptions(Effort.NONE)), "openai"
+def test_older_models_use_the_system_role_without_effort() -> None:
+    body = sent_body(
+        make_attempt(model="gpt-4o", system_instruction="Be brief.", reasoning=ReasoningOptions(Effort.NONE)), "openai"
     )
 
     assert (body["messages"][0]["role"], "reasoning_effort" in body) == ("system", False)
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-6-luna"])
-def test_the_limit_counts_reasoning_for_every_model(model: str) -> None:
-    assert sent(question(model=model, sampling=Sampling(7)), "openai")["max_completion_tokens"] == 7
+def test_limit_is_max_completion_tokens(model: str) -> None:
+    assert sent_body(make_attempt(model=model, sampling=Sampling(7)), "openai")["max_completion_tokens"] == 7
 
 
 @pytest.mark.parametrize(
@@ -189,5 +182,5 @@ def test_the_limit_counts_reasoning_for_every_model(model: str) -> None:
         ("something-new", "developer"),
     ],
 )
-def test_a_model_is_told_by_its_family(model: str, role: str) -> None:
-    assert quirks_of(model).system_role == role
+def test_model_name_selects_the_quirks(model: str, role: str) -> None:
+    assert openai_quirks(model).system_role == role

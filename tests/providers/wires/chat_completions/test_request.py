@@ -1,4 +1,4 @@
-"""What is sent to servers of the chat-completions wire."""
+"""Request bodies of the chat-completions API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from aimanager_server.core.content import (
     ToolResult,
 )
 from aimanager_server.core.errors import CapabilityUnsupported
-from tests.support.chat_completions import CANARY, assistant, dialect, question, sent, user
+from tests.support.chat_completions import CANARY, assistant, chat_wire, make_attempt, sent_body
+from tests.support.wire_cases import user
 
 PNG = Attachment("image/png", "dot.png", data=b"\x89PNG")
 PDF = Attachment("application/pdf", "", data=b"%PDF")
@@ -29,16 +30,16 @@ LOOK = Tool("look", "Looks.", '{"type":"object","properties":{"at":{"type":"stri
 
 
 def messages(*turns: Any, **more: Any) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = sent(question(*turns, **more))["messages"]
-    return said
+    encoded: list[dict[str, Any]] = sent_body(make_attempt(*turns, **more))["messages"]
+    return encoded
 
 
-def test_a_plain_question_says_only_what_was_asked() -> None:
-    assert sent(question()) == {"model": "some-model", "messages": [{"role": "user", "content": "Hi"}]}
+def test_unset_fields_are_omitted() -> None:
+    assert sent_body(make_attempt()) == {"model": "some-model", "messages": [{"role": "user", "content": "Hi"}]}
 
 
-def test_the_request_goes_to_the_right_place_with_the_key() -> None:
-    request = dialect(headers={"X-Team": "blue"}).encode(question(), CANARY)
+def test_request_contains_url_and_key() -> None:
+    request = chat_wire(headers={"X-Team": "blue"}).encode(make_attempt(), CANARY)
 
     assert (request.method, request.url) == ("POST", "https://upstream.test/v1/chat/completions")
     assert request.headers == {
@@ -50,26 +51,26 @@ def test_the_request_goes_to_the_right_place_with_the_key() -> None:
     assert CANARY not in repr(request)
 
 
-def test_without_a_key_nothing_authorizes() -> None:
-    request = dialect().probe("")
+def test_without_a_key_no_key_header_is_sent() -> None:
+    request = chat_wire().probe_request("")
 
     assert (request.method, request.url, request.headers) == ("GET", "https://upstream.test/v1/models", {})
 
 
-def test_a_slash_after_the_base_url_does_no_harm() -> None:
-    assert dialect(base_url="https://upstream.test/v1/").probe("").url == "https://upstream.test/v1/models"
+def test_trailing_slash_of_the_base_url_is_ignored() -> None:
+    assert chat_wire(base_url="https://upstream.test/v1/").probe_request("").url == "https://upstream.test/v1/models"
 
 
-def test_a_streamed_question_asks_for_usage() -> None:
-    body = sent(question(streaming=True))
+def test_streamed_call_requests_usage() -> None:
+    body = sent_body(make_attempt(streaming=True))
 
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
 
 
-def test_turns_keep_their_order_after_the_instruction() -> None:
-    said = messages(user("1"), assistant("2"), user("3"), user("4"), system_instruction="Be brief.")
+def test_turns_follow_the_system_instruction_in_order() -> None:
+    encoded = messages(user("1"), assistant("2"), user("3"), user("4"), system_instruction="Be brief.")
 
-    assert said == [
+    assert encoded == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "1"},
         {"role": "assistant", "content": "2"},
@@ -78,15 +79,15 @@ def test_turns_keep_their_order_after_the_instruction() -> None:
     ]
 
 
-def test_results_of_tools_come_directly_after_their_calls() -> None:
-    said = messages(
+def test_tool_results_directly_follow_their_calls() -> None:
+    encoded = messages(
         user("Look."),
         assistant(ToolCall("a", "look", '{"at":1}'), ToolCall("b", "look", "")),
         user("Well?", ToolResult("b", "look", "sand")),
         user(ToolResult("a", "look", "no light", is_error=True)),
     )
 
-    assert said[1:] == [
+    assert encoded[1:] == [
         {
             "role": "assistant",
             "content": None,
@@ -101,12 +102,12 @@ def test_results_of_tools_come_directly_after_their_calls() -> None:
     ]
 
 
-def test_files_of_a_tool_follow_its_result_in_a_user_turn() -> None:
-    said = messages(
+def test_tool_attachments_follow_in_a_user_turn() -> None:
+    encoded = messages(
         user("Look."), assistant(ToolCall("a", "look", "{}")), user(ToolResult("a", "look", "see", (PNG,)), "Well?")
     )
 
-    assert said[2:] == [
+    assert encoded[2:] == [
         {"role": "tool", "tool_call_id": "a", "content": "see"},
         {
             "role": "user",
@@ -119,20 +120,20 @@ def test_files_of_a_tool_follow_its_result_in_a_user_turn() -> None:
     ]
 
 
-def test_texts_of_an_assistant_turn_are_one_text() -> None:
+def test_texts_of_an_assistant_turn_are_joined() -> None:
     assert messages(user("1"), assistant("a", "b"))[1] == {"role": "assistant", "content": "ab"}
 
 
 @pytest.mark.parametrize("part", [Reasoning("Hm."), Text("")])
-def test_an_assistant_turn_that_says_nothing_is_left_out(part: Part) -> None:
+def test_assistant_turn_without_content_is_omitted(part: Part) -> None:
     assert len(messages(user("1"), assistant(part), user("2"))) == 2
 
 
-def test_an_empty_user_turn_is_left_out() -> None:
+def test_empty_user_turn_is_omitted() -> None:
     assert len(messages(user("1"), user(""))) == 1
 
 
-def test_reasoning_is_not_sent_to_those_who_never_asked_for_it() -> None:
+def test_reasoning_is_omitted_by_default() -> None:
     assert messages(user("1"), assistant(Reasoning("Hm."), "2"))[1] == {"role": "assistant", "content": "2"}
 
 
@@ -146,20 +147,20 @@ def test_reasoning_is_not_sent_to_those_who_never_asked_for_it() -> None:
         (Attachment("application/json", data=b"{}"), {"type": "text", "text": "{}"}),
     ],
 )
-def test_a_file_goes_in_the_form_the_wire_has_for_it(part: Attachment, content: dict[str, Any]) -> None:
+def test_attachment_is_encoded_by_its_type(part: Attachment, content: dict[str, Any]) -> None:
     assert messages(user("See:", part))[0]["content"] == [{"type": "text", "text": "See:"}, content]
 
 
 @pytest.mark.parametrize(
     "part", [Attachment("application/pdf", uri="https://a/b"), Attachment("audio/wav", data=b"RIFF")]
 )
-def test_a_file_the_wire_cannot_carry_is_refused(part: Attachment) -> None:
+def test_unsupported_attachment_is_rejected(part: Attachment) -> None:
     with pytest.raises(CapabilityUnsupported, match=part.mime_type):
         messages(user(part))
 
 
-def test_sampling_goes_out_under_its_names() -> None:
-    body = sent(question(sampling=Sampling(7, 0.0, 0.5, 3, 0, ("END",))))
+def test_sampling_options_are_encoded() -> None:
+    body = sent_body(make_attempt(sampling=Sampling(7, 0.0, 0.5, 3, 0, ("END",))))
 
     assert body | {"messages": []} == {
         "model": "some-model",
@@ -172,13 +173,16 @@ def test_sampling_goes_out_under_its_names() -> None:
     }
 
 
-@pytest.mark.parametrize("effort", list(Effort))
-def test_effort_is_spelled_as_everywhere(effort: Effort) -> None:
-    assert sent(question(reasoning=ReasoningOptions(effort)))["reasoning_effort"] == effort.label
+def test_efforts_are_sent_by_name() -> None:
+    bodies = {effort: sent_body(make_attempt(reasoning=ReasoningOptions(effort))) for effort in Effort}
+
+    assert {effort: body["reasoning_effort"] for effort, body in bodies.items()} == {
+        effort: effort.label for effort in Effort
+    }
 
 
-def test_tools_go_out_as_functions() -> None:
-    body = sent(question(tools=(LOOK, Tool("stop"))))
+def test_tools_are_encoded_as_functions() -> None:
+    body = sent_body(make_attempt(tools=(LOOK, Tool("stop"))))
 
     assert body["tools"] == [
         {
@@ -205,17 +209,18 @@ def test_tools_go_out_as_functions() -> None:
         (ToolChoice(parallel=False), {"parallel_tool_calls": False}),
     ],
 )
-def test_a_choice_of_tools_goes_out_with_them_only(choice: ToolChoice, fields: dict[str, Any]) -> None:
-    body, bare = sent(question(tools=(LOOK,), tool_choice=choice)), sent(question(tool_choice=choice))
+def test_tool_choice_is_sent_only_with_tools(choice: ToolChoice, fields: dict[str, Any]) -> None:
+    body = sent_body(make_attempt(tools=(LOOK,), tool_choice=choice))
+    without_tools = sent_body(make_attempt(tool_choice=choice))
 
     assert {name: body[name] for name in fields} == fields
-    assert bare.keys() == {"model", "messages"}
+    assert without_tools.keys() == {"model", "messages"}
 
 
-def test_options_are_laid_over_the_body_the_calls_own_last() -> None:
+def test_native_options_of_the_call_override_those_of_the_operator() -> None:
     options = {"a": {"call": 1, "both": "call"}, "stop": None, "stream": True}
-    body = sent(
-        question(sampling=Sampling(stop_sequences=("END",)), options=options),
+    body = sent_body(
+        make_attempt(sampling=Sampling(stop_sequences=("END",)), options=options),
         options={"a": {"both": "operator", "operator": 1}, "user": "x"},
     )
 
@@ -227,5 +232,5 @@ def test_options_are_laid_over_the_body_the_calls_own_last() -> None:
     }
 
 
-def test_an_operator_can_leave_usage_out_for_a_server_that_refuses_it() -> None:
-    assert "stream_options" not in sent(question(streaming=True), options={"stream_options": None})
+def test_native_option_can_remove_stream_options() -> None:
+    assert "stream_options" not in sent_body(make_attempt(streaming=True), options={"stream_options": None})

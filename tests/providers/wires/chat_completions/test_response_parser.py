@@ -1,4 +1,4 @@
-"""What servers of the chat-completions wire answer, whole and streamed."""
+"""Responses of chat-completions servers, streamed and unstreamed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from aimanager_server.core.errors import (
     ProviderRateLimited,
 )
 from aimanager_server.core.response import FinishReason, PartCompleted, TextDelta
-from tests.support.chat_completions import dialect, finished_of, fixture, parts_of, read_all
-from tests.support.chat_completions_answers import ANSWERS, STREAMED, WHOLE, body, chunk
+from tests.support.chat_completions import (
+    BODY_RECORDINGS,
+    EXPECTED,
+    STREAM_RECORDINGS,
+    chat_wire,
+    chunk,
+    read_stream,
+    recorded,
+    response_body,
+)
+from tests.support.wire_cases import completed_parts, finished_event
 
-FAULTS: dict[str, type[GatewayError]] = {
+ERRORS: dict[str, type[GatewayError]] = {
     "chat_completions/error_first": ProviderRateLimited,
     "chat_completions/error_later": ProviderInternalError,
     "chat_completions/cut": ProviderProtocolError,
@@ -26,53 +35,48 @@ FAULTS: dict[str, type[GatewayError]] = {
 }
 
 
-@pytest.mark.parametrize("name", WHOLE)
-def test_a_whole_answer_is_read(name: str) -> None:
-    events = dialect().decode(fixture(f"{name}.json"))
+def test_recorded_responses_are_decoded() -> None:
+    decoded = {name: chat_wire().decode(recorded(f"{name}.json")) for name in BODY_RECORDINGS}
 
-    assert (parts_of(events), finished_of(events).reason) == ANSWERS[name]
-
-
-@pytest.mark.parametrize("name", STREAMED)
-def test_a_streamed_answer_is_read(name: str) -> None:
-    events = read_all(fixture(f"{name}.sse"))
-
-    assert (parts_of(events), finished_of(events).reason) == ANSWERS[name]
+    assert {name: (completed_parts(events), finished_event(events).reason) for name, events in decoded.items()} == {
+        name: EXPECTED[name] for name in BODY_RECORDINGS
+    }
 
 
-@pytest.mark.parametrize("name", [name for name in WHOLE if name in STREAMED])
-def test_an_answer_means_the_same_whole_and_streamed(name: str) -> None:
-    whole, streamed = dialect().decode(fixture(f"{name}.json")), read_all(fixture(f"{name}.sse"))
+def test_recorded_streams_are_read() -> None:
+    streamed = {name: read_stream(recorded(f"{name}.sse")) for name in STREAM_RECORDINGS}
 
-    assert (parts_of(whole), finished_of(whole)) == (parts_of(streamed), finished_of(streamed))
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_inside_a_stream_is_raised(name: str) -> None:
-    with pytest.raises(FAULTS[name]):
-        read_all(fixture(f"{name}.sse"))
+    assert {name: (completed_parts(events), finished_event(events).reason) for name, events in streamed.items()} == {
+        name: EXPECTED[name] for name in STREAM_RECORDINGS
+    }
 
 
-def test_fragments_of_one_read_are_one_event() -> None:
-    stream = fixture("openai/text.sse")
+@pytest.mark.parametrize("name", ERRORS)
+def test_error_inside_a_stream_is_raised(name: str) -> None:
+    with pytest.raises(ERRORS[name]):
+        read_stream(recorded(f"{name}.sse"))
 
-    events = dialect().reader().feed(stream)
+
+def test_fragments_of_one_read_are_merged() -> None:
+    stream = recorded("openai/text.sse")
+
+    events = chat_wire().stream_reader().feed(stream)
 
     assert [type(event) for event in events[:2]] == [TextDelta, PartCompleted]
 
 
-def test_reasoning_between_texts_makes_parts_in_that_order() -> None:
-    events = read_all(
+def test_reasoning_between_texts_starts_new_parts() -> None:
+    events = read_stream(
         b"".join(
             (chunk(reasoning="a"), chunk(content="b"), chunk(reasoning="c"), chunk(content="d"), b"data: [DONE]\n\n")
         )
     )
 
-    assert parts_of(events) == (Reasoning("a"), Text("b"), Reasoning("c"), Text("d"))
+    assert completed_parts(events) == (Reasoning("a"), Text("b"), Reasoning("c"), Text("d"))
 
 
 @pytest.mark.parametrize(
-    ("raw", "reason"),
+    ("provider_reason", "reason"),
     [
         ("stop", FinishReason.STOP),
         ("eos", FinishReason.STOP),
@@ -84,23 +88,23 @@ def test_reasoning_between_texts_makes_parts_in_that_order() -> None:
         ("tomorrow", FinishReason.OTHER),
     ],
 )
-def test_every_finish_reason_has_a_word_of_ours(raw: str | None, reason: FinishReason) -> None:
-    finished = finished_of(dialect().decode(body({"content": "Hi"}, raw)))
+def test_finish_reasons_are_mapped(provider_reason: str | None, reason: FinishReason) -> None:
+    finished = finished_event(chat_wire().decode(response_body({"content": "Hi"}, provider_reason)))
 
-    assert (finished.reason, finished.provider_reason) == (reason, raw or "")
+    assert (finished.reason, finished.provider_reason) == (reason, provider_reason or "")
 
 
 @pytest.mark.parametrize(
-    ("raw", "kind"),
+    ("provider_reason", "error_type"),
     [
         ("error", ProviderInternalError),
         ("abort", ProviderInternalError),
         ("insufficient_system_resource", ProviderOverloaded),
     ],
 )
-def test_an_end_that_is_a_failure_is_raised(raw: str, kind: type[GatewayError]) -> None:
-    with pytest.raises(kind):
-        dialect().decode(body({"content": "Hi"}, raw))
+def test_failed_finish_reason_is_raised(provider_reason: str, error_type: type[GatewayError]) -> None:
+    with pytest.raises(error_type):
+        chat_wire().decode(response_body({"content": "Hi"}, provider_reason))
 
 
 @pytest.mark.parametrize(
@@ -119,75 +123,75 @@ def test_an_end_that_is_a_failure_is_raised(raw: str, kind: type[GatewayError]) 
         b"[" * 100_000,
     ],
 )
-def test_a_body_that_is_no_answer_is_refused(raw: bytes) -> None:
+def test_unreadable_body_is_a_protocol_error(raw: bytes) -> None:
     with pytest.raises(ProviderProtocolError):
-        dialect().decode(raw)
+        chat_wire().decode(raw)
 
 
 @pytest.mark.parametrize("raw", [b'{"error":{"message":"No."}}', b'{"object":"error","message":"No."}'])
-def test_an_error_in_a_body_is_raised(raw: bytes) -> None:
+def test_error_in_a_body_is_raised(raw: bytes) -> None:
     with pytest.raises(ProviderInternalError, match="No"):
-        dialect().decode(raw)
+        chat_wire().decode(raw)
 
 
-def test_other_choices_than_the_first_are_passed_over() -> None:
+def test_only_the_first_choice_is_read() -> None:
     raw = json.dumps({"choices": [{"index": index, "message": {"content": str(index)}} for index in (1, 0)]}).encode()
 
-    assert parts_of(dialect().decode(raw)) == (Text("0"),)
+    assert completed_parts(chat_wire().decode(raw)) == (Text("0"),)
 
 
-def test_fields_of_unknown_shape_are_passed_over() -> None:
+def test_fields_of_unknown_shape_are_ignored() -> None:
     strange = {
         "content": ["x", {"type": "image"}, {"thinking": [1, {"text": 2}]}],
         "refusal": 1,
         "tool_calls": ["x", {}],
     }
 
-    events = dialect().decode(body({**strange, "reasoning": {"a": 1}}))
+    events = chat_wire().decode(response_body({**strange, "reasoning": {"a": 1}}))
 
-    assert [type(part) for part in parts_of(events)] == [ToolCall]
+    assert [type(part) for part in completed_parts(events)] == [ToolCall]
 
 
 @pytest.mark.parametrize("raw", [b"data: 1\n\n", b"data: \n\n", b'data: {"choices":[{"delta":null}]}\n\n'])
-def test_events_that_say_nothing_are_passed_over(raw: bytes) -> None:
-    assert dialect().reader().feed(raw) == []
+def test_empty_events_are_ignored(raw: bytes) -> None:
+    assert chat_wire().stream_reader().feed(raw) == []
 
 
-def test_an_event_that_is_not_json_is_refused() -> None:
+def test_event_that_is_not_json_is_a_protocol_error() -> None:
     with pytest.raises(ProviderProtocolError, match="not JSON"):
-        dialect().reader().feed(b"data: {oops}\n\n")
+        chat_wire().stream_reader().feed(b"data: {oops}\n\n")
 
 
-def test_a_stream_of_nothing_but_its_end_is_refused() -> None:
-    with pytest.raises(ProviderProtocolError, match="without an answer"):
-        dialect().reader().feed(b"data: [DONE]\n\n")
+def test_stream_with_only_a_done_marker_is_a_protocol_error() -> None:
+    with pytest.raises(ProviderProtocolError, match="without a choice"):
+        chat_wire().stream_reader().feed(b"data: [DONE]\n\n")
 
 
-def test_a_finish_reason_without_content_is_an_empty_answer() -> None:
-    events = read_all(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+def test_finish_reason_without_content_is_an_empty_response() -> None:
+    events = read_stream(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
 
-    assert (parts_of(events), finished_of(events).reason) == ((), FinishReason.STOP)
+    assert (completed_parts(events), finished_event(events).reason) == ((), FinishReason.STOP)
 
 
-def test_a_finished_reader_hears_nothing_more() -> None:
-    stream = fixture("openai/text.sse")
-    reader = dialect().reader()
+def test_finished_reader_ignores_further_data() -> None:
+    stream = recorded("openai/text.sse")
+    reader = chat_wire().stream_reader()
     reader.feed(stream)
 
     assert (reader.feed(stream), reader.end()) == ([], [])
 
 
-def test_an_end_without_a_blank_line_still_ends_the_answer() -> None:
-    assert finished_of(read_all(chunk(content="Hi") + b"data: [DONE]")).reason is FinishReason.STOP
+def test_last_event_may_lack_its_blank_line() -> None:
+    assert finished_event(read_stream(chunk(content="Hi") + b"data: [DONE]")).reason is FinishReason.STOP
 
 
-def test_bytes_that_are_not_utf8_become_a_replacement() -> None:
+def test_invalid_utf8_is_replaced() -> None:
     raw = chunk(content="x").replace(b"x", b"caf\xc3") + b"data: [DONE]\n\n"
 
-    assert parts_of(read_all(raw)) == (Text("caf\ufffd"),)
+    assert completed_parts(read_stream(raw)) == (Text("caf\ufffd"),)
 
 
-def test_a_surrogate_pair_split_over_two_chunks_is_one_sign() -> None:
+def test_surrogate_pair_split_across_chunks_is_joined() -> None:
     raw = chunk(content="\ud83d") + chunk(content="\ude00") + b"data: [DONE]\n\n"
 
-    assert parts_of(read_all(raw)) == (Text("😀"),)
+    assert completed_parts(read_stream(raw)) == (Text("😀"),)

@@ -1,12 +1,12 @@
-"""Tokens are counted as servers report them."""
+"""Token usage as chat-completions servers report it."""
 
 from __future__ import annotations
 
 import pytest
 
 from aimanager_server.core.usage import Usage, UsageSource
-from tests.support.chat_completions import dialect, finished_of, fixture, read_all
-from tests.support.chat_completions_answers import body
+from tests.support.chat_completions import chat_wire, read_stream, recorded, response_body
+from tests.support.wire_cases import finished_event
 
 
 @pytest.mark.parametrize(
@@ -21,34 +21,37 @@ from tests.support.chat_completions_answers import body
         ("chat_completions/cumulative_usage.sse", (5, 3, 0, 0, 0)),
     ],
 )
-def test_tokens_are_counted_inclusively(name: str, usage: tuple[int, int, int, int, int]) -> None:
-    raw = fixture(name)
+def test_token_counts_are_inclusive(name: str, usage: tuple[int, int, int, int, int]) -> None:
+    raw = recorded(name)
 
-    events = dialect().decode(raw) if name.endswith(".json") else read_all(raw)
+    events = chat_wire().decode(raw) if name.endswith(".json") else read_stream(raw)
 
-    assert finished_of(events).usage == Usage(*usage, UsageSource.REPORTED)
+    assert finished_event(events).usage == Usage(*usage, UsageSource.REPORTED)
 
 
 @pytest.mark.parametrize(
-    "counted", [None, {}, [], {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": "x"}]
+    "reported", [None, {}, [], {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": "x"}]
 )
-def test_missing_usage_is_missing_and_not_zero(counted: object) -> None:
-    assert finished_of(dialect().decode(body({"content": "Hi"}, usage=counted))).usage.source is UsageSource.MISSING
+def test_missing_or_zero_usage_is_missing(reported: object) -> None:
+    assert (
+        finished_event(chat_wire().decode(response_body({"content": "Hi"}, usage=reported))).usage.source
+        is UsageSource.MISSING
+    )
 
 
-def test_usage_of_a_cut_stream_is_what_was_counted_so_far() -> None:
-    stream = fixture("chat_completions/cumulative_usage.sse")
-    reader = dialect().reader()
+def test_usage_is_available_before_the_stream_ends() -> None:
+    stream = recorded("chat_completions/cumulative_usage.sse")
+    reader = chat_wire().stream_reader()
 
     reader.feed(stream[: stream.index(b" you")])
 
     assert reader.usage.output_tokens == 1
 
 
-def test_a_finished_answer_is_kept_where_the_stream_is_cut_in_its_usage() -> None:
-    stream = fixture("openai/text.sse")
-    reader = dialect().reader()
+def test_truncated_usage_after_the_finish_reason_is_missing() -> None:
+    stream = recorded("openai/text.sse")
+    reader = chat_wire().stream_reader()
 
     events = [*reader.feed(stream[: stream.index(b'"choices":[],')]), *reader.end()]
 
-    assert finished_of(events).usage.source is UsageSource.MISSING
+    assert finished_event(events).usage.source is UsageSource.MISSING

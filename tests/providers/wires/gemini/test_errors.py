@@ -1,4 +1,4 @@
-"""What Gemini's refusals mean."""
+"""Errors of the Gemini API."""
 
 from __future__ import annotations
 
@@ -21,101 +21,104 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from tests.support.gemini import gemini, response, sse
+from tests.support.gemini import gemini_wire, response
+from tests.support.wire_cases import sse
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 
 
-def retry(delay: str) -> dict[str, str]:
+def retry_info(delay: str) -> dict[str, str]:
     return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
 
 
-def reason(name: str) -> dict[str, str]:
+def error_info(name: str) -> dict[str, str]:
     return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": name, "domain": "googleapis.com"}
 
 
-def violation(quota: str) -> dict[str, Any]:
+def quota_failure(quota: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]}
 
 
-def refusal(code: int, status: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
+def error_body(code: int, status: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
 
 
-REFUSALS: list[tuple[dict[str, Any], type[GatewayError], float | None]] = [
-    (refusal(400, "INVALID_ARGUMENT", "Unknown name."), ProviderRejectedRequest, None),
+ERRORS: list[tuple[dict[str, Any], type[GatewayError], float | None]] = [
+    (error_body(400, "INVALID_ARGUMENT", "Unknown name."), ProviderRejectedRequest, None),
     (
-        refusal(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID")),
+        error_body(400, "INVALID_ARGUMENT", "API key not valid.", error_info("API_KEY_INVALID")),
         ProviderCredentialsInvalid,
         None,
     ),
     (
-        refusal(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+        error_body(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum number of tokens (8)."),
         ContextTooLong,
         None,
     ),
-    (refusal(401, "UNAUTHENTICATED", "No credentials."), ProviderCredentialsInvalid, None),
-    (refusal(403, "PERMISSION_DENIED", "Your API key was reported as leaked."), ProviderCredentialsInvalid, None),
-    (refusal(404, "NOT_FOUND", "models/gemini-1 is not found."), ModelNotFound, None),
+    (error_body(401, "UNAUTHENTICATED", "No credentials."), ProviderCredentialsInvalid, None),
+    (error_body(403, "PERMISSION_DENIED", "Your API key was reported as leaked."), ProviderCredentialsInvalid, None),
+    (error_body(404, "NOT_FOUND", "models/gemini-1 is not found."), ModelNotFound, None),
     (
-        refusal(429, "RESOURCE_EXHAUSTED", QUOTA, violation("PerMinutePerProject"), retry("34s")),
+        error_body(429, "RESOURCE_EXHAUSTED", QUOTA, quota_failure("PerMinutePerProject"), retry_info("34s")),
         ProviderRateLimited,
         34.0,
     ),
-    (refusal(429, "RESOURCE_EXHAUSTED", QUOTA), ProviderRateLimited, None),
-    (refusal(429, "RESOURCE_EXHAUSTED", QUOTA, retry("34.074824224s")), ProviderRateLimited, 34.074824224),
-    (refusal(429, "RESOURCE_EXHAUSTED", QUOTA, retry("soon")), ProviderRateLimited, None),
+    (error_body(429, "RESOURCE_EXHAUSTED", QUOTA), ProviderRateLimited, None),
+    (error_body(429, "RESOURCE_EXHAUSTED", QUOTA, retry_info("34.074824224s")), ProviderRateLimited, 34.074824224),
+    (error_body(429, "RESOURCE_EXHAUSTED", QUOTA, retry_info("soon")), ProviderRateLimited, None),
     (
-        refusal(429, "RESOURCE_EXHAUSTED", QUOTA, violation("RequestsPerDay-FreeTier"), retry("9s")),
+        error_body(429, "RESOURCE_EXHAUSTED", QUOTA, quota_failure("RequestsPerDay-FreeTier"), retry_info("9s")),
         ProviderQuotaExhausted,
         9.0,
     ),
-    (refusal(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."), ProviderQuotaExhausted, None),
-    (refusal(500, "INTERNAL", "An internal error has occurred."), ProviderInternalError, None),
-    (refusal(503, "UNAVAILABLE", "The model is overloaded."), ProviderOverloaded, None),
-    (refusal(504, "DEADLINE_EXCEEDED", "Too slow."), ProviderTimeout, None),
+    (error_body(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."), ProviderQuotaExhausted, None),
+    (error_body(500, "INTERNAL", "An internal error has occurred."), ProviderInternalError, None),
+    (error_body(503, "UNAVAILABLE", "The model is overloaded."), ProviderOverloaded, None),
+    (error_body(504, "DEADLINE_EXCEEDED", "Too slow."), ProviderTimeout, None),
 ]
 
 
-@pytest.mark.parametrize(("body", "kind", "wait"), REFUSALS)
-def test_a_refusal_is_told_by_its_details(body: dict[str, Any], kind: type[GatewayError], wait: float | None) -> None:
-    fault = gemini().error(body["error"]["code"], {}, json.dumps(body).encode())
-
-    assert (type(fault), fault.retry_after, fault.upstream_status) == (kind, wait, body["error"]["code"])
-    assert body["error"]["message"] in fault.message
-
-
-@pytest.mark.parametrize(("body", "kind", "wait"), REFUSALS)
-def test_a_refusal_in_a_list_or_a_stream_means_the_same(
-    body: dict[str, Any], kind: type[GatewayError], wait: float | None
+@pytest.mark.parametrize(("body", "error_type", "retry_after"), ERRORS)
+def test_error_details_determine_the_error(
+    body: dict[str, Any], error_type: type[GatewayError], retry_after: float | None
 ) -> None:
-    listed = gemini().error(body["error"]["code"], {}, json.dumps([body]).encode())
+    status = body["error"]["code"]
 
-    with pytest.raises(kind) as inside:
-        gemini().reader().feed(sse(body))
-    with pytest.raises(kind):
-        gemini().decode(json.dumps([body]).encode())
+    errors = [gemini_wire().error(status, {}, json.dumps(value).encode()) for value in (body, [body])]
 
-    assert (type(listed), listed.retry_after) == (kind, wait)
-    assert (inside.value.retry_after, inside.value.upstream_status) == (wait, 200)
+    for error in errors:
+        assert (type(error), error.retry_after, error.upstream_status) == (error_type, retry_after, status)
+        assert body["error"]["message"] in error.message
 
 
-def test_the_name_of_the_cause_is_told() -> None:
-    body = refusal(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID"))
+@pytest.mark.parametrize(("body", "error_type", "retry_after"), ERRORS)
+def test_error_inside_a_success_is_raised(
+    body: dict[str, Any], error_type: type[GatewayError], retry_after: float | None
+) -> None:
+    with pytest.raises(error_type) as caught:
+        gemini_wire().stream_reader().feed(sse(body))
+    with pytest.raises(error_type):
+        gemini_wire().decode(json.dumps([body]).encode())
 
-    told = gemini().error(400, {}, json.dumps(body).encode()).message
-
-    assert told == "The provider answered 400 (API_KEY_INVALID): API key not valid."
+    assert (caught.value.retry_after, caught.value.upstream_status) == (retry_after, 200)
 
 
-def test_advice_in_a_header_counts_before_that_of_the_details() -> None:
-    body = refusal(429, "RESOURCE_EXHAUSTED", QUOTA, retry("34s"))
+def test_message_contains_the_error_reason() -> None:
+    body = error_body(400, "INVALID_ARGUMENT", "API key not valid.", error_info("API_KEY_INVALID"))
 
-    assert gemini().error(429, {"retry-after": "2"}, json.dumps(body).encode()).retry_after == 2.0
+    message = gemini_wire().error(400, {}, json.dumps(body).encode()).message
+
+    assert message == "The provider returned status 400 (API_KEY_INVALID): API key not valid."
+
+
+def test_retry_after_header_overrides_the_error_details() -> None:
+    body = error_body(429, "RESOURCE_EXHAUSTED", QUOTA, retry_info("34s"))
+
+    assert gemini_wire().error(429, {"retry-after": "2"}, json.dumps(body).encode()).retry_after == 2.0
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind"),
+    ("status", "body", "error_type"),
     [
         (502, b"<html>Bad Gateway</html>", ProviderInternalError),
         (503, b"", ProviderOverloaded),
@@ -126,33 +129,33 @@ def test_advice_in_a_header_counts_before_that_of_the_details() -> None:
         (400, b'{"error": {"details": [1, {"violations": [2]}], "message": "odd"}}', ProviderRejectedRequest),
     ],
 )
-def test_a_refusal_in_any_other_form_goes_by_its_status(status: int, body: bytes, kind: type[GatewayError]) -> None:
-    assert type(gemini().error(status, {}, body)) is kind
+def test_status_determines_the_error_otherwise(status: int, body: bytes, error_type: type[GatewayError]) -> None:
+    assert type(gemini_wire().error(status, {}, body)) is error_type
 
 
-def test_an_error_of_plain_text_inside_an_answer_is_a_failure() -> None:
+def test_plain_text_error_inside_a_success_is_an_internal_error() -> None:
     with pytest.raises(ProviderInternalError, match="broken"):
-        gemini().decode(b'{"error": "broken"}')
+        gemini_wire().decode(b'{"error": "broken"}')
 
 
 @pytest.mark.parametrize("name", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "OTHER", "NEW_REASON"])
-def test_a_blocked_prompt_is_no_answer(name: str) -> None:
+def test_blocked_prompt_is_raised(name: str) -> None:
     body = {"promptFeedback": {"blockReason": name}, "usageMetadata": {"promptTokenCount": 4}}
 
     with pytest.raises(ContentBlocked, match=name):
-        gemini().decode(json.dumps(body).encode())
+        gemini_wire().decode(json.dumps(body).encode())
     with pytest.raises(ContentBlocked, match=name):
-        gemini().reader().feed(sse(body))
+        gemini_wire().stream_reader().feed(sse(body))
 
 
-def test_feedback_beside_an_answer_blocks_nothing() -> None:
+def test_prompt_feedback_with_candidates_is_ignored() -> None:
     body = response({"text": "Hi"}, finish="STOP", promptFeedback={"blockReason": "SAFETY"})
 
-    assert gemini().decode(json.dumps(body).encode())
+    assert gemini_wire().decode(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("name", "error_type"),
     [
         ("MALFORMED_FUNCTION_CALL", ProviderInternalError),
         ("MALFORMED_RESPONSE", ProviderInternalError),
@@ -161,19 +164,19 @@ def test_feedback_beside_an_answer_blocks_nothing() -> None:
         ("MISSING_THOUGHT_SIGNATURE", ProviderRejectedRequest),
     ],
 )
-def test_a_failed_end_is_an_error(name: str, kind: type[GatewayError]) -> None:
+def test_failed_finish_reason_is_raised(name: str, error_type: type[GatewayError]) -> None:
     body = response(finish=name)
     body["candidates"][0]["finishMessage"] = "Malformed call: print(AIzaSyA-1234567890)"
 
-    with pytest.raises(kind, match=f"{name!r}: Malformed call") as failed:
-        gemini().decode(json.dumps(body).encode())
-    with pytest.raises(kind):
-        gemini().reader().feed(sse(response(finish=name)))
+    with pytest.raises(error_type, match=f"{name!r}: Malformed call") as caught:
+        gemini_wire().decode(json.dumps(body).encode())
+    with pytest.raises(error_type):
+        gemini_wire().stream_reader().feed(sse(response(finish=name)))
 
-    assert "1234567890" not in failed.value.message
+    assert "1234567890" not in caught.value.message
 
 
 @pytest.mark.parametrize("body", [b"", b"no", b"<html></html>", b"3", b"[1]", b"{}", b"[]", b'{"candidates": 1}'])
-def test_what_is_no_answer_is_told_as_such(body: bytes) -> None:
+def test_unreadable_body_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProviderProtocolError):
-        gemini().decode(body)
+        gemini_wire().decode(body)

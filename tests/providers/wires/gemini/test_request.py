@@ -1,8 +1,7 @@
-"""What is sent to Gemini."""
+"""Request bodies of the Gemini API."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -17,45 +16,53 @@ from aimanager_server.core.content import (
     ToolMode,
 )
 from aimanager_server.core.errors import CapabilityUnsupported
-from tests.support.gemini import BASE_URL, FIXTURES, KEY, QUESTIONS, WEATHER, checked, gemini, question, sent
+from tests.support.gemini import (
+    BASE_URL,
+    CASES,
+    KEY,
+    RECORDED_ATTEMPTS,
+    WEATHER,
+    gemini_wire,
+    make_attempt,
+    sent_body,
+    validated_by_sdk,
+)
 
 
-@pytest.mark.parametrize("name", sorted(QUESTIONS))
-def test_a_body_is_sent_as_recorded(name: str) -> None:
-    recorded = json.loads((FIXTURES / name / "request.json").read_text("utf-8"))
+def test_bodies_match_the_recordings() -> None:
+    bodies = {name: sent_body(call) for name, call in RECORDED_ATTEMPTS.items()}
 
-    assert sent(QUESTIONS[name]) == recorded
+    assert bodies == {name: CASES.request(name) for name in RECORDED_ATTEMPTS}
 
 
-@pytest.mark.parametrize("name", sorted(QUESTIONS))
-def test_a_body_is_what_the_vendors_types_allow(name: str) -> None:
-    body = sent(QUESTIONS[name])
+def test_bodies_match_the_sdk_types() -> None:
+    bodies = {name: sent_body(call) for name, call in RECORDED_ATTEMPTS.items()}
 
-    assert checked(body) == body
+    assert {name: validated_by_sdk(body) for name, body in bodies.items()} == bodies
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "field"),
     [
         (lambda body: body["contents"][0]["parts"][0].update(texts="x"), "texts"),
         (lambda body: body["tools"][0]["functionDeclarations"][0].update(strict=True), "strict"),
         (lambda body: body.update(stream=True), "stream"),
     ],
 )
-def test_the_check_against_the_vendors_types_can_fail(change: Any, said: str) -> None:
-    body = sent(QUESTIONS["parallel_tools"])
+def test_sdk_types_reject_unknown_fields(change: Any, field: str) -> None:
+    body = sent_body(RECORDED_ATTEMPTS["parallel_tools"])
     change(body)
 
-    with pytest.raises(ValueError, match=said):
-        checked(body)
+    with pytest.raises(ValueError, match=field):
+        validated_by_sdk(body)
 
 
-def test_a_plain_question_says_only_what_was_asked() -> None:
-    assert sent(question()) == {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+def test_unset_fields_are_omitted() -> None:
+    assert sent_body(make_attempt()) == {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
 
 
-def test_the_key_goes_in_a_header_and_never_in_the_address() -> None:
-    request = gemini(headers={"x-team": "blue"}).encode(question(), KEY)
+def test_key_is_sent_in_a_header_only() -> None:
+    request = gemini_wire(headers={"x-team": "blue"}).encode(make_attempt(), KEY)
 
     assert (request.method, request.url) == ("POST", f"{BASE_URL}/models/gemini-4-argon:generateContent")
     assert dict(request.headers) == {
@@ -67,8 +74,8 @@ def test_the_key_goes_in_a_header_and_never_in_the_address() -> None:
     assert KEY not in repr(request)
 
 
-def test_a_streamed_question_has_an_address_of_its_own() -> None:
-    request = gemini(f"{BASE_URL}/").encode(question(streaming=True), "")
+def test_streamed_call_uses_the_streaming_url() -> None:
+    request = gemini_wire(f"{BASE_URL}/").encode(make_attempt(streaming=True), "")
 
     assert request.url == f"{BASE_URL}/models/gemini-4-argon:streamGenerateContent?alt=sse"
     assert request.headers["Accept"] == "text/event-stream"
@@ -76,26 +83,26 @@ def test_a_streamed_question_has_an_address_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "written"),
+    ("model", "encoded"),
     [
         ("models/gemini-4-argon", "gemini-4-argon"),
         ("../../v1/files", "..%2F..%2Fv1%2Ffiles"),
         ("a?key=b#c", "a%3Fkey%3Db%23c"),
     ],
 )
-def test_the_name_of_a_model_leads_to_no_other_address(model: str, written: str) -> None:
-    assert gemini().encode(question(model=model), KEY).url == f"{BASE_URL}/models/{written}:generateContent"
+def test_model_name_is_escaped_in_the_url(model: str, encoded: str) -> None:
+    assert gemini_wire().encode(make_attempt(model=model), KEY).url == f"{BASE_URL}/models/{encoded}:generateContent"
 
 
-def test_a_probe_asks_for_one_model() -> None:
-    request = gemini().probe(KEY)
+def test_probe_requests_one_model() -> None:
+    request = gemini_wire().probe_request(KEY)
 
     assert (request.method, request.url, request.body) == ("GET", f"{BASE_URL}/models?pageSize=1", b"")
     assert request.headers == {"x-goog-api-key": KEY}
 
 
 @pytest.mark.parametrize(
-    ("choice", "calling"),
+    ("choice", "config"),
     [
         (ToolChoice(), None),
         (ToolChoice(ToolMode.AUTO), {"mode": "AUTO"}),
@@ -104,41 +111,47 @@ def test_a_probe_asks_for_one_model() -> None:
         (ToolChoice(tool_name="get_weather"), {"mode": "ANY", "allowedFunctionNames": ["get_weather"]}),
     ],
 )
-def test_a_choice_of_tools_goes_out_with_them_only(choice: ToolChoice, calling: dict[str, Any] | None) -> None:
-    body, bare = sent(question(tools=(WEATHER,), tool_choice=choice)), sent(question(tool_choice=choice))
+def test_tool_choice_is_sent_only_with_tools(choice: ToolChoice, config: dict[str, Any] | None) -> None:
+    body, without_tools = (
+        sent_body(make_attempt(tools=(WEATHER,), tool_choice=choice)),
+        sent_body(make_attempt(tool_choice=choice)),
+    )
 
-    assert body.get("toolConfig") == (calling and {"functionCallingConfig": calling})
-    assert bare.keys() == {"contents"}
+    assert body.get("toolConfig") == (config and {"functionCallingConfig": config})
+    assert without_tools.keys() == {"contents"}
 
 
 @pytest.mark.parametrize(
-    ("mode", "word"),
+    ("mode", "encoded"),
     [(None, "VALIDATED"), (ToolMode.AUTO, "VALIDATED"), (ToolMode.REQUIRED, "ANY"), (ToolMode.NONE, "NONE")],
 )
-def test_arguments_of_strict_tools_are_held_to_their_schema(mode: ToolMode | None, word: str) -> None:
-    body = sent(question(tools=(Tool("look", strict=True),), tool_choice=ToolChoice(mode)))
+def test_strict_tools_use_validated_mode(mode: ToolMode | None, encoded: str) -> None:
+    body = sent_body(make_attempt(tools=(Tool("look", strict=True),), tool_choice=ToolChoice(mode)))
 
-    assert body["toolConfig"]["functionCallingConfig"] == {"mode": word}
+    assert body["toolConfig"]["functionCallingConfig"] == {"mode": encoded}
 
 
-def test_nothing_that_was_not_said_is_sent() -> None:
-    body = sent(question(sampling=Sampling(temperature=0.0)))
+def test_unset_sampling_options_are_omitted() -> None:
+    body = sent_body(make_attempt(sampling=Sampling(temperature=0.0)))
 
     assert body["generationConfig"] == {"temperature": 0.0}
 
 
-def test_options_are_merged_last_and_the_callers_beat_the_operators() -> None:
-    operator = {"safetySettings": [], "generationConfig": {"topK": 1, "mediaResolution": "LOW"}}
-    own = {"generationConfig": {"topK": 2, "temperature": None}, "cachedContent": "cachedContents/a"}
+def test_native_options_of_the_call_override_those_of_the_operator() -> None:
+    operator_options = {"safetySettings": [], "generationConfig": {"topK": 1, "mediaResolution": "LOW"}}
+    call_options = {"generationConfig": {"topK": 2, "temperature": None}, "cachedContent": "cachedContents/a"}
 
-    body = sent(question(sampling=Sampling(temperature=1.0, seed=3), options=own), gemini(options=operator))
+    body = sent_body(
+        make_attempt(sampling=Sampling(temperature=1.0, seed=3), options=call_options),
+        gemini_wire(options=operator_options),
+    )
 
     assert body["generationConfig"] == {"seed": 3, "topK": 2, "mediaResolution": "LOW"}
     assert (body["safetySettings"], body["cachedContent"]) == ([], "cachedContents/a")
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "config"),
+    ("model", "reasoning", "config"),
     [
         ("gemini-4-argon", ReasoningOptions(), None),
         ("gemini-4-argon", ReasoningOptions(include=True), {"includeThoughts": True}),
@@ -153,18 +166,18 @@ def test_options_are_merged_last_and_the_callers_beat_the_operators() -> None:
         ("gemini-2.5-flash-lite", ReasoningOptions(Effort.MINIMAL), {"thinkingBudget": 512}),
     ],
 )
-def test_thinking_goes_by_level_or_by_budget_and_never_by_both(
-    model: str, asked: ReasoningOptions, config: dict[str, Any] | None
+def test_thinking_is_sent_as_level_or_budget(
+    model: str, reasoning: ReasoningOptions, config: dict[str, Any] | None
 ) -> None:
-    body = sent(question(model=model, reasoning=asked))
+    body = sent_body(make_attempt(model=model, reasoning=reasoning))
 
     assert body.get("generationConfig", {}).get("thinkingConfig") == config
 
 
-def test_models_that_take_a_format_or_tools_are_not_asked_for_both() -> None:
+def test_older_models_reject_an_output_format_with_tools() -> None:
     both: dict[str, Any] = {"tools": (WEATHER,), "output_format": JsonObjectFormat()}
 
-    with pytest.raises(CapabilityUnsupported, match="beside tools"):
-        sent(question(model="gemini-2.5-flash", **both))
+    with pytest.raises(CapabilityUnsupported, match="combined with tools"):
+        sent_body(make_attempt(model="gemini-2.5-flash", **both))
 
-    assert sent(question(**both))["generationConfig"] == {"responseMimeType": "application/json"}
+    assert sent_body(make_attempt(**both))["generationConfig"] == {"responseMimeType": "application/json"}

@@ -1,4 +1,4 @@
-"""References inside a schema are put in their place, where that ends."""
+"""References in JSON Schemas for the Gemini API are inlined within bounds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.providers.wires.gemini.schema import inlined
+from aimanager_server.providers.wires.gemini.schema import inline_references
 
 NAME = {"type": "string", "description": "A name."}
 
 
 @pytest.mark.parametrize(
-    ("schema", "written"),
+    ("schema", "inlined"),
     [
         ({"type": "object"}, {"type": "object"}),
         (
@@ -31,8 +31,8 @@ NAME = {"type": "string", "description": "A name."}
         ({"properties": {"$ref": {"type": "string"}}}, {"properties": {"$ref": {"type": "string"}}}),
     ],
 )
-def test_a_reference_becomes_what_it_means(schema: dict[str, Any], written: dict[str, Any]) -> None:
-    assert inlined(schema) == written
+def test_references_are_inlined(schema: dict[str, Any], inlined: dict[str, Any]) -> None:
+    assert inline_references(schema) == inlined
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_a_reference_becomes_what_it_means(schema: dict[str, Any], written: dict
         {"properties": {"a": {"$ref": "#/$defs/missing"}}},
     ],
 )
-def test_a_schema_that_cannot_do_without_references_keeps_them(schema: dict[str, Any]) -> None:
-    assert inlined(schema) == schema
+def test_schema_with_unresolvable_references_is_unchanged(schema: dict[str, Any]) -> None:
+    assert inline_references(schema) == schema
 
 
-def test_a_schema_that_would_grow_without_bounds_keeps_its_references() -> None:
+def test_schema_above_the_expansion_limit_is_unchanged() -> None:
     levels = {f"l{n}": {"anyOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 10} for n in range(9)}
     schema = {"$ref": "#/$defs/l0", "$defs": {**levels, "l9": NAME}}
 
-    assert inlined(schema) == schema
+    assert inline_references(schema) == schema

@@ -1,4 +1,4 @@
-"""Errors of the Responses wire: by status, inside a 200, as an event, and as the state of an answer."""
+"""Errors of the Responses API: by status, inside a 200, as an event, and as a response status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from aimanager_server.core.errors import (
     ProviderTimeout,
 )
 from aimanager_server.core.usage import Usage, UsageSource
-from tests.support.responses import added, decoded, delta, end, responses, sse, streamed
+from tests.support.responses import (
+    decode_response,
+    delta_event,
+    item_added,
+    read_stream,
+    responses_wire,
+    terminal_event,
+)
+from tests.support.wire_cases import sse
 
 CODES: list[tuple[str, type[GatewayError]]] = [
     ("server_error", ProviderInternalError),
@@ -47,75 +55,80 @@ CODES: list[tuple[str, type[GatewayError]]] = [
 
 def raised_by(*payloads: dict[str, Any]) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        streamed(sse(*payloads))
+        read_stream(sse(*payloads))
     return caught.value
 
 
-@pytest.mark.parametrize(("code", "kind"), CODES)
-def test_an_answer_that_failed_says_why(code: str, kind: type[GatewayError]) -> None:
+@pytest.mark.parametrize(("code", "error_type"), CODES)
+def test_failed_response_raises_its_error(code: str, error_type: type[GatewayError]) -> None:
     error = {"code": code, "message": "Explained."}
 
-    streamed_fault = raised_by(end("failed", error=error))
+    streamed_error = raised_by(terminal_event("failed", error=error))
     with pytest.raises(GatewayError) as caught:
-        decoded(status="failed", error=error)
+        decode_response(status="failed", error=error)
 
-    assert type(streamed_fault) is type(caught.value) is kind
-    assert streamed_fault.message == caught.value.message
-    assert f"({code}): Explained." in streamed_fault.message
-    assert streamed_fault.upstream_status == 200
+    assert type(streamed_error) is type(caught.value) is error_type
+    assert streamed_error.message == caught.value.message
+    assert f"({code}): Explained." in streamed_error.message
+    assert streamed_error.upstream_status == 200
 
 
-@pytest.mark.parametrize(("code", "kind"), CODES)
-def test_an_error_event_may_be_flat_or_nested(code: str, kind: type[GatewayError]) -> None:
+@pytest.mark.parametrize(("code", "error_type"), CODES)
+def test_error_event_may_be_flat_or_nested(code: str, error_type: type[GatewayError]) -> None:
     error = {"code": code, "message": "Explained.", "param": None}
 
     flat = raised_by({"type": "error", "sequence_number": 3, **error})
     nested = raised_by({"type": "error", "error": {"type": "invalid_request_error" if code == "x" else None, **error}})
     bare = raised_by({"error": error})
 
-    assert type(flat) is type(nested) is type(bare) is kind
+    assert type(flat) is type(nested) is type(bare) is error_type
     assert "Explained." in flat.message
 
 
-def test_an_error_by_its_type_alone_is_known() -> None:
-    fault = raised_by({"type": "error", "error": {"type": "too_many_requests", "message": "Slow down."}})
+def test_error_type_without_a_code_is_mapped() -> None:
+    error = raised_by({"type": "error", "error": {"type": "too_many_requests", "message": "Slow down."}})
 
-    assert type(fault) is ProviderRateLimited
+    assert type(error) is ProviderRateLimited
 
 
-def test_an_error_after_content_is_raised_too() -> None:
+def test_error_after_content_is_raised() -> None:
     message = {"type": "message", "id": "msg_1"}
 
-    fault = raised_by(added(0, **message), delta("output_text", "Hel"), {"type": "error", "code": "server_error"})
+    error = raised_by(
+        item_added(0, **message), delta_event("output_text", "Hel"), {"type": "error", "code": "server_error"}
+    )
 
-    assert type(fault) is ProviderInternalError
+    assert type(error) is ProviderInternalError
 
 
-def test_an_answer_that_failed_is_paid_for_all_the_same() -> None:
+def test_failed_response_reports_its_usage() -> None:
     usage = {"input_tokens": 9, "output_tokens": 2}
 
-    fault = raised_by(end("failed", error={"code": "server_error", "message": "Oh."}, usage=usage))
+    error = raised_by(terminal_event("failed", error={"code": "server_error", "message": "Oh."}, usage=usage))
 
-    assert fault.usage == Usage(9, 2, source=UsageSource.REPORTED)
+    assert error.usage == Usage(9, 2, source=UsageSource.REPORTED)
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_an_answer_may_fail_without_a_word(status: str) -> None:
-    fault = raised_by({"type": f"response.{status}"})
+def test_failed_status_without_an_error_is_raised(status: str) -> None:
+    error = raised_by({"type": f"response.{status}"})
 
-    assert (type(fault), fault.message) == (ProviderInternalError, f"The provider ended the answer as '{status}'.")
+    assert (type(error), error.message) == (
+        ProviderInternalError,
+        f"The provider ended the response with status '{status}'.",
+    )
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
-def test_an_answer_in_the_background_is_none(status: str) -> None:
-    with pytest.raises(ProviderProtocolError, match="before it was done") as caught:
-        decoded(status=status)
+def test_background_response_is_a_protocol_error(status: str) -> None:
+    with pytest.raises(ProviderProtocolError, match="unfinished response") as caught:
+        decode_response(status=status)
 
     assert "background" in caught.value.solution
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "kind"),
+    ("status", "error", "error_type"),
     [
         (400, {"type": "invalid_request_error", "code": "unsupported_parameter"}, ProviderRejectedRequest),
         (400, {"type": "invalid_request_error", "code": "invalid_prompt"}, ContentBlocked),
@@ -130,33 +143,33 @@ def test_an_answer_in_the_background_is_none(status: str) -> None:
         (503, {"type": "service_unavailable", "code": "slow_down"}, ProviderOverloaded),
     ],
 )
-def test_a_refusal_means_what_its_status_and_code_say(
-    status: int, error: dict[str, Any], kind: type[GatewayError]
+def test_status_and_code_determine_the_error(
+    status: int, error: dict[str, Any], error_type: type[GatewayError]
 ) -> None:
     body = json.dumps({"error": {"message": "Explained.", "param": None, **error}}).encode()
 
-    fault = responses().error(status, {"retry-after-ms": "1500"}, body)
+    mapped = responses_wire().error(status, {"retry-after-ms": "1500"}, body)
 
-    assert type(fault) is kind
-    assert (fault.upstream_status, fault.retry_after) == (status, 1.5)
+    assert type(mapped) is error_type
+    assert (mapped.upstream_status, mapped.retry_after) == (status, 1.5)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
-        (b"", "not JSON, of 0 bytes"),
-        (b"{broken", "not JSON, of 7 bytes"),
-        (b"<!DOCTYPE html><html>", "a web page"),
-        (b"[]", "'list' instead of an object"),
+        (b"", "is empty"),
+        (b"{broken", "not JSON .7 bytes"),
+        (b"<!DOCTYPE html><html>", "an HTML page"),
+        (b"[]", "must be a JSON object, got 'list'"),
         (b"{}", "no list of output items"),
         (b'{"status": "completed", "output": null}', "no list of output items"),
     ],
 )
-def test_what_is_no_answer_is_told(body: bytes, said: str) -> None:
-    with pytest.raises(ProviderProtocolError, match=said):
-        responses().decode(body)
+def test_unreadable_body_is_a_protocol_error(body: bytes, message: str) -> None:
+    with pytest.raises(ProviderProtocolError, match=message):
+        responses_wire().decode(body)
 
 
-def test_an_error_in_place_of_an_answer_is_raised() -> None:
+def test_error_in_place_of_a_response_is_raised() -> None:
     with pytest.raises(ProviderOverloaded, match="No room"):
-        responses().decode(b'{"error": {"code": "slow_down", "message": "No room."}}')
+        responses_wire().decode(b'{"error": {"code": "slow_down", "message": "No room."}}')

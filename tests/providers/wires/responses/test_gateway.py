@@ -1,4 +1,4 @@
-"""The Responses wire through the whole server: which models are asked in it, and what comes back to the provider."""
+"""The Responses API through the whole server: which models use it, and what is sent back to the provider."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from tests.support.chat_completions import fixture
-from tests.support.gateway import served, settings_with
-from tests.support.http_servers.recording import RecordingUpstream, recording
-from tests.support.responses import body_of, stream_of
+from tests.support.chat_completions import recorded
+from tests.support.gateway import settings_with, started_gateway
+from tests.support.http_servers.recording import RecordingUpstream, recording_upstream
+from tests.support.responses import recorded_body, recorded_stream
 
 TOOL = generation_pb2.Tool(name="get_weather")
 
 
-def respond(path: str, asked: dict[str, Any]) -> bytes:
+def respond(path: str, body: dict[str, Any]) -> bytes:
     if path.endswith("/chat/completions"):
-        return fixture("openai/text.sse" if asked.get("stream") else "openai/text.json")
-    name = "parallel_tools" if "tools" in asked else "text"
-    return stream_of(name) if asked.get("stream") else body_of(name)
+        return recorded("openai/text.sse" if body.get("stream") else "openai/text.json")
+    name = "parallel_tools" if "tools" in body else "text"
+    return recorded_stream(name) if body.get("stream") else recorded_body(name)
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[RecordingUpstream]:
-    with recording(respond) as server:
+    with recording_upstream(respond) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def stub(upstream: RecordingUpstream) -> Iterator[GenerationServiceStub]:
     openai = {"base_url": f"{upstream.url}/v1", "wire": "responses", "api_key": "sk-test", "models": ["gpt-99"]}
-    lab = {"base_url": f"{upstream.url}/lab", "wire": "responses", "key_variable": "", "models": ["gpt-4.1"]}
+    lab = {"base_url": f"{upstream.url}/lab", "wire": "responses", "api_key_env": "", "models": ["gpt-4.1"]}
     settings = settings_with(providers={"openai": openai, "lab": lab})
-    with served(settings) as target, grpc.insecure_channel(target) as channel:
+    with started_gateway(settings) as target, grpc.insecure_channel(target) as channel:
         yield GenerationServiceStub(channel)
 
 
@@ -45,7 +45,7 @@ def user(*parts: content_pb2.Part) -> content_pb2.Message:
     return content_pb2.Message(role=content_pb2.ROLE_USER, parts=parts)
 
 
-def asking(model: str, *messages: content_pb2.Message, **fields: Any) -> generation_pb2.GenerateRequest:
+def generate_request(model: str, *messages: content_pb2.Message, **fields: Any) -> generation_pb2.GenerateRequest:
     turns = messages or (user(content_pb2.Part(text="Hi")),)
     return generation_pb2.GenerateRequest(model=model, messages=turns, **fields)
 
@@ -62,21 +62,21 @@ def asking(model: str, *messages: content_pb2.Message, **fields: Any) -> generat
         ("lab/gpt-4.1", "/lab/responses"),
     ],
 )
-def test_a_model_is_asked_in_its_wire(
+def test_model_determines_the_api(
     stub: GenerationServiceStub, upstream: RecordingUpstream, model: str, path: str
 ) -> None:
-    answer = stub.Generate(asking(model))
+    response = stub.Generate(generate_request(model))
 
     assert upstream.requests[-1][0] == path
-    assert answer.message.parts[0].text.startswith("Grüße aus Rom")
+    assert response.message.parts[0].text.startswith("Grüße aus Rom")
 
 
-@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-def test_what_the_model_remembers_goes_back_byte_for_byte(
+@pytest.mark.parametrize("streaming", [False, True], ids=["unary", "stream"])
+def test_provider_state_is_sent_back_unchanged(
     stub: GenerationServiceStub, upstream: RecordingUpstream, streaming: bool
 ) -> None:
     weather = user(content_pb2.Part(text="Weather?"))
-    request = asking("openai/gpt-6.2-sol", weather, tools=[TOOL])
+    request = generate_request("openai/gpt-6.2-sol", weather, tools=[TOOL])
     if streaming:
         events = list(stub.StreamGenerate(generation_pb2.StreamGenerateRequest(request=request)))
         first = events[-1].completed
@@ -90,43 +90,42 @@ def test_what_the_model_remembers_goes_back_byte_for_byte(
         )
     )
 
-    stub.Generate(asking("openai/gpt-6.2-sol", weather, first.message, results, tools=[TOOL]))
+    stub.Generate(generate_request("openai/gpt-6.2-sol", weather, first.message, results, tools=[TOOL]))
 
-    received = json.loads(body_of("parallel_tools"))["output"]
-    again = upstream.requests[-1][1]["input"][1:]
-    assert [item["type"] for item in again[:5]] == [item["type"] for item in received]
-    for sent, item in zip(again[:5], received, strict=True):
-        if item["type"] == "reasoning":
-            assert sent == item
-        elif item["type"] == "message":
-            assert (sent["content"][0]["text"], sent["phase"]) == (item["content"][0]["text"], item["phase"])
+    received = json.loads(recorded_body("parallel_tools"))["output"]
+    sent_items = upstream.requests[-1][1]["input"][1:]
+    assert [item["type"] for item in sent_items[:5]] == [item["type"] for item in received]
+    for sent, received_item in zip(sent_items[:5], received, strict=True):
+        if received_item["type"] == "reasoning":
+            assert sent == received_item
+        elif received_item["type"] == "message":
+            text = received_item["content"][0]["text"]
+            assert (sent["content"][0]["text"], sent["phase"]) == (text, received_item["phase"])
         else:
-            assert {**sent, "id": item["id"], "status": "completed"} == item
-    assert [(item["type"], item["call_id"]) for item in again[5:]] == [
+            assert {**sent, "id": received_item["id"], "status": "completed"} == received_item
+    assert [(item["type"], item["call_id"]) for item in sent_items[5:]] == [
         ("function_call_output", "call_Rm1"),
         ("function_call_output", "call_Zh2"),
     ]
 
 
-def test_another_model_is_not_told_what_this_one_remembers(
-    stub: GenerationServiceStub, upstream: RecordingUpstream
-) -> None:
+def test_provider_state_is_not_sent_to_another_model(stub: GenerationServiceStub, upstream: RecordingUpstream) -> None:
     weather = user(content_pb2.Part(text="Weather?"))
-    first = stub.Generate(asking("openai/gpt-6.2-sol", weather, tools=[TOOL]))
+    first = stub.Generate(generate_request("openai/gpt-6.2-sol", weather, tools=[TOOL]))
     del first.message.parts[2:]
 
-    stub.Generate(asking("openai/gpt-6-luna", weather, first.message, weather))
+    stub.Generate(generate_request("openai/gpt-6-luna", weather, first.message, weather))
 
     assert [item.get("type") for item in upstream.requests[-1][1]["input"]] == [None, "message", None]
     assert "phase" not in upstream.requests[-1][1]["input"][1]
 
 
-def test_what_the_wire_cannot_say_is_told(stub: GenerationServiceStub, upstream: RecordingUpstream) -> None:
+def test_unsupported_options_are_reported_as_warnings(stub: GenerationServiceStub, upstream: RecordingUpstream) -> None:
     sampling = generation_pb2.SamplingOptions(max_output_tokens=5, seed=7, stop_sequences=["END"])
 
-    answer = stub.Generate(asking("openai/gpt-6.2-sol", sampling=sampling))
+    response = stub.Generate(generate_request("openai/gpt-6.2-sol", sampling=sampling))
 
-    assert {warning.field for warning in answer.warnings} == {
+    assert {warning.field for warning in response.warnings} == {
         "sampling.max_output_tokens",
         "sampling.seed",
         "sampling.stop_sequences",

@@ -1,4 +1,4 @@
-"""What the Responses API answers: our reading against its own SDK's, whole and streamed."""
+"""Recorded responses of the Responses API, compared with what the SDK parses."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx2 as httpx
-import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseOutputItem
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import Event, FinishReason, ReasoningDelta, TextDelta, ToolCallDelta
-from aimanager_server.providers.wires.responses.provider_state import kind_and_phase
-from tests.support.responses import ANSWERS, body_of, completed, finished, responses, stream_of, streamed
+from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.providers.wires.responses.provider_state import decode_kind_and_phase
+from tests.support.responses import RECORDINGS, read_stream, recorded_body, recorded_stream, responses_wire
+from tests.support.wire_cases import completed_parts, finished_event
 
-FINISHES = {
+FINISH_REASONS = {
     "text": FinishReason.STOP,
     "reasoning": FinishReason.STOP,
     "redacted": FinishReason.STOP,
@@ -35,7 +36,7 @@ FINISHES = {
 }
 
 
-def client(content: bytes, content_type: str) -> AsyncOpenAI:
+def sdk_client(content: bytes, content_type: str) -> AsyncOpenAI:
     def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": content_type}, content=content)
 
@@ -43,17 +44,17 @@ def client(content: bytes, content_type: str) -> AsyncOpenAI:
     return AsyncOpenAI(api_key="key", http_client=httpx.AsyncClient(transport=transport), max_retries=0)
 
 
-async def whole(name: str) -> Response:
-    async with client(body_of(name), "application/json") as sdk:
+async def sdk_response(name: str) -> Response:
+    async with sdk_client(recorded_body(name), "application/json") as sdk:
         return await sdk.responses.create(model="m", input="Hi")
 
 
-async def collected(name: str) -> tuple[list[ResponseOutputItem], Response, dict[str, str]]:
-    """The items as the SDK saw them done, the answer it ended with, and its deltas joined by what they are of."""
+async def sdk_stream(name: str) -> tuple[list[ResponseOutputItem], Response, dict[str, str]]:
+    """Return the completed items, the final response, and the joined deltas by content type."""
     done: list[ResponseOutputItem] = []
     last: Response | None = None
     deltas = {"text": "", "reasoning": "", "arguments": ""}
-    async with client(stream_of(name), "text/event-stream") as sdk:
+    async with sdk_client(recorded_stream(name), "text/event-stream") as sdk:
         async for event in await sdk.responses.create(model="m", input="Hi", stream=True):
             if event.type == "response.output_item.done":
                 done.append(event.item)
@@ -69,8 +70,8 @@ async def collected(name: str) -> tuple[list[ResponseOutputItem], Response, dict
     return done, last, deltas
 
 
-def said_by(output: Iterable[ResponseOutputItem]) -> list[tuple[Any, ...]]:
-    """What the SDK understood of the items that say something."""
+def sdk_parts(output: Iterable[ResponseOutputItem]) -> list[tuple[Any, ...]]:
+    """Return the content of the SDK's items in a comparable form."""
     found: list[tuple[Any, ...]] = []
     for item in output:
         if item.type == "message":
@@ -78,18 +79,18 @@ def said_by(output: Iterable[ResponseOutputItem]) -> list[tuple[Any, ...]]:
                 text = content.text if content.type == "output_text" else content.refusal
                 found.append((content.type, text, item.phase or ""))
         elif item.type == "reasoning":
-            shown = [each.text for each in (*(item.content or ()), *item.summary)]
-            found.append(("reasoning", "\n\n".join(shown), item.to_dict()))
+            paragraphs = [paragraph.text for paragraph in (*(item.content or ()), *item.summary)]
+            found.append(("reasoning", "\n\n".join(paragraphs), item.to_dict()))
         elif item.type == "function_call":
             found.append(("function_call", item.call_id, item.name, item.arguments or "{}"))
     return found
 
 
-def said_by_us(events: list[Event]) -> list[tuple[Any, ...]]:
+def parts(events: list[Event]) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
-    for part in completed(events):
+    for part in completed_parts(events):
         if isinstance(part, Text):
-            kind, phase = kind_and_phase(part.provider_state)
+            kind, phase = decode_kind_and_phase(part.provider_state)
             found.append((kind, part.text, phase))
         elif isinstance(part, Reasoning):
             assert part.redacted == (not part.text)
@@ -100,25 +101,26 @@ def said_by_us(events: list[Event]) -> list[tuple[Any, ...]]:
     return found
 
 
-def end_of(answer: Response) -> dict[str, Any]:
-    usage = answer.usage
+def sdk_finish(response: Response) -> tuple[Any, ...]:
+    usage = response.usage
     assert usage is not None
-    return {
-        "finish": answer.incomplete_details.reason if answer.incomplete_details else answer.status,
-        "totals": (usage.input_tokens, usage.output_tokens),
-        "cached": (usage.input_tokens_details.cached_tokens, usage.input_tokens_details.cache_write_tokens),
-        "reasoning": usage.output_tokens_details.reasoning_tokens,
-    }
+    cached = usage.input_tokens_details
+    return (
+        response.incomplete_details.reason if response.incomplete_details else response.status,
+        Usage(
+            usage.input_tokens,
+            usage.output_tokens,
+            cached.cached_tokens,
+            cached.cache_write_tokens,
+            usage.output_tokens_details.reasoning_tokens,
+            UsageSource.REPORTED,
+        ),
+    )
 
 
-def end_of_ours(events: list[Event]) -> dict[str, Any]:
-    last = finished(events)
-    return {
-        "finish": last.provider_reason,
-        "totals": (last.usage.input_tokens, last.usage.output_tokens),
-        "cached": (last.usage.cache_read_tokens, last.usage.cache_write_tokens),
-        "reasoning": last.usage.reasoning_tokens,
-    }
+def finish(events: list[Event]) -> tuple[Any, ...]:
+    finished = finished_event(events)
+    return finished.provider_reason, finished.usage
 
 
 def deltas_of(events: list[Event]) -> dict[str, str]:
@@ -129,63 +131,51 @@ def deltas_of(events: list[Event]) -> dict[str, str]:
     }
 
 
-def test_every_recorded_answer_has_its_finish() -> None:
-    assert sorted(FINISHES) == ANSWERS
+def without_separators(deltas: dict[str, str]) -> dict[str, str]:
+    """Return the deltas without the blank line that the wire adds between paragraphs of reasoning."""
+    return {kind: text.replace("\n\n", "") for kind, text in deltas.items()}
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-async def test_we_read_whole_answers_as_the_sdk_does(name: str) -> None:
-    theirs = await whole(name)
+def test_finish_reasons_are_mapped() -> None:
+    reasons = {name: finished_event(responses_wire().decode(recorded_body(name))).reason for name in RECORDINGS}
 
-    ours = responses().decode(body_of(name))
-
-    assert said_by_us(ours) == said_by(theirs.output)
-    assert end_of_ours(ours) == end_of(theirs)
-    assert finished(ours).reason is FINISHES[name]
+    assert reasons == FINISH_REASONS
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-async def test_we_read_streams_as_the_sdk_does(name: str) -> None:
-    done, theirs, deltas = await collected(name)
+async def test_responses_are_parsed_as_the_sdk_parses_them() -> None:
+    expected = {name: await sdk_response(name) for name in RECORDINGS}
 
-    ours = streamed(stream_of(name))
+    decoded = {name: responses_wire().decode(recorded_body(name)) for name in RECORDINGS}
 
-    assert said_by_us(ours) == said_by(done) == said_by(theirs.output)
-    assert end_of_ours(ours) == end_of(theirs)
-    # Between the paragraphs of reasoning we put a blank line, which belongs to none of its deltas.
-    assert {kind: text.replace("\n\n", "") for kind, text in deltas_of(ours).items()} == {
-        kind: text.replace("\n\n", "") for kind, text in deltas.items()
+    assert {name: (parts(events), finish(events)) for name, events in decoded.items()} == {
+        name: (sdk_parts(response.output), sdk_finish(response)) for name, response in expected.items()
     }
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_means_the_same_whole_and_streamed(name: str) -> None:
-    whole, stream = responses().decode(body_of(name)), streamed(stream_of(name))
+async def test_streams_are_parsed_as_the_sdk_parses_them() -> None:
+    expected = {name: await sdk_stream(name) for name in RECORDINGS}
 
-    assert completed(whole) == completed(stream)
-    assert finished(whole) == finished(stream)
-    assert deltas_of(whole) == deltas_of(stream)
+    streamed = {name: read_stream(recorded_stream(name)) for name in RECORDINGS}
 
-
-@pytest.mark.parametrize("name", ANSWERS)
-def test_deltas_join_to_the_parts_they_belong_to(name: str) -> None:
-    events = streamed(stream_of(name))
-    joined: dict[int, str] = {}
-    for event in events:
-        if isinstance(event, TextDelta | ReasoningDelta):
-            joined[event.index] = joined.get(event.index, "") + event.text
-        elif isinstance(event, ToolCallDelta):
-            joined[event.index] = joined.get(event.index, "") + event.arguments_json
-
-    for index, part in enumerate(completed(events)):
-        text = part.arguments_json if isinstance(part, ToolCall) else getattr(part, "text", "")
-        assert joined.get(index, "") in (text, "" if text == "{}" else text)
+    assert {
+        name: (parts(events), parts(events), finish(events), without_separators(deltas_of(events)))
+        for name, events in streamed.items()
+    } == {
+        name: (sdk_parts(done), sdk_parts(response.output), sdk_finish(response), without_separators(deltas))
+        for name, (done, response, deltas) in expected.items()
+    }
 
 
-def test_the_reasoning_that_is_kept_is_the_item_as_it_came() -> None:
-    item = next(item for item in json.loads(body_of("reasoning"))["output"] if item["type"] == "reasoning")
+def test_deltas_agree_between_responses_and_streams() -> None:
+    decoded = {name: deltas_of(responses_wire().decode(recorded_body(name))) for name in RECORDINGS}
 
-    part = completed(streamed(stream_of("reasoning")))[0]
+    assert decoded == {name: deltas_of(read_stream(recorded_stream(name))) for name in RECORDINGS}
+
+
+def test_provider_state_is_the_unchanged_reasoning_item() -> None:
+    item = next(item for item in json.loads(recorded_body("reasoning"))["output"] if item["type"] == "reasoning")
+
+    part = completed_parts(read_stream(recorded_stream("reasoning")))[0]
 
     assert isinstance(part, Reasoning)
     assert part.provider_state == json.dumps(item, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""What a refusal of the Messages API means, where it differs from what every provider means."""
+"""Map the errors of the Messages API that differ from other providers."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ....core.errors import ContentBlocked, ContextTooLong, GatewayError, ProviderQuotaExhausted
-from ..provider_errors import Said, fault_of, read_error
+from ..provider_errors import build_error, parse_error_body
 
-SPENT = ("usage limits", "spend limit", "credit balance")
-TOO_LONG = ("prompt is too long", "exceed context limit")
-BLOCKED = ("content filtering policy",)
-
-
-def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
-    """The fault a response means that is not a success. `headers` are in lower case."""
-    said = read_error(body)
-    fault = fault_of(status, headers, said, now)
-    kind = _kind(status, headers, said, fault.retry_after)
-    if kind is None or type(fault) is kind:
-        return fault
-    return kind(fault.message, retry_after=fault.retry_after, upstream_status=status)
+ERRORS_BY_PHRASE: Mapping[str, type[GatewayError]] = {
+    **dict.fromkeys(("usage limits", "spend limit", "credit balance"), ProviderQuotaExhausted),
+    **dict.fromkeys(("prompt is too long", "exceed context limit"), ContextTooLong),
+    "content filtering policy": ContentBlocked,
+}
+"""The error of a status 400 by a phrase in its message."""
 
 
-def _kind(status: int, headers: Mapping[str, str], said: Said, advice: float | None) -> type[GatewayError] | None:
-    if status == 429 and advice is None and headers.get("x-should-retry") != "true":
-        # Without advice it is the monthly spend cap: waiting a moment does not lift it.
-        return ProviderQuotaExhausted
-    if status != 400:
-        return None
-    for signs, kind in ((SPENT, ProviderQuotaExhausted), (TOO_LONG, ContextTooLong), (BLOCKED, ContentBlocked)):
-        if said.speaks_of(signs):
-            return kind
-    return None
+def error_from_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
+    """Return the error for an unsuccessful response. Header names are in lower case."""
+    error_body = parse_error_body(body)
+    error = build_error(status, headers, error_body, now)
+    error_type = type(error)
+    if status == 429 and error.retry_after is None and headers.get("x-should-retry") != "true":
+        # A 429 without a delay is the monthly spend limit.
+        error_type = ProviderQuotaExhausted
+    elif status == 400:
+        matches = (kind for phrase, kind in ERRORS_BY_PHRASE.items() if error_body.mentions((phrase,)))
+        error_type = next(matches, error_type)
+    if error_type is type(error):
+        return error
+    return error_type(error.message, retry_after=error.retry_after, upstream_status=status)

@@ -1,4 +1,4 @@
-"""Turns a conversation into Claude's messages, in the order the Messages API insists on."""
+"""Encode a conversation as messages, in the order that the Messages API requires."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from itertools import pairwise
 from typing import Any
 
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ....core.request import Call, Target
-from ..tool_arguments import object_of
+from ....core.request import Attempt, Target
+from ..tool_arguments import parse_tool_arguments
 
 Block = dict[str, Any]
 
-OPENING = "(The conversation begins here.)"
-"""What the user is made to say where an assistant turn comes first, which the API refuses."""
+FIRST_USER_TURN = "(The conversation begins here.)"
+"""The user turn inserted before a leading assistant turn, which the API rejects."""
 
-UNANSWERED = "No result was given for this call."
-"""The result of a tool call that the conversation left behind; without one the API refuses every later turn."""
+MISSING_RESULT = "No result was given for this call."
+"""The result inserted for a tool call without one; the API rejects every later turn otherwise."""
 
 
-def messages_of(call: Call) -> list[Block]:
-    """The turns as the API takes them: roles alternate, the user is first, tool results lead their turn."""
-    turns = _merged(_turns(call))
+def encode_messages(attempt: Attempt[Any]) -> list[Block]:
+    """Return the turns: roles alternate, the first is the user's, and tool results come first in their turn."""
+    turns = _merged(_turns(attempt))
     if turns and turns[0]["role"] == Role.ASSISTANT.value:
-        turns.insert(0, {"role": Role.USER.value, "content": [_text(OPENING)]})
-    for before, turn in pairwise(turns):
+        turns.insert(0, {"role": Role.USER.value, "content": [_text(FIRST_USER_TURN)]})
+    for previous, turn in pairwise(turns):
         if turn["role"] == Role.USER.value:
-            turn["content"] = _results_first(_unanswered(before, turn), turn["content"])
+            turn["content"] = _put_results_first(_missing_results(previous, turn), turn["content"])
     return turns
 
 
-def _turns(call: Call) -> Iterator[tuple[Role, list[Block]]]:
-    for message in call.messages:
-        own = _is_own(message, call.target)
-        blocks = [block for part in message.parts for block in _blocks(part, message.role, own=own)]
+def _turns(attempt: Attempt[Any]) -> Iterator[tuple[Role, list[Block]]]:
+    for message in attempt.messages:
+        from_target = _is_from_target(message, attempt.target)
+        blocks = [block for part in message.parts for block in _blocks(part, message.role, from_target=from_target)]
         if blocks:
             yield message.role, blocks
 
 
-def _is_own(message: Message, target: Target) -> bool:
-    """Signatures hold at the provider and model that wrote them, and nowhere else."""
+def _is_from_target(message: Message, target: Target) -> bool:
+    """Return whether the target wrote the message. Signatures are valid only for the model that created them."""
     return message.provider == target.provider and message.model in ("", target.model)
 
 
@@ -54,32 +54,39 @@ def _merged(turns: Iterable[tuple[Role, list[Block]]]) -> list[Block]:
     return merged
 
 
-def _unanswered(before: Block, turn: Block) -> list[Block]:
-    """A result for every call of the turn before that this one does not answer."""
+def _missing_results(previous: Block, turn: Block) -> list[Block]:
+    """Return a result for every tool call of the previous turn that this turn does not answer."""
     answered = {block["tool_use_id"] for block in turn["content"] if block["type"] == "tool_result"}
-    calls = [block["id"] for block in before["content"] if block["type"] == "tool_use"]
+    calls = [block["id"] for block in previous["content"] if block["type"] == "tool_use"]
     return [
-        {"type": "tool_result", "tool_use_id": call_id, "content": UNANSWERED, "is_error": True}
+        {"type": "tool_result", "tool_use_id": call_id, "content": MISSING_RESULT, "is_error": True}
         for call_id in calls
         if call_id not in answered
     ]
 
 
-def _results_first(synthesized: list[Block], blocks: list[Block]) -> list[Block]:
-    return sorted([*synthesized, *blocks], key=lambda block: block["type"] != "tool_result")
+def _put_results_first(added: list[Block], blocks: list[Block]) -> list[Block]:
+    return sorted([*added, *blocks], key=lambda block: block["type"] != "tool_result")
 
 
-def _blocks(part: Part, role: Role, *, own: bool) -> list[Block]:
+def _blocks(part: Part, role: Role, *, from_target: bool) -> list[Block]:
     match part:
         case Text():
             return [_text(part.text)] if part.text else []
         case Reasoning():
-            return _reasoning(part) if own else []
+            return _reasoning(part) if from_target else []
         case Attachment():
-            # No model takes a file in its own turn: such a turn was written by another provider.
+            # The API rejects files in assistant turns; such a turn comes from another provider.
             return [_attachment(part)] if role is Role.USER else []
         case ToolCall():
-            return [{"type": "tool_use", "id": part.id, "name": part.name, "input": object_of(part.arguments_json)}]
+            return [
+                {
+                    "type": "tool_use",
+                    "id": part.id,
+                    "name": part.name,
+                    "input": parse_tool_arguments(part.arguments_json),
+                }
+            ]
         case ToolResult():
             return [_result(part)]
 
@@ -89,7 +96,7 @@ def _text(text: str) -> Block:
 
 
 def _reasoning(part: Reasoning) -> list[Block]:
-    """The signed block, byte for byte. Unsigned reasoning is refused by the API, so it is left out."""
+    """Return the signed block unchanged. Unsigned reasoning is omitted, because the API rejects it."""
     try:
         state = part.provider_state.decode()
     except UnicodeDecodeError:
@@ -104,8 +111,8 @@ def _reasoning(part: Reasoning) -> list[Block]:
 def _result(part: ToolResult) -> Block:
     block: Block = {"type": "tool_result", "tool_use_id": part.tool_call_id}
     if part.attachments:
-        said = [_text(part.output)] if part.output else []
-        block["content"] = [*said, *(_attachment(attachment) for attachment in part.attachments)]
+        output = [_text(part.output)] if part.output else []
+        block["content"] = [*output, *(_attachment(attachment) for attachment in part.attachments)]
     elif part.output:
         block["content"] = part.output
     if part.is_error:
@@ -126,7 +133,7 @@ def _attachment(part: Attachment) -> Block:
 def _document_source(part: Attachment, mime_type: str) -> Block:
     if part.uri is not None or mime_type == "application/pdf":
         return _source(part, mime_type)
-    # Whatever else was let in is text; the API knows it by no other type.
+    # Validation admits only text otherwise, and text/plain is the only type that the API accepts.
     return {"type": "text", "media_type": "text/plain", "data": (part.data or b"").decode("utf-8", "replace")}
 
 

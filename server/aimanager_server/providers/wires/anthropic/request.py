@@ -1,4 +1,4 @@
-"""Writes the body of a Messages API request."""
+"""Encode the body of a Messages API request."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
 from ....core.content import JsonObjectFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
-from ....core.request import Call
-from ..json_schema import CLAUDE, promised, refused_format
-from ..native_options import merged
-from .message_encoder import messages_of
-from .thinking import plan
+from ....core.request import Attempt
+from ..json_schema import ANTHROPIC, native_schema, unsupported_format
+from ..native_options import deep_merge
+from .message_encoder import encode_messages
+from .thinking import plan_thinking
 
-MODES: dict[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.REQUIRED: "any", ToolMode.NONE: "none"}
+TOOL_CHOICE_TYPES: dict[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.REQUIRED: "any", ToolMode.NONE: "none"}
 
 
-def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> bytes:
-    """The body. Fields nobody asked for are not sent; `options` are the operator's, the target's own beat them."""
-    target = call.target
-    planned = plan(target, model)
+def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
+    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
+    target = attempt.target
+    plan = plan_thinking(target, model)
     body: dict[str, Any] = {
         "model": target.model,
-        "max_tokens": planned.max_tokens,
-        "system": call.system_instruction or None,
-        "messages": messages_of(call),
-        "tools": [_tool(tool) for tool in call.tools] or None,
-        "tool_choice": _choice(call.tool_choice) if call.tools else None,
-        "thinking": planned.thinking,
-        "output_config": _output_config(planned.effort, call.output_format),
+        "max_tokens": plan.max_tokens,
+        "system": attempt.system_instruction or None,
+        "messages": encode_messages(attempt),
+        "tools": [_tool(tool) for tool in attempt.tools] or None,
+        "tool_choice": _tool_choice(attempt.tool_choice) if attempt.tools else None,
+        "thinking": plan.thinking,
+        "output_config": _output_config(plan.effort, attempt.output_format),
         **_sampling(target.sampling),
     }
-    given = {field: value for field, value in body.items() if value is not None}
-    body = merged(merged(given, options), target.options)
-    # How the answer comes is the call's to say: it decides who reads it.
+    fields = {field: value for field, value in body.items() if value is not None}
+    body = deep_merge(deep_merge(fields, options), target.options)
+    # The call decides whether the response is streamed, because that selects the decoder.
     body.pop("stream", None)
-    if call.is_upstream_streamed:
+    if attempt.is_streamed:
         body["stream"] = True
     return to_json(body, inf_nan_mode="null")
 
 
-def _output_config(effort: str | None, wanted: OutputFormat | None) -> dict[str, Any] | None:
+def _output_config(effort: str | None, output_format: OutputFormat | None) -> dict[str, Any] | None:
     config: dict[str, Any] = {"effort": effort} if effort else {}
-    if isinstance(wanted, JsonObjectFormat):
-        raise refused_format("JSON without a schema")
-    if wanted is not None:
-        config["format"] = {"type": "json_schema", "schema": promised(wanted, CLAUDE)}
+    if isinstance(output_format, JsonObjectFormat):
+        raise unsupported_format("JSON output without a schema")
+    if output_format is not None:
+        config["format"] = {"type": "json_schema", "schema": native_schema(output_format, ANTHROPIC)}
     return config or None
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    # The type is demanded even of a tool that takes nothing.
+    # The API requires the type even for a tool without arguments.
     definition: dict[str, Any] = {"name": tool.name, "input_schema": {"type": "object", **_schema(tool)}}
     if tool.description:
         definition["description"] = tool.description
@@ -66,22 +66,22 @@ def _schema(tool: Tool) -> dict[str, Any]:
     return schema
 
 
-def _choice(choice: ToolChoice) -> dict[str, Any] | None:
+def _tool_choice(choice: ToolChoice) -> dict[str, Any] | None:
     if choice.tool_name is not None:
-        chosen: dict[str, Any] = {"type": "tool", "name": choice.tool_name}
+        value: dict[str, Any] = {"type": "tool", "name": choice.tool_name}
     elif choice.mode is not None:
-        chosen = {"type": MODES[choice.mode]}
+        value = {"type": TOOL_CHOICE_TYPES[choice.mode]}
     elif choice.parallel is False:
-        chosen = {"type": "auto"}
+        value = {"type": "auto"}
     else:
         return None
     if choice.parallel is False and choice.mode is not ToolMode.NONE:
-        chosen["disable_parallel_tool_use"] = True
-    return chosen
+        value["disable_parallel_tool_use"] = True
+    return value
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:
-    """What Claude knows of it; it has no seed."""
+    """Return the supported sampling options; the API has no seed."""
     return {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,

@@ -1,7 +1,7 @@
-"""Reads one answer of the Messages API, whole or in pieces, into the same events.
+"""Parse a response of the Messages API, streamed or not, into the same events.
 
-A whole answer is read as a stream of one piece per block, so the two cannot drift apart. Types that are not known,
-of events, blocks and deltas, appear without notice and are passed over.
+An unstreamed response is parsed as a stream with one fragment per block, so that both always agree. Unknown types of
+events, blocks and deltas are ignored, because the API adds them without notice.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from ....core.content import Reasoning
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage, UsageSource
-from ..dialect import Parts
-from ..json_codec import count_of, json_of, mended
+from ..json_codec import encode_json, fragment_field, object_field, string_field, token_count
+from ..part_assembler import PartAssembler
 
-FINISHES: dict[str, FinishReason] = {
+FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
     "compaction": FinishReason.STOP,
@@ -26,46 +26,28 @@ FINISHES: dict[str, FinishReason] = {
     "pause_turn": FinishReason.PAUSED,
     "refusal": FinishReason.REFUSAL,
 }
-"""Our word for each stop reason. Whether STOP means tool calls is told from the content, on which clones do not lie."""
+"""Each stop reason. STOP becomes TOOL_CALLS if the response contains tool calls: some servers report it unreliably."""
 
-COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-
-
-def text_of(value: Mapping[str, Any], field: str) -> str:
-    """A string of the provider's, empty where there is none."""
-    found = value.get(field)
-    return mended(found) if isinstance(found, str) else ""
+USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def fragment_of(value: Mapping[str, Any], field: str) -> str:
-    """A piece of a text as it came: half a surrogate pair at its end waits for the next piece."""
-    found = value.get(field)
-    return found if isinstance(found, str) else ""
-
-
-def object_of(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """An object of the provider's, empty where there is none."""
-    found = value.get(field)
-    return found if isinstance(found, dict) else {}
-
-
-class Answer:
-    """One answer in the making."""
+class AnthropicParser:
+    """Parse one response."""
 
     def __init__(self) -> None:
-        self._parts = Parts()
+        self._parts = PartAssembler()
         self._kinds: dict[int, str] = {}
-        self._inputs: dict[int, Mapping[str, Any]] = {}
+        self._initial_inputs: dict[int, Mapping[str, Any]] = {}
         self._counts: dict[str, int] = {}
-        self._said = False
+        self._has_text = False
         self._stop_reason = ""
         self._explanation = ""
 
     @property
     def usage(self) -> Usage:
-        """What was counted so far. The cache counts come beside `input_tokens`, so they are added to it.
+        """The usage reported so far. `input_tokens` excludes cached tokens, so they are added.
 
-        All zero is what servers say that do not count.
+        Servers that do not count report zeros, which is treated as missing.
         """
         counts = self._counts
         read = counts.get("cache_read_input_tokens", 0)
@@ -79,86 +61,86 @@ class Answer:
             source=UsageSource.REPORTED if any(counts.values()) else UsageSource.MISSING,
         )
 
-    def count(self, usage: Mapping[str, Any]) -> None:
-        """Take over the counts that are there: they are cumulative, so they replace and never add."""
-        given = {field: usage.get(field) for field in COUNTS}
-        given["thinking_tokens"] = object_of(usage, "output_tokens_details").get("thinking_tokens")
-        self._counts.update({field: count_of(count) for field, count in given.items() if isinstance(count, int)})
+    def update_usage(self, usage: Mapping[str, Any]) -> None:
+        """Replace the counts that are present: they are cumulative."""
+        counts: dict[str, Any] = {field: usage.get(field) for field in USAGE_FIELDS}
+        counts["thinking_tokens"] = object_field(usage, "output_tokens_details").get("thinking_tokens")
+        self._counts.update({field: token_count(count) for field, count in counts.items() if isinstance(count, int)})
 
-    def begin(self, index: int, block: Mapping[str, Any]) -> None:
-        """A block opens, with whatever it already holds; one that was left open there is whole."""
-        self.close(index)
-        kind = self._kinds[index] = text_of(block, "type")
+    def start_block(self, index: int, block: Mapping[str, Any]) -> None:
+        """Start a block with its initial content. A block still open at the index is closed."""
+        self.close_block(index)
+        kind = self._kinds[index] = string_field(block, "type")
         match kind:
             case "text":
-                self._text(index, fragment_of(block, "text"))
+                self._add_text(index, fragment_field(block, "text"))
             case "thinking":
-                self._parts.reasoning(index, fragment_of(block, "thinking"))
-                self._sign(index, text_of(block, "signature"))
+                self._parts.add_reasoning(index, fragment_field(block, "thinking"))
+                self._set_signature(index, string_field(block, "signature"))
             case "redacted_thinking":
-                self._parts.redacted(index, text_of(block, "data").encode())
+                self._parts.add_redacted_reasoning(index, string_field(block, "data").encode())
             case "tool_use":
-                self._parts.tool(index, text_of(block, "id"), text_of(block, "name"), "")
-                self._inputs[index] = object_of(block, "input")
+                self._parts.add_tool_call(index, string_field(block, "id"), string_field(block, "name"), "")
+                self._initial_inputs[index] = object_field(block, "input")
 
-    def extend(self, index: int, delta: Mapping[str, Any]) -> None:
-        """A block goes on."""
+    def add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
+        """Append a delta to a block."""
         match self._kinds.get(index), delta.get("type"):
             case "text", "text_delta":
-                self._text(index, fragment_of(delta, "text"))
+                self._add_text(index, fragment_field(delta, "text"))
             case "thinking", "thinking_delta":
-                self._parts.reasoning(index, fragment_of(delta, "thinking"))
+                self._parts.add_reasoning(index, fragment_field(delta, "thinking"))
             case "thinking", "signature_delta":
-                self._sign(index, text_of(delta, "signature"))
+                self._set_signature(index, string_field(delta, "signature"))
             case "tool_use", "input_json_delta":
-                self._input(index, fragment_of(delta, "partial_json"))
+                self._add_input(index, fragment_field(delta, "partial_json"))
 
-    def think(self) -> None:
-        """The model thinks unseen."""
-        self._parts.thinking()
+    def add_reasoning_progress(self) -> None:
+        """Report that the model is reasoning without visible content."""
+        self._parts.add_reasoning_progress()
 
-    def close(self, index: int) -> None:
-        """A block is whole."""
-        whole_input = self._inputs.pop(index, None)
-        if whole_input:
-            self._parts.tool(index, "", "", json_of(whole_input))
+    def close_block(self, index: int) -> None:
+        """Complete a block."""
+        initial_input = self._initial_inputs.pop(index, None)
+        if initial_input:
+            self._parts.add_tool_call(index, "", "", encode_json(initial_input))
         self._kinds.pop(index, None)
         self._parts.complete(index)
 
-    def stop(self, delta: Mapping[str, Any]) -> None:
-        """Why it stopped; what a later delta leaves out still stands."""
-        self._stop_reason = text_of(delta, "stop_reason") or self._stop_reason
-        self._explanation = text_of(object_of(delta, "stop_details"), "explanation") or self._explanation
+    def set_stop_reason(self, delta: Mapping[str, Any]) -> None:
+        """Record why the model stopped. A later delta replaces only what it contains."""
+        self._stop_reason = string_field(delta, "stop_reason") or self._stop_reason
+        self._explanation = string_field(object_field(delta, "stop_details"), "explanation") or self._explanation
 
     def finish(self) -> None:
-        """The terminal evidence is there: blocks left open are whole."""
+        """Complete all open blocks. Call it once the completion event arrived."""
         for index in list(self._kinds):
-            self.close(index)
-        if self._stop_reason == "refusal" and not self._said:
-            self._parts.text("refusal", self._explanation)
+            self.close_block(index)
+        if self._stop_reason == "refusal" and not self._has_text:
+            self._parts.add_text("refusal", self._explanation)
             self._parts.complete("refusal")
 
-    def finished(self) -> Finished:
-        """The last event."""
-        reason = FINISHES.get(self._stop_reason, FinishReason.OTHER)
+    def finished_event(self) -> Finished:
+        """Return the last event."""
+        reason = FINISH_REASONS.get(self._stop_reason, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._parts.tool_calls:
             reason = FinishReason.TOOL_CALLS
         return Finished(reason, self._stop_reason, self.usage)
 
     def drain(self) -> list[Event]:
-        """The events since the last drain."""
+        """Return the events since the last drain."""
         return self._parts.drain()
 
-    def _text(self, index: int, fragment: str) -> None:
-        self._said = self._said or bool(fragment)
-        self._parts.text(index, fragment)
+    def _add_text(self, index: int, fragment: str) -> None:
+        self._has_text = self._has_text or bool(fragment)
+        self._parts.add_text(index, fragment)
 
-    def _sign(self, index: int, signature: str) -> None:
+    def _set_signature(self, index: int, signature: str) -> None:
         if signature:
-            self._parts.state(index, Reasoning, signature.encode())
+            self._parts.set_provider_state(index, Reasoning, signature.encode())
 
-    def _input(self, index: int, fragment: str) -> None:
-        # Pieces replace the input that the block opened with, which is {} wherever pieces follow.
+    def _add_input(self, index: int, fragment: str) -> None:
+        # Fragments replace the initial input, which is {} if fragments follow.
         if fragment:
-            self._inputs.pop(index, None)
-        self._parts.tool(index, "", "", fragment)
+            self._initial_inputs.pop(index, None)
+        self._parts.add_tool_call(index, "", "", fragment)

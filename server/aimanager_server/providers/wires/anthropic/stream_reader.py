@@ -1,4 +1,4 @@
-"""Reads a streamed answer of the Messages API."""
+"""Read a streamed response of the Messages API."""
 
 from __future__ import annotations
 
@@ -8,86 +8,90 @@ from typing import Any
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ....core.usage import Usage
-from ..json_codec import read_json
-from ..provider_errors import fault_inside
-from ..sse import EventStream, ServerEvent
-from .response_parser import Answer, object_of
+from ..json_codec import InvalidEventJson, decode_event, object_field
+from ..provider_errors import error_in_success
+from ..sse import ServerSentEvent, SseDecoder
+from .response_parser import AnthropicParser
 
-THOUGHTS = ("thinking", "redacted_thinking")
-"""Blocks of reasoning. Whether one of them will show something is not known when it opens."""
+REASONING_BLOCKS = ("thinking", "redacted_thinking")
+"""Block types that contain reasoning, visible or not."""
 
 
-class ClaudeReader:
-    """One streamed answer; `message_stop` is its only proof of completeness."""
+class AnthropicStreamReader:
+    """Read one streamed response. Only `message_stop` proves it complete."""
 
-    def __init__(self, line_bytes: int) -> None:
-        self._stream = EventStream(line_bytes)
-        self._answer = Answer()
+    def __init__(self, max_line_bytes: int) -> None:
+        self._decoder = SseDecoder(max_line_bytes)
+        self._parser = AnthropicParser()
         self._finished = False
 
     @property
     def usage(self) -> Usage:
-        """What was counted so far."""
-        return self._answer.usage
+        """The usage reported so far."""
+        return self._parser.usage
 
     @property
-    def is_ending(self) -> bool:
-        """Never: what is said before `message_stop` proves nothing, and nothing follows it."""
+    def is_content_complete(self) -> bool:
+        """Always False: only `message_stop` proves the content complete, and it ends the stream."""
         return False
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes completed; nothing once the answer has finished."""
-        return [] if self._finished else self._read(self._stream.feed(data))
+        """Return the events completed by `data`; none after the response has finished."""
+        return [] if self._finished else self._read(self._decoder.feed(data))
 
     def end(self) -> list[Event]:
-        """The last event may lack its blank line; the stream may not lack its end."""
-        events = [] if self._finished else self._read(self._stream.end())
+        """Return the last events. The last blank line may be missing, `message_stop` may not."""
+        if self._finished:
+            return []
+        try:
+            events = self._read(self._decoder.end())
+        except InvalidEventJson as error:
+            raise ProviderProtocolError("The stream ended inside an event.") from error
         if not self._finished:
-            raise ProviderProtocolError("The answer was cut: the stream ended without 'message_stop'.")
+            raise ProviderProtocolError("The stream ended without 'message_stop'.")
         return events
 
-    def _read(self, received: list[ServerEvent]) -> list[Event]:
+    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
         for event in received:
-            self._take(event)
+            self._add(event)
             if self._finished:
-                return [*self._answer.drain(), self._answer.finished()]
-        return self._answer.drain()
+                return [*self._parser.drain(), self._parser.finished_event()]
+        return self._parser.drain()
 
-    def _take(self, event: ServerEvent) -> None:
+    def _add(self, event: ServerSentEvent) -> None:
         data = event.data.strip()
-        # Some servers of this wire end with the marker of another one, or send pings without a body.
+        # Some servers send the [DONE] of chat completions, or pings without a body.
         if event.event == "ping" or not data or data.startswith(b"[DONE]"):
             return
         payload = _payload(data)
-        self._act(str(payload.get("type") or event.event), payload)
+        self._dispatch(str(payload.get("type") or event.event), payload)
 
-    def _act(self, kind: str, payload: Mapping[str, Any]) -> None:
+    def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
         match kind:
             case "content_block_delta":
-                delta = object_of(payload, "delta")
-                self._answer.extend(_index(payload), delta)
-                self._note(delta.get("type") == "thinking_delta", delta)
+                delta = object_field(payload, "delta")
+                self._parser.add_delta(_index(payload), delta)
+                self._report_hidden_reasoning(delta.get("type") == "thinking_delta", delta)
             case "content_block_start":
-                block = object_of(payload, "content_block")
-                self._answer.begin(_index(payload), block)
-                self._note(block.get("type") in THOUGHTS, block)
+                block = object_field(payload, "content_block")
+                self._parser.start_block(_index(payload), block)
+                self._report_hidden_reasoning(block.get("type") in REASONING_BLOCKS, block)
             case "content_block_stop":
-                self._answer.close(_index(payload))
+                self._parser.close_block(_index(payload))
             case "message_start":
-                self._answer.count(object_of(object_of(payload, "message"), "usage"))
+                self._parser.update_usage(object_field(object_field(payload, "message"), "usage"))
             case "message_delta":
-                self._answer.stop(object_of(payload, "delta"))
-                self._answer.count(object_of(payload, "usage"))
+                self._parser.set_stop_reason(object_field(payload, "delta"))
+                self._parser.update_usage(object_field(payload, "usage"))
             case "message_stop":
-                self._answer.finish()
+                self._parser.finish()
                 self._finished = True
             case "error":
-                raise fault_inside(payload)
+                raise error_in_success(payload)
 
-    def _note(self, is_thought: bool, said: Mapping[str, Any]) -> None:
-        """Take note where a piece of thinking shows nothing of it."""
-        if is_thought and not said.get("thinking"):
-            self._answer.think()
+    def _report_hidden_reasoning(self, is_reasoning: bool, content: Mapping[str, Any]) -> None:
+        if is_reasoning and not content.get("thinking"):
+            self._parser.add_reasoning_progress()
 
 
 def _index(payload: Mapping[str, Any]) -> int:
@@ -96,12 +100,7 @@ def _index(payload: Mapping[str, Any]) -> int:
 
 
 def _payload(data: bytes) -> Mapping[str, Any]:
-    try:
-        payload = read_json(data)
-    except (ValueError, RecursionError) as error:
-        raise ProviderProtocolError(f"The stream holds an event that is not JSON, of {len(data)} bytes.") from error
+    payload = decode_event(data)
     if not isinstance(payload, dict):
-        raise ProviderProtocolError(
-            f"The stream holds an event that is {type(payload).__name__!r} instead of an object."
-        )
+        raise ProviderProtocolError(f"A stream event must be a JSON object, got {type(payload).__name__!r}.")
     return payload

@@ -1,4 +1,4 @@
-"""Decides how much a Claude model thinks and how much it may write, since the API ties the one to the other."""
+"""Choose the thinking fields and `max_tokens` together, because the API ties them to each other."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ....catalog.model import Model
 from ....core.content import Effort, ReasoningOptions
 from ....core.request import Target
 
-PLAIN_LIMIT = 4096
-"""max_tokens, which this API demands, where the caller names none and the model does not think."""
+DEFAULT_MAX_TOKENS = 4096
+"""`max_tokens`, which the API requires, if the caller sets none and the model does not think."""
 
-THINKING_LIMIT = 16_384
-"""The same where it does: thinking counts against the limit."""
+DEFAULT_MAX_TOKENS_WITH_THINKING = 16_384
+"""The same for a thinking model: thinking counts against the limit."""
 
-LEAST_BUDGET = 1024
-"""The API's own minimum for `budget_tokens`."""
+MIN_BUDGET_TOKENS = 1024
+"""The API's minimum for `budget_tokens`."""
 
-BUDGETS: dict[Effort, int] = {
+EFFORT_BUDGETS: dict[Effort, int] = {
     Effort.MINIMAL: 1024,
     Effort.LOW: 2048,
     Effort.MEDIUM: 8192,
@@ -26,77 +26,77 @@ BUDGETS: dict[Effort, int] = {
     Effort.XHIGH: 32_768,
     Effort.MAX: 49_152,
 }
-"""What an effort means, in tokens, to models that know budgets only (the 4.5 family)."""
+"""The budget of each effort, in tokens, for models that accept only budgets (the 4.5 family)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The fields that say how to think, and the limit that goes with them. None: the field is not sent."""
+class ThinkingPlan:
+    """The thinking fields and the matching token limit. A field that is None is not sent."""
 
     max_tokens: int
     thinking: dict[str, Any] | None = None
     effort: str | None = None
 
 
-def plan(target: Target, model: Model | None) -> Plan:
-    """What to ask of the target.
+def plan_thinking(target: Target, model: Model | None) -> ThinkingPlan:
+    """Return the thinking fields for the target.
 
-    What its model cannot do was settled and reported before; here the nearest thing it can do is chosen. A model
-    nobody knows gets no thinking field, except for the budget a caller spelled out: some refuse any other form.
+    Unsupported options were normalized and reported during routing; this function picks the closest supported form.
+    For an unknown model only an explicit budget is sent, because some models reject every other form.
     """
-    asked = target.reasoning
+    reasoning = target.reasoning
     if model is None or model.thinking in ("unknown", "none"):
-        known = model is not None and model.thinking == "none"
-        return _budgeted(target, model, None if known else asked.budget_tokens)
-    if asked.effort is Effort.NONE and model.thinking != "always":
-        return Plan(_limit(target, model, thinks=False), {"type": "disabled"})
+        cannot_think = model is not None and model.thinking == "none"
+        return _budget_plan(target, model, None if cannot_think else reasoning.budget_tokens)
+    if reasoning.effort is Effort.NONE and model.thinking != "always":
+        return ThinkingPlan(_max_tokens(target, model, thinks=False), {"type": "disabled"})
     if model.thinking == "budget":
-        return _budgeted(target, model, asked.budget_tokens or _budget(target, model))
-    thinks = _wants(asked) or model.thinking == "always" or model.reasons(None)
-    said = thinks and (_wants(asked) or asked.include)
-    thinking = {"type": "adaptive", **_display(asked)} if said else None
-    return Plan(_limit(target, model, thinks=thinks), thinking, _effort(asked, model))
+        return _budget_plan(target, model, reasoning.budget_tokens or _budget(target, model))
+    thinks = _requests_thinking(reasoning) or model.thinking == "always" or model.reasons_at(None)
+    is_sent = thinks and (_requests_thinking(reasoning) or reasoning.include)
+    thinking = {"type": "adaptive", **_display(reasoning)} if is_sent else None
+    return ThinkingPlan(_max_tokens(target, model, thinks=thinks), thinking, _effort(reasoning, model))
 
 
-def _wants(asked: ReasoningOptions) -> bool:
-    return asked.budget_tokens is not None or asked.effort not in (None, Effort.NONE)
+def _requests_thinking(reasoning: ReasoningOptions) -> bool:
+    return reasoning.budget_tokens is not None or reasoning.effort not in (None, Effort.NONE)
 
 
-def _display(asked: ReasoningOptions) -> dict[str, Any]:
-    return {"display": "summarized"} if asked.include else {}
+def _display(reasoning: ReasoningOptions) -> dict[str, Any]:
+    return {"display": "summarized"} if reasoning.include else {}
 
 
-def _effort(asked: ReasoningOptions, model: Model) -> str | None:
-    """The nearest level the model has, the lower of two as near; the lowest is as near as it comes to none."""
+def _effort(reasoning: ReasoningOptions, model: Model) -> str | None:
+    """Return the closest supported level, the lower one on a tie. NONE maps to the lowest level."""
     levels = [level for level in model.efforts or () if level is not Effort.NONE]
-    if asked.effort is None or not levels:
+    if reasoning.effort is None or not levels:
         return None
-    wanted = asked.effort.value
+    wanted = reasoning.effort.value
     return min(levels, key=lambda level: (abs(level.value - wanted), level.value)).label
 
 
-def _budgeted(target: Target, model: Model | None, budget: int | None) -> Plan:
+def _budget_plan(target: Target, model: Model | None, budget: int | None) -> ThinkingPlan:
     if budget is None:
-        return Plan(_limit(target, model, thinks=False))
+        return ThinkingPlan(_max_tokens(target, model, thinks=False))
     thinking = {"type": "enabled", "budget_tokens": budget, **_display(target.reasoning)}
-    return Plan(_limit(target, model, thinks=True, budget=budget), thinking)
+    return ThinkingPlan(_max_tokens(target, model, thinks=True, budget=budget), thinking)
 
 
 def _budget(target: Target, model: Model) -> int | None:
-    """The budget of an effort, kept below the limit; None where no thinking was asked for or fits."""
+    """Return the budget of the effort, below the output limit; None without an effort or if no budget fits."""
     effort = target.reasoning.effort
     if effort is None:
         return None
-    most = target.sampling.max_output_tokens or model.max_output
-    budget = BUDGETS[effort] if most is None else min(BUDGETS[effort], most - 1)
-    return budget if budget >= LEAST_BUDGET else None
+    max_output_tokens = target.sampling.max_output_tokens or model.max_output_tokens
+    budget = EFFORT_BUDGETS[effort] if max_output_tokens is None else min(EFFORT_BUDGETS[effort], max_output_tokens - 1)
+    return budget if budget >= MIN_BUDGET_TOKENS else None
 
 
-def _limit(target: Target, model: Model | None, *, thinks: bool, budget: int = 0) -> int:
+def _max_tokens(target: Target, model: Model | None, *, thinks: bool, budget: int = 0) -> int:
     if target.sampling.max_output_tokens is not None:
         return target.sampling.max_output_tokens
     if not thinks:
-        return PLAIN_LIMIT
-    wanted = max(THINKING_LIMIT, budget + PLAIN_LIMIT) if budget else THINKING_LIMIT
-    most = model.max_output if model is not None else None
-    return wanted if most is None else min(wanted, most)
+        return DEFAULT_MAX_TOKENS
+    wanted = max(DEFAULT_MAX_TOKENS_WITH_THINKING, budget + DEFAULT_MAX_TOKENS)
+    max_output_tokens = model.max_output_tokens if model is not None else None
+    return wanted if max_output_tokens is None else min(wanted, max_output_tokens)

@@ -1,54 +1,55 @@
-"""OpenAI's models on Azure: the chat-completions wire at an address of its own for each deployment."""
+"""Encode and decode Azure OpenAI: the chat-completions wire with one URL per deployment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
 from ....core.errors import GatewayError
-from ....core.request import Call
+from ....core.request import Attempt
 from ....core.response import Event
-from ..dialect import HttpRequest, Reader
-from . import ChatCompletions
-from .vendors import quirks_of
+from ..wire import HttpRequest, StreamReader
+from .vendors import openai_quirks
+from .wire import ChatCompletionsWire
 
 
-class Azure:
-    """The dialect of one Azure resource. A model is named as it was deployed; `version` is the api-version.
+class AzureWire:
+    """The wire of one Azure OpenAI resource. The model name is the deployment name.
 
     https://learn.microsoft.com/azure/ai-services/openai/reference, read 2026-11-22.
     """
 
     def __init__(self, settings: ProviderSettings, limits: Limits) -> None:
-        self._wire = ChatCompletions(settings, limits, quirks_of)
-        self._place = f"{settings.base_url.rstrip('/').removesuffix('/openai')}/openai"
-        self._query = f"api-version={quote(settings.version, safe='')}"
+        self._wire = ChatCompletionsWire(settings, limits, openai_quirks)
+        self._base_url = f"{settings.base_url.rstrip('/').removesuffix('/openai')}/openai"
+        self._query = f"api-version={quote(settings.api_version, safe='')}"
 
-    def encode(self, call: Call, key: str) -> HttpRequest:
-        """The request to the deployment that `call.target` names."""
-        deployment = quote(call.target.model, safe="")
-        url = f"{self._place}/deployments/{deployment}/chat/completions?{self._query}"
-        return _keyed(replace(self._wire.encode(call, ""), url=url), key)
+    def encode(self, attempt: Attempt[Any], key: str) -> HttpRequest:
+        """Return the request to the deployment named by `call.target`."""
+        deployment = quote(attempt.target.model, safe="")
+        url = f"{self._base_url}/deployments/{deployment}/chat/completions?{self._query}"
+        return _authorized(replace(self._wire.encode(attempt, ""), url=url), key)
 
     def decode(self, body: bytes) -> list[Event]:
-        """The events of a whole answer."""
+        """Return the events of an unstreamed response."""
         return self._wire.decode(body)
 
-    def reader(self) -> Reader:
-        """A reader for one streamed answer."""
-        return self._wire.reader()
+    def stream_reader(self) -> StreamReader:
+        """Return a reader for one streamed response."""
+        return self._wire.stream_reader()
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
-        """What a refusal means."""
+        """Return the error for an unsuccessful response."""
         return self._wire.error(status, headers, body)
 
-    def probe(self, key: str) -> HttpRequest:
-        """The model list of the resource."""
-        return _keyed(replace(self._wire.probe(""), url=f"{self._place}/models?{self._query}"), key)
+    def probe_request(self, key: str) -> HttpRequest:
+        """Return a request for the model list of the resource."""
+        return _authorized(replace(self._wire.probe_request(""), url=f"{self._base_url}/models?{self._query}"), key)
 
 
-def _keyed(request: HttpRequest, key: str) -> HttpRequest:
+def _authorized(request: HttpRequest, key: str) -> HttpRequest:
     return replace(request, headers={**request.headers, "api-key": key}) if key else request

@@ -1,38 +1,38 @@
-"""Tells a chunk of the chat-completions wire that hides its reasoning from one that says nothing at all."""
+"""Detect chunks of a chat-completions stream that show only that the model is reasoning."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-REASONING = ("reasoning_content", "reasoning")
-SHOWN = (*REASONING, "content", "refusal", "tool_calls")
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+VISIBLE_FIELDS = (*REASONING_FIELDS, "content", "refusal", "tool_calls")
 
 
-def thinks_unseen(delta: Mapping[str, Any], *, is_first: bool) -> bool:
-    """Whether the model thinks, and nothing shows what.
+def is_hidden_reasoning(delta: Mapping[str, Any], *, is_first: bool) -> bool:
+    """Return whether the delta shows that the model is reasoning, without any visible content.
 
-    OpenRouter sends such reasoning encrypted; others send their field for it, and nothing in it. In the first chunk,
-    which names the role, many send all their fields, whatever the model does.
+    OpenRouter sends hidden reasoning encrypted; other servers send an empty reasoning field. The first chunk, which
+    sets the role, often has all fields and proves nothing.
 
-    >>> [thinks_unseen({"reasoning": "", "content": said}, is_first=False) for said in ("", "Hi")]
+    >>> [is_hidden_reasoning({"reasoning": "", "content": text}, is_first=False) for text in ("", "Hi")]
     [True, False]
-    >>> thinks_unseen({"role": "assistant", "content": "", "reasoning": None}, is_first=True)
+    >>> is_hidden_reasoning({"role": "assistant", "content": "", "reasoning": None}, is_first=True)
     False
     """
     content = delta.get("content")
     if isinstance(content, list) and content:
-        return all(map(_is_empty_thought, content))
-    if any(delta.get(field) for field in SHOWN):
+        return all(map(_is_empty_thinking, content))
+    if any(delta.get(field) for field in VISIBLE_FIELDS):
         return False
     if delta.get("reasoning_details"):
         return True
-    names_role = is_first and "role" in delta
-    return not names_role and any(field in delta for field in REASONING)
+    sets_role = is_first and "role" in delta
+    return not sets_role and any(field in delta for field in REASONING_FIELDS)
 
 
-def _is_empty_thought(item: Any) -> bool:
-    """Mistral's: an item of thinking without a text."""
+def _is_empty_thinking(item: Any) -> bool:
+    """Return whether the item is one of Mistral's thinking items without text."""
     if not isinstance(item, dict) or item.get("type") != "thinking":
         return False
     pieces = item.get("thinking")

@@ -1,4 +1,4 @@
-"""Writes the conversation as chat-completions messages."""
+"""Encode a conversation as chat-completions messages."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
-from ....core.request import Call
-from .message_fixups import adjusted
+from ....core.request import Attempt
+from .message_fixups import fix_messages
 from .quirks import Quirks
 
 Json = dict[str, Any]
 TEXT_TYPES = ("application/json", "application/xml")
 
 
-def messages_of(call: Call, quirks: Quirks) -> list[Json]:
-    """Instructions first, then the turns in order; results of tools directly after the turn that asked for them."""
+def encode_messages(attempt: Attempt[Any], quirks: Quirks) -> list[Json]:
+    """Return the system instruction and the turns in order, with tool results directly after their tool calls."""
     messages: list[Json] = []
-    if call.system_instruction:
-        messages.append({"role": quirks.system_role, "content": call.system_instruction})
-    for role, turns in groupby(call.messages, key=lambda message: message.role):
+    if attempt.system_instruction:
+        messages.append({"role": quirks.system_role, "content": attempt.system_instruction})
+    for role, turns in groupby(attempt.messages, key=lambda message: message.role):
         if role is Role.ASSISTANT:
-            messages.extend(_assistant(turn, call.target.provider, quirks) for turn in turns if _says_something(turn))
+            messages.extend(_assistant(turn, attempt.target.provider, quirks) for turn in turns if _has_content(turn))
         else:
             messages.extend(_user(list(turns)))
-    return adjusted(messages, quirks)
+    return fix_messages(messages, quirks)
 
 
-def _says_something(turn: Message) -> bool:
+def _has_content(turn: Message) -> bool:
     return any(isinstance(part, ToolCall) or (isinstance(part, Text) and part.text) for part in turn.parts)
 
 
@@ -40,7 +40,7 @@ def _assistant(turn: Message, provider: str, quirks: Quirks) -> Json:
     message: Json = {"role": "assistant", "content": text or None}
     if calls:
         message["tool_calls"] = calls
-    # Reasoning of another provider means nothing to this one, and inventing it is refused.
+    # Servers accept only their own reasoning.
     reasoning = "".join(part.text for part in turn.parts if isinstance(part, Reasoning))
     if reasoning and quirks.reasoning_field and turn.provider in ("", provider):
         message[quirks.reasoning_field] = reasoning
@@ -61,24 +61,24 @@ def _user(turns: list[Message]) -> Iterator[Json]:
     for result in results:
         output = f"Error: {result.output}" if result.is_error else result.output
         yield {"role": "tool", "tool_call_id": result.tool_call_id, "content": output}
-    # A tool message carries text alone, so a tool's files follow in a user turn of their own.
+    # A tool message carries only text, so the files of a tool follow in a separate user turn.
     files = [content for result in results for content in _files(result)]
     if files:
         yield {"role": "user", "content": files}
     for turn in turns:
-        content = [_content(part) for part in _said(turn.parts)]
+        content = [_content(part) for part in _visible_parts(turn.parts)]
         if content:
-            yield {"role": "user", "content": _bare(content)}
+            yield {"role": "user", "content": _simplify(content)}
 
 
-def _said(parts: Iterable[Part]) -> Iterator[Text | Attachment]:
+def _visible_parts(parts: Iterable[Part]) -> Iterator[Text | Attachment]:
     for part in parts:
         if isinstance(part, Attachment) or (isinstance(part, Text) and part.text):
             yield part
 
 
-def _bare(content: list[Json]) -> str | list[Json]:
-    """A single text goes as a string, which every server takes."""
+def _simplify(content: list[Json]) -> str | list[Json]:
+    """Return a single text as a string, which every server accepts."""
     if len(content) == 1 and content[0]["type"] == "text":
         text: str = content[0]["text"]
         return text
@@ -101,15 +101,17 @@ def _content(part: Text | Attachment) -> Json:
         return {"type": "image_url", "image_url": {"url": part.uri or _data_url(part)}}
     if part.data is None:
         raise CapabilityUnsupported(
-            f"This wire takes {part.mime_type!r} only as bytes, not by its address.",
-            solution="Read the file and send its bytes, or use a provider that fetches addresses.",
+            f"{part.mime_type!r} attachments must be sent as data on the chat-completions API, got a URI.",
+            solution="Send the bytes of the file, or use a provider that fetches URIs.",
         )
     if part.mime_type == "application/pdf":
         return {"type": "file", "file": {"filename": part.filename or "file.pdf", "file_data": _data_url(part)}}
     if part.mime_type.startswith("text/") or part.mime_type in TEXT_TYPES:
         text = part.data.decode("utf-8", "replace")
         return {"type": "text", "text": f"{part.filename}:\n{text}" if part.filename else text}
-    raise CapabilityUnsupported(f"This wire takes no {part.mime_type!r}: only image/*, application/pdf and text/*.")
+    raise CapabilityUnsupported(
+        f"The chat-completions API does not accept {part.mime_type!r} attachments: use an image, a PDF or text."
+    )
 
 
 def _data_url(part: Attachment) -> str:

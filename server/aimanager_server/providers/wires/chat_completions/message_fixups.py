@@ -1,4 +1,4 @@
-"""Bends messages to servers that insist on more than the wire does."""
+"""Adjust messages for servers that are stricter than the chat-completions API."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from .quirks import Quirks
 
 Json = dict[str, Any]
 
-SIGNS = digits + ascii_letters
+ID_CHARACTERS = digits + ascii_letters
 
-BRIDGE = "I have the results."
-"""What the assistant is made to say where a user turn may not follow results of tools directly."""
+TOOL_RESULTS_ACKNOWLEDGMENT = "I have the results."
+"""An assistant turn inserted between tool results and a user turn, for servers that reject the direct sequence."""
 
 
-def adjusted(messages: list[Json], quirks: Quirks) -> list[Json]:
-    """The messages as this server takes them."""
-    if not quirks.user_after_tool:
-        messages = list(_bridged(messages))
-    if quirks.call_id_length:
+def fix_messages(messages: list[Json], quirks: Quirks) -> list[Json]:
+    """Return the messages as the server accepts them."""
+    if not quirks.allows_user_after_tool:
+        messages = list(_acknowledge_tool_results(messages))
+    if quirks.tool_call_id_length:
         for message in messages:
-            _shorten(message, quirks.call_id_length)
+            _normalize_call_ids(message, quirks.tool_call_id_length)
     return messages
 
 
-def fitting(call_id: str, length: int) -> str:
-    """The id itself where it fits, else one made from it: the same call gets the same id in every turn.
+def normalize_call_id(call_id: str, length: int) -> str:
+    """Return the id if it has the required length, else an id derived from it, the same in every turn.
 
-    >>> fitting("D681PevKs", 9), fitting("toolu_01A", 9) == fitting("toolu_01A", 9), len(fitting("call_1", 9))
-    ('D681PevKs', True, 9)
+    >>> normalize_call_id("D681PevKs", 9), len(normalize_call_id("call_1", 9))
+    ('D681PevKs', 9)
+    >>> normalize_call_id("toolu_01A", 9) == normalize_call_id("toolu_01A", 9)
+    True
     """
     if len(call_id) == length and call_id.isascii() and call_id.isalnum():
         return call_id
     number = int.from_bytes(sha256(call_id.encode("utf-8", "replace")).digest())
-    return "".join(SIGNS[number // len(SIGNS) ** place % len(SIGNS)] for place in range(length))
+    base = len(ID_CHARACTERS)
+    return "".join(ID_CHARACTERS[number // base**place % base] for place in range(length))
 
 
-def _bridged(messages: list[Json]) -> Iterator[Json]:
+def _acknowledge_tool_results(messages: list[Json]) -> Iterator[Json]:
     role = ""
     for message in messages:
         if role == "tool" and message["role"] == "user":
-            yield {"role": "assistant", "content": BRIDGE}
+            yield {"role": "assistant", "content": TOOL_RESULTS_ACKNOWLEDGMENT}
         role = message["role"]
         yield message
 
 
-def _shorten(message: Json, length: int) -> None:
+def _normalize_call_ids(message: Json, length: int) -> None:
     for call in message.get("tool_calls", ()):
-        call["id"] = fitting(call["id"], length)
+        call["id"] = normalize_call_id(call["id"], length)
     if "tool_call_id" in message:
-        message["tool_call_id"] = fitting(message["tool_call_id"], length)
+        message["tool_call_id"] = normalize_call_id(message["tool_call_id"], length)

@@ -1,4 +1,4 @@
-"""What differs among servers of the chat-completions wire, as a row of facts."""
+"""Describe how the servers of the chat-completions API differ."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ ALL_EFFORTS: Mapping[Effort, str] = MappingProxyType({effort: effort.label for e
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """One row. The defaults are what an unknown server most probably takes.
+    """The differences of one server or model. The defaults are what an unknown server most likely accepts.
 
-    `system_role` speaks the instructions. `limit_field` names the limit of the answer. `effort_words` spells
-    `reasoning_effort`; a level that is not in it is not sent. `thinking_switch`: reasoning is turned on and off by a
-    `thinking` object beside the effort. `reasoning_field`: where reasoning is sent back on assistant turns, empty
-    where it is not; `reasoning_in_content`: as a thinking item of their content instead. `stream_usage`: usage is asked
-    for on streams. `strict_tools`: tools may be marked strict. `seed_field` and `required_word` are what the server
-    calls the seed and a forced call. `call_id_length`: ids of tool calls have exactly so many letters and digits, 0
-    where any will do. `schemas`: whether it answers in the shape of a schema: under OpenAI's rules for `strict` ones,
-    as the schema is ("plain"), never but with a JSON mode ("object"), or not at all. `user_after_tool`: a user turn may
-    follow results of tools directly. `fields` go with every request.
+    `system_role`: the role of the system instruction.
+    `max_tokens_field`: the field for the output token limit.
+    `effort_values`: the `reasoning_effort` value of each level. A level without a value is not sent.
+    `has_thinking_toggle`: a `thinking` object switches reasoning on and off, in addition to the effort.
+    `reasoning_field`: the field that carries reasoning on assistant turns; empty if the server does not accept it.
+    `requests_stream_usage`: usage on streams must be requested with `stream_options`.
+    `supports_strict_tools`: tools may be marked strict.
+    `schema_support`: "strict" guarantees schemas under OpenAI's rules, "plain" accepts schemas unchanged,
+    "json_mode" supports JSON without schemas, "none" supports neither.
+    `reasoning_in_content`: reasoning goes back as a thinking item in the content of assistant turns.
+    `seed_field`, `required_tool_choice`: the server's names for the seed and for a required tool call.
+    `tool_call_id_length`: the exact length of alphanumeric tool call ids; 0 accepts any id.
+    `allows_user_after_tool`: a user turn may directly follow tool results.
+    `extra_fields`: fields sent with every request.
     """
 
     system_role: Literal["system", "developer"] = "system"
-    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    effort_words: Mapping[Effort, str] = field(default_factory=lambda: ALL_EFFORTS)
-    thinking_switch: bool = False
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    effort_values: Mapping[Effort, str] = field(default_factory=lambda: ALL_EFFORTS)
+    has_thinking_toggle: bool = False
     reasoning_field: str = ""
-    stream_usage: bool = True
-    strict_tools: bool = True
-    schemas: Literal["strict", "plain", "object", "none"] = "none"
+    requests_stream_usage: bool = True
+    supports_strict_tools: bool = True
+    schema_support: Literal["strict", "plain", "json_mode", "none"] = "none"
     reasoning_in_content: bool = False
     seed_field: Literal["seed", "random_seed"] = "seed"
-    required_word: Literal["required", "any"] = "required"
-    call_id_length: int = 0
-    user_after_tool: bool = True
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    required_tool_choice: Literal["required", "any"] = "required"
+    tool_call_id_length: int = 0
+    allows_user_after_tool: bool = True
+    extra_fields: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Writes the body of a chat-completions request."""
+"""Encode the body of a chat-completions request."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from ....core.content import (
     ToolChoice,
     ToolMode,
 )
-from ....core.request import Call
-from ..json_schema import OPENAI, promised, refused_format
-from ..native_options import merged
-from .message_encoder import messages_of
+from ....core.request import Attempt
+from ..json_schema import OPENAI, native_schema, unsupported_format
+from ..native_options import deep_merge
+from .message_encoder import encode_messages
 from .quirks import Quirks
 
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-def body_of(call: Call, quirks: Quirks, options: Mapping[str, Any]) -> bytes:
-    """The body; only what was asked for is said. Native options come last, the operator's before the call's."""
-    target = call.target
+def encode_body(attempt: Attempt[Any], quirks: Quirks, options: Mapping[str, Any]) -> bytes:
+    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
+    target = attempt.target
     body: dict[str, Any] = {
         "model": target.model,
-        "messages": messages_of(call, quirks),
-        **quirks.fields,
+        "messages": encode_messages(attempt, quirks),
+        **quirks.extra_fields,
         **_sampling(target.sampling, quirks),
         **_reasoning(target.reasoning, quirks),
-        **_tools(call, quirks),
-        **_format(call.output_format, quirks),
+        **_tools(attempt, quirks),
+        **_format(attempt.output_format, quirks),
     }
-    if call.is_upstream_streamed and quirks.stream_usage:
+    if attempt.is_streamed and quirks.requests_stream_usage:
         body["stream_options"] = {"include_usage": True}
-    body = merged(merged(body, options), target.options)
-    # How the answer comes is the call's to say: it decides who reads it.
+    body = deep_merge(deep_merge(body, options), target.options)
+    # The call decides whether the response is streamed, because that selects the decoder.
     body.pop("stream", None)
-    if call.is_upstream_streamed:
+    if attempt.is_streamed:
         body["stream"] = True
     else:
         body.pop("stream_options", None)
@@ -51,14 +51,14 @@ def body_of(call: Call, quirks: Quirks, options: Mapping[str, Any]) -> bytes:
 
 
 def _sampling(sampling: Sampling, quirks: Quirks) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        quirks.limit_field: sampling.max_output_tokens,
+    fields: dict[str, Any] = {
+        quirks.max_tokens_field: sampling.max_output_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         quirks.seed_field: sampling.seed,
         "stop": list(sampling.stop_sequences) or None,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _reasoning(reasoning: ReasoningOptions, quirks: Quirks) -> dict[str, Any]:
@@ -66,40 +66,40 @@ def _reasoning(reasoning: ReasoningOptions, quirks: Quirks) -> dict[str, Any]:
     if effort is None:
         return {}
     body: dict[str, Any] = {}
-    if quirks.thinking_switch:
+    if quirks.has_thinking_toggle:
         body["thinking"] = {"type": "disabled" if effort is Effort.NONE else "enabled"}
-    if effort in quirks.effort_words:
-        body["reasoning_effort"] = quirks.effort_words[effort]
+    if effort in quirks.effort_values:
+        body["reasoning_effort"] = quirks.effort_values[effort]
     return body
 
 
-def _tools(call: Call, quirks: Quirks) -> dict[str, Any]:
-    # A choice without tools is refused by the vendor, so it goes only with them.
-    if not call.tools:
+def _tools(attempt: Attempt[Any], quirks: Quirks) -> dict[str, Any]:
+    # Servers reject a tool choice without tools.
+    if not attempt.tools:
         return {}
-    body: dict[str, Any] = {"tools": [_tool(tool, quirks) for tool in call.tools]}
-    choice = _choice(call.tool_choice, quirks)
+    body: dict[str, Any] = {"tools": [_tool(tool, quirks) for tool in attempt.tools]}
+    choice = _tool_choice(attempt.tool_choice, quirks)
     if choice is not None:
         body["tool_choice"] = choice
-    if call.tool_choice.parallel is not None:
-        body["parallel_tool_calls"] = call.tool_choice.parallel
+    if attempt.tool_choice.parallel is not None:
+        body["parallel_tool_calls"] = attempt.tool_choice.parallel
     return body
 
 
-def _format(wanted: OutputFormat | None, quirks: Quirks) -> dict[str, Any]:
-    """Raises CapabilityUnsupported where the server cannot be asked for it; then it is asked for in words."""
-    if wanted is None:
+def _format(output_format: OutputFormat | None, quirks: Quirks) -> dict[str, Any]:
+    """Return `response_format`. Raises CapabilityUnsupported if the server does not support it natively."""
+    if output_format is None:
         return {}
-    if isinstance(wanted, JsonObjectFormat):
-        if quirks.schemas == "none":
-            raise refused_format("JSON")
+    if isinstance(output_format, JsonObjectFormat):
+        if quirks.schema_support == "none":
+            raise unsupported_format("JSON output")
         return {"response_format": {"type": "json_object"}}
-    if quirks.schemas in ("none", "object"):
-        raise refused_format("schemas")
-    is_strict = quirks.schemas == "strict"
-    schema = promised(wanted, OPENAI) if is_strict else from_json(wanted.schema_json)
-    described = {"name": wanted.name, "schema": schema, "strict": is_strict or wanted.strict}
-    return {"response_format": {"type": "json_schema", "json_schema": described}}
+    if quirks.schema_support in ("none", "json_mode"):
+        raise unsupported_format("JSON schemas")
+    is_strict = quirks.schema_support == "strict"
+    schema = native_schema(output_format, OPENAI) if is_strict else from_json(output_format.schema_json)
+    json_schema = {"name": output_format.name, "schema": schema, "strict": is_strict or output_format.strict}
+    return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
 
 
 def _tool(tool: Tool, quirks: Quirks) -> dict[str, Any]:
@@ -107,14 +107,14 @@ def _tool(tool: Tool, quirks: Quirks) -> dict[str, Any]:
     if tool.description:
         function["description"] = tool.description
     function["parameters"] = from_json(tool.input_schema_json or "{}") or NO_ARGUMENTS
-    if tool.strict and quirks.strict_tools:
+    if tool.strict and quirks.supports_strict_tools:
         function["strict"] = True
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice, quirks: Quirks) -> str | dict[str, Any] | None:
+def _tool_choice(choice: ToolChoice, quirks: Quirks) -> str | dict[str, Any] | None:
     if choice.tool_name is not None:
         return {"type": "function", "function": {"name": choice.tool_name}}
     if choice.mode is ToolMode.REQUIRED:
-        return quirks.required_word
+        return quirks.required_tool_choice
     return choice.mode.value if choice.mode is not None else None

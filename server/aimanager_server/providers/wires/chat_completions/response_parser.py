@@ -1,4 +1,4 @@
-"""Collects an answer of the chat-completions wire, whole or in chunks, into events."""
+"""Parse a response of the chat-completions wire, unstreamed or in chunks, into events."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from ....core.errors import ProviderInternalError, ProviderOverloaded
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
-from ....telemetry.redaction import masked
-from ..dialect import Parts
-from ..json_codec import mended
-from ..provider_errors import fault_inside
-from .hidden_reasoning import thinks_unseen
-from .tool_calls import ToolCalls
-from .usage import usage_of
+from ....telemetry.redaction import redact
+from ..json_codec import fix_surrogates, fragment_field, object_field
+from ..part_assembler import PartAssembler
+from ..provider_errors import error_in_success
+from .hidden_reasoning import is_hidden_reasoning
+from .tool_calls import ToolCallAssembler
+from .usage import parse_usage
 
-FINISHES: Mapping[str, FinishReason] = {
+FINISH_REASONS: Mapping[str, FinishReason] = {
     "": FinishReason.STOP,
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
@@ -26,138 +26,134 @@ FINISHES: Mapping[str, FinishReason] = {
     "model_length": FinishReason.CONTEXT_WINDOW,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-"""Our word for each finish reason. Whether STOP means tool calls is told from the content, for servers lie here."""
+"""Each finish reason. STOP becomes TOOL_CALLS if the response contains tool calls: servers report it unreliably."""
 
-FAILURES = {
-    "insufficient_system_resource": ProviderOverloaded,
-    "error": ProviderInternalError,
-    "abort": ProviderInternalError,
+FAILED_FINISH_REASONS = {
+    "insufficient_system_resource": ProviderOverloaded,  # DeepSeek
+    "error": ProviderInternalError,  # Mistral
+    "abort": ProviderInternalError,  # vLLM
 }
-"""Ends that are failures of the provider: DeepSeek's, Mistral's, vLLM's."""
+"""Finish reasons that report a failure of the provider."""
 
 
-class Answer:
-    """What was said so far. Only the first choice counts; what comes after its finish reason is ignored."""
+class ChatCompletionsParser:
+    """Parse one response. Only the first choice is read, up to its finish reason."""
 
     def __init__(self) -> None:
-        self._parts = Parts()
-        self._tools = ToolCalls(self._parts)
-        self._reason: str | None = None
+        self._parts = PartAssembler()
+        self._tool_calls = ToolCallAssembler(self._parts)
+        self._finish_reason: str | None = None
         self._refused = False
-        self.begun = False
+        self.has_started = False
         self.usage = Usage()
 
     @property
     def has_finish_reason(self) -> bool:
-        """The provider said why it stopped: the answer is complete."""
-        return self._reason is not None
+        """True once a finish reason arrived: the content is complete."""
+        return self._finish_reason is not None
 
-    def take(self, body: Mapping[str, Any], field: str) -> bool:
-        """One chunk (`field` is "delta") or a whole body ("message").
+    def add(self, body: Mapping[str, Any], field: str) -> bool:
+        """Parse one chunk (`field` is "delta") or a whole body (`field` is "message").
 
-        True where nothing is left to wait for: finish reason and usage are both there. Raises the fault that an error
-        inside means.
+        Returns True once both the finish reason and the usage have arrived. Raises the GatewayError for an error
+        object or a failed finish reason.
         """
-        if body.get("error"):
-            raise fault_inside(body)
-        if body.get("object") == "error":
-            raise fault_inside(body)
+        if body.get("error") or body.get("object") == "error":
+            raise error_in_success(body)
         choices = body.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and not choice.get("index") and not self.has_finish_reason:
-                self._choice(choice, field)
-        counted = usage_of(body.get("usage"))
-        # What Groq counts by itself stands until the standard count comes, if it does.
-        told = counted or usage_of(_groqs(body))
-        if told is not None:
-            self.usage = told
-        return counted is not None and self.has_finish_reason
+                self._add_choice(choice, field)
+        usage = parse_usage(body.get("usage"))
+        # Groq's own usage field is used until the standard one arrives, if ever.
+        latest = usage or parse_usage(object_field(body, "x_groq").get("usage"))
+        if latest is not None:
+            self.usage = latest
+        return usage is not None and self.has_finish_reason
 
     def drain(self) -> list[Event]:
-        """The events since the last drain."""
+        """Return the events since the last drain."""
         return self._parts.drain()
 
     def finish(self) -> list[Event]:
-        """The last events."""
+        """Complete all parts and return the last events."""
         self._parts.complete_all()
-        raw = self._reason or ""
-        return [*self._parts.drain(), Finished(self._finish_reason(raw), masked(mended(raw)), self.usage)]
+        provider_reason = self._finish_reason or ""
+        finished = Finished(self._map_reason(provider_reason), redact(fix_surrogates(provider_reason)), self.usage)
+        return [*self._parts.drain(), finished]
 
-    def _finish_reason(self, raw: str) -> FinishReason:
-        reason = FINISHES.get(raw, FinishReason.OTHER)
+    def _map_reason(self, provider_reason: str) -> FinishReason:
+        reason = FINISH_REASONS.get(provider_reason, FinishReason.OTHER)
         if reason is not FinishReason.STOP:
             return reason
         if self._refused:
             return FinishReason.REFUSAL
         return FinishReason.TOOL_CALLS if self._parts.tool_calls else FinishReason.STOP
 
-    def _choice(self, choice: Mapping[str, Any], field: str) -> None:
-        said, reason = choice.get(field), choice.get("finish_reason")
-        if isinstance(said, dict):
-            if field == "delta" and not reason and thinks_unseen(said, is_first=not self.begun):
-                self._parts.thinking()
-            self._say(said)
-        self.begun = True
+    def _add_choice(self, choice: Mapping[str, Any], field: str) -> None:
+        message, reason = choice.get(field), choice.get("finish_reason")
+        if isinstance(message, dict):
+            if field == "delta" and not reason and is_hidden_reasoning(message, is_first=not self.has_started):
+                self._parts.add_reasoning_progress()
+            self._add_message(message)
+        self.has_started = True
         if isinstance(reason, str) and reason:
-            if reason in FAILURES:
-                raise FAILURES[reason](f"The provider ended the answer with {reason!r}.", upstream_status=200)
-            self._reason = reason
+            if reason in FAILED_FINISH_REASONS:
+                raise FAILED_FINISH_REASONS[reason](
+                    f"The provider ended the response with finish reason {reason!r}.", upstream_status=200
+                )
+            self._finish_reason = reason
 
-    def _say(self, said: Mapping[str, Any]) -> None:
-        reasoning = said.get("reasoning_content") or said.get("reasoning")
+    def _add_message(self, message: Mapping[str, Any]) -> None:
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
         if isinstance(reasoning, str):
-            self._reason_on(reasoning)
-        content = said.get("content")
+            self._add_reasoning(reasoning)
+        content = message.get("content")
         if isinstance(content, str):
-            self._write(content)
+            self._add_text(content)
         elif isinstance(content, list):
-            self._list(content)
-        refusal = said.get("refusal")
+            self._add_items(content)
+        refusal = message.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._refused = True
-            self._parts.text("refusal", refusal)
-        calls = said.get("tool_calls")
-        if isinstance(calls, list):
-            self._call(calls)
+            self._parts.add_text("refusal", refusal)
+        tool_calls = message.get("tool_calls")
+        if isinstance(tool_calls, list):
+            self._add_tool_calls(tool_calls)
 
-    def _list(self, content: list[Any]) -> None:
-        # Mistral's reasoning models: content is a list of thinking and text.
+    def _add_items(self, content: list[Any]) -> None:
+        # Mistral's reasoning models send the content as a list of thinking and text items.
         for item in content:
             if not isinstance(item, dict):
                 continue
             thinking, text = item.get("thinking"), item.get("text")
             if isinstance(thinking, str):
-                self._reason_on(thinking)
+                self._add_reasoning(thinking)
             elif isinstance(thinking, list):
                 for piece in thinking:
-                    self._reason_on(_text_of(piece))
+                    self._add_reasoning(_text_of(piece))
             elif isinstance(text, str):
-                self._write(text)
+                self._add_text(text)
 
-    def _reason_on(self, fragment: str) -> None:
+    def _add_reasoning(self, fragment: str) -> None:
         if fragment:
             self._parts.complete("text")
-            self._parts.reasoning("reasoning", fragment)
+            self._parts.add_reasoning("reasoning", fragment)
 
-    def _write(self, fragment: str) -> None:
+    def _add_text(self, fragment: str) -> None:
         if fragment:
             self._parts.complete("reasoning")
-            self._parts.text("text", fragment)
+            self._parts.add_text("text", fragment)
 
-    def _call(self, calls: list[Any]) -> None:
-        for call in calls:
-            if isinstance(call, dict):
+    def _add_tool_calls(self, entries: list[Any]) -> None:
+        for entry in entries:
+            if isinstance(entry, dict):
                 self._parts.complete("reasoning")
                 self._parts.complete("text")
-                self._tools.take(call)
-
-
-def _groqs(body: Mapping[str, Any]) -> Any:
-    """Where Groq counts on streams that were not asked to."""
-    own = body.get("x_groq")
-    return own.get("usage") if isinstance(own, dict) else None
+                self._tool_calls.add(entry)
 
 
 def _text_of(piece: Any) -> str:
-    text = piece.get("text") if isinstance(piece, dict) else piece
-    return text if isinstance(text, str) else ""
+    if isinstance(piece, dict):
+        return fragment_field(piece, "text")
+    return piece if isinstance(piece, str) else ""

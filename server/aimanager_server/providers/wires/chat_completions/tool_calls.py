@@ -1,4 +1,4 @@
-"""Tells the fragments of parallel tool calls apart, on servers that number them badly."""
+"""Join the fragments of parallel tool calls, including those of servers with unreliable indices."""
 
 from __future__ import annotations
 
@@ -6,76 +6,71 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..dialect import Parts
-from ..json_codec import json_of, mended, read_json
+from ..json_codec import decode_json, encode_json, object_field, string_field
+from ..part_assembler import PartAssembler
 
 
 @dataclass(slots=True)
-class _Begun:
+class _ToolCallFragments:
     slot: tuple[str, int]
     id: str
     name: str = ""
-    pieces: list[str] = field(default_factory=list)
+    fragments: list[str] = field(default_factory=list)
 
-    def is_whole(self) -> bool:
-        """Its arguments are complete, so what follows belongs to another call."""
+    def is_complete(self) -> bool:
+        """Return whether the arguments are valid JSON, so that the next fragment belongs to another call."""
         try:
-            read_json("".join(self.pieces).encode("utf-8", "replace"))
+            decode_json("".join(self.fragments).encode("utf-8", "replace"))
         except ValueError:
             return False
         return True
 
 
-class ToolCalls:
-    """Joins fragments to calls by index and id.
+class ToolCallAssembler:
+    """Join fragments to tool calls by index and id.
 
-    The index alone is not trusted: some servers number every call 0, count from 1, or leave the number out; others
-    repeat the id, or leave it out. A new id, or a new name after complete arguments, begins a new call.
+    The index alone is unreliable: some servers number every call 0, count from 1, or omit the index; others repeat or
+    omit the id. A new id, or a new name after complete arguments, starts a new call.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: PartAssembler) -> None:
         self._parts = parts
-        self._begun: list[_Begun] = []
-        self._by_index: dict[int, _Begun] = {}
+        self._calls: list[_ToolCallFragments] = []
+        self._by_index: dict[int, _ToolCallFragments] = {}
 
-    def take(self, fragment: Mapping[str, Any]) -> None:
-        """One entry of a delta's or a message's `tool_calls`."""
-        function = fragment.get("function")
-        function = function if isinstance(function, dict) else {}
-        index = fragment.get("index")
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Add one entry of the `tool_calls` of a delta or message."""
+        function = object_field(entry, "function")
+        index = entry.get("index")
         index = index if isinstance(index, int) else None
-        call_id, name = _text(fragment.get("id")), _text(function.get("name"))
+        call_id, name = string_field(entry, "id"), string_field(function, "name")
         arguments = function.get("arguments")
-        piece = arguments if isinstance(arguments, str) else "" if arguments is None else json_of(arguments)
-        call = self._known(index, call_id, name, piece) or self._begin(index, call_id)
+        fragment = arguments if isinstance(arguments, str) else "" if arguments is None else encode_json(arguments)
+        call = self._find(index, call_id, name, fragment) or self._start(index, call_id)
         call.name = call.name or name
-        if piece:
-            call.pieces.append(piece)
-        self._parts.tool(call.slot, call.id, name, piece)
+        if fragment:
+            call.fragments.append(fragment)
+        self._parts.add_tool_call(call.slot, call.id, name, fragment)
 
-    def _begin(self, index: int | None, call_id: str) -> _Begun:
-        # An id that another call has is of no use: without one, a new one is minted.
-        repeated = any(call.id == call_id for call in self._begun)
-        call = _Begun(("tool", len(self._begun)), "" if repeated else call_id)
-        self._begun.append(call)
+    def _start(self, index: int | None, call_id: str) -> _ToolCallFragments:
+        # An id that another call already has is dropped; the assembler generates one.
+        is_duplicate = any(call.id == call_id for call in self._calls)
+        call = _ToolCallFragments(("tool", len(self._calls)), "" if is_duplicate else call_id)
+        self._calls.append(call)
         if index is not None:
             self._by_index[index] = call
         return call
 
-    def _known(self, index: int | None, call_id: str, name: str, piece: str) -> _Begun | None:
+    def _find(self, index: int | None, call_id: str, name: str, fragment: str) -> _ToolCallFragments | None:
         if index is not None:
             known = self._by_index.get(index)
         elif call_id:
-            known = next((call for call in self._begun if call.id == call_id), None)
+            known = next((call for call in self._calls if call.id == call_id), None)
         else:
-            known = self._begun[-1] if self._begun else None
+            known = self._calls[-1] if self._calls else None
         if known is None or (call_id and call_id == known.id):
             return known
         if call_id and known.id:
             return None
-        begins_anew = name and known.name and (name != known.name or (piece and known.is_whole()))
-        return None if begins_anew else known
-
-
-def _text(value: Any) -> str:
-    return mended(value) if isinstance(value, str) else ""
+        starts_new_call = name and known.name and (name != known.name or (fragment and known.is_complete()))
+        return None if starts_new_call else known

@@ -1,50 +1,40 @@
-"""Counts tokens as the servers of the chat-completions wire report them."""
+"""Parse the token usage that chat-completions servers report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ....core.usage import Usage, UsageSource
-from ..json_codec import count_of
+from ..json_codec import object_field, token_count
 
 
-def usage_of(value: Any) -> Usage | None:
-    """What was counted; None where the report is missing or says nothing.
+def parse_usage(value: Any) -> Usage | None:
+    """Return the reported usage; None if the report is missing or empty.
 
-    Cached and reasoning tokens are part of the totals, but for servers (xAI) whose `total_tokens` shows that the
-    reasoning stands beside the completion: there it is added.
+    Cached and reasoning tokens are part of the totals. Some servers (xAI) report reasoning tokens separately, which
+    `total_tokens` reveals; they are then added to the output.
 
-    >>> usage = usage_of({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 16,
-    ...                   "completion_tokens_details": {"reasoning_tokens": 5}})
+    >>> usage = parse_usage({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 16,
+    ...                      "completion_tokens_details": {"reasoning_tokens": 5}})
     >>> usage.output_tokens, usage.reasoning_tokens
     (7, 5)
     """
     if not isinstance(value, dict):
         return None
-    given, written = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
-    if not given and not written:
+    input_tokens, output_tokens = token_count(value.get("prompt_tokens")), token_count(value.get("completion_tokens"))
+    if not input_tokens and not output_tokens:
         return None
-    details = _object(value, "prompt_tokens_details")
-    reasoning = _count(_object(value, "completion_tokens_details"), "reasoning_tokens")
-    if reasoning and _count(value, "total_tokens") == given + written + reasoning:
-        written += reasoning
+    details = object_field(value, "prompt_tokens_details")
+    reasoning = token_count(object_field(value, "completion_tokens_details").get("reasoning_tokens"))
+    if reasoning and token_count(value.get("total_tokens")) == input_tokens + output_tokens + reasoning:
+        output_tokens += reasoning
     return Usage(
-        input_tokens=given,
-        output_tokens=written,
-        cache_read_tokens=_count(details, "cached_tokens")
-        or _count(value, "prompt_cache_hit_tokens")
-        or _count(value, "num_cached_tokens"),
-        cache_write_tokens=_count(details, "cache_write_tokens"),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=token_count(details.get("cached_tokens"))
+        or token_count(value.get("prompt_cache_hit_tokens"))
+        or token_count(value.get("num_cached_tokens")),
+        cache_write_tokens=token_count(details.get("cache_write_tokens")),
         reasoning_tokens=reasoning,
         source=UsageSource.REPORTED,
     )
-
-
-def _object(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    found = value.get(field)
-    return found if isinstance(found, dict) else {}
-
-
-def _count(value: Mapping[str, Any], field: str) -> int:
-    return count_of(value.get(field))

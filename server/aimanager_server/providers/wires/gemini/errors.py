@@ -1,82 +1,85 @@
-"""What a refusal of Google's means: the cause and the advice stand in its details, not in the status or a header."""
+"""Map the errors of the Gemini API, whose cause and retry delay are in the error details."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ....core.errors import ContextTooLong, GatewayError, ProviderQuotaExhausted, ProviderRateLimited
-from ....telemetry.redaction import cut, masked
-from ..json_codec import read_json
-from ..provider_errors import LONGEST_READ, Said, kind_of, read_error, said_of
-from ..retry_after import retry_after
+from ....telemetry.redaction import redact, truncate
+from ..json_codec import decode_json, object_field, object_list_field
+from ..provider_errors import MAX_BODY_BYTES, ProviderErrorBody, classify_error, parse_error, parse_error_body
+from ..retry_after import retry_after_from_headers
 
-TOO_LONG = ("exceeds the maximum number of tokens",)
-SPENT = ("spend limit", "spending cap", "spend cap", "prepay", "credits are depleted", "credit balance")
+CONTEXT_PHRASES = ("exceeds the maximum number of tokens",)
+QUOTA_PHRASES = ("spend limit", "spending cap", "spend cap", "prepay", "credits are depleted", "credit balance")
 
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
-def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
-    """The fault a response means that is not a success. `headers` are in lower case."""
+def error_from_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
+    """Return the error for an unsuccessful response. Header names are in lower case."""
     try:
-        value = read_json(body[:LONGEST_READ].strip())
+        value = decode_json(body[:MAX_BODY_BYTES].strip())
     except ValueError:
         value = None
-    error = _error_in(value)
-    said = _said(value, error) if error else read_error(body)
-    advice = retry_after(headers, now)
-    return _fault(status, said, error, _delay(error) if advice is None else advice, status)
+    details = _error_object(value)
+    error_body = _parse(value, details) if details else parse_error_body(body)
+    advice = retry_after_from_headers(headers, now)
+    return _build(status, error_body, details, _retry_delay(details) if advice is None else advice, status)
 
 
-def fault_inside(value: Any) -> GatewayError:
-    """The fault that an error inside a 200 means, by the status it would have had."""
-    error = _error_in(value)
-    said = _said(value, error)
-    return _fault(said.status or 500, said, error, _delay(error), 200)
+def error_in_success(value: Any) -> GatewayError:
+    """Return the error for an error object inside a 200 response, by the status it corresponds to."""
+    details = _error_object(value)
+    error_body = _parse(value, details)
+    return _build(error_body.status or 500, error_body, details, _retry_delay(details), 200)
 
 
-def _fault(status: int, said: Said, error: Mapping[str, Any], advice: float | None, upstream: int) -> GatewayError:
-    kind = _kind(status, said, error, advice)
-    label = said.code if said.code and not said.code.isdigit() else said.type
-    name = f" ({cut(label, 80)})" if label else ""
-    message = f"The provider answered {status}{name}: {masked(said.message, longest=LONGEST_READ)}"
-    return kind(message, retry_after=advice, upstream_status=upstream)
+def _build(
+    status: int, body: ProviderErrorBody, error: Mapping[str, Any], retry_after: float | None, upstream_status: int
+) -> GatewayError:
+    label = body.code if body.code and not body.code.isdigit() else body.type
+    name = f" ({truncate(label, 80)})" if label else ""
+    message = f"The provider returned status {status}{name}: {redact(body.message, max_length=MAX_BODY_BYTES)}"
+    error_type = _classify(status, body, error, retry_after)
+    return error_type(message, retry_after=retry_after, upstream_status=upstream_status)
 
 
-def _kind(status: int, said: Said, error: Mapping[str, Any], advice: float | None) -> type[GatewayError]:
+def _classify(
+    status: int, body: ProviderErrorBody, error: Mapping[str, Any], retry_after: float | None
+) -> type[GatewayError]:
     if status == 429:
-        # The same words, "exceeded your current quota", stand for the quota of a minute and of a day.
-        spent = _is_daily(error) or (advice is None and said.speaks_of(SPENT))
-        return ProviderQuotaExhausted if spent else ProviderRateLimited
-    if status == 400 and said.speaks_of(TOO_LONG):
+        # "exceeded your current quota" is used for both the per-minute and the per-day quota.
+        is_exhausted = _is_daily_quota(error) or (retry_after is None and body.mentions(QUOTA_PHRASES))
+        return ProviderQuotaExhausted if is_exhausted else ProviderRateLimited
+    if status == 400 and body.mentions(CONTEXT_PHRASES):
         return ContextTooLong
-    return kind_of(status, said)
+    return classify_error(status, body)
 
 
-def _error_in(value: Any) -> Mapping[str, Any]:
-    """The error object, which a stream that is no SSE wraps in a list."""
+def _error_object(value: Any) -> Mapping[str, Any]:
+    """Return the error object, which a stream without SSE wraps in a list; empty if there is none."""
     if isinstance(value, list) and value:
         value = value[0]
-    error = value.get("error") if isinstance(value, dict) else None
-    return error if isinstance(error, dict) else {}
+    return object_field(value, "error")
 
 
-def _said(value: Any, error: Mapping[str, Any]) -> Said:
-    """What was said, with the most particular name of the cause: that of the details, else the status."""
-    said = said_of(value)
+def _parse(value: Any, error: Mapping[str, Any]) -> ProviderErrorBody:
+    """Parse the error with its most specific name: the reason in the details, else the status name."""
+    body = parse_error(value)
     reasons = [detail["reason"] for detail in _details(error) if isinstance(detail.get("reason"), str)]
     status = error.get("status")
-    name = status if isinstance(status, str) else said.type
-    return Said(said.message, type=name, code=reasons[0] if reasons else "", status=said.status)
+    name = status if isinstance(status, str) else body.type
+    return ProviderErrorBody(body.message, type=name, code=reasons[0] if reasons else "", status=body.status)
 
 
-def _delay(error: Mapping[str, Any]) -> float | None:
-    """Seconds that RetryInfo asks to wait.
+def _retry_delay(error: Mapping[str, Any]) -> float | None:
+    """Return the delay of RetryInfo in seconds; None without one.
 
-    >>> _delay({"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}]})
+    >>> _retry_delay({"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}]})
     34.07
     """
     for detail in _details(error):
@@ -86,15 +89,11 @@ def _delay(error: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _is_daily(error: Mapping[str, Any]) -> bool:
-    """Whether a quota of the day is used up: the delay beside it is too short to help."""
-    violations = [violation for detail in _details(error) for violation in _objects(detail.get("violations"))]
+def _is_daily_quota(error: Mapping[str, Any]) -> bool:
+    """Return whether a daily quota is exhausted. Its RetryInfo is too short to be useful."""
+    violations = (violation for detail in _details(error) for violation in object_list_field(detail, "violations"))
     return any("PerDay" in str(violation.get("quotaId", "")) for violation in violations)
 
 
-def _details(error: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    return _objects(error.get("details"))
-
-
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return object_list_field(error, "details")

@@ -1,4 +1,4 @@
-"""Turns a conversation into Gemini's contents: roles alternate, results go by the name of their function."""
+"""Encode a conversation as Gemini contents: roles alternate, and tool results refer to the function name."""
 
 from __future__ import annotations
 
@@ -7,83 +7,87 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
-from ....core.request import Call, Target
-from ..tool_arguments import object_of
+from ....core.request import Attempt, Target
+from ..tool_arguments import parse_tool_arguments
 
 Json = dict[str, Any]
 
 ROLES = {Role.USER: "user", Role.ASSISTANT: "model"}
 
-UNSIGNED = "skip_thought_signature_validator"
-"""Stands for the signature of a call that another model made, which the API would refuse without one.
+PLACEHOLDER_SIGNATURE = "skip_thought_signature_validator"
+"""Replaces the signature of a tool call by another model; the API rejects unsigned calls.
 https://ai.google.dev/gemini-api/docs/thought-signatures, read 2026-11-22."""
 
 TEXT_TYPES = ("application/json", "application/xml")
 
 
-def contents_of(call: Call, *, signed: bool) -> list[Json]:
-    """The turns as the API takes them.
+def encode_contents(attempt: Attempt[Any], *, uses_signatures: bool) -> list[Json]:
+    """Return the turns as the API accepts them.
 
-    `signed`: the model signs its calls and wants the signatures back; it also reads files inside results of functions.
+    `uses_signatures`: the model requires the signatures of its tool calls, and reads files inside tool results.
     """
-    writer = _Writer(call, signed=signed)
-    contents = _merged(writer.turns())
+    encoder = _MessageEncoder(attempt, uses_signatures=uses_signatures)
+    contents = _merged(encoder.turns())
     for content in contents:
         content["parts"].sort(key=lambda part: "functionResponse" not in part)
-    if signed:
+    if uses_signatures:
         _sign_current_turn(contents)
     return contents
 
 
-class _Writer:
-    def __init__(self, call: Call, *, signed: bool) -> None:
-        self._messages = call.messages
-        self._target = call.target
-        self._signed = signed
-        parts = (part for message in call.messages for part in message.parts)
+class _MessageEncoder:
+    def __init__(self, attempt: Attempt[Any], *, uses_signatures: bool) -> None:
+        self._messages = attempt.messages
+        self._target = attempt.target
+        self._uses_signatures = uses_signatures
+        parts = (part for message in attempt.messages for part in message.parts)
         self._names = {part.id: part.name for part in parts if isinstance(part, ToolCall)}
 
     def turns(self) -> Iterator[tuple[Role, list[Json]]]:
         for message in self._messages:
-            own = _is_own(message, self._target)
-            parts = [written for part in message.parts for written in self._written(part, message.role, own=own)]
+            from_target = _is_from_target(message, self._target)
+            parts = [
+                encoded
+                for part in message.parts
+                for encoded in self._encode(part, message.role, from_target=from_target)
+            ]
             if parts:
                 yield message.role, parts
 
-    def _written(self, part: Part, role: Role, *, own: bool) -> list[Json]:
-        state = _signature(part) if own else {}
+    def _encode(self, part: Part, role: Role, *, from_target: bool) -> list[Json]:
+        state = _signature(part) if from_target else {}
         match part:
             case Text():
                 return [{"text": part.text, **state}] if part.text or state else []
             case Reasoning():
-                # Thoughts without a signature are only a summary, which the model does not read.
+                # Reasoning without a signature is a summary, which the model does not read.
                 return [{"text": part.text, "thought": True, **state}] if state else []
             case Attachment():
-                # No model takes a file in its own turn: such a turn was written by another provider.
+                # The API rejects files in model turns; such a turn comes from another provider.
                 return [_attachment(part)] if role is Role.USER else []
             case ToolCall():
-                called = {"id": part.id, "name": part.name, "args": object_of(part.arguments_json)}
-                return [{"functionCall": called, **state}]
+                function_call = {"id": part.id, "name": part.name, "args": parse_tool_arguments(part.arguments_json)}
+                return [{"functionCall": function_call, **state}]
             case ToolResult():
                 return self._result(part)
 
     def _result(self, part: ToolResult) -> list[Json]:
-        answer: Json = {
+        response: Json = {
             "id": part.tool_call_id,
             "name": self._names.get(part.tool_call_id) or part.name,
             "response": {"error" if part.is_error else "result": part.output},
         }
         files = [_attachment(attachment) for attachment in part.attachments]
-        texts = [file for file in files if not self._signed or "text" in file]
-        inside = [file for file in files if file not in texts]
-        if inside:
-            answer["parts"] = inside
+        texts = [file for file in files if not self._uses_signatures or "text" in file]
+        inline = [file for file in files if file not in texts]
+        if inline:
+            response["parts"] = inline
         label = [{"text": f"Files of the tool call {part.tool_call_id}:"}] if texts else []
-        return [{"functionResponse": answer}, *label, *texts]
+        return [{"functionResponse": response}, *label, *texts]
 
 
-def _is_own(message: Message, target: Target) -> bool:
-    """Signatures hold at the provider and model that wrote them, and nowhere else."""
+def _is_from_target(message: Message, target: Target) -> bool:
+    """Return whether the target wrote the message. Signatures are valid only for the model that created them."""
     return message.provider == target.provider and message.model in ("", target.model)
 
 
@@ -106,13 +110,13 @@ def _merged(turns: Iterable[tuple[Role, list[Json]]]) -> list[Json]:
 
 
 def _sign_current_turn(contents: list[Json]) -> None:
-    """Every step since the user last spoke begins with a signed call: the first of parallel ones carries it for all."""
+    """Sign the first tool call of every model turn since the last user message, as the API requires."""
     for content in reversed(contents):
         if content["role"] == "user" and not any("functionResponse" in part for part in content["parts"]):
             return
         first = next((part for part in content["parts"] if "functionCall" in part), None)
         if first is not None:
-            first.setdefault("thoughtSignature", UNSIGNED)
+            first.setdefault("thoughtSignature", PLACEHOLDER_SIGNATURE)
 
 
 def _attachment(part: Attachment) -> Json:

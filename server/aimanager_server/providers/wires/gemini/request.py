@@ -1,4 +1,4 @@
-"""Writes the body of a generateContent request."""
+"""Encode the body of a generateContent request."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
 from ....core.content import JsonObjectFormat, Tool, ToolChoice, ToolMode
-from ....core.request import Call
-from ..json_schema import refused_format
-from ..native_options import merged
-from .message_encoder import contents_of
-from .schema import inlined
-from .thinking import thinking_config, thinks_by_budget
+from ....core.request import Attempt
+from ..json_schema import unsupported_format
+from ..native_options import deep_merge
+from .message_encoder import encode_contents
+from .schema import inline_references
+from .thinking import thinking_config, uses_thinking_budget
 
-MODES: dict[ToolMode, str] = {ToolMode.AUTO: "AUTO", ToolMode.REQUIRED: "ANY", ToolMode.NONE: "NONE"}
+FUNCTION_CALLING_MODES: dict[ToolMode, str] = {ToolMode.AUTO: "AUTO", ToolMode.REQUIRED: "ANY", ToolMode.NONE: "NONE"}
 
 
-def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> bytes:
-    """The body. Fields nobody asked for are not sent; `options` are the operator's, the target's own beat them."""
-    config = {name: value for name, value in _generation(call, model).items() if value is not None}
-    body: dict[str, Any] = {"contents": contents_of(call, signed=not thinks_by_budget(model))}
-    if call.system_instruction:
-        body["systemInstruction"] = {"parts": [{"text": call.system_instruction}]}
-    if call.tools:
-        body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in call.tools]}]
-        calling = _calling(call.tool_choice, strict=any(tool.strict for tool in call.tools))
-        if calling:
-            body["toolConfig"] = {"functionCallingConfig": calling}
+def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
+    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
+    config = {name: value for name, value in _generation(attempt, model).items() if value is not None}
+    body: dict[str, Any] = {"contents": encode_contents(attempt, uses_signatures=not uses_thinking_budget(model))}
+    if attempt.system_instruction:
+        body["systemInstruction"] = {"parts": [{"text": attempt.system_instruction}]}
+    if attempt.tools:
+        body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in attempt.tools]}]
+        function_calling = _function_calling(attempt.tool_choice, strict=any(tool.strict for tool in attempt.tools))
+        if function_calling:
+            body["toolConfig"] = {"functionCallingConfig": function_calling}
     if config:
         body["generationConfig"] = config
-    return to_json(merged(merged(body, options), call.target.options), inf_nan_mode="null")
+    return to_json(deep_merge(deep_merge(body, options), attempt.target.options), inf_nan_mode="null")
 
 
-def _generation(call: Call, model: Model | None) -> dict[str, Any]:
-    sampling = call.target.sampling
+def _generation(attempt: Attempt[Any], model: Model | None) -> dict[str, Any]:
+    sampling = attempt.target.sampling
     return {
         "maxOutputTokens": sampling.max_output_tokens,
         "stopSequences": list(sampling.stop_sequences) or None,
@@ -44,21 +44,24 @@ def _generation(call: Call, model: Model | None) -> dict[str, Any]:
         "topP": sampling.top_p,
         "topK": sampling.top_k,
         "seed": sampling.seed,
-        "thinkingConfig": thinking_config(call.target.reasoning, model) or None,
-        **_format(call, model),
+        "thinkingConfig": thinking_config(attempt.target.reasoning, model) or None,
+        **_format(attempt, model),
     }
 
 
-def _format(call: Call, model: Model | None) -> dict[str, Any]:
-    """Raises CapabilityUnsupported where the model cannot be asked for it; then it is asked for in words."""
-    wanted = call.output_format
-    if wanted is None:
+def _format(attempt: Attempt[Any], model: Model | None) -> dict[str, Any]:
+    """Return the format fields. Raises CapabilityUnsupported if the model does not support the format natively."""
+    output_format = attempt.output_format
+    if output_format is None:
         return {}
-    if call.tools and thinks_by_budget(model):
-        raise refused_format("a format of the answer beside tools")
-    if isinstance(wanted, JsonObjectFormat):
+    if attempt.tools and uses_thinking_budget(model):
+        raise unsupported_format("an output format combined with tools")
+    if isinstance(output_format, JsonObjectFormat):
         return {"responseMimeType": "application/json"}
-    return {"responseMimeType": "application/json", "responseJsonSchema": inlined(from_json(wanted.schema_json))}
+    return {
+        "responseMimeType": "application/json",
+        "responseJsonSchema": inline_references(from_json(output_format.schema_json)),
+    }
 
 
 def _declaration(tool: Tool) -> dict[str, Any]:
@@ -67,14 +70,14 @@ def _declaration(tool: Tool) -> dict[str, Any]:
         declaration["description"] = tool.description
     schema = from_json(tool.input_schema_json or "{}")
     if schema:
-        declaration["parametersJsonSchema"] = inlined(schema)
+        declaration["parametersJsonSchema"] = inline_references(schema)
     return declaration
 
 
-def _calling(choice: ToolChoice, *, strict: bool) -> dict[str, Any]:
+def _function_calling(choice: ToolChoice, *, strict: bool) -> dict[str, Any]:
     if choice.tool_name is not None:
         return {"mode": "ANY", "allowedFunctionNames": [choice.tool_name]}
     if strict and choice.mode in (None, ToolMode.AUTO):
-        # The arguments are held to their schema, as ANY does too; it applies to all tools, strict or not.
+        # VALIDATED enforces the schemas of all tools, strict or not. ANY does as well.
         return {"mode": "VALIDATED"}
-    return {"mode": MODES[choice.mode]} if choice.mode is not None else {}
+    return {"mode": FUNCTION_CALLING_MODES[choice.mode]} if choice.mode is not None else {}

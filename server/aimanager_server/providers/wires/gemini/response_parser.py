@@ -1,7 +1,7 @@
-"""Reads one answer of generateContent, whole or in pieces, into the same events.
+"""Parse a response of generateContent, streamed or not, into the same events.
 
-A piece has the shape of a whole answer, so both are read by the same steps. Parts and reasons that are not known appear
-without notice: the former are passed over, the latter kept as they are.
+A stream chunk has the shape of a whole response, so one code path reads both. Unknown parts are ignored and unknown
+finish reasons are kept, because the API adds them without notice.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ from ....core.content import Attachment, Reasoning, Text, ToolCall
 from ....core.errors import ContentBlocked, GatewayError, ProviderInternalError, ProviderRejectedRequest
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage, UsageSource
-from ....telemetry.redaction import masked
-from ..dialect import Parts
-from ..json_codec import count_of, json_of, mended
-from .errors import fault_inside
+from ....telemetry.redaction import redact
+from ..json_codec import (
+    encode_json,
+    fix_surrogates,
+    fragment_field,
+    object_field,
+    object_list_field,
+    string_field,
+    token_count,
+)
+from ..part_assembler import PartAssembler
+from .errors import error_in_success
 
-FINISHES: Mapping[str, FinishReason] = {
+FINISH_REASONS: Mapping[str, FinishReason] = {
     "": FinishReason.STOP,
     "STOP": FinishReason.STOP,
-    "FUNCTION_CALL": FinishReason.STOP,  # unknown to Google, and yet what stand-ins say
+    "FUNCTION_CALL": FinishReason.STOP,  # not Google's, but used by compatible servers
     "MAX_TOKENS": FinishReason.MAX_TOKENS,
     "CONTINUATION": FinishReason.MAX_TOKENS,
     **dict.fromkeys(
@@ -33,64 +41,46 @@ FINISHES: Mapping[str, FinishReason] = {
         FinishReason.CONTENT_FILTER,
     ),
 }
-"""Our word for each finish reason. Calls end with STOP too, so whether it means them is told from the content."""
+"""Each finish reason. STOP becomes TOOL_CALLS if the response contains tool calls, which also end with STOP."""
 
-FAILURES: Mapping[str, type[GatewayError]] = {
+FAILED_FINISH_REASONS: Mapping[str, type[GatewayError]] = {
     "MALFORMED_FUNCTION_CALL": ProviderInternalError,
     "MALFORMED_RESPONSE": ProviderInternalError,
     "UNEXPECTED_TOOL_CALL": ProviderInternalError,
     "TOO_MANY_TOOL_CALLS": ProviderInternalError,
-    "MISSING_THOUGHT_SIGNATURE": ProviderRejectedRequest,  # the question lacks it, so asking again changes nothing
+    "MISSING_THOUGHT_SIGNATURE": ProviderRejectedRequest,  # the request lacks it, so a retry fails too
 }
-"""Ends that are no answer."""
+"""Finish reasons that report a failure."""
 
-UNSAID = "FINISH_REASON_UNSPECIFIED"
+UNSPECIFIED_FINISH_REASON = "FINISH_REASON_UNSPECIFIED"
 
-COUNTS = (
+USAGE_FIELDS = (
     *("promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount"),
     *("candidatesTokenCount", "thoughtsTokenCount"),
 )
 
 
-def text_of(value: Mapping[str, Any], field: str) -> str:
-    """A string of the provider's, empty where there is none; half a surrogate pair in it is kept."""
-    found = value.get(field)
-    return found if isinstance(found, str) else ""
-
-
-def object_of(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """An object of the provider's, empty where there is none."""
-    found = value.get(field)
-    return found if isinstance(found, dict) else {}
-
-
-def list_of(value: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
-    """The objects in a list of the provider's, empty where there is none."""
-    found = value.get(field)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-class Answer:
-    """One answer in the making. Only the first candidate counts."""
+class GeminiParser:
+    """Parse one response. Only the first candidate is read."""
 
     def __init__(self) -> None:
-        self._parts = Parts()
+        self._parts = PartAssembler()
         self._slot = 0
         self._kind: type[Text | Reasoning] | None = None
         self._counts: dict[str, int] = {}
-        self._reason: str | None = None
-        self.begun = False
+        self._finish_reason: str | None = None
+        self.has_started = False
 
     @property
     def has_finish_reason(self) -> bool:
-        """The provider said why it stopped: the answer is complete."""
-        return self._reason is not None
+        """True once a finish reason arrived: the content is complete."""
+        return self._finish_reason is not None
 
     @property
     def usage(self) -> Usage:
-        """What was counted so far. Thoughts stand beside the candidates, so they are added; what was cached is not.
+        """The usage reported so far. Output excludes reasoning, so it is added; input includes cached tokens.
 
-        All zero is what servers say that do not count.
+        Servers that do not count report zeros, which is treated as missing.
         """
         counts = self._counts
         thoughts = counts.get("thoughtsTokenCount", 0)
@@ -102,106 +92,107 @@ class Answer:
             source=UsageSource.REPORTED if any(counts.values()) else UsageSource.MISSING,
         )
 
-    def take(self, response: Mapping[str, Any], *, whole: bool = False) -> bool:
-        """One response; `whole`: its parts are parts, not pieces of them.
+    def add(self, response: Mapping[str, Any], *, whole: bool = False) -> bool:
+        """Parse one response or stream chunk. `whole`: its parts are complete, not fragments.
 
-        True where nothing is left to wait for: finish reason and usage are both there. Raises the fault that an error
-        inside, a blocked prompt or a failed end means.
+        Returns True once both the finish reason and the usage have arrived. Raises the GatewayError for an error
+        object, a blocked prompt or a failed finish reason.
         """
         if response.get("error"):
-            raise fault_inside(response)
-        candidates = list_of(response, "candidates")
-        blocked = text_of(object_of(response, "promptFeedback"), "blockReason")
-        if blocked and not candidates and not self.begun:
-            raise ContentBlocked(f"The provider blocked the prompt: {masked(blocked)}.", upstream_status=200)
-        self._count(object_of(response, "usageMetadata"))
+            raise error_in_success(response)
+        candidates = object_list_field(response, "candidates")
+        blocked = fragment_field(object_field(response, "promptFeedback"), "blockReason")
+        if blocked and not candidates and not self.has_started:
+            raise ContentBlocked(f"The provider blocked the prompt: {redact(blocked)}.", upstream_status=200)
+        self._update_usage(object_field(response, "usageMetadata"))
         for candidate in candidates:
             if not candidate.get("index") and not self.has_finish_reason:
-                self._candidate(candidate, whole=whole)
+                self._add_candidate(candidate, whole=whole)
         return self.has_finish_reason and "usageMetadata" in response
 
     def drain(self) -> list[Event]:
-        """The events since the last drain."""
+        """Return the events since the last drain."""
         return self._parts.drain()
 
     def finish(self) -> list[Event]:
-        """The last events."""
-        self._close()
-        raw = self._reason or ""
-        reason = FINISHES.get(raw, FinishReason.OTHER)
+        """Complete all parts and return the last events."""
+        self._complete_part()
+        provider_reason = self._finish_reason or ""
+        reason = FINISH_REASONS.get(provider_reason, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._parts.tool_calls:
             reason = FinishReason.TOOL_CALLS
-        return [*self._parts.drain(), Finished(reason, masked(mended(raw)), self.usage)]
+        return [*self._parts.drain(), Finished(reason, redact(fix_surrogates(provider_reason)), self.usage)]
 
-    def _count(self, usage: Mapping[str, Any]) -> None:
-        # Counts are cumulative, and a response may leave some out: each replaces its own.
-        given = {field: usage.get(field) for field in COUNTS}
-        self._counts.update({field: count_of(count) for field, count in given.items() if isinstance(count, int)})
+    def _update_usage(self, usage: Mapping[str, Any]) -> None:
+        # Counts are cumulative, and a chunk may omit some: each replaces only its own.
+        counts = {field: usage.get(field) for field in USAGE_FIELDS}
+        self._counts.update({field: token_count(count) for field, count in counts.items() if isinstance(count, int)})
 
-    def _candidate(self, candidate: Mapping[str, Any], *, whole: bool) -> None:
-        self.begun = True
-        for part in list_of(object_of(candidate, "content"), "parts"):
-            self._part(part, whole=whole)
-        reason = text_of(candidate, "finishReason")
-        if not reason or reason == UNSAID:
+    def _add_candidate(self, candidate: Mapping[str, Any], *, whole: bool) -> None:
+        self.has_started = True
+        for part in object_list_field(object_field(candidate, "content"), "parts"):
+            self._add_part(part, whole=whole)
+        reason = fragment_field(candidate, "finishReason")
+        if not reason or reason == UNSPECIFIED_FINISH_REASON:
             return
-        if reason in FAILURES:
-            why = masked(mended(text_of(candidate, "finishMessage")))
-            message = f"The provider ended the answer with {reason!r}{f': {why}' if why else '.'}"
-            raise FAILURES[reason](message, upstream_status=200)
-        self._reason = reason
+        if reason in FAILED_FINISH_REASONS:
+            detail = redact(string_field(candidate, "finishMessage"))
+            suffix = f": {detail}" if detail else "."
+            message = f"The provider ended the response with finish reason {reason!r}{suffix}"
+            raise FAILED_FINISH_REASONS[reason](message, upstream_status=200)
+        self._finish_reason = reason
 
-    def _part(self, part: Mapping[str, Any], *, whole: bool) -> None:
-        state = text_of(part, "thoughtSignature").encode("utf-8", "replace")
+    def _add_part(self, part: Mapping[str, Any], *, whole: bool) -> None:
+        state = fragment_field(part, "thoughtSignature").encode("utf-8", "replace")
         if isinstance(part.get("functionCall"), dict):
-            self._call(part["functionCall"], state)
+            self._add_tool_call(part["functionCall"], state)
         elif isinstance(part.get("inlineData"), dict):
-            self._file(part["inlineData"], state)
+            self._add_file(part["inlineData"], state)
         elif isinstance(part.get("text"), str) or part.keys() <= {"thought", "thoughtSignature"}:
-            kind, text = Reasoning if part.get("thought") is True else Text, text_of(part, "text")
+            kind, text = Reasoning if part.get("thought") is True else Text, fragment_field(part, "text")
             if kind is Reasoning and not text and not whole:
-                self._parts.thinking()
-            self._say(kind, text, state, whole=whole)
+                self._parts.add_reasoning_progress()
+            self._add_content(kind, text, state, whole=whole)
 
-    def _say(self, kind: type[Text | Reasoning], text: str, state: bytes, *, whole: bool) -> None:
-        """More of a part, or another one: a signature ends its part, for no two parts may share one.
+    def _add_content(self, kind: type[Text | Reasoning], text: str, state: bytes, *, whole: bool) -> None:
+        """Append to the current part, or start another one. A signature completes its part.
 
-        A stream sends it with the last piece or with an empty one behind it.
+        A stream sends the signature with the last fragment or with an empty one after it.
         """
         if kind is not self._kind or (whole and text and state):
-            self._close()
+            self._complete_part()
         if not text and not state:
             return
         self._kind = kind
         if kind is Text:
-            self._parts.text(self._slot, text)
+            self._parts.add_text(self._slot, text)
         else:
-            self._parts.reasoning(self._slot, text)
+            self._parts.add_reasoning(self._slot, text)
         if state:
-            self._parts.state(self._slot, kind, state)
-            self._close()
+            self._parts.set_provider_state(self._slot, kind, state)
+            self._complete_part()
 
-    def _call(self, call: Mapping[str, Any], state: bytes) -> None:
-        self._close()
+    def _add_tool_call(self, call: Mapping[str, Any], state: bytes) -> None:
+        self._complete_part()
         arguments = call.get("args")
-        written = "{}" if arguments is None else json_of(arguments)
+        arguments_json = "{}" if arguments is None else encode_json(arguments)
         if state:
-            self._parts.state(self._slot, ToolCall, state)
-        self._parts.tool(self._slot, mended(text_of(call, "id")), mended(text_of(call, "name")), written)
-        self._close()
+            self._parts.set_provider_state(self._slot, ToolCall, state)
+        self._parts.add_tool_call(self._slot, string_field(call, "id"), string_field(call, "name"), arguments_json)
+        self._complete_part()
 
-    def _file(self, blob: Mapping[str, Any], state: bytes) -> None:
-        self._close()
+    def _add_file(self, blob: Mapping[str, Any], state: bytes) -> None:
+        self._complete_part()
         try:
-            data = b64decode(text_of(blob, "data"), validate=True)
+            data = b64decode(fragment_field(blob, "data"), validate=True)
         except ValueError:
             data = b""
         if not data:
-            return  # a file that cannot be read is no file
-        mime_type = mended(text_of(blob, "mimeType")) or "application/octet-stream"
-        self._parts.file(Attachment(mime_type, data=data, provider_state=state))
+            return  # An unreadable file is dropped.
+        mime_type = string_field(blob, "mimeType") or "application/octet-stream"
+        self._parts.add_attachment(Attachment(mime_type, data=data, provider_state=state))
 
-    def _close(self) -> None:
+    def _complete_part(self) -> None:
         self._parts.complete(self._slot)
         self._slot += 1
         self._kind = None

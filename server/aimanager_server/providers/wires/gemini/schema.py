@@ -1,61 +1,61 @@
-"""Writes JSON schemas as Gemini reads them: with what they refer to put in its place."""
+"""Inline the references of a JSON Schema, because Gemini does not resolve them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-LOCAL = "#/"
+LOCAL_PREFIX = "#/"
 DEFINITIONS = ("$defs", "definitions")
-MOST_NODES = 20_000
-"""Values of the written-out schema, however few the references that were put in place."""
+MAX_NODES = 20_000
+"""The maximum number of values in the inlined schema."""
 
-MOST_COPIES = 1000
-"""References put in place. A schema that needs more doubles at every level and would grow beyond all bounds."""
+MAX_EXPANSIONS = 1000
+"""The maximum number of inlined references. It bounds schemas that double in size at every level."""
 
 
-def inlined(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema without local references; one that contains itself, or needs too many copies, is left as it is.
+def inline_references(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema without local references; unchanged if it is recursive or exceeds a limit.
 
-    >>> inlined({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}})
+    >>> inline_references({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}})
     {'type': 'string'}
     """
     try:
-        written: dict[str, Any] = _Inliner(schema).written(schema, ())
+        inlined: dict[str, Any] = _Inliner(schema).inline(schema, ())
     except _CannotInline:
         return dict(schema)
-    return {name: value for name, value in written.items() if name not in DEFINITIONS}
+    return {name: value for name, value in inlined.items() if name not in DEFINITIONS}
 
 
 class _Inliner:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
-        self._left = MOST_COPIES
-        self._nodes = MOST_NODES
+        self._expansions_left = MAX_EXPANSIONS
+        self._nodes_left = MAX_NODES
 
-    def written(self, value: Any, inside: tuple[str, ...]) -> Any:
-        self._nodes -= 1
-        if self._nodes < 0:
+    def inline(self, value: Any, path: tuple[str, ...]) -> Any:
+        self._nodes_left -= 1
+        if self._nodes_left < 0:
             raise _CannotInline
         if isinstance(value, list):
-            return [self.written(item, inside) for item in value]
+            return [self.inline(item, path) for item in value]
         if not isinstance(value, Mapping):
             return value
         reference = value.get("$ref")
         if not isinstance(reference, str):
-            return {name: self.written(item, inside) for name, item in value.items()}
-        if reference in inside or self._left == 0:
+            return {name: self.inline(item, path) for name, item in value.items()}
+        if reference in path or self._expansions_left == 0:
             raise _CannotInline
-        self._left -= 1
-        beside = {name: item for name, item in value.items() if name != "$ref"}
-        target = self.written(self._found(reference), (*inside, reference))
-        return {**target, **self.written(beside, inside)} if isinstance(target, Mapping) else target
+        self._expansions_left -= 1
+        siblings = {name: item for name, item in value.items() if name != "$ref"}
+        target = self.inline(self._resolve(reference), (*path, reference))
+        return {**target, **self.inline(siblings, path)} if isinstance(target, Mapping) else target
 
-    def _found(self, reference: str) -> Any:
-        if not reference.startswith(LOCAL):
+    def _resolve(self, reference: str) -> Any:
+        if not reference.startswith(LOCAL_PREFIX):
             raise _CannotInline
         found: Any = self._root
-        for step in reference.removeprefix(LOCAL).split("/"):
+        for step in reference.removeprefix(LOCAL_PREFIX).split("/"):
             name = step.replace("~1", "/").replace("~0", "~")
             if not isinstance(found, Mapping) or name not in found:
                 raise _CannotInline
@@ -64,4 +64,4 @@ class _Inliner:
 
 
 class _CannotInline(Exception):
-    """The schema has to keep its references."""
+    """The schema must keep its references."""

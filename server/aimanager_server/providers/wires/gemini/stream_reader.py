@@ -1,78 +1,71 @@
-"""Reads a streamed answer of generateContent."""
+"""Read a streamed response of generateContent."""
 
 from __future__ import annotations
 
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ....core.usage import Usage
-from ..json_codec import read_json
-from ..sse import EventStream, ServerEvent
-from .response_parser import Answer
+from ..json_codec import InvalidEventJson, decode_event
+from ..sse import ServerSentEvent, SseDecoder
+from .response_parser import GeminiParser
 
 
-class GeminiReader:
-    """One streamed answer. A finish reason is its only proof of completeness: the wire has no `[DONE]`."""
+class GeminiStreamReader:
+    """Read one streamed response. Only a finish reason proves it complete: the API has no `[DONE]`."""
 
-    def __init__(self, line_bytes: int) -> None:
-        self._stream = EventStream(line_bytes)
-        self._answer = Answer()
+    def __init__(self, max_line_bytes: int) -> None:
+        self._decoder = SseDecoder(max_line_bytes)
+        self._parser = GeminiParser()
         self._finished = False
 
     @property
     def usage(self) -> Usage:
-        """What was counted so far."""
-        return self._answer.usage
+        """The usage reported so far."""
+        return self._parser.usage
 
     @property
-    def is_ending(self) -> bool:
-        """The finish reason was said."""
-        return self._answer.has_finish_reason
+    def is_content_complete(self) -> bool:
+        """True once a finish reason arrived."""
+        return self._parser.has_finish_reason
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes completed; nothing once the answer has finished."""
-        return [] if self._finished else self._read(self._stream.feed(data))
+        """Return the events completed by `data`; none after the response has finished."""
+        return [] if self._finished else self._read(self._decoder.feed(data))
 
     def end(self) -> list[Event]:
-        """The last event may lack its blank line or its usage; the finish reason may not be missing."""
+        """Return the last events. The last blank line and the usage may be missing, the finish reason may not."""
         if self._finished:
             return []
         try:
-            events = self._read(self._stream.end())
-        except _NotJson as error:
-            # The stream was cut inside its last event.
-            if not self._answer.has_finish_reason:
-                raise ProviderProtocolError("The answer was cut inside an event of the stream.") from error
+            events = self._read(self._decoder.end())
+        except InvalidEventJson as error:
+            # The connection closed inside the last event.
+            if not self._parser.has_finish_reason:
+                raise ProviderProtocolError("The stream ended inside an event.") from error
             events = []
         if self._finished:
             return events
-        if not self._answer.has_finish_reason:
-            raise ProviderProtocolError("The answer was cut: the stream ended without a finish reason.")
+        if not self._parser.has_finish_reason:
+            raise ProviderProtocolError("The stream ended without a finish reason.")
         return [*events, *self._finish()]
 
-    def _read(self, received: list[ServerEvent]) -> list[Event]:
+    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
         for event in received:
-            if self._take(event.data):
+            if self._add(event.data):
                 return self._finish()
-        return self._answer.drain()
+        return self._parser.drain()
 
-    def _take(self, data: bytes) -> bool:
-        """Whether the answer is complete with this event."""
+    def _add(self, data: bytes) -> bool:
+        """Return whether the response is complete with this event."""
         data = data.strip()
-        # Some servers of this wire end with the marker of another one.
+        # Some servers send the [DONE] of chat completions.
         if not data or data.startswith(b"[DONE]"):
             return False
-        try:
-            response = read_json(data)
-        except ValueError as error:
-            raise _NotJson(f"The stream holds an event that is not JSON, of {len(data)} bytes.") from error
+        response = decode_event(data)
         if isinstance(response, list):
             response = response[0] if response else {}
-        return isinstance(response, dict) and self._answer.take(response)
+        return isinstance(response, dict) and self._parser.add(response)
 
     def _finish(self) -> list[Event]:
         self._finished = True
-        return self._answer.finish()
-
-
-class _NotJson(ProviderProtocolError):
-    """Told apart from other faults of the stream, because a cut makes one too."""
+        return self._parser.finish()

@@ -1,4 +1,4 @@
-"""Says how much a Gemini model is to think: by level from Gemini 3 on, by tokens before; both at once is refused."""
+"""Encode reasoning options: as a level from Gemini 3 on, as a token budget before. The API rejects both at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from ....catalog.model import Model
 from ....core.content import Effort, ReasoningOptions
 
-LEVELS: dict[Effort, str] = {
+THINKING_LEVELS: dict[Effort, str] = {
     Effort.MINIMAL: "minimal",
     Effort.LOW: "low",
     Effort.MEDIUM: "medium",
@@ -15,9 +15,9 @@ LEVELS: dict[Effort, str] = {
     Effort.XHIGH: "high",
     Effort.MAX: "high",
 }
-"""There is no level for none: where thinking can be little at best, that was settled before."""
+"""NONE has no level; routing has already raised it to the minimum of models that always think."""
 
-BUDGETS: dict[Effort, int] = {
+EFFORT_BUDGETS: dict[Effort, int] = {
     Effort.NONE: 0,
     Effort.MINIMAL: 512,
     Effort.LOW: 1024,
@@ -26,22 +26,22 @@ BUDGETS: dict[Effort, int] = {
     Effort.XHIGH: 24_576,
     Effort.MAX: 24_576,
 }
-"""What an effort means, in tokens, to the 2.5 family; the last is the most that all of it take."""
+"""The budget of each effort, in tokens, for the 2.5 family. The last is the most that all its models accept."""
 
 
-def thinks_by_budget(model: Model | None) -> bool:
-    """Whether the model is of the family before thought signatures and levels; one nobody knows is taken for new."""
-    return model is not None and model.least_budget is not None
+def uses_thinking_budget(model: Model | None) -> bool:
+    """Return whether the model uses token budgets and no thought signatures (Gemini 2.5). Unknown models do not."""
+    return model is not None and model.min_budget_tokens is not None
 
 
-def thinking_config(asked: ReasoningOptions, model: Model | None) -> dict[str, Any]:
-    """`thinkingConfig`, empty where nothing was asked."""
-    config: dict[str, Any] = {"includeThoughts": True} if asked.include else {}
-    if asked.budget_tokens is not None:
-        config["thinkingBudget"] = asked.budget_tokens
-    elif asked.effort is not None and model is not None and model.least_budget is not None:
-        budget = BUDGETS[asked.effort]
-        config["thinkingBudget"] = max(budget, model.least_budget) if budget else 0
-    elif asked.effort in LEVELS:
-        config["thinkingLevel"] = LEVELS[asked.effort]
+def thinking_config(reasoning: ReasoningOptions, model: Model | None) -> dict[str, Any]:
+    """Return `thinkingConfig`; empty if no reasoning option is set."""
+    config: dict[str, Any] = {"includeThoughts": True} if reasoning.include else {}
+    if reasoning.budget_tokens is not None:
+        config["thinkingBudget"] = reasoning.budget_tokens
+    elif reasoning.effort is not None and model is not None and model.min_budget_tokens is not None:
+        budget = EFFORT_BUDGETS[reasoning.effort]
+        config["thinkingBudget"] = max(budget, model.min_budget_tokens) if budget else 0
+    elif reasoning.effort in THINKING_LEVELS:
+        config["thinkingLevel"] = THINKING_LEVELS[reasoning.effort]
     return config

@@ -1,4 +1,4 @@
-"""What an error of the Responses API means, where its code says more than a status would."""
+"""Map the errors of the Responses API whose code is more specific than the HTTP status."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ....core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from ....telemetry.redaction import masked
-from ..provider_errors import Said, fault_inside, fault_of, read_error, said_of
+from ....telemetry.redaction import redact
+from ..provider_errors import ProviderErrorBody, build_error, error_in_success, parse_error, parse_error_body
 
-KINDS: Mapping[str, type[GatewayError]] = MappingProxyType(
+ERRORS_BY_CODE: Mapping[str, type[GatewayError]] = MappingProxyType(
     {
-        "invalid_prompt": ContentBlocked,  # "your prompt was flagged": said of policy alone
+        "invalid_prompt": ContentBlocked,  # "your prompt was flagged": used only for policy violations
         "cyber_policy": ContentBlocked,
         "slow_down": ProviderOverloaded,
         "too_many_requests": ProviderRateLimited,
@@ -36,39 +36,41 @@ KINDS: Mapping[str, type[GatewayError]] = MappingProxyType(
         **dict.fromkeys(("empty_image_file", "image_file_not_found"), ProviderRejectedRequest),
     }
 )
-"""By code. The others mean what they mean everywhere."""
+"""Errors by code. All other codes have their usual meaning."""
 
-UNFINISHED = frozenset(("queued", "in_progress"))
-
-
-def fault_of_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
-    """The fault a response means that is not a success. `headers` are in lower case."""
-    said = read_error(body)
-    return _named(said, fault_of(status, headers, said, now))
+PENDING_STATUSES = frozenset(("queued", "in_progress"))
 
 
-def fault_within(value: Any) -> GatewayError:
-    """The fault that an error inside a 200 means: an `error` event, flat or nested, or the error of an answer."""
-    return _named(said_of(value), fault_inside(value))
+def error_from_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
+    """Return the error for an unsuccessful response. Header names are in lower case."""
+    error_body = parse_error_body(body)
+    return _by_code(error_body, build_error(status, headers, error_body, now))
 
 
-def fault_of_status(response: Mapping[str, Any], status: str) -> GatewayError | None:
-    """The fault that an answer's own status means; None where it is an answer."""
+def error_in_payload(value: Any) -> GatewayError:
+    """Return the error for an `error` event, flat or nested, or for the error of a response object."""
+    return _by_code(parse_error(value), error_in_success(value))
+
+
+def error_from_status(response: Mapping[str, Any], status: str) -> GatewayError | None:
+    """Return the error for the status of a response object; None if it succeeded."""
     if response.get("error"):
-        return fault_within(response)
-    if status in UNFINISHED:
+        return error_in_payload(response)
+    if status in PENDING_STATUSES:
         return ProviderProtocolError(
-            f"The provider answered before it was done: the answer is {status!r}.",
-            solution="Take 'background' out of the provider options: nobody comes back for the answer.",
+            f"The provider returned an unfinished response with status {status!r}.",
+            solution="Remove 'background' from the provider options: background responses are not supported.",
             upstream_status=200,
         )
     if status in ("failed", "cancelled"):
-        return ProviderInternalError(f"The provider ended the answer as {masked(status)!r}.", upstream_status=200)
+        return ProviderInternalError(
+            f"The provider ended the response with status {redact(status)!r}.", upstream_status=200
+        )
     return None
 
 
-def _named(said: Said, fault: GatewayError) -> GatewayError:
-    kind = KINDS.get(said.code.lower()) or KINDS.get(said.type.lower())
-    if kind is None or type(fault) is kind:
-        return fault
-    return kind(fault.message, retry_after=fault.retry_after, upstream_status=fault.upstream_status)
+def _by_code(error_body: ProviderErrorBody, error: GatewayError) -> GatewayError:
+    error_type = ERRORS_BY_CODE.get(error_body.code.lower()) or ERRORS_BY_CODE.get(error_body.type.lower())
+    if error_type is None or type(error) is error_type:
+        return error
+    return error_type(error.message, retry_after=error.retry_after, upstream_status=error.upstream_status)

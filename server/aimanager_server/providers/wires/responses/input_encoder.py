@@ -1,66 +1,67 @@
-"""Writes the conversation as the input items of the Responses API."""
+"""Encode a conversation as the input items of the Responses API."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Any
 
 from ....core.content import Attachment, JsonObjectFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
-from ....core.request import Call, Target
-from .provider_state import Json, kind_and_phase, reasoning_item
+from ....core.request import Attempt, Target
+from .provider_state import Json, decode_kind_and_phase, decode_reasoning_item
 
 TEXT_TYPES = ("application/json", "application/xml")
 
-IN_JSON = "Answer with a JSON object."
-"""Said where JSON is asked for and no message speaks of it: the API refuses that, and does not count instructions."""
+JSON_INSTRUCTION = "Answer with a JSON object."
+"""Added if JSON output is requested and no message mentions JSON: the API rejects that, whatever the instructions."""
 
 
-def input_of(call: Call) -> list[Json]:
-    """The turns as items in their order; results of tools lead the turns that follow the calls."""
+def encode_input(attempt: Attempt[Any]) -> list[Json]:
+    """Return the turns as items in order; tool results come first in the turn after the tool calls."""
     items: list[Json] = []
-    for role, turns in groupby(call.messages, key=lambda message: message.role):
+    for role, turns in groupby(attempt.messages, key=lambda message: message.role):
         if role is Role.ASSISTANT:
-            items.extend(item for turn in turns for item in _assistant(turn, call.target))
+            items.extend(item for turn in turns for item in _assistant(turn, attempt.target))
         else:
             items.extend(_user([part for turn in turns for part in turn.parts]))
-    if isinstance(call.output_format, JsonObjectFormat) and not _speaks_of_json(call.messages):
-        items.insert(0, {"role": "developer", "content": [_text(IN_JSON)]})
+    if isinstance(attempt.output_format, JsonObjectFormat) and not _mentions_json(attempt.messages):
+        items.insert(0, {"role": "developer", "content": [_text(JSON_INSTRUCTION)]})
     return items
 
 
 def _assistant(turn: Message, target: Target) -> list[Json]:
-    """Each reasoning item stands before the item it led to; one that led to nothing would be refused."""
-    own = turn.provider == target.provider and turn.model in ("", target.model)
+    """Return the items of a turn. The API rejects a reasoning item that no other item follows, so it is omitted."""
+    from_target = turn.provider == target.provider and turn.model in ("", target.model)
     items: list[Json] = []
-    thought: list[Json] = []
+    pending_reasoning: list[Json] = []
     for part in turn.parts:
         if isinstance(part, Reasoning):
-            # It means something to the model that wrote it, and to no other.
-            item = reasoning_item(part.provider_state) if own else None
-            thought += [item] if item else []
+            # Only the model that wrote the reasoning can read it.
+            item = decode_reasoning_item(part.provider_state) if from_target else None
+            pending_reasoning += [item] if item else []
         elif isinstance(part, Text) and part.text:
-            _say(items, thought, part, own=own)
+            _append_text(items, pending_reasoning, part, from_target=from_target)
         elif isinstance(part, ToolCall):
-            items += [*thought, _call(part)]
-            thought = []
+            items += [*pending_reasoning, _call(part)]
+            pending_reasoning = []
     return items
 
 
-def _say(items: list[Json], thought: list[Json], part: Text, *, own: bool) -> None:
-    """Add the text to the message before it, where that is of the same phase, or as a message of its own."""
-    kind, phase = kind_and_phase(part.provider_state if own else b"")
+def _append_text(items: list[Json], pending_reasoning: list[Json], part: Text, *, from_target: bool) -> None:
+    """Append the text to the previous message of the same phase, or as a new message."""
+    kind, phase = decode_kind_and_phase(part.provider_state if from_target else b"")
     content: Json = {"type": "refusal", "refusal": part.text}
     if kind == "output_text":
         content = {"type": "output_text", "text": part.text, "annotations": []}
     last = items[-1] if items else {}
-    if not thought and last.get("role") == "assistant" and last.get("phase", "") == phase:
+    if not pending_reasoning and last.get("role") == "assistant" and last.get("phase", "") == phase:
         last["content"].append(content)
         return
     message: Json = {"type": "message", "role": "assistant", "content": [content]}
-    items += [*thought, {**message, "phase": phase} if phase else message]
-    thought.clear()
+    items += [*pending_reasoning, {**message, "phase": phase} if phase else message]
+    pending_reasoning.clear()
 
 
 def _call(part: ToolCall) -> Json:
@@ -78,10 +79,10 @@ def _user(parts: list[Part]) -> Iterator[Json]:
 
 
 def _output(result: ToolResult) -> str | list[Json]:
-    said = f"Error: {result.output}" if result.is_error else result.output
+    text = f"Error: {result.output}" if result.is_error else result.output
     if not result.attachments:
-        return said
-    return [*([_text(said)] if said else []), *_contents(result.attachments)]
+        return text
+    return [*([_text(text)] if text else []), *_contents(result.attachments)]
 
 
 def _contents(parts: Iterable[Part]) -> Iterator[Json]:
@@ -106,13 +107,15 @@ def _file(part: Attachment) -> Json:
     if part.mime_type.startswith("text/") or part.mime_type in TEXT_TYPES:
         text = (part.data or b"").decode("utf-8", "replace")
         return _text(f"{part.filename}:\n{text}" if part.filename else text)
-    raise CapabilityUnsupported(f"This wire takes no {part.mime_type!r}: only image/*, application/pdf and text/*.")
+    raise CapabilityUnsupported(
+        f"The Responses API does not accept {part.mime_type!r} attachments: use an image, a PDF or text."
+    )
 
 
 def _data_url(part: Attachment) -> str:
     return f"data:{part.mime_type};base64,{b64encode(part.data or b'').decode('ascii')}"
 
 
-def _speaks_of_json(messages: Iterable[Message]) -> bool:
+def _mentions_json(messages: Iterable[Message]) -> bool:
     texts = (part.text for message in messages for part in message.parts if isinstance(part, Text))
     return any("json" in text.lower() for text in texts)

@@ -1,6 +1,6 @@
-"""What a part remembers of the item it came from: OpenAI forgets answers that are not stored, so it is told them again.
+"""Store in each part what the Responses API needs to receive back, because responses are not stored there.
 
-A reasoning item is kept whole, as it was received; of a message only what our words for it do not say.
+A reasoning item is stored unchanged. A message stores only what the gateway's own types cannot express.
 https://developers.openai.com/api/docs/guides/reasoning, read 2026-11-22.
 """
 
@@ -10,63 +10,63 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..json_codec import read_json
+from ..json_codec import decode_json
 
 Json = dict[str, Any]
 
 
-def reasoning_state(item: Mapping[str, Any]) -> bytes:
-    """The item, where it can be sent back at all: with its encrypted content, or with the reasoning itself.
+def encode_reasoning_item(item: Mapping[str, Any]) -> bytes:
+    """Return the state of a reasoning item; empty without encrypted or plain content, as it cannot be sent back.
 
-    >>> reasoning_state({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"})
+    >>> encode_reasoning_item({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"})
     b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA"}'
-    >>> reasoning_state({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": None})
+    >>> encode_reasoning_item({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": None})
     b''
     """
-    return _written(item) if item.get("encrypted_content") or item.get("content") else b""
+    return _encode(item) if item.get("encrypted_content") or item.get("content") else b""
 
 
-def reasoning_item(state: bytes) -> Json | None:
-    """The item to send back; None where the state holds none.
+def decode_reasoning_item(state: bytes) -> Json | None:
+    """Return the reasoning item to send back; None if the state contains none.
 
-    Its status is left out, since that belongs to answers; so is content where there is none.
+    The status, which belongs to responses, and empty fields are omitted.
     """
-    item = _read(state)
+    item = _decode(state)
     if item.get("type") != "reasoning":
         return None
     summary = item.get("summary")
-    again: Json = {"type": "reasoning", "summary": summary if isinstance(summary, list) else []}
-    again.update({field: item[field] for field in ("id", "content", "encrypted_content") if item.get(field)})
-    return again
+    sent: Json = {"type": "reasoning", "summary": summary if isinstance(summary, list) else []}
+    sent.update({field: item[field] for field in ("id", "content", "encrypted_content") if item.get(field)})
+    return sent
 
 
-def text_state(kind: str, phase: str) -> bytes:
-    """What a text has to remember: that it is a refusal, and the phase of its message. Empty where that is nothing.
+def encode_kind_and_phase(kind: str, phase: str) -> bytes:
+    """Return the state of a text: whether it is a refusal, and the phase of its message. Empty for plain text.
 
-    >>> text_state("output_text", ""), text_state("output_text", "commentary")
+    >>> encode_kind_and_phase("output_text", ""), encode_kind_and_phase("output_text", "commentary")
     (b'', b'{"type":"output_text","phase":"commentary"}')
     """
     if kind == "output_text" and not phase:
         return b""
-    return _written({"type": kind, "phase": phase} if phase else {"type": kind})
+    return _encode({"type": kind, "phase": phase} if phase else {"type": kind})
 
 
-def kind_and_phase(state: bytes) -> tuple[str, str]:
-    """What `text_state` was made of."""
-    said = _read(state)
-    kind, phase = said.get("type"), said.get("phase")
+def decode_kind_and_phase(state: bytes) -> tuple[str, str]:
+    """Return the kind and phase stored by `encode_kind_and_phase`."""
+    fields = _decode(state)
+    kind, phase = fields.get("type"), fields.get("phase")
     return "refusal" if kind == "refusal" else "output_text", phase if isinstance(phase, str) else ""
 
 
-def _written(value: Mapping[str, Any]) -> bytes:
-    # ASCII, because an item may hold half a surrogate pair, which no other form can carry.
+def _encode(value: Mapping[str, Any]) -> bytes:
+    # ASCII escapes preserve half a surrogate pair, which UTF-8 cannot encode.
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _read(state: bytes) -> Mapping[str, Any]:
-    """The object in the state; empty where it is none of ours."""
+def _decode(state: bytes) -> Mapping[str, Any]:
+    """Return the object in the state; empty if the state comes from another wire."""
     try:
-        value = read_json(state)
+        value = decode_json(state)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""Writes the body of a Responses request."""
+"""Encode the body of a Responses request."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
 from ....core.content import JsonObjectFormat, JsonSchemaFormat, OutputFormat, ReasoningOptions, Tool, ToolChoice
-from ....core.request import Call
-from ..json_schema import OPENAI, promised
-from ..native_options import merged
-from .input_encoder import input_of
+from ....core.request import Attempt
+from ..json_schema import OPENAI, native_schema
+from ..native_options import deep_merge
+from .input_encoder import encode_input
 from .provider_state import Json
 
 NO_ARGUMENTS: Json = {"type": "object", "properties": {}}
 
-KEPT_REASONING = ["reasoning.encrypted_content"]
-"""What makes reasoning come in a form that can be sent back, since nothing is stored."""
+INCLUDED_REASONING = ["reasoning.encrypted_content"]
+"""Requests reasoning in a form that can be sent back, because responses are not stored."""
 
 
-def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> bytes:
-    """The body; only what was asked for is said. Native options come last, the operator's before the call's.
+def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
+    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
-    The API stores answers unless told not to, so it is. It knows no stop sequences, seed and top_k.
+    `store` is false, because the API stores responses by default. The API has no stop sequences, seed or top_k.
     """
-    target = call.target
-    # Models that do not think refuse to be asked for their reasoning.
-    thinks = model is None or model.thinking != "none"
-    said: Json = {
+    target = attempt.target
+    # Models without reasoning reject a request to include it.
+    may_reason = model is None or model.thinking != "none"
+    fields: Json = {
         "model": target.model,
-        "instructions": call.system_instruction or None,
-        "input": input_of(call),
+        "instructions": attempt.system_instruction or None,
+        "input": encode_input(attempt),
         "store": False,
-        "include": KEPT_REASONING if thinks else None,
+        "include": INCLUDED_REASONING if may_reason else None,
         "max_output_tokens": target.sampling.max_output_tokens,
         "temperature": target.sampling.temperature,
         "top_p": target.sampling.top_p,
         "reasoning": _reasoning(target.reasoning),
-        "text": _text(call.output_format),
-        **_tools(call),
+        "text": _text(attempt.output_format),
+        **_tools(attempt),
     }
-    given = {field: value for field, value in said.items() if value is not None}
-    body = merged(merged(given, options), target.options)
-    # How the answer comes is the call's to say: it decides who reads it.
+    body = {field: value for field, value in fields.items() if value is not None}
+    body = deep_merge(deep_merge(body, options), target.options)
+    # The call decides whether the response is streamed, because that selects the decoder.
     body.pop("stream", None)
-    if call.is_upstream_streamed:
+    if attempt.is_streamed:
         body["stream"] = True
     else:
         body.pop("stream_options", None)
@@ -54,12 +54,12 @@ def body_of(call: Call, model: Model | None, options: Mapping[str, Any]) -> byte
 
 
 def _reasoning(reasoning: ReasoningOptions) -> Json | None:
-    said: Json = {}
+    fields: Json = {}
     if reasoning.effort is not None:
-        said["effort"] = reasoning.effort.label
+        fields["effort"] = reasoning.effort.label
     if reasoning.include:
-        said["summary"] = "auto"
-    return said or None
+        fields["summary"] = "auto"
+    return fields or None
 
 
 def _text(output_format: OutputFormat | None) -> Json | None:
@@ -69,25 +69,25 @@ def _text(output_format: OutputFormat | None) -> Json | None:
         case JsonObjectFormat():
             return {"format": {"type": "json_object"}}
         case JsonSchemaFormat():
-            schema = promised(output_format, OPENAI)
+            schema = native_schema(output_format, OPENAI)
             return {"format": {"type": "json_schema", "name": output_format.name, "schema": schema, "strict": True}}
         case _:
             assert_never(output_format)
 
 
-def _tools(call: Call) -> Json:
-    # A choice without tools is refused by the vendor, so it goes only with them.
-    if not call.tools:
+def _tools(attempt: Attempt[Any]) -> Json:
+    # The API rejects a tool choice without tools.
+    if not attempt.tools:
         return {}
     return {
-        "tools": [_tool(tool) for tool in call.tools],
-        "tool_choice": _choice(call.tool_choice),
-        "parallel_tool_calls": call.tool_choice.parallel,
+        "tools": [_tool(tool) for tool in attempt.tools],
+        "tool_choice": _tool_choice(attempt.tool_choice),
+        "parallel_tool_calls": attempt.tool_choice.parallel,
     }
 
 
 def _tool(tool: Tool) -> Json:
-    # Where strictness is not denied it is assumed, and most schemas do not stand it.
+    # `strict` defaults to true, and most schemas violate its rules.
     function: Json = {
         "type": "function",
         "name": tool.name,
@@ -97,7 +97,7 @@ def _tool(tool: Tool) -> Json:
     return {**function, "description": tool.description} if tool.description else function
 
 
-def _choice(choice: ToolChoice) -> str | Json | None:
+def _tool_choice(choice: ToolChoice) -> str | Json | None:
     if choice.tool_name is not None:
         return {"type": "function", "name": choice.tool_name}
     return choice.mode.value if choice.mode is not None else None

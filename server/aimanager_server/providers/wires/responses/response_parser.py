@@ -1,7 +1,7 @@
-"""Reads one answer of the Responses API, whole or in pieces, into the same events.
+"""Parse a response of the Responses API, streamed or not, into the same events.
 
-An answer is a list of items. A whole item, wherever it comes from, is read by one path: it adds what no fragment has
-brought yet. So a stream, a whole answer and a server that streams no fragments cannot drift apart.
+A response is a list of items. One code path reads a complete item and adds what no fragment has brought yet, so that
+streams, unstreamed responses and servers that stream without fragments always agree.
 """
 
 from __future__ import annotations
@@ -13,209 +13,194 @@ from typing import Any
 from ....core.content import Reasoning, Text
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
-from ....telemetry.redaction import masked
-from ..dialect import Parts
-from ..json_codec import mended
-from .errors import fault_of_status
-from .provider_state import reasoning_state, text_state
-from .usage import usage_of
+from ....telemetry.redaction import redact
+from ..json_codec import fragment_field, object_field, string_field
+from ..part_assembler import PartAssembler
+from .errors import error_from_status
+from .provider_state import encode_kind_and_phase, encode_reasoning_item
+from .usage import parse_usage
 
-INCOMPLETE: Mapping[str, FinishReason] = {
+INCOMPLETE_REASONS: Mapping[str, FinishReason] = {
     "max_output_tokens": FinishReason.MAX_TOKENS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-"""Our word for each reason to end early; the others are OTHER."""
+"""The reasons of an incomplete response; all others map to OTHER."""
 
-BETWEEN = "\n\n"
-"""Stands between the parts of a summary, which come as paragraphs with headings of their own."""
+PARAGRAPH_SEPARATOR = "\n\n"
+"""Separates the parts of a reasoning summary, which are paragraphs with headings."""
 
-Kind = str
-"""What a fragment is of: "output_text", "refusal", "summary", "thought" or "arguments"."""
+FragmentKind = str
+"""The content that a fragment belongs to: "output_text", "refusal", "summary", "reasoning_text" or "arguments"."""
 
 
 @dataclass(slots=True)
 class _Item:
-    """An item that is open. `shown` counts the characters of each of its pieces that were passed on."""
+    """An open item. `emitted` counts the characters emitted so far for each of its pieces."""
 
     number: int
     type: str = ""
     id: str = ""
-    shown: dict[tuple[Kind, int], int] = field(default_factory=dict)
+    emitted: dict[tuple[FragmentKind, int], int] = field(default_factory=dict)
 
-    def slot(self, kind: Kind, piece: int) -> Hashable:
-        """The part the piece belongs to: all of an item's reasoning is one."""
-        return (self.number, "reasoning", 0) if kind in ("summary", "thought") else (self.number, kind, piece)
+    def slot(self, kind: FragmentKind, piece: int) -> Hashable:
+        """Return the slot of the part that a piece belongs to. All reasoning of an item is one part."""
+        return (self.number, "reasoning", 0) if kind in ("summary", "reasoning_text") else (self.number, kind, piece)
 
-    def has_reasoned(self) -> bool:
-        """Some of its reasoning was shown."""
-        return any(kind in ("summary", "thought") for kind, _ in self.shown)
+    def has_reasoning(self) -> bool:
+        """Return whether some of its reasoning was emitted."""
+        return any(kind in ("summary", "reasoning_text") for kind, _ in self.emitted)
 
 
-class Answer:
-    """One answer in the making. `index` is an item's place in the output."""
+class ResponsesParser:
+    """Parse one response. `index` is the position of an item in the output."""
 
     def __init__(self) -> None:
-        self._parts = Parts()
+        self._parts = PartAssembler()
         self._open: dict[int, _Item] = {}
         self._count = 0
         self._refused = False
         self.usage = Usage()
 
-    def index_of(self, payload: Mapping[str, Any]) -> int:
-        """The place of the item an event speaks of: by number, else by id, else the one opened last."""
+    def item_index(self, payload: Mapping[str, Any]) -> int:
+        """Return the position of an event's item: by output index, else by id, else the most recently opened item."""
         index = payload.get("output_index")
         if isinstance(index, int):
             return index
-        item_id = text_of(payload, "item_id") or text_of(object_of(payload, "item"), "id")
+        item_id = string_field(payload, "item_id") or string_field(object_field(payload, "item"), "id")
         known = (index for index, item in self._open.items() if item_id and item.id == item_id)
         return next(known, max(self._open, default=self._count))
 
-    def begin(self, index: int, item: Mapping[str, Any]) -> None:
-        """An item opens; another one that was left open in its place is whole."""
+    def start_item(self, index: int, item: Mapping[str, Any]) -> None:
+        """Start an item. Another item still open at its position is closed."""
         opened = self._open.get(index)
-        if opened is not None and opened.type and opened.id == text_of(item, "id"):
+        if opened is not None and opened.type and opened.id == string_field(item, "id"):
             return
-        self.close(index, {})
-        opened = self._opened(index)
-        opened.type, opened.id = text_of(item, "type"), text_of(item, "id")
+        self.close_item(index, {})
+        opened = self._open_item(index)
+        opened.type, opened.id = string_field(item, "type"), string_field(item, "id")
         if opened.type == "function_call":
-            self._call(opened, item)
+            self._add_tool_call(opened, item)
 
-    def extend(self, index: int, kind: Kind, piece: int, fragment: str) -> None:
-        """An item goes on. Arguments of a call nobody has named wait for the whole item."""
-        opened = self._open.get(index) or self._opened(index)
+    def add_delta(self, index: int, kind: FragmentKind, piece: int, fragment: str) -> None:
+        """Append a fragment to an item. Arguments of a tool call that has no name yet wait for the complete item."""
+        opened = self._open.get(index) or self._open_item(index)
         if fragment and (kind != "arguments" or opened.type == "function_call"):
-            self._show(opened, kind, piece, fragment)
+            self._emit(opened, kind, piece, fragment)
 
-    def think(self) -> None:
-        """The model reasons unseen."""
-        self._parts.thinking()
+    def add_reasoning_progress(self) -> None:
+        """Report that the model is reasoning without visible content."""
+        self._parts.add_reasoning_progress()
 
-    def close(self, index: int, item: Mapping[str, Any]) -> None:
-        """An item is whole; an empty one says no more than what was shown. Types not known are passed over."""
+    def close_item(self, index: int, item: Mapping[str, Any]) -> None:
+        """Complete an item. `item` may be empty if everything was streamed. Unknown types are ignored."""
         opened = self._open.get(index)
         if opened is None:
             if not item:
                 return
-            opened = self._opened(index)
-        match text_of(item, "type"):
+            opened = self._open_item(index)
+        match string_field(item, "type"):
             case "message":
-                self._message(opened, item)
+                self._add_message(opened, item)
             case "reasoning":
-                self._reasoning(opened, item)
+                self._add_reasoning(opened, item)
             case "function_call":
-                self._call(opened, item)
-        for kind, piece in opened.shown:
+                self._add_tool_call(opened, item)
+        for kind, piece in opened.emitted:
             self._parts.complete(opened.slot(kind, piece))
         del self._open[index]
 
-    def conclude(self, response: Mapping[str, Any], said: str) -> list[Event]:
-        """The last events. `response` is the whole answer, `said` the status where it names none itself.
+    def finish(self, response: Mapping[str, Any], default_status: str) -> list[Event]:
+        """Return the last events. `default_status` applies if the response has no status.
 
-        Raises the fault that a failed answer means, with the usage.
+        Raises the GatewayError of a failed response, with its usage.
         """
-        self.usage = usage_of(response.get("usage")) or self.usage
-        status = text_of(response, "status") or said
-        fault = fault_of_status(response, status)
-        if fault is not None:
-            fault.usage = self.usage
-            raise fault
-        self._complete(response.get("output"))
+        self.usage = parse_usage(response.get("usage")) or self.usage
+        status = string_field(response, "status") or default_status
+        error = error_from_status(response, status)
+        if error is not None:
+            raise error.replace(usage=self.usage)
+        self._add_missing(response.get("output"))
         return [*self._parts.drain(), self._finished(response, status)]
 
     def drain(self) -> list[Event]:
-        """The events since the last drain."""
+        """Return the events since the last drain."""
         return self._parts.drain()
 
-    def _complete(self, output: Any) -> None:
-        """Add what the stream has not brought: all items where it brought none, the rest of those left open."""
-        brought_none = not self._count
+    def _add_missing(self, output: Any) -> None:
+        """Add what was not streamed: all items if none was streamed, else the rest of the items still open."""
+        none_streamed = not self._count
         for index, item in enumerate(output if isinstance(output, list) else ()):
             if not isinstance(item, dict):
                 continue
             opened = self._open.get(index)
-            is_open = opened is not None and opened.type in ("", text_of(item, "type"))
-            if brought_none or is_open:
-                self.close(index, item)
+            is_open = opened is not None and opened.type in ("", string_field(item, "type"))
+            if none_streamed or is_open:
+                self.close_item(index, item)
         for index in list(self._open):
-            self.close(index, {})
+            self.close_item(index, {})
 
     def _finished(self, response: Mapping[str, Any], status: str) -> Finished:
-        reason, why = FinishReason.OTHER, status
+        reason, provider_reason = FinishReason.OTHER, status
         if status == "incomplete":
-            why = text_of(object_of(response, "incomplete_details"), "reason") or status
-            reason = INCOMPLETE.get(why, FinishReason.OTHER)
+            provider_reason = string_field(object_field(response, "incomplete_details"), "reason") or status
+            reason = INCOMPLETE_REASONS.get(provider_reason, FinishReason.OTHER)
         elif status == "completed":
             reason = FinishReason.REFUSAL if self._refused else FinishReason.STOP
             reason = FinishReason.TOOL_CALLS if self._parts.tool_calls else reason
-        return Finished(reason, masked(why), self.usage)
+        return Finished(reason, redact(provider_reason), self.usage)
 
-    def _opened(self, index: int) -> _Item:
+    def _open_item(self, index: int) -> _Item:
         opened = self._open[index] = _Item(self._count)
         self._count += 1
         return opened
 
-    def _show(self, opened: _Item, kind: Kind, piece: int, fragment: str) -> None:
-        slot, shown = opened.slot(kind, piece), opened.shown.get((kind, piece))
+    def _emit(self, opened: _Item, kind: FragmentKind, piece: int, fragment: str) -> None:
+        slot, emitted = opened.slot(kind, piece), opened.emitted.get((kind, piece))
         if kind == "arguments":
-            self._parts.tool(slot, "", "", fragment)
-        elif kind in ("summary", "thought"):
-            between = BETWEEN if shown is None and opened.has_reasoned() else ""
-            self._parts.reasoning(slot, between + fragment)
+            self._parts.add_tool_call(slot, "", "", fragment)
+        elif kind in ("summary", "reasoning_text"):
+            separator = PARAGRAPH_SEPARATOR if emitted is None and opened.has_reasoning() else ""
+            self._parts.add_reasoning(slot, separator + fragment)
         else:
             self._refused = self._refused or kind == "refusal"
-            self._parts.text(slot, fragment)
-        opened.shown[kind, piece] = (shown or 0) + len(fragment)
+            self._parts.add_text(slot, fragment)
+        opened.emitted[kind, piece] = (emitted or 0) + len(fragment)
 
-    def _show_rest(self, opened: _Item, kind: Kind, piece: int, whole: str) -> None:
-        rest = whole[opened.shown.get((kind, piece), 0) :]
+    def _emit_rest(self, opened: _Item, kind: FragmentKind, piece: int, text: str) -> None:
+        rest = text[opened.emitted.get((kind, piece), 0) :]
         if rest:
-            self._show(opened, kind, piece, rest)
+            self._emit(opened, kind, piece, rest)
 
-    def _message(self, opened: _Item, item: Mapping[str, Any]) -> None:
-        for piece, content in enumerate(_objects(item, "content")):
-            kind = text_of(content, "type")
+    def _add_message(self, opened: _Item, item: Mapping[str, Any]) -> None:
+        for piece, content in enumerate(_positional_objects(item, "content")):
+            kind = string_field(content, "type")
             if kind in ("output_text", "refusal"):
-                self._show_rest(opened, kind, piece, _raw(content, "refusal" if kind == "refusal" else "text"))
-        for kind, piece in opened.shown:
-            self._parts.state(opened.slot(kind, piece), Text, text_state(kind, text_of(item, "phase")))
+                text_field = "refusal" if kind == "refusal" else "text"
+                self._emit_rest(opened, kind, piece, fragment_field(content, text_field))
+        for kind, piece in opened.emitted:
+            self._parts.set_provider_state(
+                opened.slot(kind, piece), Text, encode_kind_and_phase(kind, string_field(item, "phase"))
+            )
 
-    def _reasoning(self, opened: _Item, item: Mapping[str, Any]) -> None:
-        for kind, listed in (("thought", "content"), ("summary", "summary")):
-            for piece, paragraph in enumerate(_objects(item, listed)):
-                self._show_rest(opened, kind, piece, _raw(paragraph, "text"))
-        state, slot = reasoning_state(item), opened.slot("summary", 0)
-        if state and opened.shown:
-            self._parts.state(slot, Reasoning, state)
+    def _add_reasoning(self, opened: _Item, item: Mapping[str, Any]) -> None:
+        for kind, listed in (("reasoning_text", "content"), ("summary", "summary")):
+            for piece, paragraph in enumerate(_positional_objects(item, listed)):
+                self._emit_rest(opened, kind, piece, fragment_field(paragraph, "text"))
+        state, slot = encode_reasoning_item(item), opened.slot("summary", 0)
+        if state and opened.emitted:
+            self._parts.set_provider_state(slot, Reasoning, state)
         elif state:
-            self._parts.redacted(slot, state)
-            opened.shown["summary", 0] = 0
+            self._parts.add_redacted_reasoning(slot, state)
+            opened.emitted["summary", 0] = 0
 
-    def _call(self, opened: _Item, item: Mapping[str, Any]) -> None:
-        call_id = text_of(item, "call_id") or text_of(item, "id")
-        self._parts.tool(opened.slot("arguments", 0), call_id, text_of(item, "name"), "")
-        opened.shown.setdefault(("arguments", 0), 0)
-        self._show_rest(opened, "arguments", 0, _raw(item, "arguments"))
-
-
-def text_of(value: Mapping[str, Any], field: str) -> str:
-    """A word of the provider's, empty where there is none."""
-    return mended(_raw(value, field))
+    def _add_tool_call(self, opened: _Item, item: Mapping[str, Any]) -> None:
+        call_id = string_field(item, "call_id") or string_field(item, "id")
+        self._parts.add_tool_call(opened.slot("arguments", 0), call_id, string_field(item, "name"), "")
+        opened.emitted.setdefault(("arguments", 0), 0)
+        self._emit_rest(opened, "arguments", 0, fragment_field(item, "arguments"))
 
 
-def object_of(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """An object of the provider's, empty where there is none."""
-    found = value.get(field)
-    return found if isinstance(found, dict) else {}
-
-
-def _raw(value: Mapping[str, Any], field: str) -> str:
-    """A fragment as it came: half a surrogate pair at its end waits for the next one."""
-    found = value.get(field)
-    return found if isinstance(found, str) else ""
-
-
-def _objects(value: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
-    """A list of the provider's, in which what is no object is empty."""
+def _positional_objects(value: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
+    """Return a list field with every item at its position. Items that are not objects become empty."""
     found = value.get(field)
     return [item if isinstance(item, dict) else {} for item in found] if isinstance(found, list) else []

@@ -1,4 +1,4 @@
-"""Reads a streamed answer of the Responses API."""
+"""Read a streamed response of the Responses API."""
 
 from __future__ import annotations
 
@@ -8,110 +8,102 @@ from typing import Any
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ....core.usage import Usage
-from ..json_codec import read_json
-from ..sse import EventStream, ServerEvent
-from .errors import fault_within
-from .response_parser import Answer, Kind, object_of
+from ..json_codec import InvalidEventJson, decode_event, object_field
+from ..sse import ServerSentEvent, SseDecoder
+from .errors import error_in_payload
+from .response_parser import FragmentKind, ResponsesParser
 
-DELTAS: Mapping[str, tuple[Kind, str]] = {
+DELTA_EVENTS: Mapping[str, tuple[FragmentKind, str]] = {
     "response.output_text.delta": ("output_text", "content_index"),
     "response.refusal.delta": ("refusal", "content_index"),
     "response.function_call_arguments.delta": ("arguments", ""),
     "response.reasoning_summary_text.delta": ("summary", "summary_index"),
-    "response.reasoning_text.delta": ("thought", "content_index"),
+    "response.reasoning_text.delta": ("reasoning_text", "content_index"),
 }
-"""What each fragment is of, and the field that numbers its piece of the item."""
+"""The fragment kind of each delta event, and the field with the index of the piece within its item."""
 
-ENDS: Mapping[str, str] = {
+TERMINAL_EVENTS: Mapping[str, str] = {
     "response.completed": "completed",
     "response.incomplete": "incomplete",
     "response.failed": "failed",
     "response.cancelled": "cancelled",
 }
-"""The events that prove an answer complete, and the status they stand for."""
+"""The events that complete a response, and the status they imply."""
+
+REASONING_PART_EVENTS = ("response.reasoning_summary_part.added", "response.reasoning_part.added")
+"""Events that show that the model is reasoning, without visible content."""
 
 
-UNSEEN = ("response.reasoning_summary_part.added", "response.reasoning_part.added")
-"""Events that tell of reasoning, and nothing of what it is."""
+class ResponsesStreamReader:
+    """Read one streamed response. Unknown events are ignored, because the API adds them without notice."""
 
-
-class ResponsesReader:
-    """One streamed answer. Events that are not known appear without notice and are passed over, as is `[DONE]`."""
-
-    def __init__(self, line_bytes: int) -> None:
-        self._stream = EventStream(line_bytes)
-        self._answer = Answer()
-        self._last: list[Event] = []
+    def __init__(self, max_line_bytes: int) -> None:
+        self._decoder = SseDecoder(max_line_bytes)
+        self._parser = ResponsesParser()
+        self._final_events: list[Event] = []
 
     @property
     def usage(self) -> Usage:
-        """What was counted: it comes with the end, so a stream that was cut has none."""
-        return self._answer.usage
+        """The usage, which arrives with the last event: an interrupted stream has none."""
+        return self._parser.usage
 
     @property
-    def is_ending(self) -> bool:
-        """Never: the one event that ends an answer ends it whole."""
+    def is_content_complete(self) -> bool:
+        """Always False: the event that completes the content also ends the response."""
         return False
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes completed; nothing once the answer has finished."""
-        return [] if self._last else self._read(self._stream.feed(data))
+        """Return the events completed by `data`; none after the response has finished."""
+        return [] if self._final_events else self._read(self._decoder.feed(data))
 
     def end(self) -> list[Event]:
-        """The last event may lack its blank line; the stream may not lack its end."""
-        if self._last:
+        """Return the last events. The last blank line may be missing, `response.completed` may not."""
+        if self._final_events:
             return []
         try:
-            events = self._read(self._stream.end())
-        except _NotJson as error:
-            raise ProviderProtocolError("The answer was cut inside an event of the stream.") from error
-        if not self._last:
-            raise ProviderProtocolError("The answer was cut: the stream ended without 'response.completed'.")
+            events = self._read(self._decoder.end())
+        except InvalidEventJson as error:
+            raise ProviderProtocolError("The stream ended inside an event.") from error
+        if not self._final_events:
+            raise ProviderProtocolError("The stream ended without 'response.completed'.")
         return events
 
-    def _read(self, received: list[ServerEvent]) -> list[Event]:
+    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
         for event in received:
-            self._take(event)
-            if self._last:
-                return self._last
-        return self._answer.drain()
+            self._add(event)
+            if self._final_events:
+                return self._final_events
+        return self._parser.drain()
 
-    def _take(self, event: ServerEvent) -> None:
+    def _add(self, event: ServerSentEvent) -> None:
         data = event.data.strip()
         if not data or data.startswith(b"[DONE]"):
             return
-        try:
-            payload = read_json(data)
-        except ValueError as error:
-            raise _NotJson(f"The stream holds an event that is not JSON, of {len(data)} bytes.") from error
+        payload = decode_event(data)
         if isinstance(payload, dict):
-            self._act(str(payload.get("type") or event.event), payload)
+            self._dispatch(str(payload.get("type") or event.event), payload)
 
-    def _act(self, kind: str, payload: Mapping[str, Any]) -> None:
-        if kind in DELTAS:
-            self._extend(*DELTAS[kind], payload)
+    def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
+        if kind in DELTA_EVENTS:
+            self._add_delta(*DELTA_EVENTS[kind], payload)
         elif kind == "response.output_item.added":
-            item = object_of(payload, "item")
-            self._answer.begin(self._answer.index_of(payload), item)
+            item = object_field(payload, "item")
+            self._parser.start_item(self._parser.item_index(payload), item)
             if item.get("type") == "reasoning":
-                self._answer.think()
+                self._parser.add_reasoning_progress()
         elif kind == "response.output_item.done":
-            self._answer.close(self._answer.index_of(payload), object_of(payload, "item"))
-        elif kind in UNSEEN:
-            self._answer.think()
-        elif kind in ENDS:
-            self._last = self._answer.conclude(object_of(payload, "response"), ENDS[kind])
+            self._parser.close_item(self._parser.item_index(payload), object_field(payload, "item"))
+        elif kind in REASONING_PART_EVENTS:
+            self._parser.add_reasoning_progress()
+        elif kind in TERMINAL_EVENTS:
+            self._final_events = self._parser.finish(object_field(payload, "response"), TERMINAL_EVENTS[kind])
         elif kind == "error" or ("type" not in payload and payload.get("error")):
-            raise fault_within(payload)
+            raise error_in_payload(payload)
 
-    def _extend(self, kind: Kind, numbered_by: str, payload: Mapping[str, Any]) -> None:
-        fragment, piece = payload.get("delta"), payload.get(numbered_by)
+    def _add_delta(self, kind: FragmentKind, index_field: str, payload: Mapping[str, Any]) -> None:
+        fragment, piece = payload.get("delta"), payload.get(index_field)
         if isinstance(fragment, str):
-            index = self._answer.index_of(payload)
-            self._answer.extend(index, kind, piece if isinstance(piece, int) else 0, fragment)
-            if not fragment and kind in ("summary", "thought"):
-                self._answer.think()
-
-
-class _NotJson(ProviderProtocolError):
-    """Told apart from other faults of the stream, because a cut makes one too."""
+            index = self._parser.item_index(payload)
+            self._parser.add_delta(index, kind, piece if isinstance(piece, int) else 0, fragment)
+            if not fragment and kind in ("summary", "reasoning_text"):
+                self._parser.add_reasoning_progress()

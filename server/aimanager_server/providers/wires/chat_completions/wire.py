@@ -1,0 +1,69 @@
+"""Encode and decode OpenAI's chat-completions API, which most other servers implement as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ....config.providers import ProviderSettings
+from ....config.settings import Limits
+from ....core.errors import GatewayError, ProviderProtocolError
+from ....core.request import Attempt
+from ....core.response import Event
+from ..json_codec import decode_object_body
+from ..provider_errors import build_error, parse_error_body
+from ..wire import HttpRequest
+from .quirks import Quirks
+from .request import encode_body
+from .response_parser import ChatCompletionsParser
+from .stream_reader import ChatCompletionsStreamReader
+
+
+class ChatCompletionsWire:
+    """The chat-completions wire of one server. `find_quirks` returns the quirks of a model."""
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        limits: Limits,
+        find_quirks: Callable[[str], Quirks],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = settings.base_url.rstrip("/")
+        self._headers = dict(settings.headers)
+        self._options = settings.options
+        self._max_line_bytes = limits.max_line_bytes
+        self._find_quirks = find_quirks
+        self._now = now
+
+    def encode(self, attempt: Attempt[Any], key: str) -> HttpRequest:
+        """Return the request for `call.target`. Raises CapabilityUnsupported for an unsupported attachment."""
+        headers = self._authorized_headers(key)
+        headers["Content-Type"] = "application/json"
+        headers["Accept"] = "text/event-stream" if attempt.is_streamed else "application/json"
+        body = encode_body(attempt, self._find_quirks(attempt.target.model), self._options)
+        return HttpRequest("POST", f"{self._url}/chat/completions", headers, body)
+
+    def decode(self, body: bytes) -> list[Event]:
+        """Return the events of an unstreamed response. DeepSeek sends blank lines before it while queued."""
+        parser = ChatCompletionsParser()
+        parser.add(decode_object_body(body), "message")
+        if not parser.has_started:
+            raise ProviderProtocolError("The response contains no choice.")
+        return parser.finish()
+
+    def stream_reader(self) -> ChatCompletionsStreamReader:
+        """Return a reader for one streamed response."""
+        return ChatCompletionsStreamReader(self._max_line_bytes)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """Return the error for an unsuccessful response."""
+        return build_error(status, headers, parse_error_body(body), self._now())
+
+    def probe_request(self, key: str) -> HttpRequest:
+        """Return a request for the model list."""
+        return HttpRequest("GET", f"{self._url}/models", self._authorized_headers(key))
+
+    def _authorized_headers(self, key: str) -> dict[str, str]:
+        return {**self._headers, "Authorization": f"Bearer {key}"} if key else dict(self._headers)

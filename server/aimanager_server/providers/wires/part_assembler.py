@@ -1,0 +1,171 @@
+"""Assemble the fragments of a response into numbered parts and events."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from ...core.content import Attachment, Part, Reasoning, Text, ToolCall
+from ...core.response import Event, PartCompleted, ReasoningDelta, ReasoningProgress, TextDelta, ToolCallDelta
+from .json_codec import fix_surrogates
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+"""Replaces half a surrogate pair if the other half never arrives."""
+
+
+@dataclass(slots=True)
+class _OpenPart:
+    kind: type[Text | Reasoning | ToolCall]
+    index: int = -1
+    fragments: list[str] = field(default_factory=list)
+    id: str = ""
+    name: str = ""
+    provider_state: bytes = b""
+    redacted: bool = False
+    pending_surrogate: str = ""
+
+    def join_surrogates(self, fragment: str) -> str:
+        """Return the fragment as valid UTF-8 text. A high surrogate at its end is held for the next fragment."""
+        if fragment.isascii() and not self.pending_surrogate:
+            return fragment
+        fragment, self.pending_surrogate = self.pending_surrogate + fragment, ""
+        if "\ud800" <= fragment[-1:] <= "\udbff":
+            fragment, self.pending_surrogate = fragment[:-1], fragment[-1]
+        return fix_surrogates(fragment)
+
+    def build(self) -> Part:
+        body = "".join(self.fragments)
+        if self.kind is Text:
+            return Text(body, self.provider_state)
+        if self.kind is Reasoning:
+            return Reasoning(body, self.redacted, self.provider_state)
+        return ToolCall(self.id, self.name, body or "{}", self.provider_state)
+
+
+class PartAssembler:
+    """Assemble the fragments of a response into events with part indices.
+
+    A slot identifies a part within the response, in whatever way the wire does: a block index, "text", a tool call id.
+    Indices are dense and follow the order of the first visible fragment. A part without content or state is dropped.
+    Adjacent fragments of one part become one event.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Hashable, _OpenPart] = {}
+        self._events: list[Event] = []
+        self._count = 0
+        self.tool_calls = 0
+
+    def add_text(self, slot: Hashable, fragment: str) -> None:
+        """Append text to a part."""
+        if fragment:
+            self._add_fragment(slot, Text, fragment)
+
+    def add_reasoning(self, slot: Hashable, fragment: str) -> None:
+        """Append reasoning to a part."""
+        if fragment:
+            self._add_fragment(slot, Reasoning, fragment)
+
+    def add_redacted_reasoning(self, slot: Hashable, state: bytes) -> None:
+        """Add a reasoning part that consists only of the provider's opaque state."""
+        part = self._open_part(slot, Reasoning)
+        part.redacted, part.provider_state = True, state
+
+    def set_provider_state(self, slot: Hashable, kind: type[Text | Reasoning | ToolCall], state: bytes) -> None:
+        """Set the provider's opaque state of a part. A part with state is kept even if it has no content."""
+        self._open_part(slot, kind).provider_state = state
+
+    def add_reasoning_progress(self) -> None:
+        """Emit ReasoningProgress: the model is reasoning, but no content is visible."""
+        if not (self._events and isinstance(self._events[-1], ReasoningProgress)):
+            self._events.append(ReasoningProgress())
+
+    def add_tool_call(self, slot: Hashable, call_id: str, name: str, fragment: str) -> None:
+        """Append to a tool call. The first non-empty id and name are used; a missing id is generated."""
+        part = self._open_part(slot, ToolCall)
+        fragment = part.join_surrogates(fragment)
+        if part.index < 0:
+            part.id = call_id or f"call_{secrets.token_hex(12)}"
+            part.name = name
+            part.index = self._next_index()
+            self.tool_calls += 1
+            self._events.append(ToolCallDelta(part.index, part.id, part.name, fragment))
+        else:
+            late_name = "" if part.name else name
+            part.name = part.name or name
+            if fragment or late_name:
+                self._emit_tool_call_delta(part, late_name, fragment)
+        if fragment:
+            part.fragments.append(fragment)
+
+    def add_attachment(self, attachment: Attachment) -> None:
+        """Add a file from the model as a completed part."""
+        self._events.append(PartCompleted(self._next_index(), attachment))
+
+    def complete(self, slot: Hashable) -> None:
+        """Complete a part. Unknown and already completed slots are ignored."""
+        part = self._open.pop(slot, None)
+        if part is None:
+            return
+        if part.pending_surrogate:
+            part.pending_surrogate = ""
+            self._flush_surrogate(part)
+        if part.index < 0 and not part.provider_state:
+            return
+        if part.index < 0:
+            part.index = self._next_index()
+        self._events.append(PartCompleted(part.index, part.build()))
+
+    def complete_all(self) -> None:
+        """Complete every open part."""
+        for slot in list(self._open):
+            self.complete(slot)
+
+    def drain(self) -> list[Event]:
+        """Return the events added since the last drain."""
+        events, self._events = self._events, []
+        return events
+
+    def _open_part(self, slot: Hashable, kind: type[Text | Reasoning | ToolCall]) -> _OpenPart:
+        part = self._open.get(slot)
+        if part is None:
+            part = self._open[slot] = _OpenPart(kind)
+        return part
+
+    def _add_fragment(self, slot: Hashable, kind: type[Text | Reasoning], fragment: str) -> None:
+        part = self._open_part(slot, kind)
+        fragment = part.join_surrogates(fragment)
+        if fragment:
+            self._emit_delta(part, fragment)
+
+    def _flush_surrogate(self, part: _OpenPart) -> None:
+        if part.kind is ToolCall:
+            part.fragments.append(REPLACEMENT)
+            self._emit_tool_call_delta(part, "", REPLACEMENT)
+        else:
+            self._emit_delta(part, REPLACEMENT)
+
+    def _emit_delta(self, part: _OpenPart, fragment: str) -> None:
+        if part.index < 0:
+            part.index = self._next_index()
+        part.fragments.append(fragment)
+        delta: type[TextDelta | ReasoningDelta] = TextDelta if part.kind is Text else ReasoningDelta
+        last = self._events[-1] if self._events else None
+        if isinstance(last, delta) and last.index == part.index:
+            self._events[-1] = delta(part.index, last.text + fragment)
+        else:
+            self._events.append(delta(part.index, fragment))
+
+    def _emit_tool_call_delta(self, part: _OpenPart, late_name: str, fragment: str) -> None:
+        last = self._events[-1] if self._events else None
+        if isinstance(last, ToolCallDelta) and last.index == part.index:
+            self._events[-1] = ToolCallDelta(
+                part.index, last.id, last.name or late_name, last.arguments_json + fragment
+            )
+        else:
+            self._events.append(ToolCallDelta(part.index, "", late_name, fragment))
+
+    def _next_index(self) -> int:
+        self._count += 1
+        return self._count - 1
