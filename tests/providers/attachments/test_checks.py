@@ -1,15 +1,15 @@
-"""What a server of files may answer, and what is refused of it."""
+"""Which responses of a file server are accepted, and which are rejected."""
 
 from __future__ import annotations
 
 import pytest
 
 from aimanager_server.core.errors import PayloadTooLarge
-from aimanager_server.providers.attachments.checks import begins_as
-from tests.support.attachments import PNG, files, refusal, told
-from tests.support.http_servers.raw import Act, Step, chunked, http
+from aimanager_server.providers.attachments.checks import has_magic_bytes
+from tests.support.attachments import PNG, check_disclosure, fetch_error, file_server
+from tests.support.http_servers.raw import SocketFault, Step, chunked_response, http_response
 
-IMAGE = http(PNG, content_type="image/png")
+IMAGE = http_response(PNG, content_type="image/png")
 
 
 @pytest.mark.parametrize(
@@ -22,68 +22,71 @@ IMAGE = http(PNG, content_type="image/png")
         ("application/pdf", b"%PDF-1.7 rest"),
     ],
 )
-async def test_every_kind_is_fetched(mime_type: str, data: bytes) -> None:
+async def test_every_supported_type_is_fetched(mime_type: str, data: bytes) -> None:
     sent = "image/jpeg" if mime_type == "image/jpg" else f"{mime_type.upper()}; q=1"
-    async with files(http(data, content_type=sent)) as world:
-        assert await world.fetched(mime_type) == data
+    async with file_server(http_response(data, content_type=sent)) as files:
+        assert await files.fetch(mime_type) == data
 
 
 @pytest.mark.parametrize("mime_type", ["text/plain", "image/svg+xml", ""])
-def test_a_kind_that_is_never_fetched_begins_in_no_way(mime_type: str) -> None:
-    assert not begins_as(mime_type, PNG)
+def test_unsupported_types_have_no_signature(mime_type: str) -> None:
+    assert not has_magic_bytes(mime_type, PNG)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"])
-async def test_a_redirect_is_not_followed(status: str) -> None:
-    async with files(http(b"", status, headers=("Location: https://10.0.0.1/a.png",))) as world:
-        fault = await refusal(world)
+async def test_redirects_are_not_followed(status: str) -> None:
+    async with file_server(http_response(b"", status, headers=("Location: https://10.0.0.1/a.png",))) as files:
+        error = await fetch_error(files)
 
-    assert "leads on to another address" in fault.message
-    assert world.server.connections == 1
+    assert "must not redirect" in error.message
+    assert files.server.connections == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("response", "reason"),
     [
-        (http(b"", "404 Not Found"), "the status 404"),
-        (http(PNG, "206 Partial Content", "image/png"), "the status 206"),
-        (http(PNG, content_type="text/html"), "the type 'text/html', where 'image/png' was declared"),
-        (http(PNG, content_type="image/gif"), "the type 'image/gif', where"),
-        (http(PNG, content_type="image/png", headers=("Content-Encoding: gzip",)), "compressed"),
-        (http(b"GIF89a", content_type="image/png"), "not of the type 'image/png'"),
-        (http(b"", content_type="image/png"), "not of the type 'image/png'"),
-        (b"nonsense\r\n\r\n", "not HTTP"),
+        (http_response(b"", "404 Not Found"), "status 200, got 404"),
+        (http_response(PNG, "206 Partial Content", "image/png"), "status 200, got 206"),
+        (http_response(PNG, content_type="text/html"), "Content-Type 'image/png', got 'text/html'"),
+        (http_response(PNG, content_type="image/gif"), "Content-Type 'image/png', got 'image/gif'"),
+        (http_response(PNG, content_type="image/png", headers=("Content-Encoding: gzip",)), "without compression"),
+        (http_response(b"GIF89a", content_type="image/png"), "declared type 'image/png'; its first bytes"),
+        (http_response(b"", content_type="image/png"), "declared type 'image/png'; its first bytes"),
+        (b"nonsense\r\n\r\n", "not valid HTTP"),
     ],
 )
-async def test_an_answer_that_is_not_the_file_is_refused(answer: bytes, why: str) -> None:
-    async with files(answer) as world:
-        assert why in (await refusal(world)).message
+async def test_responses_other_than_the_declared_file_are_rejected(response: bytes, reason: str) -> None:
+    async with file_server(response) as files:
+        assert reason in (await fetch_error(files)).message
 
 
-@pytest.mark.parametrize("act", [Act.CLOSE, Act.RESET])
-async def test_a_connection_that_breaks_is_told(act: Act) -> None:
-    async with files(IMAGE[:-10], act) as world:
-        assert "could not be fetched" in (await refusal(world)).message
+@pytest.mark.parametrize("act", [SocketFault.CLOSE, SocketFault.RESET])
+async def test_a_broken_connection_is_reported(act: SocketFault) -> None:
+    async with file_server(IMAGE[:-10], act) as files:
+        assert "could not be fetched" in (await fetch_error(files)).message
 
 
-async def test_a_file_whose_length_is_too_large_is_not_read() -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1001\r\n\r\n"
-    async with files(head, Act.SILENCE) as world:
+async def test_a_file_with_an_oversized_content_length_is_not_read() -> None:
+    headers = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1001\r\n\r\n"
+    async with file_server(headers, SocketFault.STALL) as files:
         with pytest.raises(PayloadTooLarge) as caught:
-            await world.fetched()
+            await files.fetch()
 
-    assert told(caught.value).metadata == {"limit": "1000", "actual": "1001"}
+    assert check_disclosure(caught.value).metadata == {"limit": "1000", "actual": "1001"}
 
 
-async def test_a_file_that_does_not_say_its_length_is_read_up_to_the_limit() -> None:
-    endless: tuple[Step, ...] = (chunked(PNG + b"x" * 1000, content_type="image/png", end=False), Act.SILENCE)
-    async with files(*endless) as world:
+async def test_a_file_without_content_length_is_read_up_to_the_limit() -> None:
+    endless: tuple[Step, ...] = (
+        chunked_response(PNG + b"x" * 1000, content_type="image/png", end=False),
+        SocketFault.STALL,
+    )
+    async with file_server(*endless) as files:
         with pytest.raises(PayloadTooLarge) as caught:
-            await world.fetched()
+            await files.fetch()
 
-    assert int(told(caught.value).metadata["actual"]) > 1000
+    assert int(check_disclosure(caught.value).metadata["actual"]) > 1000
 
 
-async def test_a_file_of_exactly_the_limit_is_taken() -> None:
-    async with files(chunked(PNG[:50], PNG[50:], content_type="image/png")) as world:
-        assert await world.fetched(most_bytes=len(PNG)) == PNG
+async def test_a_file_of_exactly_the_limit_is_accepted() -> None:
+    async with file_server(chunked_response(PNG[:50], PNG[50:], content_type="image/png")) as files:
+        assert await files.fetch(max_bytes=len(PNG)) == PNG

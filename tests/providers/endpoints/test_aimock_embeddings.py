@@ -1,4 +1,4 @@
-"""Vectors against aimock, through a whole gateway."""
+"""Embeddings against the aimock server, through a whole gateway."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from aimanager import AIManager
-from tests.support.aimock import AimockServer, aimock, missing
-from tests.support.gateway import served, settings_with
+from tests.support.aimock import AimockServer, aimock, reason_to_skip
+from tests.support.gateway import settings_with, started_gateway
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def target(upstream: AimockServer) -> Iterator[str]:
         "gemini": {"base_url": f"{upstream.url}/v1beta", "api_key": "test-gemini"},
         "mistral": {"base_url": f"{upstream.url}/v1", "api_key": "test-mistral"},
     }
-    with served(settings_with(providers=providers)) as address:
+    with started_gateway(settings_with(providers=providers)) as address:
         yield address
 
 
@@ -37,7 +37,7 @@ def target(upstream: AimockServer) -> Iterator[str]:
         ("mistral/mistral-embed", "/v1/embeddings", 2),
     ],
 )
-def test_vectors_come_in_order_whatever_the_wire(
+def test_vectors_are_in_the_order_of_the_inputs(
     upstream: AimockServer, target: str, model: str, path: str, requests: int
 ) -> None:
     texts = [f"text number {number}" for number in range(150)]
@@ -55,7 +55,7 @@ def test_vectors_come_in_order_whatever_the_wire(
     assert [entry["path"].endswith(path) for entry in sent] == [True] * (requests + 1)
 
 
-def test_gemini_makes_a_vector(upstream: AimockServer, target: str) -> None:
+def test_gemini_returns_a_vector(upstream: AimockServer, target: str) -> None:
     with AIManager.gateway(target) as ai:
         found = ai.embed("text", model="gemini/gemini-embedding-2", purpose="query")
 

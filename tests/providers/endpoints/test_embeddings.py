@@ -1,4 +1,4 @@
-"""Vectors over HTTP: what is sent to each kind of server, and what is read from it."""
+"""Embeddings over HTTP: the requests to each kind of server, and the responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.core.errors import (
     ProviderCredentialsInvalid,
     ProviderProtocolError,
@@ -17,20 +17,22 @@ from aimanager_server.core.errors import (
 )
 from aimanager_server.core.request import CALLER_KEY_ID, ApiKey
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.endpoint_factory import embedder_of
 from aimanager_server.providers.endpoints.embeddings import HttpEmbedder
 from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddings
-from aimanager_server.providers.endpoints.openai_embeddings import MISTRAL, OPENAI, ChatEmbeddings
+from aimanager_server.providers.endpoints.openai_embeddings import MISTRAL, OPENAI, OpenAIEmbeddings
+from aimanager_server.providers.factory import embedder_for
 from aimanager_server.providers.mock.embeddings import mock_vector
-from aimanager_server.providers.wires.chat_completions.azure import Azure
-from aimanager_server.providers.wires.dialect import HttpRequest
-from tests.support.chat_completions import CANARY, LIMITS, answering, settings
-from tests.support.embeddings import embed_call, packed, vectors_answer
+from aimanager_server.providers.wires.chat_completions.azure import AzureWire
+from aimanager_server.providers.wires.wire import HttpRequest
+from tests.support.chat_completions import CANARY, LIMITS, provider_responding, provider_settings
+from tests.support.embeddings import base64_vector, embed_attempt, embeddings_response
 from tests.support.mock_provider import mock
 
-ASKED = HttpRequest("POST", "https://up.test/v1/chat/completions", {"Authorization": "Bearer k"}, b"{}")
-GEMINI = HttpRequest("POST", "https://g.test/v1beta/models/gemini-embedding-2:generateContent", {"x-goog-api-key": "k"})
-FACTS = Catalogue.load()
+CHAT_REQUEST = HttpRequest("POST", "https://up.test/v1/chat/completions", {"Authorization": "Bearer k"}, b"{}")
+GEMINI_REQUEST = HttpRequest(
+    "POST", "https://g.test/v1beta/models/gemini-embedding-2:generateContent", {"x-goog-api-key": "k"}
+)
+CATALOG = Catalog.load()
 
 
 def body(request: HttpRequest) -> dict[str, Any]:
@@ -39,15 +41,15 @@ def body(request: HttpRequest) -> dict[str, Any]:
 
 
 def gemini() -> GeminiEmbeddings:
-    return GeminiEmbeddings(lambda model: FACTS.find("gemini", model))
+    return GeminiEmbeddings(lambda model: CATALOG.find("gemini", model))
 
 
-def test_openai_is_asked_for_packed_vectors() -> None:
-    call = embed_call("a", "b", model="text-embedding-3-small", dimensions=256, options={"user": "ann"})
+def test_openai_requests_use_base64_vectors() -> None:
+    attempt = embed_attempt("a", "b", model="text-embedding-3-small", dimensions=256, options={"user": "ann"})
 
-    sent = ChatEmbeddings(OPENAI).encode(call, ASKED)
+    sent = OpenAIEmbeddings(OPENAI).encode(attempt, CHAT_REQUEST)
 
-    assert (sent.method, sent.url, sent.headers) == ("POST", "https://up.test/v1/embeddings", ASKED.headers)
+    assert (sent.method, sent.url, sent.headers) == ("POST", "https://up.test/v1/embeddings", CHAT_REQUEST.headers)
     assert body(sent) == {
         "model": "text-embedding-3-small",
         "input": ["a", "b"],
@@ -57,56 +59,59 @@ def test_openai_is_asked_for_packed_vectors() -> None:
     }
 
 
-def test_an_unknown_server_is_asked_for_no_more_than_it_must_know() -> None:
-    assert body(ChatEmbeddings().encode(embed_call("a"), ASKED)) == {"model": "some-embedding", "input": ["a"]}
+def test_an_unknown_server_gets_required_fields_only() -> None:
+    assert body(OpenAIEmbeddings().encode(embed_attempt("a"), CHAT_REQUEST)) == {
+        "model": "some-embedding",
+        "input": ["a"],
+    }
 
 
-def test_mistral_has_its_own_word_for_dimensions() -> None:
-    sent = ChatEmbeddings(MISTRAL).encode(embed_call("a", dimensions=64), ASKED)
+def test_mistral_uses_output_dimension() -> None:
+    sent = OpenAIEmbeddings(MISTRAL).encode(embed_attempt("a", dimensions=64), CHAT_REQUEST)
 
     assert body(sent) == {"model": "some-embedding", "input": ["a"], "output_dimension": 64}
 
 
 @pytest.mark.parametrize(
-    ("answers", "vectors"),
+    ("generation_url", "embeddings_url"),
     [
         ("https://up.test/v1/responses", "https://up.test/v1/embeddings"),
         ("https://up.test/responses/v1/chat/completions?a=b", "https://up.test/responses/v1/embeddings?a=b"),
     ],
 )
-def test_vectors_come_from_beside_where_answers_do(answers: str, vectors: str) -> None:
-    sent = ChatEmbeddings().encode(embed_call("a"), HttpRequest("POST", answers, {}))
+def test_the_embeddings_url_derives_from_the_generation_url(generation_url: str, embeddings_url: str) -> None:
+    sent = OpenAIEmbeddings().encode(embed_attempt("a"), HttpRequest("POST", generation_url, {}))
 
-    assert sent.url == vectors
-
-
-def test_a_deployment_on_azure_keeps_its_address_and_its_key() -> None:
-    azure = Azure(settings("https://name.openai.azure.com", version="2024-10-21"), LIMITS)
-    call = embed_call("a", model="my-vectors")
-
-    sent = ChatEmbeddings(OPENAI).encode(call, azure.encode(call, "k"))
-
-    place = "https://name.openai.azure.com/openai/deployments/my-vectors/embeddings?api-version=2024-10-21"
-    assert (sent.url, sent.headers["api-key"]) == (place, "k")
+    assert sent.url == embeddings_url
 
 
-@pytest.mark.parametrize("vectors", [([1.0, -2.0], [0.5, 0.25]), (packed(1.0, -2.0), packed(0.5, 0.25))])
-def test_vectors_are_read_packed_or_not_and_by_their_index(vectors: tuple[object, ...]) -> None:
-    read = ChatEmbeddings().decode(vectors_answer(*vectors))
+def test_azure_keeps_the_deployment_url_and_the_key_header() -> None:
+    azure = AzureWire(provider_settings("https://name.openai.azure.com", api_version="2024-10-21"), LIMITS)
+    attempt = embed_attempt("a", model="my-vectors")
 
-    assert [list(vector) for vector in read.vectors] == [[1.0, -2.0], [0.5, 0.25]]
-    assert read.usage == Usage(7, source=UsageSource.REPORTED)
+    sent = OpenAIEmbeddings(OPENAI).encode(attempt, azure.encode(attempt, "k"))
+
+    url = "https://name.openai.azure.com/openai/deployments/my-vectors/embeddings?api-version=2024-10-21"
+    assert (sent.url, sent.headers["api-key"]) == (url, "k")
 
 
-def test_an_index_that_is_missing_is_the_place() -> None:
-    read = ChatEmbeddings().decode(b'{"data": [{"embedding": [1]}, {"embedding": [2]}]}')
+@pytest.mark.parametrize("vectors", [([1.0, -2.0], [0.5, 0.25]), (base64_vector(1.0, -2.0), base64_vector(0.5, 0.25))])
+def test_vectors_are_decoded_from_either_encoding_and_sorted_by_index(vectors: tuple[object, ...]) -> None:
+    batch = OpenAIEmbeddings().decode(embeddings_response(*vectors))
 
-    assert [list(vector) for vector in read.vectors] == [[1.0], [2.0]]
-    assert read.usage.source is UsageSource.MISSING
+    assert [list(vector) for vector in batch.vectors] == [[1.0, -2.0], [0.5, 0.25]]
+    assert batch.usage == Usage(7, source=UsageSource.REPORTED)
+
+
+def test_a_missing_index_defaults_to_the_position() -> None:
+    batch = OpenAIEmbeddings().decode(b'{"data": [{"embedding": [1]}, {"embedding": [2]}]}')
+
+    assert [list(vector) for vector in batch.vectors] == [[1.0], [2.0]]
+    assert batch.usage.source is UsageSource.MISSING
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"",
         b"<!doctype html>",
@@ -124,52 +129,52 @@ def test_an_index_that_is_missing_is_the_place() -> None:
         b'{"data": [{"index": 1, "embedding": [1]}]}',
     ],
 )
-def test_what_is_no_list_of_vectors_is_refused(answer: bytes) -> None:
+def test_invalid_embeddings_responses_are_rejected(response: bytes) -> None:
     with pytest.raises(ProviderProtocolError):
-        ChatEmbeddings().decode(answer)
+        OpenAIEmbeddings().decode(response)
 
 
-@pytest.mark.parametrize("dialect", [ChatEmbeddings(), gemini()])
-def test_an_error_inside_a_success_is_one(dialect: ChatEmbeddings | GeminiEmbeddings) -> None:
+@pytest.mark.parametrize("dialect", [OpenAIEmbeddings(), gemini()])
+def test_an_error_in_a_successful_response_is_raised(dialect: OpenAIEmbeddings | GeminiEmbeddings) -> None:
     with pytest.raises(ProviderRateLimited):
         dialect.decode(b'{"error": {"message": "slow down", "type": "rate_limit_error", "code": 429}}')
 
 
-async def test_one_exchange_brings_the_vectors_with_the_servers_key() -> None:
+async def test_embeddings_are_requested_with_the_servers_key() -> None:
     seen: list[httpx.Request] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(200, json=json.loads(vectors_answer([1.0])))
+        return httpx.Response(200, json=json.loads(embeddings_response([1.0])))
 
-    read = await HttpEmbedder(answering(respond), ChatEmbeddings()).embed(embed_call("a"))
+    batch = await HttpEmbedder(provider_responding(respond), OpenAIEmbeddings()).embed(embed_attempt("a"))
 
-    assert [list(vector) for vector in read.vectors] == [[1.0]]
+    assert [list(vector) for vector in batch.vectors] == [[1.0]]
     assert str(seen[0].url) == "https://upstream.test/v1/embeddings"
     assert seen[0].headers["authorization"] == f"Bearer {CANARY}"
     assert seen[0].headers["x-client-request-id"] == "call-1"
 
 
-async def test_a_refusal_is_the_providers_and_holds_no_key() -> None:
-    refusal = {"error": {"message": f"no such model; your key is {CANARY}", "type": "invalid_request_error"}}
-    provider = answering(lambda request: httpx.Response(400, json=refusal))
+async def test_a_provider_error_is_attributed_and_contains_no_key() -> None:
+    error_body = {"error": {"message": f"no such model; your key is {CANARY}", "type": "invalid_request_error"}}
+    provider = provider_responding(lambda request: httpx.Response(400, json=error_body))
 
     with pytest.raises(ProviderRejectedRequest) as caught:
-        await HttpEmbedder(provider, ChatEmbeddings()).embed(embed_call("a"))
+        await HttpEmbedder(provider, OpenAIEmbeddings()).embed(embed_attempt("a"))
 
     assert CANARY not in caught.value.message
     assert (caught.value.provider, caught.value.model) == ("upstream", "some-embedding")
 
 
-async def test_the_key_of_the_call_goes_out_and_does_not_come_back() -> None:
+async def test_the_key_of_the_call_is_used_and_redacted() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"] == "Bearer own-key-1234"
         return httpx.Response(401, json={"error": {"message": "bad key own-key-1234"}})
 
-    call = embed_call("a", key=ApiKey(CALLER_KEY_ID, "own-key-1234"))
+    attempt = embed_attempt("a", api_key=ApiKey(CALLER_KEY_ID, "own-key-1234"))
 
     with pytest.raises(ProviderCredentialsInvalid) as caught:
-        await HttpEmbedder(answering(respond), ChatEmbeddings()).embed(call)
+        await HttpEmbedder(provider_responding(respond), OpenAIEmbeddings()).embed(attempt)
 
     assert "own-key-1234" not in str(caught.value)
 
@@ -177,36 +182,36 @@ async def test_the_key_of_the_call_goes_out_and_does_not_come_back() -> None:
 @pytest.mark.parametrize(
     ("name", "wire", "kind"),
     [
-        ("openai", "responses", ChatEmbeddings),
-        ("azure", "chat_completions", ChatEmbeddings),
-        ("mistral", "chat_completions", ChatEmbeddings),
-        ("ollama", "chat_completions", ChatEmbeddings),
+        ("openai", "responses", OpenAIEmbeddings),
+        ("azure", "chat_completions", OpenAIEmbeddings),
+        ("mistral", "chat_completions", OpenAIEmbeddings),
+        ("ollama", "chat_completions", OpenAIEmbeddings),
         ("gemini", "gemini", GeminiEmbeddings),
-        ("claude", "claude", None),
+        ("claude", "anthropic", None),
         ("deepseek", "chat_completions", None),
-        ("other", "claude", None),
+        ("other", "anthropic", None),
     ],
 )
-def test_who_makes_vectors_is_told_by_name_and_wire(name: str, wire: str, kind: type | None) -> None:
-    provider = answering(lambda request: httpx.Response(200))
+def test_the_embedding_wire_is_selected_by_provider_and_wire(name: str, wire: str, kind: type | None) -> None:
+    provider = provider_responding(lambda request: httpx.Response(200))
 
-    found = embedder_of(name, wire, provider, lambda model: None)
+    found = embedder_for(name, wire, provider, lambda model: None)
 
-    assert (None if found is None else type(found._dialect)) is kind  # type: ignore[attr-defined]
+    assert (None if found is None else type(found._wire)) is kind  # type: ignore[attr-defined]
 
 
-async def test_the_mock_makes_vectors_of_unit_length_that_obey_its_directives() -> None:
-    embedder = embedder_of("mock", "mock", mock(), lambda model: None)
+async def test_mock_vectors_have_unit_length_and_directives_apply() -> None:
+    embedder = embedder_for("mock", "mock", mock(), lambda model: None)
     assert embedder is not None
 
-    read = await embedder.embed(embed_call("a b", "[[usage: 9/0]]", provider="mock", dimensions=8, deadline=2000.0))
+    batch = await embedder.embed(embed_attempt("a b", "[[usage: 9/0]]", provider="mock", dimensions=8, deadline=2000.0))
 
-    assert [len(vector) for vector in read.vectors] == [8, 8]
-    assert sum(component**2 for component in read.vectors[0]) == pytest.approx(1.0)
-    assert (read.usage.input_tokens, read.usage.output_tokens) == (9, 0)
+    assert [len(vector) for vector in batch.vectors] == [8, 8]
+    assert sum(component**2 for component in batch.vectors[0]) == pytest.approx(1.0)
+    assert (batch.usage.input_tokens, batch.usage.output_tokens) == (9, 0)
 
 
-def test_the_mocks_vectors_are_the_same_each_time_even_where_words_cancel_out() -> None:
+def test_mock_vectors_are_deterministic_even_if_words_cancel_out() -> None:
     assert mock_vector("a b", 3) == mock_vector("A  b", 3)
     assert {sum(component**2 for component in mock_vector(f"w{number}", 1)) for number in range(40)} == {1.0}
     assert sum(component**2 for component in mock_vector("  ", 8)) == pytest.approx(1.0)

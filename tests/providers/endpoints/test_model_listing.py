@@ -1,4 +1,4 @@
-"""The model lists of providers, in the shapes they come in, page by page."""
+"""Model lists: the response formats of each wire, and pagination."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 from aimanager_server.catalog.model import Model
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials, ProviderProtocolError, ProviderUnreachable
-from aimanager_server.providers.endpoint_factory import lister_of
-from aimanager_server.providers.endpoints.model_listing import MOST_MODELS, MOST_PAGES, HttpLister, page_of
+from aimanager_server.providers.endpoints.model_listing import MAX_MODELS, MAX_PAGES, HttpModelLister, parse_page
+from aimanager_server.providers.factory import model_lister_for
 from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport
-from aimanager_server.providers.wires.anthropic import Claude
-from aimanager_server.resilience.key_pool import KeyRing
-from tests.support.chat_completions import LIMITS, answering
-from tests.support.http_servers.scripted import keyless
+from aimanager_server.providers.wires.anthropic import AnthropicWire
+from aimanager_server.resilience.key_pool import KeyPool
+from tests.support.chat_completions import LIMITS, provider_responding
+from tests.support.http_servers.scripted import provider_without_key
 from tests.support.mock_provider import mock
 
 
 def read(value: Any) -> tuple[Model, ...]:
-    return page_of("up", json.dumps(value).encode()).models
+    return parse_page("up", json.dumps(value).encode()).models
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def read(value: Any) -> tuple[Model, ...]:
         {"data": [{"id": "m"}, {"id": ""}, {"id": 5}, {}, "m", {"id": "x" * 300}, {"id": "a\nb"}]},
     ],
 )
-def test_every_shape_says_which_models_there_are(value: object) -> None:
+def test_every_format_is_parsed_and_invalid_entries_are_skipped(value: object) -> None:
     assert read(value) == (Model("up", "m"),)
 
 
@@ -44,34 +44,34 @@ def test_every_shape_says_which_models_there_are(value: object) -> None:
     [
         (
             {"id": "m", "display_name": "M", "max_input_tokens": 200, "max_tokens": 64},
-            Model("up", "m", name="M", context_window=200, max_output=64),
+            Model("up", "m", name="M", context_window=200, max_output_tokens=64),
         ),
         (
             {"name": "models/m", "displayName": "M", "inputTokenLimit": 200, "outputTokenLimit": 64},
-            Model("up", "m", name="M", context_window=200, max_output=64),
+            Model("up", "m", name="M", context_window=200, max_output_tokens=64),
         ),
         ({"id": "m", "max_model_len": 200}, Model("up", "m", context_window=200)),
         ({"id": "m", "display_name": 1, "max_tokens": True, "max_input_tokens": -1}, Model("up", "m")),
         ({"id": "m", "max_tokens": 2**40}, Model("up", "m")),
     ],
 )
-def test_what_a_provider_says_of_a_model_is_kept(entry: dict[str, object], model: Model) -> None:
+def test_model_details_are_parsed(entry: dict[str, object], model: Model) -> None:
     assert read([entry]) == (model,)
 
 
 @pytest.mark.parametrize("value", [{"data": []}, {"models": None}, {"data": None}])
-def test_a_list_may_be_empty(value: object) -> None:
+def test_an_empty_list_is_accepted(value: object) -> None:
     assert read(value) == ()
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"5", b'{"data": {"id": "m"}}'])
-def test_what_is_no_list_is_refused(body: bytes) -> None:
+def test_invalid_lists_are_rejected(body: bytes) -> None:
     with pytest.raises(ProviderProtocolError):
-        page_of("up", body)
+        parse_page("up", body)
 
 
 @pytest.mark.parametrize(
-    ("value", "following"),
+    ("value", "next_page"),
     [
         ({"data": [], "has_more": True, "last_id": "m"}, {"after_id": "m"}),
         ({"data": [], "has_more": False, "last_id": "m"}, {}),
@@ -79,65 +79,67 @@ def test_what_is_no_list_is_refused(body: bytes) -> None:
         ([], {}),
     ],
 )
-def test_the_next_page_is_named(value: object, following: dict[str, str]) -> None:
-    assert page_of("up", json.dumps(value).encode()).following == following
+def test_the_next_page_is_found(value: object, next_page: dict[str, str]) -> None:
+    assert parse_page("up", json.dumps(value).encode()).next_page == next_page
 
 
-def paging(*pages: dict[str, Any]) -> tuple[HttpLister, list[httpx.Request]]:
-    """A server of Claude's wire that gives these pages in turn, the last one for ever."""
-    seen: list[httpx.Request] = []
+def paging(*pages: dict[str, Any]) -> tuple[HttpModelLister, list[httpx.Request]]:
+    """Return a lister on the Anthropic wire whose server returns these pages in order and repeats the last."""
+    requests: list[httpx.Request] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, json=pages[min(len(seen), len(pages)) - 1])
+        requests.append(request)
+        return httpx.Response(200, json=pages[min(len(requests), len(pages)) - 1])
 
-    dialect = Claude(ProviderSettings(wire="claude", base_url="https://up.test"), LIMITS, lambda model: None)
-    keys = KeyRing([("k", 1)], lambda: 0.0)
-    return HttpLister(
+    dialect = AnthropicWire(ProviderSettings(wire="anthropic", base_url="https://up.test"), LIMITS, lambda model: None)
+    keys = KeyPool([("k", 1)], lambda: 0.0)
+    return HttpModelLister(
         "up", HttpProvider("up", dialect, HttpxTransport(httpx.MockTransport(respond)), keys, LIMITS)
-    ), seen
+    ), requests
 
 
-async def test_pages_are_followed_and_as_large_as_they_may_be() -> None:
-    lister, seen = paging(
+async def test_pages_are_followed_with_the_largest_page_size() -> None:
+    lister, requests = paging(
         {"data": [{"id": "a"}], "has_more": True, "last_id": "a"}, {"data": [{"id": "b"}, {"id": "a"}]}
     )
 
     models = await lister.models()
 
     assert [model.id for model in models] == ["a", "b"]
-    assert [request.url.params for request in seen] == [
+    assert [request.url.params for request in requests] == [
         httpx.QueryParams({"limit": "1000"}),
         httpx.QueryParams({"limit": "1000", "after_id": "a"}),
     ]
-    assert seen[0].headers["x-api-key"] == "k"
+    assert requests[0].headers["x-api-key"] == "k"
 
 
-async def test_a_list_without_end_is_given_up() -> None:
-    lister, seen = paging({"data": [{"id": "a"}], "has_more": True, "last_id": "a"})
+async def test_the_number_of_pages_is_limited() -> None:
+    lister, requests = paging({"data": [{"id": "a"}], "has_more": True, "last_id": "a"})
 
     await lister.models()
 
-    assert len(seen) == MOST_PAGES
+    assert len(requests) == MAX_PAGES
 
 
-async def test_no_more_models_are_kept_than_memory_allows() -> None:
-    lister, seen = paging({"data": [{"id": f"m{n}"} for n in range(MOST_MODELS + 5)], "has_more": True, "last_id": "x"})
+async def test_the_number_of_models_is_limited() -> None:
+    lister, requests = paging(
+        {"data": [{"id": f"m{n}"} for n in range(MAX_MODELS + 5)], "has_more": True, "last_id": "x"}
+    )
 
-    assert (len(await lister.models()), len(seen)) == (MOST_MODELS, 1)
+    assert (len(await lister.models()), len(requests)) == (MAX_MODELS, 1)
 
 
-async def test_a_provider_that_cannot_be_asked_raises_its_fault() -> None:
+async def test_errors_of_the_provider_are_raised() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no")
 
-    lister = lister_of("upstream", answering(respond))
+    lister = model_lister_for("upstream", provider_responding(respond))
     assert lister is not None
     with pytest.raises(ProviderUnreachable):
         await lister.models()
     with pytest.raises(MissingCredentials):
-        await HttpLister("up", keyless("UP_API_KEY")).models()
+        await HttpModelLister("up", provider_without_key("UP_API_KEY")).models()
 
 
-def test_the_mock_has_no_list_of_its_own() -> None:
-    assert lister_of("mock", mock()) is None
+def test_the_mock_provider_has_no_model_lister() -> None:
+    assert model_lister_for("mock", mock()) is None

@@ -1,9 +1,10 @@
-"""Successes that are none, and bodies beyond all bounds."""
+"""Successful responses without a valid body: redirects, HTML, bad compression, and oversized bodies."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from typing import Any
 
 import httpx
 import pytest
@@ -11,34 +12,44 @@ import pytest
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import ProviderProtocolError, ProviderRateLimited, StreamInterrupted
-from aimanager_server.core.request import Call
-from tests.support.chat_completions import answering, events_of, parts_of
-from tests.support.http_servers.scripted import BEGUN, PLAIN, SSE, STREAM, STREAMED, TEXT, Pieces, always
+from aimanager_server.core.request import Attempt
+from tests.support.chat_completions import collect_events, provider_responding
+from tests.support.http_servers.scripted import (
+    SSE,
+    STREAM,
+    STREAM_ATTEMPT,
+    STREAM_BEGINNING,
+    TEXT,
+    UNARY_ATTEMPT,
+    BodyPieces,
+    always_respond,
+)
+from tests.support.wire_cases import completed_parts
 
 
-async def test_a_stream_is_asked_for_uncompressed() -> None:
+async def test_streams_are_requested_uncompressed() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         assert request.headers["accept-encoding"] == "identity"
-        return httpx.Response(200, headers=SSE, stream=Pieces(STREAM))
+        return httpx.Response(200, headers=SSE, stream=BodyPieces(STREAM))
 
-    await (await answering(respond)(STREAMED)).aclose()
+    await (await provider_responding(respond)(STREAM_ATTEMPT)).aclose()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_redirect_is_not_followed(status: int) -> None:
-    asked: list[str] = []
+async def test_redirects_are_not_followed(status: int) -> None:
+    requests: list[str] = []
 
     def respond(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url))
-        return always(status, headers={"location": "https://evil.test/"})(request)
+        requests.append(str(request.url))
+        return always_respond(status, headers={"location": "https://evil.test/"})(request)
 
     with pytest.raises(ProviderProtocolError, match="redirect"):
-        await answering(respond)(PLAIN)
+        await provider_responding(respond)(UNARY_ATTEMPT)
 
-    assert asked == ["https://upstream.test/v1/chat/completions"]
+    assert requests == ["https://upstream.test/v1/chat/completions"]
 
 
-@pytest.mark.parametrize("call", [PLAIN, STREAMED], ids=["whole", "streamed"])
+@pytest.mark.parametrize("attempt", [UNARY_ATTEMPT, STREAM_ATTEMPT], ids=["whole", "streamed"])
 @pytest.mark.parametrize(
     ("content", "content_type"),
     [
@@ -49,59 +60,69 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         (b'{"choices":[]}', "application/json"),
     ],
 )
-async def test_a_success_that_is_no_answer_is_a_fault(call: Call, content: bytes, content_type: str) -> None:
+async def test_a_success_without_a_valid_body_is_an_error(
+    attempt: Attempt[Any], content: bytes, content_type: str
+) -> None:
     with pytest.raises(ProviderProtocolError):
-        await answering(always(content=content, headers={"content-type": content_type}))(call)
+        await provider_responding(always_respond(content=content, headers={"content-type": content_type}))(attempt)
 
 
-async def test_an_error_in_json_in_place_of_a_stream_is_what_it_says() -> None:
+async def test_a_json_error_instead_of_a_stream_is_translated() -> None:
     with pytest.raises(ProviderRateLimited):
-        await answering(always(content=b'{"error":{"code":"rate_limit_exceeded","message":"slow"}}'))(STREAMED)
+        await provider_responding(always_respond(content=b'{"error":{"code":"rate_limit_exceeded","message":"slow"}}'))(
+            STREAM_ATTEMPT
+        )
 
 
-async def test_a_whole_answer_in_place_of_a_stream_is_an_answer() -> None:
-    reply = await answering(always(content=TEXT, headers={"content-type": "application/problem+json"}))(STREAMED)
+async def test_a_unary_response_instead_of_a_stream_is_accepted() -> None:
+    stream = await provider_responding(
+        always_respond(content=TEXT, headers={"content-type": "application/problem+json"})
+    )(STREAM_ATTEMPT)
 
-    assert parts_of(await events_of(reply)) == (Text("Grüße aus Rom 😀."),)
+    assert completed_parts(await collect_events(stream)) == (Text("Grüße aus Rom 😀."),)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "identity"])
-async def test_a_compressed_answer_is_read(encoding: str) -> None:
-    packed = {"deflate": zlib.compress(TEXT), "identity": TEXT}.get(encoding, gzip.compress(TEXT))
+async def test_compressed_responses_are_decompressed(encoding: str) -> None:
+    compressed = {"deflate": zlib.compress(TEXT), "identity": TEXT}.get(encoding, gzip.compress(TEXT))
 
-    reply = await answering(always(content=packed, headers={"content-encoding": encoding}))(PLAIN)
+    stream = await provider_responding(always_respond(content=compressed, headers={"content-encoding": encoding}))(
+        UNARY_ATTEMPT
+    )
 
-    assert parts_of(await events_of(reply)) == (Text("Grüße aus Rom 😀."),)
+    assert completed_parts(await collect_events(stream)) == (Text("Grüße aus Rom 😀."),)
 
 
 @pytest.mark.parametrize(
     ("content", "encoding", "message"),
     [
-        (b"not gzip", "gzip", "claims"),
-        (gzip.compress(TEXT)[:-20], "gzip", "cut"),
+        (b"not gzip", "gzip", "not valid gzip"),
+        (gzip.compress(TEXT)[:-20], "gzip", "truncated"),
         (TEXT, "br", "'br'"),
-        (gzip.compress(b" " * 3_000_000), "gzip", "larger"),
+        (gzip.compress(b" " * 3_000_000), "gzip", "exceeds the limit"),
     ],
 )
-async def test_a_badly_compressed_answer_is_refused(content: bytes, encoding: str, message: str) -> None:
+async def test_invalid_compression_is_rejected(content: bytes, encoding: str, message: str) -> None:
     with pytest.raises(ProviderProtocolError, match=message):
-        await answering(always(content=content, headers={"content-encoding": encoding}))(PLAIN)
+        await provider_responding(always_respond(content=content, headers={"content-encoding": encoding}))(
+            UNARY_ATTEMPT
+        )
 
 
-async def test_a_huge_answer_is_refused() -> None:
-    small = Limits(response_bytes=100)
+async def test_oversized_responses_are_rejected() -> None:
+    small = Limits(max_response_bytes=100)
 
     with pytest.raises(ProviderProtocolError, match="100 bytes"):
-        await answering(always(), limits=small)(PLAIN)
+        await provider_responding(always_respond(), limits=small)(UNARY_ATTEMPT)
 
 
-async def test_an_endless_stream_is_broken_off() -> None:
-    body = Pieces(BEGUN, b'aus"}}]}\n\n', *[b": ping\n\n"] * 100)
-    limits = Limits(response_bytes=len(BEGUN) + 200)
-    provider = answering(lambda request: httpx.Response(200, headers=SSE, stream=body), limits=limits)
+async def test_endless_streams_are_interrupted() -> None:
+    body = BodyPieces(STREAM_BEGINNING, b'aus"}}]}\n\n', *[b": ping\n\n"] * 100)
+    limits = Limits(max_response_bytes=len(STREAM_BEGINNING) + 200)
+    provider = provider_responding(lambda request: httpx.Response(200, headers=SSE, stream=body), limits=limits)
 
-    reply = await provider(STREAMED)
-    with pytest.raises(StreamInterrupted, match="larger"):
-        await events_of(reply)
+    stream = await provider(STREAM_ATTEMPT)
+    with pytest.raises(StreamInterrupted, match="exceeds the limit"):
+        await collect_events(stream)
 
     assert body.closed

@@ -1,4 +1,4 @@
-"""How a connection to a provider comes about: names, addresses, time limits and idle ends."""
+"""Establishing connections: host names, addresses, timeouts, and idle connections."""
 
 from __future__ import annotations
 
@@ -11,101 +11,103 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.errors import ProviderUnreachable
-from tests.support.chat_completions import connected
-from tests.support.http_servers.blackhole import CAN_LOOK, black_hole, has_ipv6, infos, sends_at_once_to
-from tests.support.http_servers.raw import Act, raw_server
-from tests.support.pool_requests import SAID, TEXT, said_by, whole
+from tests.support.chat_completions import connected_provider
+from tests.support.http_servers.blackhole import HAS_PROC_NET, address_infos, black_hole, has_ipv6, nodelay_to
+from tests.support.http_servers.raw import SocketFault, raw_server
+from tests.support.pool_requests import EXPECTED_PARTS, TEXT_RESPONSE, parts_from, unary_attempt
 
 
-def behind_a_name(*addresses: str, port: int) -> dict[str, Any]:
-    """A pool for which every name has these addresses."""
-    return {"look_up": lambda *_, **__: infos(*addresses, port=port), "connect_timeout": 3.0}
+def resolving_to(*addresses: str, port: int) -> dict[str, Any]:
+    """Return pool options that resolve every host to these addresses."""
+    return {"getaddrinfo": lambda *_, **__: address_infos(*addresses, port=port), "connect_timeout": 3.0}
 
 
-def named(port: int) -> str:
+def localhost_url(port: int) -> str:
     return f"http://localhost:{port}"
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-async def test_an_ipv6_black_hole_does_not_keep_ipv4_from_answering() -> None:
-    async with raw_server((TEXT,)) as server:
-        pool = behind_a_name("::1", "127.0.0.1", port=server.port)
+async def test_an_ipv6_black_hole_does_not_block_ipv4() -> None:
+    async with raw_server((TEXT_RESPONSE,)) as server:
+        pool = resolving_to("::1", "127.0.0.1", port=server.port)
         with black_hole("::1", server.port):
-            async with connected(named(server.port), pool=pool) as provider:
-                assert await said_by(await provider(whole())) == SAID
+            async with connected_provider(localhost_url(server.port), pool=pool) as provider:
+                assert await parts_from(await provider(unary_attempt())) == EXPECTED_PARTS
 
 
-async def test_where_one_address_refuses_the_next_is_tried() -> None:
-    async with raw_server((TEXT,)) as server:
-        pool = behind_a_name("127.0.0.2", "::1", "127.0.0.1", port=server.port)
-        async with connected(named(server.port), pool=pool) as provider:
-            assert await said_by(await provider(whole())) == SAID
+async def test_the_next_address_is_tried_after_a_refused_connection() -> None:
+    async with raw_server((TEXT_RESPONSE,)) as server:
+        pool = resolving_to("127.0.0.2", "::1", "127.0.0.1", port=server.port)
+        async with connected_provider(localhost_url(server.port), pool=pool) as provider:
+            assert await parts_from(await provider(unary_attempt())) == EXPECTED_PARTS
 
 
-async def test_addresses_that_change_are_followed_at_once() -> None:
-    answers = iter(["127.0.0.2", "127.0.0.1"])
-    async with raw_server((TEXT,)) as server:
+async def test_changed_addresses_are_used_after_a_failure() -> None:
+    addresses = iter(["127.0.0.2", "127.0.0.1"])
+    async with raw_server((TEXT_RESPONSE,)) as server:
 
-        def look_up(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
-            return infos(next(answers), port=server.port)
+        def getaddrinfo(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
+            return address_infos(next(addresses), port=server.port)
 
-        async with connected(named(server.port), pool={"look_up": look_up}) as provider:
+        async with connected_provider(localhost_url(server.port), pool={"getaddrinfo": getaddrinfo}) as provider:
             with pytest.raises(ProviderUnreachable):
-                await provider(whole())
-            assert await said_by(await provider(whole())) == SAID
+                await provider(unary_attempt())
+            assert await parts_from(await provider(unary_attempt())) == EXPECTED_PARTS
 
 
-async def test_a_name_that_does_not_exist_is_told() -> None:
-    def look_up(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
+async def test_an_unknown_host_name_is_unreachable() -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    async with connected("https://provider.test", pool={"look_up": look_up}) as provider:
-        with pytest.raises(ProviderUnreachable, match="could not be resolved"):
-            await provider(whole())
+    async with connected_provider("https://provider.test", pool={"getaddrinfo": getaddrinfo}) as provider:
+        with pytest.raises(ProviderUnreachable, match="DNS lookup"):
+            await provider(unary_attempt())
 
 
-async def test_a_silent_name_server_takes_no_longer_than_a_connection_may_and_stops_nobody_else() -> None:
-    speaking = threading.Event()
+async def test_an_unresponsive_name_server_times_out_without_blocking_other_lookups() -> None:
+    name_server_responds = threading.Event()
 
-    def look_up(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
-        speaking.wait()
+    def getaddrinfo(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
+        name_server_responds.wait()
         return ()
 
-    async def ask() -> None:
-        async with connected("https://provider.test", pool={"look_up": look_up, "connect_timeout": 0.3}) as provider:
-            await provider(whole())
+    async def call_provider() -> None:
+        async with connected_provider(
+            "https://provider.test", pool={"getaddrinfo": getaddrinfo, "connect_timeout": 0.3}
+        ) as provider:
+            await provider(unary_attempt())
 
-    async with raw_server((TEXT,)) as server, connected(named(server.port)) as other:
-        hanging = asyncio.gather(*(ask() for _ in range(12)), return_exceptions=True)
-        await asyncio.sleep(0.05)
-        said = await said_by(await other(whole()))
-        still_hanging = not hanging.done()
+    async with raw_server((TEXT_RESPONSE,)) as server, connected_provider(localhost_url(server.port)) as other:
+        hanging = asyncio.gather(*(call_provider() for _ in range(12)), return_exceptions=True)
+        await asyncio.sleep(0)
+        parts = await parts_from(await other(unary_attempt()))
+        is_blocked = not hanging.done()
         outcomes = await asyncio.wait_for(hanging, 5.0)
-        speaking.set()
+        name_server_responds.set()
 
-    assert (said, still_hanging) == (SAID, True)
+    assert (parts, is_blocked) == (EXPECTED_PARTS, True)
     assert {type(outcome) for outcome in outcomes} == {ProviderUnreachable}
 
 
-async def test_a_black_hole_takes_no_longer_than_a_connection_may() -> None:
+async def test_connecting_to_a_black_hole_times_out() -> None:
     with black_hole() as port:
-        async with connected(f"http://127.0.0.1:{port}", pool={"connect_timeout": 0.3}) as provider:
-            with pytest.raises(ProviderUnreachable, match="too long"):
-                await asyncio.wait_for(provider(whole()), 5.0)
+        async with connected_provider(f"http://127.0.0.1:{port}", pool={"connect_timeout": 0.05}) as provider:
+            with pytest.raises(ProviderUnreachable, match="timed out"):
+                await asyncio.wait_for(provider(unary_attempt()), 5.0)
 
 
-async def test_a_connection_that_the_server_closed_while_idle_is_replaced_unseen() -> None:
-    async with raw_server((TEXT, Act.CLOSE)) as server, connected(server.url) as provider:
+async def test_a_connection_closed_while_idle_is_replaced() -> None:
+    async with raw_server((TEXT_RESPONSE, SocketFault.CLOSE)) as server, connected_provider(server.url) as provider:
         for _ in range(3):
-            assert await said_by(await provider(whole())) == SAID
+            assert await parts_from(await provider(unary_attempt())) == EXPECTED_PARTS
             await asyncio.sleep(0.02)
 
     assert (len(server.requests), server.connections) == (3, 3)
 
 
-@pytest.mark.skipif(not CAN_LOOK, reason="only Linux shows the sockets of a process")
-async def test_small_pieces_are_sent_to_providers_without_delay() -> None:
-    async with raw_server((TEXT,)) as server, connected(server.url) as provider:
-        await said_by(await provider(whole()))
+@pytest.mark.skipif(not HAS_PROC_NET, reason="only Linux shows the sockets of a process")
+async def test_connections_disable_nagles_algorithm() -> None:
+    async with raw_server((TEXT_RESPONSE,)) as server, connected_provider(server.url) as provider:
+        await parts_from(await provider(unary_attempt()))
 
-        assert sends_at_once_to(server.port) == [True]
+        assert nodelay_to(server.port) == [True]

@@ -1,4 +1,4 @@
-"""A cancelled call lets go of its connection at once, wherever it waits."""
+"""Cancelling a call releases its connection immediately, whatever it is waiting for."""
 
 from __future__ import annotations
 
@@ -11,89 +11,98 @@ import pytest
 
 from aimanager_server.core.errors import ProviderUnreachable
 from aimanager_server.core.handler import Provider
-from aimanager_server.core.request import Call
-from tests.support.chat_completions import connected
-from tests.support.http_servers.blackhole import CAN_LOOK, black_hole, connecting, silent_server
-from tests.support.http_servers.raw import Act, raw_server
-from tests.support.pool_requests import SAID, TEXT, said_by, streamed, whole
+from aimanager_server.core.request import Attempt
+from tests.support.chat_completions import connected_provider
+from tests.support.http_servers.blackhole import HAS_PROC_NET, black_hole, pending_connections, silent_server
+from tests.support.http_servers.raw import SocketFault, raw_server
+from tests.support.pool_requests import EXPECTED_PARTS, TEXT_RESPONSE, parts_from, streaming_attempt, unary_attempt
 
-AT_ONCE = 1.0
-"""Above the 0.1 s that it may take, for the sake of busy machines."""
+RELEASE_TIMEOUT = 1.0
+"""More than the 0.1 s that it may take, for busy machines."""
 
-ONE_PLACE = {"max_connections": 1, "connect_timeout": 30.0}
+ONE_CONNECTION = {"max_connections": 1, "connect_timeout": 30.0}
 
 
-async def begun(provider: Provider, call: Call) -> asyncio.Task[Any]:
-    task = asyncio.ensure_future(provider(call))
-    await asyncio.sleep(0.05)
+async def started(provider: Provider, attempt: Attempt[Any]) -> asyncio.Task[Any]:
+    task = asyncio.ensure_future(provider(attempt))
+    await asyncio.sleep(0.01)
     assert not task.done()
     return task
 
 
-async def cancelled(task: asyncio.Task[Any]) -> None:
+async def cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(RELEASE_TIMEOUT):
         with pytest.raises(asyncio.CancelledError):
             await task
 
 
-async def test_waiting_for_a_connection() -> None:
-    async with raw_server((Act.SILENCE,), (TEXT,)) as server, connected(server.url, pool=ONE_PLACE) as provider:
-        first = await begun(provider, whole())
-        second = await begun(provider, whole())
-        third = await begun(provider, whole())
+async def test_cancelled_while_waiting_for_a_connection() -> None:
+    async with (
+        raw_server((SocketFault.STALL,), (TEXT_RESPONSE,)) as server,
+        connected_provider(server.url, pool=ONE_CONNECTION) as provider,
+    ):
+        first = await started(provider, unary_attempt())
+        second = await started(provider, unary_attempt())
+        third = await started(provider, unary_attempt())
 
-        await cancelled(second)
-        await cancelled(first)
-        said = await said_by(await asyncio.wait_for(third, AT_ONCE))
+        await cancel(second)
+        await cancel(first)
+        parts = await parts_from(await asyncio.wait_for(third, RELEASE_TIMEOUT))
 
-    assert (said, len(server.requests)) == (SAID, 2)
+    assert (parts, len(server.requests)) == (EXPECTED_PARTS, 2)
 
 
-@pytest.mark.skipif(not CAN_LOOK, reason="only Linux shows the sockets of a process")
-async def test_connecting() -> None:
+@pytest.mark.skipif(not HAS_PROC_NET, reason="only Linux shows the sockets of a process")
+async def test_cancelled_while_connecting() -> None:
     with black_hole() as port:
-        async with connected(f"http://127.0.0.1:{port}", pool=ONE_PLACE) as provider:
-            task = await begun(provider, whole())
-            before = connecting(port)
-            await cancelled(task)
+        async with connected_provider(f"http://127.0.0.1:{port}", pool=ONE_CONNECTION) as provider:
+            task = await started(provider, unary_attempt())
+            before = pending_connections(port)
+            await cancel(task)
 
-            assert (before, connecting(port)) == (1, 0)
-            await cancelled(await begun(provider, whole()))
-
-
-async def test_shaking_hands() -> None:
-    async with silent_server() as server, connected(f"https://127.0.0.1:{server.port}", pool=ONE_PLACE) as provider:
-        task = await begun(provider, whole())
-        await server.came.wait()
-        await cancelled(task)
-
-        await asyncio.wait_for(server.gone.wait(), AT_ONCE)
-        await cancelled(await begun(provider, whole()))
+            assert (before, pending_connections(port)) == (1, 0)
+            await cancel(await started(provider, unary_attempt()))
 
 
-@pytest.mark.parametrize("call", [whole, streamed])
-async def test_waiting_for_an_answer(call: Any) -> None:
-    async with raw_server((Act.SILENCE,), (TEXT,)) as server, connected(server.url, pool=ONE_PLACE) as provider:
-        task = await begun(provider, call())
-        await server.asked.wait()
-        await cancelled(task)
+async def test_cancelled_during_the_tls_handshake() -> None:
+    async with (
+        silent_server() as server,
+        connected_provider(f"https://127.0.0.1:{server.port}", pool=ONE_CONNECTION) as provider,
+    ):
+        task = await started(provider, unary_attempt())
+        await server.connected.wait()
+        await cancel(task)
 
-        await asyncio.wait_for(server.gone.wait(), AT_ONCE)
-        assert await said_by(await provider(whole())) == SAID
+        await asyncio.wait_for(server.disconnected.wait(), RELEASE_TIMEOUT)
+        await cancel(await started(provider, unary_attempt()))
 
 
-async def test_looking_up_a_name() -> None:
-    speaking = threading.Event()
+@pytest.mark.parametrize("call", [unary_attempt, streaming_attempt])
+async def test_cancelled_while_waiting_for_a_response(call: Any) -> None:
+    async with (
+        raw_server((SocketFault.STALL,), (TEXT_RESPONSE,)) as server,
+        connected_provider(server.url, pool=ONE_CONNECTION) as provider,
+    ):
+        task = await started(provider, call())
+        await server.request_received.wait()
+        await cancel(task)
 
-    def look_up(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
-        speaking.wait()
+        await asyncio.wait_for(server.disconnected.wait(), RELEASE_TIMEOUT)
+        assert await parts_from(await provider(unary_attempt())) == EXPECTED_PARTS
+
+
+async def test_cancelled_during_a_dns_lookup() -> None:
+    name_server_responds = threading.Event()
+
+    def getaddrinfo(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
+        name_server_responds.wait()
         return ()
 
-    pool = {"look_up": look_up, "max_connections": 1, "connect_timeout": 0.3}
-    async with connected("https://provider.test", pool=pool) as provider:
-        await cancelled(await begun(provider, whole()))
+    pool = {"getaddrinfo": getaddrinfo, "max_connections": 1, "connect_timeout": 0.05}
+    async with connected_provider("https://provider.test", pool=pool) as provider:
+        await cancel(await started(provider, unary_attempt()))
 
         with pytest.raises(ProviderUnreachable):
-            await provider(whole())
-    speaking.set()
+            await provider(unary_attempt())
+    name_server_responds.set()

@@ -1,4 +1,4 @@
-"""The addresses behind names: asked for seldom, and never waited for by others."""
+"""The DNS cache: lookups are rare, shared, bounded, and never block each other."""
 
 from __future__ import annotations
 
@@ -11,180 +11,187 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.providers.http.dns_cache import FRESH_SECONDS, MOST_AT_ONCE, STALE_SECONDS, Addresses
-from tests.support.calls import FakeClock
-from tests.support.http_servers.blackhole import infos
+from aimanager_server.providers.http.dns_cache import (
+    MAX_CONCURRENT_LOOKUPS,
+    STALE_TTL_SECONDS,
+    TTL_SECONDS,
+    CachingResolver,
+)
+from tests.support.clock import FakeClock
+from tests.support.eventually import eventually
+from tests.support.http_servers.blackhole import address_infos
 
-AGAIN, GONE = socket.gaierror(socket.EAI_AGAIN, "later"), socket.gaierror(socket.EAI_NONAME, "unknown")
+TEMPORARY_FAILURE, UNKNOWN_NAME = (
+    socket.gaierror(socket.EAI_AGAIN, "later"),
+    socket.gaierror(socket.EAI_NONAME, "unknown"),
+)
 
 
 class NameServer:
-    """Gives scripted answers in turn, the last one for ever; silent while it is told to be."""
+    """A getaddrinfo that gives scripted results in order, repeats the last, and blocks while `unresponsive`."""
 
-    def __init__(self, *answers: Sequence[str] | OSError) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
-        self.speaking = threading.Event()
-        self.speaking.set()
+    def __init__(self, *results: Sequence[str] | OSError) -> None:
+        self.results = list(results)
+        self.lookups: list[str] = []
+        self.responds = threading.Event()
+        self.responds.set()
 
     def __call__(self, host: str, port: int, **_: Any) -> Sequence[tuple[Any, ...]]:
-        self.asked.append(host)
-        answer = self.answers[min(len(self.asked), len(self.answers)) - 1]
-        self.speaking.wait()
-        if isinstance(answer, OSError):
-            raise answer
-        return infos(*answer, port=port)
+        self.lookups.append(host)
+        result = self.results[min(len(self.lookups), len(self.results)) - 1]
+        self.responds.wait()
+        if isinstance(result, OSError):
+            raise result
+        return address_infos(*result, port=port)
 
     @contextmanager
-    def silent(self) -> Iterator[None]:
-        self.speaking.clear()
+    def unresponsive(self) -> Iterator[None]:
+        self.responds.clear()
         yield
-        self.speaking.set()
+        self.responds.set()
 
 
-async def hosts(addresses: Addresses, name: str = "provider.test") -> list[str]:
-    return [found["host"] for found in await addresses.resolve(name, 443)]
+async def resolve(resolver: CachingResolver, name: str = "provider.test") -> list[str]:
+    return [address[0] for *_, address in await resolver.resolve(name, 443)]
 
 
-async def test_addresses_are_kept_and_each_has_its_turn_to_be_first() -> None:
+async def test_addresses_are_cached_and_rotated() -> None:
     server, clock = NameServer(("10.0.0.1", "10.0.0.2")), FakeClock()
-    addresses = Addresses(2.0, server, clock)
+    resolver = CachingResolver(2.0, server, clock)
 
-    seen = [await hosts(addresses) for _ in range(3)]
-    clock.advance(FRESH_SECONDS)
-    await hosts(addresses)
+    seen = [await resolve(resolver) for _ in range(3)]
+    clock.advance(TTL_SECONDS)
+    await resolve(resolver)
 
     assert seen == [["10.0.0.1", "10.0.0.2"], ["10.0.0.2", "10.0.0.1"], ["10.0.0.1", "10.0.0.2"]]
-    assert len(server.asked) == 2
+    assert len(server.lookups) == 2
 
 
-async def test_addresses_that_led_nowhere_are_asked_for_again() -> None:
+async def test_invalidated_addresses_are_looked_up_again() -> None:
     server = NameServer(("10.0.0.1",), ("10.0.0.2",))
-    addresses = Addresses(2.0, server, FakeClock())
+    resolver = CachingResolver(2.0, server, FakeClock())
 
-    before = await hosts(addresses)
-    addresses.doubt()
+    before = await resolve(resolver)
+    resolver.invalidate()
 
-    assert (before, await hosts(addresses)) == (["10.0.0.1"], ["10.0.0.2"])
+    assert (before, await resolve(resolver)) == (["10.0.0.1"], ["10.0.0.2"])
 
 
-async def test_a_name_that_does_not_exist_is_told_and_asked_for_again() -> None:
-    server = NameServer(GONE, ("10.0.0.1",), GONE)
-    addresses = Addresses(2.0, server, FakeClock())
+async def test_unknown_names_are_not_cached() -> None:
+    server = NameServer(UNKNOWN_NAME, ("10.0.0.1",), UNKNOWN_NAME)
+    resolver = CachingResolver(2.0, server, FakeClock())
 
     with pytest.raises(socket.gaierror):
-        await hosts(addresses)
-    found = await hosts(addresses)
-    addresses.doubt()
+        await resolve(resolver)
+    found = await resolve(resolver)
+    resolver.invalidate()
     with pytest.raises(socket.gaierror):
-        await hosts(addresses)
+        await resolve(resolver)
 
     assert found == ["10.0.0.1"]
 
 
-async def test_what_is_no_name_is_told() -> None:
+async def test_an_invalid_name_is_an_error() -> None:
     def refuse(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
         raise UnicodeError("label too long")
 
     with pytest.raises(socket.gaierror):
-        await hosts(Addresses(2.0, refuse))
+        await resolve(CachingResolver(2.0, refuse))
 
 
-async def test_known_addresses_serve_where_the_name_server_fails() -> None:
-    server, clock = NameServer(("10.0.0.1",), AGAIN, ("10.0.0.2",)), FakeClock()
-    addresses = Addresses(2.0, server, clock)
-    await hosts(addresses)
-    clock.advance(FRESH_SECONDS)
+async def test_expired_addresses_are_used_while_the_name_server_fails() -> None:
+    server, clock = NameServer(("10.0.0.1",), TEMPORARY_FAILURE, ("10.0.0.2",)), FakeClock()
+    resolver = CachingResolver(2.0, server, clock)
+    await resolve(resolver)
+    clock.advance(TTL_SECONDS)
 
-    stale = [await hosts(addresses), await hosts(addresses)]
-    clock.advance(STALE_SECONDS)
+    stale = [await resolve(resolver), await resolve(resolver)]
+    clock.advance(STALE_TTL_SECONDS)
 
-    assert (stale, await hosts(addresses)) == ([["10.0.0.1"], ["10.0.0.1"]], ["10.0.0.2"])
-    assert len(server.asked) == 3
+    assert (stale, await resolve(resolver)) == ([["10.0.0.1"], ["10.0.0.1"]], ["10.0.0.2"])
+    assert len(server.lookups) == 3
 
 
-async def test_known_addresses_serve_where_the_name_server_is_silent() -> None:
+async def test_expired_addresses_are_used_while_the_name_server_is_unresponsive() -> None:
     server, clock = NameServer(("10.0.0.1",)), FakeClock()
-    addresses = Addresses(0.02, server, clock)
-    await hosts(addresses)
-    clock.advance(FRESH_SECONDS)
+    resolver = CachingResolver(0.02, server, clock)
+    await resolve(resolver)
+    clock.advance(TTL_SECONDS)
 
-    with server.silent():
-        assert await hosts(addresses) == ["10.0.0.1"]
+    with server.unresponsive():
+        assert await resolve(resolver) == ["10.0.0.1"]
 
 
-async def test_those_who_ask_at_once_share_one_answer_and_may_leave() -> None:
+async def test_concurrent_lookups_share_one_result_and_can_be_cancelled() -> None:
     server = NameServer(("10.0.0.1",))
-    addresses = Addresses(2.0, server)
+    resolver = CachingResolver(2.0, server)
 
-    with server.silent():
-        tasks = [asyncio.create_task(hosts(addresses)) for _ in range(3)]
-        await asyncio.sleep(0.01)
+    with server.unresponsive():
+        tasks = [asyncio.create_task(resolve(resolver)) for _ in range(3)]
+        await eventually(lambda: len(server.lookups), 1)
         tasks[0].cancel()
     found = await asyncio.gather(*tasks[1:])
 
     assert found == [["10.0.0.1"], ["10.0.0.1"]]
-    assert (tasks[0].cancelled(), len(server.asked)) == (True, 1)
+    assert (tasks[0].cancelled(), len(server.lookups)) == (True, 1)
 
 
-async def test_a_lookup_that_hangs_is_given_up_and_begun_again() -> None:
+async def test_a_hanging_lookup_is_abandoned_and_restarted() -> None:
     server, clock = NameServer(("10.0.0.1",)), FakeClock()
-    addresses = Addresses(2.0, server, clock)
+    resolver = CachingResolver(2.0, server, clock)
 
-    with server.silent():
-        hanging = asyncio.create_task(hosts(addresses))
-        await asyncio.sleep(0.01)
+    with server.unresponsive():
+        hanging = asyncio.create_task(resolve(resolver))
+        await eventually(lambda: len(server.lookups), 1)
         clock.advance(2.1)
-        again = asyncio.create_task(hosts(addresses))
-        await asyncio.sleep(0.01)
-        asked = len(server.asked)
+        again = asyncio.create_task(resolve(resolver))
+        await eventually(lambda: len(server.lookups), 2)
 
-    assert asked == 2
     assert await again == await hanging == ["10.0.0.1"]
 
 
-async def test_lookups_that_hang_are_bounded_in_number() -> None:
+async def test_the_number_of_hanging_lookups_is_limited() -> None:
     server = NameServer(("10.0.0.1",))
-    addresses = Addresses(2.0, server)
+    resolver = CachingResolver(2.0, server)
 
-    with server.silent():
-        tasks = [asyncio.create_task(hosts(addresses, f"{number}.test")) for number in range(MOST_AT_ONCE)]
-        await asyncio.sleep(0.01)
-        with pytest.raises(socket.gaierror, match="under way"):
-            await hosts(addresses, "another.test")
+    with server.unresponsive():
+        tasks = [asyncio.create_task(resolve(resolver, f"{number}.test")) for number in range(MAX_CONCURRENT_LOOKUPS)]
+        await eventually(lambda: len(server.lookups), MAX_CONCURRENT_LOOKUPS)
+        with pytest.raises(socket.gaierror, match="too many DNS lookups"):
+            await resolve(resolver, "another.test")
     await asyncio.gather(*tasks)
 
-    assert await hosts(addresses, "another.test") == ["10.0.0.1"]
+    assert await resolve(resolver, "another.test") == ["10.0.0.1"]
 
 
-async def test_a_silent_name_server_keeps_nobody_else_waiting() -> None:
+async def test_an_unresponsive_name_server_does_not_block_other_lookups() -> None:
     server = NameServer(("10.0.0.1",))
-    many = [Addresses(2.0, server) for _ in range(40)]
+    resolvers = [CachingResolver(2.0, server) for _ in range(40)]
 
-    with server.silent():
-        tasks = [asyncio.create_task(hosts(one)) for one in many]
-        await asyncio.sleep(0.01)
-        found = await hosts(Addresses(2.0, NameServer(("10.0.0.2",))))
+    with server.unresponsive():
+        tasks = [asyncio.create_task(resolve(resolver)) for resolver in resolvers]
+        await eventually(lambda: len(server.lookups), 40)
+        found = await resolve(CachingResolver(2.0, NameServer(("10.0.0.2",))))
         pending = sum(not task.done() for task in tasks)
     await asyncio.gather(*tasks)
 
     assert (found, pending) == (["10.0.0.2"], 40)
 
 
-async def test_the_address_of_this_machine_is_found_by_the_system() -> None:
-    assert set(await hosts(Addresses(5.0), "localhost")) <= {"127.0.0.1", "::1"}
+async def test_localhost_is_resolved_by_the_system() -> None:
+    assert set(await resolve(CachingResolver(5.0), "localhost")) <= {"127.0.0.1", "::1"}
 
 
-def test_an_answer_that_comes_after_the_loop_is_closed_is_dropped() -> None:
+def test_a_result_after_the_event_loop_closed_is_discarded() -> None:
     server = NameServer(("10.0.0.1",))
 
-    async def give_up() -> None:
-        asking = asyncio.create_task(hosts(Addresses(2.0, server)))
-        await asyncio.sleep(0.01)
-        asking.cancel()
+    async def abandon() -> None:
+        lookup = asyncio.create_task(resolve(CachingResolver(2.0, server)))
+        await eventually(lambda: len(server.lookups), 1)
+        lookup.cancel()
 
-    with server.silent():
-        asyncio.run(give_up())
+    with server.unresponsive():
+        asyncio.run(abandon())
     for thread in threading.enumerate():
-        if thread.name == "look-up":
+        if thread.name == "dns-lookup":
             thread.join(5)

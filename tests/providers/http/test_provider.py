@@ -1,4 +1,4 @@
-"""One provider over HTTP: what it sends and how it answers. No socket is opened."""
+"""HttpProvider without sockets: requests, responses, errors and probes."""
 
 from __future__ import annotations
 
@@ -17,47 +17,56 @@ from aimanager_server.core.errors import (
     ProviderUnreachable,
 )
 from aimanager_server.core.response import Finished
-from tests.support.chat_completions import CANARY, answering, events_of, parts_of, provider_at, question, user
-from tests.support.http_servers.scripted import BEGUN, PLAIN, REST, STREAMED, always, streaming, unreachable
+from tests.support.chat_completions import CANARY, collect_events, make_attempt, provider_responding, provider_with
+from tests.support.http_servers.scripted import (
+    STREAM_ATTEMPT,
+    STREAM_BEGINNING,
+    STREAM_REST,
+    UNARY_ATTEMPT,
+    always_respond,
+    reject_requests,
+    streaming_provider,
+)
+from tests.support.wire_cases import completed_parts, user
 
 
-async def test_a_whole_answer_has_a_head_and_its_events() -> None:
-    reply = await answering(always())(PLAIN)
+async def test_a_unary_response_has_metadata_and_events() -> None:
+    stream = await provider_responding(always_respond())(UNARY_ATTEMPT)
 
-    events = await events_of(reply)
-    await reply.aclose()
-    assert (reply.metadata.id, reply.metadata.requested_model, reply.metadata.provider, reply.metadata.model) == (
+    events = await collect_events(stream)
+    await stream.aclose()
+    assert (stream.metadata.id, stream.metadata.requested_model, stream.metadata.provider, stream.metadata.model) == (
         "call-1",
         "latest",
         "upstream",
         "some-model",
     )
-    assert parts_of(events) == (Text("Grüße aus Rom 😀."),)
+    assert completed_parts(events) == (Text("Grüße aus Rom 😀."),)
 
 
-async def test_a_streamed_answer_comes_as_it_is_read() -> None:
-    provider, body = streaming(BEGUN, REST)
+async def test_a_streamed_response_is_read_incrementally() -> None:
+    provider, body = streaming_provider(STREAM_BEGINNING, STREAM_REST)
 
-    reply = await provider(STREAMED)
-    began = body.closed
-    events = await events_of(reply)
+    stream = await provider(STREAM_ATTEMPT)
+    closed_before = body.closed
+    events = await collect_events(stream)
 
-    assert parts_of(events) == (Text("Grüße aus Rom 😀."),)
+    assert completed_parts(events) == (Text("Grüße aus Rom 😀."),)
     assert isinstance(events[-1], Finished)
-    assert (began, body.closed) == (False, True)
+    assert (closed_before, body.closed) == (False, True)
 
 
-async def test_the_request_says_who_asks_and_under_which_id() -> None:
-    asked: list[httpx.Request] = []
+async def test_requests_carry_user_agent_and_correlation_headers() -> None:
+    requests: list[httpx.Request] = []
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     def respond(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return always()(request)
+        requests.append(request)
+        return always_respond()(request)
 
-    await answering(respond, user_agent="aimanager/1")(question(provider="upstream", trace=trace))
+    await provider_responding(respond, user_agent="aimanager/1")(make_attempt(provider="upstream", traceparent=trace))
 
-    headers = asked[0].headers
+    headers = requests[0].headers
     assert headers["user-agent"] == "aimanager/1"
     assert headers["accept-encoding"] == "gzip, deflate"
     assert headers["authorization"] == f"Bearer {CANARY}"
@@ -65,26 +74,26 @@ async def test_the_request_says_who_asks_and_under_which_id() -> None:
     assert headers["traceparent"] == trace
 
 
-async def test_a_trace_that_no_header_can_carry_stays_here() -> None:
+async def test_an_invalid_traceparent_is_not_sent() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         assert "traceparent" not in request.headers
-        return always()(request)
+        return always_respond()(request)
 
-    await answering(respond)(question(provider="upstream", trace="a\r\nX-Evil: 1"))
+    await provider_responding(respond)(make_attempt(provider="upstream", traceparent="a\r\nX-Evil: 1"))
 
 
-async def test_advice_to_wait_comes_with_the_refusal() -> None:
+async def test_retry_after_is_read_from_an_error_response() -> None:
     with pytest.raises(ProviderRateLimited) as caught:
-        await answering(always(429, b"", headers={"Retry-After": "7"}))(PLAIN)
+        await provider_responding(always_respond(429, b"", headers={"Retry-After": "7"}))(UNARY_ATTEMPT)
 
     assert caught.value.retry_after == 7.0
 
 
-async def test_a_file_the_wire_cannot_carry_is_told_with_its_provider() -> None:
-    call = question(user(Attachment("audio/wav", data=b"RIFF")), provider="upstream")
+async def test_an_attachment_the_wire_does_not_support_names_the_provider() -> None:
+    call = make_attempt(user(Attachment("audio/wav", data=b"RIFF")), provider="upstream")
 
     with pytest.raises(CapabilityUnsupported) as caught:
-        await answering(unreachable)(call)
+        await provider_responding(reject_requests)(call)
 
     assert caught.value.provider == "upstream"
 
@@ -98,48 +107,48 @@ async def test_a_file_the_wire_cannot_carry_is_told_with_its_provider() -> None:
         (httpx.RemoteProtocolError("x"), ProviderProtocolError),
     ],
 )
-async def test_faults_of_another_transport_are_translated(error: Exception, kind: type[GatewayError]) -> None:
+async def test_errors_of_httpx_transports_are_translated(error: Exception, kind: type[GatewayError]) -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         raise error
 
     with pytest.raises(kind):
-        await answering(respond)(PLAIN)
+        await provider_responding(respond)(UNARY_ATTEMPT)
 
 
-async def test_a_probe_asks_for_the_model_list() -> None:
+async def test_a_probe_requests_the_model_list() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         assert (request.method, request.url.path) == ("GET", "/v1/models")
-        return always(content=b'{"data":[]}')(request)
+        return always_respond(content=b'{"data":[]}')(request)
 
-    await answering(respond).probe()
+    await provider_responding(respond).probe()
 
 
-async def test_a_failed_probe_is_a_fault_of_the_provider() -> None:
+async def test_a_failed_probe_names_the_provider_and_no_key() -> None:
     with pytest.raises(ProviderInternalError) as caught:
-        await answering(always(500, CANARY.encode())).probe()
+        await provider_responding(always_respond(500, CANARY.encode())).probe()
 
     assert caught.value.provider == "upstream"
     assert CANARY not in str(caught.value)
 
 
-async def test_a_probe_that_is_not_answered_is_a_fault() -> None:
-    class Silent(httpx.AsyncBaseTransport):
+async def test_a_probe_without_a_response_times_out() -> None:
+    class Unresponsive(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await asyncio.Event().wait()
             raise AssertionError("never")
 
-    with pytest.raises(ProviderUnreachable, match=r"0\.01 seconds"):
-        await provider_at(Silent(), probe_seconds=0.01).probe()
+    with pytest.raises(ProviderUnreachable, match=r"within 0\.01 s"):
+        await provider_with(Unresponsive(), probe_timeout=0.01).probe()
 
 
-async def test_a_transport_is_closed_with_its_provider() -> None:
+async def test_closing_the_provider_closes_its_transport() -> None:
     class Closing(httpx.MockTransport):
         closed = False
 
         async def aclose(self) -> None:
             self.closed = True
 
-    transport = Closing(always())
-    await provider_at(transport).aclose()
+    transport = Closing(always_respond())
+    await provider_with(transport).aclose()
 
     assert transport.closed

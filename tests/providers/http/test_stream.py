@@ -1,9 +1,10 @@
-"""Streamed answers: what breaks them, and what ends them."""
+"""Streamed responses: interruption, cancellation, deadlines and completion."""
 
 from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from aimanager_server.core.errors import (
@@ -17,110 +18,130 @@ from aimanager_server.core.errors import (
 from aimanager_server.core.response import Event, Finished, TextDelta
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers.http.stream import HttpStream
-from aimanager_server.providers.http.transport import Response
-from tests.support.chat_completions import events_of, finished_of, fixture, question, soon
-from tests.support.http_servers.scripted import BEGUN, REST, STREAM, STREAMED, Pieces, streaming
+from aimanager_server.providers.http.transport import HttpxTransport, Response
+from aimanager_server.providers.wires.wire import HttpRequest
+from tests.support.chat_completions import chat_wire, collect_events, deadline_in, make_attempt, recorded
+from tests.support.http_servers.scripted import (
+    STREAM,
+    STREAM_ATTEMPT,
+    STREAM_BEGINNING,
+    STREAM_REST,
+    BodyPieces,
+    streaming_provider,
+)
+from tests.support.wire_cases import finished_event
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b": ping\n\n", b"<html></html>"])
-async def test_a_stream_that_ends_without_an_answer_is_a_fault(content: bytes) -> None:
-    provider, body = streaming(content)
+async def test_a_stream_without_content_is_an_error(content: bytes) -> None:
+    provider, body = streaming_provider(content)
 
     with pytest.raises(ProviderProtocolError):
-        await provider(STREAMED)
+        await provider(STREAM_ATTEMPT)
 
     assert body.closed
 
 
-async def test_an_error_before_the_first_content_is_raised_as_it_is() -> None:
-    provider, body = streaming(fixture("chat_completions/error_first.sse"))
+async def test_an_error_before_the_first_content_is_raised_unchanged() -> None:
+    provider, body = streaming_provider(recorded("chat_completions/error_first.sse"))
 
     with pytest.raises(ProviderRateLimited):
-        await provider(STREAMED)
+        await provider(STREAM_ATTEMPT)
 
     assert body.closed
 
 
 @pytest.mark.parametrize("name", ["error_later", "cut"])
-async def test_a_fault_after_the_first_content_interrupts_the_stream(name: str) -> None:
-    content = fixture(f"chat_completions/{name}.sse")
-    at = content.index(b"\n\n") + 2
-    provider, body = streaming(content[:at], content[at:])
+async def test_an_error_after_the_first_content_interrupts_the_stream(name: str) -> None:
+    content = recorded(f"chat_completions/{name}.sse")
+    end = content.index(b"\n\n") + 2
+    provider, body = streaming_provider(content[:end], content[end:])
 
-    reply = await provider(STREAMED)
+    stream = await provider(STREAM_ATTEMPT)
     with pytest.raises(StreamInterrupted) as caught:
-        await events_of(reply)
+        await collect_events(stream)
 
     assert isinstance(caught.value.__cause__, ProviderInternalError | ProviderProtocolError)
     assert body.closed
 
 
-async def test_an_interrupted_stream_says_what_was_counted_so_far() -> None:
-    content = fixture("chat_completions/cumulative_usage.sse")
-    provider, _ = streaming(content[: content.index(b" you")], ProviderUnreachable("reset"))
+async def test_an_interrupted_stream_reports_the_usage_so_far() -> None:
+    content = recorded("chat_completions/cumulative_usage.sse")
+    provider, _ = streaming_provider(content[: content.index(b" you")], ProviderUnreachable("reset"))
 
-    reply = await provider(STREAMED)
+    stream = await provider(STREAM_ATTEMPT)
     with pytest.raises(StreamInterrupted, match="reset") as caught:
-        await events_of(reply)
+        await collect_events(stream)
 
     assert caught.value.usage is not None
     assert caught.value.usage.output_tokens == 1
 
 
-async def test_the_deadline_holds_before_the_first_content() -> None:
-    provider, body = streaming(b": ping\n\n", asyncio.Event())
+async def test_the_deadline_applies_before_the_first_content() -> None:
+    provider, body = streaming_provider(b": ping\n\n", asyncio.Event())
 
     with pytest.raises(DeadlineExceeded) as caught:
-        await provider(question(provider="upstream", streaming=True, deadline=soon(0.02)))
+        await provider(make_attempt(provider="upstream", streaming=True, deadline=deadline_in(0.02)))
 
     assert body.closed
     assert caught.value.provider == "upstream"
 
 
-async def test_after_the_first_content_whoever_reads_keeps_the_time() -> None:
-    provider, body = streaming(BEGUN, asyncio.Event())
+async def test_the_consumer_enforces_timeouts_after_the_first_content() -> None:
+    provider, body = streaming_provider(STREAM_BEGINNING, asyncio.Event())
 
-    reply = await provider(question(provider="upstream", streaming=True, deadline=soon(0.01)))
+    stream = await provider(make_attempt(provider="upstream", streaming=True, deadline=deadline_in(0.01)))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await events_of(reply)
+            await collect_events(stream)
 
     assert body.closed
 
 
-async def test_the_usage_so_far_is_known_whatever_becomes_of_the_stream() -> None:
-    content = fixture("chat_completions/cumulative_usage.sse")
-    provider, _ = streaming(content[: content.index(b" you")], asyncio.Event())
-    reply = await provider(STREAMED)
-    before = reply.usage_so_far()
-    uncounted, _ = streaming(BEGUN, asyncio.Event())
+async def test_a_deadline_that_passes_between_two_reads_interrupts_the_stream() -> None:
+    provider, body = streaming_provider(STREAM_BEGINNING, TimeoutError())
+    stream = await provider(STREAM_ATTEMPT)
 
-    await reply.aclose()
+    with pytest.raises(StreamInterrupted, match="Deadline exceeded") as caught:
+        await collect_events(stream)
 
-    after = reply.usage_so_far()
+    assert isinstance(caught.value.__cause__, DeadlineExceeded)
+    assert (caught.value.provider, body.closed) == ("upstream", True)
+
+
+async def test_the_usage_so_far_remains_available_after_closing() -> None:
+    content = recorded("chat_completions/cumulative_usage.sse")
+    provider, _ = streaming_provider(content[: content.index(b" you")], asyncio.Event())
+    stream = await provider(STREAM_ATTEMPT)
+    before = stream.usage_so_far()
+    uncounted, _ = streaming_provider(STREAM_BEGINNING, asyncio.Event())
+
+    await stream.aclose()
+
+    after = stream.usage_so_far()
     assert before == after
     assert after is not None
     assert after.output_tokens == 1
-    assert (await uncounted(STREAMED)).usage_so_far() is None
+    assert (await uncounted(STREAM_ATTEMPT)).usage_so_far() is None
 
 
-async def test_closing_a_reply_that_was_never_read_closes_its_connection() -> None:
-    provider, body = streaming(BEGUN, asyncio.Event())
-    reply = await provider(STREAMED)
+async def test_closing_an_unread_stream_closes_its_connection() -> None:
+    provider, body = streaming_provider(STREAM_BEGINNING, asyncio.Event())
+    stream = await provider(STREAM_ATTEMPT)
 
-    await reply.aclose()
-    await reply.aclose()
+    await stream.aclose()
+    await stream.aclose()
 
     assert body.closed
-    assert await events_of(reply) == []
+    assert await collect_events(stream) == []
 
 
-@pytest.mark.parametrize("pieces", [(), (BEGUN,)], ids=["before", "after"])
+@pytest.mark.parametrize("pieces", [(), (STREAM_BEGINNING,)], ids=["before", "after"])
 async def test_cancelling_closes_the_connection(pieces: tuple[bytes, ...]) -> None:
-    provider, body = streaming(*pieces, asyncio.Event())
+    provider, body = streaming_provider(*pieces, asyncio.Event())
 
     async def read() -> None:
-        await events_of(await provider(STREAMED))
+        await collect_events(await provider(STREAM_ATTEMPT))
 
     task = asyncio.create_task(read())
     for _ in range(10):
@@ -132,47 +153,47 @@ async def test_cancelling_closes_the_connection(pieces: tuple[bytes, ...]) -> No
     assert body.closed
 
 
-async def test_waiting_is_counted_as_time_away() -> None:
-    waited = asyncio.Event()
-    provider, _ = streaming(BEGUN, waited, REST)
-    call = question(provider="upstream", streaming=True)
-    asyncio.get_running_loop().call_later(0.03, waited.set)
+async def test_waiting_counts_as_upstream_time() -> None:
+    data_arrived = asyncio.Event()
+    provider, _ = streaming_provider(STREAM_BEGINNING, data_arrived, STREAM_REST)
+    call = make_attempt(provider="upstream", streaming=True)
+    asyncio.get_running_loop().call_later(0.01, data_arrived.set)
 
-    await events_of(await provider(call))
+    await collect_events(await provider(call))
 
-    assert call.upstream_timer.seconds >= 0.025
+    assert call.upstream_timer.seconds >= 0.005
 
 
-async def test_what_follows_the_end_is_neither_shown_nor_waited_for() -> None:
-    provider, body = streaming(STREAM, asyncio.Event())
+async def test_data_after_the_end_is_not_waited_for() -> None:
+    provider, body = streaming_provider(STREAM, asyncio.Event())
 
-    events = await events_of(await provider(STREAMED))
+    events = await collect_events(await provider(STREAM_ATTEMPT))
 
     assert isinstance(events[-1], Finished)
     assert body.closed
 
 
-async def test_a_fault_after_the_end_changes_nothing() -> None:
-    provider, body = streaming(STREAM, ProviderUnreachable("reset"))
+async def test_an_error_after_the_end_is_ignored() -> None:
+    provider, body = streaming_provider(STREAM, ProviderUnreachable("reset"))
 
-    assert isinstance((await events_of(await provider(STREAMED)))[-1], Finished)
+    assert isinstance((await collect_events(await provider(STREAM_ATTEMPT)))[-1], Finished)
     assert body.closed
 
 
-async def test_the_first_content_may_need_several_reads() -> None:
-    provider, _ = streaming(*[STREAM[at : at + 1] for at in range(len(STREAM))])
+async def test_the_first_content_may_take_several_reads() -> None:
+    provider, _ = streaming_provider(*[STREAM[end : end + 1] for end in range(len(STREAM))])
 
-    events = await events_of(await provider(STREAMED))
+    events = await collect_events(await provider(STREAM_ATTEMPT))
 
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Grüße aus Rom 😀."
-    assert finished_of(events).usage.input_tokens == 25
+    assert finished_event(events).usage.input_tokens == 25
 
 
-class Mute:
-    """A reader that breaks its promise: it neither finishes nor says that the answer was cut."""
+class NeverComplete:
+    """A reader that violates its contract: `end` neither completes the response nor raises."""
 
     usage = Usage()
-    is_ending = False
+    is_content_complete = False
 
     def feed(self, data: bytes) -> list[Event]:
         return []
@@ -181,15 +202,25 @@ class Mute:
         return []
 
 
-async def test_a_reader_that_never_ends_does_not_make_an_answer() -> None:
-    response = Response(200, {}, Pieces(b"x"))
-    stream = HttpStream(STREAMED, response, Mute(), lambda fault: None, 100)
-
-    with pytest.raises(ProviderProtocolError, match="without its end"):
-        await stream.begin()
+async def respond_with(*pieces: bytes) -> Response:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=BodyPieces(*pieces)))
+    return await HttpxTransport(transport).send(HttpRequest("GET", "https://upstream.test/", {}))
 
 
-async def test_a_stream_is_its_own_iterator() -> None:
-    stream = HttpStream(STREAMED, Response(200, {}, Pieces()), Mute(), lambda fault: None, 100)
+async def test_a_reader_that_never_completes_is_an_error() -> None:
+    stream = HttpStream(STREAM_ATTEMPT, await respond_with(b"x"), NeverComplete(), lambda error: error, 100)
 
-    assert aiter(stream) is stream
+    with pytest.raises(ProviderProtocolError, match="without a completion event"):
+        await stream.start()
+
+
+async def test_a_read_returns_the_events_of_one_network_read() -> None:
+    response = await respond_with(STREAM_BEGINNING, STREAM_REST)
+    stream = HttpStream(STREAM_ATTEMPT, response, chat_wire().stream_reader(), lambda error: error, 10_000)
+
+    await stream.start()
+    batches = [await stream.read() for _ in range(4)]
+
+    assert [bool(batch) for batch in batches] == [True, True, False, False]
+    assert isinstance(batches[1][-1], Finished)
+    assert len(batches[1]) > 1

@@ -1,177 +1,182 @@
-"""An answer is at its end when its provider said so, whatever the connection does then."""
+"""A response is complete once the provider has reported its end, whatever happens to the connection."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from aimanager_server.core.errors import DeadlineExceeded, ProviderUnreachable, StreamInterrupted
+from aimanager_server.core.request import StreamTimeouts
 from aimanager_server.core.response import FinishReason
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.http.provider import HttpProvider
-from aimanager_server.providers.http.stream import GRACE_SECONDS
+from aimanager_server.providers.http.stream import END_GRACE_SECONDS
 from aimanager_server.providers.http.transport import HttpxTransport
-from aimanager_server.resilience.key_pool import KeyRing
+from aimanager_server.resilience.key_pool import KeyPool
 from tests.support import gemini
-from tests.support.chat_completions import LIMITS, connected, events_of, finished_of, parts_of, question
-from tests.support.chat_completions_answers import chunk
+from tests.support.chat_completions import LIMITS, chunk, collect_events, connected_provider, make_attempt
 from tests.support.event_loop import in_virtual_time
-from tests.support.http_servers.raw import Act, chunked, raw_server
-from tests.support.http_servers.scripted import SSE, STREAMED, Pieces, streaming
+from tests.support.http_servers.raw import SocketFault, chunked_response, raw_server
+from tests.support.http_servers.scripted import SSE, STREAM_ATTEMPT, BodyPieces, streaming_provider
 from tests.support.recordings import WIRES
+from tests.support.wire_cases import completed_parts, finished_event, sse
 
-SAID, STOP = chunk(content="Hi"), b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-COUNTED = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
+CONTENT, STOP = chunk(content="Hi"), b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE_CHUNK = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
-COUNT = Usage(5, 2, source=UsageSource.REPORTED)
+EXPECTED_USAGE = Usage(5, 2, source=UsageSource.REPORTED)
 
 
 def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Late(httpx.AsyncByteStream):
-    """A body with a wait behind each of its pieces, and nothing more for ever."""
+class SlowBody(httpx.AsyncByteStream):
+    """A body that waits after each chunk and never ends."""
 
-    def __init__(self, *pieces: bytes, seconds: float) -> None:
-        self._pieces = pieces
+    def __init__(self, *chunks: bytes, seconds: float) -> None:
+        self._chunks = chunks
         self._seconds = seconds
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
+        for chunk_bytes in self._chunks:
+            yield chunk_bytes
             await asyncio.sleep(self._seconds)
         await asyncio.Event().wait()
 
 
 def provider_of(wire: str, body: httpx.AsyncByteStream) -> HttpProvider:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, headers=SSE, stream=body))
-    return HttpProvider("upstream", WIRES[wire], HttpxTransport(transport), KeyRing([], lambda: 0.0), LIMITS)
+    return HttpProvider("upstream", WIRES[wire], HttpxTransport(transport), KeyPool([], lambda: 0.0), LIMITS)
 
 
 @in_virtual_time
-async def test_a_finish_reason_ends_an_answer_although_the_connection_stays_open() -> None:
-    provider, body = streaming(SAID, STOP, asyncio.Event())
+async def test_a_finish_reason_completes_a_response_on_an_open_connection() -> None:
+    provider, body = streaming_provider(CONTENT, STOP, asyncio.Event())
 
-    last = finished_of(await events_of(await provider(STREAMED)))
+    last = finished_event(await collect_events(await provider(STREAM_ATTEMPT)))
 
     assert (last.reason, last.usage.source) == (FinishReason.STOP, UsageSource.MISSING)
-    assert GRACE_SECONDS <= now() < GRACE_SECONDS + 0.2
+    assert END_GRACE_SECONDS <= now() < END_GRACE_SECONDS + 0.2
     assert body.closed
 
 
 @in_virtual_time
-async def test_an_answer_of_one_read_ends_as_soon() -> None:
-    provider, _ = streaming(SAID + STOP, asyncio.Event())
+async def test_a_response_in_a_single_read_ends_after_the_grace_period() -> None:
+    provider, _ = streaming_provider(CONTENT + STOP, asyncio.Event())
 
-    assert finished_of(await events_of(await provider(STREAMED))).reason is FinishReason.STOP
-    assert now() < GRACE_SECONDS + 0.2
-
-
-@in_virtual_time
-async def test_an_empty_answer_begins_as_it_ends() -> None:
-    provider, _ = streaming(STOP, asyncio.Event())
-
-    assert [type(event).__name__ for event in await events_of(await provider(STREAMED))] == ["Finished"]
-    assert now() < GRACE_SECONDS + 0.2
+    assert finished_event(await collect_events(await provider(STREAM_ATTEMPT))).reason is FinishReason.STOP
+    assert now() < END_GRACE_SECONDS + 0.2
 
 
 @in_virtual_time
-async def test_usage_that_comes_a_moment_after_the_finish_reason_is_not_lost() -> None:
-    body = Late(SAID + STOP, COUNTED, seconds=0.9 * GRACE_SECONDS)
+async def test_an_empty_response_completes() -> None:
+    provider, _ = streaming_provider(STOP, asyncio.Event())
 
-    last = finished_of(await events_of(await provider_of("chat_completions", body)(STREAMED)))
-
-    assert last.usage == COUNT
-
-
-@in_virtual_time
-async def test_comments_lengthen_no_end() -> None:
-    body = Late(SAID + STOP, *[PING] * 100, seconds=0.3 * GRACE_SECONDS)
-
-    await events_of(await provider_of("chat_completions", body)(STREAMED))
-
-    assert now() < GRACE_SECONDS + 0.2
+    assert [type(event).__name__ for event in await collect_events(await provider(STREAM_ATTEMPT))] == ["Finished"]
+    assert now() < END_GRACE_SECONDS + 0.2
 
 
 @in_virtual_time
-async def test_with_finish_reason_and_usage_or_marker_nothing_is_waited_for() -> None:
-    for ending in (STOP + COUNTED, STOP + DONE, DONE):
-        provider, _ = streaming(SAID, ending, asyncio.Event())
-        await events_of(await provider(STREAMED))
+async def test_usage_within_the_grace_period_is_read() -> None:
+    body = SlowBody(CONTENT + STOP, USAGE_CHUNK, seconds=0.9 * END_GRACE_SECONDS)
+
+    last = finished_event(await collect_events(await provider_of("chat_completions", body)(STREAM_ATTEMPT)))
+
+    assert last.usage == EXPECTED_USAGE
+
+
+@in_virtual_time
+async def test_comments_do_not_extend_the_grace_period() -> None:
+    body = SlowBody(CONTENT + STOP, *[PING] * 100, seconds=0.3 * END_GRACE_SECONDS)
+
+    await collect_events(await provider_of("chat_completions", body)(STREAM_ATTEMPT))
+
+    assert now() < END_GRACE_SECONDS + 0.2
+
+
+@in_virtual_time
+async def test_usage_or_end_marker_skips_the_grace_period() -> None:
+    for ending in (STOP + USAGE_CHUNK, STOP + DONE, DONE):
+        provider, _ = streaming_provider(CONTENT, ending, asyncio.Event())
+        await collect_events(await provider(STREAM_ATTEMPT))
 
     assert now() < 0.2
 
 
 @in_virtual_time
-async def test_geminis_finish_reason_ends_an_answer_without_usage() -> None:
-    body = Pieces(gemini.sse(gemini.response({"text": "Hi"}, finish="STOP")), asyncio.Event())
+async def test_a_gemini_finish_reason_completes_a_response_without_usage() -> None:
+    body = BodyPieces(sse(gemini.response({"text": "Hi"}, finish="STOP")), asyncio.Event())
 
-    last = finished_of(await events_of(await provider_of("gemini", body)(STREAMED)))
+    last = finished_event(await collect_events(await provider_of("gemini", body)(STREAM_ATTEMPT)))
 
     assert (last.reason, last.usage.source) == (FinishReason.STOP, UsageSource.MISSING)
-    assert now() < GRACE_SECONDS + 0.2
+    assert now() < END_GRACE_SECONDS + 0.2
 
 
 @in_virtual_time
-async def test_a_connection_lost_after_the_finish_reason_loses_no_answer() -> None:
-    provider, _ = streaming(SAID, STOP, ProviderUnreachable("reset"))
+async def test_a_connection_lost_after_the_finish_reason_is_ignored() -> None:
+    provider, _ = streaming_provider(CONTENT, STOP, ProviderUnreachable("reset"))
 
-    assert finished_of(await events_of(await provider(STREAMED))).reason is FinishReason.STOP
+    assert finished_event(await collect_events(await provider(STREAM_ATTEMPT))).reason is FinishReason.STOP
     assert now() < 0.2
 
 
 @in_virtual_time
-async def test_without_a_finish_reason_nothing_ends_an_answer() -> None:
-    provider, _ = streaming(SAID, asyncio.Event())
-    reply = await provider(STREAMED)
+async def test_without_a_finish_reason_a_response_does_not_complete() -> None:
+    provider, _ = streaming_provider(CONTENT, asyncio.Event())
+    stream = await provider(STREAM_ATTEMPT)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(60.0):
-            await events_of(reply)
+            await collect_events(stream)
 
 
-async def test_an_error_after_the_finish_reason_is_an_error() -> None:
-    provider, _ = streaming(SAID, STOP + b'data: {"error":{"message":"no"}}\n\n')
-    reply = await provider(STREAMED)
+async def test_an_error_event_after_the_finish_reason_interrupts_the_stream() -> None:
+    provider, _ = streaming_provider(CONTENT, STOP + b'data: {"error":{"message":"no"}}\n\n')
+    stream = await provider(STREAM_ATTEMPT)
 
     with pytest.raises(StreamInterrupted):
-        await events_of(reply)
+        await collect_events(stream)
 
 
 @in_virtual_time
-async def test_cancelling_within_the_grace_is_a_cancel() -> None:
-    provider, body = streaming(SAID, STOP, asyncio.Event())
-    reply = await provider(STREAMED)
+async def test_a_cancellation_within_the_grace_period_is_propagated() -> None:
+    provider, body = streaming_provider(CONTENT, STOP, asyncio.Event())
+    stream = await provider(STREAM_ATTEMPT)
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(GRACE_SECONDS / 2):
-            await events_of(reply)
+        async with asyncio.timeout(END_GRACE_SECONDS / 2):
+            await collect_events(stream)
 
     assert body.closed
 
 
 @in_virtual_time
-async def test_the_deadline_before_the_first_event_holds_within_the_grace() -> None:
-    provider, _ = streaming(STOP, asyncio.Event())
+async def test_the_deadline_applies_within_the_grace_period() -> None:
+    provider, _ = streaming_provider(STOP, asyncio.Event())
 
     with pytest.raises(DeadlineExceeded):
-        await provider(question(provider="upstream", streaming=True, deadline=GRACE_SECONDS / 2))
+        await provider(make_attempt(provider="upstream", streaming=True, deadline=END_GRACE_SECONDS / 2))
 
 
-@pytest.mark.parametrize("ending", [(STOP,), (STOP, COUNTED)], ids=["stop", "counted"])
-async def test_a_server_that_holds_the_line_is_left_with_the_answer(ending: tuple[bytes, ...]) -> None:
+@pytest.mark.parametrize("ending", [(STOP,), (STOP, USAGE_CHUNK)], ids=["without usage", "with usage"])
+async def test_the_connection_is_closed_if_the_server_keeps_it_open(ending: tuple[bytes, ...]) -> None:
+    attempt = make_attempt(provider="upstream", streaming=True)
+    # The grace period is half of the idle timeout.
+    attempt.target = replace(attempt.target, timeouts=StreamTimeouts(text=0.1))
     async with (
-        raw_server((chunked(SAID, *ending, end=False), Act.SILENCE)) as server,
-        connected(server.url) as provider,
+        raw_server((chunked_response(CONTENT, *ending, end=False), SocketFault.STALL)) as server,
+        connected_provider(server.url) as provider,
     ):
-        events = await events_of(await provider(question(provider="upstream", streaming=True)))
+        events = await collect_events(await provider(attempt))
         async with asyncio.timeout(5):
-            await server.gone.wait()
+            await server.disconnected.wait()
 
-    assert parts_of(events)
-    assert finished_of(events).usage == (COUNT if COUNTED in ending else Usage())
+    assert completed_parts(events)
+    assert finished_event(events).usage == (EXPECTED_USAGE if USAGE_CHUNK in ending else Usage())

@@ -1,1 +1,1 @@
-"""Fetching and checking of attachments given by URL."""
+"""Download attachments from URLs safely."""

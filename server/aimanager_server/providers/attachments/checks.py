@@ -1,6 +1,6 @@
-"""Says what must hold of a fetched file, and what its caller is told where it does not hold.
+"""Check that a fetched file matches what the request declared, and build the error if it does not.
 
-No message repeats an address, which may hold a signature, or what a name resolved to.
+No message quotes the URL, which may hold a signature, or the addresses that its host resolved to.
 """
 
 from __future__ import annotations
@@ -10,73 +10,78 @@ from dataclasses import dataclass
 
 from ...core.errors import FieldViolation, InvalidRequest, PayloadTooLarge
 
-AS_DATA = "Give an address that answers in the open with the file itself, or send the file as data."
+USE_PUBLIC_URL = "Use a public URL that returns the file without authentication, or send the file inline as data."
 
-FIRST_BYTES: Mapping[str, tuple[bytes, ...]] = {
+MAGIC_BYTES: Mapping[str, tuple[bytes, ...]] = {
     "image/jpeg": (b"\xff\xd8\xff",),
     "image/png": (b"\x89PNG\r\n\x1a\n",),
     "image/gif": (b"GIF87a", b"GIF89a"),
     "application/pdf": (b"%PDF-",),
 }
-"""WebP is told by two places, and so stands in the code."""
+"""The first bytes of each type that is fetched. WebP has two signatures at different offsets: see the code."""
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """One file to be fetched. `field` is where its address stands in the request."""
+class FetchExpectation:
+    """The declared properties of one file. `field` is the path of its URL in the request."""
 
     field: str
     mime_type: str
-    most_bytes: int
+    max_bytes: int
 
-    def refusal(self, description: str, solution: str = AS_DATA) -> InvalidRequest:
-        """What the caller is told; the description goes on from "the address"."""
+    def rejected(self, description: str, solution: str = USE_PUBLIC_URL) -> InvalidRequest:
+        """Return the error for the caller. `description` continues the name of the field."""
         violation = FieldViolation(self.field, description)
-        return InvalidRequest(f"{self.field}: {description}.", solution=solution, violations=(violation,))
+        return InvalidRequest(f"{self.field} {description}.", solution=solution, violations=(violation,))
 
-    def too_large(self, actual: int) -> PayloadTooLarge:
-        """The same for a file of at least so many bytes."""
-        description = f"has {actual} bytes or more, at most {self.most_bytes} are taken"
+    def too_large(self, actual_bytes: int) -> PayloadTooLarge:
+        """Return the error for a file of at least `actual_bytes`."""
+        description = f"must refer to a file of at most {self.max_bytes} bytes, got {actual_bytes} bytes or more"
         return PayloadTooLarge(
-            f"{self.field}: {description}.",
+            f"{self.field} {description}.",
             violations=(FieldViolation(self.field, description),),
-            metadata={"limit": str(self.most_bytes), "actual": str(actual)},
+            metadata={"limit": str(self.max_bytes), "actual": str(actual_bytes)},
         )
 
-    def check_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Raises InvalidRequest or PayloadTooLarge where the file will not be what was declared."""
+    def check_headers(self, status: int, headers: Mapping[str, str]) -> None:
+        """Raise InvalidRequest or PayloadTooLarge if the response cannot contain the declared file."""
         if 300 <= status < 400:
-            raise self.refusal("leads on to another address, which is not followed", "Give the address it leads to.")
+            raise self.rejected(
+                "must not redirect; redirects are not followed", "Use the URL that the redirect points to."
+            )
         if status != 200:
-            raise self.refusal(f"is answered with the status {status}, not with 200")
+            raise self.rejected(f"must respond with status 200, got {status}")
         if headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise self.refusal("is answered with a compressed file, though none was asked for")
-        sent = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if _plain(sent) != _plain(self.mime_type):
-            description = f"is answered with the type {sent[:64]!r}, where {self.mime_type!r} was declared"
-            raise self.refusal(description, "Declare the mime_type that the address gives, or send the file as data.")
+            raise self.rejected("must respond without compression; Accept-Encoding was identity")
+        content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if _canonical(content_type) != _canonical(self.mime_type):
+            raise self.rejected(
+                f"must respond with the declared Content-Type {self.mime_type!r}, got {content_type[:64]!r}",
+                "Declare the mime_type that the URL returns, or send the file inline as data.",
+            )
         length = headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > self.most_bytes:
+        if length.isdecimal() and int(length) > self.max_bytes:
             raise self.too_large(int(length))
 
-    def check_data(self, data: bytes) -> None:
-        """Raises InvalidRequest where the bytes are no file of the declared type."""
-        if not begins_as(self.mime_type, data):
-            description = f"gives bytes that are not of the type {self.mime_type!r}"
-            raise self.refusal(description, "Declare the type that the file has, or give the address of another.")
+    def check_content(self, data: bytes) -> None:
+        """Raise InvalidRequest if the bytes are not a file of the declared type."""
+        if not has_magic_bytes(self.mime_type, data):
+            raise self.rejected(
+                f"must return a file of the declared type {self.mime_type!r}; its first bytes are of another type",
+                "Declare the mime_type that the file has, or use the URL of another file.",
+            )
 
 
-def begins_as(mime_type: str, data: bytes) -> bool:
-    """Whether the first bytes are those of the type; False for a type that is never fetched.
+def has_magic_bytes(mime_type: str, data: bytes) -> bool:
+    """Return whether `data` begins with the signature of the type; False for types that are never fetched.
 
-    >>> begins_as("image/png", b"GIF89a"), begins_as("application/pdf", b"%PDF-1.7")
+    >>> has_magic_bytes("image/png", b"GIF89a"), has_magic_bytes("application/pdf", b"%PDF-1.7")
     (False, True)
     """
     if mime_type == "image/webp":
         return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return data.startswith(FIRST_BYTES.get(_plain(mime_type), ()))
+    return data.startswith(MAGIC_BYTES.get(_canonical(mime_type), ()))
 
 
-def _plain(mime_type: str) -> str:
-    """Without the alias that some use."""
+def _canonical(mime_type: str) -> str:
     return "image/jpeg" if mime_type == "image/jpg" else mime_type

@@ -1,4 +1,4 @@
-"""Fetches files from addresses that callers give, without lending them the gateway's place in its network."""
+"""Fetch files from URLs in requests without giving callers access to the gateway's own network."""
 
 from __future__ import annotations
 
@@ -8,151 +8,148 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from aiohttp.http_exceptions import HttpProcessingError
-from yarl import URL
+import httpx
 
-from ..http.pool import tls_context
-from .checks import AS_DATA, Expected
+from ..http.connection_errors import CertificateError
+from ..http.connector import tls_context
+from ..http.dns_cache import PinnedResolver
+from ..http.request_head import PRINTABLE_ASCII
+from ..http.transport import HttpTransport, open_client
+from .checks import FetchExpectation
 from .public_addresses import is_public
 
-if TYPE_CHECKING:
-    from aiohttp.abc import ResolveResult
+FETCH_TIMEOUT_SECONDS = 30.0
+"""The limit for one file, even if the deadline of the call is later."""
 
-FETCH_SECONDS = 30.0
-"""The longest that one file may take, however much later the call's deadline is."""
+HEADERS = {"User-Agent": "aimanager", "Accept-Encoding": "identity", "Connection": "close"}
 
-HEADERS = {"User-Agent": "aimanager", "Accept-Encoding": "identity"}
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\\]")
+"""Not valid in a URL, although parsers accept them. They disagree on where the host ends at a backslash."""
 
-HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
-NUMBER = re.compile(r"(?:.*\.)?(?:\d+|0[xX][0-9A-Fa-f]*)\.?")
-"""A host that ends like this is an address to some readers, so all readers have to agree on which."""
+HOST_PATTERN = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+NUMERIC_HOST_PATTERN = re.compile(r"(?:.*\.)?(?:\d+|0[xX][0-9A-Fa-f]*)\.?")
+"""A host that some parsers read as an IPv4 address. It is accepted only in the form that all parsers agree on."""
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host for a port. Raises OSError where it has none."""
+ResolveHost = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Return the IP addresses of a host for a port. Raises OSError if it has none."""
 
 
-async def system_addresses(host: str, port: int) -> Sequence[str]:
-    """As this machine resolves names."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+class FileUrl(NamedTuple):
+    """The parts of an https URL. `target` is the path and query as given."""
+
+    host: str
+    port: int
+    target: str
+
+    def origin(self) -> httpx.URL:
+        """Return the URL without path and query, which may hold a signature and must not be logged."""
+        return httpx.URL(scheme="https", host=self.host, port=self.port)
+
+
+async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Resolve a host as the operating system does."""
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in infos))
 
 
 class HttpsFetcher:
-    """Fetches over https alone, from allowed ports of allowed addresses.
+    """Fetch files over https from the allowed ports of allowed IP addresses.
 
-    A name is resolved once; the connection goes to what was checked, whatever the name means a moment later. Redirects
-    are not followed; no cookie, no credential and no proxy is used; no connection is kept. `tls` decides whom to trust.
+    Each host is resolved once and the connection pinned to the checked addresses, which defeats DNS rebinding.
+    Redirects are not followed; cookies, credentials and proxies are not used; connections are not reused.
     """
 
     def __init__(
         self,
         *,
-        ports: frozenset[int] = frozenset({443}),
+        allowed_ports: frozenset[int] = frozenset({443}),
         tls: ssl.SSLContext | None = None,
-        resolve: Resolve = system_addresses,
+        resolve: ResolveHost = system_resolver,
         is_allowed: Callable[[str], bool] = is_public,
-        seconds: float = FETCH_SECONDS,
+        timeout: float = FETCH_TIMEOUT_SECONDS,
     ) -> None:
-        self._ports = ports
+        self._allowed_ports = allowed_ports
         self._tls = tls or tls_context()
         self._resolve = resolve
         self._is_allowed = is_allowed
-        self._seconds = seconds
+        self._timeout = timeout
 
-    async def __call__(self, uri: str, mime_type: str, most_bytes: int, field: str) -> bytes:
-        """The file's bytes. Raises InvalidRequest or PayloadTooLarge at `field`, where the address stands."""
-        expected = Expected(field, mime_type, most_bytes)
+    async def __call__(self, uri: str, mime_type: str, max_bytes: int, field: str) -> bytes:
+        """Return the bytes of the file. Raises InvalidRequest or PayloadTooLarge that names `field`."""
+        expectation = FetchExpectation(field, mime_type, max_bytes)
         try:
-            async with asyncio.timeout(self._seconds):
-                url = self._checked(uri, expected)
-                addresses = await self._addresses(url, expected)
-                data = await self._read(url, addresses, expected)
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise expected.refusal("is that of a server whose certificate is not accepted") from error
+            async with asyncio.timeout(self._timeout):
+                url = self._parse(uri, expectation)
+                addresses = await self._resolve_allowed(url, expectation)
+                data = await self._download(url, addresses, expectation)
         except TimeoutError as error:
-            raise expected.refusal(f"gave no whole file within {self._seconds:g} seconds") from error
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise expected.refusal("could not be fetched: the connection failed, or the answer is not HTTP") from error
-        expected.check_data(data)
+            raise expectation.rejected(f"must return the whole file within {self._timeout:g} s") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            if isinstance(error.__cause__, CertificateError):
+                raise expectation.rejected("must be on a server with a valid TLS certificate") from error
+            raise expectation.rejected(
+                "could not be fetched: the connection failed or the response is not valid HTTP"
+            ) from error
+        expectation.check_content(data)
         return data
 
-    def _checked(self, uri: str, expected: Expected) -> URL:
-        """The address as the one that connects will read it."""
+    def _parse(self, uri: str, expectation: FetchExpectation) -> FileUrl:
         try:
-            url = URL(uri, encoded=True)
-            host, port = url.raw_host or "", url.port
+            if CONTROL_CHARACTERS.search(uri):
+                raise ValueError("control character")
+            url = urlsplit(uri)
+            host, port = url.hostname or "", url.port or 443
         except ValueError:
-            raise expected.refusal("is not an address that can be read") from None
-        if url.scheme != "https" or url.raw_user is not None or url.raw_password is not None:
-            raise expected.refusal("is no https address without a user name")
-        if port not in self._ports:
-            accepted = ", ".join(map(str, sorted(self._ports)))
-            raise expected.refusal(f"names the port {port}; accepted is {accepted}")
-        if not HOST.fullmatch(host) or (NUMBER.fullmatch(host) and not _is_ip(host)):
-            raise expected.refusal("has a host that is neither a name nor an IP address as it is usually written")
-        return url
+            raise expectation.rejected("must be a valid URL") from None
+        if url.scheme != "https" or "@" in url.netloc:
+            raise expectation.rejected("must be an https URL without user name or password")
+        if port not in self._allowed_ports:
+            allowed = ", ".join(map(str, sorted(self._allowed_ports)))
+            raise expectation.rejected(f"must use port {allowed}, got {port}")
+        if not HOST_PATTERN.fullmatch(host) or (NUMERIC_HOST_PATTERN.fullmatch(host) and not _is_ip(host)):
+            raise expectation.rejected("must have a DNS name or an IP address in standard notation as its host")
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        return FileUrl(host, port, quote(target, safe=PRINTABLE_ASCII))
 
-    async def _addresses(self, url: URL, expected: Expected) -> Sequence[str]:
-        """One message for all cases: a caller learns nothing of the names of a network that is not theirs."""
+    async def _resolve_allowed(self, url: FileUrl, expectation: FetchExpectation) -> Sequence[str]:
+        """Return the addresses if all are allowed.
+
+        One message covers all failures, so that a caller cannot probe the names of the gateway's network.
+        """
         try:
-            addresses = await self._resolve(url.raw_host or "", url.port or 0)
+            addresses = await self._resolve(url.host, url.port)
         except (OSError, UnicodeError):
             addresses = ()
         if not addresses or not all(map(self._is_allowed, addresses)):
-            raise expected.refusal("has a host that is not on the public internet", AS_DATA)
+            raise expectation.rejected("must have a host on the public internet")
         return addresses
 
-    async def _read(self, url: URL, addresses: Sequence[str], expected: Expected) -> bytes:
-        connector = aiohttp.TCPConnector(
-            resolver=_Pinned(addresses), use_dns_cache=False, ssl=self._tls, force_close=True
+    async def _download(self, url: FileUrl, addresses: Sequence[str], expectation: FetchExpectation) -> bytes:
+        transport = HttpTransport(
+            "attachments",
+            max_connections=1,
+            max_idle_connections=0,
+            connect_timeout=self._timeout,
+            tls=lambda: self._tls,
+            resolver=PinnedResolver(addresses),
         )
-        async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,
-                trust_env=False,
-            ) as session,
-            session.get(url, headers={**HEADERS, "Accept": expected.mime_type}, allow_redirects=False) as response,
-        ):
-            expected.check_head(response.status, response.headers)
-            data = bytearray()
-            async for piece in response.content.iter_any():
-                data += piece
-                if len(data) > expected.most_bytes:
-                    raise expected.too_large(len(data))
-            return bytes(data)
-
-
-class _Pinned(AbstractResolver):
-    """Knows the checked addresses and no others."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Each address as aiohttp wants it."""
-        return [
-            {
-                "hostname": host,
-                "host": address,
-                "port": port,
-                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
-                "proto": 0,
-                "flags": socket.AI_NUMERICHOST,
-            }
-            for address in self._addresses
-        ]
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""
+        headers = {**HEADERS, "Accept": expectation.mime_type}
+        request = httpx.Request("GET", url.origin(), headers=headers, extensions={"target": url.target.encode()})
+        async with open_client(transport) as client:
+            response = await client.send(request, stream=True)
+            try:
+                expectation.check_headers(response.status_code, response.headers)
+                data = bytearray()
+                async for chunk in response.aiter_raw():
+                    data += chunk
+                    if len(data) > expectation.max_bytes:
+                        raise expectation.too_large(len(data))
+                return bytes(data)
+            finally:
+                await response.aclose()
 
 
 def _is_ip(host: str) -> bool:

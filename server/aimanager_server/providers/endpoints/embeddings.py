@@ -1,4 +1,4 @@
-"""Turns texts into vectors over HTTP, whatever the wire."""
+"""Request embeddings over HTTP, whichever wire the provider uses."""
 
 from __future__ import annotations
 
@@ -11,83 +11,84 @@ from typing import Any, Protocol
 
 from ...core.embedding import EmbedCall, EmbeddingBatch, Vector
 from ...core.errors import ProviderProtocolError
+from ...core.request import Attempt
 from ..http.provider import HttpProvider
-from ..wires.dialect import HttpRequest
-from ..wires.json_codec import looks_like_html, read_json
+from ..wires.json_codec import decode_json, looks_like_html
+from ..wires.wire import HttpRequest
 
-COMPONENT = "f"
-"""Four bytes each: what providers send, and what the API carries."""
+FLOAT32 = "f"
+"""The array type code of vector components: single precision, as providers send and the API carries."""
 
 
-class EmbeddingDialect(Protocol):
-    """One provider's words for ours, where vectors are asked for. Pure."""
+class EmbeddingWire(Protocol):
+    """The embeddings API of one provider. Pure."""
 
-    def encode(self, call: EmbedCall, asked: HttpRequest) -> HttpRequest:
-        """The request for all of `call.inputs`.
+    def encode(self, attempt: Attempt[EmbedCall], generation_request: HttpRequest) -> HttpRequest:
+        """Return the request for all of `call.inputs`.
 
-        `asked` is what the wire would send for an answer: its address leads to the one of vectors, its headers hold
-        the key.
+        `generation_request` is the wire's generation request: the embeddings URL derives from its URL, and its headers
+        hold the API key.
         """
         ...
 
     def decode(self, body: bytes) -> EmbeddingBatch:
-        """The vectors, in the order of the inputs. Raises GatewayError where the body is an error or not an answer."""
+        """Return the vectors in the order of the inputs. Raises GatewayError for an error or an invalid response."""
         ...
 
 
 class HttpEmbedder:
-    """Asks one provider for vectors, with its keys and over its connections."""
+    """Request embeddings with the API keys and connections of an HttpProvider."""
 
-    def __init__(self, provider: HttpProvider, dialect: EmbeddingDialect) -> None:
+    def __init__(self, provider: HttpProvider, wire: EmbeddingWire) -> None:
         self._provider = provider
-        self._dialect = dialect
+        self._wire = wire
 
-    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
-        """The vectors of `call.inputs`. Raises GatewayError."""
+    async def embed(self, attempt: Attempt[EmbedCall]) -> EmbeddingBatch:
+        """Return one vector for each of `call.inputs`. Raises GatewayError."""
 
         def encode(key: str) -> HttpRequest:
-            return self._dialect.encode(call, self._provider.dialect.encode(call, key))
+            return self._wire.encode(attempt, self._provider.wire.encode(attempt, key))
 
-        return await self._provider.fetch(call, encode, self._dialect.decode)
+        return await self._provider.exchange(attempt, encode, self._wire.decode)
 
 
-def object_in(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body is. Raises ProviderProtocol."""
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a response body. Raises ProviderProtocolError if the body is anything else."""
     try:
-        value = read_json(body)
+        value = decode_json(body)
     except ValueError as error:
-        what = "a web page" if looks_like_html(body) else "not JSON"
-        raise ProviderProtocolError(f"The answer is {what}, of {len(body)} bytes.") from error
+        kind = "an HTML page" if looks_like_html(body) else "not valid JSON"
+        raise ProviderProtocolError(f"The provider's response is {kind} ({len(body)} bytes).") from error
     if not isinstance(value, dict):
-        raise ProviderProtocolError(f"The answer is {type(value).__name__!r} instead of an object.")
+        raise ProviderProtocolError(f"The provider's response must be a JSON object, got {type(value).__name__}.")
     return value
 
 
-def vector(value: object) -> array[float]:
-    """A vector, told as numbers or as base64 of little-endian components. Raises ProviderProtocol.
+def parse_vector(value: object) -> array[float]:
+    """Return a vector given as numbers or as base64 of little-endian floats. Raises ProviderProtocolError.
 
-    >>> vector("AACAPwAAAMA=").tolist()
+    >>> parse_vector("AACAPwAAAMA=").tolist()
     [1.0, -2.0]
     """
     try:
         if isinstance(value, str):
-            return _unpacked(base64.b64decode(value, validate=True))
+            return _unpack(base64.b64decode(value, validate=True))
         if isinstance(value, list) and value:
-            return array(COMPONENT, value)
+            return array(FLOAT32, value)
     except (binascii.Error, TypeError, ValueError, OverflowError) as error:
-        raise ProviderProtocolError("The answer holds a vector that cannot be read.") from error
-    raise ProviderProtocolError("The answer holds no vector where one was expected.")
+        raise ProviderProtocolError("The provider's response contains an unreadable vector.") from error
+    raise ProviderProtocolError("The provider's response is missing a vector.")
 
 
-def in_order(vectors: Sequence[tuple[int, Vector]]) -> tuple[Vector, ...]:
-    """The vectors by index. Raises ProviderProtocol where one is missing or there twice."""
+def sort_by_index(vectors: Sequence[tuple[int, Vector]]) -> tuple[Vector, ...]:
+    """Return the vectors ordered by index. Raises ProviderProtocolError if an index is missing or repeated."""
     if sorted(index for index, _ in vectors) != list(range(len(vectors))):
-        raise ProviderProtocolError("The answer does not number its vectors from 0 without gaps.")
-    return tuple(each for _, each in sorted(vectors, key=lambda numbered: numbered[0]))
+        raise ProviderProtocolError("The vector indices in the provider's response must run from 0 without gaps.")
+    return tuple(vector for _, vector in sorted(vectors, key=lambda indexed: indexed[0]))
 
 
-def _unpacked(data: bytes) -> array[float]:
-    components: array[float] = array(COMPONENT)
+def _unpack(data: bytes) -> array[float]:
+    components: array[float] = array(FLOAT32)
     components.frombytes(data)
     if sys.byteorder == "big":  # pragma: no cover  # no such machine at hand
         components.byteswap()

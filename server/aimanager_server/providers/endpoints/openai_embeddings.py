@@ -1,4 +1,4 @@
-"""Vectors from the servers of the chat-completions wire, which all have OpenAI's `/embeddings` where they have any."""
+"""Request embeddings from OpenAI's `/embeddings` endpoint and from the servers that follow it."""
 
 from __future__ import annotations
 
@@ -11,65 +11,69 @@ from pydantic_core import to_json
 
 from ...core.embedding import EmbedCall, EmbeddingBatch, Vector
 from ...core.errors import ProviderProtocolError
+from ...core.request import Attempt
 from ...core.usage import Usage, UsageSource
-from ..wires.dialect import HttpRequest
-from ..wires.native_options import merged
-from ..wires.provider_errors import fault_inside
-from .embeddings import in_order, object_in, vector
+from ..wires.native_options import deep_merge
+from ..wires.provider_errors import error_in_success
+from ..wires.wire import HttpRequest
+from .embeddings import parse_json_object, parse_vector, sort_by_index
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingQuirks:
-    """What differs among servers. `packed`: base64 is asked for, a quarter of the bytes; both forms are always read."""
+    """Differences between servers.
+
+    `prefers_base64`: request base64 vectors, a quarter of the bytes. Both encodings are always accepted in responses.
+    """
 
     dimensions_field: Literal["dimensions", "output_dimension"] = "dimensions"
-    packed: bool = False
+    prefers_base64: bool = False
 
 
 # https://platform.openai.com/docs/api-reference/embeddings and https://docs.mistral.ai/api/endpoint/embeddings,
 # read 2026-11-22.
-OPENAI = EmbeddingQuirks(packed=True)
+OPENAI = EmbeddingQuirks(prefers_base64=True)
 MISTRAL = EmbeddingQuirks(dimensions_field="output_dimension")
-UNKNOWN = EmbeddingQuirks()
+DEFAULT = EmbeddingQuirks()
 
-ANSWERS = re.compile(r"/(?:chat/completions|responses)(?=\?|$)")
-"""Where an address says that it gives answers."""
+GENERATION_PATH = re.compile(r"/(?:chat/completions|responses)(?=\?|$)")
+"""The end of the path of a generation URL."""
 
 
-class ChatEmbeddings:
-    """The dialect, as one server speaks it. Options that the operator set for answers are not sent."""
+class OpenAIEmbeddings:
+    """The OpenAI embeddings wire with the quirks of one server. Options configured for generation are not sent."""
 
-    def __init__(self, quirks: EmbeddingQuirks = UNKNOWN) -> None:
+    def __init__(self, quirks: EmbeddingQuirks = DEFAULT) -> None:
         self._quirks = quirks
 
-    def encode(self, call: EmbedCall, asked: HttpRequest) -> HttpRequest:
-        """All inputs in one request, to `/embeddings` beside where answers come from."""
-        target = call.target
-        body: dict[str, Any] = {"model": target.model, "input": list(call.inputs)}
-        if call.dimensions is not None:
-            body[self._quirks.dimensions_field] = call.dimensions
-        if self._quirks.packed:
+    def encode(self, attempt: Attempt[EmbedCall], generation_request: HttpRequest) -> HttpRequest:
+        """Return one request for all inputs, to `/embeddings` next to the generation endpoint."""
+        target = attempt.target
+        body: dict[str, Any] = {"model": target.model, "input": list(attempt.call.inputs)}
+        if attempt.call.dimensions is not None:
+            body[self._quirks.dimensions_field] = attempt.call.dimensions
+        if self._quirks.prefers_base64:
             body["encoding_format"] = "base64"
-        url = ANSWERS.sub("/embeddings", asked.url, count=1)
-        return replace(asked, url=url, body=to_json(merged(body, target.options)))
+        url = GENERATION_PATH.sub("/embeddings", generation_request.url, count=1)
+        return replace(generation_request, url=url, body=to_json(deep_merge(body, target.options)))
 
     def decode(self, body: bytes) -> EmbeddingBatch:
-        """The vectors by their index, and the tokens they took."""
-        answer = object_in(body)
-        if answer.get("error") or answer.get("object") == "error":
-            raise fault_inside(answer)
-        data = answer.get("data")
+        """Return the vectors ordered by index, and the token usage."""
+        response = parse_json_object(body)
+        if response.get("error") or response.get("object") == "error":
+            raise error_in_success(response)
+        data = response.get("data")
         if not isinstance(data, list):
-            raise ProviderProtocolError("The answer holds no list of vectors.")
-        numbered = [_numbered(place, item) for place, item in enumerate(data)]
-        return EmbeddingBatch(in_order(numbered), _usage(answer.get("usage")))
+            raise ProviderProtocolError("The provider's response is missing the list of vectors.")
+        indexed = [_parse_item(position, item) for position, item in enumerate(data)]
+        return EmbeddingBatch(sort_by_index(indexed), _usage(response.get("usage")))
 
 
-def _numbered(place: int, item: object) -> tuple[int, Vector]:
+def _parse_item(position: int, item: object) -> tuple[int, Vector]:
     if not isinstance(item, Mapping):
-        raise ProviderProtocolError("The answer holds no vector where one was expected.")
+        raise ProviderProtocolError("The provider's response is missing a vector.")
     index = item.get("index")
-    return index if isinstance(index, int) else place, vector(item.get("embedding"))
+    return index if isinstance(index, int) else position, parse_vector(item.get("embedding"))
 
 
 def _usage(value: object) -> Usage:

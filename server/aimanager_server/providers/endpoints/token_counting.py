@@ -1,4 +1,4 @@
-"""Has providers count the tokens of a question: most wires have an address for it beside the one of answers."""
+"""Count input tokens with the provider's own endpoint, which most wires have next to generation."""
 
 from __future__ import annotations
 
@@ -9,55 +9,48 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from ...core.errors import ProviderProtocolError
-from ...core.request import Call
+from ...core.request import Attempt
 from ..http.provider import HttpProvider
-from ..wires.dialect import HttpRequest
-from .embeddings import object_in
+from ..wires.wire import HttpRequest
+from .embeddings import parse_json_object
 
 
 @dataclass(frozen=True, slots=True)
-class CountEndpoint:
-    """Where a wire counts. `answers` ends the address that answers come from, `counts` takes its place.
+class CountTokensEndpoint:
+    """The token counting endpoint of one wire. `counting_path` replaces `generation_path` at the end of the URL.
 
-    Of the body that would ask for the answer, `fields` are sent, or all of it inside `wrapper`. `count` is the field
-    that the number comes in.
+    The body is the generation request reduced to `fields`, or all of it nested under `wrapper`. The response holds the
+    count in `result_field`.
     """
 
-    answers: str
-    counts: str
-    count: str
+    generation_path: str
+    counting_path: str
+    result_field: str
     fields: frozenset[str] = frozenset()
     wrapper: str = ""
 
-    def body(self, asked: Mapping[str, Any], url: str) -> dict[str, Any]:
-        """The body to send."""
+    def body(self, generation_body: Mapping[str, Any], url: str) -> dict[str, Any]:
+        """Return the body to send."""
         if not self.wrapper:
-            return {field: value for field, value in asked.items() if field in self.fields}
+            return {field: value for field, value in generation_body.items() if field in self.fields}
         model = url.rpartition(":")[0].rpartition("/")[2]
-        return {self.wrapper: {"model": f"models/{model}", **asked}}
+        return {self.wrapper: {"model": f"models/{model}", **generation_body}}
 
 
-# The fields are those that the vendors' own clients send: anthropic 2.12.0, openai 3.54.0, google-genai 3.4.0.
+# The fields are those of the vendors' own clients: anthropic 2.12.0, openai 3.54.0, google-genai 3.4.0.
 ENDPOINTS = (
-    CountEndpoint(
+    CountTokensEndpoint(
         "/v1/messages",
         "/v1/messages/count_tokens",
         "input_tokens",
         frozenset(
             (
-                "cache_control",
-                "messages",
-                "model",
-                "output_config",
-                "speed",
-                "system",
-                "thinking",
-                "tool_choice",
-                "tools",
+                *("cache_control", "messages", "model", "output_config", "speed", "system"),
+                *("thinking", "tool_choice", "tools"),
             )
         ),
     ),
-    CountEndpoint(
+    CountTokensEndpoint(
         "/responses",
         "/responses/input_tokens",
         "input_tokens",
@@ -68,48 +61,50 @@ ENDPOINTS = (
             )
         ),
     ),
-    CountEndpoint(":generateContent", ":countTokens", "totalTokens", wrapper="generateContentRequest"),
+    CountTokensEndpoint(":generateContent", ":countTokens", "totalTokens", wrapper="generateContentRequest"),
 )
 
 
-class HttpCounter:
-    """Counts with one provider's keys and over its connections."""
+class HttpTokenCounter:
+    """Count tokens with the API keys and connections of an HttpProvider."""
 
     def __init__(self, provider: HttpProvider) -> None:
         self._provider = provider
 
-    async def count_tokens(self, call: Call) -> int | None:
-        """Tokens of the whole input; None where the wire that serves the model has no address for that."""
-        call = replace(call, streaming=False, stream_upstream=False)
-        endpoint = endpoint_of(self._provider.dialect.encode(call, "").url)
+    async def count_tokens(self, attempt: Attempt[Any]) -> int | None:
+        """Return the tokens of the whole input; None if the wire of the model has no counting endpoint."""
+        attempt = replace(attempt, is_streamed=False)
+        endpoint = find_endpoint(self._provider.wire.encode(attempt, "").url)
         if endpoint is None:
             return None
 
         def encode(key: str) -> HttpRequest:
-            return count_request(endpoint, self._provider.dialect.encode(call, key))
+            return build_count_request(endpoint, self._provider.wire.encode(attempt, key))
 
         def decode(body: bytes) -> int:
-            count = object_in(body).get(endpoint.count)
+            count = parse_json_object(body).get(endpoint.result_field)
             if not isinstance(count, int):
-                raise ProviderProtocolError(f"The answer holds no number {endpoint.count!r}.")
+                raise ProviderProtocolError(
+                    f"The provider's response is missing the integer {endpoint.result_field!r}."
+                )
             return count
 
-        return await self._provider.fetch(call, encode, decode)
+        return await self._provider.exchange(attempt, encode, decode)
 
 
-def endpoint_of(url: str) -> CountEndpoint | None:
-    """Where the wire counts that asks this address for answers.
+def find_endpoint(generation_url: str) -> CountTokensEndpoint | None:
+    """Return the counting endpoint of the wire with this generation URL; None if it has none.
 
-    >>> endpoint_of("https://api.example/v1/responses?api-version=1").counts
+    >>> find_endpoint("https://api.example/v1/responses?api-version=1").counting_path
     '/responses/input_tokens'
-    >>> endpoint_of("https://api.example/v1/chat/completions")
+    >>> find_endpoint("https://api.example/v1/chat/completions")
     """
-    path = url.partition("?")[0]
-    return next((endpoint for endpoint in ENDPOINTS if path.endswith(endpoint.answers)), None)
+    path = generation_url.partition("?")[0]
+    return next((endpoint for endpoint in ENDPOINTS if path.endswith(endpoint.generation_path)), None)
 
 
-def count_request(endpoint: CountEndpoint, asked: HttpRequest) -> HttpRequest:
-    """What counts the input of the request for an answer."""
-    path, mark, query = asked.url.partition("?")
-    url = f"{path.removesuffix(endpoint.answers)}{endpoint.counts}{mark}{query}"
-    return replace(asked, url=url, body=to_json(endpoint.body(from_json(asked.body), path)))
+def build_count_request(endpoint: CountTokensEndpoint, generation_request: HttpRequest) -> HttpRequest:
+    """Return the request that counts the input of a generation request."""
+    path, mark, query = generation_request.url.partition("?")
+    url = f"{path.removesuffix(endpoint.generation_path)}{endpoint.counting_path}{mark}{query}"
+    return replace(generation_request, url=url, body=to_json(endpoint.body(from_json(generation_request.body), path)))

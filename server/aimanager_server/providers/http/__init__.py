@@ -1,1 +1,1 @@
-"""HTTP transport and the provider built on it."""
+"""HTTP transport, connection pool, and the provider built on them."""

@@ -1,64 +1,75 @@
-"""Reads whole bodies within bounds: bytes on the wire, bytes once decompressed, and the ratio of the two."""
+"""Read response bodies within limits on received bytes, decompressed bytes and the ratio of the two."""
 
 from __future__ import annotations
 
 import zlib
+from math import inf
 
 from ...config.settings import Limits
 from ...core.errors import ProviderProtocolError
 from .transport import Response
 
-ALWAYS_ALLOWED = 1024 * 1024
-"""Bytes that any body may decompress to: a ratio says little about a small one."""
+RATIO_EXEMPT_BYTES = 1024 * 1024
+"""Bodies that decompress to at most this size are exempt from the ratio limit: small bodies can have any ratio."""
 
-EITHER_HEADER = zlib.MAX_WBITS | 32
-GZIP_OR_ZLIB = ("gzip", "x-gzip", "deflate")
-
-
-async def read_start(response: Response, most: int) -> bytes:
-    """The first `most` bytes: enough of a refusal to understand it."""
-    return b"".join(await _pieces(response, most))[:most]
+DETECT_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+SUPPORTED_ENCODINGS = ("gzip", "x-gzip", "deflate")
 
 
-async def read_whole(response: Response, limits: Limits) -> bytes:
-    """The whole body, decompressed. Raises ProviderProtocol where it is larger than the limits allow."""
-    pieces = await _pieces(response, limits.response_bytes)
-    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    if len(body) > limits.response_bytes:
-        raise _too_large(limits.response_bytes)
-    return decompressed(body, response.headers.get("content-encoding", ""), limits)
+async def read_prefix(response: Response, max_bytes: int, deadline: float = inf) -> bytes:
+    """Return at most the first `max_bytes` of the body: enough to interpret an error response."""
+    return b"".join(await _read_chunks(response, max_bytes, deadline))[:max_bytes]
 
 
-def decompressed(body: bytes, encoding: str, limits: Limits) -> bytes:
-    """The body as it was before it was compressed. Raises ProviderProtocol for a bomb, garbage, or another encoding."""
+async def read_body(response: Response, limits: Limits, deadline: float = inf) -> bytes:
+    """Return the whole body, decompressed. Raises ProviderProtocolError if it exceeds the limits.
+
+    Raises TimeoutError at `deadline`.
+    """
+    chunks = await _read_chunks(response, limits.max_response_bytes, deadline)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if len(body) > limits.max_response_bytes:
+        raise _too_large(limits.max_response_bytes)
+    return decompress(body, response.headers.get("content-encoding", ""), limits)
+
+
+def decompress(body: bytes, encoding: str, limits: Limits) -> bytes:
+    """Return the decompressed body.
+
+    Raises ProviderProtocolError if the encoding is not supported, the data is corrupt or truncated, or the result
+    exceeds the size or ratio limit.
+    """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
-    if encoding not in GZIP_OR_ZLIB:
-        raise ProviderProtocolError(f"The answer is encoded as {encoding[:40]!r}; only gzip and deflate were offered.")
-    most = min(limits.response_bytes, max(ALWAYS_ALLOWED, len(body) * limits.decompression_ratio))
-    inflater = zlib.decompressobj(EITHER_HEADER)
+    if encoding not in SUPPORTED_ENCODINGS:
+        raise ProviderProtocolError(
+            f"Unsupported Content-Encoding {encoding[:40]!r} in the provider's response; only gzip and deflate were "
+            "offered."
+        )
+    max_bytes = min(limits.max_response_bytes, max(RATIO_EXEMPT_BYTES, len(body) * limits.max_decompression_ratio))
+    inflater = zlib.decompressobj(DETECT_GZIP_OR_ZLIB)
     try:
-        plain = inflater.decompress(body, most + 1)
+        plain = inflater.decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise ProviderProtocolError(f"The answer is not the {encoding} it claims to be.") from error
-    if len(plain) > most:
-        raise _too_large(most)
+        raise ProviderProtocolError(f"The provider's response is not valid {encoding} data.") from error
+    if len(plain) > max_bytes:
+        raise _too_large(max_bytes)
     if not inflater.eof:
-        raise ProviderProtocolError(f"The answer was cut: its {encoding} data has no end.")
+        raise ProviderProtocolError(f"The provider's response was truncated: its {encoding} data is incomplete.")
     return plain
 
 
-async def _pieces(response: Response, most: int) -> list[bytes]:
-    pieces: list[bytes] = []
+async def _read_chunks(response: Response, max_bytes: int, deadline: float) -> list[bytes]:
+    chunks: list[bytes] = []
     size = 0
-    async for piece in response.body:
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
+    while chunk := await response.body.read(deadline):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
             break
-    return pieces
+    return chunks
 
 
-def _too_large(most: int) -> ProviderProtocolError:
-    return ProviderProtocolError(f"The answer is larger than the {most} bytes allowed.")
+def _too_large(max_bytes: int) -> ProviderProtocolError:
+    return ProviderProtocolError(f"The provider's response exceeds the limit of {max_bytes} bytes.")

@@ -1,4 +1,4 @@
-"""Finds the addresses of providers, without one whose name server is silent keeping all others waiting."""
+"""Resolve and cache the addresses of providers without letting one unresponsive name server block other lookups."""
 
 from __future__ import annotations
 
@@ -9,124 +9,167 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from threading import BoundedSemaphore, Thread
-from typing import Any
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import Any, Protocol
 
 from ...core.handler import Clock
 
-LookUp = Callable[..., Sequence[tuple[Any, ...]]]
-"""What `socket.getaddrinfo` is: it blocks, and raises OSError."""
+GetAddrInfo = Callable[..., Sequence[tuple[Any, ...]]]
+"""A function like `socket.getaddrinfo`: it blocks, and raises OSError."""
 
-Question = tuple[str, int, int]
-Answer = list[ResolveResult] | OSError
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+"""An address in the format of getaddrinfo."""
 
-FRESH_SECONDS = 10.0
-"""How long addresses are used without asking again."""
+CacheKey = tuple[str, int]
+"""Host and port."""
 
-STALE_SECONDS = 1.0
-"""How long addresses from before are used without asking again, where asking was in vain."""
+LookupResult = list[AddressInfo] | OSError
 
-MOST_AT_ONCE = 4
-"""Lookups under way at once. They cannot be ended: one that hangs does so until the system gives it up."""
+TTL_SECONDS = 10.0
+"""How long the result of a successful lookup is used."""
 
-FLAGS = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", -1)
+STALE_TTL_SECONDS = 1.0
+"""How long expired addresses are used after a failed lookup, before the next one."""
+
+MAX_CONCURRENT_LOOKUPS = 4
+"""A lookup cannot be cancelled: one that hangs occupies a thread until the operating system ends it."""
+
+MAX_ENTRIES = 256
+"""Names in the cache. The oldest is dropped."""
+
+ADDRINFO_FLAGS = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", -1)
+
+
+class Resolver(Protocol):
+    """Finds the addresses of a host."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """Return the addresses, at least one, in order of preference. Raises OSError."""
+        ...
+
+    def invalidate(self) -> None:
+        """Discard cached addresses after a failed connection."""
+        ...
+
+
+class PinnedResolver:
+    """Resolve every host to the same IP addresses."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """Return the addresses in the order given."""
+        return [literal_address(address, port) for address in self._addresses]
+
+    def invalidate(self) -> None:
+        """Do nothing: the addresses are fixed."""
 
 
 @dataclass(slots=True)
-class _Known:
-    addresses: deque[ResolveResult] = field(default_factory=deque)
-    fresh_until: float = 0.0
-    asked_at: float = 0.0
-    asking: asyncio.Future[Answer] | None = None
+class _CacheEntry:
+    addresses: deque[AddressInfo] = field(default_factory=deque)
+    expires_at: float = 0.0
+    lookup_started_at: float = 0.0
+    lookup: asyncio.Future[LookupResult] | None = None
 
 
-class Addresses(AbstractResolver):
-    """The addresses behind names, each name asked for once at a time, in threads of its own.
+class CachingResolver:
+    """Resolve host names in dedicated daemon threads, with one lookup per name at a time.
 
-    The event loop's threads are few and shared by all, so lookups that hang would fill them. Who asks while a lookup
-    is under way shares its answer, but one that is older than `seconds` is given up on and another begun. Where a
-    lookup fails, or says nothing for half of `seconds`, the addresses known from before are used again; but not where
-    the name is said to be gone.
+    The event loop's default executor has few threads that all share, so hanging lookups would exhaust it. Concurrent
+    callers share the result of a lookup; one older than `lookup_timeout` seconds is abandoned and another started. If
+    a lookup fails or takes longer than half of `lookup_timeout`, the expired addresses are used, unless the name server
+    reports that the name does not exist.
     """
 
-    def __init__(self, seconds: float, look_up: LookUp = socket.getaddrinfo, clock: Clock = time.monotonic) -> None:
-        self._seconds = seconds
-        self._look_up = look_up
+    def __init__(
+        self, lookup_timeout: float, getaddrinfo: GetAddrInfo = socket.getaddrinfo, clock: Clock = time.monotonic
+    ) -> None:
+        self._lookup_timeout = lookup_timeout
+        self._getaddrinfo = getaddrinfo
         self._clock = clock
-        self._known: dict[Question, _Known] = {}
-        self._free = BoundedSemaphore(MOST_AT_ONCE)
+        self._cache: dict[CacheKey, _CacheEntry] = {}
+        self._permits = BoundedSemaphore(MAX_CONCURRENT_LOOKUPS)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses, beginning with another one each time. Raises OSError; has no time limit of its own."""
-        question = (host, port, int(family))
-        known = self._known.setdefault(question, _Known())
-        if self._clock() >= known.fresh_until:
-            await self._refresh(known, question)
-        addresses = list(known.addresses)
-        known.addresses.rotate(-1)
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """Return the addresses, rotated by one on each call. Raises OSError. Has no time limit of its own."""
+        if _is_ip_address(host):
+            return [literal_address(host, port)]
+        key = (host, port)
+        entry = self._cache.get(key) or self._add_entry(key)
+        if self._clock() >= entry.expires_at:
+            await self._refresh(entry, key)
+        addresses = list(entry.addresses)
+        entry.addresses.rotate(-1)
         return addresses
 
-    def doubt(self) -> None:
-        """Ask again next time: an address was of no use. It is still better than none."""
-        for known in self._known.values():
-            known.fresh_until = 0.0
+    def invalidate(self) -> None:
+        """Expire all addresses after a failed connection. They remain the fallback if the next lookup fails."""
+        for entry in self._cache.values():
+            entry.expires_at = 0.0
 
-    async def close(self) -> None:
-        """Lookups under way are left to themselves: their threads keep no process alive."""
+    def _add_entry(self, key: CacheKey) -> _CacheEntry:
+        if len(self._cache) >= MAX_ENTRIES:
+            del self._cache[next(iter(self._cache))]
+        entry = self._cache[key] = _CacheEntry()
+        return entry
 
-    async def _refresh(self, known: _Known, question: Question) -> None:
-        answer = await self._answer(known, question)
-        if isinstance(answer, OSError) and (not known.addresses or answer.errno == socket.EAI_NONAME):
-            raise answer
-        if isinstance(answer, list):
-            known.addresses = deque(answer)
-        known.fresh_until = self._clock() + (FRESH_SECONDS if isinstance(answer, list) else STALE_SECONDS)
+    async def _refresh(self, entry: _CacheEntry, key: CacheKey) -> None:
+        result = await self._look_up(entry, key)
+        if isinstance(result, OSError) and (not entry.addresses or result.errno == socket.EAI_NONAME):
+            raise result
+        if isinstance(result, list):
+            entry.addresses = deque(result)
+        entry.expires_at = self._clock() + (TTL_SECONDS if isinstance(result, list) else STALE_TTL_SECONDS)
 
-    async def _answer(self, known: _Known, question: Question) -> Answer | None:
-        """None where there is none in time, and the addresses from before will do."""
-        asking = known.asking
-        if asking is None or asking.done() or self._clock() - known.asked_at > self._seconds:
-            if not self._free.acquire(blocking=False):
-                return socket.gaierror(socket.EAI_AGAIN, f"{MOST_AT_ONCE} lookups are under way and none has ended")
-            asking = known.asking = asyncio.get_running_loop().create_future()
-            known.asked_at = self._clock()
-            Thread(target=self._ask, args=(question, asking), name="look-up", daemon=True).start()
-        await asyncio.wait({asking}, timeout=self._seconds / 2 if known.addresses else None)
-        return asking.result() if asking.done() else None
+    async def _look_up(self, entry: _CacheEntry, key: CacheKey) -> LookupResult | None:
+        """Return the result of the current or a new lookup; None if it is late and expired addresses exist."""
+        lookup = entry.lookup
+        if lookup is None or lookup.done() or self._clock() - entry.lookup_started_at > self._lookup_timeout:
+            if not self._permits.acquire(blocking=False):
+                return socket.gaierror(
+                    socket.EAI_AGAIN, f"too many DNS lookups in progress (at most {MAX_CONCURRENT_LOOKUPS})"
+                )
+            lookup = entry.lookup = asyncio.get_running_loop().create_future()
+            entry.lookup_started_at = self._clock()
+            Thread(target=self._run_lookup, args=(key, lookup), name="dns-lookup", daemon=True).start()
+        await asyncio.wait({lookup}, timeout=self._lookup_timeout / 2 if entry.addresses else None)
+        return lookup.result() if lookup.done() else None
 
-    def _ask(self, question: Question, asking: asyncio.Future[Answer]) -> None:
-        host, port, family = question
-        answer: Answer
+    def _run_lookup(self, key: CacheKey, lookup: asyncio.Future[LookupResult]) -> None:
+        host, port = key
+        result: LookupResult
         try:
-            answer = _read(host, self._look_up(host, port, family=family, type=socket.SOCK_STREAM, flags=FLAGS))
+            infos = self._getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=ADDRINFO_FLAGS)
+            result = [(family, kind, protocol, "", address) for family, kind, protocol, _, address in infos]
         except (OSError, UnicodeError) as error:
-            answer = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a host name")
+            result = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "invalid host name")
         finally:
-            self._free.release()
-        # The loop may be closed by now.
+            self._permits.release()
+        # The event loop may be closed by now.
         with suppress(RuntimeError):
-            asking.get_loop().call_soon_threadsafe(_tell, asking, answer)
+            lookup.get_loop().call_soon_threadsafe(_complete, lookup, result)
 
 
-def _tell(asking: asyncio.Future[Answer], answer: Answer) -> None:
-    if not asking.done():
-        asking.set_result(answer)
+def _complete(lookup: asyncio.Future[LookupResult], result: LookupResult) -> None:
+    if not lookup.done():
+        lookup.set_result(result)
 
 
-def _read(host: str, infos: Sequence[tuple[Any, ...]]) -> list[ResolveResult]:
-    """The system's answer in the form that aiohttp wants."""
-    return [
-        {
-            "hostname": host,
-            "host": f"{address[0]}%{address[3]}" if family == socket.AF_INET6 and address[3] else address[0],
-            "port": address[1],
-            "family": family,
-            "proto": proto,
-            "flags": socket.AI_NUMERICHOST,
-        }
-        for family, _, proto, _, address in infos
-    ]
+def literal_address(address: str, port: int) -> AddressInfo:
+    """Return an IP address in the format of getaddrinfo."""
+    address, _, scope = address.partition("%")
+    if ":" not in address:
+        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
+    scope_id = int(scope) if scope.isdecimal() else 0
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, scope_id)
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

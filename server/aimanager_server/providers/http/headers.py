@@ -1,40 +1,43 @@
-"""What headers say on the way to a provider and back."""
+"""Build the headers of provider requests and interpret those of responses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ...core.request import Call
-from .transport import Response
+from ...core.request import Attempt
 
-LONGEST_HEADER = 512
-
-
-def correlation(call: Call) -> dict[str, str]:
-    """The headers by which an exchange is found again in other logs; what no header can carry stays here."""
-    said = (("X-Client-Request-Id", call.id), ("traceparent", call.traceparent))
-    return {name: value for name, value in said if value and len(value) <= LONGEST_HEADER and _fits_header(value)}
+MAX_HEADER_VALUE_LENGTH = 512
 
 
-def folded(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers under names in lower case; what came more than once is joined by commas."""
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        name = name.lower()
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+def correlation_headers(attempt: Attempt[Any]) -> dict[str, str]:
+    """Return the headers that correlate the request with the call; values not valid in a header are left out."""
+    values = (("X-Client-Request-Id", attempt.id), ("traceparent", attempt.traceparent))
+    return {name: value for name, value in values if _is_valid_header_value(value)}
 
 
-def media_type(response: Response) -> str:
-    """What the body claims to be, in lower case and without parameters; empty where nothing is said."""
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+def join_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return received headers with lower-case names; the values of repeated headers are joined by commas."""
+    joined = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    if len(joined) == len(headers):
+        return joined
+    joined.clear()
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
 
 
-def is_json(response: Response) -> bool:
-    """The body claims to be one JSON text."""
-    claimed = media_type(response)
-    return claimed == "application/json" or claimed.endswith("+json")
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the Content-Type in lower case and without parameters; empty if the header is missing."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _fits_header(value: str) -> bool:
-    return value.isascii() and value.isprintable()
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Return whether the Content-Type declares a single JSON document."""
+    declared = media_type(headers)
+    return declared == "application/json" or declared.endswith("+json")
+
+
+def _is_valid_header_value(value: str) -> bool:
+    return 0 < len(value) <= MAX_HEADER_VALUE_LENGTH and value.isascii() and value.isprintable()

@@ -1,214 +1,231 @@
-"""The connections to one provider: aiohttp's pool behind the transport seam.
-
-aiohttp costs half the processor time of httpx's pool, and written by hand every fault keeps its own cause.
-"""
+"""Pool HTTP/1.1 connections: keep-alive by origin, TLS, happy eyeballs, proxies, one retry on a stale connection."""
 
 from __future__ import annotations
 
-import socket
-import ssl
+import asyncio
 import sys
-from contextvars import ContextVar
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import Any
+from functools import partial
+from math import inf
+from typing import NamedTuple
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
-from yarl import URL
+from ...resilience.concurrency_limiter import ConcurrencyLimiter
+from .connection import HttpConnection
+from .connection_errors import STALE_CONNECTION_ERRORS, ConnectTimeoutError, PoolClosedError, PoolTimeoutError
+from .connector import Connector
+from .request_head import Origin
 
-from ...core.errors import GatewayError, Overloaded
-from ...resilience.concurrency_limiter import Gate
-from ..wires.dialect import HttpRequest
-from .connection_errors import fault_for, is_stale
-from .dns_cache import Addresses, LookUp
-from .transport import Response
-
-IDLE_SECONDS = 15.0
-"""How long an unused connection is kept. Many servers close theirs after 20 to 75 seconds: ours go first."""
-
-KNOWN_URLS = 64
-COME_AGAIN_SECONDS = 1.0
-
-_fresh: ContextVar[bool] = ContextVar("connection_is_fresh")
+IDLE_TIMEOUT_SECONDS = 15.0
+"""How long an idle connection is kept. Many servers close theirs after 20 to 75 s; ours are closed first."""
 
 
-class AiohttpTransport:
-    """Sends requests as they are: no cookies, no redirects, nothing decompressed, nothing sent twice.
+class Timeouts(NamedTuple):
+    """Further limits on one exchange, in seconds."""
 
-    But for one case: a pooled connection that the server had closed while idle gets one more try on another one.
-    Above `max_connections` a request waits its turn, as long as opening a connection may take: `connect_timeout`
-    seconds for the look-up of the name, TCP and TLS together. Raises our faults only. The pool is made in the event
-    loop of the first request and belongs to it.
+    pool: float = inf
+    connect: float = inf
+    response: float = inf
+    """From the start of sending to the headers of the response."""
+
+
+NO_TIMEOUTS = Timeouts()
+
+
+class ConnectionPool:
+    """Connections to any number of origins, of one event loop.
+
+    At most `max_connections` exchanges run at once; further ones wait up to `connect_timeout` seconds. Opening a
+    connection may take `connect_timeout` seconds: DNS lookup, TCP and TLS together. Raises ExchangeError, and
+    TimeoutError once the deadline of an exchange has passed. Deadlines are on the clock of the event loop; one timer
+    enforces all of them.
     """
 
     def __init__(
-        self,
-        provider: str,
-        *,
-        max_connections: int,
-        idle_connections: int,
-        connect_timeout: float,
-        ca_file: Path | None = None,
-        proxy: str | None = None,
-        look_up: LookUp = socket.getaddrinfo,
+        self, connector: Connector, *, max_connections: int, max_idle_connections: int, connect_timeout: float
     ) -> None:
-        self._provider = provider
-        self._slots = Gate(max_connections, queue_length=sys.maxsize, queue_seconds=connect_timeout)
+        self._connector = connector
         self._max_connections = max_connections
-        self._idle_connections = idle_connections
+        self._limiter = ConcurrencyLimiter(max_connections, sys.maxsize, connect_timeout)
+        self._max_idle_connections = max_idle_connections
         self._connect_timeout = connect_timeout
-        self._tls = tls_context(ca_file) if ca_file is not None else None
-        self._proxy = proxy
-        self._look_up = look_up
-        self._session: aiohttp.ClientSession | None = None
-        self._url = lru_cache(maxsize=KNOWN_URLS)(partial(URL, encoded=True))
+        self._idle: dict[Origin, dict[HttpConnection, None]] = {}
+        """Per origin, the connection that became idle last is last."""
+        self._idle_count = 0
+        self._busy: set[HttpConnection] = set()
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._next_deadline = inf
+        self._is_closed = False
 
-    async def send(self, request: HttpRequest) -> Response:
-        """The response as soon as its headers are there."""
-        await self._enter()
+    @property
+    def idle_connections(self) -> int:
+        """Number of open connections that carry no exchange."""
+        return self._idle_count
+
+    @property
+    def exchanges_in_flight(self) -> int:
+        """Number of exchanges that hold a connection or are opening one."""
+        return self._limiter.in_flight
+
+    async def exchange(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        deadline: float = inf,
+        *,
+        is_head_request: bool = False,
+        timeouts: Timeouts = NO_TIMEOUTS,
+    ) -> HttpConnection:
+        """Send a request; return its connection once the headers of the response have arrived.
+
+        The caller must pass the connection to `release`. If a reused connection breaks before the first byte of the
+        response, the request is sent once more on a new one: the server may have closed it while it was idle.
+        """
+        if deadline <= asyncio.get_running_loop().time():
+            raise TimeoutError
+        if not self._limiter.try_acquire():
+            await self._wait_for_permit(deadline, timeouts)
         try:
-            response = await self._send(request)
+            reused = self._take_idle(origin)
+            if reused is not None:
+                try:
+                    return await self._send(reused, head, body, deadline, is_head_request, timeouts)
+                except STALE_CONNECTION_ERRORS:
+                    if reused.has_received:
+                        raise
+            connection = await self._connect(origin, deadline, timeouts)
+            return await self._send(connection, head, body, deadline, is_head_request, timeouts)
         except BaseException:
-            self._slots.leave()
+            self._limiter.release()
             raise
-        return Response(response.status, response.headers, _Body(self._provider, response, self._slots))
+
+    def set_deadline(self, connection: HttpConnection, deadline: float) -> None:
+        """End the exchange with TimeoutError at `deadline`."""
+        connection.deadline = deadline
+        if deadline < self._next_deadline:
+            self._schedule_deadline(deadline, asyncio.get_running_loop())
+
+    def release(self, connection: HttpConnection, linger: float = 0.0) -> None:
+        """End an exchange. A response that is complete within `linger` seconds leaves its connection reusable."""
+        self._limiter.release()
+        connection.deadline = inf
+        connection.release(linger=linger > 0.0)
+        if connection.in_use and not connection.closed:
+            self.set_deadline(connection, asyncio.get_running_loop().time() + linger)
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        """Close every connection. Later exchanges raise PoolClosedError."""
+        self._is_closed = True
+        for timer in (self._idle_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
+        for connection in [*self._busy, *(connection for idle in self._idle.values() for connection in idle)]:
+            connection.abort()
+        await asyncio.sleep(0)  # lets the event loop close the sockets
 
-    async def _enter(self) -> None:
-        if self._slots.enter() or await self._slots.wait():
+    async def _wait_for_permit(self, deadline: float, timeouts: Timeouts) -> None:
+        loop = asyncio.get_running_loop()
+        if await self._limiter.wait_for_permit(seconds=min(deadline - loop.time(), timeouts.pool)):
             return
-        busy = f"All {self._max_connections} connections to the provider were busy"
-        raise Overloaded(
-            f"{busy} for {self._connect_timeout:g} seconds.",
-            solution="Send the call again, or have the operator raise max_connections of the provider.",
-            provider=self._provider,
-            retry_after=COME_AGAIN_SECONDS,
+        if loop.time() >= deadline:
+            raise TimeoutError
+        raise PoolTimeoutError(self._max_connections, min(self._connect_timeout, timeouts.pool))
+
+    async def _send(
+        self,
+        connection: HttpConnection,
+        head: bytes,
+        body: bytes,
+        deadline: float,
+        is_head_request: bool,
+        timeouts: Timeouts,
+    ) -> HttpConnection:
+        if timeouts.response < inf:
+            deadline = min(deadline, asyncio.get_running_loop().time() + timeouts.response)
+        self._busy.add(connection)
+        self.set_deadline(connection, deadline)
+        try:
+            await connection.send(head, body, is_head_request=is_head_request)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _connect(self, origin: Origin, deadline: float, timeouts: Timeouts) -> HttpConnection:
+        if self._is_closed:
+            raise PoolClosedError
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + min(self._connect_timeout, timeouts.connect)
+        create = partial(HttpConnection, loop, partial(self._keep, origin), partial(self._forget, origin))
+        try:
+            async with asyncio.timeout_at(min(latest, deadline)):
+                connection = await self._connector.connect(origin, create)
+        except TimeoutError as error:
+            if deadline <= latest:
+                raise
+            raise ConnectTimeoutError from error
+        if self._is_closed:
+            connection.abort()
+            raise PoolClosedError
+        return connection
+
+    # idle connections
+
+    def _take_idle(self, origin: Origin) -> HttpConnection | None:
+        idle = self._idle.get(origin)
+        while idle:
+            connection, _ = idle.popitem()
+            self._idle_count -= 1
+            if connection.is_usable():
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, origin: Origin, connection: HttpConnection) -> None:
+        self._busy.discard(connection)
+        if self._is_closed or self._idle_count >= self._max_idle_connections:
+            connection.abort()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.setdefault(origin, {})[connection] = None
+        self._idle_count += 1
+        if self._idle_timer is None:
+            self._idle_timer = loop.call_later(IDLE_TIMEOUT_SECONDS, self._close_expired, loop)
+
+    def _forget(self, origin: Origin, connection: HttpConnection) -> None:
+        self._busy.discard(connection)
+        idle = self._idle.get(origin)
+        if idle is not None and connection in idle:
+            del idle[connection]
+            self._idle_count -= 1
+
+    def _close_expired(self, loop: asyncio.AbstractEventLoop) -> None:
+        latest = loop.time() - IDLE_TIMEOUT_SECONDS
+        for idle in self._idle.values():
+            for connection in [connection for connection in idle if connection.idle_since <= latest]:
+                del idle[connection]
+                self._idle_count -= 1
+                connection.abort()
+        self._idle = {origin: idle for origin, idle in self._idle.items() if idle}
+        oldest = min((next(iter(idle)).idle_since for idle in self._idle.values()), default=None)
+        self._idle_timer = (
+            None if oldest is None else loop.call_at(oldest + IDLE_TIMEOUT_SECONDS, self._close_expired, loop)
         )
 
-    async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
-        try:
-            return await self._send_once(request)
-        except _Stale:
-            pass
-        try:
-            return await self._send_once(request)
-        except _Stale as stale:
-            raise self._fault(stale.cause) from stale.cause
+    # deadlines
 
-    async def _send_once(self, request: HttpRequest) -> aiohttp.ClientResponse:
-        token = _fresh.set(False)
-        try:
-            return await self._pool().request(
-                request.method,
-                self._url(request.url),
-                headers=request.headers,
-                data=request.body or None,
-                allow_redirects=False,
-                proxy=self._proxy,
-            )
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            if is_stale(error) and not _fresh.get():
-                raise _Stale(error) from error
-            raise self._fault(error) from error
-        finally:
-            _fresh.reset(token)
+    def _schedule_deadline(self, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._next_deadline = deadline
+        self._deadline_timer = loop.call_at(deadline, self._expire, loop)
 
-    def _fault(self, error: Exception) -> GatewayError:
-        return fault_for(error, self._provider)
-
-    def _pool(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = _Connector(
-                self._idle_connections,
-                Addresses(self._connect_timeout, self._look_up),
-                limit=0,
-                keepalive_timeout=IDLE_SECONDS,
-                ssl=self._tls or tls_context(),
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(connect=self._connect_timeout),
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._session
-
-
-def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """TLS 1.2 and later, certificates always verified: by these authorities, or by the system's."""
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-class _Stale(Exception):
-    def __init__(self, cause: Exception) -> None:
-        super().__init__()
-        self.cause = cause
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes when a connection is new, doubts addresses that led nowhere, and keeps no more idle ones than allowed."""
-
-    def __init__(self, idle_connections: int, addresses: Addresses, **options: Any) -> None:
-        super().__init__(resolver=addresses, use_dns_cache=False, **options)
-        self._idle_connections = idle_connections
-        self._addresses = addresses
-
-    async def _create_connection(
-        self,
-        req: Any,
-        traces: Any,
-        timeout: Any,  # noqa: ASYNC109  the name is aiohttp's
-    ) -> ResponseHandler:
-        _fresh.set(True)
-        try:
-            return await super()._create_connection(req, traces, timeout)
-        except BaseException:
-            self._addresses.doubt()
-            raise
-
-    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        idle = sum(len(connections) for connections in self._conns.values())
-        super()._release(key, protocol, should_close=should_close or idle >= self._idle_connections)
-
-
-class _Body:
-    """A response's bytes, as one socket read after the other brings them."""
-
-    def __init__(self, provider: str, response: aiohttp.ClientResponse, slots: Gate) -> None:
-        self._provider = provider
-        self._response = response
-        self._slots: Gate | None = slots
-
-    def __aiter__(self) -> _Body:
-        return self
-
-    async def __anext__(self) -> bytes:
-        content = self._response.content
-        try:
-            data = await content.readany()
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            # What arrived before the fault still counts: it may hold the end of the answer.
-            data = content._read_nowait(-1)
-            if not data:
-                await self.aclose()
-                raise fault_for(error, self._provider) from error
-        if not data:
-            await self.aclose()
-            raise StopAsyncIteration
-        return data
-
-    async def aclose(self) -> None:
-        """Close the connection, unless the response was read to its end: then it goes back to the pool."""
-        self._response.close()
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.leave()
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        self._deadline_timer, self._next_deadline = None, inf
+        for connection in [connection for connection in self._busy if connection.deadline <= now]:
+            connection.expire()
+        next_deadline = min((one.deadline for one in self._busy if not one.closed), default=inf)
+        if next_deadline < inf:
+            self._schedule_deadline(next_deadline, loop)

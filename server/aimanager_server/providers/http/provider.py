@@ -1,11 +1,11 @@
-"""The one place that asks providers over HTTP, whatever their wire."""
+"""Call a provider over HTTP, whichever wire it uses."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...config.settings import Limits
 from ...core.errors import (
@@ -15,214 +15,221 @@ from ...core.errors import (
     ProviderProtocolError,
     ProviderUnreachable,
 )
-from ...core.request import Call
-from ...core.response import Event, Finished, ResponseMetadata, ResponseStream
-from ...core.usage import Usage
-from ...resilience.key_pool import KeyRing
-from ...telemetry.redaction import MASK, SHORTEST_SECRET, masked
-from ..wires.dialect import Dialect, HttpRequest, Reader
-from .body import read_start, read_whole
-from .headers import correlation, folded, is_json, media_type
+from ...core.request import Attempt
+from ...core.response import ResponseMetadata
+from ...core.stream import ResponseStream
+from ...resilience.key_pool import KeyPool
+from ...telemetry.redaction import MIN_SECRET_LENGTH, REDACTED, redact
+from ..wires.wire import HttpRequest, StreamReader, Wire
+from .body import read_body, read_prefix
+from .headers import correlation_headers, is_json, media_type
 from .stream import HttpStream
 from .transport import Response, Transport
 
-Answer = TypeVar("Answer")
-Exchange = Callable[[Call, str], Awaitable[Answer]]
-"""One exchange with the provider, with a key that may be empty."""
+Result = TypeVar("Result")
+Exchange = Callable[[Attempt[Any], str], Awaitable[Result]]
+"""One HTTP exchange for a call, authenticated with an API key that may be empty."""
 
-LONGEST_REFUSAL = 64 * 1024
-PROBE_SECONDS = 10.0
+MAX_ERROR_BODY_BYTES = 64 * 1024
+PROBE_TIMEOUT_SECONDS = 10.0
 
 
 class HttpProvider:
-    """Asks one provider: a key, a dialect and a transport. Raises Faults that name the provider and hold no secret.
+    """Call one provider through a wire and a transport. Raised errors name the provider and contain no secrets.
 
-    A call brings its key; `keys` are the server's, for one that brings none, and for whatever else is asked.
-    `key_variable` names the environment variable that would hold a key; empty where none is needed. `secrets` never
-    leave in a message, nor does the key that was used. `dialect_for` gives the dialect of a model, for providers that
-    speak several; all else is said in `dialect`, refusals too, which are the same on all wires of a provider.
+    A call uses its own API key. `key_pool` supplies the server's key for calls without one, and for probes.
+    `api_key_env` is the environment variable that configures a key, empty if none is required. `secrets` are redacted
+    from error messages, as is the key in use. `wire_for` selects the wire of a model if the provider has several;
+    probes and error responses use `wire`.
+
+    Generations use `transport`. Other requests of callers use `operations`, and requests of the gateway itself use
+    `control`, so that none of the three waits for connections of the others. Both are `transport` by default.
     """
 
     def __init__(
         self,
         name: str,
-        dialect: Dialect,
+        wire: Wire,
         transport: Transport,
-        keys: KeyRing,
+        key_pool: KeyPool,
         limits: Limits,
         *,
-        dialect_for: Callable[[str], Dialect] | None = None,
-        key_variable: str = "",
+        operations: Transport | None = None,
+        control: Transport | None = None,
+        wire_for: Callable[[str], Wire] | None = None,
+        api_key_env: str = "",
         secrets: Sequence[str] = (),
         user_agent: str = "aimanager",
-        probe_seconds: float = PROBE_SECONDS,
+        probe_timeout: float = PROBE_TIMEOUT_SECONDS,
     ) -> None:
         self._name = name
-        self._dialect = dialect
-        self._dialect_for = dialect_for or (lambda model: dialect)
+        self._wire = wire
+        self._wire_for = wire_for or (lambda model: wire)
         self._transport = transport
+        self._operations = operations or transport
+        self._control = control or transport
         self._limits = limits
-        self._keys = keys
-        self._key_variable = key_variable
+        self._key_pool = key_pool
+        self._api_key_env = api_key_env
         self._secrets = tuple(secrets)
         self._user_agent = user_agent
-        self._probe_seconds = probe_seconds
+        self._probe_timeout = probe_timeout
 
     @property
-    def dialect(self) -> Dialect:
-        """The wire it speaks."""
-        return self._dialect
+    def wire(self) -> Wire:
+        """The wire of probes, errors and, without `wire_for`, all models."""
+        return self._wire
 
-    async def __call__(self, call: Call) -> ResponseStream:
-        """Ask `call.target`, up to the first event of the answer."""
-        return await self._within(call, self._exchange)
+    async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
+        """Send the attempt to its target and return once the first event has arrived."""
+        return await self._attributed(attempt, self._generate)
 
-    async def fetch(
-        self, call: Call, encode: Callable[[str], HttpRequest], decode: Callable[[bytes], Answer]
-    ) -> Answer:
-        """One plain exchange beside the answers, such as a count of tokens: `encode` takes the key, `decode` the body.
+    async def exchange(
+        self,
+        attempt: Attempt[Any],
+        encode: Callable[[str], HttpRequest],
+        decode: Callable[[bytes], Result],
+        *,
+        is_control: bool = False,
+    ) -> Result:
+        """Perform one unary request that is not a generation, such as counting tokens.
 
-        Keys, deadline and faults are those of a call.
+        `encode` receives the API key, `decode` the response body. Keys, deadline and errors are handled as for a call.
+        `is_control` tells a request of the gateway itself from that of a caller.
         """
+        transport = self._control if is_control else self._operations
 
-        async def exchange(call: Call, key: str) -> Answer:
-            with call.upstream_timer.measure():
-                response = await self._send(encode(key), correlation(call), streaming=False)
-                try:
-                    await self._check(response, key)
-                    body = await read_whole(response, self._limits)
-                finally:
-                    await _close(response)
+        async def send(attempt: Attempt[Any], key: str) -> Result:
+            with attempt.upstream_timer.measure():
+                headers = correlation_headers(attempt)
+                body = await self._fetch(transport, encode(key), key, attempt.deadline, headers)
             return decode(body)
 
-        return await self._within(call, exchange)
+        return await self._attributed(attempt, send)
 
     async def probe(self) -> None:
-        """Ask for the model list. Raises GatewayError where the provider does not answer it."""
-        key = self._servers_key()
+        """Request the model list. Raises GatewayError unless the provider responds with success."""
+        key = self._server_key()
+        deadline = asyncio.get_running_loop().time() + self._probe_timeout
         try:
-            async with asyncio.timeout(self._probe_seconds):
-                response = await self._send(self._dialect.probe(key), {}, streaming=False)
-                try:
-                    await self._check(response, key)
-                    await read_whole(response, self._limits)
-                finally:
-                    await _close(response)
+            await self._fetch(self._control, self._wire.probe_request(key), key, deadline, {})
         except TimeoutError as error:
-            message = f"The provider did not answer within {self._probe_seconds:g} seconds."
+            message = f"The provider did not respond to a probe within {self._probe_timeout:g} s."
             raise ProviderUnreachable(message, provider=self._name) from error
-        except GatewayError as fault:
-            self._own("", key, fault)
-            raise
+        except GatewayError as error:
+            raise self._attributed_error("", key, error) from error.__cause__
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._transport.aclose()
+        """Close all connections."""
+        for transport in dict.fromkeys((self._transport, self._operations, self._control)):
+            await transport.aclose()
 
-    def _servers_key(self) -> str:
-        """A key of the server's; empty where none is needed. Raises MissingCredentials."""
-        key = self._keys.first().secret
-        if key or not self._key_variable:
+    def _server_key(self) -> str:
+        """Return a key of the server, empty if none is required. Raises MissingCredentials."""
+        key = self._key_pool.peek().secret
+        if key or not self._api_key_env:
             return key
         raise MissingCredentials(
-            f"There is no key for the provider {self._name!r}.",
-            solution=f"Set {self._key_variable} for the server, or api_key under [providers.{self._name}] in its "
-            "configuration, or give the client a key of your own: AIManager(api_key=…).",
+            f"No API key configured for provider {self._name!r}.",
+            solution=f"Set {self._api_key_env} for the server, set api_key under [providers.{self._name}] in its "
+            "configuration, or pass your own key to the client: AIManager(api_key=…).",
             provider=self._name,
-            metadata={"envVar": self._key_variable},
+            metadata={"envVar": self._api_key_env},
         )
 
-    async def _within(self, call: Call, exchange: Exchange[Answer]) -> Answer:
-        """The exchange within the deadline, its faults fit to leave."""
-        model, key = call.target.model, call.api_key.secret or self._servers_key()
+    async def _attributed(self, attempt: Attempt[Any], exchange: Exchange[Result]) -> Result:
+        """Perform the exchange; errors name the provider and the model and contain no secrets."""
+        model, key = attempt.target.model, attempt.api_key.secret or self._server_key()
         try:
-            async with asyncio.timeout_at(call.deadline):
-                return await exchange(call, key)
+            return await exchange(attempt, key)
         except TimeoutError as error:
-            message = "The deadline passed before the provider had begun to answer."
+            message = "Deadline exceeded before the provider began to respond."
             raise DeadlineExceeded(message, provider=self._name, model=model) from error
-        except GatewayError as fault:
-            self._own(model, key, fault)
-            raise
+        except GatewayError as error:
+            raise self._attributed_error(model, key, error) from error.__cause__
 
-    async def _exchange(self, call: Call, key: str) -> ResponseStream:
-        dialect = self._dialect_for(call.target.model)
-        request = dialect.encode(call, key)
-        with call.upstream_timer.measure():
-            response = await self._send(request, correlation(call), streaming=call.is_upstream_streamed)
+    async def _generate(self, attempt: Attempt[Any], key: str) -> ResponseStream:
+        wire, deadline, streaming = self._wire_for(attempt.target.model), attempt.deadline, attempt.is_streamed
+        request = self._prepare(wire.encode(attempt, key), correlation_headers(attempt), streaming=streaming)
+        with attempt.upstream_timer.measure():
+            response = await self._transport.send(request, deadline)
         try:
-            await self._check(response, key)
-            if call.is_upstream_streamed and not is_json(response):
-                return await self._streamed(call, response, key, dialect.reader())
-            with call.upstream_timer.measure():
-                body = await read_whole(response, self._limits)
+            await self._raise_for_status(response, key, deadline)
+            if streaming and not is_json(response.headers):
+                return await self._open_stream(attempt, response, key, wire.stream_reader())
+            with attempt.upstream_timer.measure():
+                body = await read_body(response, self._limits, deadline)
         except BaseException:
-            await _close(response)
+            await response.body.aclose()
             raise
-        await _close(response)
-        events = dialect.decode(body)
-        return ResponseStream(self._head(call), _each(events), _nothing, partial(_usage_of, events))
+        await response.body.aclose()
+        events = wire.decode(body)
+        return ResponseStream.of(self._metadata(attempt), events)
 
-    async def _streamed(self, call: Call, response: Response, key: str, reader: Reader) -> ResponseStream:
+    async def _fetch(
+        self, transport: Transport, request: HttpRequest, key: str, deadline: float, headers: Mapping[str, str]
+    ) -> bytes:
+        """Return the body of a successful response. Raises TimeoutError at `deadline`."""
+        response = await transport.send(self._prepare(request, headers, streaming=False), deadline)
+        try:
+            await self._raise_for_status(response, key, deadline)
+            return await read_body(response, self._limits, deadline)
+        finally:
+            await response.body.aclose()
+
+    async def _open_stream(
+        self, attempt: Attempt[Any], response: Response, key: str, reader: StreamReader
+    ) -> ResponseStream:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):
-            raise ProviderProtocolError(f"The stream is encoded as {encoding[:40]!r}, which was not offered.")
-        own = partial(self._own, call.target.model, key)
-        stream = HttpStream(call, response, reader, own, self._limits.response_bytes)
-        await stream.begin()
-        return ResponseStream(self._head(call), stream, stream.aclose, stream.spent)
+            raise ProviderProtocolError(
+                f"Unsupported Content-Encoding {encoding[:40]!r} in the provider's stream; none was offered."
+            )
+        attribute = partial(self._attributed_error, attempt.target.model, key)
+        stream = HttpStream(attempt, response, reader, attribute, self._limits.max_response_bytes)
+        await stream.start()
+        return ResponseStream(self._metadata(attempt), stream)
 
-    async def _send(self, request: HttpRequest, more: Mapping[str, str], *, streaming: bool) -> Response:
+    def _prepare(self, request: HttpRequest, extra_headers: Mapping[str, str], *, streaming: bool) -> HttpRequest:
         headers = {
             "User-Agent": self._user_agent,
-            # Compression would hold deltas back until its buffer is full.
+            # Compression would delay deltas until the compressor's buffer is full.
             "Accept-Encoding": "identity" if streaming else "gzip, deflate",
             **request.headers,
-            **more,
+            **extra_headers,
         }
-        return await self._transport.send(HttpRequest(request.method, request.url, headers, request.body))
+        if request.method == "GET":
+            headers.setdefault("Accept", "*/*")
+        return HttpRequest(request.method, request.url, headers, request.body)
 
-    async def _check(self, response: Response, key: str) -> None:
-        """Raise what a status other than success means, or a page in place of an answer."""
+    async def _raise_for_status(self, response: Response, key: str, deadline: float) -> None:
+        """Raise the error for a status other than 2xx, or for an HTML page."""
         status = response.status
         if 300 <= status < 400:
             raise ProviderProtocolError(
-                f"The provider answered {status}, a redirect; a key is never sent on to another address.",
-                solution="Set base_url to the address the provider redirects to, if you trust it.",
+                f"The provider responded with redirect status {status}. Redirects are not followed, because they would "
+                "send the API key to another address.",
+                solution=f"If you trust the redirect target, set providers.{self._name}.base_url to it.",
                 upstream_status=status,
             )
         if not 200 <= status < 300:
-            body = await read_start(response, LONGEST_REFUSAL)
-            if len(key) >= SHORTEST_SECRET:
-                body = body.replace(key.encode(), MASK.encode())
-            raise self._dialect.error(status, folded(response.headers), body)
-        if media_type(response) == "text/html":
-            raise ProviderProtocolError("The provider answered with a web page.", upstream_status=status)
+            body = await read_prefix(response, MAX_ERROR_BODY_BYTES, deadline)
+            if len(key) >= MIN_SECRET_LENGTH:
+                body = body.replace(key.encode(), REDACTED.encode())
+            raise self._wire.error(status, response.headers, body)
+        if media_type(response.headers) == "text/html":
+            raise ProviderProtocolError(
+                "The provider responded with an HTML page instead of an API response.", upstream_status=status
+            )
 
-    def _own(self, model: str, key: str, fault: GatewayError) -> None:
-        """Make a fault fit to leave: it says who and which model, and holds neither the key nor another secret."""
-        fault.provider = fault.provider or self._name
-        fault.model = fault.model or model
-        fault.message = masked(fault.message, (key, *self._secrets))
-        fault.args = (fault.message,)
+    def _attributed_error(self, model: str, key: str, error: GatewayError) -> GatewayError:
+        """Return the error with provider and model, and without the key and other secrets in its message."""
+        return error.replace(
+            message=redact(error.message, (key, *self._secrets)),
+            provider=error.provider or self._name,
+            model=error.model or model,
+        )
 
-    def _head(self, call: Call) -> ResponseMetadata:
-        target = call.target
-        return ResponseMetadata(call.id, call.requested_model, self._name, target.model, warnings=target.warnings)
-
-
-def _usage_of(events: Sequence[Event]) -> Usage | None:
-    last = events[-1] if events else None
-    return last.usage if isinstance(last, Finished) else None
-
-
-async def _close(response: Response) -> None:
-    await response.body.aclose()
-
-
-async def _each(events: list[Event]) -> AsyncIterator[Event]:
-    for event in events:
-        yield event
-
-
-async def _nothing() -> None: ...
+    def _metadata(self, attempt: Attempt[Any]) -> ResponseMetadata:
+        target = attempt.target
+        return ResponseMetadata(attempt.id, attempt.requested_model, self._name, target.model, warnings=target.warnings)

@@ -1,127 +1,133 @@
-"""One streamed answer over HTTP, from its first bytes to its end or its interruption."""
+"""Read one streamed response over HTTP, from the first bytes to its end or interruption."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from math import inf
+from typing import Any
 
-from ...core.errors import GatewayError, ProviderProtocolError, StreamInterrupted
-from ...core.request import Call
+from ...core.errors import DeadlineExceeded, GatewayError, ProviderProtocolError, StreamInterrupted
+from ...core.request import Attempt
 from ...core.response import Event, Finished
 from ...core.usage import Usage, UsageSource
-from ..wires.dialect import Reader
+from ..wires.wire import StreamReader
 from .transport import Response
 
-DRAIN_SECONDS = 0.05
-"""How long the end of a finished response is awaited: its connection can be used again only when it was read."""
+LINGER_SECONDS = 0.05
+"""How long to receive on after a complete response: only a connection that received all of it can be reused."""
 
-GRACE_SECONDS = 1.0
-"""How long an answer that has said why it stopped is given for what may follow: its usage, and its marker."""
+END_GRACE_SECONDS = 1.0
+"""How long to wait, after the finish reason, for the usage and the end-of-stream marker that may follow it."""
 
 
 class HttpStream:
-    """Events as they arrive. Closes the connection however reading ends, cancellation included.
+    """Read the events of a stream. The connection is closed however reading ends, including cancellation.
 
-    It knows of no time: whoever reads it and will not wait any longer cancels the read. `own` makes a fault fit to
-    leave: it names the provider and masks the key. `most` bounds the bytes of the answer.
+    After the first events, no deadline applies: the consumer cancels a read that takes too long. `attribute` completes
+    an error with the provider's name and redacts secrets. `max_bytes` limits the size of the response.
     """
 
     def __init__(
-        self, call: Call, response: Response, reader: Reader, own: Callable[[GatewayError], None], most: int
+        self,
+        attempt: Attempt[Any],
+        response: Response,
+        reader: StreamReader,
+        attribute: Callable[[GatewayError], GatewayError],
+        max_bytes: int,
     ) -> None:
-        self._call = call
+        self._attempt = attempt
         self._body = response.body
-        self._reads = aiter(response.body)
         self._reader = reader
-        self._own = own
-        self._left = most
-        self._ready: deque[Event] = deque()
-        # Shorter than what counts as a stall, or the end of an answer would.
-        self._grace = min(GRACE_SECONDS, call.target.timeouts.text / 2)
-        self._grace_ends: float | None = None
-        self._finished = False
-        self._closed = False
+        self._attribute = attribute
+        self._max_bytes = max_bytes
+        self._received_bytes = 0
+        self.buffered: list[Event] = []
+        self._deadline = attempt.deadline
+        # Must be shorter than the idle timeout, or waiting for the end would count as a stall.
+        self._grace = min(END_GRACE_SECONDS, attempt.target.timeouts.text / 2)
+        self._grace_ends = inf
+        self._is_finished = self._is_closed = False
 
-    def spent(self) -> Usage | None:
-        """The usage so far, None where nothing was counted."""
+    def usage_so_far(self) -> Usage | None:
+        """Return the usage reported so far, None if the provider has reported none."""
         usage = self._reader.usage
         return None if usage.source is UsageSource.MISSING else usage
 
-    async def begin(self) -> None:
-        """Read up to the first event. Raises what comes in its place, as it is: the caller has seen nothing yet."""
+    async def start(self) -> None:
+        """Read up to the first events. Errors are raised unchanged, since the caller has received nothing yet.
+
+        Raises TimeoutError at the deadline of the call.
+        """
         try:
-            while not self._ready:
-                await self._advance()
-        except GatewayError as fault:
-            # An error may come in one read with what it cost.
-            fault.usage = fault.usage or self.spent()
-            raise
+            while not self.buffered:
+                self.buffered = await self._advance()
+        except GatewayError as error:
+            # One read can bring both an error and the usage.
+            raise error.replace(usage=error.usage or self.usage_so_far()) from error.__cause__
+        self._deadline = inf
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._ready:
-            if self._finished:
-                if not self._closed:
-                    await self._drain()
-                raise StopAsyncIteration
-            await self._go_on()
-        return self._ready.popleft()
+    async def read(self) -> list[Event]:
+        """Return the events that one network read brought, or those that arrived with the first content."""
+        events, self.buffered = self.buffered, []
+        while not events:
+            if self._is_closed:
+                return []
+            events = await self._advance_or_interrupt()
+        if type(events[-1]) is Finished:
+            await self.aclose()
+        return events
 
     async def aclose(self) -> None:
-        """Give up the rest; the connection is closed unless its response was read to the end."""
-        self._finished = self._closed = True
-        self._ready.clear()
-        await self._body.aclose()
+        """Discard the remaining events, and close the connection unless its response is complete."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.buffered = []
+            await self._body.aclose(LINGER_SECONDS if self._is_finished else 0.0)
 
-    async def _go_on(self) -> None:
+    async def _advance_or_interrupt(self) -> list[Event]:
+        cause: GatewayError
         try:
-            await self._advance()
-        except GatewayError as cause:
-            await self.aclose()
-            raise self._interrupted(cause) from cause
+            return await self._advance()
+        except TimeoutError:
+            # The deadline passed between two reads: the connection still had that of the first content.
+            cause = DeadlineExceeded("Deadline exceeded before the response was complete.")
+        except GatewayError as error:
+            cause = error
         except BaseException:
             await self.aclose()
             raise
+        await self.aclose()
+        raise self._interruption(cause) from cause
 
-    async def _advance(self) -> None:
-        with self._call.upstream_timer.measure():
-            data = await (self._read_rest() if self._reader.is_ending else anext(self._reads, None))
-        if data is None:
-            events = self._reader.end()
-        else:
-            self._left -= len(data)
-            if self._left < 0:
-                raise ProviderProtocolError("The answer is larger than the bytes allowed.")
+    async def _advance(self) -> list[Event]:
+        with self._attempt.upstream_timer.measure():
+            data = await (self._read_trailer() if self._reader.is_content_complete else self._body.read(self._deadline))
+        if data:
+            self._received_bytes += len(data)
+            if self._received_bytes > self._max_bytes:
+                raise ProviderProtocolError(f"The provider's response exceeds the limit of {self._max_bytes} bytes.")
             events = self._reader.feed(data)
-        self._ready.extend(events)
-        self._finished = bool(events) and isinstance(events[-1], Finished)
-        if data is None and not self._finished:
-            raise ProviderProtocolError("The stream ended without its end.")
+        else:
+            events = self._reader.end()
+        self._is_finished = bool(events) and isinstance(events[-1], Finished)
+        if not data and not self._is_finished:
+            raise ProviderProtocolError("The stream ended without a completion event.")
+        return events
 
-    async def _read_rest(self) -> bytes | None:
-        """What follows the end of an answer; None where nothing does soon, or the connection is lost: it is whole."""
-        self._grace_ends = self._grace_ends or asyncio.get_running_loop().time() + self._grace
+    async def _read_trailer(self) -> bytes:
+        """Return what follows the finish reason; empty after the grace period or a lost connection."""
+        if self._grace_ends == inf:
+            self._grace_ends = asyncio.get_running_loop().time() + self._grace
         try:
-            async with asyncio.timeout_at(self._grace_ends):
-                return await anext(self._reads, None)
-        except (GatewayError, TimeoutError):
-            return None
+            return await self._body.read(min(self._grace_ends, self._deadline))
+        except GatewayError:
+            return b""
+        except TimeoutError:
+            if self._deadline < self._grace_ends:
+                raise
+            return b""
 
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while await anext(self._reads, None) is not None:
-                    pass
-        except (GatewayError, TimeoutError):
-            pass  # the answer is complete; only the connection is lost
-        finally:
-            await self.aclose()
-
-    def _interrupted(self, cause: GatewayError) -> StreamInterrupted:
-        fault = StreamInterrupted(f"The answer broke off after it had begun: {cause.message}")
-        fault.usage = self._reader.usage
-        self._own(fault)
-        return fault
+    def _interruption(self, cause: GatewayError) -> GatewayError:
+        message = f"Stream interrupted after the first content: {cause.message}"
+        return self._attribute(StreamInterrupted(message, usage=self._reader.usage))
