@@ -1,38 +1,38 @@
-"""For authors of plug-ins: `check_provider` proves that a plug-in keeps what the gateway expects of a provider."""
+"""Checks for authors of provider plug-ins."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .catalog.model import Capability, Level
-from .config.plugins import WIRE
+from .catalog.model import Capability, SupportLevel
+from .config.provider_defaults import PLUGIN_WIRE
 from .config.providers import ProviderSettings
 from .core.content import Message, Role, Text
 from .core.errors import GatewayError
-from .core.handler import Handler
-from .core.request import Call, Caller, Target
+from .core.handler import AttemptHandler
+from .core.request import Attempt, Call, Caller, Target
 from .core.response import (
     Event,
     Finished,
     GenerateResult,
     PartCompleted,
     ReasoningDelta,
-    ResponseStream,
+    ResponseBuilder,
+    ResponseMetadata,
     Restarted,
     TextDelta,
     ToolCallDelta,
 )
 from .core.usage import UsageSource
 from .providers.factory import open_transport
-from .providers.http.transport import PooledTransport
-from .providers.plugins.api import ProviderPlugin, Transport, defects
+from .providers.plugins.api import ProviderPlugin, Transport, plugin_problems
 
-CALL_SECONDS = 30.0
-CLOSE_SECONDS = 1.0
+CALL_TIMEOUT_SECONDS = 30.0
+CLOSE_TIMEOUT_SECONDS = 1.0
 UNKNOWN_MODEL = "no-such-model-anywhere"
 
 
@@ -42,157 +42,159 @@ async def check_provider(
     settings: Mapping[str, Any] | None = None,
     transport: Transport | None = None,
     model: str = "",
-    question: str = "Say hello.",
+    prompt: str = "Say hello.",
 ) -> None:
-    """Raises AssertionError with everything that is wrong; best run against a fake of the provider.
+    """Raise AssertionError with everything the gateway would reject about a plug-in. Best run against a fake provider.
 
-    `settings` are those of [providers.NAME]; `transport` reaches the fake where `base_url` does not; without `model`
-    the first that the plug-in lists is asked. The answer to the question has to be the same each time, but for words.
+    `settings` are those of [providers.NAME]; `transport` replaces the connection to `base_url`. `model` is the model to
+    call, by default the first that the plug-in lists. It must answer `prompt` with the same structure every time.
+
+    Example: `asyncio.run(check_provider(MyProvider(), settings={"api_key": "test"}))`
     """
-    found = list(defects(plugin))
-    if found:
-        raise AssertionError(_told(found))
-    async with _opened(plugin, settings or {}, transport) as handler:
-        check = _Check(plugin, handler, question)
-        await check.models()
-        await check.answers(model)
-    if check.found:
-        raise AssertionError(_told(check.found))
+    problems = list(plugin_problems(plugin))
+    if problems:
+        raise AssertionError(_report(problems))
+    async with _open(plugin, settings or {}, transport) as handler:
+        check = _ProviderCheck(plugin, handler, prompt)
+        await check.check_models()
+        await check.check_calls(model)
+    if check.problems:
+        raise AssertionError(_report(check.problems))
 
 
 @asynccontextmanager
-async def _opened(
-    plugin: ProviderPlugin, said: Mapping[str, Any], transport: Transport | None
-) -> AsyncIterator[Handler]:
-    settings = ProviderSettings.model_validate({"wire": WIRE, **said})
-    used = transport or PooledTransport(open_transport(plugin.name, settings))
+async def _open(
+    plugin: ProviderPlugin, values: Mapping[str, Any], transport: Transport | None
+) -> AsyncIterator[AttemptHandler]:
+    settings = ProviderSettings.model_validate({"wire": PLUGIN_WIRE, **values})
+    used = transport or open_transport(plugin.name, settings)
     try:
         yield plugin.open(settings, used, time.monotonic)
     finally:
         await used.aclose()
 
 
-class _Check:
-    """One run. `found` says what is wrong so far."""
+class _ProviderCheck:
+    """One run of the checks; `problems` collects their findings."""
 
-    def __init__(self, plugin: ProviderPlugin, handler: Handler, question: str) -> None:
+    def __init__(self, plugin: ProviderPlugin, handler: AttemptHandler, prompt: str) -> None:
         self._plugin = plugin
         self._handler = handler
-        self._question = question
-        self._listed: list[str] = []
-        self.found: list[str] = []
+        self._prompt = prompt
+        self._models: list[str] = []
+        self.problems: list[str] = []
 
-    async def models(self) -> None:
-        self._listed = list(await self._plugin.models())
-        if not all(isinstance(model, str) and model for model in self._listed):
-            self.found.append("models() lists something that is no id")
-        elif len(set(self._listed)) != len(self._listed):
-            self.found.append("models() lists an id twice")
-        for model in self._listed:
+    async def check_models(self) -> None:
+        self._models = list(await self._plugin.models())
+        if not all(isinstance(model, str) and model for model in self._models):
+            self.problems.append("models() must return non-empty strings")
+        elif len(set(self._models)) != len(self._models):
+            self.problems.append("models() returns a duplicate id")
+        for model in self._models:
             for capability, level in self._plugin.capabilities(model).items():
-                if not (isinstance(capability, Capability) and isinstance(level, Level)):
-                    self.found.append(
-                        f"capabilities({model!r}) holds {capability!r}: {level!r}, no Capability and Level"
+                if not (isinstance(capability, Capability) and isinstance(level, SupportLevel)):
+                    self.problems.append(
+                        f"capabilities({model!r}) must map Capability to SupportLevel, got {capability!r}: {level!r}"
                     )
 
-    async def answers(self, model: str) -> None:
-        model = model or next(iter(self._listed), "")
+    async def check_calls(self, model: str) -> None:
+        model = model or next(iter(self._models), "")
         if not model:
-            self.found.append("models() is empty: name a model to ask")
+            self.problems.append("models() is empty: pass the model to call")
             return
-        whole = await self._completion(model, streaming=False)
-        streamed = await self._completion(model, streaming=True)
-        if whole is not None and streamed is not None:
-            self._compare(whole, streamed)
-        await self._closes(model)
-        await self._fails(UNKNOWN_MODEL)
+        unary = await self._result(model, streaming=False)
+        streamed = await self._result(model, streaming=True)
+        if unary is not None and streamed is not None:
+            self._compare(unary, streamed)
+        await self._check_close(model)
+        await self._check_error(UNKNOWN_MODEL)
 
-    async def _completion(self, model: str, *, streaming: bool) -> GenerateResult | None:
-        what = "the streamed answer" if streaming else "the whole answer"
+    async def _result(self, model: str, *, streaming: bool) -> GenerateResult | None:
+        subject = "the streamed response" if streaming else "the unary response"
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                reply = await self._handler(self._call(model, streaming=streaming))
-                events = [event async for event in reply]
-                await reply.aclose()
-                await reply.aclose()
-        except GatewayError as fault:
-            self.found.append(f"{what} failed with {fault.reason}: {fault.message}")
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                stream = await self._handler(self._attempt(model, streaming=streaming))
+                events = [event async for event in stream]
+                await stream.aclose()
+                await stream.aclose()  # must be idempotent
+        except GatewayError as error:
+            self.problems.append(f"{subject} failed with {error.reason}: {error.message}")
             return None
-        flaws = list(_flaws(events))
-        self.found += [f"{what} {flaw}" for flaw in flaws]
-        return None if flaws else await _again(reply, events)
+        problems = list(_event_problems(events))
+        self.problems += [f"{subject} {problem}" for problem in problems]
+        return None if problems else _fold(stream.metadata, events)
 
-    def _compare(self, whole: GenerateResult, streamed: GenerateResult) -> None:
-        kinds = [[type(part).__name__ for part in one.message.parts] for one in (whole, streamed)]
-        if kinds[0] != kinds[1]:
-            self.found.append(f"whole and streamed answers differ: {kinds[0]} and {kinds[1]}")
-        if whole.finished.reason is not streamed.finished.reason:
-            reasons = f"{whole.finished.reason.value} and {streamed.finished.reason.value}"
-            self.found.append(f"whole and streamed answers end differently: {reasons}")
+    def _compare(self, unary: GenerateResult, streamed: GenerateResult) -> None:
+        parts = [[type(part).__name__ for part in result.message.parts] for result in (unary, streamed)]
+        if parts[0] != parts[1]:
+            self.problems.append(f"unary and streamed responses have different parts: {parts[0]} and {parts[1]}")
+        reasons = unary.finished.reason, streamed.finished.reason
+        if reasons[0] is not reasons[1]:
+            values = f"{reasons[0].value} and {reasons[1].value}"
+            self.problems.append(f"unary and streamed responses have different finish reasons: {values}")
 
-    async def _closes(self, model: str) -> None:
-        """A reply that is put down after its first event leaves nothing behind."""
+    async def _check_close(self, model: str) -> None:
+        """Close a stream after its first event; that must be quick and leave no task behind."""
         before = asyncio.all_tasks()
         try:
-            reply = await self._handler(self._call(model, streaming=True))
-            await anext(aiter(reply))
-        except (GatewayError, StopAsyncIteration):
-            return  # told by the streamed answer
+            stream = await self._handler(self._attempt(model, streaming=True))
+            await stream.read()
+        except GatewayError:
+            return  # already reported by the check of the streamed response
         try:
-            await asyncio.wait_for(reply.aclose(), CLOSE_SECONDS)
+            await asyncio.wait_for(stream.aclose(), CLOSE_TIMEOUT_SECONDS)
         except TimeoutError:
-            self.found.append(f"closing an answer takes longer than {CLOSE_SECONDS:g} s")
+            self.problems.append(f"closing a stream must take at most {CLOSE_TIMEOUT_SECONDS:g} s")
         await asyncio.sleep(0)
-        left = asyncio.all_tasks() - before
-        if left:
-            self.found.append(f"an answer that was closed leaves {len(left)} tasks running")
+        remaining = asyncio.all_tasks() - before
+        if remaining:
+            self.problems.append(f"closing a stream leaves {len(remaining)} tasks running")
 
-    async def _fails(self, model: str) -> None:
-        """What cannot be answered is a Fault, from the await or from the events."""
+    async def _check_error(self, model: str) -> None:
+        """Call a model that does not exist; only a GatewayError or a timeout may be raised."""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                reply = await self._handler(self._call(model, streaming=False))
-                await reply.result()
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                stream = await self._handler(self._attempt(model, streaming=False))
+                await stream.result()
         except (GatewayError, TimeoutError):
             pass
-        # Whatever else comes is the finding.
+        # Any other exception is the finding.
         except Exception as error:
-            self.found.append(f"a model that does not exist raises {type(error).__name__}; accepted is a GatewayError")
+            self.problems.append(f"a call of an unknown model must raise GatewayError, got {type(error).__name__}")
 
-    def _call(self, model: str, *, streaming: bool) -> Call:
-        return Call(
+    def _attempt(self, model: str, *, streaming: bool) -> Attempt[Any]:
+        call = Call(
             id="check",
             caller=Caller(),
             requested_model=f"{self._plugin.name}/{model}",
-            messages=(Message(Role.USER, (Text(self._question),)),),
+            messages=(Message(Role.USER, (Text(self._prompt),)),),
             targets=(Target(self._plugin.name, model),),
-            deadline=time.monotonic() + CALL_SECONDS,
+            deadline=time.monotonic() + CALL_TIMEOUT_SECONDS,
             streaming=streaming,
         )
+        return Attempt.of(call, call.target, time.monotonic(), is_streamed=streaming)
 
 
-def _flaws(events: list[Event]) -> list[str]:
-    found: list[str] = []
-    ends = [place for place, event in enumerate(events) if isinstance(event, Finished)]
-    if ends != [len(events) - 1]:
-        found.append("does not end with the one event Finished")
-    whole = [event for event in events if isinstance(event, PartCompleted)]
-    if sorted(event.index for event in whole) != list(range(len(whole))):
-        found.append("does not number its parts 0, 1, 2 …, each completed once")
+def _event_problems(events: Sequence[Event]) -> Iterator[str]:
+    finished = [index for index, event in enumerate(events) if isinstance(event, Finished)]
+    if finished != [len(events) - 1]:
+        yield "must end with exactly one Finished event"
+    completed = [event for event in events if isinstance(event, PartCompleted)]
+    if sorted(event.index for event in completed) != list(range(len(completed))):
+        yield "must complete each part once, with indices 0, 1, 2 …"
     if any(isinstance(event, Restarted) for event in events):
-        found.append("says that it restarts, which is for the gateway to say")
-    for event in whole:
-        said = "".join(_fragment(one) for one in events if getattr(one, "index", None) == event.index)
+        yield "must not contain Restarted events, which only the gateway emits"
+    for event in completed:
+        deltas = "".join(_delta_text(delta) for delta in events if getattr(delta, "index", None) == event.index)
         text = getattr(event.part, "text", getattr(event.part, "arguments_json", ""))
-        if said and said != text:
-            found.append(f"has deltas of part {event.index} that do not add up to it")
+        if deltas and deltas != text:
+            yield f"has deltas of part {event.index} that do not add up to the part"
     last = events[-1] if events else None
     if isinstance(last, Finished) and (last.usage.source is UsageSource.MISSING or not last.usage.input_tokens):
-        found.append("has no usage: the tokens that it took")
-    return found
+        yield "must report token usage"
 
 
-def _fragment(event: Event) -> str:
+def _delta_text(event: Event) -> str:
     match event:
         case TextDelta() | ReasoningDelta():
             return event.text
@@ -201,15 +203,12 @@ def _fragment(event: Event) -> str:
     return ""
 
 
-async def _again(reply: ResponseStream, events: list[Event]) -> GenerateResult:
-    async def said() -> AsyncIterator[Event]:
-        for event in events:
-            yield event
-
-    async def nothing() -> None: ...
-
-    return await ResponseStream(reply.metadata, said(), nothing).result()
+def _fold(metadata: ResponseMetadata, events: Sequence[Event]) -> GenerateResult:
+    builder = ResponseBuilder()
+    for event in events:
+        builder.add(event)
+    return builder.result(metadata)
 
 
-def _told(found: list[str]) -> str:
-    return "\n".join(["The plug-in is not ready:", *(f"- {flaw}" for flaw in found)])
+def _report(problems: Sequence[str]) -> str:
+    return "\n".join(["The plug-in does not meet the gateway's requirements:", *(f"- {one}" for one in problems)])

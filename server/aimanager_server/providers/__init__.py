@@ -1,1 +1,1 @@
-"""Provider adapters: wires over one HTTP transport, the mock and plug-ins."""
+"""Provider adapters: wires over one HTTP transport, the mock provider, and plug-ins."""

@@ -1,6 +1,6 @@
-"""How each provider is asked: one HTTP provider, and one dialect a wire.
+"""Create the providers of the settings, and what each offers besides generation: embeddings, token counts, model lists.
 
-Imports wait until a provider is opened, so that naming a part of this package loads no HTTP client.
+No connection is opened before the first request.
 """
 
 from __future__ import annotations
@@ -8,140 +8,224 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-if TYPE_CHECKING:
-    from ..catalog.model import Model
-    from ..config.providers import ProviderSettings
-    from ..config.settings import Limits
-    from ..core.handler import Provider
-    from ..resilience.key_pool import KeyRing
-    from .http.pool import AiohttpTransport
-    from .wires.dialect import Dialect
+from ..catalog.catalog import Catalog
+from ..catalog.discovery import ModelLister
+from ..catalog.model import Model
+from ..config.providers import ProviderSettings
+from ..config.settings import Limits, Settings
+from ..core.embedding import Embedder
+from ..core.handler import Provider, TokenCounter
+from ..resilience.key_pool import KeyPool
+from .endpoints.embeddings import EmbeddingWire, HttpEmbedder
+from .endpoints.gemini_embeddings import GeminiEmbeddings
+from .endpoints.model_listing import HttpModelLister
+from .endpoints.openai_embeddings import DEFAULT, MISTRAL, OPENAI, OpenAIEmbeddings
+from .endpoints.token_counting import HttpTokenCounter
+from .http.connector import tls_context
+from .http.dns_cache import CachingResolver
+from .http.provider import HttpProvider
+from .http.transport import HttpTransport, HttpxTransport
+from .mock.embeddings import MockEmbedder, MockTokenCounter
+from .mock.provider import MockProvider
+from .plugins.adapter import PluginProvider
+from .plugins.isolation import PluginLoop
+from .plugins.registry import ProviderRegistry
+from .wires.anthropic import AnthropicWire
+from .wires.chat_completions.azure import AzureWire
+from .wires.chat_completions.vendors import vendor_wire
+from .wires.gemini import GeminiWire
+from .wires.responses import ResponsesWire
+from .wires.wire import Wire
 
-    Facts = Callable[[str], Model | None]
-    Factory = Callable[[str, ProviderSettings, Limits, KeyRing, Facts], Provider]
-    DialectFactory = Callable[[ProviderSettings, Limits], Dialect]
+FindModel = Callable[[str], Model | None]
+"""Look up one of the provider's models in the catalog by its id."""
+
+PROVIDERS_WITHOUT_EMBEDDINGS = frozenset(("claude", "deepseek", "groq", "xai"))
+"""Other providers of the chat-completions wire may have an embeddings endpoint, so requests are attempted."""
+
+MAX_CONTROL_CONNECTIONS = 4
+"""Connections to one provider for probes and model lists."""
+
+EMBEDDING_QUIRKS = {"openai": OPENAI, "azure": OPENAI, "mistral": MISTRAL}
 
 
-def unknown(model: str) -> None:
-    """The facts of one who knows no model."""
+class ProviderSet:
+    """Create the enabled providers. Raises SettingsError if a plug-in cannot be loaded.
+
+    `providers` and `key_pools` are keyed by provider name. Plug-ins manage their own keys and have no key pool.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog, registry: ProviderRegistry) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        enabled = [name for name, provider in settings.providers.items() if provider.enabled]
+        plugins = registry.load([name for name in settings.plugins.providers if name in enabled])
+        self.plugin_names: tuple[str, ...] = tuple(plugins)
+        self.providers: dict[str, Provider] = {}
+        self.key_pools: dict[str, KeyPool] = {}
+        for name in enabled:
+            provider_settings = settings.providers[name]
+            if name in plugins:
+                self.providers[name] = PluginProvider(
+                    plugins[name],
+                    provider_settings,
+                    partial(open_transport, name, provider_settings),
+                    time.monotonic,
+                    PluginLoop(name),
+                )
+            else:
+                key_pool = self.key_pools[name] = key_pool_for(provider_settings)
+                find_model = partial(catalog.find, name)
+                self.providers[name] = open_provider(name, provider_settings, settings.limits, find_model, key_pool)
+
+    def embedders(self) -> Mapping[str, Embedder]:
+        """Return the providers that support embeddings."""
+        found = {
+            name: embedder_for(name, self._settings.providers[name].wire, provider, partial(self._catalog.find, name))
+            for name, provider in self.providers.items()
+        }
+        return {name: embedder for name, embedder in found.items() if embedder is not None}
+
+    def token_counters(self) -> Mapping[str, TokenCounter]:
+        """Return the providers that may count tokens."""
+        found = {name: token_counter_for(provider) for name, provider in self.providers.items()}
+        return {name: counter for name, counter in found.items() if counter is not None}
+
+    def model_listers(self) -> Mapping[str, ModelLister]:
+        """Return the providers that list their models."""
+        found = {name: model_lister_for(name, provider) for name, provider in self.providers.items()}
+        return {name: lister for name, lister in found.items() if lister is not None}
 
 
 def open_provider(
-    name: str, settings: ProviderSettings, limits: Limits, facts: Facts = unknown, ring: KeyRing | None = None
-) -> Provider:
-    """The provider of this name, on the wire its settings name; of the chat-completions wire several know a variant.
-
-    `facts` finds what is known of one of its models. `ring` holds the keys of the settings, where others use them too.
-    No connection is made yet. Raises OSError or ssl.SSLError where its `ca_file` cannot be used.
-    """
-    variant = VARIANTS.get(name) if settings.wire == "chat_completions" else None
-    factory = variant or BUILTIN[settings.wire]
-    return factory(name, settings, limits, ring_of(settings) if ring is None else ring, facts)
-
-
-def ring_of(settings: ProviderSettings) -> KeyRing:
-    """The keys of one provider."""
-    from ..resilience.key_pool import KeyRing
-
-    secrets = [(credential.key, credential.weight) for credential in settings.credentials()]
-    return KeyRing(secrets, time.monotonic, settings.key_spread)
-
-
-def over_http(
     name: str,
     settings: ProviderSettings,
     limits: Limits,
-    ring: KeyRing,
-    dialect: DialectFactory,
-    dialect_for: Callable[[str], Dialect] | None = None,
+    find_model: FindModel = lambda model: None,
+    key_pool: KeyPool | None = None,
 ) -> Provider:
-    """A provider that speaks this dialect, or the one for each model, over a connection pool of its own."""
-    from .http.provider import HttpProvider
+    """Create a built-in provider. On the chat-completions wire, `name` selects the quirks of a vendor.
 
+    `key_pool` is the pool to share with other parts of the server; without it, one is created from the settings. Raises
+    OSError or ssl.SSLError if the `ca_file` cannot be loaded.
+    """
+    if settings.wire == "mock":
+        return MockProvider(settings.options, lambda: asyncio.get_running_loop().time(), asyncio.sleep)
+    wire, wire_for = _wires(name, settings, limits, find_model)
+    open_pool = partial(
+        HttpTransport,
+        name,
+        **_connection_options(settings),
+        resolver=CachingResolver(settings.connect_timeout_seconds),
+    )
     return HttpProvider(
         name,
-        dialect(settings, limits),
-        open_transport(name, settings),
-        ring,
+        wire,
+        open_pool(max_connections=settings.max_connections),
+        key_pool_for(settings) if key_pool is None else key_pool,
         limits,
-        dialect_for=dialect_for,
-        key_variable=settings.key_variable,
+        operations=HttpxTransport(open_pool(max_connections=settings.max_connections)),
+        control=HttpxTransport(open_pool(max_connections=MAX_CONTROL_CONNECTIONS)),
+        wire_for=wire_for,
+        api_key_env=settings.api_key_env,
         secrets=tuple(settings.headers.values()),
         user_agent=f"aimanager/{_version()}",
     )
 
 
-def open_transport(name: str, settings: ProviderSettings) -> AiohttpTransport:
-    """A connection pool as the settings want it. No connection is made yet."""
-    from .http.pool import AiohttpTransport
-
-    return AiohttpTransport(
-        name,
-        max_connections=settings.max_connections,
-        idle_connections=settings.idle_connections,
-        connect_timeout=settings.connect_timeout_seconds,
-        ca_file=settings.ca_file,
-        proxy=_proxy(settings.base_url) if settings.use_proxy else None,
-    )
+def key_pool_for(settings: ProviderSettings) -> KeyPool:
+    """Return a pool of the API keys in the settings of one provider."""
+    secrets = [(credential.key, credential.weight) for credential in settings.credentials()]
+    return KeyPool(secrets, time.monotonic, settings.key_selection)
 
 
-def _claude(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .wires.anthropic import Claude
-
-    return over_http(name, settings, limits, ring, lambda settings, limits: Claude(settings, limits, facts))
-
-
-def _responses(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    """Whoever speaks this wire speaks the older one too, which some models are better asked in."""
-    from .wires.chat_completions.vendors import openai
-    from .wires.responses import Responses
-
-    newer, older = Responses(settings, limits, facts), openai(settings, limits)
-
-    def dialect_for(model_id: str) -> Dialect:
-        model = facts(model_id)
-        return older if model is not None and model.wire == "chat_completions" else newer
-
-    return over_http(name, settings, limits, ring, lambda settings, limits: newer, dialect_for)
+def open_transport(name: str, settings: ProviderSettings) -> HttpTransport:
+    """Create the connection pool of a plug-in."""
+    return HttpTransport(name, **_connection_options(settings), max_connections=settings.max_connections)
 
 
-def _gemini(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .wires.gemini import Gemini
-
-    return over_http(name, settings, limits, ring, lambda settings, limits: Gemini(settings, limits, facts))
-
-
-def _variant(module: str, dialect: str) -> Factory:
-    """A server that speaks a wire in its own way, which a file of this package says."""
-
-    def open_variant(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-        spoken: DialectFactory = getattr(import_module(f".{module}", __name__), dialect)
-        return over_http(name, settings, limits, ring, spoken)
-
-    return open_variant
+def _connection_options(settings: ProviderSettings) -> dict[str, Any]:
+    """Return the options that all connection pools of a provider share."""
+    tls = cache(partial(tls_context, settings.ca_file))
+    if settings.ca_file is not None:
+        tls()
+    return {
+        "max_idle_connections": settings.max_idle_connections,
+        "connect_timeout": settings.connect_timeout_seconds,
+        "tls": tls,
+        "proxy": _proxy(settings.base_url) if settings.use_proxy else None,
+    }
 
 
-def _chat_completions(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .wires.chat_completions import chat_completions
+def embedder_for(name: str, wire: str, provider: Provider, find_model: FindModel) -> Embedder | None:
+    """Return the embedder of a provider; None if it has no embeddings."""
+    if isinstance(provider, MockProvider):
+        return MockEmbedder(provider)
+    embedding_wire = None if name in PROVIDERS_WITHOUT_EMBEDDINGS else _embedding_wire(name, wire, find_model)
+    if embedding_wire is None or not isinstance(provider, HttpProvider):
+        return None
+    return HttpEmbedder(provider, embedding_wire)
 
-    return over_http(name, settings, limits, ring, chat_completions)
+
+def token_counter_for(provider: Provider) -> TokenCounter | None:
+    """Return the token counter of a provider; None for plug-ins."""
+    if isinstance(provider, MockProvider):
+        return MockTokenCounter(provider)
+    return HttpTokenCounter(provider) if isinstance(provider, HttpProvider) else None
 
 
-def _mock(name: str, settings: ProviderSettings, limits: Limits, ring: KeyRing, facts: Facts) -> Provider:
-    from .mock.provider import Mock
+def model_lister_for(name: str, provider: Provider) -> ModelLister | None:
+    """Return the model lister of a provider; None if the catalog is complete, as for the mock provider."""
+    if isinstance(provider, PluginProvider):
+        return provider
+    return HttpModelLister(name, provider) if isinstance(provider, HttpProvider) else None
 
-    return Mock(settings.options, lambda: asyncio.get_running_loop().time(), asyncio.sleep)
+
+def _wires(
+    name: str, settings: ProviderSettings, limits: Limits, find_model: FindModel
+) -> tuple[Wire, Callable[[str], Wire] | None]:
+    """Return the wire of a provider and, if its models use several, a function that selects the wire of a model."""
+    match settings.wire:
+        case "anthropic":
+            return AnthropicWire(settings, limits, find_model), None
+        case "gemini":
+            return GeminiWire(settings, limits, find_model), None
+        case "chat_completions":
+            return AzureWire(settings, limits) if name == "azure" else vendor_wire(name, settings, limits), None
+        case "responses":
+            return _responses_wires(settings, limits, find_model)
+        case "mock" | "plugin":
+            raise ValueError(f"The wire {settings.wire!r} of provider {name!r} is not an HTTP wire.")
+
+
+def _responses_wires(
+    settings: ProviderSettings, limits: Limits, find_model: FindModel
+) -> tuple[Wire, Callable[[str], Wire]]:
+    """Servers of the Responses API also implement chat completions, which some models require."""
+    responses, chat_completions = ResponsesWire(settings, limits, find_model), vendor_wire("openai", settings, limits)
+
+    def wire_for(model_id: str) -> Wire:
+        model = find_model(model_id)
+        return chat_completions if model is not None and model.wire == "chat_completions" else responses
+
+    return responses, wire_for
+
+
+def _embedding_wire(name: str, wire: str, find_model: FindModel) -> EmbeddingWire | None:
+    if wire == "gemini":
+        return GeminiEmbeddings(find_model)
+    if wire in ("chat_completions", "responses"):
+        return OpenAIEmbeddings(EMBEDDING_QUIRKS.get(name, DEFAULT))
+    return None
 
 
 def _proxy(base_url: str) -> str | None:
-    from urllib.request import getproxies, proxy_bypass
-
     url = urlsplit(base_url)
     return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
 
@@ -151,27 +235,3 @@ def _version() -> str:
         return version("aimanager")
     except PackageNotFoundError:
         return "0"
-
-
-BUILTIN: Mapping[str, Factory] = MappingProxyType(
-    {
-        "claude": _claude,
-        "gemini": _gemini,
-        "mock": _mock,
-        "chat_completions": _chat_completions,
-        "responses": _responses,
-    }
-)
-"""The wires, by the name an operator gives them."""
-
-VARIANTS: Mapping[str, Factory] = MappingProxyType(
-    {
-        "openai": _variant("openai", "openai"),
-        "deepseek": _variant("deepseek", "deepseek"),
-        "mistral": _variant("mistral", "mistral"),
-        "xai": _variant("xai", "xai"),
-        "groq": _variant("groq", "groq"),
-        "azure": _variant("azure", "Azure"),
-    }
-)
-"""The providers that speak the chat-completions wire in a way of their own."""

@@ -1,73 +1,78 @@
-"""A provider plug-in, whole: it needs no network, so that it shows the interface alone."""
+"""A complete provider plug-in. It needs no network, so that it shows only the interface."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
-from aimanager_server.catalog.model import Capability, Level
-from aimanager_server.config.providers import ProviderSettings
-from aimanager_server.core.content import Text
-from aimanager_server.core.errors import ModelNotFound
-from aimanager_server.core.handler import Clock, Handler
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import (
+from aimanager_server.plugins import (
+    Attempt,
+    AttemptHandler,
+    Capability,
+    Clock,
     Event,
     Finished,
     FinishReason,
+    ModelNotFound,
     PartCompleted,
+    ProviderSettings,
     ResponseMetadata,
     ResponseStream,
+    SupportLevel,
+    Text,
     TextDelta,
+    Transport,
+    Usage,
+    UsageSource,
 )
-from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.plugins.api import Transport
 
 MODELS = ("loud", "louder")
 
 
 class Shout:
-    """Says the last question back in capitals; `louder` adds exclamation marks, as many as option `marks` says."""
+    """Repeat the last message in capitals. Model `louder` appends as many exclamation marks as option `marks` says."""
 
     name = "shout"
     api_version = 1
 
-    def open(self, settings: ProviderSettings, transport: Transport, clock: Clock) -> Handler:
-        """The handler; a provider with a network would keep the transport and the keys."""
+    def open(self, settings: ProviderSettings, transport: Transport, clock: Clock) -> AttemptHandler:
+        """Return the handler. A provider with a network would keep the transport and the API keys."""
         marks = int(settings.options.get("marks", 3))
 
-        async def answer(call: Call) -> ResponseStream:
-            model = call.target.model
+        async def generate(attempt: Attempt[Any]) -> ResponseStream:
+            model = attempt.target.model
             if model not in MODELS:
-                raise ModelNotFound(f"There is no model {model!r}; there are {', '.join(MODELS)}.", model=model)
-            words = _question(call).upper().split()
+                raise ModelNotFound(f"Model {model!r} not found; available models: {', '.join(MODELS)}.", model=model)
+            words = _last_message(attempt).upper().split()
             text = " ".join(words) + ("!" * marks if model == "louder" else "")
-            head = ResponseMetadata(call.id, call.requested_model, self.name, model)
-            return ResponseStream(head, _events(text, len(words)), _nothing)
+            metadata = ResponseMetadata(attempt.id, attempt.requested_model, self.name, model)
+            return ResponseStream.from_iterator(metadata, _events(text, len(words)), _close)
 
-        return answer
+        return generate
 
     async def models(self) -> Sequence[str]:
-        """Both of them."""
+        """Return both models."""
         return MODELS
 
-    def capabilities(self, model: str) -> Mapping[Capability, Level]:
-        """It streams, and does little else."""
+    def capabilities(self, model: str) -> Mapping[Capability, SupportLevel]:
+        """Support streaming only."""
         return {
-            Capability.STREAMING: Level.NATIVE,
-            Capability.IMAGE_INPUT: Level.NONE,
-            Capability.TOOL_CALLING: Level.NONE,
+            Capability.STREAMING: SupportLevel.NATIVE,
+            Capability.IMAGE_INPUT: SupportLevel.NONE,
+            Capability.TOOL_CALLING: SupportLevel.NONE,
         }
 
 
-def _question(call: Call) -> str:
-    return " ".join(part.text for part in call.messages[-1].parts if isinstance(part, Text))
+def _last_message(attempt: Attempt[Any]) -> str:
+    return " ".join(part.text for part in attempt.messages[-1].parts if isinstance(part, Text))
 
 
 async def _events(text: str, words: int) -> AsyncIterator[Event]:
-    for place, word in enumerate(text.split(" ")):
-        yield TextDelta(0, f" {word}" if place else word)
+    for index, word in enumerate(text.split(" ")):
+        yield TextDelta(0, f" {word}" if index else word)
     yield PartCompleted(0, Text(text))
     yield Finished(FinishReason.STOP, "stop", Usage(words, words, source=UsageSource.REPORTED))
 
 
-async def _nothing() -> None: ...
+async def _close() -> None:
+    """Release nothing: the stream holds no connection."""

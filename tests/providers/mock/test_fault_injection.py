@@ -1,13 +1,15 @@
+"""Latency, rate, errors, cuts and stalls of the mock provider."""
+
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from aimanager_server.core.errors import (
     DeadlineExceeded,
+    GatewayError,
     ProviderOverloaded,
     ProviderProtocolError,
     ProviderRateLimited,
@@ -17,153 +19,155 @@ from aimanager_server.core.errors import (
 from aimanager_server.core.request import Caller
 from aimanager_server.core.response import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock.provider import REMEMBERED, Mock
-from tests.support.calls import FakeClock
-from tests.support.mock_provider import DEADLINE, call, into, mock, said, streamed
+from aimanager_server.providers.mock.provider import MAX_TRACKED_PROMPTS, MockProvider
+from tests.support.clock import FakeClock
+from tests.support.mock_provider import DEADLINE, append_events, attempt, mock, reply_text, stream_events
 
 
-async def test_latency_and_rate_take_their_time() -> None:
+async def test_latency_and_rate_delay_the_response() -> None:
     clock = FakeClock()
 
-    await streamed("[[reply: a b c]] [[latency: 0.5]] [[rate: 50]]", provider=mock(clock))
+    await stream_events("[[reply: a b c]] [[latency: 0.5]] [[rate: 50]]", provider=mock(clock))
 
-    assert clock.pauses == pytest.approx([0.5, 0.02, 0.02])
+    assert clock.sleeps == pytest.approx([0.5, 0.02, 0.02])
 
 
-async def test_the_configuration_sets_the_pace_where_no_script_does() -> None:
+async def test_configured_latency_and_rate_are_defaults() -> None:
     clock = FakeClock()
     provider = mock(clock, latency=2.0, rate=4.0)
 
-    await streamed("[[reply: a b]]", provider=provider)
-    await streamed("[[reply: a b]] [[latency: 0]] [[rate: 2]]", provider=provider)
+    await stream_events("[[reply: a b]]", provider=provider)
+    await stream_events("[[reply: a b]] [[latency: 0]] [[rate: 2]]", provider=provider)
 
-    assert clock.pauses == pytest.approx([2.0, 0.25, 0.5])
-
-
-async def test_waiting_is_not_the_gateways_own_time() -> None:
-    asked = call("[[latency: 0]] Hi")
-
-    await mock()(asked)
-
-    assert asked.upstream_timer.seconds > 0
+    assert clock.sleeps == pytest.approx([2.0, 0.25, 0.5])
 
 
-@pytest.mark.parametrize("reason", [fault.spec.reason for fault in all_errors()])
-async def test_it_fails_with_any_reason(reason: str) -> None:
+async def test_delays_count_as_upstream_time() -> None:
+    prompt = attempt("[[latency: 0]] Hi")
+
+    await mock()(prompt)
+
+    assert prompt.upstream_timer.seconds > 0
+
+
+async def test_every_reason_can_be_injected() -> None:
     provider = mock()
+    reasons = [error_type.spec.reason for error_type in all_errors()]
+    caught = []
 
-    with pytest.raises(Exception) as failed:  # noqa: PT011 - which one is the fact under test
-        await provider(call(f"[[error: {reason} retry_after=2.5]]"))
+    for reason in reasons:
+        with pytest.raises(GatewayError) as injected:
+            await provider(attempt(f"[[error: {reason} retry_after=2.5]]"))
+        caught.append((injected.value.reason, injected.value.retry_after))
 
-    assert getattr(failed.value, "reason", "") == reason
-    assert getattr(failed.value, "retry_after", None) == 2.5
+    assert caught == [(reason, 2.5) for reason in reasons]
 
 
-async def test_an_error_without_a_number_stays() -> None:
+async def test_an_error_without_times_applies_to_every_call() -> None:
     provider = mock()
 
     for _ in range(5):
         with pytest.raises(ProviderOverloaded):
-            await provider(call("[[error: PROVIDER_OVERLOADED]]"))
+            await provider(attempt("[[error: PROVIDER_OVERLOADED]]"))
 
 
-async def test_errors_with_a_number_take_their_turns_and_pass() -> None:
+async def test_errors_with_times_apply_in_order_and_then_end() -> None:
     provider = mock()
-    asked = "Hi [[error: PROVIDER_RATE_LIMITED retry_after=2 times=1]] [[error: PROVIDER_OVERLOADED times=2]]"
+    prompt = "Hi [[error: PROVIDER_RATE_LIMITED retry_after=2 times=1]] [[error: PROVIDER_OVERLOADED times=2]]"
 
     with pytest.raises(ProviderRateLimited):
-        await provider(call(asked))
+        await provider(attempt(prompt))
     for model in ("mock-large", "mock-small"):
         with pytest.raises(ProviderOverloaded):
-            await provider(call(asked, model=model))
+            await provider(attempt(prompt, model=model))
 
-    assert 'You said: "Hi"' in await said(asked, provider=provider)
-    assert 'You said: "Hi"' in await said(asked, provider=provider)
+    assert 'You said: "Hi"' in await reply_text(prompt, provider=provider)
+    assert 'You said: "Hi"' in await reply_text(prompt, provider=provider)
 
 
-async def test_failures_are_counted_by_caller_and_prompt() -> None:
+async def test_calls_are_counted_by_caller_and_prompt() -> None:
     provider = mock()
-    asked = "[[error: PROVIDER_OVERLOADED times=1]]"
+    prompt = "[[error: PROVIDER_OVERLOADED times=1]]"
 
-    for other in (call(asked), call(asked, caller=Caller("bob")), call("x", asked)):
+    for other in (attempt(prompt), attempt(prompt, caller=Caller("bob")), attempt("x", prompt)):
         with pytest.raises(ProviderOverloaded):
             await provider(other)
 
 
-async def test_only_so_many_prompts_are_remembered() -> None:
+async def test_the_number_of_tracked_prompts_is_limited() -> None:
     provider = mock()
-    for number in range(REMEMBERED + 1):
+    for number in range(MAX_TRACKED_PROMPTS + 1):
         with pytest.raises(ProviderOverloaded):
-            await provider(call(f"{number} [[error: PROVIDER_OVERLOADED times=1]]"))
+            await provider(attempt(f"{number} [[error: PROVIDER_OVERLOADED times=1]]"))
 
-    assert await said(f"{REMEMBERED} [[error: PROVIDER_OVERLOADED times=1]]", provider=provider)
+    assert await reply_text(f"{MAX_TRACKED_PROMPTS} [[error: PROVIDER_OVERLOADED times=1]]", provider=provider)
     with pytest.raises(ProviderOverloaded):
-        await provider(call("0 [[error: PROVIDER_OVERLOADED times=1]]"))
+        await provider(attempt("0 [[error: PROVIDER_OVERLOADED times=1]]"))
 
 
-@pytest.mark.parametrize(("cut", "shown"), [(1, ["a "]), (3, ["a ", "b ", "c"]), (99, ["a ", "b ", "c"])])
-async def test_a_stream_is_lost_after_so_many_tokens(cut: int, shown: list[str]) -> None:
-    reply = await mock()(call(f"[[reply: a b c]] [[cut: {cut}]]", streaming=True))
-    seen: list[Event] = []
+@pytest.mark.parametrize(("cut", "emitted"), [(1, ["a "]), (3, ["a ", "b ", "c"]), (99, ["a ", "b ", "c"])])
+async def test_a_cut_interrupts_a_stream_after_the_given_tokens(cut: int, emitted: list[str]) -> None:
+    stream = await mock()(attempt(f"[[reply: a b c]] [[cut: {cut}]]", streaming=True))
+    events: list[Event] = []
 
-    with pytest.raises(StreamInterrupted) as lost:
-        await into(seen, reply)
+    with pytest.raises(StreamInterrupted) as caught:
+        await append_events(events, stream)
 
-    assert [event.text for event in seen if isinstance(event, TextDelta)] == shown
-    assert not any(isinstance(event, Finished) for event in seen)
-    assert lost.value.usage == Usage(6, len(shown), source=UsageSource.REPORTED)
+    assert [event.text for event in events if isinstance(event, TextDelta)] == emitted
+    assert not any(isinstance(event, Finished) for event in events)
+    assert caught.value.usage == Usage(6, len(emitted), source=UsageSource.REPORTED)
 
 
-@pytest.mark.parametrize("facts", [{"streaming": True}, {}])
-async def test_a_cut_before_anything_was_shown_is_a_broken_protocol(facts: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{"streaming": True}, {}])
+async def test_a_cut_before_the_first_token_is_a_protocol_error(fields: dict[str, Any]) -> None:
     with pytest.raises(ProviderProtocolError):
-        await mock()(call("[[reply: a b c]] [[cut: 0]]", **facts))
+        await mock()(attempt("[[reply: a b c]] [[cut: 0]]", **fields))
 
 
-async def test_a_whole_answer_that_is_cut_shows_nothing() -> None:
+async def test_a_cut_unary_response_is_a_protocol_error() -> None:
     with pytest.raises(ProviderProtocolError):
-        await mock()(call("[[reply: a b c]] [[cut: 2]]"))
+        await mock()(attempt("[[reply: a b c]] [[cut: 2]]"))
 
 
-async def test_an_empty_answer_can_be_cut() -> None:
+async def test_an_empty_response_can_be_cut() -> None:
     with pytest.raises(ProviderProtocolError):
-        await mock()(call("[[reply:]] [[cut: 2]]", streaming=True))
+        await mock()(attempt("[[reply:]] [[cut: 2]]", streaming=True))
 
 
 @pytest.mark.parametrize("stall", [2, 99])
 async def test_a_stall_lasts_until_the_deadline(stall: int) -> None:
     clock = FakeClock()
-    reply = await mock(clock)(call(f"[[reasoning: a]] [[reply: b]] [[stall: {stall}]]", streaming=True))
-    seen: list[Event] = []
+    stream = await mock(clock)(attempt(f"[[reasoning: a]] [[reply: b]] [[stall: {stall}]]", streaming=True))
+    events: list[Event] = []
 
-    with pytest.raises(StreamInterrupted, match="deadline") as late:
-        await into(seen, reply)
+    with pytest.raises(StreamInterrupted, match="deadline") as caught:
+        await append_events(events, stream)
 
     assert clock.time == DEADLINE
-    assert [type(event) for event in seen] == [ReasoningDelta, PartCompleted, TextDelta, PartCompleted]
-    assert late.value.usage == Usage(6, 2, reasoning_tokens=1, source=UsageSource.REPORTED)
+    assert [type(event) for event in events] == [ReasoningDelta, PartCompleted, TextDelta, PartCompleted]
+    assert caught.value.usage == Usage(6, 2, reasoning_tokens=1, source=UsageSource.REPORTED)
 
 
-async def test_a_whole_answer_that_stalls_shows_nothing() -> None:
+async def test_a_stalled_unary_response_exceeds_the_deadline() -> None:
     with pytest.raises(DeadlineExceeded):
-        await mock()(call("[[reply: a b c]] [[stall: 2]]"))
+        await mock()(attempt("[[reply: a b c]] [[stall: 2]]"))
 
 
-async def test_a_stall_before_anything_is_said_keeps_the_caller_waiting() -> None:
+async def test_a_stall_before_the_first_token_exceeds_the_deadline() -> None:
     clock = FakeClock()
 
-    with pytest.raises(DeadlineExceeded) as late:
-        await mock(clock)(call("[[stall: 0]]", streaming=True))
+    with pytest.raises(DeadlineExceeded) as caught:
+        await mock(clock)(attempt("[[stall: 0]]", streaming=True))
 
     assert clock.time == DEADLINE
-    assert late.value.usage is None
+    assert caught.value.usage is None
 
 
-async def test_a_stall_ends_with_a_cancel() -> None:
+async def test_a_stall_ends_on_cancellation() -> None:
     loop = asyncio.get_running_loop()
-    provider = Mock({}, loop.time, asyncio.sleep)
-    asked = replace(call("[[stall: 0]]", streaming=True), deadline=loop.time() + 1000)
-    task = asyncio.create_task(provider(asked))
+    provider = MockProvider({}, loop.time, asyncio.sleep)
+    prompt = attempt("[[stall: 0]]", streaming=True, deadline=loop.time() + 1000)
+    task = asyncio.create_task(provider(prompt))
     await asyncio.sleep(0)
 
     task.cancel()
@@ -172,47 +176,47 @@ async def test_a_stall_ends_with_a_cancel() -> None:
         await task
 
 
-async def test_a_wait_never_outlives_the_deadline() -> None:
+async def test_latency_is_limited_by_the_deadline() -> None:
     clock = FakeClock()
 
     with pytest.raises(DeadlineExceeded):
-        await mock(clock)(call("[[latency: 5000]]"))
+        await mock(clock)(attempt("[[latency: 5000]]"))
 
     assert clock.time == DEADLINE
 
 
-async def test_a_deadline_that_passed_is_not_waited_for() -> None:
+async def test_an_expired_deadline_causes_no_delay() -> None:
     clock = FakeClock(DEADLINE + 1)
 
     with pytest.raises(DeadlineExceeded):
-        await mock(clock)(call("Hi"))
+        await mock(clock)(attempt("Hi"))
 
-    assert clock.pauses == []
+    assert clock.sleeps == []
 
 
-async def test_a_stream_can_be_given_up() -> None:
-    reply = await mock()(call("[[words: 100]]", streaming=True))
-    events = aiter(reply)
+async def test_a_stream_can_be_closed() -> None:
+    stream = await mock()(attempt("[[words: 100]]", streaming=True))
+    events = aiter(stream)
     await anext(events)
 
-    await reply.aclose()
-    await reply.aclose()
+    await stream.aclose()
+    await stream.aclose()
 
     assert [event async for event in events] == []
 
 
-async def test_a_stream_given_up_before_it_is_read_says_nothing_more() -> None:
-    reply = await mock()(call("[[words: 100]]", streaming=True))
+async def test_a_stream_closed_before_reading_yields_at_most_the_first_event() -> None:
+    stream = await mock()(attempt("[[words: 100]]", streaming=True))
 
-    await reply.aclose()
+    await stream.aclose()
 
-    assert len([event async for event in reply]) <= 1
+    assert len([event async for event in stream]) <= 1
 
 
-async def test_it_is_always_there() -> None:
+async def test_probes_always_succeed() -> None:
     provider = mock()
 
     await provider.probe()
     await provider.aclose()
 
-    assert await said("Hi", provider=provider)
+    assert await reply_text("Hi", provider=provider)

@@ -1,13 +1,17 @@
+"""Generated JSON satisfies its schema and is bounded in size."""
+
+from __future__ import annotations
+
 import json
 from typing import Any
 
 import pytest
 
 from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat
-from aimanager_server.providers.mock.json_sample import sample_of
-from aimanager_server.structured_output.validator import Shape
-from tests.support.calls import FakeClock
-from tests.support.mock_provider import said
+from aimanager_server.providers.mock.json_sample import sample_json
+from aimanager_server.structured_output.validator import SchemaValidator
+from tests.support.clock import FakeClock
+from tests.support.mock_provider import reply_text
 
 NODE = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["next"]}
 
@@ -37,31 +41,31 @@ NODE = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"typ
         NODE,
     ],
 )
-def test_a_sample_fits_its_schema(schema: Any) -> None:
-    text = sample_of(JsonSchemaFormat("sample", json.dumps(schema)))
+def test_a_sample_satisfies_its_schema(schema: Any) -> None:
+    text = sample_json(JsonSchemaFormat("sample", json.dumps(schema)))
 
-    assert Shape(JsonSchemaFormat("sample", json.dumps(schema)), FakeClock()).check(text).flaws == ()
-
-
-def test_a_schema_without_a_way_out_ends() -> None:
-    assert sample_of(JsonSchemaFormat("endless", '{"required": ["a"], "properties": {"a": {"$ref": "#"}}}'))
-    assert sample_of(JsonSchemaFormat("endless", '{"$ref": "#"}'))
+    assert SchemaValidator(JsonSchemaFormat("sample", json.dumps(schema)), FakeClock()).validate(text).violations == ()
 
 
-def test_a_schema_that_fans_out_ends() -> None:
+def test_sampling_an_infinitely_recursive_schema_terminates() -> None:
+    assert sample_json(JsonSchemaFormat("endless", '{"required": ["a"], "properties": {"a": {"$ref": "#"}}}'))
+    assert sample_json(JsonSchemaFormat("endless", '{"$ref": "#"}'))
+
+
+def test_sampling_a_schema_that_fans_out_terminates() -> None:
     fan = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n - 1}"}] * 10} for n in range(1, 12)}
     wide = {"required": ["a", "b"], "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}
 
-    assert sample_of(JsonSchemaFormat("fan", json.dumps({"$defs": {"l0": {}, **fan}, "$ref": "#/$defs/l11"})))
-    assert sample_of(JsonSchemaFormat("wide", json.dumps(wide)))
-    assert len(sample_of(JsonSchemaFormat("long", '{"type": "array", "minItems": 1000000000}'))) < 100_000
-    assert len(sample_of(JsonSchemaFormat("long", '{"minLength": 1000000000}'))) < 100_000
+    assert sample_json(JsonSchemaFormat("fan", json.dumps({"$defs": {"l0": {}, **fan}, "$ref": "#/$defs/l11"})))
+    assert sample_json(JsonSchemaFormat("wide", json.dumps(wide)))
+    assert len(sample_json(JsonSchemaFormat("long", '{"type": "array", "minItems": 1000000000}'))) < 100_000
+    assert len(sample_json(JsonSchemaFormat("long", '{"minLength": 1000000000}'))) < 100_000
 
 
-async def test_the_mock_answers_in_the_shape_that_is_asked_for() -> None:
-    assert await said("Hi", output_format=JsonSchemaFormat("yes", '{"type": "boolean"}')) == "true"
-    assert json.loads(await said("Hi", output_format=JsonObjectFormat()))
+async def test_the_mock_provider_returns_the_requested_format() -> None:
+    assert await reply_text("Hi", output_format=JsonSchemaFormat("yes", '{"type": "boolean"}')) == "true"
+    assert json.loads(await reply_text("Hi", output_format=JsonObjectFormat()))
 
 
-async def test_a_script_beats_the_sample() -> None:
-    assert await said("[[reply: no JSON]]", output_format=JsonObjectFormat()) == "no JSON"
+async def test_a_script_takes_precedence_over_the_sample() -> None:
+    assert await reply_text("[[reply: no JSON]]", output_format=JsonObjectFormat()) == "no JSON"

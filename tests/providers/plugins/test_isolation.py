@@ -1,4 +1,4 @@
-"""Plug-ins that raise, block, cling and cancel: each loses its own call, and the process lives."""
+"""Plug-ins that raise, block, ignore cancellation or cancel themselves fail only their own calls."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ import structlog
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderInternalError
-from aimanager_server.providers.plugins.isolation import MOST_LOOPS
-from tests.support.plugin_calls import call, settled
-from tests.support.plugins import FINISHED, HELLO, Told, blocking, forever, plugged, raising, stubbornly
+from aimanager_server.providers.plugins.isolation import MAX_LOOPS
+from tests.support.eventually import eventually
+from tests.support.plugins import (
+    FINISHED,
+    HELLO,
+    ScriptedPlugin,
+    block_event_loop,
+    plugin_attempt,
+    plugin_provider,
+    raising,
+    wait_forever,
+    wait_ignoring_cancellation,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,49 +32,49 @@ def logged() -> Any:
 
 
 @pytest.mark.parametrize("error", [ValueError("canary"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-async def test_whatever_else_it_raises_is_a_fault_of_the_provider(error: BaseException, logged: Any) -> None:
-    async with plugged(Told(raising(error))) as provider:
+async def test_any_other_exception_is_an_internal_error_of_the_provider(error: BaseException, logged: Any) -> None:
+    async with plugin_provider(ScriptedPlugin(raising(error))) as provider:
         with pytest.raises(ProviderInternalError, match=type(error).__name__) as caught:
-            await provider(call())
+            await provider(plugin_attempt())
 
     assert "canary" not in caught.value.message
     assert [entry["event"] for entry in logged] == ["plugin.failed"]
 
 
-async def test_a_task_of_its_own_that_ends_the_loop_loses_no_more_than_its_calls() -> None:
-    async def plant() -> None:
+async def test_a_background_task_that_stops_the_event_loop_fails_only_its_calls() -> None:
+    async def start_exiting_task() -> None:
         async def leave() -> None:
             raise SystemExit(3)
 
-        asyncio.ensure_future(leave())  # noqa: RUF006  # that is the misdeed
-        await forever()
+        asyncio.ensure_future(leave())  # noqa: RUF006  # the fault under test
+        await wait_forever()
 
-    plugin = Told(plant)
-    async with plugged(plugin) as provider:
-        with pytest.raises(ProviderInternalError, match=r"blocks|ended|gave the call up"):
-            await provider(call())
+    plugin = ScriptedPlugin(start_exiting_task)
+    async with plugin_provider(plugin) as provider:
+        with pytest.raises(ProviderInternalError, match=r"blocked|stopped|cancelled its own call"):
+            await provider(plugin_attempt())
         plugin.steps = HELLO
-        completion = await (await provider(call())).result()
+        result = await (await provider(plugin_attempt())).result()
 
-    assert completion.message.parts == (Text("Hello"),)
+    assert result.message.parts == (Text("Hello"),)
 
 
-async def test_one_that_blocks_loses_its_call_and_the_next_is_answered(logged: Any) -> None:
-    plugin = Told(blocking)
-    async with plugged(plugin) as provider:
-        with pytest.raises(ProviderInternalError, match="blocks"):
-            await provider(call())
+async def test_a_blocked_event_loop_is_replaced_for_the_next_call(logged: Any) -> None:
+    plugin = ScriptedPlugin(block_event_loop)
+    async with plugin_provider(plugin) as provider:
+        with pytest.raises(ProviderInternalError, match="blocked its event loop"):
+            await provider(plugin_attempt())
         plugin.steps = HELLO
-        completion = await (await provider(call())).result()
+        result = await (await provider(plugin_attempt())).result()
 
-    assert completion.message.parts == (Text("Hello"),)
+    assert result.message.parts == (Text("Hello"),)
     assert plugin.opened == 2
     assert "plugin.blocked" in [entry["event"] for entry in logged]
 
 
-async def test_while_one_blocks_the_process_goes_on() -> None:
-    async with plugged(Told(blocking), pulse=0.2) as provider:
-        blocked = asyncio.ensure_future(provider(call()))
+async def test_a_blocking_plugin_does_not_block_the_server() -> None:
+    async with plugin_provider(ScriptedPlugin(block_event_loop), response_timeout=0.1) as provider:
+        blocked = asyncio.ensure_future(provider(plugin_attempt()))
         turns = 0
         while not blocked.done():
             await asyncio.sleep(0.01)
@@ -72,46 +82,46 @@ async def test_while_one_blocks_the_process_goes_on() -> None:
         with pytest.raises(ProviderInternalError):
             await blocked
 
-    assert turns > 10
+    assert turns > 5
 
 
-async def test_one_that_always_blocks_is_given_up() -> None:
-    async with plugged(Told(blocking), pulse=0.01) as provider:
-        for _ in range(MOST_LOOPS):
-            with pytest.raises(ProviderInternalError, match="blocks"):
-                await provider(call())
-        with pytest.raises(ProviderInternalError, match="is not run any more"):
-            await provider(call())
+async def test_a_plugin_that_keeps_blocking_is_disabled() -> None:
+    async with plugin_provider(ScriptedPlugin(block_event_loop), response_timeout=0.01) as provider:
+        for _ in range(MAX_LOOPS):
+            with pytest.raises(ProviderInternalError, match="blocked its event loop"):
+                await provider(plugin_attempt())
+        with pytest.raises(ProviderInternalError, match="is disabled"):
+            await provider(plugin_attempt())
 
 
-@pytest.mark.parametrize("waiting", [forever, stubbornly])
-async def test_one_that_says_nothing_is_bounded_by_the_deadline(waiting: Any) -> None:
-    async with plugged(Told(waiting)) as provider:
+@pytest.mark.parametrize("wait", [wait_forever, wait_ignoring_cancellation])
+async def test_an_unresponsive_plugin_is_limited_by_the_deadline(wait: Any) -> None:
+    async with plugin_provider(ScriptedPlugin(wait)) as provider:
         with pytest.raises(DeadlineExceeded):
-            await provider(call(seconds=0.1))
+            await provider(plugin_attempt(seconds=0.02))
 
 
-@pytest.mark.parametrize("waiting", [forever, stubbornly])
-async def test_a_cancelled_call_waits_for_nothing(waiting: Any) -> None:
-    plugin = Told(waiting)
-    async with plugged(plugin) as provider:
-        task = asyncio.ensure_future(provider(call()))
-        await settled(lambda: len(plugin.calls), 1)
+@pytest.mark.parametrize("wait", [wait_forever, wait_ignoring_cancellation])
+async def test_cancelling_a_call_does_not_wait_for_the_plugin(wait: Any) -> None:
+    plugin = ScriptedPlugin(wait)
+    async with plugin_provider(plugin) as provider:
+        task = asyncio.ensure_future(provider(plugin_attempt()))
+        await eventually(lambda: len(plugin.attempts), 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(task, 0.1)
-        await settled(lambda: plugin.closed, 1)
+        await eventually(lambda: plugin.closed, 1)
 
 
-async def test_one_that_cancels_itself_has_failed() -> None:
-    async with plugged(Told(raising(asyncio.CancelledError()))) as provider:
-        with pytest.raises(ProviderInternalError, match="gave the call up by itself"):
-            await provider(call())
+async def test_a_plugin_that_cancels_itself_has_failed() -> None:
+    async with plugin_provider(ScriptedPlugin(raising(asyncio.CancelledError()))) as provider:
+        with pytest.raises(ProviderInternalError, match="cancelled its own call"):
+            await provider(plugin_attempt())
 
 
-async def test_a_closed_one_is_not_run() -> None:
-    async with plugged(Told(FINISHED)) as provider:
-        await (await provider(call())).result()
+async def test_a_closed_plugin_is_not_called() -> None:
+    async with plugin_provider(ScriptedPlugin(FINISHED)) as provider:
+        await (await provider(plugin_attempt())).result()
         await provider.aclose()
         with pytest.raises(ProviderInternalError, match="is closed"):
-            await provider(call())
+            await provider(plugin_attempt())

@@ -1,4 +1,4 @@
-"""Makes the mock provider's answers: what was asked, what is said to it, and what that counts."""
+"""Build the responses of the mock provider: parse the prompt, choose the content, count the tokens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...core.content import Attachment, Effort, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ...core.errors import ProviderRejectedRequest
-from ...core.request import Call
+from ...core.request import Attempt
 from ...core.response import (
     Event,
     Finished,
@@ -21,17 +22,17 @@ from ...core.response import (
     ToolCallDelta,
 )
 from ...core.usage import Usage, UsageSource
-from .json_sample import sample_of
-from .script import Reading, Said, Script, Unseen
-from .script_parser import read
+from .json_sample import sample_json
+from .script import HiddenReasoning, ParsedScript, Script, ScriptPart
+from .script_parser import parse_script
 
-STATE = b"mock:"
-"""What every provider_state of the mock begins with."""
+STATE_PREFIX = b"mock:"
+"""The start of every provider_state of the mock provider."""
 
-THINKER = "mock-thinker"
-ATTACHMENT_TOKENS = 100
-ARGUMENT_CHARACTERS = 8
-QUOTED = 200
+REASONING_MODEL = "mock-thinker"
+TOKENS_PER_ATTACHMENT = 100
+CHARACTERS_PER_ARGUMENT_TOKEN = 8
+MAX_QUOTE_LENGTH = 200
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta | ReasoningProgress
 
@@ -39,96 +40,96 @@ _WORD = re.compile(r"\s*\S+\s*|\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """The last turn in which the user said something, and what came back from tools since.
+class Prompt:
+    """The last user message with text, and the tool results since then.
 
-    `reading` is its script, `round` the number of turns that brought nothing but tool results since; `results` and
-    `attachments` are those of the very last turn.
+    `tool_round` is the number of later user messages that contain only tool results. `tool_results` and `attachments`
+    are those of the last user message.
     """
 
     text: str
-    reading: Reading
-    round: int = 0
-    results: tuple[ToolResult, ...] = ()
+    script: ParsedScript
+    tool_round: int = 0
+    tool_results: tuple[ToolResult, ...] = ()
     attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer: every delta is a token, as is a sign of thinking, and `finished` comes last."""
+class MockResponse:
+    """A whole response. Each delta and each `ReasoningProgress` in `events` is one token; `finished` follows them."""
 
     events: tuple[Event, ...]
     finished: Finished
 
-    def usage(self, said: int) -> Usage:
-        """What the first `said` tokens took."""
-        deltas = [event for event in self.events if not isinstance(event, PartCompleted)][:said]
-        thought = sum(isinstance(delta, ReasoningDelta | ReasoningProgress) for delta in deltas)
-        return replace(self.finished.usage, output_tokens=len(deltas), reasoning_tokens=thought)
+    def usage(self, emitted_tokens: int) -> Usage:
+        """Return the usage after the first `emitted_tokens` tokens."""
+        deltas = [event for event in self.events if not isinstance(event, PartCompleted)][:emitted_tokens]
+        reasoning_tokens = sum(isinstance(delta, ReasoningDelta | ReasoningProgress) for delta in deltas)
+        return replace(self.finished.usage, output_tokens=len(deltas), reasoning_tokens=reasoning_tokens)
 
 
-def question_of(call: Call) -> Question:
-    """What is being asked. Raises InvalidRequest where a directive in it cannot be read."""
-    turns = [message for message in call.messages if message.role is Role.USER]
-    round_number, text = 0, ""
-    for turn in reversed(turns):
-        text = " ".join(part.text for part in turn.parts if isinstance(part, Text))
+def parse_prompt(attempt: Attempt[Any]) -> Prompt:
+    """Return the prompt of a call. Raises InvalidRequest if it contains a malformed directive."""
+    user_messages = [message for message in attempt.messages if message.role is Role.USER]
+    tool_round, text = 0, ""
+    for message in reversed(user_messages):
+        text = " ".join(part.text for part in message.parts if isinstance(part, Text))
         if text.strip():
             break
-        round_number += any(isinstance(part, ToolResult) for part in turn.parts)
-    last = turns[-1].parts if turns else ()
-    return Question(
+        tool_round += any(isinstance(part, ToolResult) for part in message.parts)
+    last_parts = user_messages[-1].parts if user_messages else ()
+    return Prompt(
         text,
-        read(text),
-        round_number,
-        tuple(part for part in last if isinstance(part, ToolResult)),
-        tuple(part for part in last if isinstance(part, Attachment)),
+        parse_script(text),
+        tool_round,
+        tuple(part for part in last_parts if isinstance(part, ToolResult)),
+        tuple(part for part in last_parts if isinstance(part, Attachment)),
     )
 
 
-def state_of(text: str) -> bytes:
-    """The signature of a piece of reasoning."""
-    return STATE + hashlib.sha256(text.encode()).hexdigest()[:32].encode()
+def provider_state_for(text: str) -> bytes:
+    """Return the signature of a reasoning text."""
+    return STATE_PREFIX + hashlib.sha256(text.encode()).hexdigest()[:32].encode()
 
 
-def check_states(call: Call) -> None:
-    """Raises ProviderRejected where reasoning of the mock's own came back without its state, or with another."""
-    for place, message in enumerate(call.messages):
+def check_provider_states(attempt: Attempt[Any]) -> None:
+    """Raise ProviderRejectedRequest if reasoning of the mock provider was modified or lost its provider_state."""
+    for index, message in enumerate(attempt.messages):
         for part in message.parts:
             if not isinstance(part, Reasoning):
                 continue
-            is_own = message.provider == call.target.provider or part.provider_state.startswith(STATE)
-            if is_own and part.provider_state != state_of(part.text):
+            is_own = message.provider == attempt.target.provider or part.provider_state.startswith(STATE_PREFIX)
+            if is_own and part.provider_state != provider_state_for(part.text):
                 raise ProviderRejectedRequest(
-                    f"The reasoning in message {place} was changed, or its provider_state is not the one it came with.",
-                    provider=call.target.provider,
-                    model=call.target.model,
-                    solution="Send reasoning parts back as they came, text and provider_state both.",
+                    f"messages[{index}]: the reasoning does not match its provider_state.",
+                    provider=attempt.target.provider,
+                    model=attempt.target.model,
+                    solution="Send reasoning parts back unmodified, both text and provider_state.",
                 )
 
 
-def answer_of(call: Call, question: Question, script: Script) -> Answer:
-    """The answer to a question, scripted or not."""
+def build_response(attempt: Attempt[Any], prompt: Prompt, script: Script) -> MockResponse:
+    """Return the scripted response, or the default response if the script has no visible parts."""
     parts = script.parts
-    if all(isinstance(part, Unseen) for part in parts):
-        parts = (*parts, *_default(call, question))
-    parts, stopped = _until_stop(parts, call.target.sampling.stop_sequences)
-    events, is_whole = _events(parts, call)
+    if all(isinstance(part, HiddenReasoning) for part in parts):
+        parts = (*parts, *_default_parts(attempt, prompt))
+    parts, is_stopped = _apply_stop_sequences(parts, attempt.target.sampling.stop_sequences)
+    events, is_complete = _build_events(parts, attempt)
     reason = FinishReason.STOP
     if any(isinstance(event, ToolCallDelta) for event in events):
         reason = FinishReason.TOOL_CALLS
-    reason = script.finish or (reason if is_whole else FinishReason.MAX_TOKENS)
-    word = "stop_sequence" if stopped and reason is FinishReason.STOP else reason.value
-    counted = Usage(_input_tokens(call), source=UsageSource.REPORTED)
-    answer = Answer(events, Finished(reason, word, counted))
-    usage = script.usage or answer.usage(len(events))
-    return replace(answer, finished=replace(answer.finished, usage=usage))
+    reason = script.finish or (reason if is_complete else FinishReason.MAX_TOKENS)
+    provider_reason = "stop_sequence" if is_stopped and reason is FinishReason.STOP else reason.value
+    input_usage = Usage(_input_tokens(attempt), source=UsageSource.REPORTED)
+    response = MockResponse(events, Finished(reason, provider_reason, input_usage))
+    usage = script.usage or response.usage(len(events))
+    return replace(response, finished=replace(response.finished, usage=usage))
 
 
-def tokens(text: str, size: int = 0) -> list[str]:
-    """The pieces a text is said in: its words, or pieces of `size` characters. Joined they are the text.
+def tokenize(text: str, size: int = 0) -> list[str]:
+    """Split a text into words, or into pieces of `size` characters. Joined, the tokens equal the text.
 
-    >>> tokens("Hello  there, you"), tokens('{"city": "Rome"}', 8)
+    >>> tokenize("Hello  there, you"), tokenize('{"city": "Rome"}', 8)
     (['Hello  ', 'there, ', 'you'], ['{"city":', ' "Rome"}'])
     """
     if size:
@@ -136,110 +137,113 @@ def tokens(text: str, size: int = 0) -> list[str]:
     return _WORD.findall(text)
 
 
-def _events(parts: tuple[Said, ...], call: Call) -> tuple[tuple[Event, ...], bool]:
-    """The events of the parts, and whether the token limit left them whole."""
-    left = call.target.sampling.max_output_tokens
+def _build_events(parts: tuple[ScriptPart, ...], attempt: Attempt[Any]) -> tuple[tuple[Event, ...], bool]:
+    """Return the events of the parts, and whether they fit in `max_output_tokens`."""
+    remaining = attempt.target.sampling.max_output_tokens
     events: list[Event] = []
     index = 0
     for part in parts:
-        deltas = list(_deltas(part, index, f"call_{len(call.messages)}_{index}"))
-        said = deltas if left is None else deltas[:left]
-        events += said
-        if said and not isinstance(said[0], ReasoningProgress):
-            events.append(PartCompleted(index, _part(said)))
+        deltas = list(_deltas(part, index, f"call_{len(attempt.messages)}_{index}"))
+        emitted = deltas if remaining is None else deltas[:remaining]
+        events += emitted
+        if emitted and not isinstance(emitted[0], ReasoningProgress):
+            events.append(PartCompleted(index, _assemble_part(emitted)))
             index += 1
-        if len(said) < len(deltas):
+        if len(emitted) < len(deltas):
             return tuple(events), False
-        left = None if left is None else left - len(said)
+        remaining = None if remaining is None else remaining - len(emitted)
     return tuple(events), True
 
 
-def _deltas(part: Said, index: int, call_id: str) -> Iterator[Delta]:
-    if isinstance(part, Unseen):
+def _deltas(part: ScriptPart, index: int, call_id: str) -> Iterator[Delta]:
+    if isinstance(part, HiddenReasoning):
         yield from (ReasoningProgress() for _ in range(part.tokens))
     elif isinstance(part, ToolCall):
         yield ToolCallDelta(index, call_id, part.name, "")
-        for piece in tokens(part.arguments_json, ARGUMENT_CHARACTERS):
-            yield ToolCallDelta(index, "", "", piece)
+        for fragment in tokenize(part.arguments_json, CHARACTERS_PER_ARGUMENT_TOKEN):
+            yield ToolCallDelta(index, "", "", fragment)
     else:
         delta = TextDelta if isinstance(part, Text) else ReasoningDelta
-        for piece in tokens(part.text):
-            yield delta(index, piece)
+        for word in tokenize(part.text):
+            yield delta(index, word)
 
 
-def _part(deltas: list[Delta]) -> Part:
+def _assemble_part(deltas: list[Delta]) -> Part:
     first = deltas[0]
     if isinstance(first, ToolCallDelta):
         arguments = "".join(delta.arguments_json for delta in deltas if isinstance(delta, ToolCallDelta))
         return ToolCall(first.id, first.name, arguments)
     text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta | ReasoningDelta))
-    return Text(text) if isinstance(first, TextDelta) else Reasoning(text, provider_state=state_of(text))
+    return Text(text) if isinstance(first, TextDelta) else Reasoning(text, provider_state=provider_state_for(text))
 
 
-def _until_stop(parts: tuple[Said, ...], stop_sequences: tuple[str, ...]) -> tuple[tuple[Said, ...], bool]:
-    """The parts up to the first stop sequence in a text, and whether there was one."""
-    for place, part in enumerate(parts):
+def _apply_stop_sequences(
+    parts: tuple[ScriptPart, ...], stop_sequences: tuple[str, ...]
+) -> tuple[tuple[ScriptPart, ...], bool]:
+    """Return the parts up to the first stop sequence in a text, and whether one was found."""
+    for index, part in enumerate(parts):
         text = part.text if isinstance(part, Text) else ""
         found = [text.index(stop) for stop in stop_sequences if stop and stop in text]
         if found:
-            return (*parts[:place], Text(text[: min(found)])), True
+            return (*parts[:index], Text(text[: min(found)])), True
     return parts, False
 
 
-def _default(call: Call, question: Question) -> tuple[Said, ...]:
-    reasoning = (Reasoning(_thoughts(question)),) if _reasons(call) else ()
-    if call.output_format is not None:
-        return (*reasoning, Text(sample_of(call.output_format)))
-    return (*reasoning, Text(_quoted(question) if question.results else _echo(call, question)))
+def _default_parts(attempt: Attempt[Any], prompt: Prompt) -> tuple[ScriptPart, ...]:
+    reasoning = (Reasoning(_default_reasoning(prompt)),) if _includes_reasoning(attempt) else ()
+    if attempt.output_format is not None:
+        return (*reasoning, Text(sample_json(attempt.output_format)))
+    return (*reasoning, Text(_quote_tool_results(prompt) if prompt.tool_results else _echo(attempt, prompt)))
 
 
-def _reasons(call: Call) -> bool:
-    asked = call.target.reasoning
-    if asked.effort is None:
-        return call.target.model == THINKER or asked.include or asked.budget_tokens is not None
-    return asked.effort is not Effort.NONE
+def _includes_reasoning(attempt: Attempt[Any]) -> bool:
+    options = attempt.target.reasoning
+    if options.effort is None:
+        return attempt.target.model == REASONING_MODEL or options.include or options.budget_tokens is not None
+    return options.effort is not Effort.NONE
 
 
-def _thoughts(question: Question) -> str:
-    count = len(tokens(question.reading.rest))
-    return f"The question has {count} words. No model is behind me, so I say it back and explain myself."
+def _default_reasoning(prompt: Prompt) -> str:
+    count = len(tokenize(prompt.script.remaining_text))
+    return f"The prompt has {count} words. This is a mock model, so the response repeats the prompt."
 
 
-def _echo(call: Call, question: Question) -> str:
-    said = f'You said: "{_short(question.reading.rest)}"' if question.reading.rest else "You said nothing"
-    names = ", ".join(attachment.filename or attachment.mime_type for attachment in question.attachments)
+def _echo(attempt: Attempt[Any], prompt: Prompt) -> str:
+    text = prompt.script.remaining_text
+    echo = f'You said: "{_truncate(text)}".' if text else "You said nothing."
+    names = ", ".join(attachment.filename or attachment.mime_type for attachment in prompt.attachments)
     attached = f" You attached {names}." if names else ""
     return (
-        f"This is {call.target.model}, a stand-in that needs no key and always answers the same. {said}.{attached} "
-        "A real model would take it from here."
+        f"This is {attempt.target.model}, a mock model that needs no API key and always gives the same response. {echo}"
+        f"{attached} A real model would answer here."
     )
 
 
-def _quoted(question: Question) -> str:
-    return " ".join(_quote(result) for result in question.results)
+def _quote_tool_results(prompt: Prompt) -> str:
+    return " ".join(_quote(result) for result in prompt.tool_results)
 
 
 def _quote(result: ToolResult) -> str:
-    verb = "failed" if result.is_error else "answered"
-    return f'The tool {result.name or result.tool_call_id} {verb}: "{_short(result.output)}".'
+    verb = "failed" if result.is_error else "returned"
+    return f'Tool {result.name or result.tool_call_id} {verb}: "{_truncate(result.output)}".'
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
+def _truncate(text: str) -> str:
+    return text if len(text) <= MAX_QUOTE_LENGTH else text[: MAX_QUOTE_LENGTH - 1] + "…"
 
 
-def _input_tokens(call: Call) -> int:
-    said = len(tokens(call.system_instruction))
-    return said + sum(_size(part) for message in call.messages for part in message.parts)
+def _input_tokens(attempt: Attempt[Any]) -> int:
+    parts = (part for message in attempt.messages for part in message.parts)
+    return len(tokenize(attempt.system_instruction)) + sum(map(_part_tokens, parts))
 
 
-def _size(part: Part) -> int:
+def _part_tokens(part: Part) -> int:
     match part:
         case Text() | Reasoning():
-            return len(tokens(part.text))
+            return len(tokenize(part.text))
         case Attachment():
-            return ATTACHMENT_TOKENS
+            return TOKENS_PER_ATTACHMENT
         case ToolCall():
-            return 1 + len(tokens(part.arguments_json, ARGUMENT_CHARACTERS))
+            return 1 + len(tokenize(part.arguments_json, CHARACTERS_PER_ARGUMENT_TOKEN))
         case ToolResult():
-            return len(tokens(part.output)) + ATTACHMENT_TOKENS * len(part.attachments)
+            return len(tokenize(part.output)) + TOKENS_PER_ATTACHMENT * len(part.attachments)

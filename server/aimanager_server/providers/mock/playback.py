@@ -1,98 +1,102 @@
-"""How the mock provider says an answer: token by token, at its pace, and with the trouble it was told to have."""
+"""Play back a mock response token by token, at its scripted rate and with its injected faults."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
 
 from ...core.errors import DeadlineExceeded, GatewayError, ProviderProtocolError, StreamInterrupted
 from ...core.handler import Clock
-from ...core.request import Call
+from ...core.request import Attempt
 from ...core.response import Event, PartCompleted
 from ...core.usage import Usage
-from .answers import Answer
+from .answers import MockResponse
 from .script import Script
 
 
-class Pauses:
-    """Waits of seconds that end with the deadline. `clock` is the one that deadlines are on, `sleep` waits on it."""
+class Delay:
+    """Wait no longer than the deadline of a call. `clock` is the clock of deadlines, `sleep` sleeps on it."""
 
     def __init__(self, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._clock = clock
         self._sleep = sleep
 
-    async def take(self, seconds: float | None, call: Call) -> bool:
-        """Wait, where None is for ever; whether the deadline had not come by then."""
-        left = call.deadline - self._clock()
-        wait = left if seconds is None else min(seconds, left)
-        with call.upstream_timer.measure():
-            if wait > 0:
-                await self._sleep(wait)
-        return seconds is not None and seconds < left
+    async def wait(self, seconds: float | None, attempt: Attempt[Any]) -> bool:
+        """Sleep for `seconds`, or until the deadline if None. Return False if the deadline was reached."""
+        remaining = attempt.deadline - self._clock()
+        delay = remaining if seconds is None else min(seconds, remaining)
+        with attempt.upstream_timer.measure():
+            if delay > 0:
+                await self._sleep(delay)
+        return seconds is not None and seconds < remaining
 
 
-class Saying:
-    """One answer on its way. `number` tells which call with this prompt it is, `rate` is in tokens per second."""
+class Playback:
+    """The playback of one response. `call_number` selects the faults that apply; `rate` is in tokens per second."""
 
-    def __init__(self, call: Call, script: Script, answer: Answer, number: int, rate: float | None) -> None:
-        self._call = call
-        self._answer = answer
-        self._cut = script.cut if script.cut and script.cut.befalls(number) else None
-        self._stall = script.stall if script.stall and script.stall.befalls(number) else None
+    def __init__(
+        self, attempt: Attempt[Any], script: Script, response: MockResponse, call_number: int, rate: float | None
+    ) -> None:
+        self._attempt = attempt
+        self._response = response
+        self._cut = script.cut if script.cut and script.cut.applies_to(call_number) else None
+        self._stall = script.stall if script.stall and script.stall.applies_to(call_number) else None
         self._rate = rate
-        self._said = 0
+        self._emitted_tokens = 0
 
-    def spent(self) -> Usage:
-        """What the tokens said so far took."""
-        is_whole = self._said == sum(not isinstance(event, PartCompleted) for event in self._answer.events)
-        return self._answer.finished.usage if is_whole else self._answer.usage(self._said)
+    def usage_so_far(self) -> Usage:
+        """Return the usage of the tokens emitted so far."""
+        total = sum(not isinstance(event, PartCompleted) for event in self._response.events)
+        is_complete = self._emitted_tokens == total
+        return self._response.finished.usage if is_complete else self._response.usage(self._emitted_tokens)
 
-    async def events(self, pauses: Pauses) -> AsyncGenerator[Event, None]:
-        """All of it. Raises as scripted, and where the deadline passes."""
-        for event in self._answer.events:
+    async def events(self, delay: Delay) -> AsyncGenerator[Event, None]:
+        """Yield all events. Raises the injected faults, and an error once the deadline is reached."""
+        for event in self._response.events:
             if not isinstance(event, PartCompleted):
-                await self._trouble(pauses, at_end=False)
-                if not await pauses.take(1 / self._rate if self._rate and self._said else 0.0, self._call):
-                    raise self._late()
-                self._said += 1
+                await self._inject_faults(delay, at_end=False)
+                if not await delay.wait(1 / self._rate if self._rate and self._emitted_tokens else 0.0, self._attempt):
+                    raise self._deadline_error()
+                self._emitted_tokens += 1
             yield event
-        await self._trouble(pauses, at_end=True)
-        yield self._answer.finished
+        await self._inject_faults(delay, at_end=True)
+        yield self._response.finished
 
-    async def _trouble(self, pauses: Pauses, *, at_end: bool) -> None:
-        if self._cut is not None and (at_end or self._said == self._cut.after):
-            raise self._lost()
+    async def _inject_faults(self, delay: Delay, *, at_end: bool) -> None:
+        if self._cut is not None and (at_end or self._emitted_tokens == self._cut.after_tokens):
+            raise self._cut_error()
         stall = self._stall
-        if stall is not None and (at_end or self._said == stall.after):
+        if stall is not None and (at_end or self._emitted_tokens == stall.after_tokens):
             self._stall = None
-            if not await pauses.take(stall.seconds, self._call):
-                raise self._late()
+            if not await delay.wait(stall.seconds, self._attempt):
+                raise self._deadline_error()
 
-    def _lost(self) -> GatewayError:
-        if self._is_seen():
-            return self._interrupted("it was cut")
-        target = self._call.target
-        return ProviderProtocolError("The mock provider cut its answer.", provider=target.provider, model=target.model)
+    def _cut_error(self) -> GatewayError:
+        if self._has_shown_content():
+            return self._interruption("connection cut by the script")
+        provider, model = self._attempt.target.key
+        message = "The mock provider cut the connection before the first content, as scripted."
+        return ProviderProtocolError(message, provider=provider, model=model)
 
-    def _late(self) -> GatewayError:
-        if not self._is_seen():
-            return too_late(self._call)
-        fault = self._interrupted("the deadline passed")
-        fault.__cause__ = too_late(self._call)
-        return fault
+    def _deadline_error(self) -> GatewayError:
+        if not self._has_shown_content():
+            return deadline_exceeded(self._attempt)
+        error = self._interruption("deadline exceeded")
+        error.__cause__ = deadline_exceeded(self._attempt)
+        return error
 
-    def _is_seen(self) -> bool:
-        return self._call.is_upstream_streamed and self._said > 0
+    def _has_shown_content(self) -> bool:
+        return self._attempt.is_streamed and self._emitted_tokens > 0
 
-    def _interrupted(self, why: str) -> StreamInterrupted:
-        target = self._call.target
-        message = f"The mock provider's answer broke off after {self._said} tokens: {why}."
-        fault = StreamInterrupted(message, provider=target.provider, model=target.model)
-        fault.usage = self._answer.usage(self._said)
-        return fault
+    def _interruption(self, reason: str) -> StreamInterrupted:
+        provider, model = self._attempt.target.key
+        message = f"Mock stream interrupted after {self._emitted_tokens} tokens: {reason}."
+        usage = self._response.usage(self._emitted_tokens)
+        return StreamInterrupted(message, provider=provider, model=model, usage=usage)
 
 
-def too_late(call: Call) -> DeadlineExceeded:
-    """The deadline has passed, and nothing was said."""
-    target = call.target
-    message = "The deadline passed before the mock provider had answered."
-    return DeadlineExceeded(message, provider=target.provider, model=target.model)
+def deadline_exceeded(attempt: Attempt[Any]) -> DeadlineExceeded:
+    """Return the error for a deadline reached before the first content."""
+    provider, model = attempt.target.key
+    message = "Deadline exceeded before the mock provider began to respond."
+    return DeadlineExceeded(message, provider=provider, model=model)

@@ -1,47 +1,50 @@
-"""A provider that needs no key and no network and always answers the same: for your tests, and for ours.
+"""A deterministic provider that needs no API key and no network, for tests and demos.
 
-Ask any of its models (`mock-large`, `mock-medium`, `mock-small`, `mock-thinker`) anything and it says your question
-back. To make it say or do something else, write directives between double brackets into the prompt:
+Any prompt to one of its models (`mock-large`, `mock-medium`, `mock-small`, `mock-thinker`) is echoed. Directives in
+double brackets within the prompt script the response:
 
     What is the weather? [[reasoning: I should look.]] [[tool: get_weather {"city": "Rome"}]]
 
-What to say, in the order written; any of these replaces the default answer:
+Content, in the order written. Any of these directives replaces the default response:
 
-    [[reply: Hello]]                    Text. Each reply is a part of its own; an empty one says nothing.
-    [[words: 200]]                      A text of so many words.
+    [[reply: Hello]]                    Text. Each reply is a separate part; an empty reply adds nothing.
+    [[words: 200]]                      Text of this many words.
     [[reasoning: I think]]              Reasoning, with a provider_state (see below).
-    [[think: 5]]                        Thinking of so many tokens that nobody can see. Where nothing else is said, the
-                                        default answer follows.
-    [[tool: get_weather {"a": 1}]]      A tool call; the arguments go out as they are, valid JSON or not.
-    [[then]]                            What follows answers the next round of the tool loop, once the results of the
-                                        calls before it are there. Without it the results are quoted.
+    [[think: 5]]                        Hidden reasoning of this many tokens. Without other content, the default
+                                        response follows.
+    [[tool: get_weather {"a": 1}]]      A tool call. The arguments are sent unmodified, valid JSON or not.
+    [[then]]                            The directives after it apply to the next round of the tool loop. Without it,
+                                        the tool results are quoted.
 
-How to behave; these work with the default answer too:
+Behavior, which also applies to the default response:
 
-    [[latency: 0.2]]                    Seconds until anything is said.
+    [[latency: 0.2]]                    Seconds before the first token.
     [[rate: 50]]                        Tokens per second.
-    [[error: PROVIDER_OVERLOADED]]      Fail before anything is said, with any reason of the error table.
+    [[error: PROVIDER_OVERLOADED]]      Fail before the first token, with any reason of the error reference.
     [[error: PROVIDER_RATE_LIMITED retry_after=2 times=2]]
-                                        Advise to wait, and fail only the first two calls of the same prompt. Several
-                                        errors take their turns. The last 1000 prompts are remembered.
-    [[cut: 3]]                          Lose the answer after 3 tokens, at its end at the latest: STREAM_INTERRUPTED
-                                        on a stream, PROVIDER_PROTOCOL where nothing was shown yet.
-    [[stall: 3]]                        Say nothing more after 3 tokens, until the deadline or a cancel: then as a cut,
-                                        or DEADLINE_EXCEEDED where nothing was shown yet.
-    [[stall: 3 seconds=2]]              Say nothing for 2 seconds after 3 tokens, then go on.
-    [[cut: 3 times=1]]                  Only the first time the prompt is asked, whatever the model: whoever asks again
-                                        gets an answer. Latency and stalls take `times` too; errors go first.
-    [[finish: max_tokens]]              Finish for this reason: stop, max_tokens, tool_calls, content_filter, refusal,
+                                        Fail with a Retry-After, for the first two calls with the same prompt only.
+                                        Several errors apply one after the other. Calls are counted for the last 1000
+                                        prompts.
+    [[cut: 3]]                          Cut the connection after 3 tokens, or at the end of a shorter response:
+                                        STREAM_INTERRUPTED on a stream, PROVIDER_PROTOCOL before the first token.
+    [[stall: 3]]                        Send nothing after 3 tokens until the deadline or cancellation, then fail as
+                                        for a cut, or with DEADLINE_EXCEEDED before the first token.
+    [[stall: 3 seconds=2]]              Pause for 2 seconds after 3 tokens, then continue.
+    [[cut: 3 times=1]]                  Cut only the first call with this prompt, whatever the model, so that a retry
+                                        succeeds. Latency and stalls accept `times` too. Errors apply first.
+    [[finish: max_tokens]]              The finish reason: stop, max_tokens, tool_calls, content_filter, refusal,
                                         context_window, paused or other.
     [[usage: 10/20 cache_read=4 cache_write=2 reasoning=5]]
-                                        Report this usage: input/output, and what of it was cached or reasoning.
+                                        The reported usage: input/output tokens, and how many of them were cached or
+                                        reasoning tokens.
 
-A directive that is unknown or cannot be read is INVALID_FIELD, and the message says what is accepted. Brackets inside a
-directive have to pair up. `[[Other]]` double brackets, without a colon, are ordinary text.
+An unknown or malformed directive fails with INVALID_FIELD; the message lists what is accepted. Brackets inside a
+directive must be balanced. Double brackets without a colon, such as `[[Other]]`, are ordinary text.
 
-The same language works without touching the prompt. Callers send `{"script": "[[reply: Hello]]"}` as provider options
-of the mock; operators put scripts into the configuration, where the first one whose `match` occurs in the question is
-taken. In both, words around the directives are replies. Caller beats prompt beats configuration.
+The same language works outside the prompt. Callers send `{"script": "[[reply: Hello]]"}` as provider options of the
+mock provider. Operators configure scripts; the first one whose `match` is a substring of the prompt applies. In both,
+text between directives becomes replies. A caller's script takes precedence over the prompt, the prompt over the
+configuration.
 
     [providers.mock.options]
     latency = 0.2
@@ -51,17 +54,17 @@ taken. In both, words around the directives are replies. Caller beats prompt bea
       { match = "", answer = "Hello from the staging environment." },
     ]
 
-What real providers do, it does too. A token is a word, or eight characters of a tool call's arguments; usage is counted
-in them. max_output_tokens and stop_sequences are honoured. Without a directive it reasons where the model is
-mock-thinker or the call asks for reasoning, and answers in JSON that fits the schema where the call asks for it.
-Reasoning that comes back in a later call must carry its provider_state untouched, else PROVIDER_REJECTED_REQUEST: a
-client that loses it would fail against a real provider.
+In all other respects it behaves like a real provider. A token is a word, or eight characters of tool call arguments;
+usage is counted in tokens. max_output_tokens and stop_sequences are supported. Without directives, the response
+includes reasoning if the model is mock-thinker or the call requests reasoning, and is JSON that satisfies the requested
+schema. Reasoning that is sent back must carry its provider_state unmodified, else the call fails with
+PROVIDER_REJECTED_REQUEST, as it would at a real provider.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -69,19 +72,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...core.errors import FieldViolation, InvalidRequest
 from ...core.handler import Clock
-from ...core.request import Call
-from ...core.response import Event, ReasoningProgress, ResponseMetadata, ResponseStream
-from .answers import Question, answer_of, check_states, question_of
-from .playback import Pauses, Saying, too_late
-from .script import Reading, Script
-from .script_parser import read
+from ...core.request import Attempt
+from ...core.response import Event, Finished, ReasoningProgress, ResponseMetadata
+from ...core.stream import ResponseStream
+from .answers import Prompt, build_response, check_provider_states, parse_prompt
+from .playback import Delay, Playback, deadline_exceeded
+from .script import ParsedScript, Script
+from .script_parser import parse_script
 
-REMEMBERED = 1000
-"""How many prompts that fail a number of times are remembered."""
+MAX_TRACKED_PROMPTS = 1000
+"""Prompts with `times` whose calls are counted; the least recently used is dropped first."""
 
 
 class ScriptOption(BaseModel):
-    """An answer for every question that holds `match`."""
+    """A configured response to every prompt that contains `match`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,16 +94,16 @@ class ScriptOption(BaseModel):
 
     @field_validator("answer")
     @classmethod
-    def _is_readable(cls, answer: str) -> str:
+    def _is_valid_script(cls, answer: str) -> str:
         try:
-            read(answer, speaks=True)
+            parse_script(answer, text_is_reply=True)
         except InvalidRequest as error:
-            raise ValueError(error.message) from error
+            raise ValueError(error.violations[0].description) from error
         return answer
 
 
-class Options(BaseModel):
-    """`[providers.mock.options]`: `latency` in seconds and `rate` in tokens per second, where no script says else."""
+class MockOptions(BaseModel):
+    """The section `[providers.mock.options]`: default `latency` in seconds, `rate` in tokens per second, scripts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -108,107 +112,122 @@ class Options(BaseModel):
     rate: float | None = Field(default=None, gt=0)
 
 
-OPTIONS = frozenset({"script", *Options.model_fields})
-"""What may stand in a call's options: the caller's own script, and whatever the operator configured for all."""
+ALLOWED_OPTIONS = frozenset({"script", *MockOptions.model_fields})
+"""Keys in a call's provider options: the caller's script, and the operator's options, which are merged in."""
 
 
-class Mock:
-    """The provider. Raises ValueError where an option cannot be used.
+class MockProvider:
+    """Respond as scripted. Raises ValueError if an option is invalid.
 
-    `clock` is the one that deadlines are on, `sleep` waits for seconds on it.
+    `clock` is the clock of deadlines; `sleep` sleeps on it.
     """
 
     def __init__(self, options: Mapping[str, Any], clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._options = Options.model_validate(dict(options))
-        self._readings = [(script.match, read(script.answer, speaks=True)) for script in self._options.scripts]
-        self._pauses = Pauses(clock, sleep)
-        self._asked: OrderedDict[tuple[str, int, str], int] = OrderedDict()
+        self._options = MockOptions.model_validate(dict(options))
+        self._configured_scripts = [
+            (script.match, parse_script(script.answer, text_is_reply=True)) for script in self._options.scripts
+        ]
+        self._delay = Delay(clock, sleep)
+        self._call_counts: OrderedDict[tuple[str, int, str], int] = OrderedDict()
 
-    async def __call__(self, call: Call) -> ResponseStream:
-        """Answer as scripted. Raises what the script says; DeadlineExceeded where the deadline passes before."""
-        check_states(call)
-        question = question_of(call)
-        script = self._script(call, question)
-        number = self._count(call, question) if script.counts else 1
-        if not await self._pauses.take(self._latency(script, number), call):
-            raise too_late(call)
-        number = _after_failures(call, script, number)
-        saying = Saying(call, script, answer_of(call, question, script), number, script.rate or self._options.rate)
-        events = saying.events(self._pauses)
-        head = ResponseMetadata(
-            call.id, call.requested_model, call.target.provider, call.target.model, warnings=call.target.warnings
+    async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
+        """Return the scripted response. Raises the scripted errors, and DeadlineExceeded."""
+        check_provider_states(attempt)
+        prompt = parse_prompt(attempt)
+        script = self._select_script(attempt, prompt)
+        call_number = self._count_call(attempt, prompt) if script.depends_on_call_number else 1
+        if not await self._delay.wait(self._latency(script, call_number), attempt):
+            raise deadline_exceeded(attempt)
+        call_number = _raise_injected_error(attempt, script, call_number)
+        response = build_response(attempt, prompt, script)
+        playback = Playback(attempt, script, response, call_number, script.rate or self._options.rate)
+        events = playback.events(self._delay)
+        provider, model = attempt.target.key
+        metadata = ResponseMetadata(
+            attempt.id, attempt.requested_model, provider, model, warnings=attempt.target.warnings
         )
-        if call.is_upstream_streamed:
-            return ResponseStream(head, _after(await anext(events), events), events.aclose, saying.spent)
+        if attempt.is_streamed:
+            return ResponseStream(metadata, _PlaybackSource(await anext(events), events, playback))
         async with aclosing(events):
             whole: list[Event] = [event async for event in events if not isinstance(event, ReasoningProgress)]
-        return ResponseStream(head, _again(whole), _nothing, saying.spent)
+        return ResponseStream.of(metadata, whole)
 
     async def probe(self) -> None:
-        """It is always there."""
+        """Succeed always."""
 
     async def aclose(self) -> None:
-        """It holds nothing."""
+        """Do nothing: the mock provider holds no connections."""
 
-    def _script(self, call: Call, question: Question) -> Script:
-        reading = self._reading(call, question)
-        return reading.rounds[question.round] if question.round < len(reading.rounds) else Script()
+    def _select_script(self, attempt: Attempt[Any], prompt: Prompt) -> Script:
+        rounds = self._parsed_script(attempt, prompt).rounds
+        return rounds[prompt.tool_round] if prompt.tool_round < len(rounds) else Script()
 
-    def _reading(self, call: Call, question: Question) -> Reading:
-        unknown = set(call.target.options) - OPTIONS
+    def _parsed_script(self, attempt: Attempt[Any], prompt: Prompt) -> ParsedScript:
+        unknown = set(attempt.target.options) - ALLOWED_OPTIONS
         if unknown:
-            raise _unusable(f"The mock has no option {min(unknown)!r}; accepted is 'script'.")
-        own = call.target.options.get("script")
-        if isinstance(own, str):
-            return read(own, speaks=True)
-        if own is not None:
-            raise _unusable(f"The mock's option 'script' is {type(own).__name__!r}; accepted is a string.")
-        if question.reading.is_scripted:
-            return question.reading
-        return next((reading for match, reading in self._readings if match in question.text), Reading((Script(),), ""))
+            raise _invalid_options(f"must contain only 'script' for the mock provider, got {min(unknown)!r}")
+        script = attempt.target.options.get("script")
+        if isinstance(script, str):
+            return parse_script(script, text_is_reply=True)
+        if script is not None:
+            raise _invalid_options(f"must contain a string as 'script', got {type(script).__name__!r}")
+        if prompt.script.is_scripted:
+            return prompt.script
+        configured = (parsed for match, parsed in self._configured_scripts if match in prompt.text)
+        return next(configured, ParsedScript((Script(),), ""))
 
-    def _latency(self, script: Script, number: int) -> float:
-        told = script.latency
-        if told is None or told.seconds is None or not told.befalls(number):
+    def _latency(self, script: Script, call_number: int) -> float:
+        latency = script.latency
+        if latency is None or latency.seconds is None or not latency.applies_to(call_number):
             return self._options.latency
-        return told.seconds
+        return latency.seconds
 
-    def _count(self, call: Call, question: Question) -> int:
-        """The how manieth call of its caller with this prompt it is, whatever the model."""
-        prompt = (call.caller.name, len(call.messages), question.text)
-        self._asked[prompt] = self._asked.pop(prompt, 0) + 1
-        if len(self._asked) > REMEMBERED:
-            self._asked.popitem(last=False)
-        return self._asked[prompt]
+    def _count_call(self, attempt: Attempt[Any], prompt: Prompt) -> int:
+        """Return the 1-based number of this caller's calls with this prompt, across models."""
+        key = (attempt.caller.name, len(attempt.messages), prompt.text)
+        self._call_counts[key] = self._call_counts.pop(key, 0) + 1
+        if len(self._call_counts) > MAX_TRACKED_PROMPTS:
+            self._call_counts.popitem(last=False)
+        return self._call_counts[key]
 
 
-def _after_failures(call: Call, script: Script, number: int) -> int:
-    """Which call it is of those that do not fail. Raises the failure whose turn it is."""
-    for failure in script.failures:
-        if failure.times is None or number <= failure.times:
-            raise failure.fault(
-                f"The mock provider was told to fail with {failure.fault.spec.reason}.",
-                provider=call.target.provider,
-                model=call.target.model,
-                retry_after=failure.retry_after,
+def _raise_injected_error(attempt: Attempt[Any], script: Script, call_number: int) -> int:
+    """Raise the error that applies to the call, or return the call number among the calls without an error."""
+    for injected in script.errors:
+        if injected.times is None or call_number <= injected.times:
+            provider, model = attempt.target.key
+            raise injected.error_type(
+                f"The mock provider failed with {injected.error_type.spec.reason}, as scripted.",
+                provider=provider,
+                model=model,
+                retry_after=injected.retry_after,
             )
-        number -= failure.times
-    return number
+        call_number -= injected.times
+    return call_number
 
 
-def _unusable(message: str) -> InvalidRequest:
-    return InvalidRequest(message, violations=(FieldViolation("provider_options_json", message),))
+def _invalid_options(description: str) -> InvalidRequest:
+    field = "provider_options_json"
+    return InvalidRequest(f"{field} {description}.", violations=(FieldViolation(field, description),))
 
 
-async def _after(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    yield first
-    async for event in events:
-        yield event
+class _PlaybackSource:
+    """The events of one streamed playback, one per read."""
 
+    def __init__(self, first: Event, events: AsyncGenerator[Event, None], playback: Playback) -> None:
+        self.buffered: list[Event] = [first]
+        self._events = events
+        self.usage_so_far = playback.usage_so_far
 
-async def _again(events: list[Event]) -> AsyncIterator[Event]:
-    for event in events:
-        yield event
+    async def read(self) -> list[Event]:
+        batch, self.buffered = self.buffered, []
+        if not batch:
+            event = await anext(self._events, None)
+            batch = [] if event is None else [event]
+        if batch and type(batch[-1]) is Finished:
+            await self._events.aclose()
+        return batch
 
-
-async def _nothing() -> None: ...
+    async def aclose(self) -> None:
+        self.buffered = []
+        await self._events.aclose()

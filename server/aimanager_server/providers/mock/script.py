@@ -1,4 +1,4 @@
-"""What the mock provider is told to do: what to say, how, and what shall go wrong."""
+"""Define what the mock provider can be scripted to do: what to say, how fast, and which faults to inject."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ from ...core.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A fault to raise before anything is said; `times` None is every time."""
+class InjectedError:
+    """An error raised before the first content; on every call if `times` is None, else on the first `times` calls."""
 
-    fault: type[GatewayError]
+    error_type: type[GatewayError]
     retry_after: float | None = None
     times: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What happens `after` so many tokens, for so many `seconds`: None is to the end; `times` None is every time."""
+class InjectedFault:
+    """A fault that starts after `after_tokens` tokens and lasts `seconds`, without end if None.
 
-    after: int = 0
+    It applies to every call if `times` is None, else to the first `times` calls.
+    """
+
+    after_tokens: int = 0
     seconds: float | None = None
     times: int | None = None
 
-    def befalls(self, number: int) -> bool:
-        """Whether it happens to the call of that number, from 1."""
-        return self.times is None or number <= self.times
+    def applies_to(self, call_number: int) -> bool:
+        """Return whether the fault applies to a call. Call numbers start at 1."""
+        return self.times is None or call_number <= self.times
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
-    """Thinking that nobody can see, of so many tokens."""
+class HiddenReasoning:
+    """Reasoning of this many tokens that is billed but not shown."""
 
     tokens: int
 
 
-Said = Text | Reasoning | ToolCall | Unseen
+ScriptPart = Text | Reasoning | ToolCall | HiddenReasoning
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One answer: what to say, and how. Nothing to be seen in `parts` means the default answer behind them.
+    """One response. Without visible `parts`, the default response follows. `rate` is in tokens per second."""
 
-    `rate` is in tokens per second.
-    """
-
-    parts: tuple[Said, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    parts: tuple[ScriptPart, ...] = ()
+    errors: tuple[InjectedError, ...] = ()
     rate: float | None = None
-    latency: Trouble | None = None
-    cut: Trouble | None = None
-    stall: Trouble | None = None
+    latency: InjectedFault | None = None
+    cut: InjectedFault | None = None
+    stall: InjectedFault | None = None
     finish: FinishReason | None = None
     usage: Usage | None = None
 
     @property
-    def counts(self) -> bool:
-        """Something happens only so many times."""
-        told = (*self.failures, self.latency, self.cut, self.stall)
-        return any(one is not None and one.times is not None for one in told)
+    def depends_on_call_number(self) -> bool:
+        """Whether an error or fault is limited to the first calls."""
+        injected = (*self.errors, self.latency, self.cut, self.stall)
+        return any(fault is not None and fault.times is not None for fault in injected)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a text says: one script for each round of a tool loop, and the text around the directives."""
+class ParsedScript:
+    """A parsed text: one script for each round of a tool loop, and the text outside the directives."""
 
     rounds: tuple[Script, ...]
-    rest: str
+    remaining_text: str
 
     @property
     def is_scripted(self) -> bool:
-        """There was a directive."""
+        """Whether the text contains a directive."""
         return self.rounds != (Script(),)

@@ -1,1 +1,1 @@
-"""Third-party providers: API, registry and isolation."""
+"""Third-party providers: interface, registry, isolation."""

@@ -1,32 +1,33 @@
-"""A provider whose handler comes from a plug-in: kept apart, and held to what every provider promises."""
+"""Run a plug-in as a provider, isolated from the server and held to the contract of all providers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
-from ...catalog.model import Level, Model, Support
+from ...catalog.model import Model, Support, SupportLevel
 from ...config.providers import ProviderSettings
 from ...core.errors import DeadlineExceeded, GatewayError, ProviderProtocolError, StreamInterrupted
-from ...core.handler import Clock, Handler
-from ...core.request import NO_KEY, Call
-from ...core.response import Event, Finished, ResponseMetadata, ResponseStream, Restarted
+from ...core.handler import AttemptHandler, Clock
+from ...core.request import NO_KEY, Attempt
+from ...core.response import Event, Finished, ResponseMetadata, Restarted
+from ...core.stream import ResponseStream
 from ...core.usage import Usage
 from .api import ProviderPlugin, Transport
-from .isolation import PARTING_SECONDS, Loop, Seclusion
+from .isolation import SHUTDOWN_TIMEOUT_SECONDS, Loop, PluginLoop
 
-LIST_SECONDS = 10.0
-KINDS: tuple[type, ...] = tuple(kind for kind in get_args(Event) if kind is not Restarted)
-"""What a plug-in may say. That an answer begins again is for the gateway to say."""
+LIST_TIMEOUT_SECONDS = 10.0
+ALLOWED_EVENTS: tuple[type, ...] = tuple(kind for kind in get_args(Event) if kind is not Restarted)
+"""The events that a plug-in may send. Only the gateway restarts a stream."""
 
 
-class PluggedProvider:
-    """Asks the plug-in. Raises Faults only, and nothing of the plug-in's outlives the call it was for.
+class PluginProvider:
+    """Call a plug-in as a provider. Raises GatewayError only.
 
-    `open_transport` is asked once for every loop that the plug-in gets.
+    `open_transport` is called once for each event loop of the plug-in.
     """
 
     def __init__(
@@ -35,177 +36,188 @@ class PluggedProvider:
         settings: ProviderSettings,
         open_transport: Callable[[], Transport],
         clock: Clock,
-        seclusion: Seclusion,
-        list_seconds: float = LIST_SECONDS,
+        plugin_loop: PluginLoop,
+        list_timeout: float = LIST_TIMEOUT_SECONDS,
     ) -> None:
         self._plugin = plugin
         self._name = plugin.name
         self._settings = settings
         self._open_transport = open_transport
         self._clock = clock
-        self._seclusion = seclusion
-        self._list_seconds = list_seconds
-        self._opened: tuple[Loop, Handler, Transport] | None = None
+        self._plugin_loop = plugin_loop
+        self._list_timeout = list_timeout
+        self._opened: tuple[Loop, AttemptHandler, Transport] | None = None
 
-    async def __call__(self, call: Call) -> ResponseStream:
-        """Ask `call.target`, up to the first event of the answer."""
+    async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
+        """Send the attempt to the plug-in and return once the first event has arrived."""
         try:
-            async with asyncio.timeout_at(call.deadline):
-                with call.upstream_timer.measure():
-                    return await self._begun(call)
+            async with asyncio.timeout_at(attempt.deadline):
+                with attempt.upstream_timer.measure():
+                    return await self._open_stream(attempt)
         except TimeoutError as error:
-            message = "The deadline passed before the plug-in had begun to answer."
-            raise DeadlineExceeded(message, provider=self._name, model=call.target.model) from error
-        except GatewayError as fault:
-            self.own(fault, call)
-            raise
+            message = f"Deadline exceeded before plug-in {self._name!r} began to respond."
+            raise DeadlineExceeded(message, provider=self._name, model=attempt.target.model) from error
+        except GatewayError as error:
+            raise self._attributed(error, attempt)  # noqa: B904  # a copy of the error keeps its cause
 
     async def probe(self) -> None:
-        """Ask for its models. Raises GatewayError where it does not answer."""
+        """List the models. Raises GatewayError if the plug-in fails."""
         await self.models()
 
     async def models(self) -> tuple[Model, ...]:
-        """Its models and what it says of each. Raises GatewayError."""
+        """Return the models with their capabilities. Raises GatewayError."""
         try:
-            async with asyncio.timeout(self._list_seconds):
-                return await self._seclusion.run(self._listed)
+            async with asyncio.timeout(self._list_timeout):
+                return await self._plugin_loop.run(self._list_models)
         except TimeoutError as error:
-            message = f"The plug-in did not list its models within {self._list_seconds:g} seconds."
+            message = f"Plug-in {self._name!r} did not list its models within {self._list_timeout:g} s."
             raise ProviderProtocolError(message, provider=self._name) from error
 
     async def aclose(self) -> None:
-        """Close its connections and end its thread."""
+        """Close the plug-in's connections and stop its thread."""
         if self._opened is not None:
             loop, _, transport = self._opened
             with suppress(GatewayError, TimeoutError):
-                async with asyncio.timeout(PARTING_SECONDS):
-                    await self._seclusion.run(transport.aclose, loop)
-        await self._seclusion.aclose()
+                async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
+                    await self._plugin_loop.run(transport.aclose, loop)
+        await self._plugin_loop.aclose()
 
-    def own(self, fault: GatewayError, call: Call) -> None:
-        """Make a fault say whose it is."""
-        fault.provider, fault.model = self._name, call.target.model
+    def _attributed(self, error: GatewayError, attempt: Attempt[Any]) -> GatewayError:
+        return error.replace(provider=self._name, model=attempt.target.model)
 
-    async def _begun(self, call: Call) -> ResponseStream:
-        reply, loop = await self._seclusion.run(lambda: self._ask(call))
-        events = _Events(
-            call,
-            read=lambda: self._seclusion.run(lambda: _said(reply), loop),
-            let_go=lambda: self._seclusion.submit(reply.aclose, loop),
-            own=self.own,
+    async def _open_stream(self, attempt: Attempt[Any]) -> ResponseStream:
+        stream, loop = await self._plugin_loop.run(lambda: self._call_plugin(attempt))
+        source = _PluginEvents(
+            attempt,
+            read=lambda: self._plugin_loop.run(lambda: _read_batch(stream), loop),
+            close=lambda: self._plugin_loop.submit(stream.aclose, loop),
+            attributed=self._attributed,
         )
         try:
-            first = await events.next()
+            await source.start()
         except BaseException:
-            events.let_go()
+            source.close()
             raise
-        head = ResponseMetadata(
-            call.id, call.requested_model, self._name, call.target.model, warnings=reply.metadata.warnings
+        metadata = ResponseMetadata(
+            attempt.id, attempt.requested_model, self._name, attempt.target.model, warnings=stream.metadata.warnings
         )
-        return ResponseStream(head, events.after(first), events.aclose, lambda: events.spent)
+        return ResponseStream(metadata, source)
 
-    async def _ask(self, call: Call) -> tuple[ResponseStream, Loop]:
-        """The plug-in's answer, and the loop it is on."""
-        reply = await self._handler()(self._with_own_keys(call))
-        if not isinstance(reply, ResponseStream):
+    async def _call_plugin(self, attempt: Attempt[Any]) -> tuple[ResponseStream, Loop]:
+        """Return the plug-in's stream and the event loop that it belongs to."""
+        stream = await self._handler()(self._with_permitted_keys(attempt))
+        if not isinstance(stream, ResponseStream):
             raise ProviderProtocolError(
-                f"The plug-in answered with {type(reply).__name__!r} instead of a ResponseStream."
+                f"Plug-in {self._name!r} must return a ResponseStream, got {type(stream).__name__!r}."
             )
-        return reply, asyncio.get_running_loop()
+        return stream, asyncio.get_running_loop()
 
-    def _with_own_keys(self, call: Call) -> Call:
-        """The call without any key but the caller's and the server's for this provider."""
-        keys = {name: key for name, key in call.caller.provider_keys.items() if name == self._name}
-        known = {*keys.values(), *(credential.key for credential in self._settings.credentials())}
-        key = call.api_key if call.api_key.secret in known else NO_KEY
-        return replace(call, caller=replace(call.caller, provider_keys=keys), api_key=key)
+    def _with_permitted_keys(self, attempt: Attempt[Any]) -> Attempt[Any]:
+        """Return the attempt without the keys of other providers, also in the attempts that it refers to."""
+        caller_keys = {name: key for name, key in attempt.caller.provider_keys.items() if name == self._name}
+        permitted = {*caller_keys.values(), *(credential.key for credential in self._settings.credentials())}
+        api_key = attempt.api_key if attempt.api_key.secret in permitted else NO_KEY
+        call = replace(attempt.call, caller=replace(attempt.caller, provider_keys=caller_keys))
+        return replace(attempt, call=call, api_key=api_key, forms=(), sent=None, repair=None)
 
-    def _handler(self) -> Handler:
+    def _handler(self) -> AttemptHandler:
         loop = asyncio.get_running_loop()
         if self._opened is None or self._opened[0] is not loop:
             transport = self._open_transport()
             self._opened = loop, self._plugin.open(self._settings, transport, self._clock), transport
         return self._opened[1]
 
-    async def _listed(self) -> tuple[Model, ...]:
-        listed = await self._plugin.models()
-        return tuple(self._described(model) for model in listed)
+    async def _list_models(self) -> tuple[Model, ...]:
+        return tuple(self._to_model(model) for model in await self._plugin.models())
 
-    def _described(self, model: str) -> Model:
+    def _to_model(self, model: str) -> Model:
         levels = self._plugin.capabilities(model)
-        support = {capability: Support(Level(level)) for capability, level in levels.items()}
+        support = {capability: Support(SupportLevel(level)) for capability, level in levels.items()}
         return Model(self._name, str(model), capabilities=support)
 
 
-class _Events:
-    """The events of one answer, checked on their way. `let_go` closes it, `own` says whose a fault is.
+class _PluginEvents:
+    """Read and validate the events of one stream. `usage_so_far` is None until the plug-in reports usage.
 
-    It knows of no time: whoever reads it and will not wait any longer cancels the read. `spent` is the usage so far.
+    Enforces no timeout: the consumer cancels a read that takes too long.
     """
 
     def __init__(
         self,
-        call: Call,
-        read: Callable[[], Awaitable[tuple[Event | None, Usage | None]]],
-        let_go: Callable[[], None],
-        own: Callable[[GatewayError, Call], None],
+        attempt: Attempt[Any],
+        read: Callable[[], Awaitable[tuple[list[Event], Usage | None]]],
+        close: Callable[[], None],
+        attributed: Callable[[GatewayError, Attempt[Any]], GatewayError],
     ) -> None:
-        self._call = call
+        self.buffered: list[Event] = []
+        self._attempt = attempt
         self._read = read
-        self._let_go = let_go
-        self._own = own
+        self._close = close
+        self._attributed = attributed
         self._is_open = True
-        self.spent: Usage | None = None
+        self._usage: Usage | None = None
 
-    async def next(self) -> Event:
-        """The next event. Raises ProviderProtocol for what is none, and for an end before `Finished`."""
-        event, spent = await self._read()
-        if event is None:
-            raise ProviderProtocolError("The plug-in's answer ended without its end.")
-        if not isinstance(event, KINDS):
-            raise ProviderProtocolError(f"The plug-in answered with a {type(event).__name__!r} among its events.")
-        self.spent = event.usage if isinstance(event, Finished) else spent
-        return event
+    def usage_so_far(self) -> Usage | None:
+        """Return the usage that the plug-in has reported."""
+        return self._usage
 
-    async def after(self, event: Event) -> AsyncIterator[Event]:
-        """All of them, this one first. Raises StreamInterrupted for whatever goes wrong from here on."""
-        yield event
-        while not isinstance(event, Finished):
-            event = await self._following()
-            yield event
-        self.let_go()
+    async def start(self) -> None:
+        """Read the first events. Raises what the plug-in raises, since the caller has received nothing yet."""
+        self.buffered = await self._read_valid()
 
-    def let_go(self) -> None:
-        """Have the plug-in close its answer, once."""
+    async def read(self) -> list[Event]:
+        """Return the next events. From the first content on, every failure raises StreamInterrupted."""
+        events, self.buffered = self.buffered, []
+        if not events:
+            events = await self._read_or_interrupt()
+        if type(events[-1]) is Finished:
+            self.close()
+        return events
+
+    def close(self) -> None:
+        """Close the plug-in's stream in its own event loop, without waiting. Idempotent."""
         if self._is_open:
             self._is_open = False
-            self._let_go()
+            self._close()
 
     async def aclose(self) -> None:
-        """Give up the rest."""
-        self.let_go()
+        """Discard the remaining events."""
+        self.close()
 
-    async def _following(self) -> Event:
+    async def _read_valid(self) -> list[Event]:
+        """Return the next events. Raises ProviderProtocolError for an invalid event, or an end before `Finished`."""
+        events, usage = await self._read()
+        if not events:
+            raise ProviderProtocolError("The plug-in's stream ended without a completion event.")
+        for event in events:
+            if not isinstance(event, ALLOWED_EVENTS):
+                raise ProviderProtocolError(f"Invalid event from the plug-in: {type(event).__name__!r}.")
+        if any(type(event) is Finished for event in events[:-1]):
+            raise ProviderProtocolError("The plug-in's stream has an event after the completion event.")
+        last = events[-1]
+        self._usage = last.usage if isinstance(last, Finished) else usage
+        return events
+
+    async def _read_or_interrupt(self) -> list[Event]:
         try:
-            with self._call.upstream_timer.measure():
-                return await self.next()
+            with self._attempt.upstream_timer.measure():
+                return await self._read_valid()
         except GatewayError as cause:
-            self.let_go()
-            fault = StreamInterrupted(f"The answer broke off after it had begun: {cause.message}")
-            fault.usage = cause.usage or self.spent
-            self._own(fault, self._call)
-            raise fault from cause
+            self.close()
+            message = f"Stream interrupted after the first content: {cause.message}"
+            error = StreamInterrupted(message, usage=cause.usage or self._usage)
+            raise self._attributed(error, self._attempt) from cause
         except BaseException:
-            self.let_go()
+            self.close()
             raise
 
 
-async def _said(reply: ResponseStream) -> tuple[Event | None, Usage | None]:
-    """What a plug-in says next, None at its end, and the usage so far; on its own loop, where it stalls nobody else."""
-    event = await anext(aiter(reply), None)
+async def _read_batch(stream: ResponseStream) -> tuple[list[Event], Usage | None]:
+    """Return the next events, none at the end, and the usage so far. Runs in the plug-in's event loop."""
+    events = await stream.read()
     try:
-        spent = reply.usage_so_far()
-    # Code of others may raise anything; here is the border to it. What it says of its answer counts all the same.
+        usage = stream.usage_so_far()
+    # Plug-in code may raise anything. A failing usage report must not lose the response.
     except Exception:
-        spent = None
-    return event, spent if isinstance(spent, Usage) else None
+        usage = None
+    return events, usage if isinstance(usage, Usage) else None

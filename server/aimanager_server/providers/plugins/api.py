@@ -1,4 +1,7 @@
-"""What a provider plug-in is: the interface that third parties write to, and how to tell whether they did."""
+"""Define the interface of provider plug-ins, and check that an object implements it.
+
+`aimanager_server.plugins` exports it together with the types that a plug-in needs.
+"""
 
 from __future__ import annotations
 
@@ -9,65 +12,68 @@ from typing import Protocol
 
 import httpx
 
-from ...catalog.model import Capability, Level
+from ...catalog.model import Capability, SupportLevel
 from ...config.providers import ProviderSettings
-from ...core.handler import Clock, Handler
+from ...core.handler import AttemptHandler, Clock
 
 API_VERSION = 1
-"""The version of this interface. It grows only with what old plug-ins would break on."""
+"""The version of this interface. It is incremented only for incompatible changes."""
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 Transport = httpx.AsyncBaseTransport
-"""How a plug-in reaches the network: connections that obey the settings, and send no redirect on."""
+"""An httpx transport over a connection pool with the provider's settings. Redirects are not followed.
+
+A plug-in may let its exceptions out: they become the errors that any provider raises for a failed connection."""
 
 
 class ProviderPlugin(Protocol):
-    """A provider that a package adds, under an entry point of the same name in the group `aimanager.providers`.
+    """A provider from a third-party package, registered as an entry point in the group `aimanager.providers`.
 
-    All of it runs on an event loop in a thread of its own: one that raises or blocks loses its own calls only.
+    Plug-ins run on an event loop in a separate thread: one that raises or blocks fails only its own calls.
     """
 
     @property
     def name(self) -> str:
-        """What callers put before the slash: 1 to 63 lower-case letters, digits, - and _."""
+        """The provider name in model names such as `acme/large`: 1 to 63 characters of a-z, 0-9, - and _."""
         ...
 
     @property
     def api_version(self) -> int:
-        """The API_VERSION it was written for."""
+        """The API_VERSION that the plug-in was written for."""
         ...
 
-    def open(self, settings: ProviderSettings, transport: Transport, clock: Clock) -> Handler:
-        """The handler of its calls, made anew where one was given up.
+    def open(self, settings: ProviderSettings, transport: Transport, clock: Clock) -> AttemptHandler:
+        """Return the handler of attempts. Called again after the event loop of an earlier handler was abandoned.
 
-        `settings` are those of [providers.NAME], keys included; a caller's own key is in `call.caller.provider_keys`.
-        `clock` is the one that deadlines are on. Failures are Faults: anything else counts as a fault of the provider.
+        `settings` is the section [providers.NAME], including keys; the key of a caller is in
+        `attempt.caller.provider_keys`. `clock` is the clock of deadlines. The handler raises GatewayError; any other
+        exception is reported as an internal error of the provider.
         """
         ...
 
     async def models(self) -> Sequence[str]:
-        """The ids of its models. Free, since it also shows whether the provider is well."""
+        """Return the model ids. Must be free of charge, since it is also the health probe."""
         ...
 
-    def capabilities(self, model: str) -> Mapping[Capability, Level]:
-        """What is known of a model; what is absent is not known, and asked for all the same."""
+    def capabilities(self, model: str) -> Mapping[Capability, SupportLevel]:
+        """Return the known capabilities of a model. Requests that need an unlisted capability are attempted."""
         ...
 
 
-def defects(plugin: object, name: str = "") -> Iterator[str]:
-    """What keeps an object from being a plug-in of that name; an empty name is not compared."""
-    said = getattr(plugin, "name", None)
-    if not isinstance(said, str) or not NAME.fullmatch(said):
-        yield "its name is not 1 to 63 lower-case letters, digits, - and _"
-    elif name and said != name:
-        yield f"it calls itself {said!r}; accepted is the name of its entry point"
+def plugin_problems(plugin: object, name: str = "") -> Iterator[str]:
+    """Yield what prevents an object from being a plug-in. A non-empty `name` is the one it must have."""
+    actual = getattr(plugin, "name", None)
+    if not isinstance(actual, str) or not NAME_PATTERN.fullmatch(actual):
+        yield f"name must be 1 to 63 characters of a-z, 0-9, - and _, got {actual!r}"
+    elif name and actual != name:
+        yield f"name must be that of its entry point, {name!r}, got {actual!r}"
     version = getattr(plugin, "api_version", None)
     if version != API_VERSION:
-        yield f"its api_version is {version!r}; this server speaks version {API_VERSION}"
+        yield f"api_version must be {API_VERSION}, got {version!r}"
     for method in ("open", "models", "capabilities"):
         if not callable(getattr(plugin, method, None)):
-            yield f"it has no method {method}()"
+            yield f"method {method}() is missing"
     models = getattr(plugin, "models", None)
     if callable(models) and not inspect.iscoroutinefunction(models):
-        yield "its method models() is not async"
+        yield "method models() must be async"

@@ -1,4 +1,4 @@
-"""Runs code of others on an event loop in a thread of its own, so that it can stall nobody but itself."""
+"""Run plug-in code on an event loop in a separate thread, so that it cannot block the server."""
 
 from __future__ import annotations
 
@@ -10,54 +10,65 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from weakref import WeakSet
 
+import httpx
 import structlog
 
 from ...core.errors import GatewayError, ProviderInternalError
+from ..http.connection_errors import from_httpx_error
 
-PULSE_SECONDS = 2.0
-"""How long the loop may take no turn before it counts as blocked."""
+RESPONSE_TIMEOUT_SECONDS = 2.0
+"""How long the event loop may be unresponsive before it counts as blocked."""
 
-MOST_LOOPS = 8
-"""Loops that may be used up; then the code is not run any more."""
+MAX_LOOPS = 8
+"""Event loops that a plug-in may block; after that it is disabled."""
 
-PARTING_SECONDS = 1.0
+SHUTDOWN_TIMEOUT_SECONDS = 1.0
 
 Loop = asyncio.AbstractEventLoop
 Result = TypeVar("Result")
 
 
-class Seclusion:
-    """One such loop at a time: where the code blocks it, it is left behind, and the next call gets a new one.
+class PluginLoop:
+    """Run coroutines of one plug-in on its event loop. A blocked loop is abandoned and replaced on the next call.
 
-    Threads never keep the process from ending. Code that holds the interpreter's lock cannot be kept apart.
+    The threads are daemons and never keep the process alive. Code that holds the GIL cannot be isolated.
     """
 
-    def __init__(self, name: str, pulse: float = PULSE_SECONDS) -> None:
+    def __init__(
+        self,
+        name: str,
+        response_timeout: float = RESPONSE_TIMEOUT_SECONDS,
+        shutdown_timeout: float = SHUTDOWN_TIMEOUT_SECONDS,
+    ) -> None:
         self._name = name
-        self._pulse = pulse
+        self._response_timeout = response_timeout
+        self._shutdown_timeout = shutdown_timeout
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
-        self._loops = 0
-        self._ended: WeakSet[Loop] = WeakSet()
+        self._loops_started = 0
+        self._stopped_loops: WeakSet[Loop] = WeakSet()
         self._closed = False
         self._log = structlog.get_logger()
 
     async def run(self, work: Callable[[], Awaitable[Result]], loop: Loop | None = None) -> Result:
-        """What the work gives, on the loop given or else the current one.
+        """Return the result of `work`, run on `loop` or the current event loop.
 
-        Raises its Faults as they are, and ProviderFailed for all else it may do wrong. Cancelling gives the work up at
-        once; whether it notices is its own affair.
+        Raises the GatewayError of the plug-in unchanged, the GatewayError that corresponds to a failed connection if
+        the plug-in raises httpx's exception, and ProviderInternalError for everything else. Cancellation
+        takes effect immediately, even if the plug-in ignores it.
         """
-        used = loop or self._current()
-        running = self._start(work, used)
+        used = loop or self._current_loop()
+        running = self._schedule(work, used)
         future = asyncio.wrap_future(running)
         try:
-            while not (await asyncio.wait({future}, timeout=self._pulse))[0]:
-                if not await self._beats(used):
-                    self._leave(used)
-                    raise ProviderInternalError(f"The plug-in {self._name!r} blocks: its event loop takes no turn.")
+            while not (await asyncio.wait({future}, timeout=self._response_timeout))[0]:
+                if not await self._is_responsive(used):
+                    self._abandon(used)
+                    raise ProviderInternalError(
+                        f"Plug-in {self._name!r} blocked its event loop for more than {self._response_timeout:g} s."
+                    )
             if future.cancelled():
-                raise ProviderInternalError(f"The plug-in {self._name!r} gave the call up by itself.")
+                raise ProviderInternalError(f"Plug-in {self._name!r} cancelled its own call.")
             if isinstance(future.exception(), GeneratorExit):
                 raise self._failure(future.exception())
             return future.result()
@@ -66,95 +77,101 @@ class Seclusion:
                 running.cancel()
 
     def submit(self, work: Callable[[], Awaitable[None]], loop: Loop) -> None:
-        """Have the work done on a loop without waiting for it; nothing where that loop has ended."""
+        """Run `work` on `loop` without waiting for it. Does nothing if the loop has stopped."""
         with contextlib.suppress(ProviderInternalError):
-            self._start(work, loop)
+            self._schedule(work, loop)
 
     async def aclose(self) -> None:
-        """Cancel what runs, and end the thread, unless it is blocked."""
+        """Cancel all running work and stop the thread, unless it is blocked."""
         self._closed = True
         loop, thread, self._loop = self._loop, self._thread, None
         if loop is not None and thread is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
+            with contextlib.suppress(RuntimeError):  # already stopped
                 loop.call_soon_threadsafe(loop.stop)
-            await asyncio.to_thread(thread.join, 2 * PARTING_SECONDS)
+            await asyncio.to_thread(thread.join, 2 * self._shutdown_timeout)
 
-    def _current(self) -> Loop:
+    def _current_loop(self) -> Loop:
         if self._loop is not None and not self._loop.is_closed():
             return self._loop
         if self._closed:
-            raise ProviderInternalError(f"The plug-in {self._name!r} is closed.")
-        if self._loops == MOST_LOOPS:
+            raise ProviderInternalError(f"Plug-in {self._name!r} is closed.")
+        if self._loops_started == MAX_LOOPS:
             raise ProviderInternalError(
-                f"The plug-in {self._name!r} blocked too often and is not run any more.",
-                solution="Take it out of [plugins], or have its author mend it; a restart gives it another chance.",
+                f"Plug-in {self._name!r} is disabled: it blocked or stopped its event loop {MAX_LOOPS} times.",
+                solution="Remove it from [plugins], or report the bug to its author. "
+                "Restarting the server re-enables it.",
             )
-        self._loops += 1
+        self._loops_started += 1
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
-            target=_serve, args=(self._loop, self._forget), name=f"plugin-{self._name}", daemon=True
+            target=_run_loop,
+            args=(self._loop, self._discard, self._shutdown_timeout),
+            name=f"plugin-{self._name}",
+            daemon=True,
         )
         self._thread.start()
         return self._loop
 
-    def _start(self, work: Callable[[], Awaitable[Result]], loop: Loop) -> concurrent.futures.Future[Result]:
-        guarded = self._guarded(work)
+    def _schedule(self, work: Callable[[], Awaitable[Result]], loop: Loop) -> concurrent.futures.Future[Result]:
+        coroutine = self._translate_errors(work)
         try:
-            if loop in self._ended:
-                raise RuntimeError("the loop takes no more")
-            return asyncio.run_coroutine_threadsafe(guarded, loop)
+            if loop in self._stopped_loops:
+                raise RuntimeError("the event loop is stopped")
+            return asyncio.run_coroutine_threadsafe(coroutine, loop)
         except RuntimeError as error:
-            guarded.close()
-            raise ProviderInternalError(f"The plug-in {self._name!r} ended its event loop.") from error
+            coroutine.close()
+            raise ProviderInternalError(f"Plug-in {self._name!r} stopped its event loop.") from error
 
-    async def _beats(self, loop: Loop) -> bool:
-        beat: concurrent.futures.Future[None] = concurrent.futures.Future()
+    async def _is_responsive(self, loop: Loop) -> bool:
+        response: concurrent.futures.Future[None] = concurrent.futures.Future()
         try:
-            loop.call_soon_threadsafe(beat.set_result, None)
+            loop.call_soon_threadsafe(response.set_result, None)
         except RuntimeError:
             return False
-        return bool((await asyncio.wait({asyncio.wrap_future(beat)}, timeout=self._pulse))[0])
+        return bool((await asyncio.wait({asyncio.wrap_future(response)}, timeout=self._response_timeout))[0])
 
-    def _leave(self, loop: Loop) -> None:
+    def _abandon(self, loop: Loop) -> None:
         self._log.error("plugin.blocked", plugin=self._name)
-        self._forget(loop)
+        self._discard(loop)
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(loop.stop)  # should it ever take a turn again
+            loop.call_soon_threadsafe(loop.stop)  # takes effect if the loop ever becomes responsive again
 
-    def _forget(self, loop: Loop) -> None:
-        self._ended.add(loop)
+    def _discard(self, loop: Loop) -> None:
+        self._stopped_loops.add(loop)
         if self._loop is loop:
             self._loop = None
 
-    async def _guarded(self, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def _translate_errors(self, work: Callable[[], Awaitable[Result]]) -> Result:
         try:
             return await work()
-        except (GatewayError, asyncio.CancelledError, GeneratorExit):  # the last also ends what was left behind
+        except (GatewayError, asyncio.CancelledError, GeneratorExit):  # GeneratorExit also closes abandoned coroutines
             raise
-        # Code of others may raise anything, even what would end the process; here is the border to it.
+        except httpx.TransportError as error:
+            raise from_httpx_error(error) from error
+        # Plug-in code may raise anything, even SystemExit.
         except BaseException as error:
             raise self._failure(error) from error
 
     def _failure(self, error: BaseException | None) -> ProviderInternalError:
-        kind = type(error).__name__
-        self._log.error("plugin.failed", plugin=self._name, error=kind, exc_info=error)
+        error_name = type(error).__name__
+        self._log.error("plugin.failed", plugin=self._name, error=error_name, exc_info=error)
         return ProviderInternalError(
-            f"The plug-in {self._name!r} failed with {kind}.",
-            solution="Report it to the plug-in's author: the server's log has more.",
+            f"Plug-in {self._name!r} failed with {error_name}.",
+            solution="Report the bug to the plug-in's author. The server log contains the traceback.",
         )
 
 
-def _serve(loop: Loop, forget: Callable[[Loop], None]) -> None:
+def _run_loop(loop: Loop, discard: Callable[[Loop], None], shutdown_timeout: float) -> None:
     asyncio.set_event_loop(loop)
-    with contextlib.suppress(SystemExit, KeyboardInterrupt):  # raised by a task that the code started
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):  # raised by a task that the plug-in started
         loop.run_forever()
-    forget(loop)
+    discard(loop)
     try:
-        loop.run_until_complete(asyncio.sleep(0))  # whatever was handed over before begins, so that it can be cancelled
+        loop.run_until_complete(asyncio.sleep(0))  # starts work that was scheduled earlier, so that it can be cancelled
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=PARTING_SECONDS))
+            loop.run_until_complete(asyncio.wait(tasks, timeout=shutdown_timeout))
     finally:
         loop.close()

@@ -1,4 +1,4 @@
-"""Lets in the plug-ins that the operator named, and no others: their entry points, or what a program registers."""
+"""Load the plug-ins that the operator named, from entry points of installed packages or registered by a program."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from ...config.errors import Problem, SettingsError
-from ...config.provider_defaults import KNOWN
-from .api import ProviderPlugin, defects
+from ...config.provider_defaults import KNOWN_PROVIDERS
+from .api import ProviderPlugin, plugin_problems
 
-GROUP = "aimanager.providers"
+ENTRY_POINT_GROUP = "aimanager.providers"
 SETTING = "plugins.providers"
 
 
 class ProviderRegistry:
-    """The provider plug-ins of one server, by name. `found` are the entry points to choose from."""
+    """The plug-ins of one server by name. `found` are the available entry points, by default all installed ones."""
 
     def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
-        self._found = tuple(entry_points(group=GROUP) if found is None else found)
+        self._entry_points = tuple(entry_points(group=ENTRY_POINT_GROUP) if found is None else found)
         self._plugins: dict[str, ProviderPlugin] = {}
 
     def register_provider(self, plugin: ProviderPlugin) -> None:
-        """Add a plug-in. Raises SettingsError where it is not one, or its name is taken."""
-        problems = [_problem(getattr(plugin, "name", "?"), text) for text in self._refusals(plugin)]
+        """Add a plug-in. Raises SettingsError if it is invalid or its name is in use."""
+        problems = [_problem(getattr(plugin, "name", "?"), text) for text in self._problems(plugin)]
         if problems:
             raise SettingsError(problems)
         self._plugins[plugin.name] = plugin
 
     def get_provider(self, name: str) -> ProviderPlugin:
-        """The plug-in of that name. Raises SettingsError where there is none."""
+        """Return the plug-in of this name. Raises SettingsError if none is registered."""
         if name not in self._plugins:
-            raise SettingsError([_problem(name, f"is not registered; there are: {_listed(self._plugins)}")])
+            raise SettingsError([_problem(name, f"not registered; registered plug-ins: {_join(self._plugins)}")])
         return self._plugins[name]
 
     def load(self, names: Sequence[str]) -> Mapping[str, ProviderPlugin]:
-        """The plug-ins of these names: those registered, the others from their entry points.
+        """Return the plug-ins of these names, registered ones first, then those of entry points.
 
-        Nothing else is imported. Raises SettingsError with every problem found.
+        Other entry points are not imported. Raises SettingsError with every problem found.
         """
         problems = [problem for name in names if name not in self._plugins for problem in self._load(name)]
         if problems:
@@ -44,46 +44,47 @@ class ProviderRegistry:
         return {name: self._plugins[name] for name in names}
 
     def _load(self, name: str) -> Iterator[Problem]:
-        offers = [entry for entry in self._found if entry.name == name]
-        if not offers:
-            installed = _listed({entry.name for entry in self._found})
-            yield _problem(name, f"no installed package has such a plug-in; installed are: {installed}")
-        elif len(offers) > 1:
-            yield _problem(name, f"several installed packages have one: {', '.join(map(_origin, offers))}; keep one")
+        candidates = [entry_point for entry_point in self._entry_points if entry_point.name == name]
+        if not candidates:
+            installed = _join({entry_point.name for entry_point in self._entry_points})
+            yield _problem(name, f"not found in any installed package; installed plug-ins: {installed}")
+        elif len(candidates) > 1:
+            packages = ", ".join(map(_package, candidates))
+            yield _problem(name, f"provided by several installed packages: {packages}; uninstall all but one")
         else:
-            yield from self._import(name, offers[0])
+            yield from self._import(name, candidates[0])
 
-    def _import(self, name: str, entry: EntryPoint) -> Iterator[Problem]:
+    def _import(self, name: str, entry_point: EntryPoint) -> Iterator[Problem]:
         try:
-            loaded = entry.load()
+            loaded = entry_point.load()
             plugin = loaded() if isinstance(loaded, type) else loaded
-        # Importing code of others may raise anything; here is the border to it.
+        # Importing third-party code may raise anything.
         except Exception as error:
-            yield _problem(name, f"cannot be loaded from {_origin(entry)}: {type(error).__name__}: {error}")
+            yield _problem(name, f"import from {_package(entry_point)} failed: {type(error).__name__}: {error}")
             return
-        refusals = list(self._refusals(plugin, name))
-        yield from (_problem(name, f"{text} ({_origin(entry)})") for text in refusals)
-        if not refusals:
+        problems = list(self._problems(plugin, name))
+        yield from (_problem(name, f"{text} ({_package(entry_point)})") for text in problems)
+        if not problems:
             self._plugins[name] = plugin
 
-    def _refusals(self, plugin: ProviderPlugin, name: str = "") -> Iterator[str]:
-        yield from defects(plugin, name)
-        said = getattr(plugin, "name", None)
-        if not isinstance(said, str):
+    def _problems(self, plugin: ProviderPlugin, name: str = "") -> Iterator[str]:
+        yield from plugin_problems(plugin, name)
+        actual = getattr(plugin, "name", None)
+        if not isinstance(actual, str):
             return
-        if said in KNOWN:
-            yield "it has the name of a provider that comes with the server"
-        elif said in self._plugins:
-            yield "its name is taken by another plug-in"
+        if actual in KNOWN_PROVIDERS:
+            yield "name is reserved for a built-in provider"
+        elif actual in self._plugins:
+            yield "name is already used by another plug-in"
 
 
 def _problem(name: object, text: str) -> Problem:
     return Problem(SETTING, "", f"plug-in {name!r}: {text}")
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _origin(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+def _package(entry_point: EntryPoint) -> str:
+    return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else entry_point.value
