@@ -1,4 +1,4 @@
-"""Fixtures of the gRPC side's tests."""
+"""Fixtures of the gRPC tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import structlog
 
 
 @pytest.fixture(autouse=True)
-def logged() -> Iterator[list[structlog.typing.EventDict]]:
-    """Every event that is logged, with what is bound to its context."""
+def log_events() -> Iterator[list[structlog.typing.EventDict]]:
+    """Every logged event, with its bound context."""
     capture = structlog.testing.LogCapture()
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
     yield capture.entries

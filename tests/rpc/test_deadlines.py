@@ -1,4 +1,4 @@
-"""Deadlines of the caller and the server."""
+"""Deadlines of the caller and time limits of the server."""
 
 from __future__ import annotations
 
@@ -7,67 +7,118 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import pytest
 
-from aimanager.v1 import generation_pb2
 from aimanager_server.core.content import Text
+from aimanager_server.core.errors import DeadlineExceeded
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, PartCompleted, ResponseStream
-from aimanager_server.rpc.services.generation import Timeouts
-from tests.support.rpc import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
-from tests.support.rpc_errors import refusal
+from aimanager_server.core.response import Event, PartCompleted
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.rpc.context import Rpc
+from aimanager_server.rpc.deadlines import enforce_deadline
+from tests.support.rpc import (
+    HELLO_EVENTS,
+    REQUEST,
+    STREAM_REQUEST,
+    answering,
+    build_server,
+    events_of,
+    raising,
+    running,
+    server_settings,
+    stream_of,
+)
+from tests.support.rpc_errors import failure_of
 
 
-async def events_of(call: Any) -> list[generation_pb2.StreamGenerateResponse]:
-    return [event async for event in call]
+class FakeContext:
+    """A gRPC context whose caller has so many seconds left."""
+
+    def __init__(self, remaining: float | None) -> None:
+        self._remaining = remaining
+
+    def invocation_metadata(self) -> tuple[Any, ...]:
+        return ()
+
+    def time_remaining(self) -> float | None:
+        return self._remaining
 
 
-async def deadline_seen(allowed: float | None, *, streaming: bool = False) -> float:
-    """Seconds the handler was given."""
+def rpc(remaining: float | None) -> Rpc:
+    return Rpc("a/B", FakeContext(remaining))
+
+
+@pytest.mark.parametrize(
+    ("remaining", "max_seconds", "deadline"), [(None, 100.0, 1099.5), (10.0, 100.0, 1009.5), (200.0, 2.0, 1001.8)]
+)
+async def test_the_earlier_deadline_applies_less_a_margin_for_the_response(
+    remaining: float | None, max_seconds: float, deadline: float
+) -> None:
+    async with enforce_deadline(rpc(remaining), max_seconds, lambda: 1000.0) as actual:
+        assert actual == pytest.approx(deadline)
+
+
+async def test_a_block_that_exceeds_the_deadline_is_cancelled() -> None:
+    with pytest.raises(DeadlineExceeded, match=r"did not finish within 0.01 s"):
+        async with enforce_deadline(rpc(None), 0.01, lambda: 0.0):
+            await asyncio.Event().wait()
+
+
+async def test_a_timeout_from_inside_the_block_passes_unchanged() -> None:
+    with pytest.raises(TimeoutError):
+        async with enforce_deadline(rpc(None), 5.0, lambda: 0.0):
+            raise TimeoutError
+
+
+async def seconds_given_to_handler(seconds: float | None, *, streaming: bool = False) -> float:
+    """The time a handler has left under limits of 60 s (unary) and 120 s (streaming)."""
     given: list[float] = []
 
     async def handle(call: Call) -> ResponseStream:
         given.append(call.deadline - asyncio.get_running_loop().time())
-        return await saying(*HELLO)(call)
+        return await answering(*HELLO_EVENTS)(call)
 
-    async with serving(build(handle, timeouts=Timeouts(unary=60.0, stream=120.0))) as world:
+    settings = server_settings({"unary_timeout_seconds": 60.0, "stream_timeout_seconds": 120.0})
+    async with running(build_server(handle, settings)) as gateway:
         if streaming:
-            await events_of(world.generation.StreamGenerate(STREAMED, timeout=allowed))
+            await events_of(gateway.generation.StreamGenerate(STREAM_REQUEST, timeout=seconds))
         else:
-            await world.generation.Generate(QUESTION, timeout=allowed)
+            await gateway.generation.Generate(REQUEST, timeout=seconds)
     return given[0]
 
 
-async def test_without_a_deadline_the_servers_counts() -> None:
-    assert 58.5 < await deadline_seen(None) <= 59.5
-    assert 118.5 < await deadline_seen(None, streaming=True) <= 119.5
+async def test_without_a_caller_deadline_the_servers_limit_applies() -> None:
+    assert 58.5 < await seconds_given_to_handler(None) <= 59.5
+    assert 118.5 < await seconds_given_to_handler(None, streaming=True) <= 119.5
 
 
-async def test_a_shorter_deadline_of_the_caller_counts_less_what_is_kept_back() -> None:
-    assert 18.5 < await deadline_seen(20.0) <= 19.8  # gRPC rounds a timeout up on its way
+async def test_a_shorter_caller_deadline_applies_less_the_response_margin() -> None:
+    assert 18.5 < await seconds_given_to_handler(20.0) <= 19.8  # gRPC rounds a timeout up on its way
 
 
-async def test_a_longer_deadline_of_the_caller_does_not_count() -> None:
-    assert 58.5 < await deadline_seen(1000.0) <= 59.5
+async def test_a_longer_caller_deadline_is_limited_by_the_server() -> None:
+    assert 58.5 < await seconds_given_to_handler(1000.0) <= 59.5
 
 
-async def test_of_a_very_short_deadline_little_is_kept_back() -> None:
-    assert 0.5 < await deadline_seen(1.0) <= 0.95
+async def test_the_response_margin_of_a_very_short_deadline_is_small() -> None:
+    assert 0.5 < await seconds_given_to_handler(1.0) <= 0.95
 
 
-async def test_the_servers_own_limit_ends_a_call_that_nobody_else_ends() -> None:
+async def test_the_servers_limit_ends_calls_without_a_caller_deadline() -> None:
     async def handle(call: Call) -> ResponseStream:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with serving(build(handle, timeouts=Timeouts(unary=0.02, stream=0.02))) as world:
-        unary = await refusal(world.generation.Generate(QUESTION))
-        stream = await refusal(world.generation.StreamGenerate(STREAMED))
+    settings = server_settings({"unary_timeout_seconds": 0.02, "stream_timeout_seconds": 0.02})
+    async with running(build_server(handle, settings)) as gateway:
+        unary = await failure_of(gateway.generation.Generate(REQUEST))
+        stream = await failure_of(gateway.generation.StreamGenerate(STREAM_REQUEST))
 
     assert [unary.code, stream.code] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
     assert [unary.reason, stream.reason] == ["DEADLINE_EXCEEDED"] * 2
 
 
-async def test_a_client_that_does_not_read_is_not_waited_for_longer_than_the_limit() -> None:
+async def test_the_servers_limit_ends_a_stream_whose_client_does_not_read() -> None:
     closed = asyncio.Event()
 
     async def handle(call: Call) -> ResponseStream:
@@ -75,22 +126,19 @@ async def test_a_client_that_does_not_read_is_not_waited_for_longer_than_the_lim
             while True:
                 yield PartCompleted(0, Text("x" * 500_000))
 
-        return reply_of_events(call, events(), closed)
+        return stream_of(call, events(), closed)
 
-    async with serving(build(handle, timeouts=Timeouts(stream=0.2))) as world:
-        call = aiter(world.generation.StreamGenerate(STREAMED))
+    async with running(build_server(handle, server_settings({"stream_timeout_seconds": 0.2}))) as gateway:
+        call = aiter(gateway.generation.StreamGenerate(STREAM_REQUEST))
         await anext(call)
         await asyncio.wait_for(closed.wait(), 10)
-        failed = await refusal(call)
+        failure = await failure_of(call)
 
-    assert failed.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_timeout_of_somebody_else_is_a_bug_like_any_other() -> None:
-    async def handle(call: Call) -> ResponseStream:
-        raise TimeoutError("from a library")
+async def test_a_timeout_from_a_library_is_an_internal_error() -> None:
+    async with running(build_server(raising(TimeoutError("from a library")))) as gateway:
+        failure = await failure_of(gateway.generation.Generate(REQUEST))
 
-    async with serving(build(handle)) as world:
-        seen = await refusal(world.generation.Generate(QUESTION))
-
-    assert seen.code is grpc.StatusCode.INTERNAL
+    assert failure.code is grpc.StatusCode.INTERNAL

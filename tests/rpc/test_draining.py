@@ -1,4 +1,4 @@
-"""Readiness, signals, and an end that loses no call."""
+"""Draining: readiness, signals, and a shutdown that loses no call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -14,11 +15,20 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, ResponseStream, TextDelta
-from tests.support.layers import booked
-from tests.support.rpc import QUESTION, STREAMED, Waiting, build, reply_of_events, serving, settings
-from tests.support.rpc_errors import refusal
+from aimanager_server.core.request import Attempt
+from aimanager_server.core.response import Event, TextDelta
+from aimanager_server.core.stream import ResponseStream
+from tests.support.layers import single_attempt, with_accounting
+from tests.support.rpc import (
+    REQUEST,
+    STREAM_REQUEST,
+    BlockingHandler,
+    build_server,
+    running,
+    server_settings,
+    stream_of,
+)
+from tests.support.rpc_errors import failure_of
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -27,99 +37,98 @@ async def status(channel: grpc.aio.Channel, service: str) -> int:
     return int((await HealthStub(channel).Check(HealthCheckRequest(service=service))).status)
 
 
-async def test_a_drain_tells_watchers_refuses_new_calls_and_lets_old_ones_end() -> None:
-    handler = Waiting()
-    server = build(handler)
-    async with serving(server) as world:
-        watch = aiter(HealthStub(world.channel).Watch(HealthCheckRequest(service="readiness")))
+async def test_a_drain_notifies_watchers_rejects_new_calls_and_lets_calls_in_flight_end() -> None:
+    handler = BlockingHandler()
+    server = build_server(handler)
+    async with running(server) as gateway:
+        watch = aiter(HealthStub(gateway.channel).Watch(HealthCheckRequest(service="readiness")))
         before = (await anext(watch)).status
-        under_way = asyncio.ensure_future(world.generation.Generate(QUESTION))
+        in_flight = asyncio.ensure_future(gateway.generation.Generate(REQUEST))
         await handler.entered.wait()
 
         draining = asyncio.ensure_future(server.drain())
         after = (await anext(watch)).status
-        alive = await status(world.channel, "liveness")
-        refused = await refusal(world.generation.Generate(QUESTION))
-        handler.go.set()
-        answer = await under_way
+        alive = await status(gateway.channel, "liveness")
+        rejected = await failure_of(gateway.generation.Generate(REQUEST))
+        handler.release.set()
+        response = await in_flight
         await asyncio.wait_for(draining, 10)
 
     assert (before, after, alive) == (SERVING, NOT_SERVING, SERVING)
-    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
-    assert answer.message.parts[0].text == "Hello"
+    assert (rejected.code, rejected.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
+    assert response.message.parts[0].text == "Hello"
     assert [one async for one in watch] == []
 
 
-async def test_an_open_watch_does_not_keep_a_server_from_stopping() -> None:
-    server = build()
+async def test_an_open_watch_does_not_delay_the_shutdown() -> None:
+    server = build_server(cancel_grace_seconds=60.0)
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         watch = HealthStub(channel).Watch(HealthCheckRequest(service=""))
         await watch.read()
-        server._parting_seconds = 60.0
 
         await asyncio.wait_for(server.drain(), 10)
 
 
-async def test_a_call_that_outlives_the_drain_is_cut() -> None:
-    handler = Waiting()
-    server = build(handler, settings({"drain_seconds": 0.01}))
-    async with serving(server) as world:
-        under_way = asyncio.ensure_future(refusal(world.generation.Generate(QUESTION)))
+async def test_a_call_in_flight_after_the_drain_timeout_is_cancelled() -> None:
+    handler = BlockingHandler()
+    server = build_server(handler, server_settings({"drain_timeout_seconds": 0.01}))
+    async with running(server) as gateway:
+        in_flight = asyncio.ensure_future(failure_of(gateway.generation.Generate(REQUEST)))
         await handler.entered.wait()
         await server.drain()
-        seen = await under_way
+        failure = await in_flight
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
 
 
-async def test_a_stream_that_outlives_the_drain_is_interrupted_not_lost() -> None:
-    async def handle(call: Call) -> ResponseStream:
+async def test_a_stream_in_flight_after_the_drain_timeout_is_interrupted_with_its_usage() -> None:
+    async def handle(attempt: Attempt[Any]) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield TextDelta(0, "Hel")
             await asyncio.Event().wait()
 
-        return reply_of_events(call, events())
+        return stream_of(attempt, events())
 
-    server = build(booked(handle), settings({"drain_seconds": 0.01}))
-    async with serving(server) as world:
-        stream = aiter(world.generation.StreamGenerate(STREAMED))
+    server = build_server(single_attempt(with_accounting(handle)), server_settings({"drain_timeout_seconds": 0.01}))
+    async with running(server) as gateway:
+        stream = aiter(gateway.generation.StreamGenerate(STREAM_REQUEST))
         await anext(stream)
         draining = asyncio.ensure_future(server.drain())
-        seen = await refusal(stream)
+        failure = await failure_of(stream)
         await draining
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED")
-    spent = seen.detail(usage_pb2.Usage)
-    assert (spent.input_tokens, spent.output_tokens, spent.source) == (1, 1, usage_pb2.USAGE_SOURCE_ESTIMATED)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED")
+    usage = failure.detail(usage_pb2.Usage)
+    assert (usage.input_tokens, usage.output_tokens, usage.source) == (1, 1, usage_pb2.USAGE_SOURCE_ESTIMATED)
 
 
 async def test_sigterm_drains_and_a_second_one_stops_at_once() -> None:
-    handler = Waiting()
-    server = build(handler, settings({"drain_seconds": 600.0}))
+    handler = BlockingHandler()
+    server = build_server(handler, server_settings({"drain_timeout_seconds": 600.0}))
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        serving_ = asyncio.ensure_future(server.serve_until_signal())
-        under_way = asyncio.ensure_future(refusal(GenerationServiceStub(channel).Generate(QUESTION)))
+        serving = asyncio.ensure_future(server.serve_until_signal())
+        in_flight = asyncio.ensure_future(failure_of(GenerationServiceStub(channel).Generate(REQUEST)))
         await handler.entered.wait()
         watch = HealthStub(channel).Watch(HealthCheckRequest(service="readiness"))
         await watch.read()
 
         os.kill(os.getpid(), signal.SIGTERM)
-        told = (await watch.read()).status
+        after = (await watch.read()).status
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(serving_, 10)
-        await under_way
+        await asyncio.wait_for(serving, 10)
+        await in_flight
 
-    assert told == NOT_SERVING
+    assert after == NOT_SERVING
 
 
 async def test_sigint_stops_an_idle_server() -> None:
-    server = build()
+    server = build_server()
     await server.start()
-    serving_ = asyncio.ensure_future(server.serve_until_signal())
+    serving = asyncio.ensure_future(server.serve_until_signal())
     await asyncio.sleep(0)
 
     os.kill(os.getpid(), signal.SIGINT)
 
-    await asyncio.wait_for(serving_, 10)
+    await asyncio.wait_for(serving, 10)

@@ -1,4 +1,4 @@
-"""Listening, readiness and reflection of a real server."""
+"""Listening, health and reflection of a real server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.rpc.server import CannotListen
-from tests.support.rpc import QUESTION, bearer, build, callers, serving, settings
-from tests.support.rpc_errors import refusal
+from aimanager_server.config.errors import StartupError
+from tests.support.rpc import REQUEST, bearer, build_server, callers, running, server_settings
+from tests.support.rpc_errors import failure_of
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -26,39 +26,31 @@ async def status(channel: grpc.aio.Channel, service: str) -> int:
     return int((await HealthStub(channel).Check(HealthCheckRequest(service=service))).status)
 
 
-@pytest.mark.parametrize(
-    "service",
-    [
-        "",
-        "liveness",
-        "readiness",
-        "aimanager.v1.GenerationService",
-        "aimanager.v1.ModelService",
-        "aimanager.v1.HealthService",
-        "grpc.health.v1.Health",
-    ],
-)
-async def test_a_started_server_says_so_under_every_name(service: str) -> None:
-    async with serving(build()) as world:
-        assert await status(world.channel, service) == SERVING
+async def test_a_started_server_is_serving_under_every_service_name() -> None:
+    api_services = [f"aimanager.v1.{name}Service" for name in ("Generation", "Model", "Embedding", "Health")]
+    services = ["", "liveness", "readiness", *api_services, "grpc.health.v1.Health"]
+    async with running(build_server()) as gateway:
+        statuses = {service: await status(gateway.channel, service) for service in services}
+
+    assert statuses == dict.fromkeys(services, SERVING)
 
 
 async def test_an_unknown_service_is_not_found_by_check_and_unknown_to_watch() -> None:
-    async with serving(build()) as world:
-        seen = await refusal(HealthStub(world.channel).Check(HealthCheckRequest(service="nobody")))
-        watch = HealthStub(world.channel).Watch(HealthCheckRequest(service="nobody"))
+    async with running(build_server()) as gateway:
+        failure = await failure_of(HealthStub(gateway.channel).Check(HealthCheckRequest(service="nobody")))
+        watch = HealthStub(gateway.channel).Watch(HealthCheckRequest(service="nobody"))
         first = await watch.read()
         watch.cancel()
 
-    assert seen.code is grpc.StatusCode.NOT_FOUND
+    assert failure.code is grpc.StatusCode.NOT_FOUND
     assert first.status == HealthCheckResponse.SERVICE_UNKNOWN
 
 
-async def test_a_port_in_use_is_named_and_nothing_is_left_listening() -> None:
+async def test_a_port_in_use_is_named_and_every_port_is_released() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        server = build(chosen=settings({"health_listen": address}))
-        with pytest.raises(CannotListen, match=f"'{address}'.*in use"):
+        server = build_server(settings=server_settings({"health_listen": address}))
+        with pytest.raises(StartupError, match=f"'{address}'.*in use"):
             await server.start()
 
     with pytest.raises(ConnectionRefusedError):
@@ -66,45 +58,45 @@ async def test_a_port_in_use_is_named_and_nothing_is_left_listening() -> None:
 
 
 async def test_two_servers_never_share_a_port() -> None:
-    first = build()
-    async with serving(first):
-        second = build(chosen=settings({"listen": f"127.0.0.1:{first.port}"}))
-        with pytest.raises(CannotListen):
+    first = build_server()
+    async with running(first):
+        second = build_server(settings=server_settings({"listen": f"127.0.0.1:{first.port}"}))
+        with pytest.raises(StartupError):
             await second.start()
 
 
-async def test_the_health_listener_answers_for_health_alone() -> None:
-    server = build(chosen=settings({"health_listen": "127.0.0.1:0"}, callers=callers("ann")))
-    async with serving(server), grpc.aio.insecure_channel(f"127.0.0.1:{server.health_port}") as channel:
+async def test_the_health_listener_serves_only_the_health_service() -> None:
+    server = build_server(settings=server_settings({"health_listen": "127.0.0.1:0"}, callers=callers("ann")))
+    async with running(server), grpc.aio.insecure_channel(f"127.0.0.1:{server.health_port}") as channel:
         ready = await status(channel, "readiness")
-        seen = await refusal(GenerationServiceStub(channel).Generate(QUESTION, metadata=bearer("ann")))
+        failure = await failure_of(GenerationServiceStub(channel).Generate(REQUEST, metadata=bearer("ann")))
 
     assert ready == SERVING
-    assert seen.code is grpc.StatusCode.UNIMPLEMENTED
+    assert failure.code is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_reflection_lists_the_services_where_it_is_switched_on() -> None:
-    async with serving(build(chosen=settings({"reflection": True}))) as world:
-        stub = ServerReflectionStub(world.channel)
+async def test_reflection_lists_the_services_if_enabled() -> None:
+    async with running(build_server(settings=server_settings({"reflection": True}))) as gateway:
+        stub = ServerReflectionStub(gateway.channel)
         call = stub.ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")]))
-        answer = await call.read()
+        response = await call.read()
         call.cancel()
 
-    names = {service.name for service in answer.list_services_response.service}
+    names = {service.name for service in response.list_services_response.service}
     assert {"aimanager.v1.GenerationService", "grpc.health.v1.Health"} <= names
 
 
-async def test_garbage_in_a_request_stream_is_an_invalid_argument() -> None:
-    async with serving(build(chosen=settings({"reflection": True}))) as world:
-        method: Any = world.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-        seen = await refusal(method(iter([b"\xff\xff\xff"])))
+async def test_undecodable_bytes_in_a_request_stream_are_an_invalid_argument() -> None:
+    async with running(build_server(settings=server_settings({"reflection": True}))) as gateway:
+        method: Any = gateway.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        failure = await failure_of(method(iter([b"\xff\xff\xff"])))
 
-    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_reflection_is_off_unless_switched_on() -> None:
-    async with serving(build()) as world:
-        stub = ServerReflectionStub(world.channel)
-        seen = await refusal(stub.ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")])))
+async def test_reflection_is_disabled_by_default() -> None:
+    async with running(build_server()) as gateway:
+        stub = ServerReflectionStub(gateway.channel)
+        failure = await failure_of(stub.ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")])))
 
-    assert seen.code is grpc.StatusCode.UNIMPLEMENTED
+    assert failure.code is grpc.StatusCode.UNIMPLEMENTED

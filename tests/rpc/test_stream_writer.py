@@ -1,4 +1,4 @@
-"""A stream's messages and heartbeats never overtake or interrupt each other, whatever the transport does."""
+"""StreamWriter: messages and heartbeats never interleave or cancel each other."""
 
 from __future__ import annotations
 
@@ -8,108 +8,106 @@ from typing import Any
 import pytest
 
 from aimanager.v1.generation_pb2 import PartDelta, StreamGenerateResponse
-from aimanager_server.rpc.stream_writer import Outlet
+from aimanager_server.rpc.stream_writer import StreamWriter
 
-QUICK = 0.001
+INTERVAL = 0.001
 
 
-class Slow:
-    """A transport that takes a message only when told to, and notices if a second one comes meanwhile."""
+class BlockedTransport:
+    """Accepts a message only once `unblock` is set, and fails on concurrent writes."""
 
     def __init__(self) -> None:
-        self.taken: list[StreamGenerateResponse] = []
-        self.offered = asyncio.Event()
-        self.take = asyncio.Event()
-        self.busy = False
+        self.written: list[StreamGenerateResponse] = []
+        self.write_started = asyncio.Event()
+        self.unblock = asyncio.Event()
+        self._writing = False
 
     async def write(self, message: StreamGenerateResponse) -> None:
-        """Take a message."""
-        assert not self.busy
-        self.busy = True
-        self.offered.set()
+        assert not self._writing
+        self._writing = True
+        self.write_started.set()
         try:
-            await self.take.wait()
+            await self.unblock.wait()
         finally:
-            self.busy = False
-        self.taken.append(message)
+            self._writing = False
+        self.written.append(message)
 
 
-class Gone:
-    """A transport whose other end has gone."""
+class DisconnectedTransport:
+    """Fails every write."""
 
     def __init__(self) -> None:
-        self.offered = asyncio.Event()
+        self.write_started = asyncio.Event()
 
     async def write(self, message: StreamGenerateResponse) -> None:
-        """Fail."""
-        self.offered.set()
-        raise ConnectionError("gone")
+        self.write_started.set()
+        raise ConnectionError("disconnected")
 
 
-def event() -> StreamGenerateResponse:
+def message() -> StreamGenerateResponse:
     return StreamGenerateResponse(delta=PartDelta(text="x"))
 
 
-async def rounds(seconds: float = 10 * QUICK) -> None:
-    """Let the timer go off several times."""
-    over = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, over.set)
-    await over.wait()
+async def several_intervals() -> None:
+    """Let the heartbeat timer fire several times."""
+    elapsed = asyncio.Event()
+    asyncio.get_running_loop().call_later(10 * INTERVAL, elapsed.set)
+    await elapsed.wait()
 
 
-def outlet(transport: Any) -> Outlet:
-    return Outlet(transport, QUICK)
+def stream_writer(transport: Any) -> StreamWriter:
+    return StreamWriter(transport, INTERVAL)
 
 
-async def test_a_message_waits_for_the_heartbeat_before_it() -> None:
-    slow = Slow()
-    async with outlet(slow) as out:
-        await slow.offered.wait()
-        sending = asyncio.ensure_future(out.send(event()))
-        await rounds()
-        slow.take.set()
+async def test_a_message_waits_for_the_heartbeat_in_flight() -> None:
+    transport = BlockedTransport()
+    async with stream_writer(transport) as writer:
+        await transport.write_started.wait()
+        sending = asyncio.ensure_future(writer.send(message()))
+        await several_intervals()
+        transport.unblock.set()
         await sending
 
-    told = [(one.sequence, one.WhichOneof("event")) for one in slow.taken[:2]]
-    assert told == [(0, "heartbeat"), (1, "delta")]
+    written = [(one.sequence, one.WhichOneof("event")) for one in transport.written[:2]]
+    assert written == [(0, "heartbeat"), (1, "delta")]
 
 
-async def test_there_is_no_heartbeat_while_a_message_is_on_its_way() -> None:
-    slow = Slow()
-    async with outlet(slow) as out:
-        sending = asyncio.ensure_future(out.send(event()))
-        await rounds()
-        slow.take.set()
+async def test_no_heartbeat_is_sent_while_a_message_is_in_flight() -> None:
+    transport = BlockedTransport()
+    async with stream_writer(transport) as writer:
+        sending = asyncio.ensure_future(writer.send(message()))
+        await several_intervals()
+        transport.unblock.set()
         await sending
 
-    assert slow.taken[0].WhichOneof("event") == "delta"
-    assert [one.sequence for one in slow.taken] == list(range(len(slow.taken)))
+    assert transport.written[0].WhichOneof("event") == "delta"
+    assert [one.sequence for one in transport.written] == list(range(len(transport.written)))
 
 
-async def test_a_heartbeat_on_its_way_is_let_through_when_the_stream_ends() -> None:
-    slow = Slow()
-    async with outlet(slow):
-        await slow.offered.wait()
-        asyncio.get_running_loop().call_soon(slow.take.set)
+async def test_a_heartbeat_in_flight_completes_when_the_stream_ends() -> None:
+    transport = BlockedTransport()
+    async with stream_writer(transport):
+        await transport.write_started.wait()
+        asyncio.get_running_loop().call_soon(transport.unblock.set)
 
-    assert len(slow.taken) == 1
+    assert len(transport.written) == 1
 
 
-async def test_a_heartbeat_that_failed_is_told_to_the_next_message_and_not_repeated() -> None:
-    gone = Gone()
-    async with outlet(gone) as out:
-        await gone.offered.wait()
-        gone.offered.clear()
-        await rounds()
-        again = gone.offered.is_set()
+async def test_a_failed_heartbeat_is_raised_by_the_next_message_and_not_repeated() -> None:
+    transport = DisconnectedTransport()
+    async with stream_writer(transport) as writer:
+        await transport.write_started.wait()
+        transport.write_started.clear()
+        await several_intervals()
+        repeated = transport.write_started.is_set()
         with pytest.raises(ConnectionError):
-            await out.send(event())
+            await writer.send(message())
 
-    assert not again
+    assert not repeated
 
 
-async def test_a_heartbeat_that_failed_is_forgotten_with_its_stream() -> None:
-    gone = Gone()
-    async with outlet(gone):
-        await gone.offered.wait()
-        await rounds()
+async def test_a_failed_heartbeat_is_ignored_at_the_end_of_the_stream() -> None:
+    transport = DisconnectedTransport()
+    async with stream_writer(transport):
+        await transport.write_started.wait()
+        await several_intervals()

@@ -1,1 +1,1 @@
-"""The only folder that knows gRPC and protobuf."""
+"""The gRPC layer: the only package that imports grpc and protobuf."""

@@ -1,4 +1,4 @@
-"""How long a call may take: its caller's deadline or ours, whichever comes first."""
+"""Deadlines of calls: the caller's own or the server's limit, whichever is earlier."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from ..core.errors import DeadlineExceeded
 from ..core.handler import Clock
 from .context import Rpc
 
-KEPT_BACK_SECONDS = 0.5
-KEPT_BACK_SHARE = 0.1
-"""Of a deadline, kept for the way back to the caller: whichever of the two is less."""
+RESPONSE_MARGIN_SECONDS = 0.5
+RESPONSE_MARGIN_RATIO = 0.1
+"""Part of a timeout reserved for the response to reach the caller; the smaller of the two applies."""
 
 
-def deadline_in(seconds: float, clock: Clock) -> float:
-    """The moment by which a call of so many seconds has to be done, for its answer to arrive in time."""
-    return clock() + seconds - min(KEPT_BACK_SECONDS, seconds * KEPT_BACK_SHARE)
+def deadline_after(seconds: float, clock: Clock) -> float:
+    """Return the time on `clock` at which work must end for its response to arrive within `seconds`."""
+    return clock() + seconds - min(RESPONSE_MARGIN_SECONDS, seconds * RESPONSE_MARGIN_RATIO)
 
 
 @asynccontextmanager
-async def allowance(rpc: Rpc, longest: float, clock: Clock) -> AsyncIterator[float]:
-    """The deadline of what is done inside, on `clock`; `longest` is in seconds. Raises DeadlineExceeded.
+async def enforce_deadline(rpc: Rpc, max_seconds: float, clock: Clock) -> AsyncIterator[float]:
+    """Cancel the block when its time is up; yield its deadline on `clock`. Raises DeadlineExceeded.
 
-    Bounds also what no deadline of the pipeline can: a caller that does not read.
+    The limit is the caller's remaining time, at most `max_seconds`. It also bounds writes to a caller that does not
+    read, which the pipeline's deadline does not cover.
     """
     remaining: float | None = rpc.context.time_remaining()
-    seconds = longest if remaining is None else min(remaining, longest)
-    limit = asyncio.timeout(seconds)
+    seconds = max_seconds if remaining is None else min(remaining, max_seconds)
+    timeout = asyncio.timeout(seconds)
     try:
-        async with limit:
-            yield deadline_in(seconds, clock)
+        async with timeout:
+            yield deadline_after(seconds, clock)
     except TimeoutError:
-        if not limit.expired():
+        if not timeout.expired():
             raise
-        raise DeadlineExceeded(f"The call was not done within {seconds:g} seconds.") from None
+        raise DeadlineExceeded(f"Deadline exceeded: the call did not finish within {seconds:g} s.") from None

@@ -1,20 +1,20 @@
-"""Keeps what callers send in confidence out of gRPC's own log lines."""
+"""Remove metadata values from gRPC's own log lines: they may hold tokens."""
 
 from __future__ import annotations
 
 import logging
 
 LOGGER = "grpc._cython.cygrpc"
-BETRAYING = "Invalid encoding on"
+INVALID_METADATA_PREFIX = "Invalid encoding on"
 
 
-def keep_secrets() -> None:
-    """Have gRPC log that metadata was not UTF-8 without the value, which may be a token. Safe to call again."""
-    logging.getLogger(LOGGER).addFilter(_without_value)
+def redact_invalid_metadata() -> None:
+    """Make gRPC log invalid UTF-8 in metadata without the value. Idempotent."""
+    logging.getLogger(LOGGER).addFilter(_redact)
 
 
-def _without_value(record: logging.LogRecord) -> bool:
-    if str(record.msg).startswith(BETRAYING):
-        record.msg, record.args = "Metadata of a caller is not UTF-8.", ()
+def _redact(record: logging.LogRecord) -> bool:
+    if str(record.msg).startswith(INVALID_METADATA_PREFIX):
+        record.msg, record.args = "Metadata of a caller is not valid UTF-8.", ()
         record.exc_info = None
     return True

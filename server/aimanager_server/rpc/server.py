@@ -1,4 +1,4 @@
-"""Binds the API to its addresses, and lets go of it without losing a call."""
+"""The gRPC server: binds its addresses and shuts down without losing calls."""
 
 from __future__ import annotations
 
@@ -12,202 +12,202 @@ from typing import Any, Protocol
 import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
-from ..config.settings import Settings, Tls
-from .context import Interceptor
-from .interceptor_chain import Chain
-from .interceptors.admission import Admit
-from .log_filter import keep_secrets
-from .services.grpc_health import Readiness
+from ..config.errors import StartupError
+from ..config.settings import Settings, TlsSettings
+from .interceptor_chain import Interceptor, InterceptorChain
+from .interceptors.admission import Admission
+from .log_filter import redact_invalid_metadata
+from .services.grpc_health import GrpcHealthService
 
 MIB = 1024 * 1024
-LARGEST_MESSAGE_BYTES = 36 * MIB
-FRAMING_BYTES = 4 * MIB
-"""gRPC's own limit stays above ours: it refuses without saying why, ours with details."""
+MIN_GRPC_LIMIT_BYTES = 36 * MIB
+GRPC_LIMIT_MARGIN_BYTES = 4 * MIB
+"""gRPC's own message limit exceeds ours by this much: its rejection carries no error details, ours does."""
 
-LINGER_SECONDS = 0.3
-"""How long calls are still refused in words once the last one has ended."""
+REJECTION_SECONDS = 0.3
+"""How long new calls are still rejected with a status after the last call ended, before the ports close."""
 
-LOOK_SECONDS = 0.25
-"""How long the server may go without listening before it notices."""
+LISTENER_CHECK_SECONDS = 0.25
+"""How often the server checks that it is still listening."""
 
-PARTING_SECONDS = 2.0
-"""What a call that outlived the drain still gets before it is cut."""
-
-
-class CannotListen(Exception):
-    """An address or certificate cannot be used; the message says which, and what to do."""
+CANCEL_GRACE_SECONDS = 2.0
+"""How long a call that outlived the drain has to send its status before its connection closes."""
 
 
 class Service(Protocol):
-    """Something a gRPC server can serve."""
+    """A service that a gRPC server can register."""
 
     name: str
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Register before the server starts."""
+        """Register with a server that has not started yet."""
         ...
 
 
-class Server:
-    """The API on `listen` and, where set, its health alone on `health_listen`.
+class GatewayServer:
+    """Serve the API on `server.listen` and, if configured, the health service alone on `server.health_listen`.
 
-    `interceptors` are listed from the outermost in; `admit` is the one of them that counts calls. `port` and
-    `health_port` are those bound, 0 where none is.
+    `interceptors` are listed outermost first; `admission` is one of them. `port` and `health_port` are the bound ports,
+    0 if none.
     """
 
     def __init__(
         self,
         settings: Settings,
         interceptors: Sequence[Interceptor],
-        admit: Admit,
+        admission: Admission,
         services: Sequence[Service],
-        parting_seconds: float = PARTING_SECONDS,
+        cancel_grace_seconds: float = CANCEL_GRACE_SECONDS,
+        rejection_seconds: float = REJECTION_SECONDS,
     ) -> None:
         self._settings = settings.server
-        self._message_bytes = settings.limits.message_bytes
+        self._max_message_bytes = settings.limits.max_message_bytes
         self._interceptors = tuple(interceptors)
-        self._admit = admit
-        self._readiness = Readiness(service.name for service in services)
-        self.services = (*services, self._readiness)
-        self._parting_seconds = parting_seconds
+        self.admission = admission
+        self._health_service = GrpcHealthService(service.name for service in services)
+        self.services = (*services, self._health_service)
+        self._cancel_grace_seconds = cancel_grace_seconds
+        self._rejection_seconds = rejection_seconds
         self._servers: list[grpc.aio.Server] = []
         self._log = structlog.get_logger()
-        self._hurried = asyncio.Event()
-        self._letting_go: dict[grpc.aio.Server, asyncio.Future[None]] = {}
+        self._stop_now = asyncio.Event()
+        self._replaced: dict[grpc.aio.Server, asyncio.Future[None]] = {}
         self.port = 0
         self.health_port = 0
 
     async def start(self) -> None:
-        """Listen, then say ready. Raises CannotListen, and then listens nowhere."""
+        """Listen on every address, then report readiness. Raises StartupError and releases every port if one fails."""
         try:
             self.port = self._bind(self._settings.listen, self.services, self._settings.tls)
             if self._settings.health_listen is not None:
-                self.health_port = self._bind(self._settings.health_listen, (self._readiness,), None)
-        except CannotListen:
-            await self._give_up()
+                self.health_port = self._bind(self._settings.health_listen, (self._health_service,), None)
+        except StartupError:
+            await self._release_ports()
             raise
-        keep_secrets()
+        redact_invalid_metadata()
         for server in self._servers:
             await server.start()
-        self._readiness.set(ready=True)
+        self._health_service.mark_ready()
         self._log.info("server.started", port=self.port, health_port=self.health_port)
 
     async def serve_until_signal(self) -> None:
-        """Drain after SIGTERM or SIGINT, without patience after a second one. Raises what made gRPC itself fail."""
-        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+        """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Raises gRPC's own failures."""
+        loop, stop_requested = asyncio.get_running_loop(), asyncio.Event()
 
-        def notice() -> None:
-            (self._hurried if asked.is_set() else asked).set()
+        def on_signal() -> None:
+            (self._stop_now if stop_requested.is_set() else stop_requested).set()
 
-        for one in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(one, notice)
-        ended = asyncio.ensure_future(self._keep_listening())
-        waiting = asyncio.ensure_future(asked.wait())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        supervisor = asyncio.ensure_future(self._supervise_listener())
+        stopping = asyncio.ensure_future(stop_requested.wait())
         try:
-            await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
+            await asyncio.wait({supervisor, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not supervisor.done():
                 await self.drain()
-            await ended
+            await supervisor
         finally:
-            for one in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(one)
-            waiting.cancel()
-            ended.cancel()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            stopping.cancel()
+            supervisor.cancel()
             await self.stop()
 
     async def drain(self) -> None:
-        """Say not ready, give load balancers time to see it, refuse new calls, let the others end, stop."""
-        self._log.info("server.draining", in_flight=self._admit.in_flight)
-        self._readiness.set(ready=False)
-        await self._patiently(self._hurried.wait(), self._settings.drain_notice_seconds)
-        self._admit.close()
-        await self._patiently(self._admit.emptied(), self._settings.drain_seconds)
-        # Who is refused now comes again elsewhere, or later; who arrives while gRPC stops is told nothing.
-        await self._patiently(self._hurried.wait(), LINGER_SECONDS)
-        self._readiness.close()
-        cut = self._admit.in_flight
-        self._admit.cut()
-        await self.stop(None if self._hurried.is_set() else self._parting_seconds)
-        self._log.info("server.stopped", cut=cut)
+        """Report not ready, wait for load balancers to notice, reject new calls, let calls in flight end, and stop."""
+        self._log.info("server.draining", in_flight=self.admission.in_flight)
+        self._health_service.mark_not_ready()
+        await self._wait(self._stop_now.wait(), self._settings.drain_delay_seconds)
+        self.admission.close()
+        await self._wait(self.admission.wait_until_idle(), self._settings.drain_timeout_seconds)
+        # A call rejected now gets a status it can retry on; one that arrives while gRPC stops gets none.
+        await self._wait(self._stop_now.wait(), self._rejection_seconds)
+        self._health_service.close()
+        cancelled = self.admission.in_flight
+        self.admission.cancel_all()
+        await self.stop(None if self._stop_now.is_set() else self._cancel_grace_seconds)
+        self._log.info("server.stopped", cancelled_calls=cancelled)
 
     async def stop(self, grace: float | None = None) -> None:
-        """Stop listening; calls still under way are cut after `grace` seconds. Safe to call again."""
-        await asyncio.gather(*(server.stop(grace) for server in (*self._servers, *self._letting_go)))
+        """Stop listening; cancel calls still in flight after `grace` seconds. Idempotent."""
+        await asyncio.gather(*(server.stop(grace) for server in (*self._servers, *self._replaced)))
 
-    async def _keep_listening(self) -> None:
-        """Return once stopped, and until then open again what gRPC gave up.
+    async def _supervise_listener(self) -> None:
+        """Reopen the port whenever gRPC stops accepting calls; return once the server is stopped.
 
-        A method name that is not UTF-8 ends the accepting of calls, and anybody can send one (seen in grpcio 1.85.1).
-        Calls under way go on; without this, no new one would ever be taken.
+        In grpcio 1.85.1 a method name that is not UTF-8 ends the accept loop, and any client can send one. Calls in
+        flight continue, but no new call would ever be accepted.
         """
-        # Only with a timeout: a plain wait, cancelled, takes along a future that gRPC needs to stop.
+        # wait_for_termination needs a timeout: cancelling it without one also cancels a future that gRPC needs to stop.
         while True:
             try:
-                if not await self._servers[0].wait_for_termination(LOOK_SECONDS):
+                if not await self._servers[0].wait_for_termination(LISTENER_CHECK_SECONDS):
                     return
             except UnicodeDecodeError:
-                self._log.error("server.reopened", port=self.port)
+                self._log.error("server.listener_reopened", port=self.port)
                 await self._reopen()
 
     async def _reopen(self) -> None:
-        given_up = self._servers.pop(0)
-        letting_go = asyncio.ensure_future(given_up.stop(self._settings.stream_timeout_seconds))
-        letting_go.add_done_callback(lambda _: self._letting_go.pop(given_up))
-        self._letting_go[given_up] = letting_go
+        broken = self._servers.pop(0)
+        stopping = asyncio.ensure_future(broken.stop(self._settings.stream_timeout_seconds))
+        stopping.add_done_callback(lambda _: self._replaced.pop(broken))
+        self._replaced[broken] = stopping
         host = self._settings.listen.rpartition(":")[0]
         self._bind(f"{host}:{self.port}", self.services, self._settings.tls)
         self._servers.insert(0, self._servers.pop())
         await self._servers[0].start()
 
-    async def _patiently(self, happening: Coroutine[Any, Any, object], seconds: float) -> None:
-        """Wait for it, at most `seconds`, and no longer once hurried."""
-        tasks = [asyncio.ensure_future(happening), asyncio.ensure_future(self._hurried.wait())]
+    async def _wait(self, condition: Coroutine[Any, Any, object], seconds: float) -> None:
+        """Wait for the condition, at most `seconds`; return early once the server must stop now."""
+        tasks = [asyncio.ensure_future(condition), asyncio.ensure_future(self._stop_now.wait())]
         try:
             await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
 
-    async def _give_up(self) -> None:
-        """Let go of what is bound: gRPC does so only for a server that was started."""
-        self._admit.close()
+    async def _release_ports(self) -> None:
+        """Close the bound ports. gRPC does so only for a server that was started."""
+        self.admission.close()
         for server in self._servers:
             await server.start()
         await self.stop()
 
-    def _bind(self, address: str, services: Sequence[Service], tls: Tls | None) -> int:
-        chain = Chain(self._interceptors, self._message_bytes)
-        server = grpc.aio.server(interceptors=(chain,), options=self._options())
+    def _bind(self, address: str, services: Sequence[Service], tls: TlsSettings | None) -> int:
+        server = grpc.aio.server(options=self._options())
         self._servers.append(server)
+        registrar = InterceptorChain(self._interceptors, self._max_message_bytes).registrar(server)
         for service in services:
-            service.add_to(server)
+            service.add_to(registrar)
         if self._settings.reflection and len(services) > 1:
             names = [service.name for service in services]
-            reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+            servicer = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])
+            add_ServerReflectionServicer_to_server(servicer, registrar)
         try:
             if tls is None:
                 return server.add_insecure_port(address)
             return server.add_secure_port(address, _credentials(tls))
         except RuntimeError as error:
-            raise CannotListen(
-                f"Cannot listen on {address!r}: the port is in use, or the address is not this machine's. "
+            raise StartupError(
+                f"Cannot listen on {address!r}: the port is in use, or the address does not belong to this machine. "
                 "Stop the other process, or set server.listen or server.health_listen to a free address."
             ) from error
 
     def _options(self) -> list[tuple[str, Any]]:
-        largest = max(LARGEST_MESSAGE_BYTES, self._message_bytes + FRAMING_BYTES)
+        grpc_limit = max(MIN_GRPC_LIMIT_BYTES, self._max_message_bytes + GRPC_LIMIT_MARGIN_BYTES)
         return [
-            # On by default: a second server would silently share the port.
+            # On by default, which would let a second server share the port silently.
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", largest),
-            ("grpc.max_send_message_length", largest),
+            ("grpc.max_receive_message_length", grpc_limit),
+            ("grpc.max_send_message_length", grpc_limit),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.keepalive_permit_without_calls", 1),
-            # Clients ping every 30 s; with the default of 5 minutes they would be sent away.
+            # Clients ping every 30 s; the default of 5 minutes would close their connections.
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-            # Lets load balancers spread clients anew; the grace lets the longest stream end.
+            # Lets load balancers redistribute clients; the grace period lets the longest stream end.
             ("grpc.max_connection_age_ms", 1_800_000),
             ("grpc.max_connection_age_grace_ms", round(1000 * self._settings.stream_timeout_seconds)),
             ("grpc.max_connection_idle_ms", 600_000),
@@ -215,34 +215,34 @@ class Server:
         ]
 
 
-def _credentials(tls: Tls) -> grpc.ServerCredentials:
-    chain, key = _read(tls.certificate_file), _read(tls.key_file)
+def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
+    certificates, key = _read(tls.certificate_file), _read(tls.key_file)
     authorities = None if tls.client_ca_file is None else _read(tls.client_ca_file)
-    _check(tls)
-    return grpc.ssl_server_credentials([(key, chain)], authorities, authorities is not None)
+    _check_files(tls)
+    return grpc.ssl_server_credentials([(key, certificates)], authorities, authorities is not None)
 
 
-def _check(tls: Tls) -> None:
-    """gRPC says of unusable files only that it cannot listen."""
+def _check_files(tls: TlsSettings) -> None:
+    """Load the files with ssl first: gRPC reports unusable ones only as a failure to listen."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # An encrypted key would ask for its password on the terminal.
+        # Without a password, an encrypted key would prompt for one on the terminal.
         context.load_cert_chain(tls.certificate_file, tls.key_file, password="")
     except (ssl.SSLError, OSError) as error:
-        raise CannotListen(
-            "server.tls.certificate_file and server.tls.key_file cannot be used: accepted are a PEM certificate chain "
-            "and the unencrypted PEM key that belongs to it."
+        raise StartupError(
+            "server.tls.certificate_file and server.tls.key_file must be a PEM certificate chain and its matching, "
+            "unencrypted PEM private key."
         ) from error
     if tls.client_ca_file is None:
         return
     try:
         context.load_verify_locations(tls.client_ca_file)
     except (ssl.SSLError, OSError) as error:
-        raise CannotListen("server.tls.client_ca_file cannot be used: accepted are PEM certificates.") from error
+        raise StartupError("server.tls.client_ca_file must hold PEM certificates.") from error
 
 
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise CannotListen(f"Cannot read {str(file)!r} for TLS: {error.strerror}.") from error
+        raise StartupError(f"Cannot read the TLS file {str(file)!r}: {error.strerror}.") from error

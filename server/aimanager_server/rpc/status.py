@@ -1,4 +1,4 @@
-"""Says a fault in gRPC's words: a code, a message, and trailers with google.rpc details."""
+"""Convert a GatewayError to a gRPC status: code, message, and trailers with google.rpc error details."""
 
 from __future__ import annotations
 
@@ -8,160 +8,163 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import grpc
-from google.protobuf.any_pb2 import Any as Packed
-from google.protobuf.message import Message as Proto
+from google.protobuf.any_pb2 import Any as PackedDetail
+from google.protobuf.message import Message as ProtoMessage
 from google.rpc import error_details_pb2 as details_pb2
 from google.rpc.status_pb2 import Status
 
 from ..core.errors import GatewayError
 from .context import REQUEST_ID_KEY
-from .convert import responses as wire_write
+from .convert.responses import error_route_to_proto, usage_to_proto, valid_text
+from .convert.times import duration_to_proto
 
 DOMAIN = "aimanager.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-NEVER = "-1"
+DO_NOT_RETRY = "-1"
 DEFAULT_PUSHBACK_SECONDS = 1.0
 
-TRAILER_BYTES = 6 * 1024
-"""What message and details may take on the wire. Above 8 KiB clients drop the details and change the code."""
-MESSAGE_BYTES = 1024
-SOLUTION_BYTES = 512
-DESCRIPTION_BYTES = 256
-METADATA_BYTES = 1024
+MAX_TRAILER_BYTES = 6 * 1024
+"""Limit of message and details as encoded in the trailers. Above 8 KiB clients drop the details and change the code."""
+MAX_MESSAGE_BYTES = 1024
+MAX_SOLUTION_BYTES = 512
+MAX_DESCRIPTION_BYTES = 256
+MAX_METADATA_BYTES = 1024
 METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
-def answer(fault: GatewayError, request_id: str) -> tuple[grpc.StatusCode, str, Trailers]:
-    """What `context.abort` takes. Never above TRAILER_BYTES, whatever the fault holds.
+def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, str, Trailers]:
+    """Return the arguments of `context.abort`, at most MAX_TRAILER_BYTES whatever the error contains.
 
-    The message, the reason and the solution are always there, cut where they are long; then come, as far as there is
-    room and shortened to what fits: retry advice, violated quota or precondition, fields, usage, attempts.
+    Message, reason and solution are always present, truncated if long. The other details follow while they fit, each
+    shortened if necessary: retry delay, quota or precondition failure, field violations, usage, attempts.
     """
-    code = grpc.StatusCode[fault.spec.code]
-    message = _cut(fault.message, MESSAGE_BYTES, _escaped_bytes)
+    code = grpc.StatusCode[error.spec.code]
+    message = _truncate(error.message, MAX_MESSAGE_BYTES, _percent_encoded_size)
     status = Status(code=code.value[0], message=message)
-    for shorter in _details(fault, request_id):
-        _add(status, shorter)
+    for variants in _details(error, request_id):
+        _add_first_that_fits(status, variants)
     details = status.SerializeToString()
-    return code, message, ((DETAILS_KEY, details), (PUSHBACK_KEY, _pushback(fault)), (REQUEST_ID_KEY, request_id))
+    return code, message, ((DETAILS_KEY, details), (PUSHBACK_KEY, _pushback(error)), (REQUEST_ID_KEY, request_id))
 
 
-def _pushback(fault: GatewayError) -> str:
-    """A client's gRPC resends by itself only what asks for it: for all else the gateway already tried what helps."""
-    if not fault.spec.client_may_retry:
-        return NEVER
-    return str(round(1000 * (DEFAULT_PUSHBACK_SECONDS if fault.retry_after is None else fault.retry_after)))
+def _pushback(error: GatewayError) -> str:
+    """Return the retry pushback in milliseconds. By default gRPC must not retry: the gateway already did what helps."""
+    if not error.spec.client_may_retry:
+        return DO_NOT_RETRY
+    return str(round(1000 * (DEFAULT_PUSHBACK_SECONDS if error.retry_after is None else error.retry_after)))
 
 
-def _details(fault: GatewayError, request_id: str) -> Iterator[Iterator[Proto]]:
-    """Details in the order of their worth, each from its whole form to ever shorter ones."""
-    yield iter([details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=_metadata(fault, request_id))])
-    yield iter([details_pb2.LocalizedMessage(locale="en", message=_cut(fault.solution, SOLUTION_BYTES, _utf8_bytes))])
-    if fault.retry_after is not None and math.isfinite(fault.retry_after):
-        yield iter([details_pb2.RetryInfo(retry_delay=wire_write.duration(fault.retry_after))])
-    if fault.spec.code == "RESOURCE_EXHAUSTED":
-        yield iter([_quota(fault)])
-    if fault.spec.code == "FAILED_PRECONDITION":
-        yield iter([_precondition(fault)])
-    if fault.violations:
-        yield _shortening(_bad_request(fault), len(fault.violations))
-    if fault.usage is not None:
-        yield iter([wire_write.usage(fault.usage)])
-    if fault.attempts:
-        yield _shortening(lambda count: wire_write.tried(fault, count), len(fault.attempts))
+def _details(error: GatewayError, request_id: str) -> Iterator[Iterator[ProtoMessage]]:
+    """Yield the details, most important first, each as variants from complete to ever shorter."""
+    yield iter([details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_metadata(error, request_id))])
+    solution = _truncate(error.solution, MAX_SOLUTION_BYTES, _utf8_size)
+    yield iter([details_pb2.LocalizedMessage(locale="en", message=solution)])
+    if error.retry_after is not None and math.isfinite(error.retry_after):
+        yield iter([details_pb2.RetryInfo(retry_delay=duration_to_proto(error.retry_after))])
+    if error.spec.code == "RESOURCE_EXHAUSTED":
+        yield iter([_quota_failure(error)])
+    if error.spec.code == "FAILED_PRECONDITION":
+        yield iter([_precondition_failure(error)])
+    if error.violations:
+        yield _variants(_bad_request(error), len(error.violations))
+    if error.usage is not None:
+        yield iter([usage_to_proto(error.usage)])
+    if error.attempts:
+        yield _variants(lambda count: error_route_to_proto(error, count), len(error.attempts))
 
 
-def _metadata(fault: GatewayError, request_id: str) -> dict[str, str]:
-    known = {
+def _metadata(error: GatewayError, request_id: str) -> dict[str, str]:
+    entries = {
         "requestId": request_id,
-        "provider": fault.provider,
-        "model": fault.model,
-        "upstreamStatus": "" if fault.upstream_status is None else str(fault.upstream_status),
-        "attempts": str(len(fault.attempts)) if fault.attempts else "",
-        **fault.metadata,
+        "provider": error.provider,
+        "model": error.model,
+        "upstreamStatus": "" if error.upstream_status is None else str(error.upstream_status),
+        "attempts": str(len(error.attempts)) if error.attempts else "",
+        **error.metadata,
     }
-    room, fitting = METADATA_BYTES, {}
-    for key, value in known.items():
-        text = _cut(value, DESCRIPTION_BYTES, _utf8_bytes)
-        room -= len(key) + _utf8_bytes(text)
-        if text and room >= 0 and METADATA_KEY.fullmatch(key):
+    remaining, fitting = MAX_METADATA_BYTES, {}
+    for key, value in entries.items():
+        text = _truncate(value, MAX_DESCRIPTION_BYTES, _utf8_size)
+        remaining -= len(key) + _utf8_size(text)
+        if text and remaining >= 0 and METADATA_KEY.fullmatch(key):
             fitting[key] = text
     return fitting
 
 
-def _quota(fault: GatewayError) -> details_pb2.QuotaFailure:
-    subject = fault.metadata.get("subject") or fault.provider or "anonymous"
-    said = " ".join(filter(None, (fault.metadata.get("quota", ""), fault.metadata.get("limit", ""))))
+def _quota_failure(error: GatewayError) -> details_pb2.QuotaFailure:
+    subject = error.metadata.get("subject") or error.provider or "anonymous"
+    quota = " ".join(filter(None, (error.metadata.get("quota", ""), error.metadata.get("limit", ""))))
     violation = details_pb2.QuotaFailure.Violation(
-        subject=_cut(subject, DESCRIPTION_BYTES, _utf8_bytes),
-        description=_cut(said or fault.reason, DESCRIPTION_BYTES, _utf8_bytes),
+        subject=_truncate(subject, MAX_DESCRIPTION_BYTES, _utf8_size),
+        description=_truncate(quota or error.reason, MAX_DESCRIPTION_BYTES, _utf8_size),
     )
     return details_pb2.QuotaFailure(violations=[violation])
 
 
-def _precondition(fault: GatewayError) -> details_pb2.PreconditionFailure:
+def _precondition_failure(error: GatewayError) -> details_pb2.PreconditionFailure:
     violation = details_pb2.PreconditionFailure.Violation(
-        type=fault.reason,
-        subject=_cut(fault.provider, DESCRIPTION_BYTES, _utf8_bytes),
-        description=_cut(fault.message, DESCRIPTION_BYTES, _utf8_bytes),
+        type=error.reason,
+        subject=_truncate(error.provider, MAX_DESCRIPTION_BYTES, _utf8_size),
+        description=_truncate(error.message, MAX_DESCRIPTION_BYTES, _utf8_size),
     )
     return details_pb2.PreconditionFailure(violations=[violation])
 
 
-def _bad_request(fault: GatewayError) -> Callable[[int], Proto]:
+def _bad_request(error: GatewayError) -> Callable[[int], ProtoMessage]:
     violations = [
         details_pb2.BadRequest.FieldViolation(
-            field=_cut(violation.field, DESCRIPTION_BYTES, _utf8_bytes),
-            description=_cut(violation.description, DESCRIPTION_BYTES, _utf8_bytes),
+            field=_truncate(violation.field, MAX_DESCRIPTION_BYTES, _utf8_size),
+            description=_truncate(violation.description, MAX_DESCRIPTION_BYTES, _utf8_size),
         )
-        for violation in fault.violations[: TRAILER_BYTES // 8]
+        for violation in error.violations[: MAX_TRAILER_BYTES // 8]
     ]
     return lambda count: details_pb2.BadRequest(field_violations=violations[:count])
 
 
-def _shortening(build: Callable[[int], Proto], count: int) -> Iterator[Proto]:
+def _variants(build: Callable[[int], ProtoMessage], count: int) -> Iterator[ProtoMessage]:
+    """Yield the detail with `count` items, then with half of them, and so on."""
     while count:
         yield build(count)
         count //= 2
 
 
-def _add(status: Status, forms: Iterator[Proto]) -> None:
-    for form in forms:
-        detail = Packed()
-        detail.Pack(form)
+def _add_first_that_fits(status: Status, variants: Iterator[ProtoMessage]) -> None:
+    for variant in variants:
+        detail = PackedDetail()
+        detail.Pack(variant)
         status.details.append(detail)
-        if _wire_bytes(status) <= TRAILER_BYTES:
+        if _encoded_size(status) <= MAX_TRAILER_BYTES:
             return
         del status.details[-1]
 
 
-def _wire_bytes(status: Status) -> int:
-    """Binary trailers travel in base64 unless both ends agree otherwise."""
+def _encoded_size(status: Status) -> int:
+    """Return the size on the wire: binary trailers are sent as base64 unless both ends negotiate otherwise."""
     size: int = status.ByteSize()
-    return _escaped_bytes(status.message) + 4 * (size // 3 + 1)
+    return _percent_encoded_size(status.message) + 4 * (size // 3 + 1)
 
 
-def _escaped_bytes(text: str) -> int:
+def _percent_encoded_size(text: str) -> int:
     return len(quote(text, safe=" !\"#$&'()*+,/:;<=>?@[\\]^_`{|}~"))
 
 
-def _utf8_bytes(text: str) -> int:
+def _utf8_size(text: str) -> int:
     return len(text.encode())
 
 
-def _cut(text: str, limit: int, size: Callable[[str], int]) -> str:
-    """Valid text of at most `limit` by `size`, ending in … where something was cut."""
-    valid = wire_write.text(text)
+def _truncate(text: str, limit: int, size: Callable[[str], int]) -> str:
+    """Return valid text of at most `limit` measured by `size`, ending in … if it was truncated."""
+    valid = valid_text(text)
     if size(valid) <= limit:
         return valid
-    kept = _longest(valid, limit - size("…"), size)
-    return valid[:kept] + "…"
+    length = _longest_prefix(valid, limit - size("…"), size)
+    return valid[:length] + "…"
 
 
-def _longest(text: str, limit: int, size: Callable[[str], int]) -> int:
+def _longest_prefix(text: str, limit: int, size: Callable[[str], int]) -> int:
     low, high = 0, min(len(text), limit)
     while low < high:
         middle = (low + high + 1) // 2

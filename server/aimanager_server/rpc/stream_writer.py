@@ -1,4 +1,4 @@
-"""Writes one stream's events: numbers them, and breaks a silence with a heartbeat."""
+"""Write the messages of one stream: number them, and send a heartbeat whenever the stream is idle."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Self
 from aimanager.v1.generation_pb2 import StreamGenerateResponse
 
 from .context import Rpc
-from .convert import responses as wire_write
+from .convert.responses import stream_heartbeat
 
-PARTING_SECONDS = 1.0
-"""How long a heartbeat that is on its way may take once the stream ended."""
+HEARTBEAT_FLUSH_SECONDS = 1.0
+"""How long a heartbeat in flight may take to complete once the stream ended."""
 
 
-class Outlet:
-    """The way out of a stream, used as a context manager.
+class StreamWriter:
+    """Write one stream; used as a context manager.
 
-    A timer looks once an `interval` (seconds) whether anything was sent since: what is sent costs no timer and no
-    task, and the read that the stream waits on is never touched. Only one message is ever on its way.
+    A timer fires every `heartbeat_interval` seconds and checks whether anything was written since. A write therefore
+    costs no timer and no task, and the stream's pending read is never cancelled. One message at a time is in flight.
     """
 
-    def __init__(self, rpc: Rpc, interval: float) -> None:
+    def __init__(self, rpc: Rpc, heartbeat_interval: float) -> None:
         self._rpc = rpc
-        self._interval = interval
+        self._interval = heartbeat_interval
         self._loop = asyncio.get_running_loop()
-        self._began = self._spoke = self._loop.time()
+        self._start = self._last_write = self._loop.time()
         self._sequence = 0
-        self._speaking = False
-        self._beat: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(interval, self._listen)
+        self._writing = False
+        self._heartbeat: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(heartbeat_interval, self._check_idle)
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,36 +39,36 @@ class Outlet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        beat = self._beat
-        if beat is not None:
-            # Cancelled half-way through the headers, gRPC would send them again with the status.
-            await asyncio.wait({beat}, timeout=PARTING_SECONDS)
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
+        heartbeat = self._heartbeat
+        if heartbeat is not None:
+            # If cancelled while the headers are sent, gRPC would send them again with the status.
+            await asyncio.wait({heartbeat}, timeout=HEARTBEAT_FLUSH_SECONDS)
+            heartbeat.cancel()
+            await asyncio.gather(heartbeat, return_exceptions=True)
 
     async def send(self, message: StreamGenerateResponse) -> None:
-        """Number a message and send it, after a heartbeat that is on its way."""
-        self._speaking = True
-        if self._beat is not None:
-            await self._beat
+        """Number a message and write it, after a heartbeat in flight. Raises that heartbeat's failure, if any."""
+        self._writing = True
+        if self._heartbeat is not None:
+            await self._heartbeat
         await self._write(message)
-        self._speaking = False
+        self._writing = False
 
     async def _write(self, message: StreamGenerateResponse) -> None:
         message.sequence = self._sequence
         self._sequence += 1
         await self._rpc.write(message)
-        self._spoke = self._loop.time()
+        self._last_write = self._loop.time()
 
-    def _listen(self) -> None:
-        left = self._spoke + self._interval - self._loop.time()
-        if left <= 0:
-            left = self._interval
-            if self._beat is None and not self._speaking:
-                self._beat = self._loop.create_task(self._break_silence())
-        self._timer = self._loop.call_later(left, self._listen)
+    def _check_idle(self) -> None:
+        remaining = self._last_write + self._interval - self._loop.time()
+        if remaining <= 0:
+            remaining = self._interval
+            if self._heartbeat is None and not self._writing:
+                self._heartbeat = self._loop.create_task(self._send_heartbeat())
+        self._timer = self._loop.call_later(remaining, self._check_idle)
 
-    async def _break_silence(self) -> None:
-        """Send a heartbeat. One that fails stays in `_beat`, for the next `send` to raise."""
-        await self._write(wire_write.heartbeat(self._loop.time() - self._began))
-        self._beat = None
+    async def _send_heartbeat(self) -> None:
+        # A failed heartbeat stays in `_heartbeat`, so that the next `send` raises its error.
+        await self._write(stream_heartbeat(self._loop.time() - self._start))
+        self._heartbeat = None

@@ -1,9 +1,8 @@
-"""A request in protobuf becomes our words, or names the field that is wrong."""
+"""Conversion of requests from protobuf, and the field paths of its errors."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,29 +26,34 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import GenerateParams
-from aimanager_server.rpc.convert import requests as wire_read
-from aimanager_server.rpc.convert import timeouts as wire_patience
+from aimanager_server.rpc.convert.requests import parse_generate_request, parse_interruption_policy
 
 USER = content_pb2.ROLE_USER
 
 
 def request(**fields: Any) -> generation_pb2.GenerateRequest:
-    """A question that is well formed but for `fields`."""
-    turn = {"role": USER, "parts": [{"text": "Hi"}]}
-    return generation_pb2.GenerateRequest(**{"messages": [turn], **fields})
+    """A valid request, with these fields replaced."""
+    return generation_pb2.GenerateRequest(**{"messages": [message({"text": "Hi"})], **fields})
 
 
-def turn(*parts: dict[str, Any], role: int = USER) -> dict[str, Any]:
-    """One message of these parts."""
+def message(*parts: dict[str, Any], role: int = USER) -> dict[str, Any]:
+    """One message with these parts."""
     return {"role": role, "parts": list(parts)}
 
 
-def test_everything_a_client_can_say_arrives() -> None:
+def error_of(fields: dict[str, Any], limits: Limits | None = None) -> InvalidRequest:
+    """The error of a request with these fields."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse_generate_request(request(**fields), limits or Limits())
+    return caught.value
+
+
+def test_every_field_of_a_request_is_converted() -> None:
     sent = request(
         model="claude/latest",
         system_instruction="Be brief",
         messages=[
-            turn({"text": "Hi", "provider_state": b"a"}, {"attachment": {"mime_type": "image/png", "data": b"png"}}),
+            message({"text": "Hi", "provider_state": b"a"}, {"attachment": {"mime_type": "image/png", "data": b"png"}}),
             {
                 "role": content_pb2.ROLE_ASSISTANT,
                 "provider": "claude",
@@ -59,7 +63,7 @@ def test_everything_a_client_can_say_arrives() -> None:
                     {"tool_call": {"id": "t", "name": "look", "arguments_json": "{}"}},
                 ],
             },
-            turn(
+            message(
                 {
                     "tool_result": {
                         "tool_call_id": "t",
@@ -89,9 +93,9 @@ def test_everything_a_client_can_say_arrives() -> None:
         provider_options_json={"claude": '{"metadata": {"user_id": "u"}}'},
     )
 
-    read = wire_read.ask(sent, Limits(), restarts=True)
+    params = parse_generate_request(sent, Limits(), restart_on_interruption=True)
 
-    assert read == GenerateParams(
+    assert params == GenerateParams(
         model="claude/latest",
         system_instruction="Be brief",
         messages=(
@@ -118,57 +122,56 @@ def test_everything_a_client_can_say_arrives() -> None:
     )
 
 
-def test_what_was_not_said_stays_unsaid() -> None:
-    read = wire_read.ask(request(), Limits())
+def test_unset_fields_keep_their_defaults() -> None:
+    params = parse_generate_request(request(), Limits())
 
-    assert read == GenerateParams(messages=(Message(Role.USER, (Text("Hi"),)),))
-    assert replace(read.sampling) == Sampling()
-
-
-def test_an_empty_duration_is_zero_seconds_and_not_unsaid() -> None:
-    read = wire_read.ask(request(patience={"first_token": {}}), Limits())
-
-    assert (read.first_token_timeout, read.idle_timeout) == (0.0, None)
+    assert params == GenerateParams(messages=(Message(Role.USER, (Text("Hi"),)),))
 
 
-@pytest.mark.parametrize(("policy", "restarts"), [("UNSPECIFIED", False), ("FAIL", False), ("RESTART", True)])
-def test_an_answer_begins_again_where_that_is_asked_for(policy: str, restarts: bool) -> None:
+def test_an_empty_duration_is_zero_seconds_not_unset() -> None:
+    params = parse_generate_request(request(patience={"first_token": {}}), Limits())
+
+    assert (params.first_token_timeout, params.idle_timeout) == (0.0, None)
+
+
+@pytest.mark.parametrize(("policy", "may_restart"), [("UNSPECIFIED", False), ("FAIL", False), ("RESTART", True)])
+def test_the_interruption_policy_decides_whether_a_stream_may_restart(policy: str, may_restart: bool) -> None:
     number = generation_pb2.InterruptionPolicy.Value(f"INTERRUPTION_POLICY_{policy}")
 
-    assert wire_patience.restarts(number) is restarts
+    assert parse_interruption_policy(number) is may_restart
 
 
-def test_an_unknown_policy_for_interruptions_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match=r"9 is not accepted; send one of INTERRUPTION_POLICY_FAIL") as caught:
-        wire_patience.restarts(9)
+def test_an_unknown_interruption_policy_is_rejected() -> None:
+    with pytest.raises(InvalidRequest, match=r"on_interruption must be one of INTERRUPTION_POLICY_FAIL") as caught:
+        parse_interruption_policy(9)
 
     assert [violation.field for violation in caught.value.violations] == ["on_interruption"]
 
 
-def test_a_named_tool_is_chosen_by_name() -> None:
-    read = wire_read.ask(request(tool_choice={"tool_name": "look"}), Limits())
+def test_a_tool_is_chosen_by_name() -> None:
+    params = parse_generate_request(request(tool_choice={"tool_name": "look"}), Limits())
 
-    assert read.tool_choice == ToolChoice(tool_name="look")
+    assert params.tool_choice == ToolChoice(tool_name="look")
 
 
 NUL = "a\0b"
-WRONG: list[tuple[str, dict[str, Any]]] = [
-    ("messages[0].role", {"messages": [turn({"text": "Hi"}, role=0)]}),
-    ("messages[1].role", {"messages": [turn({"text": "Hi"}), turn(role=9)]}),
-    ("messages[0].parts[1]", {"messages": [turn({"text": "Hi"}, {})]}),
-    ("messages[0].parts[0].text", {"messages": [turn({"text": NUL})]}),
-    ("messages[0].parts[0].reasoning.text", {"messages": [turn({"reasoning": {"text": NUL}})]}),
-    ("messages[0].parts[0].attachment", {"messages": [turn({"attachment": {"mime_type": "image/png"}})]}),
-    ("messages[0].parts[0].attachment.uri", {"messages": [turn({"attachment": {"uri": NUL}})]}),
+INVALID: list[tuple[str, dict[str, Any]]] = [
+    ("messages[0].role", {"messages": [message({"text": "Hi"}, role=0)]}),
+    ("messages[1].role", {"messages": [message({"text": "Hi"}), message(role=9)]}),
+    ("messages[0].parts[1]", {"messages": [message({"text": "Hi"}, {})]}),
+    ("messages[0].parts[0].text", {"messages": [message({"text": NUL})]}),
+    ("messages[0].parts[0].reasoning.text", {"messages": [message({"reasoning": {"text": NUL}})]}),
+    ("messages[0].parts[0].attachment", {"messages": [message({"attachment": {"mime_type": "image/png"}})]}),
+    ("messages[0].parts[0].attachment.uri", {"messages": [message({"attachment": {"uri": NUL}})]}),
     (
         "messages[0].parts[0].attachment.filename",
-        {"messages": [turn({"attachment": {"filename": NUL, "data": b""}})]},
+        {"messages": [message({"attachment": {"filename": NUL, "data": b""}})]},
     ),
-    ("messages[0].parts[0].tool_call.name", {"messages": [turn({"tool_call": {"name": NUL}})]}),
-    ("messages[0].parts[0].tool_result.output", {"messages": [turn({"tool_result": {"output": NUL}})]}),
+    ("messages[0].parts[0].tool_call.name", {"messages": [message({"tool_call": {"name": NUL}})]}),
+    ("messages[0].parts[0].tool_result.output", {"messages": [message({"tool_result": {"output": NUL}})]}),
     (
         "messages[0].parts[0].tool_result.attachments[1]",
-        {"messages": [turn({"tool_result": {"attachments": [{"uri": "https://a.test"}, {}]}})]},
+        {"messages": [message({"tool_result": {"attachments": [{"uri": "https://a.test"}, {}]}})]},
     ),
     ("messages[0].provider", {"messages": [{"role": USER, "provider": NUL}]}),
     ("model", {"model": NUL}),
@@ -191,30 +194,32 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "fields"), WRONG, ids=[f"{number}-{path}" for number, (path, _) in enumerate(WRONG)])
-def test_a_field_that_cannot_be_used_is_named(path: str, fields: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        wire_read.ask(request(**fields), Limits())
+def test_an_invalid_field_is_named_in_the_message_and_the_violation() -> None:
+    errors = [(path, error_of(fields)) for path, fields in INVALID]
 
-    assert [violation.field for violation in caught.value.violations] == [path]
-    assert path in caught.value.message
-
-
-def test_an_unknown_number_names_those_that_are_known() -> None:
-    with pytest.raises(InvalidRequest, match=r"42 is not accepted; send one of ROLE_USER, ROLE_ASSISTANT"):
-        wire_read.ask(request(messages=[turn({"text": "Hi"}, role=42)]), Limits())
+    wrong = {
+        path: error.message
+        for path, error in errors
+        if [violation.field for violation in error.violations] != [path] or path not in error.message
+    }
+    assert wrong == {}
 
 
-def test_an_unset_role_is_named_as_such() -> None:
-    with pytest.raises(InvalidRequest, match=r"ROLE_UNSPECIFIED is not accepted"):
-        wire_read.ask(request(messages=[turn({"text": "Hi"}, role=0)]), Limits())
+def test_an_unknown_enum_number_is_rejected_with_the_accepted_names() -> None:
+    error = error_of({"messages": [message({"text": "Hi"}, role=42)]})
+
+    assert error.message == "messages[0].role must be one of ROLE_USER, ROLE_ASSISTANT, got 42."
+
+
+def test_an_unset_role_is_shown_by_its_name() -> None:
+    assert error_of({"messages": [message({"text": "Hi"}, role=0)]}).message.endswith("got ROLE_UNSPECIFIED.")
 
 
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
-        ("messages", {"messages": [turn()] * 3}),
-        ("messages[0].parts", {"messages": [turn({}, {}, {})]}),
+        ("messages", {"messages": [message()] * 3}),
+        ("messages[0].parts", {"messages": [message({}, {}, {})]}),
         ("tools", {"tools": [{}] * 3}),
         ("fallback_models", {"fallback_models": ["a"] * 9}),
         ("labels", {"labels": {str(number): "" for number in range(65)}}),
@@ -222,18 +227,18 @@ def test_an_unset_role_is_named_as_such() -> None:
         ("provider_options_json", {"provider_options_json": {str(number): "{}" for number in range(33)}}),
     ],
 )
-def test_more_than_the_limit_is_refused(path: str, fields: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest, match="at most") as caught:
-        wire_read.ask(request(**fields), Limits(messages=2, parts_per_message=2, tools=2))
+def test_more_items_than_the_limit_are_rejected(path: str, fields: dict[str, Any]) -> None:
+    error = error_of(fields, Limits(max_messages=2, max_parts_per_message=2, max_tools=2))
 
-    assert caught.value.violations[0].field == path
+    assert error.violations[0].field == path
+    assert "must have at most" in error.message
 
 
-def test_a_million_empty_messages_are_refused_before_they_are_decoded() -> None:
-    sent = generation_pb2.GenerateRequest.FromString(b"\x12\x00" * 1_000_000)
+def test_a_million_empty_messages_are_rejected_before_they_are_converted() -> None:
+    large = generation_pb2.GenerateRequest.FromString(b"\x12\x00" * 1_000_000)
 
     started = time.process_time()
-    with pytest.raises(InvalidRequest, match="1000000 are too many"):
-        wire_read.ask(sent, Limits())
+    with pytest.raises(InvalidRequest, match="got 1000000"):
+        parse_generate_request(large, Limits())
 
     assert time.process_time() - started < 0.1

@@ -1,4 +1,4 @@
-"""Who calls, and with which keys, is decided before anything else."""
+"""Authentication: tokens and provider keys are checked before anything else."""
 
 from __future__ import annotations
 
@@ -14,166 +14,166 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import ResponseStream
-from aimanager_server.rpc.context import STANDARD_HEALTH
-from aimanager_server.rpc.interceptors.auth import _is_local
-from tests.support.rpc import CANARY, HELLO, QUESTION, bearer, build, callers, saying, serving, settings
-from tests.support.rpc_errors import refusal
+from aimanager_server.rpc.interceptor_chain import GRPC_HEALTH_SERVICE
+from aimanager_server.rpc.interceptors.auth import is_loopback_peer
+from tests.support.rpc import (
+    CANARY,
+    REQUEST,
+    RecordingHandler,
+    bearer,
+    build_server,
+    callers,
+    running,
+    server_settings,
+    text_of,
+)
+from tests.support.rpc_errors import failure_of
 
 GENERATE = "/aimanager.v1.GenerationService/Generate"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
-class Noting:
-    """A handler that answers and keeps the calls."""
+async def test_a_caller_without_a_token_learns_nothing_about_its_undecodable_request() -> None:
+    async with running(build_server(settings=server_settings(callers=callers("ann")))) as gateway:
+        failure = await failure_of(gateway.raw(GENERATE)(b"\xff\xff\xff"))
 
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    async def __call__(self, call: Call) -> ResponseStream:
-        """Answer."""
-        self.calls.append(call)
-        return await saying(*HELLO)(call)
+    assert failure.code is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_strangers_learn_nothing_by_sending_garbage() -> None:
-    async with serving(build(chosen=settings(callers=callers("ann")))) as world:
-        seen = await refusal(world.raw(GENERATE)(b"\xff\xff\xff"))
-
-    assert seen.code is grpc.StatusCode.UNAUTHENTICATED
-
-
-async def test_a_known_token_names_the_caller() -> None:
-    handler = Noting()
-    async with serving(build(handler, settings(callers=callers("ann", "bob")))) as world:
-        await world.generation.Generate(QUESTION, metadata=bearer("bob"))
+async def test_a_valid_token_identifies_the_caller() -> None:
+    handler = RecordingHandler()
+    async with running(build_server(handler, server_settings(callers=callers("ann", "bob")))) as gateway:
+        await gateway.generation.Generate(REQUEST, metadata=bearer("bob"))
 
     assert (handler.calls[0].caller.name, handler.calls[0].caller.tier) == ("bob", "free")
 
 
 @pytest.mark.parametrize(
-    "metadata",
+    ("metadata", "message"),
     [
-        (),
-        bearer("mallory"),
-        (("authorization", "Basic token-of-ann"),),
-        (("authorization", "Bearer "),),
-        (("authorization", "token-of-ann"),),
-        (*bearer("ann"), *bearer("ann")),
-        (("authorization", "Bearer " + hashlib.sha256(b"token-of-ann").hexdigest()),),
+        ((), "Missing gateway token."),
+        (bearer("mallory"), "Invalid gateway token."),
+        ((("authorization", "Basic token-of-ann"),), "Invalid authorization header: expected 'Bearer TOKEN'."),
+        ((("authorization", "Bearer "),), "Invalid authorization header: expected 'Bearer TOKEN'."),
+        ((("authorization", "token-of-ann"),), "Invalid authorization header: expected 'Bearer TOKEN'."),
+        ((*bearer("ann"), *bearer("ann")), "Multiple authorization headers; send exactly one."),
+        (
+            (("authorization", "Bearer " + hashlib.sha256(b"token-of-ann").hexdigest()),),
+            "Invalid gateway token.",
+        ),
     ],
-    ids=["none", "wrong", "basic", "empty", "no scheme", "twice", "the digest itself"],
+    ids=["missing", "wrong", "basic", "empty", "no scheme", "twice", "the digest itself"],
 )
-async def test_who_is_not_known_is_not_served(metadata: tuple[tuple[str, str], ...]) -> None:
-    handler = Noting()
-    async with serving(build(handler, settings(callers=callers("ann")))) as world:
-        seen = await refusal(world.generation.Generate(QUESTION, metadata=metadata))
+async def test_a_missing_or_invalid_token_is_rejected(metadata: tuple[tuple[str, str], ...], message: str) -> None:
+    handler = RecordingHandler()
+    async with running(build_server(handler, server_settings(callers=callers("ann")))) as gateway:
+        failure = await failure_of(gateway.generation.Generate(REQUEST, metadata=metadata))
 
-    assert (seen.code, seen.reason, handler.calls) == (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID", [])
+    assert (failure.code, failure.reason, handler.calls) == (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID", [])
+    assert failure.message == message
 
 
-async def test_the_scheme_may_be_written_in_any_case() -> None:
-    handler = Noting()
-    async with serving(build(handler, settings(callers=callers("ann")))) as world:
-        await world.generation.Generate(QUESTION, metadata=(("authorization", "bearer token-of-ann"),))
+async def test_the_bearer_scheme_is_case_insensitive() -> None:
+    handler = RecordingHandler()
+    async with running(build_server(handler, server_settings(callers=callers("ann")))) as gateway:
+        await gateway.generation.Generate(REQUEST, metadata=(("authorization", "bearer token-of-ann"),))
 
     assert handler.calls[0].caller.name == "ann"
 
 
-async def test_a_wrong_token_is_refused_where_anonymous_callers_are_served() -> None:
-    async with serving(build(chosen=settings({"allow_anonymous": True}, callers=callers("ann")))) as world:
-        answer = await world.generation.Generate(QUESTION)
-        seen = await refusal(world.generation.Generate(QUESTION, metadata=bearer("mallory")))
+async def test_an_invalid_token_is_rejected_even_if_anonymous_callers_are_accepted() -> None:
+    settings = server_settings({"allow_anonymous": True}, callers=callers("ann"))
+    async with running(build_server(settings=settings)) as gateway:
+        response = await gateway.generation.Generate(REQUEST)
+        failure = await failure_of(gateway.generation.Generate(REQUEST, metadata=bearer("mallory")))
 
-    assert answer.message.parts[0].text == "Hello"
-    assert seen.code is grpc.StatusCode.UNAUTHENTICATED
+    assert text_of(response) == "Hello"
+    assert failure.code is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_every_method_but_the_standard_health_service_asks_who_calls() -> None:
-    server = build(chosen=settings({"reflection": True}, callers=callers("ann")))
+async def test_every_method_except_the_standard_health_service_requires_a_token() -> None:
+    server = build_server(settings=server_settings({"reflection": True}, callers=callers("ann")))
     methods = [
-        (service.full_name, method)
+        (service.full_name, method.name)
         for proto in (generation_pb2, embedding_pb2, model_pb2, health_pb2)
         for service in proto.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     ]
-    async with serving(server) as world:
-        answers = {}
+    async with running(server) as gateway:
+        failures = {}
         for service, method in methods:
-            called: Any = world.channel.unary_stream(f"/{service}/{method.name}")
-            answers[f"{service}/{method.name}"] = await refusal(called(b""))
-        reflection: Any = world.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-        answers["reflection"] = await refusal(reflection(iter([b""])))
-        probe = await HealthStub(world.channel).Check(HealthCheckRequest(service="readiness"))
+            call: Any = gateway.channel.unary_stream(f"/{service}/{method}")
+            failures[f"{service}/{method}"] = await failure_of(call(b""))
+        reflection: Any = gateway.channel.stream_stream(REFLECTION)
+        failures["reflection"] = await failure_of(reflection(iter([b""])))
+        check = await HealthStub(gateway.channel).Check(HealthCheckRequest(service="readiness"))
 
-    assert len(answers) == 12
-    assert {name for name, seen in answers.items() if seen.code is not grpc.StatusCode.UNAUTHENTICATED} == set()
-    assert probe.status == HealthCheckResponse.SERVING
-    assert {service for service, _ in methods} == {one.name for one in server.services if one.name != STANDARD_HEALTH}
+    assert len(failures) == 12
+    assert {name for name, one in failures.items() if one.code is not grpc.StatusCode.UNAUTHENTICATED} == set()
+    assert check.status == HealthCheckResponse.SERVING
+    assert {service for service, _ in methods} == {service.name for service in server.services} - {GRPC_HEALTH_SERVICE}
 
 
-async def test_a_callers_provider_key_goes_to_the_handler_and_nowhere_else(
-    logged: list[dict[str, object]], caplog: pytest.LogCaptureFixture
+async def test_a_callers_provider_key_reaches_the_handler_but_no_log(
+    log_events: list[dict[str, object]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    handler = Noting()
-    async with serving(build(handler)) as world:
-        await world.generation.Generate(QUESTION, metadata=(("x-provider-key-claude", CANARY),))
+    handler = RecordingHandler()
+    async with running(build_server(handler)) as gateway:
+        await gateway.generation.Generate(REQUEST, metadata=(("x-provider-key-claude", CANARY),))
 
     assert handler.calls[0].caller.provider_keys == {"claude": CANARY}
-    assert CANARY not in repr(handler.calls) + repr(logged) + caplog.text
+    assert CANARY not in repr(handler.calls) + repr(log_events) + caplog.text
 
 
-async def test_provider_keys_are_refused_where_the_operator_says_so(logged: list[dict[str, object]]) -> None:
-    async with serving(build(chosen=settings({"caller_keys": False}))) as world:
-        seen = await refusal(world.generation.Generate(QUESTION, metadata=(("x-provider-key-claude", CANARY),)))
+async def test_provider_keys_are_rejected_if_the_operator_disabled_them(log_events: list[dict[str, object]]) -> None:
+    async with running(build_server(settings=server_settings({"accept_caller_keys": False}))) as gateway:
+        failure = await failure_of(gateway.generation.Generate(REQUEST, metadata=(("x-provider-key-claude", CANARY),)))
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
-    assert "caller_keys" in seen.detail(error_details_pb2.LocalizedMessage).message
-    assert CANARY not in repr(seen.error) + repr(seen.trailers) + repr(logged)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+    assert "server.accept_caller_keys" in failure.detail(error_details_pb2.LocalizedMessage).message
+    assert CANARY not in repr(failure.error) + repr(failure.trailers) + repr(log_events)
 
 
 def _own_address() -> str:
-    """An address of this machine that is not loopback; nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    """An address of this machine that is not loopback; finding it sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         try:
-            probe.connect(("192.0.2.1", 9))
+            udp.connect(("192.0.2.1", 9))
         except OSError:
             return ""
-        return str(probe.getsockname()[0])
+        return str(udp.getsockname()[0])
 
 
-async def test_a_provider_key_in_the_open_from_another_machine_is_refused(logged: list[dict[str, object]]) -> None:
+async def test_a_plaintext_provider_key_from_another_machine_is_rejected(log_events: list[dict[str, object]]) -> None:
     address = _own_address()
     if not address or address.startswith("127."):
         pytest.skip("this machine has no address but loopback")
-    server = build(chosen=settings({"listen": "0.0.0.0:0", "allow_anonymous": True}))
+    server = build_server(settings=server_settings({"listen": "0.0.0.0:0", "allow_anonymous": True}))
     await server.start()
     async with grpc.aio.insecure_channel(f"{address}:{server.port}") as channel:
-        method: Any = channel.unary_unary(GENERATE, generation_pb2.GenerateRequest.SerializeToString)
-        seen = await refusal(method(QUESTION, metadata=(("x-provider-key-claude", CANARY),)))
-        plain = await method(QUESTION)
+        generate: Any = channel.unary_unary(GENERATE, generation_pb2.GenerateRequest.SerializeToString)
+        failure = await failure_of(generate(REQUEST, metadata=(("x-provider-key-claude", CANARY),)))
+        response = await generate(REQUEST)
     await server.drain()
 
-    assert seen.code is grpc.StatusCode.PERMISSION_DENIED
-    assert CANARY not in repr(seen.error) + repr(seen.trailers) + repr(logged)
-    assert plain
+    assert failure.code is grpc.StatusCode.PERMISSION_DENIED
+    assert CANARY not in repr(failure.error) + repr(failure.trailers) + repr(log_events)
+    assert response
 
 
-@pytest.mark.parametrize(
-    ("peer", "local"),
-    [
-        ("ipv4:127.0.0.1:50000", True),
-        ("ipv4:10.0.0.1:50000", False),
-        ("ipv6:%5B::1%5D:50000", True),
-        ("ipv6:[::ffff:127.0.0.1]:50000", True),
-        ("ipv6:[::ffff:10.0.0.1]:50000", False),
-        ("ipv6:[fe80::1%25eth0]:50000", False),
-        ("unix:/run/socket", True),
-        ("nonsense", False),
-    ],
-)
-def test_local_peers_are_told_from_others(peer: str, local: bool) -> None:
-    assert _is_local(peer) is local
+def test_loopback_peers_are_recognized() -> None:
+    peers = {
+        "ipv4:127.0.0.1:50000": True,
+        "ipv4:10.0.0.1:50000": False,
+        "ipv6:%5B::1%5D:50000": True,
+        "ipv6:[::ffff:127.0.0.1]:50000": True,
+        "ipv6:[::ffff:10.0.0.1]:50000": False,
+        "ipv6:[fe80::1%25eth0]:50000": False,
+        "unix:/run/socket": True,
+        "nonsense": False,
+    }
+
+    assert {peer: is_loopback_peer(peer) for peer in peers} == peers
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_local_peers_are_told_from_others(peer: str, local: bool) -> None:
         (("x-provider-key-claude-bin", b"\xff" + CANARY.encode()),),
         tuple((f"x-provider-key-p{number}", CANARY) for number in range(17)),
     ],
-    ids=["long", "blank", "empty", "twice", "no provider", "binary", "many"],
+    ids=["too long", "space", "empty", "twice", "no provider", "binary", "too many"],
 )
-async def test_provider_keys_that_cannot_be_are_refused(metadata: tuple[tuple[str, str | bytes], ...]) -> None:
-    async with serving(build()) as world:
-        seen = await refusal(world.generation.Generate(QUESTION, metadata=metadata))
+async def test_malformed_provider_keys_are_rejected(metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+    async with running(build_server()) as gateway:
+        failure = await failure_of(gateway.generation.Generate(REQUEST, metadata=metadata))
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
-    assert CANARY not in repr(seen.error)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert CANARY not in repr(failure.error)

@@ -1,4 +1,4 @@
-"""Tiers, places and counts: who is turned away when there is too much."""
+"""Rate limits of tiers, concurrency limits, and metrics of every RPC."""
 
 from __future__ import annotations
 
@@ -12,91 +12,102 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager_server.core.errors import RateLimited
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import ResponseStream
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.telemetry.metrics import Metrics
-from tests.support.rpc import HELLO, QUESTION, STREAMED, Waiting, bearer, build, callers, saying, serving, settings
-from tests.support.rpc_errors import refusal
+from tests.support.rpc import (
+    HELLO_EVENTS,
+    REQUEST,
+    STREAM_REQUEST,
+    BlockingHandler,
+    answering,
+    bearer,
+    build_server,
+    callers,
+    running,
+    server_settings,
+)
+from tests.support.rpc_errors import failure_of
 
 GENERATE = "/aimanager.v1.GenerationService/Generate"
 
 
-async def test_a_caller_above_its_tier_is_told_when_to_come_back() -> None:
-    chosen = settings(callers=callers("ann", "bob"), tiers={"free": {"requests_per_minute": 1}})
-    async with serving(build(chosen=chosen)) as world:
-        await world.generation.Generate(QUESTION, metadata=bearer("ann"))
-        seen = await refusal(world.generation.Generate(QUESTION, metadata=bearer("ann")))
-        other = await world.generation.Generate(QUESTION, metadata=bearer("bob"))
+async def test_a_caller_above_its_request_quota_is_rejected_with_a_retry_delay() -> None:
+    settings = server_settings(callers=callers("ann", "bob"), tiers={"free": {"requests_per_minute": 1}})
+    async with running(build_server(settings=settings)) as gateway:
+        await gateway.generation.Generate(REQUEST, metadata=bearer("ann"))
+        failure = await failure_of(gateway.generation.Generate(REQUEST, metadata=bearer("ann")))
+        other = await gateway.generation.Generate(REQUEST, metadata=bearer("bob"))
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
-    assert 0 < seen.detail(error_details_pb2.RetryInfo).retry_delay.seconds <= 60
-    assert seen.detail(error_details_pb2.QuotaFailure).violations[0].subject == "ann"
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+    assert 0 < failure.detail(error_details_pb2.RetryInfo).retry_delay.seconds <= 60
+    assert failure.detail(error_details_pb2.QuotaFailure).violations[0].subject == "ann"
     assert other.message.parts[0].text == "Hello"
 
 
-async def test_a_call_refused_further_in_charges_nothing() -> None:
-    refused_once = iter([RateLimited("The provider's quota is used up.")])
+async def test_a_call_rejected_further_in_does_not_use_quota() -> None:
+    errors = iter([RateLimited("The provider's quota is used up.")])
 
     async def handle(call: Call) -> ResponseStream:
-        for fault in refused_once:
-            raise fault
-        return await saying(*HELLO)(call)
+        for error in errors:
+            raise error
+        return await answering(*HELLO_EVENTS)(call)
 
-    chosen = settings(callers=callers("ann"), tiers={"free": {"requests_per_minute": 1}})
-    async with serving(build(handle, chosen)) as world:
-        await refusal(world.generation.Generate(QUESTION, metadata=bearer("ann")))
-        answer = await world.generation.Generate(QUESTION, metadata=bearer("ann"))
+    settings = server_settings(callers=callers("ann"), tiers={"free": {"requests_per_minute": 1}})
+    async with running(build_server(handle, settings)) as gateway:
+        await failure_of(gateway.generation.Generate(REQUEST, metadata=bearer("ann")))
+        response = await gateway.generation.Generate(REQUEST, metadata=bearer("ann"))
 
-    assert answer.message.parts[0].text == "Hello"
+    assert response.message.parts[0].text == "Hello"
 
 
-async def test_a_full_server_refuses_work_and_answers_its_probe() -> None:
-    handler = Waiting()
-    async with serving(build(handler, settings({"max_in_flight": 1, "queue_length": 0}))) as world:
-        first = asyncio.ensure_future(world.generation.Generate(QUESTION))
+async def test_a_full_server_rejects_calls_and_answers_health_checks() -> None:
+    handler = BlockingHandler()
+    async with running(build_server(handler, server_settings({"max_in_flight": 1, "max_queue_length": 0}))) as gateway:
+        first = asyncio.ensure_future(gateway.generation.Generate(REQUEST))
         await handler.entered.wait()
-        seen = await refusal(world.generation.Generate(QUESTION))
-        probe = await HealthStub(world.channel).Check(HealthCheckRequest(service="readiness"))
-        handler.go.set()
+        failure = await failure_of(gateway.generation.Generate(REQUEST))
+        check = await HealthStub(gateway.channel).Check(HealthCheckRequest(service="readiness"))
+        handler.release.set()
         await first
-        again = await world.generation.Generate(QUESTION)
+        again = await gateway.generation.Generate(REQUEST)
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
-    assert seen.trailers["grpc-retry-pushback-ms"] == "1000"
-    assert probe.status == HealthCheckResponse.SERVING
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
+    assert failure.trailers["grpc-retry-pushback-ms"] == "1000"
+    assert check.status == HealthCheckResponse.SERVING
     assert again.message.parts[0].text == "Hello"
 
 
-async def test_one_caller_cannot_take_every_place() -> None:
-    handler = Waiting()
-    chosen = settings({"max_in_flight_per_caller": 1, "queue_length": 0}, callers=callers("ann", "bob"))
-    async with serving(build(handler, chosen)) as world:
-        first = asyncio.ensure_future(world.generation.Generate(QUESTION, metadata=bearer("ann")))
+async def test_one_caller_cannot_use_every_permit() -> None:
+    handler = BlockingHandler()
+    settings = server_settings({"max_in_flight_per_caller": 1, "max_queue_length": 0}, callers=callers("ann", "bob"))
+    async with running(build_server(handler, settings)) as gateway:
+        first = asyncio.ensure_future(gateway.generation.Generate(REQUEST, metadata=bearer("ann")))
         await handler.entered.wait()
-        seen = await refusal(world.generation.Generate(QUESTION, metadata=bearer("ann")))
-        handler.go.set()
-        other = await world.generation.Generate(QUESTION, metadata=bearer("bob"))
+        failure = await failure_of(gateway.generation.Generate(REQUEST, metadata=bearer("ann")))
+        handler.release.set()
+        other = await gateway.generation.Generate(REQUEST, metadata=bearer("bob"))
         await first
 
-    assert seen.reason == "OVERLOADED"
+    assert failure.reason == "OVERLOADED"
     assert other.message.parts[0].text == "Hello"
 
 
 async def test_every_rpc_is_counted_by_method_and_code() -> None:
     metrics = Metrics(lambda provider, model: True)
-    handler = Waiting()
-    async with serving(build(handler, metrics=metrics)) as world:
-        cancelled = world.generation.StreamGenerate(STREAMED)
+    handler = BlockingHandler()
+    async with running(build_server(handler, metrics=metrics)) as gateway:
+        cancelled = gateway.generation.StreamGenerate(STREAM_REQUEST)
         await handler.entered.wait()
         cancelled.cancel()
-        handler.go.set()
-        await world.generation.Generate(QUESTION)
-        await refusal(world.raw(GENERATE)(b"\xff"))
-        await refusal(world.raw("/nobody/Nothing")(b""))
-        await refusal(HealthStub(world.channel).Check(HealthCheckRequest(service="nobody")))
+        handler.release.set()
+        await gateway.generation.Generate(REQUEST)
+        await failure_of(gateway.raw(GENERATE)(b"\xff"))
+        await failure_of(gateway.raw("/nobody/Nothing")(b""))
+        await failure_of(HealthStub(gateway.channel).Check(HealthCheckRequest(service="nobody")))
 
     counted = {
         (sample.labels["rpc_method"].partition("/")[2], sample.labels["rpc_response_status_code"])
-        for metric in metrics.rpc.collect()
+        for metric in metrics.rpc_duration.collect()
         for sample in metric.samples
         if sample.name.endswith("_count")
     }
@@ -108,19 +119,19 @@ async def test_every_rpc_is_counted_by_method_and_code() -> None:
     }
 
 
-async def test_a_place_is_free_again_however_the_call_before_ended() -> None:
-    handler = Waiting()
-    async with serving(build(handler, settings({"max_in_flight": 2}))) as world:
-        kept = asyncio.ensure_future(world.generation.Generate(QUESTION))
+async def test_a_permit_is_released_however_a_call_ends() -> None:
+    handler = BlockingHandler()
+    async with running(build_server(handler, server_settings({"max_in_flight": 2}))) as gateway:
+        first = asyncio.ensure_future(gateway.generation.Generate(REQUEST))
         await handler.entered.wait()
         handler.entered.clear()
-        cancelled = world.generation.StreamGenerate(STREAMED)
+        cancelled = gateway.generation.StreamGenerate(STREAM_REQUEST)
         await handler.entered.wait()
         cancelled.cancel()
-        broken = await refusal(world.raw(GENERATE)(b"\xff"))
-        handler.go.set()
-        answer = await world.generation.Generate(QUESTION)
-        await kept
+        broken = await failure_of(gateway.raw(GENERATE)(b"\xff"))
+        handler.release.set()
+        response = await gateway.generation.Generate(REQUEST)
+        await first
 
     assert broken.reason in ("INVALID_FIELD", "OVERLOADED")
-    assert answer.message.parts[0].text == "Hello"
+    assert response.message.parts[0].text == "Hello"

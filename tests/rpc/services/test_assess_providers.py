@@ -3,52 +3,47 @@
 from __future__ import annotations
 
 import grpc
-import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import health_pb2
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.telemetry.model_stats import Quality
-from tests.support.calls import FakeClock
-from tests.support.rpc import build, serving
-from tests.support.rpc_errors import refusal
-from tests.support.rpc_health import Strict
+from aimanager_server.telemetry.model_stats import ModelStats
+from tests.support.clock import FakeClock
+from tests.support.rpc import build_server, running
+from tests.support.rpc_errors import failure_of
+from tests.support.rpc_health import FakeProviderHealth
 
-ALL = health_pb2.AssessProvidersRequest()
-
-
-def price(provider: str, model: str, usage: Usage) -> Cost | None:
-    """Claude costs twice what OpenAI does; of others nobody knows."""
-    each = {"claude": 2, "openai": 1}.get(provider)
-    return None if each is None else Cost(each * usage.input_tokens, each * usage.output_tokens)
+ALL_PROVIDERS = health_pb2.AssessProvidersRequest()
 
 
-def used() -> Quality:
-    """An hour in which Claude failed once in four."""
-    quality = Quality(FakeClock())
+def cost_of(provider: str, model: str, usage: Usage) -> Cost | None:
+    """Claude costs twice as much as OpenAI; other prices are unknown."""
+    nanos = {"claude": 2, "openai": 1}.get(provider)
+    return None if nanos is None else Cost(nanos * usage.input_tokens, nanos * usage.output_tokens)
+
+
+def an_hour_of_traffic() -> ModelStats:
+    """Three successes of each provider, and one failure of Claude."""
+    stats = ModelStats(FakeClock())
     for _ in range(3):
-        quality.answered("claude", "opus", 2.0, 1.0, 40)
-        quality.answered("openai", "gpt", 1.0, 0.5, 40)
-    quality.failed("claude", "opus")
-    quality.conformed("claude", "opus", True)
-    return quality
+        stats.record_success("claude", "opus", 2.0, 1.0, 40)
+        stats.record_success("openai", "gpt", 1.0, 0.5, 40)
+    stats.record_failure("claude", "opus")
+    stats.record_validation("claude", "opus", True)
+    return stats
 
 
-async def test_providers_are_told_the_best_first_with_their_scores_and_figures() -> None:
-    server = build(health=Strict("claude", "mock", "openai"), quality=used(), price=price)
-    async with serving(server) as world:
-        answer = await world.health.AssessProviders(ALL)
+async def test_providers_are_returned_best_first_with_scores_and_model_statistics() -> None:
+    health = FakeProviderHealth("claude", "mock", "openai")
+    server = build_server(health=health, model_stats=an_hour_of_traffic(), cost_of=cost_of)
+    async with running(server) as gateway:
+        response = await gateway.health.AssessProviders(ALL_PROVIDERS)
 
-    openai, claude, mock = answer.providers
-    assert (openai.provider, openai.overall, openai.availability, openai.speed, openai.economy) == (
-        "openai",
-        1,
-        1,
-        1,
-        1,
-    )
+    openai, claude, mock = response.providers
+    assert openai.provider == "openai"
+    assert (openai.overall, openai.availability, openai.speed, openai.economy) == (1, 1, 1, 1)
     assert (claude.sample_count, claude.availability, claude.speed, claude.economy) == (4, 0.75, 0.5, 0.5)
-    assert "fails 25 % of its calls" in claude.findings
+    assert "25% of attempts failed" in claude.findings
     assert claude.models[0] == health_pb2.ModelQuality(
         model="opus",
         sample_count=4,
@@ -60,54 +55,58 @@ async def test_providers_are_told_the_best_first_with_their_scores_and_figures()
         output_tokens_per_second=40.0,
         conformance=1.0,
     )
-    assert mock == health_pb2.ProviderQuality(provider="mock", findings=["was not asked in this window"])
+    assert (mock.provider, mock.sample_count, len(mock.findings)) == ("mock", 0, 1)
 
 
-async def test_what_is_not_known_is_unset() -> None:
-    quality = Quality(FakeClock())
-    quality.failed("mock", "mock-large")
-    async with serving(build(health=Strict("mock"), quality=quality)) as world:
-        answer = await world.health.AssessProviders(ALL)
+async def test_unknown_values_are_unset() -> None:
+    stats = ModelStats(FakeClock())
+    stats.record_failure("mock", "mock-large")
+    async with running(build_server(health=FakeProviderHealth("mock"), model_stats=stats)) as gateway:
+        response = await gateway.health.AssessProviders(ALL_PROVIDERS)
 
-    (mock,) = answer.providers
+    (mock,) = response.providers
     assert [name for name in ("speed", "economy", "conformance") if mock.HasField(name)] == []
     assert (mock.HasField("availability"), mock.availability) == (True, 0.0)
     assert not mock.models[0].HasField("latency_p50")
 
 
-async def test_only_the_providers_named_are_assessed_each_once() -> None:
-    asked = health_pb2.AssessProvidersRequest(providers=["claude", "claude"])
-    async with serving(build(health=Strict("claude", "openai"), quality=used())) as world:
-        answer = await world.health.AssessProviders(asked)
+async def test_only_the_requested_providers_are_assessed_once_each() -> None:
+    request = health_pb2.AssessProvidersRequest(providers=["claude", "claude"])
+    server = build_server(health=FakeProviderHealth("claude", "openai"), model_stats=an_hour_of_traffic())
+    async with running(server) as gateway:
+        response = await gateway.health.AssessProviders(request)
 
-    assert [(one.provider, one.speed) for one in answer.providers] == [("claude", 1.0)]
+    assert [(one.provider, one.speed) for one in response.providers] == [("claude", 1.0)]
 
 
-async def test_a_window_leaves_out_what_was_before() -> None:
+async def test_samples_before_the_window_are_ignored() -> None:
     clock = FakeClock()
-    quality = Quality(clock)
-    quality.failed("mock", "mock-large")
+    stats = ModelStats(clock)
+    stats.record_failure("mock", "mock-large")
     clock.advance(61)
-    quality.answered("mock", "mock-large", 1.0, None, 0)
-    asked = health_pb2.AssessProvidersRequest(window=Duration(seconds=60))
-    async with serving(build(health=Strict("mock"), quality=quality)) as world:
-        answer = await world.health.AssessProviders(asked)
+    stats.record_success("mock", "mock-large", 1.0, None, 0)
+    request = health_pb2.AssessProvidersRequest(window=Duration(seconds=60))
+    async with running(build_server(health=FakeProviderHealth("mock"), model_stats=stats)) as gateway:
+        response = await gateway.health.AssessProviders(request)
 
-    assert answer.providers[0].availability == 1.0
+    assert response.providers[0].availability == 1.0
 
 
 async def test_an_unknown_provider_is_not_found() -> None:
-    asked = health_pb2.AssessProvidersRequest(providers=["nobody"])
-    async with serving(build(health=Strict("mock"))) as world:
-        seen = await refusal(world.health.AssessProviders(asked))
+    request = health_pb2.AssessProvidersRequest(providers=["nobody"])
+    async with running(build_server(health=FakeProviderHealth("mock"))) as gateway:
+        failure = await failure_of(gateway.health.AssessProviders(request))
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "PROVIDER_NOT_FOUND")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "PROVIDER_NOT_FOUND")
 
 
-@pytest.mark.parametrize("window", [Duration(), Duration(seconds=-60), Duration(seconds=3600, nanos=1)])
-async def test_a_window_of_nothing_or_of_more_than_an_hour_is_refused(window: Duration) -> None:
-    async with serving(build(health=Strict("mock"))) as world:
-        seen = await refusal(world.health.AssessProviders(health_pb2.AssessProvidersRequest(window=window)))
+async def test_a_window_must_be_positive_and_at_most_an_hour() -> None:
+    windows = [Duration(), Duration(seconds=-60), Duration(seconds=3600, nanos=1)]
+    async with running(build_server(health=FakeProviderHealth("mock"))) as gateway:
+        failures = [
+            await failure_of(gateway.health.AssessProviders(health_pb2.AssessProvidersRequest(window=window)))
+            for window in windows
+        ]
 
-    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "at most 3600 s" in seen.fields["window"]
+    assert {failure.code for failure in failures} == {grpc.StatusCode.INVALID_ARGUMENT}
+    assert all("at most 3600 s" in failure.fields["window"] for failure in failures)

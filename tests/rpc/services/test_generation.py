@@ -1,17 +1,15 @@
-"""Generate and StreamGenerate: what a handler's events become, and what is closed."""
+"""Generate and StreamGenerate: conversion of a handler's events, and closing of its stream."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from aimanager_server.core.attempts import AttemptRecord
 from aimanager_server.core.content import Attachment, Part, Reasoning, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import StreamInterrupted
 from aimanager_server.core.request import Call
@@ -22,25 +20,28 @@ from aimanager_server.core.response import (
     PartCompleted,
     ReasoningDelta,
     ResponseMetadata,
-    ResponseStream,
     SettingWarning,
     TextDelta,
     ToolCallDelta,
 )
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Cost, Usage, UsageSource
-from tests.support.rpc import HELLO, QUESTION, STREAMED, build, reply_of_events, saying, serving
-from tests.support.rpc_errors import refusal
+from tests.support.calls import ended_record
+from tests.support.rpc import (
+    HELLO_EVENTS,
+    REQUEST,
+    STREAM_REQUEST,
+    answering,
+    build_server,
+    event_kinds,
+    events_of,
+    running,
+    stream_of,
+)
+from tests.support.rpc_errors import failure_of
 
 
-async def events_of(call: Any) -> list[generation_pb2.StreamGenerateResponse]:
-    return [event async for event in call]
-
-
-def kinds(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list[str | None]:
-    return [event.WhichOneof("event") for event in events]
-
-
-async def test_a_whole_answer_carries_all_that_is_known() -> None:
+async def test_a_unary_response_contains_every_field() -> None:
     async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield PartCompleted(0, Reasoning("Hm", provider_state=b"sig"))
@@ -56,23 +57,23 @@ async def test_a_whole_answer_carries_all_that_is_known() -> None:
 
         async def close() -> None: ...
 
-        head = ResponseMetadata(
+        metadata = ResponseMetadata(
             "a-1",
             "claude/latest",
             "claude",
             "claude-x",
-            (AttemptRecord("openai", "gpt", "PROVIDER_ERROR", 0.5), AttemptRecord("claude", "claude-x", "", 0.25)),
-            (SettingWarning("sampling.temperature", "Left out."),),
+            (ended_record("openai", "gpt", "PROVIDER_ERROR", 0.5), ended_record("claude", "claude-x", "", 0.25)),
+            (SettingWarning("sampling.temperature", "Omitted."),),
             time_to_first_token=0.75,
             from_cache=True,
         )
-        return ResponseStream(head, events(), close)
+        return ResponseStream.from_iterator(metadata, events(), close)
 
-    async with serving(build(handle)) as world:
-        answer = await world.generation.Generate(QUESTION)
+    async with running(build_server(handle)) as gateway:
+        response = await gateway.generation.Generate(REQUEST)
 
     part, attempt = content_pb2.Part, generation_pb2.Attempt
-    assert answer == generation_pb2.GenerateResponse(
+    assert response == generation_pb2.GenerateResponse(
         id="a-1",
         message=content_pb2.Message(
             id="a-1",
@@ -109,20 +110,20 @@ async def test_a_whole_answer_carries_all_that_is_known() -> None:
             latency=Duration(seconds=1, nanos=250_000_000),
             time_to_first_token=Duration(nanos=750_000_000),
         ),
-        warnings=[generation_pb2.Warning(field="sampling.temperature", message="Left out.")],
+        warnings=[generation_pb2.Warning(field="sampling.temperature", message="Omitted.")],
         from_cache=True,
     )
 
 
-async def test_an_unknown_price_is_no_cost_at_all() -> None:
-    async with serving(build()) as world:
-        answer = await world.generation.Generate(QUESTION)
+async def test_an_unknown_cost_is_unset() -> None:
+    async with running(build_server()) as gateway:
+        response = await gateway.generation.Generate(REQUEST)
 
-    assert not answer.HasField("cost")
+    assert not response.HasField("cost")
 
 
-async def test_a_stream_starts_tells_and_completes_in_order() -> None:
-    handler = saying(
+async def test_a_stream_starts_sends_deltas_and_completes_in_order() -> None:
+    handler = answering(
         ReasoningDelta(0, "Hm"),
         PartCompleted(0, Reasoning("Hm")),
         TextDelta(1, "Hello"),
@@ -131,11 +132,11 @@ async def test_a_stream_starts_tells_and_completes_in_order() -> None:
         PartCompleted(2, ToolCall("t1", "look", '{"a": 1}')),
         Finished(FinishReason.TOOL_CALLS),
     )
-    async with serving(build(handler)) as world:
-        events = await events_of(world.generation.StreamGenerate(STREAMED))
-        whole = await world.generation.Generate(QUESTION)
+    async with running(build_server(handler)) as gateway:
+        events = await events_of(gateway.generation.StreamGenerate(STREAM_REQUEST))
+        unary = await gateway.generation.Generate(REQUEST)
 
-    assert kinds(events) == ["started", *["delta", "part_completed"] * 3, "completed"]
+    assert event_kinds(events) == ["started", *["delta", "part_completed"] * 3, "completed"]
     assert [event.sequence for event in events] == list(range(8))
     assert events[0].started.route.provider == "mock"
     assert (events[1].delta.index, events[1].delta.reasoning) == (0, "Hm")
@@ -144,92 +145,92 @@ async def test_a_stream_starts_tells_and_completes_in_order() -> None:
     assert events[6].part_completed.part.tool_call.arguments_json == '{"a": 1}'
     completed = events[7].completed
     assert completed.id == events[0].started.id
-    assert completed.message.parts == whole.message.parts
+    assert completed.message.parts == unary.message.parts
 
 
-async def test_files_and_tool_results_can_be_said_too() -> None:
+async def test_attachments_and_tool_results_are_converted() -> None:
     picture = Attachment("image/png", "a.png", data=b"png")
     link = Attachment("image/png", uri="https://example.test/a.png")
     result = ToolResult("t1", "draw", "done", (picture,))
-    said: tuple[Part, ...] = (picture, link, result, Attachment("text/plain"))
-    events = [PartCompleted(index, part) for index, part in enumerate(said)]
-    async with serving(build(saying(*events, Finished(FinishReason.STOP)))) as world:
-        answer = await world.generation.Generate(QUESTION)
+    sent: tuple[Part, ...] = (picture, link, result, Attachment("text/plain"))
+    events = [PartCompleted(index, part) for index, part in enumerate(sent)]
+    async with running(build_server(answering(*events, Finished(FinishReason.STOP)))) as gateway:
+        response = await gateway.generation.Generate(REQUEST)
 
-    parts = answer.message.parts
+    parts = response.message.parts
     assert (parts[0].attachment.data, parts[1].attachment.uri) == (b"png", "https://example.test/a.png")
     assert parts[2].tool_result.attachments[0].filename == "a.png"
     assert parts[3].attachment.WhichOneof("source") is None
 
 
-async def test_lone_surrogates_from_a_provider_do_not_break_the_stream() -> None:
-    handler = saying(
+async def test_lone_surrogates_from_a_provider_are_replaced() -> None:
+    handler = answering(
         TextDelta(0, "\ud83d"), PartCompleted(0, Text("\ud83d\ude00")), Finished(FinishReason.STOP, "\udfff")
     )
-    async with serving(build(handler)) as world:
-        events = await events_of(world.generation.StreamGenerate(STREAMED))
+    async with running(build_server(handler)) as gateway:
+        events = await events_of(gateway.generation.StreamGenerate(STREAM_REQUEST))
 
     assert events[1].delta.text == "\N{REPLACEMENT CHARACTER}"
     assert events[2].part_completed.part.text == "\N{GRINNING FACE}"
 
 
-async def test_a_stream_without_its_end_is_never_completed() -> None:
-    seen: list[generation_pb2.StreamGenerateResponse] = []
-    async with serving(build(saying(TextDelta(0, "Hel")))) as world:
+async def test_a_stream_without_a_completion_event_fails() -> None:
+    received: list[generation_pb2.StreamGenerateResponse] = []
+    async with running(build_server(answering(TextDelta(0, "Hel")))) as gateway:
 
         async def read() -> None:
-            async for event in world.generation.StreamGenerate(STREAMED):
-                seen.append(event)
+            async for event in gateway.generation.StreamGenerate(STREAM_REQUEST):
+                received.append(event)
 
-        failed = await refusal(read())
+        failure = await failure_of(read())
 
-    assert (failed.code, failed.reason) == (grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED")
-    assert kinds(seen) == ["started", "delta"]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED")
+    assert event_kinds(received) == ["started", "delta"]
 
 
-async def test_an_interrupted_stream_says_what_was_paid_for() -> None:
-    fault = StreamInterrupted("Lost.", provider="mock")
-    fault.usage = Usage(7, 3)
+async def test_an_interrupted_stream_reports_its_usage() -> None:
+    error = StreamInterrupted("Lost.", provider="mock", usage=Usage(7, 3))
 
     async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
             yield TextDelta(0, "Hel")
-            raise fault
+            raise error
 
-        return reply_of_events(call, events())
+        return stream_of(call, events())
 
-    async with serving(build(handle)) as world:
-        failed = await refusal(world.generation.StreamGenerate(STREAMED))
+    async with running(build_server(handle)) as gateway:
+        failure = await failure_of(gateway.generation.StreamGenerate(STREAM_REQUEST))
 
-    assert failed.reason == "STREAM_INTERRUPTED"
-    assert failed.detail(usage_pb2.Usage).output_tokens == 3
-    assert failed.trailers["grpc-retry-pushback-ms"] == "-1"
+    assert failure.reason == "STREAM_INTERRUPTED"
+    assert failure.detail(usage_pb2.Usage).output_tokens == 3
+    assert failure.trailers["grpc-retry-pushback-ms"] == "-1"
 
 
-@pytest.mark.parametrize("breaks", [False, True], ids=["to the end", "broken"])
-async def test_a_stream_closes_what_it_came_from(breaks: bool) -> None:
+@pytest.mark.parametrize("interrupted", [False, True], ids=["completed", "interrupted"])
+async def test_the_handlers_stream_is_closed(interrupted: bool) -> None:
     closed = asyncio.Event()
 
     async def handle(call: Call) -> ResponseStream:
         async def events() -> AsyncIterator[Event]:
-            for event in HELLO:
-                yield event
-            if breaks:
+            yield HELLO_EVENTS[0]
+            if interrupted:
                 raise StreamInterrupted("Lost.")
+            for event in HELLO_EVENTS[1:]:
+                yield event
 
-        return reply_of_events(call, events(), closed)
+        return stream_of(call, events(), closed)
 
-    async with serving(build(handle)) as world:
-        call = world.generation.StreamGenerate(STREAMED)
-        await (refusal(call) if breaks else events_of(call))
+    async with running(build_server(handle)) as gateway:
+        call = gateway.generation.StreamGenerate(STREAM_REQUEST)
+        await (failure_of(call) if interrupted else events_of(call))
 
     assert closed.is_set()
 
 
-async def test_a_client_that_leaves_closes_a_reply_that_is_no_generator() -> None:
+async def test_a_cancelled_call_closes_a_stream_that_is_not_a_generator() -> None:
     closed, reading = asyncio.Event(), asyncio.Event()
 
-    class Silent:
+    class SilentIterator:
         def __aiter__(self) -> AsyncIterator[Event]:
             return self
 
@@ -239,10 +240,10 @@ async def test_a_client_that_leaves_closes_a_reply_that_is_no_generator() -> Non
             raise StopAsyncIteration
 
     async def handle(call: Call) -> ResponseStream:
-        return reply_of_events(call, Silent(), closed)
+        return stream_of(call, SilentIterator(), closed)
 
-    async with serving(build(handle)) as world:
-        call = world.generation.StreamGenerate(STREAMED)
+    async with running(build_server(handle)) as gateway:
+        call = gateway.generation.StreamGenerate(STREAM_REQUEST)
         await reading.wait()
         call.cancel()
         await asyncio.wait_for(closed.wait(), 10)

@@ -1,4 +1,4 @@
-"""ListProviderHealth and WatchProviderHealth."""
+"""ListProviderHealth and WatchProviderHealth over a real socket."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2
-from aimanager_server.telemetry.provider_stats import Circuit, Report, Status
-from tests.support.rpc import build, serving
-from tests.support.rpc_errors import refusal
-from tests.support.rpc_health import Healthy, Strict
+from aimanager_server.resilience.circuit_breaker import CircuitState
+from aimanager_server.resilience.provider_health import ProviderReport, ProviderStatus
+from tests.support.rpc import build_server, running
+from tests.support.rpc_errors import failure_of
+from tests.support.rpc_health import FakeProviderHealth
 
-DOWN = Report(
+DOWN = ProviderReport(
     "claude",
-    Status.DOWN,
-    Circuit.OPEN,
+    ProviderStatus.DOWN,
+    CircuitState.OPEN,
     consecutive_failures=5,
     opened_at=100.5,
     retry_at=105.0,
@@ -32,13 +33,13 @@ DOWN = Report(
 )
 
 
-async def test_all_that_is_known_of_a_provider_is_told() -> None:
-    health = Healthy("claude", "mock")
+async def test_a_report_contains_everything_known_about_a_provider() -> None:
+    health = FakeProviderHealth("claude", "mock")
     health.reports["claude"] = DOWN
-    async with serving(build(health=health)) as world:
-        answer = await world.health.ListProviderHealth(health_pb2.ListProviderHealthRequest())
+    async with running(build_server(health=health)) as gateway:
+        response = await gateway.health.ListProviderHealth(health_pb2.ListProviderHealthRequest())
 
-    claude, mock = answer.providers
+    claude, mock = response.providers
     assert claude == health_pb2.ProviderHealth(
         provider="claude",
         status=health_pb2.PROVIDER_STATUS_DOWN,
@@ -60,62 +61,62 @@ async def test_all_that_is_known_of_a_provider_is_told() -> None:
     assert not mock.HasField("last_success_time")
 
 
-@pytest.mark.parametrize("status", Status)
-async def test_every_status_has_a_word_on_the_wire(status: Status) -> None:
-    health = Healthy("mock")
-    health.reports["mock"] = Report("mock", status)
-    async with serving(build(health=health)) as world:
-        answer = await world.health.ListProviderHealth(health_pb2.ListProviderHealthRequest())
+@pytest.mark.parametrize("status", ProviderStatus)
+async def test_every_status_has_an_enum_value(status: ProviderStatus) -> None:
+    health = FakeProviderHealth("mock")
+    health.reports["mock"] = ProviderReport("mock", status)
+    async with running(build_server(health=health)) as gateway:
+        response = await gateway.health.ListProviderHealth(health_pb2.ListProviderHealthRequest())
 
-    word = health_pb2.ProviderStatus.Name(answer.providers[0].status).removeprefix("PROVIDER_STATUS_")
-    assert word == ("UNSPECIFIED" if status is Status.UNKNOWN else status.name)
+    name = health_pb2.ProviderStatus.Name(response.providers[0].status).removeprefix("PROVIDER_STATUS_")
+    assert name == ("UNSPECIFIED" if status is ProviderStatus.UNKNOWN else status.name)
 
 
-async def test_a_probe_asks_each_named_provider_once() -> None:
-    health = Healthy("claude", "mock", "openai")
+async def test_a_probe_runs_once_per_requested_provider() -> None:
+    health = FakeProviderHealth("claude", "mock", "openai")
     request = health_pb2.ListProviderHealthRequest(providers=["openai", "mock", "openai"], probe=True)
-    async with serving(build(health=health)) as world:
-        answer = await world.health.ListProviderHealth(request)
+    async with running(build_server(health=health)) as gateway:
+        response = await gateway.health.ListProviderHealth(request)
 
-    assert [one.provider for one in answer.providers] == ["mock", "openai"]
+    assert [one.provider for one in response.providers] == ["mock", "openai"]
     assert sorted(health.probed) == ["mock", "openai"]
 
 
 async def test_an_unknown_provider_is_not_found() -> None:
-    listed = health_pb2.ListProviderHealthRequest(providers=["nobody"], probe=True)
-    watched = health_pb2.WatchProviderHealthRequest(providers=["nobody"])
-    async with serving(build(health=Strict("mock"))) as world:
+    list_request = health_pb2.ListProviderHealthRequest(providers=["nobody"], probe=True)
+    watch_request = health_pb2.WatchProviderHealthRequest(providers=["nobody"])
+    async with running(build_server(health=FakeProviderHealth("mock"))) as gateway:
         failures = [
-            await refusal(world.health.ListProviderHealth(listed)),
-            await refusal(world.health.WatchProviderHealth(watched)),
+            await failure_of(gateway.health.ListProviderHealth(list_request)),
+            await failure_of(gateway.health.WatchProviderHealth(watch_request)),
         ]
 
-    assert [seen.reason for seen in failures] == ["PROVIDER_NOT_FOUND"] * 2
+    assert [failure.reason for failure in failures] == ["PROVIDER_NOT_FOUND"] * 2
 
 
-async def test_a_watch_tells_the_state_now_and_each_change_until_the_client_leaves() -> None:
-    health = Healthy("claude", "mock")
-    async with serving(build(health=health)) as world:
-        watch = world.health.WatchProviderHealth(health_pb2.WatchProviderHealthRequest(providers=["claude"]))
+async def test_a_watch_sends_the_current_state_then_each_change_until_cancelled() -> None:
+    health = FakeProviderHealth("claude", "mock")
+    async with running(build_server(health=health)) as gateway:
+        watch = gateway.health.WatchProviderHealth(health_pb2.WatchProviderHealthRequest(providers=["claude"]))
         first = await watch.read()
         health.changes.put_nowait(DOWN)
         second = await watch.read()
         watch.cancel()
-        await asyncio.wait_for(health.left.wait(), 10)
+        await asyncio.wait_for(health.watch_closed.wait(), 10)
 
-    told = [(one.provider.provider, one.provider.status) for one in (first, second)]
-    assert told == [("claude", health_pb2.PROVIDER_STATUS_HEALTHY), ("claude", health_pb2.PROVIDER_STATUS_DOWN)]
+    sent = [(one.provider.provider, one.provider.status) for one in (first, second)]
+    assert sent == [("claude", health_pb2.PROVIDER_STATUS_HEALTHY), ("claude", health_pb2.PROVIDER_STATUS_DOWN)]
 
 
 async def test_a_watch_ends_when_the_server_shuts_down() -> None:
-    health = Healthy("mock")
-    server = build(health=health)
-    async with serving(server) as world:
-        watch = aiter(world.health.WatchProviderHealth(health_pb2.WatchProviderHealthRequest()))
+    health = FakeProviderHealth("mock")
+    server = build_server(health=health)
+    async with running(server) as gateway:
+        watch = aiter(gateway.health.WatchProviderHealth(health_pb2.WatchProviderHealthRequest()))
         await anext(watch)
         draining = asyncio.ensure_future(server.drain())
-        seen = await refusal(watch)
+        failure = await failure_of(watch)
         await asyncio.wait_for(draining, 10)
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
-    assert health.left.is_set()
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
+    assert health.watch_closed.is_set()

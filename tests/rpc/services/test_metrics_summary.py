@@ -11,33 +11,33 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2, usage_pb2
 from aimanager_server.core.usage import Cost, Usage
-from aimanager_server.telemetry.usage_stats import Sums
-from tests.support.calls import FakeClock
-from tests.support.rpc import QUESTION, Waiting, build, serving
-from tests.support.rpc_errors import refusal
-from tests.support.rpc_health import Strict
+from aimanager_server.telemetry.usage_stats import UsageStats
+from tests.support.clock import FakeClock
+from tests.support.rpc import REQUEST, BlockingHandler, build_server, running
+from tests.support.rpc_errors import failure_of
+from tests.support.rpc_health import FakeProviderHealth
 
 LAST_HOUR = health_pb2.GetMetricsSummaryRequest()
 
 
-def begun(clock: FakeClock) -> Sums:
-    """The books of a server that began when it was a thousand seconds past 1970."""
-    return Sums(clock, clock, lambda provider, model: True)
+def usage_stats_since(clock: FakeClock) -> UsageStats:
+    """Statistics of a server that started 1000 s after the Unix epoch."""
+    return UsageStats(clock, clock, lambda provider, model: True)
 
 
-async def test_calls_tokens_and_money_are_summed_up() -> None:
+async def test_requests_tokens_and_cost_are_totaled() -> None:
     clock = FakeClock()
-    sums = begun(clock)
-    sums.ended("claude", "opus", "", fell_back=True, latency=2.0, first_token=0.5)
-    sums.ended("claude", "opus", "CANCELLED", fell_back=False, latency=None, first_token=None)
-    sums.spent("openai", "gpt", Usage(30, 20), Cost(3, 4))
+    usage_stats = usage_stats_since(clock)
+    usage_stats.record_call("claude", "opus", "", used_fallback=True, latency=2.0, time_to_first_token=0.5)
+    usage_stats.record_call("claude", "opus", "CANCELLED", used_fallback=False, latency=None, time_to_first_token=None)
+    usage_stats.record_usage("openai", "gpt", Usage(30, 20), Cost(3, 4))
     clock.advance(90)
-    async with serving(build(health=Strict("claude", "openai"), sums=sums)) as world:
-        answer = await world.health.GetMetricsSummary(LAST_HOUR)
+    async with running(build_server(health=FakeProviderHealth("claude", "openai"), usage_stats=usage_stats)) as gateway:
+        response = await gateway.health.GetMetricsSummary(LAST_HOUR)
 
-    claude, openai = answer.rows
-    assert (answer.start_time, answer.end_time) == (Timestamp(seconds=1000), Timestamp(seconds=1090))
-    assert (answer.uptime, answer.requests_in_flight) == (Duration(seconds=90), 0)
+    claude, openai = response.rows
+    assert (response.start_time, response.end_time) == (Timestamp(seconds=1000), Timestamp(seconds=1090))
+    assert (response.uptime, response.requests_in_flight) == (Duration(seconds=90), 0)
     assert (claude.provider, claude.model, claude.requests, claude.failures, claude.fallbacks) == (
         "claude", "opus", 2, 1, 1,
     )  # fmt: skip
@@ -52,64 +52,64 @@ async def test_calls_tokens_and_money_are_summed_up() -> None:
         output_tokens=20,
         cost=usage_pb2.Cost(currency_code="USD", total_nanos=7, input_nanos=3, output_nanos=4, estimated=True),
     )
-    assert (answer.total.provider, answer.total.model, answer.total.requests) == ("", "", 2)
-    assert (answer.total.input_tokens, answer.total.cost.total_nanos) == (30, 7)
+    assert (response.total.provider, response.total.model, response.total.requests) == ("", "", 2)
+    assert (response.total.input_tokens, response.total.cost.total_nanos) == (30, 7)
 
 
-async def test_a_window_begins_with_the_minute_it_falls_into() -> None:
+async def test_a_window_starts_at_a_full_minute() -> None:
     clock = FakeClock()
-    sums = begun(clock)
+    usage_stats = usage_stats_since(clock)
     for _ in range(4):
-        sums.spent("claude", "opus", Usage(1, 0), None)
+        usage_stats.record_usage("claude", "opus", Usage(1, 0), None)
         clock.advance(60)
-    asked = health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=90))
-    async with serving(build(health=Strict("claude"), sums=sums)) as world:
-        answer = await world.health.GetMetricsSummary(asked)
+    request = health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=90))
+    async with running(build_server(health=FakeProviderHealth("claude"), usage_stats=usage_stats)) as gateway:
+        response = await gateway.health.GetMetricsSummary(request)
 
-    assert answer.start_time == Timestamp(seconds=1120)
-    assert answer.total.input_tokens == 2
+    assert response.start_time == Timestamp(seconds=1120)
+    assert response.total.input_tokens == 2
 
 
-async def test_calls_under_way_are_counted_without_the_question_itself() -> None:
-    waiting = Waiting()
-    async with serving(build(waiting)) as world:
-        call = asyncio.ensure_future(world.generation.Generate(QUESTION))
-        await waiting.entered.wait()
-        during = await world.health.GetMetricsSummary(LAST_HOUR)
-        waiting.go.set()
+async def test_calls_in_flight_exclude_the_summary_call_itself() -> None:
+    handler = BlockingHandler()
+    async with running(build_server(handler)) as gateway:
+        call = asyncio.ensure_future(gateway.generation.Generate(REQUEST))
+        await handler.entered.wait()
+        during = await gateway.health.GetMetricsSummary(LAST_HOUR)
+        handler.release.set()
         await call
 
     assert during.requests_in_flight == 1
 
 
-async def test_an_unknown_provider_is_not_found_and_a_model_never_used_has_no_rows() -> None:
-    sums = begun(FakeClock())
-    sums.spent("claude", "opus", Usage(1, 0), None)
-    async with serving(build(health=Strict("claude"), sums=sums)) as world:
+async def test_an_unknown_provider_is_not_found_and_an_unused_model_has_no_rows() -> None:
+    usage_stats = usage_stats_since(FakeClock())
+    usage_stats.record_usage("claude", "opus", Usage(1, 0), None)
+    async with running(build_server(health=FakeProviderHealth("claude"), usage_stats=usage_stats)) as gateway:
         unknown = health_pb2.GetMetricsSummaryRequest(provider="nobody")
-        seen = await refusal(world.health.GetMetricsSummary(unknown))
-        unused = await world.health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(model="haiku"))
-        used = await world.health.GetMetricsSummary(
+        failure = await failure_of(gateway.health.GetMetricsSummary(unknown))
+        unused = await gateway.health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(model="haiku"))
+        used = await gateway.health.GetMetricsSummary(
             health_pb2.GetMetricsSummaryRequest(provider="claude", model="opus")
         )
 
-    assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "PROVIDER_NOT_FOUND")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "PROVIDER_NOT_FOUND")
     assert (len(unused.rows), unused.total) == (0, health_pb2.MetricsRow())
     assert [row.model for row in used.rows] == ["opus"]
 
 
 @pytest.mark.parametrize("window", [Duration(), Duration(seconds=-60), Duration(seconds=86_401)])
-async def test_a_window_of_nothing_or_of_more_than_a_day_is_refused(window: Duration) -> None:
-    async with serving(build()) as world:
-        seen = await refusal(world.health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(window=window)))
+async def test_a_window_must_be_positive_and_at_most_a_day(window: Duration) -> None:
+    async with running(build_server()) as gateway:
+        failure = await failure_of(gateway.health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(window=window)))
 
-    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "at most 86400 s" in seen.fields["window"]
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "at most 86400 s" in failure.fields["window"]
 
 
-async def test_a_whole_day_may_be_asked_for() -> None:
-    asked = health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=86_400))
-    async with serving(build()) as world:
-        answer = await world.health.GetMetricsSummary(asked)
+async def test_a_window_may_be_a_whole_day() -> None:
+    request = health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=86_400))
+    async with running(build_server()) as gateway:
+        response = await gateway.health.GetMetricsSummary(request)
 
-    assert answer.start_time.seconds > 0
+    assert response.start_time.seconds > 0

@@ -1,20 +1,21 @@
-"""CountTokens, SuggestModels and refreshed lists through a whole gateway, over real sockets to fake providers."""
+"""CountTokens, SuggestModels and refreshed model lists through a complete gateway and a fake provider server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from aimanager.v1 import health_pb2, model_pb2, usage_pb2
-from tests.support.rpc_operations import World, question, refused, world
+from tests.support.rpc_operations import RunningGateway, running_gateway, sync_failure_of
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[World]:
-    with world() as one:
-        yield one
+def gateway() -> Iterator[RunningGateway]:
+    with running_gateway() as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -25,28 +26,28 @@ def shared() -> Iterator[World]:
         ("gemini/latest", "/v1beta/models/gemini-4-argon:countTokens"),
     ],
 )
-def test_a_provider_that_counts_is_asked(shared: World, model: str, path: str) -> None:
-    answer = shared.models.CountTokens(question(model), timeout=10)
+def test_the_providers_token_count_is_reported(gateway: RunningGateway, model: str, path: str) -> None:
+    response = gateway.count_tokens(model)
 
-    assert shared.provider.paths[-1] == path
-    assert (answer.input_tokens, answer.source) == (42, usage_pb2.USAGE_SOURCE_REPORTED)
-    assert answer.model.startswith(model.partition("/")[0])
-
-
-def test_one_that_cannot_count_leaves_an_estimate(shared: World) -> None:
-    answer = shared.models.CountTokens(question("deepseek/latest"), timeout=10)
-
-    assert (answer.input_tokens, answer.source) == (11, usage_pb2.USAGE_SOURCE_ESTIMATED)
-    assert answer.model == "deepseek/deepseek-v4-pro"
+    assert gateway.upstream.paths[-1] == path
+    assert (response.input_tokens, response.source) == (42, usage_pb2.USAGE_SOURCE_REPORTED)
+    assert response.model.startswith(model.partition("/")[0])
 
 
-def test_a_question_that_could_not_be_asked_is_not_counted(shared: World) -> None:
-    seen = refused(lambda: shared.models.CountTokens(model_pb2.CountTokensRequest(), timeout=10))
+def test_tokens_are_estimated_for_a_provider_that_does_not_count(gateway: RunningGateway) -> None:
+    response = gateway.count_tokens("deepseek/latest")
 
-    assert list(seen.fields) == ["messages"]
+    assert (response.input_tokens, response.source) == (11, usage_pb2.USAGE_SOURCE_ESTIMATED)
+    assert response.model == "deepseek/deepseek-v4-pro"
 
 
-def test_models_are_suggested_for_a_need(shared: World) -> None:
+def test_tokens_of_an_invalid_request_are_not_counted(gateway: RunningGateway) -> None:
+    failure = sync_failure_of(lambda: gateway.models.CountTokens(model_pb2.CountTokensRequest(), timeout=10))
+
+    assert list(failure.fields) == ["messages"]
+
+
+def test_suggested_models_meet_the_requirements(gateway: RunningGateway) -> None:
     request = model_pb2.SuggestModelsRequest(
         required=[model_pb2.CAPABILITY_IMAGE_INPUT],
         preferred=[model_pb2.CAPABILITY_REASONING],
@@ -55,68 +56,68 @@ def test_models_are_suggested_for_a_need(shared: World) -> None:
         min_context_window_tokens=300_000,
     )
 
-    found = shared.models.SuggestModels(request, timeout=10).suggestions
+    suggestions = gateway.models.SuggestModels(request, timeout=10).suggestions
 
-    assert len(found) == 3
-    assert {one.model.provider for one in found} <= {"claude", "openai"}
-    assert all(one.model.context_window_tokens >= 300_000 and one.reasons and one.model.available for one in found)
-    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
-
-
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
-        ({"required": [99]}, "required[0]"),
-        ({"preferred": [1, 0]}, "preferred[1]"),
-        ({"objective": 9}, "objective"),
-        ({"min_context_window_tokens": -1}, "min_context_window_tokens"),
-        ({"max_results": -1}, "max_results"),
-    ],
-)
-def test_a_need_that_cannot_be_read_is_named(shared: World, request_: dict[str, Any], field: str) -> None:
-    seen = refused(lambda: shared.models.SuggestModels(model_pb2.SuggestModelsRequest(**request_), timeout=10))
-
-    assert list(seen.fields) == [field]
+    assert len(suggestions) == 3
+    assert {one.model.provider for one in suggestions} <= {"claude", "openai"}
+    assert all(one.model.context_window_tokens >= 300_000 and one.model.available for one in suggestions)
+    assert all(one.reasons for one in suggestions)
+    assert [one.score for one in suggestions] == sorted((one.score for one in suggestions), reverse=True)
 
 
-def test_a_need_at_a_provider_that_is_none_is_not_found(shared: World) -> None:
-    seen = refused(
-        lambda: shared.models.SuggestModels(model_pb2.SuggestModelsRequest(providers=["nobody"]), timeout=10)
-    )
+def test_an_invalid_requirement_is_named(gateway: RunningGateway) -> None:
+    invalid: list[tuple[str, dict[str, Any]]] = [
+        ("required[0]", {"required": [99]}),
+        ("preferred[1]", {"preferred": [1, 0]}),
+        ("objective", {"objective": 9}),
+        ("min_context_window_tokens", {"min_context_window_tokens": -1}),
+        ("max_results", {"max_results": -1}),
+    ]
 
-    assert seen.reason == "PROVIDER_NOT_FOUND"
+    failures = [
+        sync_failure_of(partial(gateway.models.SuggestModels, model_pb2.SuggestModelsRequest(**fields), timeout=10))
+        for _, fields in invalid
+    ]
+
+    assert [list(failure.fields) for failure in failures] == [[path] for path, _ in invalid]
 
 
-def test_a_refreshed_list_has_what_only_the_providers_know_and_survives_one_that_fails() -> None:
-    with world() as one:
-        one.provider.broken.add("/v1beta/models")
-        before = one.models.ListModels(model_pb2.ListModelsRequest(page_size=500), timeout=10)
-        after = one.models.ListModels(model_pb2.ListModelsRequest(page_size=500, refresh=True), timeout=10)
-        states = {
-            state.provider: state
-            for state in one.health.ListProviderHealth(health_pb2.ListProviderHealthRequest()).providers
-        }
-        named = model_pb2.ListModelsRequest(provider="gemini", refresh=True)
-        seen = refused(lambda: one.models.ListModels(named, timeout=10))
-        counted = one.models.CountTokens(question("openai/brand-new"), timeout=10)
+def test_suggestions_of_an_unknown_provider_are_not_found(gateway: RunningGateway) -> None:
+    request = model_pb2.SuggestModelsRequest(providers=["nobody"])
 
-    new = {model.id for model in after.models} - {model.id for model in before.models}
-    assert new == {"openai/brand-new", "claude/brand-new", "deepseek/brand-new"}
+    failure = sync_failure_of(lambda: gateway.models.SuggestModels(request, timeout=10))
+
+    assert failure.reason == "PROVIDER_NOT_FOUND"
+
+
+def test_refresh_adds_models_from_the_providers_lists_and_tolerates_one_that_fails() -> None:
+    with running_gateway() as gateway:
+        gateway.upstream.broken.add("/v1beta/models")
+        before = gateway.models.ListModels(model_pb2.ListModelsRequest(page_size=500), timeout=10)
+        after = gateway.models.ListModels(model_pb2.ListModelsRequest(page_size=500, refresh=True), timeout=10)
+        health = gateway.health.ListProviderHealth(health_pb2.ListProviderHealthRequest())
+        only_gemini = model_pb2.ListModelsRequest(provider="gemini", refresh=True)
+        failure = sync_failure_of(lambda: gateway.models.ListModels(only_gemini, timeout=10))
+        counted = gateway.count_tokens("openai/brand-new")
+
+    added = {model.id for model in after.models} - {model.id for model in before.models}
+    assert added == {"openai/brand-new", "claude/brand-new", "deepseek/brand-new"}
     assert next(model for model in after.models if model.id == "openai/brand-new") == model_pb2.Model(
         id="openai/brand-new", provider="openai", display_name="brand-new", available=True
     )
-    assert states["gemini"].status == health_pb2.PROVIDER_STATUS_DEGRADED
-    assert states["openai"].status == health_pb2.PROVIDER_STATUS_HEALTHY
-    assert seen.reason == "PROVIDER_CREDENTIALS_INVALID"
+    statuses = {report.provider: report.status for report in health.providers}
+    assert statuses["gemini"] == health_pb2.PROVIDER_STATUS_DEGRADED
+    assert statuses["openai"] == health_pb2.PROVIDER_STATUS_HEALTHY
+    assert failure.reason == "PROVIDER_CREDENTIALS_INVALID"
     assert counted.model == "openai/brand-new"
 
 
-def test_later_pages_of_a_refreshed_list_ask_nobody() -> None:
-    with world() as one:
-        first = one.models.ListModels(model_pb2.ListModelsRequest(page_size=5, refresh=True), timeout=10)
-        asked = len(one.provider.paths)
-        one.models.ListModels(
+def test_only_the_first_page_of_a_refreshed_list_calls_the_providers() -> None:
+    with running_gateway() as gateway:
+        first = gateway.models.ListModels(model_pb2.ListModelsRequest(page_size=5, refresh=True), timeout=10)
+        requests = len(gateway.upstream.paths)
+        gateway.models.ListModels(
             model_pb2.ListModelsRequest(page_size=5, page_token=first.next_page_token, refresh=True), timeout=10
         )
 
-        assert len(one.provider.paths) == asked > 0
+        assert len(gateway.upstream.paths) == requests > 0

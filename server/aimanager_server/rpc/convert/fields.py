@@ -1,43 +1,32 @@
-"""What reading any field needs: refusals with its path, and values as we keep them."""
+"""Field-level parsing that every request shares, with errors that name the field's path."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.message import Message as Proto
-from pydantic_core import to_json
+from google.protobuf.message import Message as ProtoMessage
 
 from ...core.errors import FieldViolation, InvalidRequest
 
 
-def refused(path: str, description: str) -> InvalidRequest:
-    """The fault of one field."""
-    return InvalidRequest(f"{path}: {description}.", violations=(FieldViolation(path, description),))
+def invalid_field(path: str, description: str) -> InvalidRequest:
+    """Return the error of one field; `description` completes "<path> …"."""
+    return InvalidRequest(f"{path} {description}.", violations=(FieldViolation(path, description),))
 
 
-def text(value: str, path: str) -> str:
-    """The same text. Refused where it holds a NUL character."""
+def unknown_enum_value(path: str, enum: Any, number: int) -> InvalidRequest:
+    """Return the error of an enum field that is unset or has an unknown number."""
+    accepted = ", ".join(name for name, value in enum.items() if value)
+    return invalid_field(path, f"must be one of {accepted}, got {number or enum.Name(0)}")
+
+
+def checked_text(value: str, path: str) -> str:
+    """Return the text unchanged. Raises InvalidRequest if it contains a NUL character, which no provider accepts."""
     if "\0" in value:
-        raise refused(path, "the text holds a NUL character, which no provider accepts")
+        raise invalid_field(path, "must not contain NUL characters")
     return value
 
 
-def said(message: Proto, field: str) -> Any:
-    """The field's value; None where the client did not say."""
+def optional_field(message: ProtoMessage, field: str) -> Any:
+    """Return the field's value, None if it is not set."""
     return getattr(message, field) if message.HasField(field) else None
-
-
-def shown(number: int, unset: str) -> str:
-    """A number of an enum, or the name of its zero."""
-    return str(number) if number else unset
-
-
-def accepted(kinds: Any) -> str:
-    """What would be taken for an enum."""
-    names = [name for name, number in kinds.items() if number]
-    return f"is not accepted; send one of {', '.join(names)}"
-
-
-def quoted(key: str) -> str:
-    """A map key as a path shows it."""
-    return to_json(key).decode()

@@ -1,4 +1,4 @@
-"""Our words for models → protobuf, and a client's words for what a model shall do → ours."""
+"""Catalog models to protobuf, and model queries from protobuf."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import model_pb2
 
-from ...catalog.model import Capability, Level, Model, Prices
-from ...catalog.recommendations import Objective, Wish
-from .fields import accepted, refused
+from ...catalog.model import Capability, Model, Prices, SupportLevel
+from ...catalog.recommendations import ModelQuery, Objective
+from .fields import invalid_field, unknown_enum_value
 
 CAPABILITIES = {one: model_pb2.Capability.Value(f"CAPABILITY_{one.name}") for one in Capability}
-ASKED: dict[int, Capability] = {number: one for one, number in CAPABILITIES.items()}
-LEVELS = {level: model_pb2.SupportLevel.Value(f"SUPPORT_LEVEL_{level.name}") for level in Level}
+CAPABILITIES_BY_NUMBER: dict[int, Capability] = {number: one for one, number in CAPABILITIES.items()}
+SUPPORT_LEVELS = {level: model_pb2.SupportLevel.Value(f"SUPPORT_LEVEL_{level.name}") for level in SupportLevel}
 OBJECTIVES = {
     model_pb2.OBJECTIVE_UNSPECIFIED: Objective.BALANCE,
     model_pb2.OBJECTIVE_QUALITY: Objective.QUALITY,
@@ -25,54 +25,54 @@ OBJECTIVES = {
 }
 
 
-def capabilities(numbers: Iterable[int], path: str) -> list[Capability]:
-    """What is asked for. Raises InvalidRequest, naming the field."""
+def parse_capabilities(numbers: Iterable[int], path: str) -> list[Capability]:
+    """Convert enum numbers to capabilities. Raises InvalidRequest for an unknown number."""
     return [_capability(number, f"{path}[{index}]") for index, number in enumerate(numbers)]
 
 
-def wish(request: model_pb2.SuggestModelsRequest) -> Wish:
-    """The need. Raises InvalidRequest, naming the field."""
+def parse_model_query(request: model_pb2.SuggestModelsRequest) -> ModelQuery:
+    """Convert the request to a query. Raises InvalidRequest."""
     objective = OBJECTIVES.get(request.objective)
     if objective is None:
-        raise refused("objective", f"{request.objective} {accepted(model_pb2.Objective)}")
+        raise unknown_enum_value("objective", model_pb2.Objective, request.objective)
     if request.min_context_window_tokens < 0:
-        raise refused("min_context_window_tokens", f"{request.min_context_window_tokens} is negative")
-    return Wish(
-        required=frozenset(capabilities(request.required, "required")),
-        preferred=frozenset(capabilities(request.preferred, "preferred")),
+        raise invalid_field("min_context_window_tokens", f"must be at least 0, got {request.min_context_window_tokens}")
+    return ModelQuery(
+        required=frozenset(parse_capabilities(request.required, "required")),
+        preferred=frozenset(parse_capabilities(request.preferred, "preferred")),
         objective=objective,
-        window=request.min_context_window_tokens,
+        min_context_window=request.min_context_window_tokens,
         providers=frozenset(request.providers),
     )
 
 
-def model(known: Model, *, available: bool, routes: Iterable[str] = ()) -> model_pb2.Model:
-    """All that is known of a model, and the routes that may lead to it."""
+def model_to_proto(model: Model, *, available: bool, routes: Iterable[str] = ()) -> model_pb2.Model:
+    """Convert a model; `routes` are the names of the routes that have it as a target."""
     return model_pb2.Model(
-        id=f"{known.provider}/{known.id}",
-        provider=known.provider,
-        display_name=known.name or known.id,
-        aliases=known.aliases,
+        id=f"{model.provider}/{model.id}",
+        provider=model.provider,
+        display_name=model.name or model.id,
+        aliases=model.aliases,
         capabilities=[
             model_pb2.CapabilitySupport(
-                capability=CAPABILITIES[capability], level=LEVELS[support.level], note=support.note
+                capability=CAPABILITIES[capability], level=SUPPORT_LEVELS[support.level], note=support.note
             )
-            for capability, support in known.capabilities.items()
+            for capability, support in model.capabilities.items()
         ],
-        context_window_tokens=known.context_window or 0,
-        max_output_tokens=known.max_output or 0,
-        pricing=_pricing(known.prices),
-        release_time=_midnight(known.released),
-        retire_time=_midnight(known.retires),
+        context_window_tokens=model.context_window or 0,
+        max_output_tokens=model.max_output_tokens or 0,
+        pricing=_pricing(model.prices),
+        release_time=_midnight_utc(model.released),
+        retire_time=_midnight_utc(model.retires),
         available=available,
         routes=routes,
     )
 
 
 def _capability(number: int, path: str) -> Capability:
-    capability = ASKED.get(number)
+    capability = CAPABILITIES_BY_NUMBER.get(number)
     if capability is None:
-        raise refused(path, f"{number} {accepted(model_pb2.Capability)}")
+        raise unknown_enum_value(path, model_pb2.Capability, number)
     return capability
 
 
@@ -89,6 +89,5 @@ def _pricing(prices: Prices | None) -> model_pb2.Pricing | None:
     )
 
 
-def _midnight(day: date | None) -> Timestamp | None:
-    """The start of a day, UTC."""
+def _midnight_utc(day: date | None) -> Timestamp | None:
     return None if day is None else Timestamp(seconds=calendar.timegm(day.timetuple()))

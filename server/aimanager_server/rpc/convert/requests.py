@@ -1,19 +1,19 @@
-"""Protobuf → our words: what a client sent, refused with the field's path where it is not well formed.
+"""Parse protobuf requests into domain types; malformed input raises InvalidRequest with the field's path.
 
-Paths are those of GenerateRequest, in a stream too. Counts are checked before anything is decoded, so that a small
-request cannot become a large one; what depends on the model is left to `resolve`.
+Paths are those of GenerateRequest, also for streams. Counts are checked before anything is converted, so that a small
+request cannot expand into a large one. The resolver checks what depends on the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from google.protobuf.duration_pb2 import Duration
 from pydantic_core import from_json
 
-from aimanager.v1 import content_pb2, generation_pb2
+from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2
 
+from ...config.settings import Limits
 from ...core.content import (
     Attachment,
     Effort,
@@ -33,99 +33,111 @@ from ...core.content import (
     ToolMode,
     ToolResult,
 )
+from ...core.embedding import EmbeddingPurpose, EmbedParams
 from ...core.request import GenerateParams
-from .fields import accepted, quoted, refused, said, shown, text
-from .timeouts import patience
+from ...validation.violations import entry_path
+from .fields import checked_text, invalid_field, optional_field, unknown_enum_value
+from .times import parse_duration
 
-MOST_LABELS: Final = 64
-MOST_STOP_SEQUENCES: Final = 64
-MOST_PROVIDER_OPTIONS: Final = 32
-MOST_FALLBACKS: Final = 8
-UNNAMED: Final = "answer"
-"""The name of a schema that has none: some providers need one."""
+MAX_LABELS: Final = 64
+MAX_STOP_SEQUENCES: Final = 64
+MAX_PROVIDER_OPTIONS: Final = 32
+MAX_FALLBACK_MODELS: Final = 8
+DEFAULT_SAMPLING: Final = Sampling()
+DEFAULT_REASONING: Final = ReasoningOptions()
+DEFAULT_TOOL_CHOICE: Final = ToolChoice()
+DEFAULT_SCHEMA_NAME: Final = "answer"
+"""Name of a schema that the caller did not name: some providers require one."""
 
 ROLES = {content_pb2.Role.Value(f"ROLE_{role.name}"): role for role in Role}
 EFFORTS = {generation_pb2.ReasoningEffort.Value(f"REASONING_EFFORT_{effort.name}"): effort for effort in Effort}
 TOOL_MODES = {generation_pb2.ToolMode.Value(f"TOOL_MODE_{mode.name}"): mode for mode in ToolMode}
+EMBEDDING_PURPOSES = {
+    embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in EmbeddingPurpose
+}
+RESTART_POLICIES: dict[int, bool] = {
+    generation_pb2.INTERRUPTION_POLICY_UNSPECIFIED: False,
+    generation_pb2.INTERRUPTION_POLICY_FAIL: False,
+    generation_pb2.INTERRUPTION_POLICY_RESTART: True,
+}
 
 
-class Limits(Protocol):
-    """How many of each a request may hold."""
-
-    @property
-    def messages(self) -> int:
-        """Turns."""
-        ...
-
-    @property
-    def parts_per_message(self) -> int:
-        """Parts of one turn."""
-        ...
-
-    @property
-    def tools(self) -> int:
-        """Tools."""
-        ...
-
-
-def ask(request: generation_pb2.GenerateRequest, limits: Limits, *, restarts: bool = False) -> GenerateParams:
-    """The question as the client put it; `restarts` is what it said of a stream. Raises InvalidRequest."""
-    _bounded(request, limits)
-    first_token, idle = patience(request)
+def parse_generate_request(
+    request: generation_pb2.GenerateRequest, limits: Limits, *, restart_on_interruption: bool = False
+) -> GenerateParams:
+    """Parse a generation request. `restart_on_interruption` comes from the stream request around it, if any."""
+    _check_counts(request, limits)
+    labels = request.labels.items()
     fallbacks = enumerate(request.fallback_models)
     return GenerateParams(
-        messages=tuple(_message(one, f"messages[{index}]") for index, one in enumerate(request.messages)),
-        model=text(request.model, "model"),
-        system_instruction=text(request.system_instruction, "system_instruction"),
-        sampling=_sampling(request.sampling) if request.HasField("sampling") else Sampling(),
-        reasoning=_reasoning_options(request.reasoning) if request.HasField("reasoning") else ReasoningOptions(),
-        tools=tuple(_tool(one, f"tools[{index}]") for index, one in enumerate(request.tools)),
-        tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else ToolChoice(),
+        messages=tuple(_message(message, f"messages[{index}]") for index, message in enumerate(request.messages)),
+        model=checked_text(request.model, "model"),
+        system_instruction=checked_text(request.system_instruction, "system_instruction"),
+        sampling=_sampling(request.sampling) if request.HasField("sampling") else DEFAULT_SAMPLING,
+        reasoning=_reasoning_options(request.reasoning) if request.HasField("reasoning") else DEFAULT_REASONING,
+        tools=tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)),
+        tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else DEFAULT_TOOL_CHOICE,
         output_format=_output_format(request.output_format),
-        fallback_models=tuple(text(one, f"fallback_models[{index}]") for index, one in fallbacks),
-        first_token_timeout=first_token,
-        idle_timeout=idle,
-        restart_on_interruption=restarts,
-        idempotency_key=text(request.idempotency_key, "idempotency_key"),
-        labels={text(key, "labels"): text(value, f"labels[{quoted(key)}]") for key, value in request.labels.items()},
-        provider_options=provider_options(request.provider_options_json),
+        fallback_models=tuple(checked_text(name, f"fallback_models[{index}]") for index, name in fallbacks),
+        first_token_timeout=_stream_timeout(request, "first_token"),
+        idle_timeout=_stream_timeout(request, "idle"),
+        restart_on_interruption=restart_on_interruption,
+        idempotency_key=checked_text(request.idempotency_key, "idempotency_key"),
+        labels={checked_text(key, "labels"): checked_text(value, entry_path("labels", key)) for key, value in labels},
+        provider_options=_provider_options(request.provider_options_json),
     )
 
 
-def interval(sent: Duration, shortest: float, path: str) -> float:
-    """A duration of at least `shortest` seconds."""
-    seconds: float = sent.seconds + sent.nanos / 1e9
-    if seconds < shortest:
-        raise refused(path, f"{seconds:g} s is too short; at least {shortest:g} s is accepted")
-    return seconds
+def parse_interruption_policy(policy: int) -> bool:
+    """Return whether an interrupted stream may be restarted. Raises InvalidRequest for an unknown policy."""
+    may_restart = RESTART_POLICIES.get(policy)
+    if may_restart is None:
+        raise unknown_enum_value("on_interruption", generation_pb2.InterruptionPolicy, policy)
+    return may_restart
 
 
-def _bounded(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
-    _at_most(limits.messages, len(request.messages), "messages")
+def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) -> EmbedParams:
+    """Parse an embedding request with at most `max_inputs` inputs."""
+    _check_count(max_inputs, len(request.inputs), "inputs")
+    purpose = EMBEDDING_PURPOSES.get(request.purpose)
+    if purpose is None and request.purpose:
+        raise unknown_enum_value("purpose", embedding_pb2.EmbeddingPurpose, request.purpose)
+    return EmbedParams(
+        inputs=tuple(checked_text(text, f"inputs[{index}]") for index, text in enumerate(request.inputs)),
+        model=checked_text(request.model, "model"),
+        dimensions=optional_field(request, "dimensions"),
+        purpose=purpose,
+        provider_options=_provider_options(request.provider_options_json),
+    )
+
+
+def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
+    _check_count(limits.max_messages, len(request.messages), "messages")
     for index, message in enumerate(request.messages):
-        if len(message.parts) > limits.parts_per_message:
-            _at_most(limits.parts_per_message, len(message.parts), f"messages[{index}].parts")
-    _at_most(limits.tools, len(request.tools), "tools")
-    _at_most(MOST_FALLBACKS, len(request.fallback_models), "fallback_models")
-    _at_most(MOST_LABELS, len(request.labels), "labels")
-    _at_most(MOST_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
-    _at_most(MOST_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
+        if len(message.parts) > limits.max_parts_per_message:
+            _check_count(limits.max_parts_per_message, len(message.parts), f"messages[{index}].parts")
+    _check_count(limits.max_tools, len(request.tools), "tools")
+    _check_count(MAX_FALLBACK_MODELS, len(request.fallback_models), "fallback_models")
+    _check_count(MAX_LABELS, len(request.labels), "labels")
+    if request.HasField("sampling"):
+        _check_count(MAX_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
+    _check_count(MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
 
 
-def _at_most(limit: int, actual: int, path: str) -> None:
+def _check_count(limit: int, actual: int, path: str) -> None:
     if actual > limit:
-        raise refused(path, f"{actual} are too many; at most {limit} are accepted")
+        raise invalid_field(path, f"must have at most {limit} items, got {actual}")
 
 
 def _message(message: content_pb2.Message, path: str) -> Message:
     role = ROLES.get(message.role)
     if role is None:
-        raise refused(f"{path}.role", f"{shown(message.role, 'ROLE_UNSPECIFIED')} {accepted(content_pb2.Role)}")
+        raise unknown_enum_value(f"{path}.role", content_pb2.Role, message.role)
     return Message(
         role=role,
-        parts=tuple(_part(one, f"{path}.parts[{index}]") for index, one in enumerate(message.parts)),
-        provider=text(message.provider, f"{path}.provider"),
-        model=text(message.model, f"{path}.model"),
+        parts=tuple(_part(part, f"{path}.parts[{index}]") for index, part in enumerate(message.parts)),
+        provider=checked_text(message.provider, f"{path}.provider"),
+        model=checked_text(message.model, f"{path}.model"),
     )
 
 
@@ -133,10 +145,10 @@ def _part(part: content_pb2.Part, path: str) -> Part:
     state = part.provider_state
     match part.WhichOneof("content"):
         case "text":
-            return Text(text(part.text, f"{path}.text"), state)
+            return Text(checked_text(part.text, f"{path}.text"), state)
         case "reasoning":
-            thinking = part.reasoning
-            return Reasoning(text(thinking.text, f"{path}.reasoning.text"), thinking.redacted, state)
+            reasoning = part.reasoning
+            return Reasoning(checked_text(reasoning.text, f"{path}.reasoning.text"), reasoning.redacted, state)
         case "attachment":
             return _attachment(part.attachment, f"{path}.attachment", state)
         case "tool_call":
@@ -144,28 +156,27 @@ def _part(part: content_pb2.Part, path: str) -> Part:
         case "tool_result":
             return _tool_result(part.tool_result, f"{path}.tool_result", state)
         case _:
-            kinds = "text, reasoning, attachment, tool_call and tool_result"
-            raise refused(path, f"the part has no content this server knows; set one of {kinds}")
+            raise invalid_field(path, "must set one of text, reasoning, attachment, tool_call or tool_result")
 
 
 def _attachment(attachment: content_pb2.Attachment, path: str, state: bytes = b"") -> Attachment:
     source = attachment.WhichOneof("source")
     if source is None:
-        raise refused(path, "the attachment has no source; set data or uri")
+        raise invalid_field(path, "must set data or uri")
     return Attachment(
-        mime_type=text(attachment.mime_type, f"{path}.mime_type"),
-        filename=text(attachment.filename, f"{path}.filename"),
+        mime_type=checked_text(attachment.mime_type, f"{path}.mime_type"),
+        filename=checked_text(attachment.filename, f"{path}.filename"),
         data=attachment.data if source == "data" else None,
-        uri=text(attachment.uri, f"{path}.uri") if source == "uri" else None,
+        uri=checked_text(attachment.uri, f"{path}.uri") if source == "uri" else None,
         provider_state=state,
     )
 
 
 def _tool_call(call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
     return ToolCall(
-        id=text(call.id, f"{path}.id"),
-        name=text(call.name, f"{path}.name"),
-        arguments_json=text(call.arguments_json, f"{path}.arguments_json"),
+        id=checked_text(call.id, f"{path}.id"),
+        name=checked_text(call.name, f"{path}.name"),
+        arguments_json=checked_text(call.arguments_json, f"{path}.arguments_json"),
         provider_state=state,
     )
 
@@ -173,9 +184,9 @@ def _tool_call(call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
 def _tool_result(result: content_pb2.ToolResult, path: str, state: bytes) -> ToolResult:
     files = enumerate(result.attachments)
     return ToolResult(
-        tool_call_id=text(result.tool_call_id, f"{path}.tool_call_id"),
-        name=text(result.name, f"{path}.name"),
-        output=text(result.output, f"{path}.output"),
+        tool_call_id=checked_text(result.tool_call_id, f"{path}.tool_call_id"),
+        name=checked_text(result.name, f"{path}.name"),
+        output=checked_text(result.output, f"{path}.output"),
         attachments=tuple(_attachment(file, f"{path}.attachments[{index}]") for index, file in files),
         is_error=result.is_error,
         provider_state=state,
@@ -185,28 +196,28 @@ def _tool_result(result: content_pb2.ToolResult, path: str, state: bytes) -> Too
 def _sampling(sampling: generation_pb2.SamplingOptions) -> Sampling:
     stops = enumerate(sampling.stop_sequences)
     return Sampling(
-        max_output_tokens=said(sampling, "max_output_tokens"),
-        temperature=said(sampling, "temperature"),
-        top_p=said(sampling, "top_p"),
-        top_k=said(sampling, "top_k"),
-        seed=said(sampling, "seed"),
-        stop_sequences=tuple(text(stop, f"sampling.stop_sequences[{index}]") for index, stop in stops),
+        max_output_tokens=optional_field(sampling, "max_output_tokens"),
+        temperature=optional_field(sampling, "temperature"),
+        top_p=optional_field(sampling, "top_p"),
+        top_k=optional_field(sampling, "top_k"),
+        seed=optional_field(sampling, "seed"),
+        stop_sequences=tuple(checked_text(stop, f"sampling.stop_sequences[{index}]") for index, stop in stops),
     )
 
 
 def _reasoning_options(options: generation_pb2.ReasoningOptions) -> ReasoningOptions:
     effort = EFFORTS.get(options.effort)
     if effort is None and options.effort:
-        kinds = generation_pb2.ReasoningEffort
-        raise refused("reasoning.effort", f"{options.effort} {accepted(kinds)}")
-    return ReasoningOptions(effort=effort, budget_tokens=said(options, "budget_tokens"), include=options.include)
+        raise unknown_enum_value("reasoning.effort", generation_pb2.ReasoningEffort, options.effort)
+    budget = optional_field(options, "budget_tokens")
+    return ReasoningOptions(effort=effort, budget_tokens=budget, include=options.include)
 
 
 def _tool(tool: generation_pb2.Tool, path: str) -> Tool:
     return Tool(
-        name=text(tool.name, f"{path}.name"),
-        description=text(tool.description, f"{path}.description"),
-        input_schema_json=text(tool.input_schema_json, f"{path}.input_schema_json") or "{}",
+        name=checked_text(tool.name, f"{path}.name"),
+        description=checked_text(tool.description, f"{path}.description"),
+        input_schema_json=checked_text(tool.input_schema_json, f"{path}.input_schema_json") or "{}",
         strict=tool.strict,
     )
 
@@ -214,31 +225,37 @@ def _tool(tool: generation_pb2.Tool, path: str) -> Tool:
 def _tool_choice(choice: generation_pb2.ToolChoice) -> ToolChoice:
     mode = TOOL_MODES.get(choice.mode)
     if mode is None and choice.mode:
-        raise refused("tool_choice.mode", f"{choice.mode} {accepted(generation_pb2.ToolMode)}")
-    name = text(choice.tool_name, "tool_choice.tool_name") if choice.WhichOneof("choice") == "tool_name" else None
-    return ToolChoice(mode=mode, tool_name=name, parallel=said(choice, "parallel"))
+        raise unknown_enum_value("tool_choice.mode", generation_pb2.ToolMode, choice.mode)
+    is_named = choice.WhichOneof("choice") == "tool_name"
+    name = checked_text(choice.tool_name, "tool_choice.tool_name") if is_named else None
+    return ToolChoice(mode=mode, tool_name=name, parallel=optional_field(choice, "parallel"))
 
 
-def _output_format(sent: generation_pb2.OutputFormat) -> OutputFormat | None:
-    """`json: false` asks for nothing, as does a format this server does not know."""
-    if sent.WhichOneof("format") != "json_schema":
-        return JsonObjectFormat() if sent.json else None
-    schema = sent.json_schema
-    name = text(schema.name, "output_format.json_schema.name") or UNNAMED
-    return JsonSchemaFormat(name, text(schema.schema_json, "output_format.json_schema.schema_json"), schema.strict)
+def _output_format(output: generation_pb2.OutputFormat) -> OutputFormat | None:
+    """Return None, which means free text, for `json: false` and for a format unknown to this server."""
+    if output.WhichOneof("format") != "json_schema":
+        return JsonObjectFormat() if output.json else None
+    schema, path = output.json_schema, "output_format.json_schema"
+    name = checked_text(schema.name, f"{path}.name") or DEFAULT_SCHEMA_NAME
+    return JsonSchemaFormat(name, checked_text(schema.schema_json, f"{path}.schema_json"), schema.strict)
 
 
-def provider_options(sent: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """The native options, by provider. Raises InvalidRequest where one is no JSON object."""
-    return {text(provider, "provider_options_json"): _options(provider, json) for provider, json in sent.items()}
+def _stream_timeout(request: generation_pb2.GenerateRequest, field: str) -> float | None:
+    # The upper limit is the resolver's to check: it depends on the settings.
+    return parse_duration(request.patience, field, f"patience.{field}") if request.HasField("patience") else None
+
+
+def _provider_options(options: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    path = "provider_options_json"
+    return {checked_text(provider, path): _options(provider, json) for provider, json in options.items()}
 
 
 def _options(provider: str, json: str) -> Mapping[str, Any]:
-    path = f"provider_options_json[{quoted(provider)}]"
+    path = entry_path("provider_options_json", provider)
     try:
         options = from_json(json, allow_inf_nan=False)
     except ValueError as error:
-        raise refused(path, f"not JSON: {error}") from error
+        raise invalid_field(path, f"must be valid JSON: {error}") from error
     if not isinstance(options, dict):
-        raise refused(path, f"a JSON {type(options).__name__} is not accepted; send a JSON object")
+        raise invalid_field(path, f"must be a JSON object, got {type(options).__name__}")
     return options

@@ -1,16 +1,19 @@
-"""Our words → protobuf: answers, stream events and what it took to get them."""
+"""Convert domain types to protobuf responses: results, stream events, attempts and usage.
+
+Messages are filled in place, field by field: keyword arguments of a constructor take twice the time, and a submessage
+passed to one is copied. Assigning any field of a submessage, even its default, makes the submessage present.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import assert_never
 
-from google.protobuf.duration_pb2 import Duration
-
-from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
+from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, usage_pb2
 
 from ...core.attempts import AttemptRecord
-from ...core.content import Artifact, Attachment, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.content import Artifact, Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ...core.embedding import EmbedResult
 from ...core.errors import GatewayError
 from ...core.response import (
     ArtifactExtracted,
@@ -24,209 +27,261 @@ from ...core.response import (
     ToolCallDelta,
 )
 from ...core.usage import Cost, Usage, UsageSource
+from .times import fill_duration
 
 ROLES = {role: content_pb2.Role.Value(f"ROLE_{role.name}") for role in Role}
 FINISH_REASONS = {reason: generation_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}") for reason in FinishReason}
 USAGE_SOURCES = {source: usage_pb2.UsageSource.Value(f"USAGE_SOURCE_{source.name}") for source in UsageSource}
-MOST = 2**31 - 1
+MAX_INT32 = 2**31 - 1
+MAX_NAME_LENGTH = 128
+"""Characters of a provider or model name in an attempt: many attempts must fit into the trailers."""
 
 
-def response(completion: GenerateResult) -> generation_pb2.GenerateResponse:
-    """A whole answer."""
-    head, finished, said = completion.metadata, completion.finished, completion.message
-    written = generation_pb2.GenerateResponse(
-        id=head.id,
-        message=content_pb2.Message(
-            id=head.id,
-            role=ROLES[said.role],
-            parts=map(part, said.parts),
-            provider=text(said.provider),
-            model=text(said.model),
-        ),
-        finish_reason=FINISH_REASONS[finished.reason],
-        provider_finish_reason=text(finished.provider_reason),
-        usage=usage(finished.usage),
-        route=route(head),
-        artifacts=map(artifact, completion.artifacts),
-        structured_output_json=text(finished.structured_json),
-        warnings=[generation_pb2.Warning(field=text(one.field), message=text(one.message)) for one in head.warnings],
-        from_cache=head.from_cache,
-    )
-    written.route.latency.CopyFrom(duration(finished.latency))
-    if finished.cost is not None:
-        written.cost.CopyFrom(cost(finished.cost))
-    return written
+def generate_response_to_proto(result: GenerateResult) -> generation_pb2.GenerateResponse:
+    """Convert a complete result."""
+    response = generation_pb2.GenerateResponse()
+    _fill_response(response, result)
+    return response
 
 
-def route(head: ResponseMetadata) -> generation_pb2.Route:
-    """Who answers; the latency is left for the end."""
-    return generation_pb2.Route(
-        requested_model=text(head.requested_model),
-        provider=text(head.provider),
-        model=text(head.model),
-        attempts=attempts(head.attempts),
-        time_to_first_token=duration(head.time_to_first_token),
-    )
+def embed_response_to_proto(result: EmbedResult) -> embedding_pb2.EmbedResponse:
+    """Convert a complete embedding result."""
+    response = embedding_pb2.EmbedResponse(model=f"{result.provider}/{result.model}")
+    for vector in result.vectors:
+        response.embeddings.add().values.extend(vector)
+    _fill_usage(response.usage, result.usage)
+    if result.cost is not None:
+        _fill_cost(response.cost, result.cost)
+    return response
 
 
-def tried(fault: GatewayError, count: int) -> generation_pb2.Route:
-    """The first `count` attempts of a call that failed."""
-    return generation_pb2.Route(
-        provider=text(fault.provider)[:128],
-        model=text(fault.model)[:128],
-        attempts=attempts(fault.attempts[:count]),
-    )
+def error_route_to_proto(error: GatewayError, max_attempts: int) -> generation_pb2.Route:
+    """Convert the route of a failed call, with its first `max_attempts` attempts."""
+    route = generation_pb2.Route()
+    route.provider = valid_text(error.provider)[:MAX_NAME_LENGTH]
+    route.model = valid_text(error.model)[:MAX_NAME_LENGTH]
+    _add_attempts(route, error.attempts[:max_attempts])
+    return route
 
 
-def attempts(tries: Iterable[AttemptRecord]) -> list[generation_pb2.Attempt]:
-    """Every try, in order."""
-    return list(map(_attempt, tries))
+def stream_started(metadata: ResponseMetadata) -> generation_pb2.StreamGenerateResponse:
+    """Return the first message of a stream."""
+    message = generation_pb2.StreamGenerateResponse()
+    started = message.started
+    started.id = metadata.id
+    _fill_route(started.route, metadata)
+    return message
 
 
-def started(head: ResponseMetadata) -> generation_pb2.StreamGenerateResponse:
-    """The opening of a stream."""
-    opening = generation_pb2.StreamStarted(id=head.id, route=route(head))
-    return generation_pb2.StreamGenerateResponse(started=opening)
+def stream_completed(result: GenerateResult) -> generation_pb2.StreamGenerateResponse:
+    """Return the last message of a stream, which holds the complete response."""
+    message = generation_pb2.StreamGenerateResponse()
+    _fill_response(message.completed, result)
+    return message
 
 
-def event(
-    one: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactExtracted | Restarted,
+def stream_heartbeat(elapsed: float) -> generation_pb2.StreamGenerateResponse:
+    """Return a heartbeat sent `elapsed` seconds into the call."""
+    message = generation_pb2.StreamGenerateResponse()
+    fill_duration(message.heartbeat.elapsed, elapsed)
+    return message
+
+
+def event_to_proto(
+    event: TextDelta | ReasoningDelta | ToolCallDelta | PartCompleted | ArtifactExtracted | Restarted,
 ) -> generation_pb2.StreamGenerateResponse:
-    """A piece of an answer, a whole part of it, what was lifted out of it, or that all of that is void."""
-    if isinstance(one, Restarted):
-        again = generation_pb2.StreamRestarted(route=route(one.metadata))
-        return generation_pb2.StreamGenerateResponse(restarted=again)
-    if isinstance(one, ArtifactExtracted):
-        return generation_pb2.StreamGenerateResponse(artifact=artifact(one.artifact))
-    if isinstance(one, PartCompleted):
-        whole = generation_pb2.PartCompleted(index=one.index, part=part(one.part))
-        return generation_pb2.StreamGenerateResponse(part_completed=whole)
-    return generation_pb2.StreamGenerateResponse(delta=_delta(one))
+    """Convert an event between the start and the completion of a stream."""
+    message = generation_pb2.StreamGenerateResponse()
+    match event:
+        case TextDelta() | ReasoningDelta() | ToolCallDelta():
+            _fill_delta(message.delta, event)
+        case PartCompleted():
+            completed = message.part_completed
+            completed.index = event.index
+            _fill_part(completed.part, event.part)
+        case ArtifactExtracted():
+            _fill_artifact(message.artifact, event.artifact)
+        case Restarted():
+            _fill_route(message.restarted.route, event.metadata)
+        case _:
+            assert_never(event)
+    return message
 
 
-def completed(completion: GenerateResult) -> generation_pb2.StreamGenerateResponse:
-    """The end of a stream: the whole answer."""
-    return generation_pb2.StreamGenerateResponse(completed=response(completion))
+def artifact_to_proto(artifact: Artifact) -> content_pb2.Artifact:
+    """Convert an artifact."""
+    converted = content_pb2.Artifact()
+    _fill_artifact(converted, artifact)
+    return converted
 
 
-def heartbeat(elapsed: float) -> generation_pb2.StreamGenerateResponse:
-    """A sign of life, `elapsed` seconds into the call."""
-    return generation_pb2.StreamGenerateResponse(heartbeat=generation_pb2.Heartbeat(elapsed=duration(elapsed)))
+def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
+    """Convert token counts, clamped to the range of int32."""
+    converted = usage_pb2.Usage()
+    _fill_usage(converted, usage)
+    return converted
 
 
-def _attempt(one: AttemptRecord) -> generation_pb2.Attempt:
-    return generation_pb2.Attempt(
-        provider=text(one.provider)[:128],
-        model=text(one.model)[:128],
-        error_reason=one.error_reason,
-        duration=duration(one.duration),
-        usage=None if one.usage is None else usage(one.usage),
-        cost=None if one.cost is None else cost(one.cost),
-    )
+def cost_to_proto(cost: Cost) -> usage_pb2.Cost:
+    """Convert a cost."""
+    converted = usage_pb2.Cost()
+    _fill_cost(converted, cost)
+    return converted
 
 
-def _delta(one: TextDelta | ReasoningDelta | ToolCallDelta) -> generation_pb2.PartDelta:
-    match one:
+def _fill_response(response: generation_pb2.GenerateResponse, result: GenerateResult) -> None:
+    metadata, finished = result.metadata, result.finished
+    response.id = metadata.id
+    _fill_message(response.message, metadata.id, result.message)
+    response.finish_reason = FINISH_REASONS[finished.reason]
+    response.provider_finish_reason = valid_text(finished.provider_reason)
+    _fill_usage(response.usage, finished.usage)
+    _fill_route(response.route, metadata)
+    fill_duration(response.route.latency, finished.latency)
+    if finished.cost is not None:
+        _fill_cost(response.cost, finished.cost)
+    if finished.structured_json:
+        response.structured_output_json = valid_text(finished.structured_json)
+    for artifact in result.artifacts:
+        _fill_artifact(response.artifacts.add(), artifact)
+    for warning in metadata.warnings:
+        response.warnings.add(field=valid_text(warning.field), message=valid_text(warning.message))
+    if metadata.from_cache:
+        response.from_cache = True
+
+
+def _fill_message(target: content_pb2.Message, message_id: str, message: Message) -> None:
+    target.id = message_id
+    target.role = ROLES[message.role]
+    target.provider = valid_text(message.provider)
+    target.model = valid_text(message.model)
+    for part in message.parts:
+        _fill_part(target.parts.add(), part)
+
+
+def _fill_route(route: generation_pb2.Route, metadata: ResponseMetadata) -> None:
+    """Set all but the latency, which is unknown until the end of the response."""
+    route.requested_model = valid_text(metadata.requested_model)
+    route.provider = valid_text(metadata.provider)
+    route.model = valid_text(metadata.model)
+    _add_attempts(route, metadata.attempts)
+    fill_duration(route.time_to_first_token, metadata.time_to_first_token)
+
+
+def _add_attempts(route: generation_pb2.Route, attempts: Iterable[AttemptRecord]) -> None:
+    for attempt in attempts:
+        added = route.attempts.add()
+        added.provider = valid_text(attempt.provider)[:MAX_NAME_LENGTH]
+        added.model = valid_text(attempt.model)[:MAX_NAME_LENGTH]
+        added.error_reason = attempt.error_reason
+        fill_duration(added.duration, attempt.duration)
+        if not attempt.error_reason:
+            continue  # the usage of the response itself
+        if attempt.usage is not None:
+            _fill_usage(added.usage, attempt.usage)
+        if attempt.cost is not None:
+            _fill_cost(added.cost, attempt.cost)
+
+
+def _fill_delta(target: generation_pb2.PartDelta, delta: TextDelta | ReasoningDelta | ToolCallDelta) -> None:
+    target.index = delta.index
+    match delta:
         case TextDelta():
-            return generation_pb2.PartDelta(index=one.index, text=text(one.text))
+            target.text = valid_text(delta.text)
         case ReasoningDelta():
-            return generation_pb2.PartDelta(index=one.index, reasoning=text(one.text))
+            target.reasoning = valid_text(delta.text)
         case ToolCallDelta():
-            piece = content_pb2.ToolCall(id=text(one.id), name=text(one.name), arguments_json=text(one.arguments_json))
-            return generation_pb2.PartDelta(index=one.index, tool_call=piece)
+            _fill_tool_call(target.tool_call, delta)
         case _:
-            assert_never(one)
+            assert_never(delta)
 
 
-def part(one: Part) -> content_pb2.Part:
-    """One part of a turn."""
-    state = one.provider_state
-    match one:
+def _fill_part(target: content_pb2.Part, part: Part) -> None:
+    if part.provider_state:
+        target.provider_state = part.provider_state
+    match part:
         case Text():
-            return content_pb2.Part(text=text(one.text), provider_state=state)
+            target.text = valid_text(part.text)
         case Reasoning():
-            thinking = content_pb2.Reasoning(text=text(one.text), redacted=one.redacted)
-            return content_pb2.Part(reasoning=thinking, provider_state=state)
+            reasoning = target.reasoning
+            reasoning.text = valid_text(part.text)
+            reasoning.redacted = part.redacted
         case Attachment():
-            return content_pb2.Part(attachment=_attachment(one), provider_state=state)
+            _fill_attachment(target.attachment, part)
         case ToolCall():
-            call = content_pb2.ToolCall(id=text(one.id), name=text(one.name), arguments_json=text(one.arguments_json))
-            return content_pb2.Part(tool_call=call, provider_state=state)
+            _fill_tool_call(target.tool_call, part)
         case ToolResult():
-            return content_pb2.Part(tool_result=_tool_result(one), provider_state=state)
+            _fill_tool_result(target.tool_result, part)
         case _:
-            assert_never(one)
+            assert_never(part)
 
 
-def artifact(one: Artifact) -> content_pb2.Artifact:
-    """A deliverable."""
-    kind, language = text(one.mime_type), text(one.language)
-    written = content_pb2.Artifact(id=one.id, name=text(one.name), mime_type=kind, language=language)
-    if one.data is not None:
-        written.data = one.data
+def _fill_artifact(target: content_pb2.Artifact, artifact: Artifact) -> None:
+    target.id = artifact.id
+    target.name = valid_text(artifact.name)
+    target.mime_type = valid_text(artifact.mime_type)
+    target.language = valid_text(artifact.language)
+    if artifact.data is not None:
+        target.data = artifact.data
     else:
-        written.text = text(one.text or "")
-    return written
+        target.text = valid_text(artifact.text or "")
 
 
-def _attachment(one: Attachment) -> content_pb2.Attachment:
-    written = content_pb2.Attachment(mime_type=text(one.mime_type), filename=text(one.filename))
-    if one.data is not None:
-        written.data = one.data
-    elif one.uri is not None:
-        written.uri = text(one.uri)
-    return written
+def _fill_attachment(target: content_pb2.Attachment, attachment: Attachment) -> None:
+    target.mime_type = valid_text(attachment.mime_type)
+    target.filename = valid_text(attachment.filename)
+    if attachment.data is not None:
+        target.data = attachment.data
+    elif attachment.uri is not None:
+        target.uri = valid_text(attachment.uri)
 
 
-def _tool_result(one: ToolResult) -> content_pb2.ToolResult:
-    return content_pb2.ToolResult(
-        tool_call_id=text(one.tool_call_id),
-        name=text(one.name),
-        output=text(one.output),
-        attachments=map(_attachment, one.attachments),
-        is_error=one.is_error,
-    )
+def _fill_tool_call(target: content_pb2.ToolCall, call: ToolCall | ToolCallDelta) -> None:
+    target.id = valid_text(call.id)
+    target.name = valid_text(call.name)
+    target.arguments_json = valid_text(call.arguments_json)
 
 
-def usage(used: Usage) -> usage_pb2.Usage:
-    """Tokens; a count beyond what the field can hold becomes the nearest it can."""
-    return usage_pb2.Usage(
-        input_tokens=_count(used.input_tokens),
-        output_tokens=_count(used.output_tokens),
-        cache_read_tokens=_count(used.cache_read_tokens),
-        cache_write_tokens=_count(used.cache_write_tokens),
-        reasoning_tokens=_count(used.reasoning_tokens),
-        source=USAGE_SOURCES[used.source],
-    )
+def _fill_tool_result(target: content_pb2.ToolResult, result: ToolResult) -> None:
+    target.tool_call_id = valid_text(result.tool_call_id)
+    target.name = valid_text(result.name)
+    target.output = valid_text(result.output)
+    target.is_error = result.is_error
+    for attachment in result.attachments:
+        _fill_attachment(target.attachments.add(), attachment)
 
 
-def cost(money: Cost) -> usage_pb2.Cost:
-    """Money."""
-    return usage_pb2.Cost(
-        currency_code=money.currency,
-        total_nanos=money.total_nanos,
-        input_nanos=money.input_nanos,
-        output_nanos=money.output_nanos,
-        estimated=money.estimated,
-    )
+def _fill_usage(target: usage_pb2.Usage, usage: Usage) -> None:
+    target.source = USAGE_SOURCES[usage.source]
+    target.input_tokens = clamp_int32(usage.input_tokens)
+    target.output_tokens = clamp_int32(usage.output_tokens)
+    if usage.cache_read_tokens:
+        target.cache_read_tokens = clamp_int32(usage.cache_read_tokens)
+    if usage.cache_write_tokens:
+        target.cache_write_tokens = clamp_int32(usage.cache_write_tokens)
+    if usage.reasoning_tokens:
+        target.reasoning_tokens = clamp_int32(usage.reasoning_tokens)
 
 
-def duration(seconds: float) -> Duration:
-    """Seconds as a Duration, to the nanosecond; never negative."""
-    nanos = max(0, round(seconds * 1e9))
-    return Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
+def _fill_cost(target: usage_pb2.Cost, cost: Cost) -> None:
+    target.currency_code = cost.currency
+    target.total_nanos = cost.total_nanos
+    target.input_nanos = cost.input_nanos
+    target.output_nanos = cost.output_nanos
+    target.estimated = cost.estimated
 
 
-def text(value: str) -> str:
-    """The same text as valid Unicode: surrogates that JSON let through are paired, or replaced where they are alone.
+def valid_text(text: str) -> str:
+    """Return the text as valid Unicode: surrogate pairs from JSON escapes are joined, lone surrogates replaced.
 
-    >>> text("plain"), text(chr(0xD83D) + chr(0xDE00)) == chr(0x1F600), text(chr(0xD83D))
+    >>> valid_text("plain"), valid_text(chr(0xD83D) + chr(0xDE00)) == chr(0x1F600), valid_text(chr(0xD83D))
     ('plain', True, '\N{REPLACEMENT CHARACTER}')
     """
-    if value.isascii():
-        return value
-    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _count(tokens: int) -> int:
-    return min(max(0, tokens), MOST)
+def clamp_int32(count: int) -> int:
+    """Return the count limited to 0 … 2³¹ - 1."""
+    return min(max(0, count), MAX_INT32)

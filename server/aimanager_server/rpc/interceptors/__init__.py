@@ -1,1 +1,1 @@
-"""One file an interceptor; app.py lists them in order."""
+"""One interceptor per module; `app.py` lists them in order."""

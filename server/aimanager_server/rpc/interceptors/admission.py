@@ -1,4 +1,4 @@
-"""Keeps the number of calls under way within what the process can serve, and empties it for a shutdown."""
+"""Admission control: limits the calls in flight, queues the excess briefly, and sheds load."""
 
 from __future__ import annotations
 
@@ -7,106 +7,111 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ...config.settings import ServerSettings
 from ...core.errors import Overloaded
-from ...resilience.concurrency_limiter import Gate
-from ..context import Guard, Proceed, Rpc
-from ..deadlines import deadline_in
+from ...resilience.concurrency_limiter import ConcurrencyLimiter
+from ..context import Rpc
+from ..deadlines import deadline_after
+from ..interceptor_chain import CallerInterceptor, RpcHandler
 
-COME_AGAIN_SECONDS = 1.0
-LOOP_LAG = "loop_lag"
+RETRY_AFTER_SECONDS = 1.0
+EVENT_LOOP_LAG = "event_loop_lag"
 
 
-class Admit(Guard):
-    """Makes calls wait a moment above `most` at once and above `most_per_caller` of one caller, else turns them away.
+class Admission(CallerInterceptor):
+    """Limit calls in flight by `server.max_in_flight` and `server.max_in_flight_per_caller`.
 
-    `queue_length` calls wait, each `queue_seconds` at most and never until its deadline; a caller that has most of
-    them makes way for one that has fewer. While the event loop `is_late` no new call is taken, nor once `closed`.
-    Callers without a name share their counts.
+    Calls beyond a limit wait in a queue, never past their deadline; if it is full, the caller with the most queued
+    calls loses one of them to a caller with fewer. While the event loop `is_overloaded`, and once `closed` is set, new
+    calls are rejected. Anonymous callers share one count.
     """
 
-    def __init__(
-        self,
-        most: int,
-        most_per_caller: int,
-        queue_length: int = 0,
-        queue_seconds: float = 1.0,
-        is_late: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._most = most
-        self._most_per_caller = most_per_caller
-        self._gate = Gate(most, queue_length, queue_seconds, most_per_caller)
-        self._is_late = is_late
-        self._under_way: dict[Rpc, asyncio.Task[Any] | None] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
+    def __init__(self, settings: ServerSettings, is_overloaded: Callable[[], bool] = lambda: False) -> None:
+        self._settings = settings
+        self._limiter = ConcurrencyLimiter(
+            settings.max_in_flight,
+            settings.max_queue_length,
+            settings.queue_timeout_seconds,
+            settings.max_in_flight_per_caller,
+        )
+        self._is_overloaded = is_overloaded
+        self._in_flight: dict[Rpc, asyncio.Task[Any] | None] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.closed = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
-        """Calls under way; those that wait are not."""
-        return len(self._under_way)
+        """Number of admitted calls; queued ones do not count."""
+        return len(self._in_flight)
 
     @property
-    def waiting(self) -> int:
-        """Calls that wait for a place."""
-        return self._gate.waiting
+    def queued(self) -> int:
+        """Number of calls waiting for admission."""
+        return self._limiter.queued
 
-    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
-        """Hold a place while the call is under way, or raise Overloaded."""
+    async def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
+        """Hold a permit while the call is in flight. Raises Overloaded."""
         name = rpc.caller.name
-        if self._is_late() or not self._gate.enter(name):
-            await self._queue(rpc, name)
-        if not self._under_way:
-            self._empty.clear()
-        self._under_way[rpc] = asyncio.current_task()
+        if self._is_overloaded() or not self._limiter.try_acquire(name):
+            await self._wait_in_queue(rpc, name)
+        if not self._in_flight:
+            self._idle.clear()
+        self._in_flight[rpc] = asyncio.current_task()
         try:
             return await proceed(rpc, request)
         finally:
-            del self._under_way[rpc]
-            self._gate.leave(name)
-            self._tell_if_empty()
+            del self._in_flight[rpc]
+            self._limiter.release(name)
+            self._signal_if_idle()
 
     def close(self) -> None:
-        """Take no more calls and turn away those that wait; watchers of `closed` end theirs."""
+        """Reject new and queued calls from now on, and set `closed`, which ends watch streams."""
         self.closed.set()
-        self._gate.close()
+        self._limiter.close()
 
-    def cut(self) -> None:
-        """End every call under way; each is told that the server is shutting down."""
-        for rpc, task in self._under_way.items():
+    def cancel_all(self) -> None:
+        """Cancel every call in flight; its caller receives a shutdown status."""
+        for rpc, task in self._in_flight.items():
             if task is not None:
-                rpc.is_cut = True
+                rpc.ended_by_server = True
                 task.cancel()
 
-    async def emptied(self) -> None:
-        """Return once no call is under way."""
-        await self._empty.wait()
+    async def wait_until_idle(self) -> None:
+        """Return once no call is in flight."""
+        await self._idle.wait()
 
-    async def _queue(self, rpc: Rpc, name: str) -> None:
-        if self._is_late() and not self.closed.is_set():
-            busy = "The server cannot keep up and takes no new calls for a moment."
-            raise Overloaded(busy, retry_after=COME_AGAIN_SECONDS, metadata={"quota": LOOP_LAG})
+    async def _wait_in_queue(self, rpc: Rpc, name: str) -> None:
+        if self._is_overloaded() and not self.closed.is_set():
+            raise Overloaded(
+                "Server overloaded (event loop lag); new calls are temporarily rejected. "
+                f"Retry in {RETRY_AFTER_SECONDS:g} s.",
+                retry_after=RETRY_AFTER_SECONDS,
+                metadata={"quota": EVENT_LOOP_LAG},
+            )
         try:
-            if await self._gate.wait(name, _patience(rpc)):
+            if await self._limiter.wait_for_permit(name, _max_wait_seconds(rpc)):
                 return
         finally:
-            self._tell_if_empty()
-        raise Overloaded(self._refusal(name), retry_after=COME_AGAIN_SECONDS)
+            self._signal_if_idle()
+        raise Overloaded(self._rejection(name), retry_after=RETRY_AFTER_SECONDS)
 
-    def _tell_if_empty(self) -> None:
-        """Ask the gate: a place that was just handed on to a waiting call is none that is free."""
-        if not self._gate.in_use:
-            self._empty.set()
+    def _signal_if_idle(self) -> None:
+        # The limiter knows better than `_in_flight`: a permit may already belong to a queued call that has not resumed.
+        if not self._limiter.in_flight:
+            self._idle.set()
 
-    def _refusal(self, name: str) -> str:
+    def _rejection(self, name: str) -> str:
         if self.closed.is_set():
             return "The server is shutting down."
-        if self._gate.is_full_for(name):
-            return f"This caller has {self._most_per_caller} calls under way."
-        return f"The server has {self._most} calls under way."
+        if self._limiter.is_at_limit(name):
+            limit, scope = self._settings.max_in_flight_per_caller, "this caller"
+        else:
+            limit, scope = self._settings.max_in_flight, "the server"
+        return f"Concurrency limit reached for {scope} ({limit} calls in flight). Retry in {RETRY_AFTER_SECONDS:g} s."
 
 
-def _patience(rpc: Rpc) -> float:
-    """Seconds that a call can wait and still be told before its own deadline."""
+def _max_wait_seconds(rpc: Rpc) -> float:
+    """Return how long a call may wait and still receive a status before its own deadline."""
     remaining: float | None = rpc.context.time_remaining()
-    return math.inf if remaining is None else deadline_in(remaining, lambda: 0.0)
+    return math.inf if remaining is None else deadline_after(remaining, lambda: 0.0)

@@ -1,31 +1,33 @@
-"""Finds out who calls, and which provider keys they brought."""
+"""Authentication: identifies the caller and the provider keys it sent."""
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import unquote
 
 from ...config.settings import Settings
-from ...config.types import host_of, is_loopback
+from ...config.types import is_loopback, listen_host
 from ...core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from ...core.request import Caller
-from ..context import Guard, Proceed, Rpc
+from ..context import Rpc
+from ..interceptor_chain import CallerInterceptor, RpcHandler
 
 AUTHORIZATION = "authorization"
 PROVIDER_KEY_PREFIX = "x-provider-key-"
-PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_TIER = "free"
-MOST_PROVIDER_KEYS = 16
-LONGEST_KEY = 1024
+ANONYMOUS = Caller(tier=DEFAULT_TIER)
+MAX_PROVIDER_KEYS = 16
+MAX_KEY_LENGTH = 1024
 
 
-class Authenticate(Guard):
-    """Sets `rpc.caller`, or raises Unauthenticated or Forbidden. Tokens are kept and compared as digests."""
+class Authenticator(CallerInterceptor):
+    """Set `rpc.caller` from the gateway token or the client certificate. Tokens are stored and compared as digests."""
 
     def __init__(self, settings: Settings) -> None:
         server = settings.server
@@ -33,81 +35,84 @@ class Authenticate(Guard):
             (caller.token_sha256.encode(), Caller(name, caller.tier)) for name, caller in settings.callers.items()
         )
         self._by_name = {caller.name: caller for _, caller in self._callers}
-        self._anonymous = server.allow_anonymous or (not self._callers and is_loopback(host_of(server.listen)))
-        self._certificates = server.tls is not None and server.tls.client_ca_file is not None
-        self._caller_keys = server.caller_keys
+        self._allow_anonymous = server.allow_anonymous or (
+            not self._callers and is_loopback(listen_host(server.listen))
+        )
+        self._uses_client_certificates = server.tls is not None and server.tls.client_ca_file is not None
+        self._accept_caller_keys = server.accept_caller_keys
 
-    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
-        """Decide before anything else of the request is looked at."""
+    def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Awaitable[Any]:
+        """Identify the caller first. Raises Unauthenticated, PermissionDenied or InvalidRequest."""
         self._identify(rpc)
-        return await proceed(rpc, request)
+        return proceed(rpc, request)
 
     def _identify(self, rpc: Rpc) -> None:
-        token = _bearer(rpc.values(AUTHORIZATION))
+        token = _bearer_token(rpc.metadata_values(AUTHORIZATION))
         keys = _provider_keys(rpc)
         rpc.secrets = tuple(filter(None, (token, *keys.values())))
         caller = self._by_token(token) if token and self._callers else self._without_token(rpc)
         if keys:
-            self._admit_keys(rpc)
+            self._check_keys_allowed(rpc)
             caller = Caller(caller.name, caller.tier, keys)
         rpc.caller = caller
 
     def _by_token(self, token: str) -> Caller:
         digest = sha256(token.encode()).hexdigest().encode()
+        # Compares with every caller, so that the time taken does not depend on which one matches.
         found = [caller for expected, caller in self._callers if hmac.compare_digest(expected, digest)]
         if not found:
-            raise Unauthenticated("The gateway token is not known.")
+            raise Unauthenticated("Invalid gateway token.")
         return found[0]
 
     def _without_token(self, rpc: Rpc) -> Caller:
-        caller = self._by_certificate(rpc) if self._certificates else None
+        caller = self._by_certificate(rpc) if self._uses_client_certificates else None
         if caller is not None:
             return caller
-        if self._anonymous:
-            return Caller(tier=DEFAULT_TIER)
-        if self._certificates:
+        if self._allow_anonymous:
+            return ANONYMOUS
+        if self._uses_client_certificates:
             raise Unauthenticated(
-                "The client certificate names no caller and there is no gateway token.",
-                solution="Use a certificate whose name is a caller's, or send 'authorization: Bearer TOKEN'.",
+                "Missing gateway token, and the client certificate does not match a configured caller.",
+                solution="Use a certificate with the name of a caller, or send 'authorization: Bearer TOKEN'.",
             )
-        raise Unauthenticated("There is no gateway token.")
+        raise Unauthenticated("Missing gateway token.")
 
     def _by_certificate(self, rpc: Rpc) -> Caller | None:
-        """The caller a verified client certificate names; without a list of callers, whoever it says it is."""
-        sent = rpc.context.auth_context()
+        """Return the caller named by a verified client certificate; any name counts if no callers are configured."""
+        properties = rpc.context.auth_context()
         names = [
             name.decode("utf-8", "replace")
             for key in ("x509_common_name", "x509_subject_alternative_name")
-            for name in sent.get(key, ())
+            for name in properties.get(key, ())
         ]
         if not self._by_name and names:
             return Caller(names[0], DEFAULT_TIER)
         return next((self._by_name[name] for name in names if name in self._by_name), None)
 
-    def _admit_keys(self, rpc: Rpc) -> None:
-        if not self._caller_keys:
+    def _check_keys_allowed(self, rpc: Rpc) -> None:
+        if not self._accept_caller_keys:
             raise PermissionDenied(
-                "This server takes no provider keys from callers.",
-                solution="Leave out the provider key: the server uses its own. Or have the operator set "
-                "server.caller_keys = true.",
+                "This server does not accept provider keys from callers.",
+                solution="Omit the provider key to use the server's own, or ask the operator to set "
+                "server.accept_caller_keys = true.",
             )
-        if not (_is_local(rpc.context.peer()) or _is_encrypted(rpc)):
+        if not (is_loopback_peer(rpc.context.peer()) or _is_encrypted(rpc)):
             raise PermissionDenied(
-                "A provider key came over an unencrypted connection from another machine; it was not used.",
-                solution="Connect with TLS, and replace the key: it may have been read on the way.",
+                "Rejected a provider key sent over an unencrypted connection from another machine; it was not used.",
+                solution="Connect with TLS, and replace the key: it may have been intercepted.",
             )
 
 
-def _bearer(values: Iterable[str]) -> str:
-    """The token; empty where there is none."""
+def _bearer_token(values: Iterable[str]) -> str:
+    """Return the token, empty if none was sent."""
     sent = tuple(values)
     if len(sent) > 1:
-        raise Unauthenticated("There are several authorization values; send one.")
+        raise Unauthenticated("Multiple authorization headers; send exactly one.")
     if not sent:
         return ""
     scheme, _, token = sent[0].partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("The authorization value is not 'Bearer TOKEN'.")
+        raise Unauthenticated("Invalid authorization header: expected 'Bearer TOKEN'.")
     return token.strip()
 
 
@@ -117,37 +122,38 @@ def _provider_keys(rpc: Rpc) -> dict[str, str]:
         if not name.startswith(PROVIDER_KEY_PREFIX):
             continue
         provider = name.removeprefix(PROVIDER_KEY_PREFIX)
-        if not PROVIDER.fullmatch(provider) or provider in keys or len(keys) == MOST_PROVIDER_KEYS:
+        if not PROVIDER_NAME.fullmatch(provider) or provider in keys or len(keys) == MAX_PROVIDER_KEYS:
             raise InvalidRequest(
-                f"Metadata {PROVIDER_KEY_PREFIX}<provider> names no provider, names one twice, or more than "
-                f"{MOST_PROVIDER_KEYS} of them."
+                f"Invalid {PROVIDER_KEY_PREFIX}<provider> metadata: send at most {MAX_PROVIDER_KEYS} keys, one per "
+                "provider, each with the name of a provider."
             )
-        keys[provider] = _key(provider, value)
+        keys[provider] = _provider_key(provider, value)
     return keys
 
 
-def _key(provider: str, value: str | bytes) -> str:
+def _provider_key(provider: str, value: str | bytes) -> str:
     if isinstance(value, str):
         key = value.strip()
-        if 0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
+        if 0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable() and " " not in key:
             return key
     raise InvalidRequest(
-        f"The key in metadata {PROVIDER_KEY_PREFIX}{provider} is not 1 to {LONGEST_KEY} printable ASCII characters."
+        f"Metadata {PROVIDER_KEY_PREFIX}{provider} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters "
+        "without spaces."
     )
 
 
-def _is_local(peer: str) -> bool:
-    """Whether a gRPC peer, such as ipv4:127.0.0.1:4711 or ipv6:%5B::1%5D:4711, is on this machine."""
-    kind, _, place = peer.partition(":")
+def is_loopback_peer(peer: str) -> bool:
+    """Return whether a gRPC peer, such as ipv4:127.0.0.1:4711 or ipv6:%5B::1%5D:4711, is on this machine."""
+    kind, _, address = peer.partition(":")
     if kind == "unix":
         return True
-    host = unquote(place).rpartition(":")[0].strip("[]").partition("%")[0]
+    host = unquote(address).rpartition(":")[0].strip("[]").partition("%")[0]
     try:
-        address = ip_address(host)
+        ip = ip_address(host)
     except ValueError:
         return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def _is_encrypted(rpc: Rpc) -> bool:

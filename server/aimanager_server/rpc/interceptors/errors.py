@@ -1,92 +1,84 @@
-"""The border where every failure becomes a gRPC status, and nothing else gets out."""
+"""Error translation: every failure becomes a gRPC status, and internal details stay in the log."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from typing import Any, Never, Protocol
+from typing import Any, Never
 
 import grpc
 import structlog
 
 from ...core.errors import GatewayError, InternalError, Overloaded, StreamInterrupted
-from ..context import Interceptor, Proceed, Rpc
-from ..status import answer
+from ...telemetry.metrics import Metrics
+from ..context import Rpc
+from ..interceptor_chain import Interceptor, RpcHandler
+from ..status import to_status
 
-MASK = "[secret]"
-
-
-class Meter(Protocol):
-    """Where refusals are counted."""
-
-    def refused(self, fault: GatewayError) -> None:
-        """A call was turned away or failed."""
-        ...
+REDACTED = "[redacted]"
 
 
-class TranslateErrors(Interceptor):
-    """Answers a Fault as its row in the table says, and anything else as INTERNAL_ERROR that says nothing of the cause.
+class ErrorTranslator(Interceptor):
+    """Answer a GatewayError according to its ErrorSpec, and any other exception as INTERNAL_ERROR without its cause.
 
-    The cause goes to the log, under the request id, without what the caller sent in confidence.
+    The cause is logged under the request id, with the caller's credentials redacted.
     """
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._log = structlog.get_logger()
 
-    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
-        """Raise nothing but AbortError and the cancellation of this RPC."""
+    async def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
+        """Raise only AbortError, or CancelledError if this RPC was cancelled."""
         try:
             return await proceed(rpc, request)
         except grpc.aio.AbortError:
             raise
-        except GatewayError as fault:
-            fault.usage = fault.usage or rpc.spent()
-            self._meter.refused(fault)
-            self._log.info("rpc.refused", method=rpc.method, code=fault.spec.code, reason=fault.reason)
-            await _abort(rpc, fault)
+        except GatewayError as error:
+            self._metrics.count_rejection(error)
+            self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)
+            await _abort(rpc, error if rpc.attempts is None else error.with_attempts(rpc.attempts))
         except grpc.aio.InternalError as error:
-            # A write that failed because the caller went away comes before the news that it did.
+            # If the caller disconnected, the failed write arrives before the cancellation.
             self._log.info("rpc.write_failed", method=rpc.method)
-            await _abort(rpc, _bug(rpc), error)
+            await _abort(rpc, _internal_error(rpc), error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is not None and rpc.is_cut:
+            if task is not None and rpc.ended_by_server:
                 task.uncancel()
-                await _abort(rpc, _cut(rpc), error)
+                await _abort(rpc, _shutdown_error(rpc), error)
             if task is None or task.cancelling():
                 raise
-            # A library's own: passed on, it would leave the caller waiting until its deadline
-            # (https://github.com/grpc/grpc/issues/29248, read 2026-11).
-            self._crashed(rpc, error)
-            await _abort(rpc, _bug(rpc), error)
+            # Raised by a library, not by a cancellation of this RPC. If it passed, the caller would wait until its
+            # deadline (https://github.com/grpc/grpc/issues/29248, read 2026-11).
+            self._log_crash(rpc, error)
+            await _abort(rpc, _internal_error(rpc), error)
         except Exception as error:
-            self._crashed(rpc, error)
-            await _abort(rpc, _bug(rpc), error)
+            self._log_crash(rpc, error)
+            await _abort(rpc, _internal_error(rpc), error)
 
-    def _crashed(self, rpc: Rpc, error: BaseException) -> None:
+    def _log_crash(self, rpc: Rpc, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         for secret in rpc.secrets:
-            text = text.replace(secret, MASK)
+            text = text.replace(secret, REDACTED)
         self._log.error("rpc.crashed", method=rpc.method, error=type(error).__name__, exception=text)
 
 
-def _cut(rpc: Rpc) -> GatewayError:
-    if not rpc.is_open:
+def _shutdown_error(rpc: Rpc) -> GatewayError:
+    if not rpc.headers_sent:
         return Overloaded("The server is shutting down.", retry_after=1.0)
-    fault = StreamInterrupted("The server shut down within the answer.")
-    fault.usage = rpc.spent()
-    return fault
+    usage = None if rpc.attempts is None else rpc.attempts.usage()
+    return StreamInterrupted("Stream interrupted: the server is shutting down.", usage=usage)
 
 
-def _bug(rpc: Rpc) -> GatewayError:
-    return InternalError(f"The server failed to handle the call. Request id: {rpc.id}.")
+def _internal_error(rpc: Rpc) -> GatewayError:
+    return InternalError(f"Internal error while handling the call (request id {rpc.id}).")
 
 
-async def _abort(rpc: Rpc, fault: GatewayError, cause: BaseException | None = None) -> Never:
-    code, message, trailers = answer(fault, rpc.id)
+async def _abort(rpc: Rpc, error: GatewayError, cause: BaseException | None = None) -> Never:
+    code, message, trailers = to_status(error, rpc.id)
     try:
         await rpc.context.abort(code, message, trailers)
     except grpc.aio.AbortError as aborted:
-        raise aborted from cause or fault
+        raise aborted from cause or error
     raise AssertionError("abort returned")

@@ -1,47 +1,38 @@
-"""Holds each caller to its tier's requests a minute, before any work is done."""
+"""Requests per minute of each caller, enforced before any work."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Mapping
+from typing import Any
 
 from ...config.settings import Tier
 from ...core.errors import Overloaded, RateLimited
-from ..context import Guard, Proceed, Rpc
+from ...resilience.rate_limiter import RateLimiter
+from ..context import Rpc
+from ..interceptor_chain import CallerInterceptor, RpcHandler
 
 QUOTA = "requests_per_minute"
 
 
-class Limiter(Protocol):
-    """Counts what was used in the last minute."""
+class RateLimit(CallerInterceptor):
+    """Take one request from the caller's quota, and return it if the call is rejected further in.
 
-    def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> float:
-        """Use some of a quota, or raise RateLimited."""
-        ...
-
-    def settle(self, subject: str, quota: str, amount: float, taken_at: float) -> None:
-        """Correct what was taken: negative gives back."""
-        ...
-
-
-class RateLimit(Guard):
-    """Takes one request from the caller's quota; one that is refused further in is given back.
-
-    Callers without a tier, and tiers without a quota, are not limited.
+    A caller without a tier, or with a tier that has no request quota, is not limited.
     """
 
-    def __init__(self, limiter: Limiter, tiers: Mapping[str, Tier]) -> None:
+    def __init__(self, limiter: RateLimiter, tiers: Mapping[str, Tier]) -> None:
         self._limiter = limiter
         self._quotas = {name: tier.requests_per_minute for name, tier in tiers.items()}
 
-    async def around(self, rpc: Rpc, request: Any, proceed: Proceed) -> Any:
-        """Raise RateLimited where the minute is used up."""
+    def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Awaitable[Any]:
+        """Raise RateLimited if the quota is used up."""
         quota = self._quotas.get(rpc.caller.tier)
-        if quota is None:
-            return await proceed(rpc, request)
+        return proceed(rpc, request) if quota is None else self._limit(quota, rpc, request, proceed)
+
+    async def _limit(self, quota: int, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
         taken_at = self._limiter.take(rpc.caller.name, QUOTA, quota)
         try:
             return await proceed(rpc, request)
         except (RateLimited, Overloaded):
-            self._limiter.settle(rpc.caller.name, QUOTA, -1.0, taken_at)
+            self._limiter.adjust(rpc.caller.name, QUOTA, -1.0, taken_at)
             raise

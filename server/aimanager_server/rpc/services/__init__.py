@@ -1,1 +1,1 @@
-"""Implementations of the services in proto/."""
+"""Implementations of the gRPC services in proto/."""

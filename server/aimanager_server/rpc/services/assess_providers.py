@@ -1,78 +1,70 @@
-"""Answers AssessProviders: how good the providers and their models were over a window."""
+"""HealthService.AssessProviders: compares the quality of providers and models over a window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from aimanager.v1 import health_pb2
 
 from ...core.usage import Cost, Usage, UsageSource
-from ...telemetry.model_stats import HOUR_SECONDS, ModelFigures
+from ...resilience.provider_health import ProviderHealth
+from ...telemetry.model_stats import RETENTION_SECONDS, ModelSnapshot, ModelStats
 from ...telemetry.scorecard import Assessment, assess
-from ..convert.responses import text
-from ..convert.times import duration, window
-from .health import ProviderHealth
+from ..convert.responses import valid_text
+from ..convert.times import optional_duration, parse_window
 
-MIX = Usage(input_tokens=3000, output_tokens=1000, source=UsageSource.REPORTED)
-"""The usual mix of tokens, by which prices are compared."""
+REFERENCE_USAGE = Usage(input_tokens=3000, output_tokens=1000, source=UsageSource.REPORTED)
+"""The typical usage whose cost is compared between models."""
 
-Price = Callable[[str, str, Usage], Cost | None]
-"""What so many tokens of a provider's model cost; None where that is not known."""
-
-
-class Figures(Protocol):
-    """Knows what the attempts of the last hour showed."""
-
-    def rows(self, window: float) -> tuple[ModelFigures, ...]:
-        """Figures of the last `window` seconds, by provider and model."""
-        ...
+CostOf = Callable[[str, str, Usage], Cost | None]
+"""Return the cost of usage with a provider's model, None if its price is unknown."""
 
 
-class Assessing:
-    """AssessProviders over the figures of traffic; `price` must be in one currency."""
+class AssessProvidersMethod:
+    """Implement AssessProviders over the statistics of recent attempts. `cost_of` must use one currency."""
 
-    def __init__(self, health: ProviderHealth, figures: Figures, price: Price) -> None:
+    def __init__(self, health: ProviderHealth, model_stats: ModelStats, cost_of: CostOf) -> None:
         self._health = health
-        self._figures = figures
-        self._price = price
+        self._model_stats = model_stats
+        self._cost_of = cost_of
 
     def __call__(self, request: health_pb2.AssessProvidersRequest) -> health_pb2.AssessProvidersResponse:
-        """The providers asked about, each once, beside one another. Raises UnknownProvider and InvalidRequest."""
+        """Assess the requested providers, or all of them. Raises ProviderNotFound and InvalidRequest."""
         names = sorted(set(request.providers)) or self._health.providers()
         for name in names:
             self._health.report(name)
-        figures = self._figures.rows(window(request, HOUR_SECONDS, HOUR_SECONDS))
-        return health_pb2.AssessProvidersResponse(providers=map(_written, assess(names, figures, self._mixed)))
+        snapshots = self._model_stats.snapshots(parse_window(request, RETENTION_SECONDS, RETENTION_SECONDS))
+        assessments = assess(names, snapshots, self._reference_cost)
+        return health_pb2.AssessProvidersResponse(providers=map(_assessment_to_proto, assessments))
 
-    def _mixed(self, provider: str, model: str) -> float | None:
-        cost = self._price(provider, model, MIX)
+    def _reference_cost(self, provider: str, model: str) -> float | None:
+        cost = self._cost_of(provider, model, REFERENCE_USAGE)
         return None if cost is None else float(cost.total_nanos)
 
 
-def _written(one: Assessment) -> health_pb2.ProviderQuality:
+def _assessment_to_proto(assessment: Assessment) -> health_pb2.ProviderQuality:
     return health_pb2.ProviderQuality(
-        provider=one.provider,
-        sample_count=one.samples,
-        overall=one.overall,
-        availability=one.availability,
-        speed=one.speed,
-        economy=one.economy,
-        conformance=one.conformance,
-        findings=one.findings,
-        models=map(_model, one.models),
+        provider=assessment.provider,
+        sample_count=assessment.samples,
+        overall=assessment.overall,
+        availability=assessment.availability,
+        speed=assessment.speed,
+        economy=assessment.economy,
+        conformance=assessment.conformance,
+        findings=assessment.findings,
+        models=map(_snapshot_to_proto, assessment.models),
     )
 
 
-def _model(row: ModelFigures) -> health_pb2.ModelQuality:
+def _snapshot_to_proto(snapshot: ModelSnapshot) -> health_pb2.ModelQuality:
     return health_pb2.ModelQuality(
-        model=text(row.model),
-        sample_count=row.samples,
-        success_rate=row.answered / row.samples if row.samples else None,
-        latency_p50=duration(row.latency_p50),
-        latency_p95=duration(row.latency_p95),
-        time_to_first_token_p50=duration(row.first_token_p50),
-        time_to_first_token_p95=duration(row.first_token_p95),
-        output_tokens_per_second=row.tokens_per_second,
-        conformance=row.met / row.judged if row.judged else None,
+        model=valid_text(snapshot.model),
+        sample_count=snapshot.samples,
+        success_rate=snapshot.succeeded / snapshot.samples if snapshot.samples else None,
+        latency_p50=optional_duration(snapshot.latency_p50),
+        latency_p95=optional_duration(snapshot.latency_p95),
+        time_to_first_token_p50=optional_duration(snapshot.time_to_first_token_p50),
+        time_to_first_token_p95=optional_duration(snapshot.time_to_first_token_p95),
+        output_tokens_per_second=snapshot.tokens_per_second,
+        conformance=snapshot.passed / snapshot.validated if snapshot.validated else None,
     )

@@ -1,71 +1,42 @@
-"""Answers CountTokens: the question is read and decided as one that is asked, and then only counted."""
+"""ModelService.CountTokens: resolves a request as Generate would, then only counts its tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
-
 from aimanager.v1 import model_pb2
 
+from ...config.settings import Limits
 from ...core.handler import Clock
-from ...core.request import Call
-from ...core.usage import UsageSource
+from ...operations.count_tokens import CountTokens
+from ...routing.resolver import Resolver
 from ..context import Rpc
-from ..convert import requests as wire_read
-from ..convert.responses import USAGE_SOURCES
-from ..deadlines import allowance
-from .generation import Resolve
+from ..convert.requests import parse_generate_request
+from ..convert.responses import USAGE_SOURCES, clamp_int32
+from ..deadlines import enforce_deadline
 
 
-class Counted(Protocol):
-    """Tokens of the whole input, and who counted."""
-
-    @property
-    def provider(self) -> str:
-        """Whose tokens."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """Which model's."""
-        ...
-
-    @property
-    def input_tokens(self) -> int:
-        """How many."""
-        ...
-
-    @property
-    def source(self) -> UsageSource:
-        """Who counted."""
-        ...
-
-
-class Counting:
-    """CountTokens over one counter. `longest` is in seconds, `clock` the one that deadlines are on."""
+class CountTokensMethod:
+    """Implement CountTokens. `timeout_seconds` limits every call; deadlines are on `clock`."""
 
     def __init__(
-        self,
-        count: Callable[[Call], Awaitable[Counted]],
-        resolve: Resolve,
-        limits: wire_read.Limits,
-        longest: float,
-        clock: Clock,
+        self, count_tokens: CountTokens, resolver: Resolver, limits: Limits, timeout_seconds: float, clock: Clock
     ) -> None:
-        self._count = count
-        self._resolve = resolve
+        self._count_tokens = count_tokens
+        self._resolver = resolver
         self._limits = limits
-        self._longest = longest
+        self._timeout_seconds = timeout_seconds
         self._clock = clock
 
     async def __call__(self, request: model_pb2.CountTokensRequest, rpc: Rpc) -> model_pb2.CountTokensResponse:
-        """The count. Raises what asking the question would, as far as the gateway can tell."""
-        async with allowance(rpc, self._longest, self._clock) as deadline:
-            ask = wire_read.ask(request.request, self._limits)
-            call = self._resolve(ask, rpc.caller, id=rpc.id, deadline=deadline, streaming=False, trace=rpc.trace)
-            counted = await self._count(call)
+        """Count the input tokens. Raises the errors that Generate would raise before it calls the provider."""
+        async with enforce_deadline(rpc, self._timeout_seconds, self._clock) as deadline:
+            params = parse_generate_request(request.request, self._limits)
+            call = self._resolver.resolve(
+                params, rpc.caller, id=rpc.id, deadline=deadline, streaming=False, traceparent=rpc.traceparent
+            )
+            rpc.attempts = call.attempts
+            count = await self._count_tokens(call)
         return model_pb2.CountTokensResponse(
-            input_tokens=min(counted.input_tokens, 2**31 - 1),
-            source=USAGE_SOURCES[counted.source],
-            model=f"{counted.provider}/{counted.model}",
+            input_tokens=clamp_int32(count.input_tokens),
+            source=USAGE_SOURCES[count.source],
+            model=f"{count.provider}/{count.model}",
         )

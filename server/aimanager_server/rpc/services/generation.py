@@ -1,150 +1,120 @@
-"""Answers GenerationService: reads the question, has it decided and answered, writes the answer."""
+"""GenerationService: parses a request, runs it through the pipeline, and writes the response or the stream."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_GenerationServiceServicer_to_server
 
-from ...core.errors import StreamInterrupted
-from ...core.handler import Clock, Handler
-from ...core.request import Call, Caller, GenerateParams
-from ...core.response import Finished, ReasoningProgress, ResponseBuilder, ResponseStream
-from ..context import CURRENT, Rpc
-from ..convert import requests as wire_read
-from ..convert import responses as wire_write
-from ..convert import timeouts as wire_patience
-from ..deadlines import allowance, deadline_in
-from ..stream_writer import Outlet
+from ...config.settings import Settings
+from ...core.handler import CallHandler, Clock
+from ...core.request import Call
+from ...core.response import Finished, ReasoningProgress, ResponseBuilder
+from ...core.stream import ResponseStream
+from ...routing.resolver import Resolver
+from ..context import Rpc, current_rpc
+from ..convert.requests import parse_generate_request, parse_interruption_policy
+from ..convert.responses import event_to_proto, generate_response_to_proto, stream_completed, stream_started
+from ..convert.times import parse_interval
+from ..deadlines import deadline_after, enforce_deadline
+from ..stream_writer import StreamWriter
 
+HEARTBEAT_SECONDS = 15.0
+"""Heartbeat interval unless the request sets one."""
 
-class Resolve(Protocol):
-    """Decides what a question means."""
-
-    def __call__(
-        self,
-        ask: GenerateParams,
-        caller: Caller,
-        *,
-        id: str,  # noqa: A002  # as Call names it
-        deadline: float,
-        streaming: bool,
-        trace: str,
-    ) -> Call:
-        """The call, or a Fault where it cannot be."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """In seconds. A caller's own deadline counts where it is shorter; a heartbeat may not be asked for more often."""
-
-    unary: float = 600.0
-    stream: float = 1200.0
-    heartbeat: float = 15.0
-    shortest_heartbeat: float = 1.0
+MIN_HEARTBEAT_SECONDS = 1.0
 
 
 class GenerationService(GenerationServiceServicer):
-    """Generate and StreamGenerate over one handler. `clock` is the one that `Call.deadline` is on."""
+    """Implement Generate and StreamGenerate over one handler. Deadlines are on `clock`."""
 
     name = "aimanager.v1.GenerationService"
 
     def __init__(
-        self, handler: Handler, resolve: Resolve, limits: wire_read.Limits, timeouts: Timeouts, clock: Clock
+        self,
+        handler: CallHandler,
+        resolver: Resolver,
+        settings: Settings,
+        clock: Clock,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._handler = handler
-        self._resolve = resolve
-        self._limits = limits
-        self._timeouts = timeouts
+        self._resolver = resolver
+        self._limits = settings.limits
+        self._unary_timeout_seconds = settings.server.unary_timeout_seconds
+        self._stream_timeout_seconds = settings.server.stream_timeout_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._clock = clock
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve on a server that is not started yet."""
+        """Register with a server that has not started yet."""
         add_GenerationServiceServicer_to_server(self, server)
 
     async def Generate(self, request: generation_pb2.GenerateRequest, context: Any) -> generation_pb2.GenerateResponse:
-        """The whole answer."""
-        rpc = CURRENT.get()
+        """Return the complete response."""
+        rpc = current_rpc.get()
         remaining = rpc.context.time_remaining()
-        if remaining is not None and remaining <= self._timeouts.unary:
-            # gRPC itself ends the call at its caller's deadline, and a timer of our own costs 3 % of it.
-            return await self._whole(request, rpc, deadline_in(remaining, self._clock))
-        async with allowance(rpc, self._timeouts.unary, self._clock) as deadline:
-            return await self._whole(request, rpc, deadline)
+        if remaining is not None and remaining <= self._unary_timeout_seconds:
+            # gRPC ends the call at the caller's deadline by itself; a timer of our own costs 3 % of a call.
+            return await self._generate(request, rpc, deadline_after(remaining, self._clock))
+        async with enforce_deadline(rpc, self._unary_timeout_seconds, self._clock) as deadline:
+            return await self._generate(request, rpc, deadline)
 
-    async def StreamGenerate(  # type: ignore[override]  # writes itself: a heartbeat may come before there is anything to yield
+    async def StreamGenerate(  # type: ignore[override]  # writes its messages itself, since heartbeats interleave
         self, request: generation_pb2.StreamGenerateRequest, context: Any
     ) -> None:
-        """The answer while it is written."""
-        rpc = CURRENT.get()
+        """Write the response while the provider generates it."""
+        rpc = current_rpc.get()
         async with (
-            allowance(rpc, self._timeouts.stream, self._clock) as deadline,
-            Outlet(rpc, self._interval(request)) as outlet,
+            enforce_deadline(rpc, self._stream_timeout_seconds, self._clock) as deadline,
+            StreamWriter(rpc, self._heartbeat_interval(request)) as writer,
         ):
-            restarts = wire_patience.restarts(request.on_interruption)
-            call = self._call(request.request, rpc, deadline, streaming=True, restarts=restarts)
-            reply = await self._handler(call)
+            may_restart = parse_interruption_policy(request.on_interruption)
+            call = self._resolve(request.request, rpc, deadline, streaming=True, restart_on_interruption=may_restart)
+            stream = await self._handler(call)
             try:
-                await _tell(reply, outlet)
+                await _write_stream(stream, writer)
             finally:
-                await _put_down(reply)
+                await stream.aclose()
 
-    async def _whole(
+    async def _generate(
         self, request: generation_pb2.GenerateRequest, rpc: Rpc, deadline: float
     ) -> generation_pb2.GenerateResponse:
-        reply = await self._handler(self._call(request, rpc, deadline, streaming=False))
-        return wire_write.response(await reply.result())
+        stream = await self._handler(self._resolve(request, rpc, deadline, streaming=False))
+        return generate_response_to_proto(await stream.result())
 
-    def _call(
+    def _resolve(
         self,
         request: generation_pb2.GenerateRequest,
         rpc: Rpc,
         deadline: float,
         *,
         streaming: bool,
-        restarts: bool = False,
+        restart_on_interruption: bool = False,
     ) -> Call:
-        call = self._resolve(
-            wire_read.ask(request, self._limits, restarts=restarts),
-            rpc.caller,
-            id=rpc.id,
-            deadline=deadline,
-            streaming=streaming,
-            trace=rpc.trace,
+        params = parse_generate_request(request, self._limits, restart_on_interruption=restart_on_interruption)
+        call = self._resolver.resolve(
+            params, rpc.caller, id=rpc.id, deadline=deadline, streaming=streaming, traceparent=rpc.traceparent
         )
-        rpc.spent = call.usage_ledger.usage
+        rpc.attempts = call.attempts
         return call
 
-    def _interval(self, request: generation_pb2.StreamGenerateRequest) -> float:
+    def _heartbeat_interval(self, request: generation_pb2.StreamGenerateRequest) -> float:
         if not request.HasField("heartbeat_interval"):
-            return self._timeouts.heartbeat
-        shortest, longest = self._timeouts.shortest_heartbeat, self._timeouts.stream
-        return min(wire_read.interval(request.heartbeat_interval, shortest, "heartbeat_interval"), longest)
+            return self._heartbeat_seconds
+        seconds = parse_interval(request.heartbeat_interval, MIN_HEARTBEAT_SECONDS, "heartbeat_interval")
+        return min(seconds, self._stream_timeout_seconds)
 
 
-async def _tell(reply: ResponseStream, outlet: Outlet) -> None:
-    collected = ResponseBuilder()
-    await outlet.send(wire_write.started(reply.metadata))
-    async for event in reply:
-        collected.add(event)
-        if not isinstance(event, Finished | ReasoningProgress):
-            await outlet.send(wire_write.event(event))
-    if collected.finished is None:
-        raise StreamInterrupted("The answer ended without its end.", provider=reply.metadata.provider)
-    await outlet.send(wire_write.completed(collected.result(reply.metadata)))
-
-
-async def _put_down(reply: ResponseStream) -> None:
-    """Close the events here, in this task's context, and then what they came from."""
-    events = aiter(reply)
-    try:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
-    finally:
-        await reply.aclose()
+async def _write_stream(stream: ResponseStream, writer: StreamWriter) -> None:
+    builder = ResponseBuilder()
+    await writer.send(stream_started(stream.metadata))
+    while events := await stream.read():
+        for event in events:
+            builder.add(event)
+            if not isinstance(event, Finished | ReasoningProgress):
+                await writer.send(event_to_proto(event))
+    await writer.send(stream_completed(builder.result(stream.metadata)))

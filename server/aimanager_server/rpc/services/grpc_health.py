@@ -1,4 +1,4 @@
-"""Answers grpc.health.v1.Health: whether this process lives and takes calls."""
+"""The standard grpc.health.v1.Health service: liveness and readiness of this process."""
 
 from __future__ import annotations
 
@@ -10,56 +10,62 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
-from ..context import STANDARD_HEALTH
+from ..interceptor_chain import GRPC_HEALTH_SERVICE
 
 LIVENESS = "liveness"
 READINESS = "readiness"
-WHOLE = ""
+WHOLE_SERVER = ""
 
 
-class Readiness(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
-    """The standard health service, for the whole server, `liveness`, `readiness` and each service by name.
+class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
+    """Report on the whole server, `liveness`, `readiness`, and each service by name.
 
-    Alive from the start, ready when told. It is our own because the one of grpcio-health-checking starts as SERVING,
-    and writes to a watcher under a lock: one watcher that does not read would keep the server from ever changing.
+    `liveness` is SERVING from the start; the others once marked ready. The servicer of grpcio-health-checking does not
+    fit: it starts as SERVING, and writes to watchers under a lock, so that one stalled watcher blocks every change.
     """
 
-    name = STANDARD_HEALTH
+    name = GRPC_HEALTH_SERVICE
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._services = frozenset((WHOLE, READINESS, STANDARD_HEALTH, *services))
+        self._services = frozenset((WHOLE_SERVER, READINESS, GRPC_HEALTH_SERVICE, *services))
         self._ready = False
         self._closed = False
         self._changed = asyncio.Event()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve on a server that is not started yet."""
+        """Register with a server that has not started yet."""
         add_HealthServicer_to_server(self, server)
 
-    def set(self, *, ready: bool) -> None:
-        """Say whether calls are taken; watchers are told."""
-        self._ready = ready
-        self._tell()
+    def mark_ready(self) -> None:
+        """Report SERVING from now on and notify watchers."""
+        self._ready = True
+        self._notify_watchers()
+
+    def mark_not_ready(self) -> None:
+        """Report NOT_SERVING from now on and notify watchers."""
+        self._ready = False
+        self._notify_watchers()
 
     def close(self) -> None:
-        """End every watch, after a last word where there is one."""
+        """End every watch once it has sent its latest status."""
         self._closed = True
-        self._tell()
+        self._notify_watchers()
 
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:
-        """The status of a service; NOT_FOUND where there is none of that name."""
+        """Return the status of a service. Aborts with NOT_FOUND for an unknown one."""
         status = self._status(request.service)
         if status == HealthCheckResponse.SERVICE_UNKNOWN:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "There is no service of that name here.")
+            message = "Unknown service. Send 'liveness', 'readiness', a full service name, or an empty name."
+            await context.abort(grpc.StatusCode.NOT_FOUND, message)
         return HealthCheckResponse(status=status)
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> AsyncIterator[HealthCheckResponse]:
-        """The status of a service now, then each change."""
-        shown: int | None = None
+        """Send the current status of a service, then each change."""
+        sent: int | None = None
         while True:
             changed, status = self._changed, self._status(request.service)
-            if status != shown:
-                shown = status
+            if status != sent:
+                sent = status
                 yield HealthCheckResponse(status=status)
             elif self._closed:
                 return
@@ -75,6 +81,6 @@ class Readiness(HealthServicer):  # type: ignore[misc]  # grpc_health has no typ
             status = HealthCheckResponse.SERVICE_UNKNOWN
         return status
 
-    def _tell(self) -> None:
+    def _notify_watchers(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

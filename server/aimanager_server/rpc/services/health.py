@@ -1,11 +1,11 @@
-"""Answers HealthService: how the providers do."""
+"""HealthService: provider health now, provider quality over time, and usage metrics."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
@@ -13,127 +13,110 @@ from aimanager.v1 import health_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 
 from ...core.errors import Overloaded
-from ...telemetry.provider_stats import Circuit, Report, Status
-from ..convert.times import duration, timestamp
+from ...resilience.circuit_breaker import CircuitState
+from ...resilience.provider_health import ProviderHealth, ProviderReport, ProviderStatus
+from ..convert.times import optional_duration, optional_timestamp
+from .assess_providers import AssessProvidersMethod
+from .metrics_summary import MetricsSummaryMethod
 
-STATUSES = {
+PROVIDER_STATUSES = {
     status: health_pb2.ProviderStatus.Value(
-        f"PROVIDER_STATUS_{'UNSPECIFIED' if status is Status.UNKNOWN else status.name}"
+        f"PROVIDER_STATUS_{'UNSPECIFIED' if status is ProviderStatus.UNKNOWN else status.name}"
     )
-    for status in Status
+    for status in ProviderStatus
 }
-CIRCUITS = {circuit: health_pb2.CircuitState.Value(f"CIRCUIT_STATE_{circuit.name}") for circuit in Circuit}
-
-Assess = Callable[[health_pb2.AssessProvidersRequest], health_pb2.AssessProvidersResponse]
-"""Tells how good the providers were. Raises UnknownProvider and InvalidRequest."""
-
-SumUp = Callable[[health_pb2.GetMetricsSummaryRequest], health_pb2.GetMetricsSummaryResponse]
-"""Tells what was asked and what it took. Raises UnknownProvider and InvalidRequest."""
-
-
-class ProviderHealth(Protocol):
-    """Knows how each provider does."""
-
-    def providers(self) -> tuple[str, ...]:
-        """Names, in order."""
-        ...
-
-    def report(self, provider: str) -> Report:
-        """State now. Raises UnknownProvider."""
-        ...
-
-    async def probe(self, provider: str) -> Report:
-        """State after asking the provider. Raises UnknownProvider."""
-        ...
-
-    def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
-        """State of each now, then each change, without end. Raises UnknownProvider."""
-        ...
+CIRCUIT_STATES = {state: health_pb2.CircuitState.Value(f"CIRCUIT_STATE_{state.name}") for state in CircuitState}
 
 
 class HealthService(HealthServiceServicer):
-    """What providers do now, how good they were, and what was asked. Watches end once `closed`, so that it can stop."""
+    """Implement HealthService. Watch streams end once `closed` is set, so that the server can stop."""
 
     name = "aimanager.v1.HealthService"
 
-    def __init__(self, health: ProviderHealth, closed: asyncio.Event, assess: Assess, sum_up: SumUp) -> None:
+    def __init__(
+        self,
+        health: ProviderHealth,
+        closed: asyncio.Event,
+        assess_providers: AssessProvidersMethod,
+        metrics_summary: MetricsSummaryMethod,
+    ) -> None:
         self._health = health
         self._closed = closed
-        self._assess = assess
-        self._sum_up = sum_up
+        self._assess_providers = assess_providers
+        self._metrics_summary = metrics_summary
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve on a server that is not started yet."""
+        """Register with a server that has not started yet."""
         add_HealthServiceServicer_to_server(self, server)
 
     async def ListProviderHealth(
         self, request: health_pb2.ListProviderHealthRequest, context: Any
     ) -> health_pb2.ListProviderHealthResponse:
-        """State of each provider, by name; each once."""
+        """Return the health of each requested provider once, by name."""
         reports = [self._health.report(name) for name in sorted(set(request.providers)) or self._health.providers()]
         if request.probe:
             reports = await asyncio.gather(*(self._health.probe(report.provider) for report in reports))
-        return health_pb2.ListProviderHealthResponse(providers=map(_written, reports))
+        return health_pb2.ListProviderHealthResponse(providers=map(_report_to_proto, reports))
 
     async def WatchProviderHealth(
         self, request: health_pb2.WatchProviderHealthRequest, context: Any
     ) -> AsyncIterator[health_pb2.WatchProviderHealthResponse]:
-        """State of each provider now, then each change, until the server shuts down."""
+        """Send the current health of each provider, then each change, until the server shuts down."""
         names = sorted(set(request.providers)) or self._health.providers()
         for name in names:
             self._health.report(name)
         async with aclosing(_until(self._closed, self._health.watch(names))) as reports:
             async for report in reports:
-                yield health_pb2.WatchProviderHealthResponse(provider=_written(report))
-        raise Overloaded("The server is shutting down.", solution="Watch again: another replica will answer.")
+                yield health_pb2.WatchProviderHealthResponse(provider=_report_to_proto(report))
+        raise Overloaded("The server is shutting down.", solution="Reconnect: another replica will accept the watch.")
 
     async def AssessProviders(
         self, request: health_pb2.AssessProvidersRequest, context: Any
     ) -> health_pb2.AssessProvidersResponse:
-        """The best provider first."""
-        return self._assess(request)
+        """Return the quality of the providers, best first."""
+        return self._assess_providers(request)
 
     async def GetMetricsSummary(
         self, request: health_pb2.GetMetricsSummaryRequest, context: Any
     ) -> health_pb2.GetMetricsSummaryResponse:
-        """The sums, by provider and model."""
-        return self._sum_up(request)
+        """Return request counts, tokens and cost by provider and model."""
+        return self._metrics_summary(request)
 
 
-async def _until(stop: asyncio.Event, reports: AsyncIterator[Report]) -> AsyncGenerator[Report, None]:
-    """What the iterator yields, until the event is set."""
+async def _until(stop: asyncio.Event, reports: AsyncIterator[ProviderReport]) -> AsyncGenerator[ProviderReport, None]:
+    """Yield from the iterator until the event is set, then close the iterator."""
     stopped = asyncio.ensure_future(stop.wait())
-    following = asyncio.ensure_future(anext(reports))
+    pending = asyncio.ensure_future(anext(reports))
     try:
         while True:
-            await asyncio.wait({stopped, following}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopped, pending}, return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
                 return
-            yield following.result()
-            following = asyncio.ensure_future(anext(reports))
+            yield pending.result()
+            pending = asyncio.ensure_future(anext(reports))
     finally:
         stopped.cancel()
-        following.cancel()
-        await asyncio.gather(stopped, following, return_exceptions=True)
+        pending.cancel()
+        await asyncio.gather(stopped, pending, return_exceptions=True)
         if isinstance(reports, AsyncGenerator):
             await reports.aclose()
 
 
-def _written(report: Report) -> health_pb2.ProviderHealth:
+def _report_to_proto(report: ProviderReport) -> health_pb2.ProviderHealth:
     return health_pb2.ProviderHealth(
         provider=report.provider,
-        status=STATUSES[report.status],
+        status=PROVIDER_STATUSES[report.status],
         circuit_breaker=health_pb2.CircuitBreaker(
-            state=CIRCUITS[report.circuit],
+            state=CIRCUIT_STATES[report.circuit_state],
             consecutive_failures=report.consecutive_failures,
-            open_time=timestamp(report.opened_at),
-            retry_time=timestamp(report.retry_at),
+            open_time=optional_timestamp(report.opened_at),
+            retry_time=optional_timestamp(report.retry_at),
         ),
-        latency_p50=duration(report.latency_p50),
-        latency_p95=duration(report.latency_p95),
+        latency_p50=optional_duration(report.latency_p50),
+        latency_p95=optional_duration(report.latency_p95),
         error_rate=report.error_rate,
-        last_success_time=timestamp(report.last_success_at),
-        last_failure_time=timestamp(report.last_failure_at),
+        last_success_time=optional_timestamp(report.last_success_at),
+        last_failure_time=optional_timestamp(report.last_failure_at),
         last_error_reason=report.last_error_reason,
         solution=report.solution,
     )

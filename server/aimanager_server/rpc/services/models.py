@@ -1,174 +1,165 @@
-"""Answers ModelService: from the catalogue, and where asked to, from what the providers say."""
+"""ModelService: lists, describes and suggests models from the catalog, and counts tokens."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
 from aimanager.v1 import model_pb2
 from aimanager.v1.model_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
 
+from ...catalog.catalog import Catalog
 from ...catalog.model import Capability, Model
-from ...catalog.recommendations import suggest
+from ...catalog.recommendations import suggest_models
 from ...core.errors import ProviderNotFound
-from ...core.request import Caller
-from ..context import CURRENT, Rpc
-from ..convert import models as wire_model
-from ..convert.fields import refused
+from ...routing.resolver import Resolver
+from ..context import current_rpc
+from ..convert.fields import invalid_field
+from ..convert.models import model_to_proto, parse_capabilities, parse_model_query
+from .count_tokens import CountTokensMethod
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 500
-DEFAULT_RESULTS = 3
-MOST_RESULTS = 50
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+DEFAULT_SUGGESTIONS = 3
+MAX_SUGGESTIONS = 50
 
-Available = Callable[[str, str], bool]
-"""Whether a provider's model can be called now."""
-
-Named = Callable[[str, Caller], Model]
-"""The model that a name, alias or route means for a caller; raises a Fault where it means none."""
-
-Routes = Callable[[], Mapping[tuple[str, str], Sequence[str]]]
-"""The names of the routes that may lead to each model, by provider and id."""
+IsAvailable = Callable[[str, str], bool]
+"""Return whether a provider's model can be called now."""
 
 Refresh = Callable[[str], Awaitable[None]]
-"""Asks a provider, or all of them, which models they have. Raises GatewayError where one that was named fails."""
-
-CountTokens = Callable[[model_pb2.CountTokensRequest, Rpc], Awaitable[model_pb2.CountTokensResponse]]
-
-
-class Listing(Protocol):
-    """Knows every model."""
-
-    def models(self, provider: str = "") -> Sequence[Model]:
-        """One provider's models, newest first, or everybody's, by provider."""
-        ...
+"""Fetch the model list of one provider, or of all if empty. Raises GatewayError if the named one fails."""
 
 
 class ModelService(ModelServiceServicer):
-    """ListModels, GetModel, SuggestModels and CountTokens. `providers` are those that may be called."""
+    """Implement ModelService. `providers` are the enabled ones; `today` returns the current date in UTC."""
 
     name = "aimanager.v1.ModelService"
 
     def __init__(
         self,
-        catalogue: Listing,
-        named: Named,
+        catalog: Catalog,
+        resolver: Resolver,
         providers: Collection[str],
-        available: Available,
+        is_available: IsAvailable,
         refresh: Refresh,
-        count_tokens: CountTokens,
+        count_tokens: CountTokensMethod,
         today: Callable[[], date],
-        routes: Routes = dict,
     ) -> None:
-        self._catalogue = catalogue
-        self._named = named
+        self._catalog = catalog
+        self._resolver = resolver
         self._providers = frozenset(providers)
-        self._available = available
+        self._is_available = is_available
         self._refresh = refresh
         self._count_tokens = count_tokens
         self._today = today
-        self._routes = routes
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve on a server that is not started yet."""
+        """Register with a server that has not started yet."""
         add_ModelServiceServicer_to_server(self, server)
 
     async def ListModels(self, request: model_pb2.ListModelsRequest, context: Any) -> model_pb2.ListModelsResponse:
-        """A page; the token names the last model of the page before, so that nothing is missed or told twice.
+        """Return one page of models. With `refresh`, the first page fetches the providers' model lists.
 
-        Providers are asked for the first page only: the others tell on from there.
+        The page token names the last model of the previous page, so that changes between pages skip or repeat nothing.
         """
         size = _page_size(request.page_size)
         self._check_provider(request.provider)
-        wanted = wire_model.capabilities(request.capabilities, "capabilities")
+        required = parse_capabilities(request.capabilities, "capabilities")
         if request.refresh and not request.page_token:
             await self._refresh(request.provider)
-        listed = self._after(request.page_token, self._models(request.provider))
+        models = self._after_page(request.page_token, self._models(request.provider))
         page: list[Model] = []
-        for model in self._suiting(listed, wanted, available_only=request.available_only):
+        for model in self._matching(models, required, available_only=request.available_only):
             if len(page) == size:
-                return self._page(page, _token(page[-1]))
+                return self._page(page, _page_token(page[-1]))
             page.append(model)
         return self._page(page, "")
 
     async def GetModel(self, request: model_pb2.GetModelRequest, context: Any) -> model_pb2.GetModelResponse:
-        """One model, by id, alias or route, whose first target it then is.
+        """Return one model by id, alias or route; a route means its first target.
 
-        An empty name is the one that answers this caller where none is named.
+        An empty name means the model that this caller's calls use by default.
         """
-        named = self._named(request.model, CURRENT.get().caller)
-        return model_pb2.GetModelResponse(model=self._written(named, self._routes()))
+        resolved = self._resolver.resolve_model(request.model, current_rpc.get().caller)
+        return model_pb2.GetModelResponse(model=self._to_proto(resolved.model, self._resolver.routes_by_model()))
 
     async def SuggestModels(
         self, request: model_pb2.SuggestModelsRequest, context: Any
     ) -> model_pb2.SuggestModelsResponse:
-        """The models that meet the need, best first."""
+        """Return the models that meet the requirements, best first."""
         for provider in request.providers:
             self._check_provider(provider)
-        most = _results(request.max_results)
-        found = suggest(self._models(""), wire_model.wish(request), self._is_available, self._today())
-        routes = self._routes()
+        max_results = _max_results(request.max_results)
+        query = parse_model_query(request)
+        suggestions = suggest_models(self._models(""), query, self._can_be_called, self._today())
+        routes = self._resolver.routes_by_model()
         return model_pb2.SuggestModelsResponse(
             suggestions=[
-                model_pb2.ModelSuggestion(model=self._written(one.model, routes), score=one.score, reasons=one.reasons)
-                for one in found[:most]
+                model_pb2.ModelSuggestion(
+                    model=self._to_proto(suggestion.model, routes), score=suggestion.score, reasons=suggestion.reasons
+                )
+                for suggestion in suggestions[:max_results]
             ]
         )
 
     async def CountTokens(self, request: model_pb2.CountTokensRequest, context: Any) -> model_pb2.CountTokensResponse:
-        """The tokens of a question."""
-        return await self._count_tokens(request, CURRENT.get())
+        """Return the number of input tokens of a request."""
+        return await self._count_tokens(request, current_rpc.get())
 
     def _check_provider(self, provider: str) -> None:
         if provider and provider not in self._providers:
-            accepted = ", ".join(sorted(self._providers))
-            raise ProviderNotFound(f"There is no provider {provider!r}; there are: {accepted}.", provider=provider)
+            configured = ", ".join(sorted(self._providers))
+            raise ProviderNotFound(
+                f"Provider {provider!r} not found. Configured providers: {configured}.", provider=provider
+            )
 
     def _models(self, provider: str) -> Sequence[Model]:
-        return [model for model in self._catalogue.models(provider) if model.provider in self._providers]
+        return [model for model in self._catalog.models(provider) if model.provider in self._providers]
 
-    def _after(self, token: str, models: Sequence[Model]) -> Sequence[Model]:
+    def _after_page(self, token: str, models: Sequence[Model]) -> Sequence[Model]:
         if not token:
             return models
         for index, model in enumerate(models):
-            if _token(model) == token:
+            if _page_token(model) == token:
                 return models[index + 1 :]
-        raise refused("page_token", "is not the next_page_token of a page of this listing")
+        raise invalid_field("page_token", "must be the next_page_token of a page of this list")
 
-    def _suiting(self, models: Sequence[Model], wanted: list[Capability], *, available_only: bool) -> Iterator[Model]:
+    def _matching(
+        self, models: Sequence[Model], required: Sequence[Capability], *, available_only: bool
+    ) -> Iterator[Model]:
         for model in models:
-            able = all(model.can(capability) for capability in wanted)
-            if able and (not available_only or self._is_available(model)):
+            is_capable = all(model.supports(capability) for capability in required)
+            if is_capable and (not available_only or self._can_be_called(model)):
                 yield model
 
     def _page(self, models: Sequence[Model], token: str) -> model_pb2.ListModelsResponse:
-        routes = self._routes()
-        written = [self._written(model, routes) for model in models]
-        return model_pb2.ListModelsResponse(models=written, next_page_token=token)
+        routes = self._resolver.routes_by_model()
+        page = [self._to_proto(model, routes) for model in models]
+        return model_pb2.ListModelsResponse(models=page, next_page_token=token)
 
-    def _is_available(self, model: Model) -> bool:
-        return self._available(model.provider, model.id)
+    def _can_be_called(self, model: Model) -> bool:
+        return self._is_available(model.provider, model.id)
 
-    def _written(self, model: Model, routes: Mapping[tuple[str, str], Sequence[str]]) -> model_pb2.Model:
-        leading = routes.get((model.provider, model.id), ())
-        return wire_model.model(model, available=self._is_available(model), routes=leading)
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0:
-        raise refused("page_size", f"{asked} is negative; 0 to {LARGEST_PAGE} are accepted")
-    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
+    def _to_proto(self, model: Model, routes: Mapping[tuple[str, str], Sequence[str]]) -> model_pb2.Model:
+        names = routes.get((model.provider, model.id), ())
+        return model_to_proto(model, available=self._can_be_called(model), routes=names)
 
 
-def _results(asked: int) -> int:
-    if asked < 0:
-        raise refused("max_results", f"{asked} is negative; 0 to {MOST_RESULTS} are accepted")
-    return min(asked or DEFAULT_RESULTS, MOST_RESULTS)
+def _page_size(requested: int) -> int:
+    if requested < 0:
+        raise invalid_field("page_size", f"must be between 0 and {MAX_PAGE_SIZE}, got {requested}")
+    return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def _token(model: Model) -> str:
+def _max_results(requested: int) -> int:
+    if requested < 0:
+        raise invalid_field("max_results", f"must be between 0 and {MAX_SUGGESTIONS}, got {requested}")
+    return min(requested or DEFAULT_SUGGESTIONS, MAX_SUGGESTIONS)
+
+
+def _page_token(model: Model) -> str:
     return base64.urlsafe_b64encode(f"{model.provider}/{model.id}".encode()).decode().rstrip("=")
