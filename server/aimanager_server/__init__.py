@@ -1,1 +1,1 @@
-"""The AI Manager server: one typed gRPC API in front of every model provider."""
+"""The AI Manager server: one typed gRPC API in front of many model providers."""

@@ -1,4 +1,4 @@
-"""Lets `python -m aimanager_server` do what `aimanager-server` does."""
+"""Run `python -m aimanager_server` as the `aimanager-server` command."""
 
 from .commands.main import main
 

@@ -1,236 +1,302 @@
-"""The composition root: every part of one server, and the route of a call from top to bottom."""
+"""Composition root: construct every component of one server, and list the layers of a call in order."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
-from . import parts
-from .catalog.catalog import Catalogue
-from .catalog.discovery import Discover
+from .catalog.catalog import Catalog
+from .catalog.discovery import ModelDiscovery
 from .catalog.pricing import PriceList
-from .commands.quickstart import hints_for
-from .config.errors import SettingsError
+from .config.errors import StartupError
 from .config.settings import Settings
+from .core.embedding import Embedder
 from .core.errors import GatewayError
-from .core.handler import compose
-from .operations.count_tokens import Count
-from .operations.embed import Embed
-from .pipeline.accounting import Account
-from .pipeline.artifacts import Keep
-from .pipeline.attachments import Fetch
-from .pipeline.circuit_breaker import Guard
+from .core.handler import CallHandler, Clock, Layer, ObservingLayer, compose
+from .core.request import Attempt, Call
+from .operations.count_tokens import CountTokens
+from .operations.embed import CreateEmbeddings
+from .pipeline.accounting import Accounting
+from .pipeline.artifacts import ExtractArtifacts
+from .pipeline.attachments import FetchAttachments
+from .pipeline.bulkhead import ProviderConcurrency
+from .pipeline.circuit_breaker import CircuitBreakerLayer
 from .pipeline.dispatch import Dispatch
-from .pipeline.idempotency import Repeat
-from .pipeline.key_rotation import Rotate
-from .pipeline.quota import Limit
-from .pipeline.retry import Attempt
-from .pipeline.stream_recovery import Rescue
-from .pipeline.structured_output import Conform
-from .pipeline.telemetry import Observe
-from .pipeline.timeouts import Pace
+from .pipeline.hedging import Hedging
+from .pipeline.idempotency import Idempotency
+from .pipeline.quota import CallerQuota, ProviderQuota
+from .pipeline.retry import RetryAndFallback
+from .pipeline.stream_recovery import StreamRecovery
+from .pipeline.structured_output import EnforceOutputFormat
+from .pipeline.telemetry import Telemetry
+from .pipeline.timeouts import EnforceTimeouts
 from .providers.attachments.fetcher import HttpsFetcher
+from .providers.factory import ProviderSet
 from .providers.plugins.registry import ProviderRegistry
-from .providers.provider_set import Opened
-from .resilience.breaker_registry import Breakers
-from .resilience.load_shedding import LoopLag
-from .resilience.prober import Prober
+from .resilience.breaker_registry import BreakerRegistry
+from .resilience.idempotency_store import IdempotencyStore
+from .resilience.load_shedding import EventLoopLagMonitor
+from .resilience.prober import ProbeKind, Prober
 from .resilience.provider_health import ProviderHealth
-from .resilience.rate_limiter import Limiter
-from .routing.embedding_resolver import EmbedResolver
-from .routing.load_balancing import Routing
+from .resilience.rate_limiter import RateLimiter
+from .resilience.retry_budget import RetryBudgets
+from .routing.embedding_resolver import EmbeddingResolver
+from .routing.load_balancing import LoadBalancer
 from .routing.resolver import Resolver
-from .rpc.interceptors.admission import Admit
-from .rpc.interceptors.auth import Authenticate
-from .rpc.interceptors.errors import TranslateErrors
-from .rpc.interceptors.metrics import Measure
+from .rpc.interceptors.admission import Admission
+from .rpc.interceptors.auth import Authenticator
+from .rpc.interceptors.errors import ErrorTranslator
+from .rpc.interceptors.metrics import RpcMetrics
 from .rpc.interceptors.rate_limit import RateLimit
-from .rpc.interceptors.request_id import Correlate
-from .rpc.server import CannotListen, Server
-from .rpc.services.assess_providers import Assessing
-from .rpc.services.count_tokens import Counting
+from .rpc.interceptors.request_id import RequestId
+from .rpc.server import GatewayServer, Service
+from .rpc.services.assess_providers import AssessProvidersMethod
+from .rpc.services.count_tokens import CountTokensMethod
 from .rpc.services.embeddings import EmbeddingService
-from .rpc.services.generation import GenerationService, Timeouts
+from .rpc.services.generation import GenerationService
 from .rpc.services.health import HealthService
-from .rpc.services.metrics_summary import Summing
+from .rpc.services.metrics_summary import MetricsSummaryMethod
 from .rpc.services.models import ModelService
-from .telemetry import logs as log
 from .telemetry.metrics import Metrics
-from .telemetry.metrics_server import MetricsListener
-from .telemetry.model_stats import Quality
-from .telemetry.provider_stats import Vitals
-from .telemetry.redaction import masked
-from .telemetry.usage_stats import Sums
+from .telemetry.metrics_server import MetricsServer
+from .telemetry.model_stats import ModelStats
+from .telemetry.provider_stats import ProviderStats
+from .telemetry.usage_stats import UsageStats
 
-PLUGINS_SECONDS = 1.0
-"""How long the start waits for plug-ins to say which models they have."""
+PLUGIN_LISTING_SECONDS = 1.0
+"""How long startup waits for the model lists of plug-ins; later ones arrive while the server already serves."""
+
+HEDGING_QUANTILE = 0.95
+"""Quantile of the time to first token after which a hedged request is sent."""
 
 
-class CannotStart(Exception):
-    """Settings that are well formed do not fit together; the message says which, and what to do."""
+class SharedComponents:
+    """Catalog, providers, statistics and resilience state, shared by layers, operations and services."""
+
+    def __init__(self, settings: Settings, registry: ProviderRegistry, clock: Clock) -> None:
+        self.catalog = Catalog.load().with_providers(settings.providers).with_overrides(settings.models)
+        known_models = frozenset((model.provider, model.id) for model in self.catalog.models())
+        self.metrics = Metrics(lambda provider, model: (provider, model) in known_models)
+        self.provider_set = ProviderSet(settings, self.catalog, registry)
+        self.providers = self.provider_set.providers
+        self.prices = PriceList(self.catalog, lambda: datetime.now(UTC))
+        self.usage_stats = UsageStats(clock, time.time, self.metrics.is_known_model)
+        self.provider_stats = ProviderStats(clock, time.time)
+        self.model_stats = ModelStats(clock)
+        self.rate_limiter = RateLimiter(clock)
+        self.retry_budgets = RetryBudgets(settings.retry, clock)
+        self.breakers = BreakerRegistry(settings.circuit_breaker, settings.retry, clock)
+        self.health = ProviderHealth(
+            self.providers, self.breakers, self.provider_stats, clock, time.time, settings.missing_api_keys()
+        )
+        self.lag_monitor = EventLoopLagMonitor(clock, settings.server.max_event_loop_lag_seconds)
+        self._export_gauges()
+
+    def _export_gauges(self) -> None:
+        key_pools = self.provider_set.key_pools
+        self.metrics.export_breaker_states(self.providers, self.health.circuit_state)
+        self.metrics.export_quarantined_keys(key_pools, lambda provider: key_pools[provider].quarantined_count)
+        self.metrics.export_event_loop_lag(self.lag_monitor.lag_seconds)
+
+
+class Pipeline:
+    """The layers of a call and their order, and the operations that reuse some of the layers.
+
+    The path of a call: interceptors (`App`) → service → resolver → call layers → retry loop → attempt
+    layers → provider.
+    """
+
+    def __init__(self, settings: Settings, shared: SharedComponents, clock: Clock) -> None:
+        self._shared, self._clock = shared, clock
+        metrics, budgets, limits = shared.metrics, shared.retry_budgets, settings.limits
+        fetcher = HttpsFetcher() if settings.server.fetch_attachments else None
+        subscribers = (metrics, shared.usage_stats, shared.provider_stats, shared.model_stats)
+        self.telemetry = Telemetry(metrics, shared.usage_stats, clock)
+        self.idempotency = Idempotency(IdempotencyStore(settings.idempotency, clock))
+        self.caller_quota = CallerQuota(settings.tiers, shared.rate_limiter)
+        self.artifacts = ExtractArtifacts()
+        self.stream_recovery = StreamRecovery(settings.retry, budgets, metrics, clock)
+        self.retry = RetryAndFallback(
+            settings.retry, settings.circuit_breaker, budgets, shared.provider_set.key_pools, metrics, clock,
+            asyncio.sleep, random.random, _hedging(settings, shared, clock),
+        )  # fmt: skip
+        self.provider_quota = ProviderQuota(self.caller_quota)
+        self.attachments = FetchAttachments(
+            fetcher, shared.catalog.find, limits.max_attachment_bytes, limits.max_message_bytes
+        )
+        self.output_format = EnforceOutputFormat(clock, shared.model_stats.record_validation)
+        self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
+        self.circuit_breaker = CircuitBreakerLayer(shared.breakers)
+        self.accounting = Accounting(shared.prices, clock, subscribers)
+        self.timeouts = EnforceTimeouts()
+
+    @property
+    def call_layers(self) -> tuple[Layer[Call] | ObservingLayer[Call], ...]:
+        """Layers that run once per call, outermost first."""
+        return (
+            self.telemetry,  # first, so that rejected, replayed and failed calls are counted too
+            self.idempotency,  # before anything is charged: a replay is free
+            self.caller_quota,  # before any work; settles with the usage of all attempts
+            self.artifacts,  # outside retries: artifacts come only from the response that the caller receives
+            self.stream_recovery,  # restarts a stream that is interrupted after its first content
+        )
+
+    @property
+    def attempt_layers(self) -> tuple[Layer[Attempt[Any]] | ObservingLayer[Attempt[Any]], ...]:
+        """Layers that run for each attempt that the retry loop makes, outermost first."""
+        return (
+            self.provider_quota,  # first: an attempt beyond the quota costs nothing
+            self.attachments,  # models differ in what they fetch themselves; a repair reuses the files
+            self.output_format,  # each model is asked for JSON in its own way
+            self.bulkhead,  # a full provider is not a failure
+            self.circuit_breaker,  # an open breaker rejects all attempts
+            self.accounting,  # inside the breaker: records only what was sent
+            self.timeouts,  # next to the provider: measures its silence, not ours
+        )
+
+    def handler(self) -> CallHandler:
+        """Return the handler of generation calls."""
+        attempts = compose(self.attempt_layers, Dispatch(self._shared.providers))
+        return compose(self.call_layers, self.retry.over(attempts))
+
+    def create_embeddings(self, embedders: Mapping[str, Embedder]) -> CreateEmbeddings:
+        """Return the embedding operation: the layers that apply to a unary call, once per call or once per attempt."""
+        call_layers = (self.telemetry, self.caller_quota)
+        attempt_layers = (self.provider_quota, self.bulkhead, self.circuit_breaker, self.accounting)
+        return CreateEmbeddings(
+            partial(compose, call_layers),
+            lambda embed: self.retry.over(compose(attempt_layers, embed)),
+            embedders, self._shared.catalog, self._shared.prices,
+        )  # fmt: skip
+
+    def count_tokens(self) -> CountTokens:
+        """Return the token counting operation, which is free and so has no quota, breaker or accounting."""
+        counters = self._shared.provider_set.token_counters()
+        return CountTokens(
+            lambda count: self.retry.over(compose((self.attachments,), count)),
+            counters, self._shared.breakers.rejects_calls, self._clock,
+        )  # fmt: skip
+
+
+def _hedging(settings: Settings, shared: SharedComponents, clock: Clock) -> Hedging | None:
+    hedging, model_stats = settings.hedging, shared.model_stats
+    if not hedging.enabled:
+        return None
+
+    def slow_first_token(provider: str, model: str) -> float | None:
+        return model_stats.time_to_first_token(provider, model, HEDGING_QUANTILE, hedging.min_samples)
+
+    return Hedging(hedging, slow_first_token, shared.metrics, clock)
 
 
 class App:
-    """One server's parts, joined. Nothing listens yet; made inside a running event loop."""
+    """All components of one server. Construct it inside a running event loop; nothing listens before `server.start()`.
+
+    Raises StartupError for a route with an unknown target, and SettingsError for a plug-in that cannot be loaded.
+    """
 
     def __init__(self, settings: Settings, registry: ProviderRegistry | None = None) -> None:
-        clock, server = time.monotonic, settings.server
-        catalogue = Catalogue.load().with_providers(settings.providers).corrected(settings.models)
-        known = frozenset((model.provider, model.id) for model in catalogue.models())
-        self.metrics = Metrics(lambda provider, model: (provider, model) in known)
-        opened = Opened(settings, catalogue, registry or ProviderRegistry())
-        self.providers, self.plugged = opened.providers, opened.plugged
-        self.lag = LoopLag(clock, server.shed_lag_seconds)
-        limiter, vitals, quality = Limiter(clock), Vitals(clock, time.time), Quality(clock)
-        sums = Sums(clock, time.time, self.metrics.known)
-        breakers, prices = Breakers(parts.rules(settings), clock), PriceList(catalogue, lambda: datetime.now(UTC))
-        health = ProviderHealth(self.providers, breakers, vitals, clock, time.time, parts.missing_keys(settings))
-        self.prober = Prober(
-            self.providers, parts.probed(settings, self.providers), breakers, catalogue.find, health.probed,
-            self.metrics.probed, asyncio.sleep, random.random,
-        )  # fmt: skip
-        self.metrics.watch_breakers(self.providers, health.circuit)
-        self.metrics.watch_keys(opened.rings, lambda name: opened.rings[name].quarantined)
-        self.metrics.watch_loop(self.lag.seconds)
-
-        # The route of a call: an RPC passes the interceptors, is resolved, passes the layers, and reaches its provider.
-        admit = Admit(
-            server.max_in_flight, server.max_in_flight_per_caller, server.queue_length, server.queue_seconds,
-            self.lag.is_late,
-        )  # fmt: skip
+        clock = time.monotonic
+        shared = SharedComponents(settings, registry or ProviderRegistry(), clock)
+        pipeline = Pipeline(settings, shared, clock)
+        admission = Admission(settings.server, shared.lag_monitor.is_overloaded)
         interceptors = (
-            Correlate(),  # first, so that every answer and log line has the id
-            Measure(self.metrics, clock),  # outside the translation, to see the code that was sent
-            TranslateErrors(self.metrics),  # around all that may refuse
-            Authenticate(settings),  # before anything is spent on a stranger
-            RateLimit(limiter, settings.tiers),  # needs to know the caller; a refused call takes no place
-            admit,  # last: holds a place while the handler runs, and no longer
+            RequestId(),  # first, so that every response and log line has the id
+            RpcMetrics(shared.metrics, clock),  # outside the translation, to see the status code that was sent
+            ErrorTranslator(shared.metrics),  # around everything that may reject
+            Authenticator(settings),  # before any work for an unknown caller
+            RateLimit(shared.rate_limiter, settings.tiers),  # needs the caller; a rejected call takes no permit
+            admission,  # last: holds a permit only while the handler runs
         )
-        fetches, limits = server.fetch_attachments, settings.limits
-        order = Routing(quality.first_token, quality.in_flight, prices.rates, breakers.is_open, random.random)
-        resolver = Resolver(
-            catalogue, settings.providers, limits, server.default_model, fetches=fetches, routes=settings.routes,
-            models=settings.models, patience=settings.patience, longest=server.stream_timeout_seconds, order=order,
+        self.providers, self.plugin_names = shared.providers, shared.provider_set.plugin_names
+        self.metrics, self.lag_monitor = shared.metrics, shared.lag_monitor
+        self.attempt_layers = pipeline.attempt_layers
+        self.model_discovery = ModelDiscovery(
+            shared.provider_set.model_listers(), shared.catalog, shared.health.record_probe
+        )
+        self.prober = Prober(
+            shared.providers, _probe_kinds(settings), shared.breakers, shared.catalog.find, shared.health.record_probe,
+            shared.metrics.count_probe, asyncio.sleep, random.random,
         )  # fmt: skip
-        try:
-            resolver.check_routes()
-        except GatewayError as fault:
-            raise CannotStart(fault.message) from fault
-        policy, hedge = parts.policy(settings), parts.hedge(settings, quality, self.metrics)
-        observe, limit = Observe(self.metrics, sums, clock), Limit(settings.tiers, limiter)
-        budgets = parts.budgets(settings)
-        attempt = Attempt(policy, budgets, self.metrics, clock, asyncio.sleep, random.random, hedge)
-        rotate = Rotate(opened.rings, budgets, clock, policy.attempts, settings.breaker.refused_seconds)
-        places = parts.places(settings, clock)
-        guard, account = Guard(breakers, vitals, clock, quality), Account(self.metrics, sums, prices)
-        fetch = Fetch(
-            HttpsFetcher() if fetches else None, catalogue.find, limits.attachment_bytes, limits.message_bytes
-        )
-        front = (
-            observe,  # first, so that refused, repeated and failed calls count too
-            Repeat(parts.answers(settings)),  # before anything is charged
-            limit,  # before any work; settles with what all attempts took
-            Keep(),  # outside the attempts: what is lifted out of an answer is of the one that the caller gets
-        )
-        self.engine = (
-            Rescue(policy, budgets, self.metrics, clock),  # once an answer has begun: begins it again, where honest
-            attempt,  # while nothing of it is there: asks again, and the next target
-            limit.at_provider,  # inside attempt: each target has its provider's quota
-            fetch,  # inside attempt: the target decides what is needed; outside conform: a repair needs no second look
-            Conform(clock, quality.conformed),  # around one target: each is asked for JSON in its own way
-            rotate,  # chooses the key; inside conform, whose repair may take another
-            places,  # holds a place at the provider; a full one is no failure
-            guard,  # inside all that asks again: an open circuit is not asked
-            account,  # books what was sent, and that alone
-            Pace(),  # next to the provider, whose silence it tells from ours
-        )
-        handler = compose((*front, *self.engine), Dispatch(self.providers))
-        embedders = opened.embedders()
-        embed = Embed(
-            (observe, limit), (attempt, limit.at_provider, rotate, places, guard, account), embedders, catalogue, prices
-        )
-        texts = EmbedResolver(catalogue, resolver, embedders, self.providers, settings.limits)
-        count = Count((attempt, fetch, rotate), opened.counters(), breakers.is_open, clock)
-        self.discover = Discover(opened.listers(), catalogue, health.probed)
-        timeouts = Timeouts(server.unary_timeout_seconds, server.stream_timeout_seconds)
-        services = (
-            GenerationService(handler, resolver.resolve, settings.limits, timeouts, clock),
-            ModelService(
-                catalogue,
-                lambda name, caller: resolver.model(name, caller).model,
-                self.providers,
-                health.available,
-                self.discover,
-                Counting(count, resolver.resolve, settings.limits, timeouts.unary, clock),
-                lambda: datetime.now(UTC).date(),
-                resolver.routes,
-            ),
-            EmbeddingService(embed, texts.resolve, timeouts.unary, settings.limits.embedding_inputs, clock),
-            HealthService(
-                health,
-                admit.closed,
-                Assessing(health, quality, prices),
-                Summing(health, sums, lambda: observe.in_flight),
-            ),
-        )
-        self.server = Server(settings, interceptors, admit, services)
+        services = _services(settings, shared, pipeline, self.model_discovery, admission, clock)
+        self.server = GatewayServer(settings, interceptors, admission, services)
+
+
+def _services(
+    settings: Settings,
+    shared: SharedComponents,
+    pipeline: Pipeline,
+    model_discovery: ModelDiscovery,
+    admission: Admission,
+    clock: Clock,
+) -> tuple[Service, ...]:
+    limits, unary_timeout = settings.limits, settings.server.unary_timeout_seconds
+    resolver, embedders = _resolver(settings, shared), shared.provider_set.embedders()
+    embedding_resolver = EmbeddingResolver(shared.catalog, resolver, embedders, shared.providers, limits)
+    create_embeddings = pipeline.create_embeddings(embedders)
+    count_tokens = CountTokensMethod(pipeline.count_tokens(), resolver, limits, unary_timeout, clock)
+    assess_providers = AssessProvidersMethod(shared.health, shared.model_stats, shared.prices)
+    metrics_summary = MetricsSummaryMethod(shared.health, shared.usage_stats, lambda: pipeline.telemetry.in_flight)
+    return (
+        GenerationService(pipeline.handler(), resolver, settings, clock),
+        ModelService(
+            shared.catalog, resolver, shared.providers, shared.health.is_available, model_discovery, count_tokens,
+            lambda: datetime.now(UTC).date(),
+        ),
+        EmbeddingService(
+            create_embeddings, embedding_resolver, unary_timeout, limits.max_embedding_inputs, clock
+        ),
+        HealthService(shared.health, admission.closed, assess_providers, metrics_summary),
+    )  # fmt: skip
+
+
+def _resolver(settings: Settings, shared: SharedComponents) -> Resolver:
+    stats, breakers = shared.model_stats, shared.breakers
+    load_balancer = LoadBalancer(
+        stats.time_to_first_token, stats.in_flight, shared.prices.rates, breakers.rejects_calls, random.random
+    )
+    resolver = Resolver(shared.catalog, settings, load_balancer)
+    try:
+        resolver.validate_routes()
+    except GatewayError as error:
+        raise StartupError(error.message) from error
+    return resolver
+
+
+def _probe_kinds(settings: Settings) -> dict[str, ProbeKind]:
+    """Return how each provider is probed while its circuit breaker is open; a provider without its key is not."""
+    return {
+        name: provider.probe
+        for name, provider in settings.providers.items()
+        if provider.enabled and not provider.lacks_api_key and provider.probe != "off"
+    }
 
 
 @asynccontextmanager
-async def running(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[Server]:
-    """A server that listens until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
+async def running_server(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[GatewayServer]:
+    """Run a server until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
 
-    Raises CannotListen, or SettingsError for a plug-in that cannot be used.
+    Raises StartupError if an address, certificate or route cannot be used, SettingsError for an unusable plug-in.
     """
     app = App(settings, registry)
     async with AsyncExitStack() as stack:
         for provider in app.providers.values():
             stack.push_async_callback(provider.aclose)
         if settings.server.metrics_listen is not None:
-            stack.enter_context(MetricsListener(settings.server.metrics_listen, app.metrics.registry))
-        app.lag.start()
-        stack.callback(app.lag.stop)
+            stack.enter_context(MetricsServer(settings.server.metrics_listen, app.metrics.registry))
+        app.lag_monitor.start()
+        stack.callback(app.lag_monitor.stop)
         stack.push_async_callback(app.prober.aclose)
-        listing = asyncio.gather(*map(app.discover.try_one, app.plugged))
+        listing = asyncio.gather(*map(app.model_discovery.try_refresh, app.plugin_names))
         stack.callback(listing.cancel)
-        if app.plugged:
-            await asyncio.wait({listing}, timeout=PLUGINS_SECONDS)
+        if app.plugin_names:
+            await asyncio.wait({listing}, timeout=PLUGIN_LISTING_SECONDS)
         await app.server.start()
         stack.push_async_callback(app.server.stop, 1.0)
         yield app.server
-
-
-def run(settings: Settings, *, hints: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code."""
-    secrets = parts.secrets(settings)
-    log.configure(settings.server.log_level, lambda text: masked(text, secrets, longest=20_000))
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, hints=hints))
-    except (CannotListen, CannotStart) as error:
-        sys.stderr.write(f"aimanager-server: {error}\n")
-        return 1
-    except SettingsError as error:
-        print(f"aimanager-server: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-async def _serve(settings: Settings, *, hints: bool) -> None:
-    async with running(settings) as server:
-        if hints:
-            print(hints_for(settings, server.port), flush=True)
-        await server.serve_until_signal()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop

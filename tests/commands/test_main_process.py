@@ -1,4 +1,4 @@
-"""`aimanager-server` as a process: without its packages, and without loading what it does not need."""
+"""`aimanager-server` as a process: without its dependencies, and without importing more than it needs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from tests.support.paths import ROOT
 SERVER = ROOT / "server"
 
 
-def python(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *options, *arguments]
+def python(
+    *arguments: str, options: tuple[str, ...] = (), program: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    command = [program, *options, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(SERVER)}, check=False)
 
 
-def test_without_the_server_packages_one_line_says_what_to_install() -> None:
+def test_without_dependencies_one_line_names_the_package_to_install() -> None:
     done = python("-m", "aimanager_server", options=("-S",))
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "aimanager-server: pydantic is missing; install the server with: pip install 'aimanager[server]'\n"
+        "aimanager-server: missing package pydantic; install the server with: pip install 'aimanager[server]'\n"
     )
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("errors",), ("config", "--sample")])
-def test_what_needs_no_settings_works_without_the_server_packages(arguments: tuple[str, ...]) -> None:
+def test_commands_that_need_no_settings_work_without_dependencies(arguments: tuple[str, ...]) -> None:
     done = python("-m", "aimanager_server", *arguments, options=("-S",))
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -36,20 +38,35 @@ def test_what_needs_no_settings_works_without_the_server_packages(arguments: tup
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["errors"], ["config"], ["serve", "--help"]])
-def test_nothing_but_serving_loads_grpc_or_http(arguments: list[str]) -> None:
+def test_only_serve_imports_grpc_and_http_packages(arguments: list[str]) -> None:
     script = (
         "import sys; from aimanager_server.commands.main import main\n"
         f"try: main({arguments!r}, {{}})\n"
         "except SystemExit: pass\n"
-        "heavy = {'grpc', 'aiohttp', 'httpx', 'asyncio', 'google', 'prometheus_client', 'structlog'}\n"
+        "heavy = {'grpc', 'httptools', 'httpx', 'asyncio', 'google', 'prometheus_client', 'structlog'}\n"
         "print('loaded:', sorted(heavy & sys.modules.keys()))"
     )
 
     assert python("-c", script).stdout.endswith("loaded: []\n")
 
 
-def test_the_arguments_and_variables_of_the_process_are_used_where_none_are_given() -> None:
+def test_arguments_of_the_process_are_used_by_default() -> None:
     done = python("-m", "aimanager_server", "config", "--default-model", "mock/echo")
 
     assert done.returncode == 0
     assert re.search(r'^default_model = "mock/echo" +# argument$', done.stdout, re.MULTILINE)
+
+
+def test_server_started_with_closed_stderr_keeps_its_descriptor_from_sockets() -> None:
+    script = (
+        "import sys\n"
+        "from aimanager_server.commands import serve\n"
+        "from aimanager_server.config.settings import Settings\n"
+        "server = {'listen': '192.0.2.1:1', 'allow_anonymous': True, 'metrics_listen': None}\n"
+        "status = serve.run(Settings.model_validate({'server': server}))\n"
+        "print(status, sys.stderr.fileno(), sys.stderr.name)"
+    )
+
+    done = python("-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script, program="/bin/sh")
+
+    assert done.stdout == "1 2 /dev/null\n"

@@ -1,42 +1,42 @@
-"""Writes the page that explains every error a caller can meet, from the one table that drives them."""
+"""Generate the error reference, docs/errors.md, from the error classes in `core.errors`."""
 
 from __future__ import annotations
 
 from ..core import errors
 from ..core.errors import GatewayError, all_errors
 
-BREAKERS = {"ignore": "–", "count": "counts", "open": "opens at once"}
-FALLBACKS = {"never": "–", "next": "next target", "larger": "a larger window"}
+FALLBACKS = {"never": "no", "next": "next target", "larger": "larger context window"}
+BREAKER_EFFECTS = {"ignore": "ignored", "count": "counted", "open": "opens at once"}
 
 PREFACE = """\
 # Errors
 
 Every failure is a gRPC status whose details hold an `ErrorInfo` with domain `aimanager.dev` and one of the reasons
-below; `LocalizedMessage` says what to do, and `RetryInfo` is there where waiting helps. Match on the reason: messages
-change.
+below. `LocalizedMessage` states the solution, and `RetryInfo` the delay if a retry can help. Match on the reason:
+messages may change.
 
-*Tried again*: the gateway asks the same target again by itself. *Falls back*: which other target it asks. *Breaker*:
-whether the failure counts against the provider. *Resend*: a client may send the call again by itself."""
+*Retried*: the gateway retries the same target. *Fallback*: the target the gateway tries next. *Circuit breaker*:
+whether the failure counts against the provider. *Client retry*: a client may retry the call automatically."""
 
 
 def error_reference() -> str:
-    """The page as Markdown, in the order of the table in `errors.py`."""
-    rows = [_row(fault) for fault in all_errors() if fault.__module__ == errors.__name__]
-    head = "| reason | gRPC code | what happened | what to do | tried again | falls back | breaker | resend |"
+    """Return the page as Markdown, in the order of `core/errors.py`."""
+    rows = [_row(error) for error in all_errors() if error.__module__ == errors.__name__]
+    head = "| reason | gRPC code | cause | solution | retried | fallback | circuit breaker | client retry |"
     return "\n".join([PREFACE, "", head, "|" + " --- |" * 8, *rows]) + "\n"
 
 
-def _row(fault: type[GatewayError]) -> str:
-    row = fault.spec
-    story = " ".join((fault.__doc__ or "").split())
+def _row(error: type[GatewayError]) -> str:
+    spec = error.spec
+    cause = " ".join((error.__doc__ or "").split())
     cells = [
-        f"`{row.reason}`",
-        row.code,
-        story,
-        row.solution,
-        "yes" if row.retryable else "–",
-        FALLBACKS[row.fallback],
-        BREAKERS[row.breaker_effect],
-        "yes" if row.client_may_retry else "–",
+        f"`{spec.reason}`",
+        spec.code,
+        cause,
+        spec.solution,
+        "yes" if spec.retryable else "no",
+        FALLBACKS[spec.fallback],
+        BREAKER_EFFECTS[spec.breaker_effect],
+        "yes" if spec.client_may_retry else "no",
     ]
     return f"| {' | '.join(cells)} |"

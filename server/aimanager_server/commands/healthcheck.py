@@ -1,4 +1,4 @@
-"""Asks a server whether it is ready, for container health checks: exit status 0 says yes."""
+"""Check that a server is ready, for container health checks: exit status 0 if it is, else 1."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ METHOD = "/grpc.health.v1.Health/Check"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 where the service is SERVING, else 1 and one line that says why."""
-    asked = _parser().parse_args(arguments)
+    """Return 0 if the service is SERVING; otherwise print the reason on one line and return 1."""
+    options = _parser().parse_args(arguments)
     try:
-        problem = _problem(asked.address, asked.service, asked.timeout, asked.tls_ca)
+        problem = _problem(options.address, options.service, options.timeout, options.tls_ca)
     except OSError as error:
-        problem = f"cannot read {asked.tls_ca}: {error.strerror}"
+        problem = f"cannot read {options.tls_ca}: {error.strerror}"
     if problem:
-        print(f"{asked.address}: {problem}", file=sys.stderr)
+        print(f"{options.address}: {problem}", file=sys.stderr)
     return 1 if problem else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m aimanager_server.commands.healthcheck", description=__doc__)
-    parser.add_argument("--address", default="127.0.0.1:50051", help="host:port (default: %(default)s)")
+    parser.add_argument("--address", default="127.0.0.1:50051", metavar="HOST:PORT", help="default: %(default)s")
     parser.add_argument(
-        "--service", default="readiness", help="readiness, liveness or a service (default: %(default)s)"
+        "--service", default="readiness", help="readiness, liveness or a service name (default: %(default)s)"
     )
     parser.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help="default: %(default)s")
-    parser.add_argument("--tls-ca", type=Path, metavar="FILE", help="connect with TLS and trust these authorities")
+    parser.add_argument("--tls-ca", type=Path, metavar="FILE", help="connect with TLS and trust these CA certificates")
     return parser
 
 
@@ -52,7 +52,7 @@ def _problem(address: str, service: str, timeout: float, tls_ca: Path | None) ->
 
 
 def _channel(address: str, tls_ca: Path | None) -> grpc.Channel:
-    # A proxy from the environment has no business between a container and itself.
+    # A proxy from the environment must not intercept a check inside the container.
     options = [("grpc.enable_http_proxy", 0)]
     if tls_ca is None:
         return grpc.insecure_channel(address, options)

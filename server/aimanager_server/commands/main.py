@@ -1,4 +1,4 @@
-"""The `aimanager-server` command: arguments become settings, settings a server. Imports nothing slow before it must."""
+"""The `aimanager-server` command. Imports are deferred, so that help and reference output stay fast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ..config.loader import Loaded
+    from ..config.loader import LoadedSettings
     from ..config.settings import Settings
 
 COMMANDS = ("serve", "config", "errors")
@@ -25,30 +25,30 @@ SERVER_FLAGS = (
     "default_model",
     "log_level",
 )
-"""The settings of `[server]` that have an argument of their own."""
+"""Settings of `[server]` that have a flag of their own."""
 
 SECRET_SETTINGS = frozenset({"api_key", "keys", "headers"})
-"""Never taken from the command line, which every user of the machine can read."""
+"""Rejected on the command line, which every user of the machine can read."""
 
 Serve = Callable[["Settings", bool], int]
-"""Runs the server until it is told to stop; the flag asks for hints on what to try. Returns the exit code."""
+"""Run the server until a signal and return the exit status; the flag requests the quickstart text."""
 
 
 def main(
     argv: Sequence[str] | None = None, environment: Mapping[str, str] | None = None, serve: Serve | None = None
 ) -> int:
-    """Do what the arguments say and return the exit code: 0, 1 where packages are missing, 2 for unusable settings."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    options = _parse(given)
+    """Run a command and return its exit status: 0, 1 for a failed start, 2 for invalid arguments or settings."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parse(arguments)
     try:
-        return _do(options, os.environ if environment is None else environment, serve or _serve)
+        return _execute(options, os.environ if environment is None else environment, serve or _serve)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("aimanager", "aimanager_server"):
             raise
-        return _failed(f"{error.name} is missing; install the server with: pip install 'aimanager[server]'", 1)
+        return _fail(f"missing package {error.name}; install the server with: pip install 'aimanager[server]'", 1)
 
 
-def _do(options: argparse.Namespace, environment: Mapping[str, str], serve: Serve) -> int:
+def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve: Serve) -> int:
     if options.command == "errors":
         from .error_reference import error_reference
 
@@ -60,42 +60,42 @@ def _do(options: argparse.Namespace, environment: Mapping[str, str], serve: Serv
     try:
         loaded = _load(options, environment)
     except SettingsError as error:
-        return _failed(str(error), 2)
+        return _fail(str(error), 2)
     if options.command == "config":
-        from ..config.report import report
+        from ..config.report import settings_report
 
-        return _print(report(loaded))
-    return serve(loaded.settings, options.hints)
-
-
-def _serve(settings: Settings, hints: bool) -> int:
-    from ..app import run
-
-    return run(settings, hints=hints)
+        return _print(settings_report(loaded))
+    return serve(loaded.settings, options.quickstart)
 
 
-def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
-    from ..config.loader import CONFIG_VARIABLE, load
+def _serve(settings: Settings, quickstart: bool) -> int:
+    from .serve import run
 
-    named = options.config or environment.get(CONFIG_VARIABLE)
-    fallback = Path(CONFIG_FILE)
-    config = Path(named) if named else fallback if fallback.exists() else None
+    return run(settings, quickstart=quickstart)
+
+
+def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> LoadedSettings:
+    from ..config.loader import CONFIG_ENV, load
+
+    chosen = options.config or environment.get(CONFIG_ENV)
+    default = Path(CONFIG_FILE)
+    config = Path(chosen) if chosen else default if default.exists() else None
     return load(_arguments(options), config, environment)
 
 
 def _arguments(options: argparse.Namespace) -> Mapping[str, Any]:
-    """What was said on the command line, nested as a file is; an argument of its own beats `--set`."""
-    from ..config.coercion import nested, value_of
-    from ..config.layers import Tree
+    """Return the settings from the command line, nested as in the file; a flag takes precedence over `--set`."""
+    from ..config.coercion import nest, parse_value
+    from ..config.layers import ConfigLayers
 
-    tree = Tree()
+    layers = ConfigLayers()
     for name in SERVER_FLAGS:
         value = getattr(options, name)
         if value is not None:
-            tree.fill(nested(("server", name), value), "argument")
-    for key, text in reversed(options.set):
-        tree.fill(nested(key, value_of(text, key)), "argument")
-    return tree.values
+            layers.add(nest(("server", name), value), "argument")
+    for path, text in reversed(options.set):
+        layers.add(nest(path, parse_value(text, path)), "argument")
+    return layers.values
 
 
 def _print(text: str) -> int:
@@ -103,23 +103,25 @@ def _print(text: str) -> int:
     return 0
 
 
-def _failed(text: str, code: int) -> int:
+def _fail(text: str, status: int) -> int:
     sys.stderr.write(f"aimanager-server: {text}\n")
-    return code
+    return status
 
 
-def _parse(given: list[str]) -> argparse.Namespace:
-    """The options. Arguments that fit nowhere are named without their values: one could be a key."""
-    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
-        given = ["serve", *given]
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the arguments. Errors name unknown arguments without their values: one could be a key."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
+        arguments = ["serve", *arguments]
     parser = _parser()
-    if given[0] not in COMMANDS and not given[0].startswith("-"):
-        nearest = get_close_matches(given[0], COMMANDS, n=1)
-        parser.error(f"no such command; accepted: {', '.join(nearest or COMMANDS)}")
-    options, unknown = parser.parse_known_args(given)
+    if arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+        nearest = get_close_matches(arguments[0], COMMANDS, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"must be one of {', '.join(COMMANDS)}"
+        parser.error(f"unknown command; {hint}")
+    options, unknown = parser.parse_known_args(arguments)
     if unknown:
         names = [argument.split("=")[0] for argument in unknown if argument.startswith("-")]
-        parser.error(f"no such argument: {', '.join(names) or 'one without a name'}; --help shows those accepted")
+        problem = f"unknown argument: {', '.join(names)}" if names else "unexpected positional argument"
+        parser.error(f"{problem}; see --help")
     return options
 
 
@@ -129,14 +131,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="aimanager-server", description="One typed gRPC API in front of every model provider.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser = _Parser(prog="aimanager-server", description="One typed gRPC API in front of many model providers.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="{serve,config,errors}", parser_class=_Parser)
     shared = _settings_arguments()
-    serve = commands.add_parser("serve", parents=[shared], allow_abbrev=False, help="run the server (the default)")
-    serve.add_argument("--hints", action="store_true", help="print what to try once the server is up")
+    serve = commands.add_parser("serve", parents=[shared], allow_abbrev=False, help="run the server (default)")
+    serve.add_argument("--quickstart", action="store_true", help="print example commands once the server is ready")
     config = commands.add_parser(
-        "config", parents=[shared], allow_abbrev=False, help="print the settings in force and where each comes from"
+        "config", parents=[shared], allow_abbrev=False, help="print the effective settings and their origins"
     )
     config.add_argument("--sample", action="store_true", help="print a commented config file instead")
     commands.add_parser("errors", allow_abbrev=False, help="print the error reference as Markdown")
@@ -146,14 +148,14 @@ def _parser() -> argparse.ArgumentParser:
 def _settings_arguments() -> _Parser:
     shared = _Parser(add_help=False, allow_abbrev=False)
     shared.add_argument(
-        "--config", metavar="PATH", help=f"the config file; else AIMANAGER_CONFIG, else ./{CONFIG_FILE} if there is one"
+        "--config", metavar="PATH", help=f"config file (default: $AIMANAGER_CONFIG, then ./{CONFIG_FILE} if it exists)"
     )
-    shared.add_argument("--listen", metavar="ADDR", help="host:port of the API")
-    shared.add_argument("--health-listen", metavar="ADDR|off", help="host:port of grpc.health.v1 alone, in plaintext")
-    shared.add_argument("--metrics-listen", metavar="ADDR|off", help="host:port for Prometheus")
-    shared.add_argument("--reflection", action="store_true", default=None, help="let tools list the API")
-    shared.add_argument("--allow-anonymous", action="store_true", default=None, help="serve callers without a token")
-    shared.add_argument("--default-model", metavar="MODEL", help="the model of calls that name none")
+    shared.add_argument("--listen", metavar="ADDRESS", help="HOST:PORT of the API")
+    shared.add_argument("--health-listen", metavar="ADDRESS|off", help="HOST:PORT of a plaintext grpc.health.v1 server")
+    shared.add_argument("--metrics-listen", metavar="ADDRESS|off", help="HOST:PORT of the Prometheus endpoint")
+    shared.add_argument("--reflection", action="store_true", default=None, help="enable gRPC server reflection")
+    shared.add_argument("--allow-anonymous", action="store_true", default=None, help="accept callers without a token")
+    shared.add_argument("--default-model", metavar="MODEL", help="model for requests that do not name one")
     shared.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
     shared.add_argument(
         "--set",
@@ -161,22 +163,22 @@ def _settings_arguments() -> _Parser:
         type=_assignment,
         action="append",
         default=[],
-        help="any other setting, such as retry.attempts=2; lists and tables as JSON",
+        help="any other setting, such as retry.max_attempts=2; lists and tables as JSON",
     )
     return shared
 
 
 def _assignment(text: str) -> tuple[tuple[str, ...], str]:
     key, equals, value = text.partition("=")
-    place = tuple(key.strip().split("."))
-    if not equals or not all(place):
-        raise argparse.ArgumentTypeError("accepted is KEY=VALUE, such as retry.attempts=2")
-    if not SECRET_SETTINGS.isdisjoint(place):
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise argparse.ArgumentTypeError("must be KEY=VALUE, such as retry.max_attempts=2")
+    if not SECRET_SETTINGS.isdisjoint(path):
         raise argparse.ArgumentTypeError(
-            "a key on the command line can be read by every user of the machine; accepted is api_key_file, "
-            "the config file or the provider's environment variable"
+            "secrets must not be passed on the command line, which every user of the machine can read; use "
+            "api_key_file, the config file, or the provider's environment variable"
         )
-    return place, value
+    return path, value
 
 
 class _Version(argparse.Action):

@@ -1,4 +1,4 @@
-"""What to try once the server is up: printed by `make run`."""
+"""Example commands for a server that has just started, printed by `make run`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 from ..config.settings import Settings
 
 BUF = Path(sys.executable).with_name("buf")
-"""Comes with the development tools alone."""
+"""Installed with the development tools only."""
 
 
-def hints_for(settings: Settings, port: int) -> str:
-    """A few commands that work against this very server."""
+def quickstart_text(settings: Settings, port: int) -> str:
+    """Return commands that work against the server on this port."""
     target = f"127.0.0.1:{port}"
-    keyed = [name for name, provider in settings.providers.items() if provider.enabled and provider.credentials()]
-    keys = f"keys for: {', '.join(keyed)}" if keyed else "no provider keys found: the Mock provider answers"
+    with_keys = [name for name, provider in settings.providers.items() if provider.enabled and provider.credentials()]
+    keys = (
+        f"API keys found for: {', '.join(with_keys)}" if with_keys else "no API keys found: the mock provider answers"
+    )
     tls = f" --ca {settings.server.tls.certificate_file}" if settings.server.tls else ""
     lines = [
-        f"aimanager is serving on {target}; {keys}. Ctrl-C stops it. Try in another terminal:",
+        f"aimanager is listening on {target}; {keys}. Press Ctrl-C to stop. Try in another terminal:",
         f'  .venv/bin/aimanager ask --target {target}{tls} "What can you do?"',
         f"  .venv/bin/aimanager models --target {target}{tls}",
         f"  .venv/bin/aimanager health --target {target}{tls}",
