@@ -1,4 +1,4 @@
-"""A whole server for tests that need one: real gRPC on a free port, the Mock provider inside."""
+"""A complete gateway for the tests of its clients."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import served, settings_with
+from tests.support.gateway import settings_with, started_gateway
 
 
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[str]:
-    """host:port of a running server, anonymous callers welcome, in a thread of its own."""
-    with served(settings_with()) as target:
+    """host:port of a gateway with the mock provider, which accepts anonymous callers."""
+    with started_gateway(settings_with()) as target:
         yield target

@@ -1,4 +1,4 @@
-"""The floor: the least that a grpc.aio server with these messages costs, doing nothing else."""
+"""The floor: a bare grpc.aio server that returns the same messages without calling a provider."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import uvloop
 
 from aimanager.v1 import content_pb2, generation_pb2, generation_pb2_grpc, usage_pb2
 
-from .shape import ANSWER, PACE_SECONDS, PACED, TOKEN, TOKENS
+from .workload import ANSWER, PACE_SECONDS, PACED, TOKEN, TOKENS, WAITING
 
 
-def whole(text: str) -> generation_pb2.GenerateResponse:
-    """An answer as the gateway would send it."""
+def response(text: str) -> generation_pb2.GenerateResponse:
+    """Return a response with the fields that the gateway sets."""
     usage = usage_pb2.Usage(input_tokens=10, output_tokens=TOKENS, source=usage_pb2.USAGE_SOURCE_REPORTED)
     part = content_pb2.Part(text=text)
     message = content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=[part], provider="bench", model="unary")
@@ -29,25 +29,28 @@ def whole(text: str) -> generation_pb2.GenerateResponse:
 
 
 class Echo(generation_pb2_grpc.GenerationServiceServicer):
-    """Answers without asking anybody."""
+    """Respond with constant text."""
 
     async def Generate(  # noqa: N802  # the proto names it
         self, request: generation_pb2.GenerateRequest, context: object
     ) -> generation_pb2.GenerateResponse:
-        """One whole answer."""
-        return whole(ANSWER)
+        """Return the complete response."""
+        return response(ANSWER)
 
     async def StreamGenerate(  # noqa: N802  # the proto names it
         self, request: generation_pb2.StreamGenerateRequest, context: object
     ) -> AsyncIterator[generation_pb2.StreamGenerateResponse]:
-        """One message a token, at once or paced."""
-        pause = PACE_SECONDS if request.request.model.endswith(PACED) else 0.0
+        """Yield one message per token, at the pace of the requested model."""
+        model = request.request.model
+        pause = PACE_SECONDS if model.endswith(PACED) else 0.0
         for sequence in range(TOKENS):
             if pause:
                 await asyncio.sleep(pause)
             delta = generation_pb2.PartDelta(text=TOKEN)
             yield generation_pb2.StreamGenerateResponse(sequence=sequence, delta=delta)
-        yield generation_pb2.StreamGenerateResponse(sequence=TOKENS, completed=whole(TOKEN * TOKENS))
+            if model.endswith(WAITING):
+                await asyncio.get_running_loop().create_future()
+        yield generation_pb2.StreamGenerateResponse(sequence=TOKENS, completed=response(ANSWER))
 
 
 async def serve(address: str) -> None:

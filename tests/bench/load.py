@@ -1,28 +1,38 @@
-"""Asks a server in one pattern, a bounded number of times, and makes sure that every answer is whole."""
+"""The load generator: send a fixed number of calls in one pattern, and check that every response is complete."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import grpc
 
 from aimanager.v1 import content_pb2, generation_pb2, generation_pb2_grpc
 
-from .shape import ANSWER, BURST, PACED, TOKENS, UNARY
+from .workload import ANSWER, BURST, PACED, TOKENS, UNARY, WAITING
 
-TOKEN_OF_CALLER = "bench-caller-token"
-CREDENTIALS = (("authorization", f"Bearer {TOKEN_OF_CALLER}"),)
-LIMIT_SECONDS = 60.0
+CALLER_TOKEN = "bench-caller-token"
+METADATA = (("authorization", f"Bearer {CALLER_TOKEN}"),)
+TIMEOUT_SECONDS = 60.0
+IDLE_TIMEOUT_SECONDS = 300
+"""Of waiting streams, so that the gateway does not end them during the measurement."""
+
+STREAMS_PER_CONNECTION = 500
+STREAMS_OPENED_AT_ONCE = 50
+OPEN_ATTEMPTS = 10
+REJECTED_SECONDS = 1.0
+"""Wait after a rejection: a full garbage collection can exceed the limit of event loop lag on a busy machine."""
 
 
 class Load:
-    """A client of the server at `address`; use it as an async context manager."""
+    """A client of the server at `address`, with one connection; use it as an async context manager."""
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
-        self._ask = generation_pb2_grpc.GenerationServiceStub(self._channel)
+        self._stub = generation_pb2_grpc.GenerationServiceStub(self._channel)
 
     async def __aenter__(self) -> Load:
         return self
@@ -31,38 +41,87 @@ class Load:
         await self._channel.close()
 
     async def unary(self, calls: int, concurrency: int) -> int:
-        """Whole answers, `concurrency` at a time. Returns how many."""
+        """Make unary calls, `concurrency` in flight. Return their number."""
         return await _spread(self._one_unary, calls, concurrency)
 
     async def burst(self, calls: int, concurrency: int) -> int:
-        """Streams that the provider sends in one piece. Returns the tokens received."""
+        """Read streams that the upstream sends at once. Return the number of tokens received."""
         return await _spread(lambda: self._one_stream(BURST), calls, concurrency) * TOKENS
 
     async def paced(self, calls: int, concurrency: int) -> int:
-        """Streams with a token every 20 ms. Returns the tokens received."""
+        """Read streams with one token every 20 ms. Return the number of tokens received."""
         return await _spread(lambda: self._one_stream(PACED), calls, concurrency) * TOKENS
 
     async def latencies(self, calls: int) -> list[float]:
-        """Seconds of each of so many whole answers, one after the other."""
-        taken = []
+        """Make unary calls, one at a time. Return the seconds of each."""
+        seconds = []
         for _ in range(calls):
-            began = time.perf_counter()
+            started = time.perf_counter()
             await self._one_unary()
-            taken.append(time.perf_counter() - began)
-        return taken
+            seconds.append(time.perf_counter() - started)
+        return seconds
+
+    async def open_stream(self) -> Any:
+        """Return a stream that has delivered one token and now waits for the next one."""
+        request = generation_pb2.StreamGenerateRequest(request=_request(WAITING))
+        request.request.patience.idle.seconds = IDLE_TIMEOUT_SECONDS
+        for _ in range(OPEN_ATTEMPTS):
+            stream = self._stub.StreamGenerate(request, metadata=METADATA, timeout=2.0 * IDLE_TIMEOUT_SECONDS)
+            try:
+                async for message in stream:
+                    if message.delta.text:
+                        return stream
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(REJECTED_SECONDS)
+        raise RuntimeError("the server rejects new streams")
 
     async def _one_unary(self) -> None:
-        answer = await self._ask.Generate(_request(UNARY), metadata=CREDENTIALS, timeout=LIMIT_SECONDS)
-        assert answer.message.parts[0].text == ANSWER, answer
+        response = await self._stub.Generate(_request(UNARY), metadata=METADATA, timeout=TIMEOUT_SECONDS)
+        assert response.message.parts[0].text == ANSWER, response
 
     async def _one_stream(self, model: str) -> None:
         request = generation_pb2.StreamGenerateRequest(request=_request(model))
-        pieces, completed = [], 0
-        async for event in self._ask.StreamGenerate(request, metadata=CREDENTIALS, timeout=LIMIT_SECONDS):
-            pieces.append(event.delta.text)
-            completed += event.HasField("completed")
-        assert "".join(pieces) == ANSWER, pieces
+        text, completed = [], 0
+        async for message in self._stub.StreamGenerate(request, metadata=METADATA, timeout=TIMEOUT_SECONDS):
+            text.append(message.delta.text)
+            completed += message.HasField("completed")
+        assert "".join(text) == ANSWER, text
         assert completed == 1
+
+
+@asynccontextmanager
+async def waiting_streams(address: str, count: int) -> AsyncIterator[None]:
+    """Hold `count` open streams that wait for their second token."""
+    async with AsyncExitStack() as stack:
+        streams: list[Any] = []
+        while len(streams) < count:
+            load = await stack.enter_async_context(Load(address))
+            wanted = min(count, len(streams) + STREAMS_PER_CONNECTION)
+            while len(streams) < wanted:
+                batch = min(STREAMS_OPENED_AT_ONCE, wanted - len(streams))
+                streams += await asyncio.gather(*(load.open_stream() for _ in range(batch)))
+        yield
+        for stream in streams:
+            stream.cancel()
+
+
+async def direct_latencies(port: int, calls: int) -> list[float]:
+    """Call the upstream itself over one connection, one call at a time. Return the seconds of each."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = b'{"model":"unary","messages":[{"role":"user","content":"Write a hundred words."}]}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-length: %d\r\n\r\n" % len(body)
+    seconds = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        writer.write(head + body)
+        headers = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(headers.partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        seconds.append(time.perf_counter() - started)
+    writer.close()
+    await writer.wait_closed()
+    return seconds
 
 
 def _request(model: str) -> generation_pb2.GenerateRequest:
@@ -72,27 +131,10 @@ def _request(model: str) -> generation_pb2.GenerateRequest:
     )
 
 
-async def _spread(once: Callable[[], Awaitable[None]], calls: int, concurrency: int) -> int:
+async def _spread(call: Callable[[], Awaitable[None]], calls: int, concurrency: int) -> int:
     async def share(count: int) -> None:
         for _ in range(count):
-            await once()
+            await call()
 
     await asyncio.gather(*(share(calls // concurrency) for _ in range(concurrency)))
     return calls // concurrency * concurrency
-
-
-async def direct_latencies(port: int, calls: int) -> list[float]:
-    """Seconds of each of so many whole answers straight from the upstream, over one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = b'{"model":"unary","messages":[{"role":"user","content":"Write a hundred words."}]}'
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-length: %d\r\n\r\n" % len(body)
-    taken = []
-    for _ in range(calls):
-        began = time.perf_counter()
-        writer.write(head + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(answer.partition(b"content-length: ")[2].split(b"\r\n")[0]))
-        taken.append(time.perf_counter() - began)
-    writer.close()
-    await writer.wait_closed()
-    return taken

@@ -1,9 +1,12 @@
-"""The servers under measurement: each in a process of its own, on loopback, killed at the end."""
+"""The servers being measured: each in its own process, on loopback, killed at the end."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import shlex
+import signal
 import socket
 import sys
 import time
@@ -14,7 +17,8 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from .load import TOKEN_OF_CALLER
+from .load import CALLER_TOKEN
+from .revision import Revision
 
 START_SECONDS = 30.0
 
@@ -22,6 +26,8 @@ CONFIG = """
 [server]
 listen = "127.0.0.1:{port}"
 metrics_listen = "127.0.0.1:{metrics_port}"
+max_in_flight = 4000
+max_in_flight_per_caller = 4000
 
 [callers.bench]
 token_sha256 = "{digest}"
@@ -36,7 +42,9 @@ wire = "chat_completions"
 base_url = "http://127.0.0.1:{upstream_port}/v1"
 api_key = "bench-provider-key"
 allow_any_model = true
+max_connections = 4000
 """
+"""Only settings whose names are the same in every revision since the first with a benchmark."""
 
 
 class Process:
@@ -48,31 +56,39 @@ class Process:
         self.address = f"127.0.0.1:{port}"
 
     @property
-    def cpu(self) -> float:
-        """CPU seconds of the whole process so far, user and system, to the nanosecond."""
+    def cpu_seconds(self) -> float:
+        """User and system CPU time of the whole process so far, in nanosecond resolution."""
         return time.clock_gettime((~self._process.pid << 3) | 2)  # clock_getcpuclockid(3), which Python does not offer
 
     @property
     def resident_bytes(self) -> int:
-        """Memory held now."""
+        """Resident memory now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
     @property
     def has_ended(self) -> bool:
-        """It is not running any more."""
+        """Whether the process has exited."""
         return self._process.returncode is not None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        self._process.send_signal(number)
 
 
 @asynccontextmanager
-async def started(port: int, *arguments: str) -> AsyncIterator[Process]:
-    """`python -m …` that listens on `port`; its logs are written, to nowhere."""
+async def started(port: int, *arguments: str, python_path: str = "") -> AsyncIterator[Process]:
+    """Run `python -m …` until the block ends, once it listens on `port`. Its output goes to /dev/null."""
+    environment = {**os.environ, "PYTHONPATH": python_path}
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
+        sys.executable, "-m", *arguments,
+        env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
     process = Process(child, port)
     try:
-        await _listening(process)
+        await _wait_until_listening(
+            process, f"PYTHONPATH={python_path} {shlex.join([sys.executable, '-m', *arguments])}"
+        )
         yield process
     finally:
         if not process.has_ended:
@@ -81,34 +97,43 @@ async def started(port: int, *arguments: str) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def gateway(upstream_port: int, folder: Path) -> AsyncIterator[Process]:
-    """The real server with everything switched on, in front of the upstream."""
+async def gateway(
+    revision: Revision, upstream_port: int, folder: Path, module: tuple[str, ...] = ("aimanager_server",)
+) -> AsyncIterator[Process]:
+    """Run the gateway of a revision in front of the upstream, through `module`, once it is SERVING."""
     port = free_port()
     config = folder / f"gateway-{port}.toml"
-    digest = hashlib.sha256(TOKEN_OF_CALLER.encode()).hexdigest()
+    digest = hashlib.sha256(CALLER_TOKEN.encode()).hexdigest()
     config.write_text(CONFIG.format(port=port, metrics_port=free_port(), upstream_port=upstream_port, digest=digest))
-    async with started(port, "aimanager_server", "serve", "--config", str(config)) as process:
-        await serving(process)
+    arguments = (*module, "serve", "--config", str(config))
+    async with started(port, *arguments, python_path=revision.python_path) as process:
+        await _wait_until_serving(process)
         yield process
 
 
-async def serving(process: Process) -> None:
-    """Wait until the server says SERVING."""
+def free_port() -> int:
+    """Return a port of loopback on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _wait_until_serving(process: Process) -> None:
     deadline = time.monotonic() + START_SECONDS
     async with grpc.aio.insecure_channel(process.address) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
         while time.monotonic() < deadline:
             try:
-                answer = await check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=START_SECONDS)
+                response = await check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=START_SECONDS)
             except grpc.aio.AioRpcError as error:
-                raise RuntimeError(f"{process.address} does not answer health checks: {error.details()}") from error
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                raise RuntimeError(f"{process.address} fails its health check: {error.details()}") from error
+            if response.status == health_pb2.HealthCheckResponse.SERVING:
                 return
             await asyncio.sleep(0.005)
-    raise TimeoutError(f"{process.address} was not SERVING within {START_SECONDS:g} seconds")
+    raise TimeoutError(f"{process.address} was not SERVING within {START_SECONDS:g} s")
 
 
-async def _listening(process: Process) -> None:
+async def _wait_until_listening(process: Process, command: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and not process.has_ended:
         try:
@@ -118,11 +143,4 @@ async def _listening(process: Process) -> None:
             continue
         writer.close()
         return
-    raise RuntimeError(f"nothing came to listen on {process.address}: run the command by hand to see why")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    raise RuntimeError(f"Nothing listens on {process.address}. Run the command by hand to see why:\n{command}")

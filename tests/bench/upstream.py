@@ -1,4 +1,4 @@
-"""A provider that costs next to nothing: raw sockets and bytes made beforehand, in the shape of chat completions."""
+"""The upstream: a chat-completions provider that costs almost no CPU, from raw sockets and precomputed bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import cast
 
 import uvloop
 
-from .shape import ANSWER, BURST, PACE_SECONDS, PACED, TOKEN, TOKENS
+from .workload import ANSWER, BURST, PACE_SECONDS, PACED, TOKEN, TOKENS, WAITING
 
+BACKLOG = 4096
 HEADERS = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-request-id: req_bench\r\n%s\r\n\r\n"
 
 
@@ -18,8 +19,8 @@ def _chunk(**fields: object) -> dict[str, object]:
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "bench", **fields}
 
 
-def _choice(delta: dict[str, str], finish: str | None = None) -> list[dict[str, object]]:
-    return [{"index": 0, "delta": delta, "finish_reason": finish}]
+def _choice(delta: dict[str, str], finish_reason: str | None = None) -> list[dict[str, object]]:
+    return [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
 
 
 def _event(document: dict[str, object]) -> bytes:
@@ -44,25 +45,27 @@ def _unary() -> bytes:
 
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": TOKENS, "total_tokens": TOKENS + 10}
-HEAD = HEADERS % (b"text/event-stream", b"transfer-encoding: chunked")
+STREAM_HEADERS = HEADERS % (b"text/event-stream", b"transfer-encoding: chunked")
 DELTA = _event(_chunk(choices=_choice({"content": TOKEN})))
 END = _event(_chunk(choices=_choice({}, "stop"))) + _event(_chunk(choices=[], usage=USAGE)) + b"data: [DONE]\n\n"
-LAST = b"0\r\n\r\n"
-ANSWERS = {"unary": _unary(), "burst": HEAD + _http_chunk(DELTA * TOKENS + END) + LAST}
+LAST_CHUNK = b"0\r\n\r\n"
+UNARY_RESPONSE = _unary()
+BURST_RESPONSE = STREAM_HEADERS + _http_chunk(DELTA * TOKENS + END) + LAST_CHUNK
+WAITING_RESPONSE = STREAM_HEADERS + _http_chunk(DELTA)
 
 
-class Provider(asyncio.Protocol):
-    """One connection, kept alive."""
+class Upstream(asyncio.Protocol):
+    """Serve one keep-alive connection."""
 
     def __init__(self) -> None:
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport for the responses."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer once a request is whole."""
+        """Respond once a request is complete."""
         self._pending += data
         head, separator, body = self._pending.partition(b"\r\n\r\n")
         if not separator:
@@ -70,30 +73,32 @@ class Provider(asyncio.Protocol):
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
         if len(body) >= length:
             self._pending = body[length:]
-            self._answer(body[:length])
+            self._respond(body[:length])
 
-    def _answer(self, body: bytes) -> None:
+    def _respond(self, body: bytes) -> None:
         if f'"{PACED}"'.encode() in body:
-            self._transport.write(HEAD)
-            asyncio.get_running_loop().call_later(PACE_SECONDS, self._say, TOKENS)
+            self._transport.write(STREAM_HEADERS)
+            asyncio.get_running_loop().call_later(PACE_SECONDS, self._send_token, TOKENS)
         elif f'"{BURST}"'.encode() in body:
-            self._transport.write(ANSWERS["burst"])
+            self._transport.write(BURST_RESPONSE)
+        elif f'"{WAITING}"'.encode() in body:
+            self._transport.write(WAITING_RESPONSE)
         else:
-            self._transport.write(ANSWERS["unary"])
+            self._transport.write(UNARY_RESPONSE)
 
-    def _say(self, left: int) -> None:
+    def _send_token(self, remaining: int) -> None:
         if self._transport.is_closing():
             return
-        if not left:
-            self._transport.write(_http_chunk(END) + LAST)
+        if not remaining:
+            self._transport.write(_http_chunk(END) + LAST_CHUNK)
             return
         self._transport.write(_http_chunk(DELTA))
-        asyncio.get_running_loop().call_later(PACE_SECONDS, self._say, left - 1)
+        asyncio.get_running_loop().call_later(PACE_SECONDS, self._send_token, remaining - 1)
 
 
 async def serve(port: int) -> None:
     """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, backlog=512)
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=BACKLOG)
     await server.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""Storms of retries against a provider that is down, and the herd that comes back to one that has recovered."""
+"""Retry storms against a provider that is down, and the thundering herd when a provider recovers."""
 
 from __future__ import annotations
 
@@ -9,116 +9,122 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from tests.chaos.defaults import Named
-from tests.chaos.environment import House, housed
+from tests.chaos.environment import ObservedGateway, observed_gateway
 from tests.chaos.report import Report
-from tests.chaos.requests import Asking, settings_for, until
-from tests.integration.faults.fault_catalog import refuses, says
-from tests.integration.faults.socket_faults import listening
-from tests.integration.faults.upstream import Asked, Upstream
+from tests.chaos.requests import DEFAULT_LAG_LIMIT, Client, provider_tables, wait_until
+from tests.integration.faults.fault_catalog import fails, responds
+from tests.integration.faults.socket_faults import served_upstreams
+from tests.integration.faults.upstream import Request, Upstream, list_models
 from tests.support.gateway import settings_with
 
 CALLS = 1000
-AT_ONCE = 60
-HERD = 150
-ANSWER_SECONDS = 0.2
-NEVER_OPENS: dict[str, Any] = {"failure_threshold": 1_000_000, "window_calls": 1_000_000, "window_share": 1.0}
-PAUSE_SECONDS = 0.15
-"""Between two calls of one of the herd."""
+CONCURRENCY = 60
+HERD_SIZE = 150
+RESPONSE_SECONDS = 0.2
+NEVER_OPENS: dict[str, Any] = {
+    "failure_threshold": 1_000_000,
+    "minimum_calls": 1_000_000,
+    "failure_rate_threshold": 1.0,
+}
+CALL_INTERVAL_SECONDS = 0.15
+"""Pause between two calls of one caller of the herd."""
 
 
-def herds(seed: int) -> Report:
-    """Both, with the default settings but for the breaker of the storm, which would end it at once."""
+def bursts(seed: int) -> Report:
+    """Run both with the default settings; the breaker is off for the retry storm, which it would end at once."""
     report = Report()
-    down, fenced, spare = Named("down", refuses(503)), Named("fenced", refuses(503)), Named("spare", says())
-    with listening(down, spare), _house([down, spare], breaker=NEVER_OPENS) as house:
-        asyncio.run(_storm(house, down, report, seed))
-    herded = Named("herded", refuses(503), listing=refuses(503))
-    with listening(fenced, herded, spare), _house([fenced, herded, spare]) as house:
-        asyncio.run(_fenced(house, fenced, report))
-        asyncio.run(_herd(house, herded, report, seed))
+    down, behind_breaker = Upstream(fails(503), name="down"), Upstream(fails(503), name="behind_breaker")
+    spare = Upstream(responds(), name="spare")
+    with served_upstreams(down, spare), _gateway([down, spare], circuit_breaker=NEVER_OPENS) as gateway:
+        asyncio.run(_retry_storm(gateway, down, report, seed))
+    recovering = Upstream(fails(503), name="recovering", probe_responder=fails(503))
+    upstreams = (behind_breaker, recovering, spare)
+    with served_upstreams(*upstreams), _gateway(upstreams) as gateway:
+        asyncio.run(_retry_storm_behind_breaker(gateway, behind_breaker, report))
+        asyncio.run(_herd(gateway, recovering, report, seed))
     return report
 
 
 @contextmanager
-def _house(upstreams: Sequence[Named], **sections: Any) -> Iterator[House]:
-    # Only here, since the ports are known only while they listen.
-    with housed(settings_with(providers=settings_for(upstreams), **sections)) as house:
-        yield house
+def _gateway(upstreams: Sequence[Upstream], **sections: Any) -> Iterator[ObservedGateway]:
+    with observed_gateway(
+        settings_with(providers=provider_tables(upstreams), server=DEFAULT_LAG_LIMIT, **sections)
+    ) as gateway:
+        yield gateway
 
 
-async def _storm(house: House, down: Named, report: Report, seed: int) -> None:
-    asking, random, began = Asking(house.target), Random(f"{seed}/retries"), time.monotonic()
-    calls = [("spare/m",) if random.random() < 0.5 else () for _ in range(CALLS)]
-    await _each(asking, [("down/m", *others) for others in calls])
-    seconds = time.monotonic() - began
-    report.told("retries: seconds", seconds)
-    report.told("retries: calls", CALLS)
+async def _retry_storm(gateway: ObservedGateway, down: Upstream, report: Report, seed: int) -> None:
+    client, random, started_at = Client(gateway.target), Random(f"{seed}/retries"), time.monotonic()
+    fallbacks = [("spare/m",) if random.random() < 0.5 else () for _ in range(CALLS)]
+    await _call_all(client, [("down/m", *each) for each in fallbacks])
+    seconds = time.monotonic() - started_at
+    report.record("retries: seconds", seconds)
+    report.record("retries: calls", CALLS)
     retries = len(down.requests) - CALLS
-    report.at_most("retries: against nothing but 503", retries, CALLS * 0.1 + 10 + seconds)
-    counted = house.app.metrics.registry.get_sample_value("aimanager_retries_total", {"provider": "down"})
+    report.at_most("retries: of a provider that is down", retries, CALLS * 0.1 + 10 + seconds)
+    counted = gateway.app.metrics.registry.get_sample_value("aimanager_retries_total", {"provider": "down"})
     if counted != retries:
-        report.violated(f"retries: aimanager_retries_total is {counted}, seen were {retries}")
-    await asking.channel.close()
+        report.violation(f"retries: aimanager_retries_total is {counted}, the provider received {retries}")
+    await client.channel.close()
 
 
-async def _fenced(house: House, fenced: Named, report: Report) -> None:
-    asking, began = Asking(house.target), time.monotonic()
-    await _each(asking, [("fenced/m",)] * CALLS)
-    probes = len(fenced.listings)
-    report.told("retries: with a breaker: seconds", time.monotonic() - began)
-    # Those that were under way when it opened had passed it before.
-    report.at_most("retries: with a breaker: requests", len(fenced.requests), AT_ONCE + 5 + 10 + probes)
-    await asking.channel.close()
+async def _retry_storm_behind_breaker(gateway: ObservedGateway, upstream: Upstream, report: Report) -> None:
+    client, started_at = Client(gateway.target), time.monotonic()
+    await _call_all(client, [("behind_breaker/m",)] * CALLS)
+    probes = len(upstream.probes)
+    report.record("retries: with a breaker: seconds", time.monotonic() - started_at)
+    # Calls that were in flight when the breaker opened had passed it before.
+    report.at_most("retries: with a breaker: requests", len(upstream.requests), CONCURRENCY + 5 + 10 + probes)
+    await client.channel.close()
 
 
-async def _each(asking: Asking, questions: list[tuple[str, ...]]) -> None:
-    left = iter(questions)
+async def _call_all(client: Client, models: list[tuple[str, ...]]) -> None:
+    remaining = iter(models)
 
-    async def one_after_the_other() -> None:
-        for question in left:
-            await asking.told(asking.call(*question))
+    async def call_one_after_another() -> None:
+        for model, *fallbacks in remaining:
+            await client.result(client.generate(model, *fallbacks))
 
-    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(call_one_after_another() for _ in range(CONCURRENCY)))
 
 
-async def _herd(house: House, herded: Named, report: Report, seed: int) -> None:
-    asking = Asking(house.target)
-    random, leaving = Random(f"{seed}/herd"), asyncio.Event()
-    answered: list[bool] = []
+async def _herd(gateway: ObservedGateway, upstream: Upstream, report: Report, seed: int) -> None:
+    client = Client(gateway.target)
+    random, stop = Random(f"{seed}/herd"), asyncio.Event()
+    succeeded: list[bool] = []
 
-    async def member(pause: float) -> None:
-        await asyncio.sleep(pause)
-        while not leaving.is_set():
-            answered.append((await asking.told(asking.call("herded/m", "spare/m"))).text is not None)
-            await asyncio.sleep(PAUSE_SECONDS)
+    async def caller(delay: float) -> None:
+        await asyncio.sleep(delay)
+        while not stop.is_set():
+            succeeded.append((await client.result(client.generate("recovering/m", "spare/m"))).text is not None)
+            await asyncio.sleep(CALL_INTERVAL_SECONDS)
 
-    members = [asyncio.create_task(member(random.uniform(0.0, 1.0))) for _ in range(HERD)]
+    callers = [asyncio.create_task(caller(random.uniform(0.0, 1.0))) for _ in range(HERD_SIZE)]
     await asyncio.sleep(5.0)
-    down = len(herded.requests)
-    herded.plays(says(late=ANSWER_SECONDS))
-    herded.listing = Upstream().listing
-    recovered = time.monotonic()
-    await until(lambda: len(herded.requests) > down, 8.0)
-    report.at_most("herd: first call admitted after the recovery, s", time.monotonic() - recovered, 5.0)
+    requests_while_down = len(upstream.requests)
+    upstream.set_script(responds(delay=RESPONSE_SECONDS))
+    upstream.probe_responder = list_models
+    recovered_at = time.monotonic()
+    await wait_until(lambda: len(upstream.requests) > requests_while_down, 8.0)
+    report.at_most("herd: first call admitted after the recovery, s", time.monotonic() - recovered_at, 5.0)
     await asyncio.sleep(1.5)
-    leaving.set()
-    await asyncio.gather(*members)
-    after = herded.requests[down:]
-    begins = after[0].at if after else 0.0
-    report.told("herd: callers", HERD)
-    report.told("herd: calls", len(answered))
-    report.at_most("herd: calls that failed", answered.count(False), 0)
-    report.at_most("herd: requests while the circuit closed on its own", down, 5 + 10 + HERD)
-    report.at_most("herd: requests before the first answer", _before(after, begins + ANSWER_SECONDS), 1)
-    report.told("herd: requests at once in the first second", _at_once(after, begins))
-    await asking.channel.close()
+    stop.set()
+    await asyncio.gather(*callers)
+    requests = upstream.requests[requests_while_down:]
+    first_at = requests[0].received_at if requests else 0.0
+    report.record("herd: callers", HERD_SIZE)
+    report.record("herd: calls", len(succeeded))
+    report.at_most("herd: failed calls", succeeded.count(False), 0)
+    report.at_most("herd: requests while down", requests_while_down, 5 + 10 + HERD_SIZE)
+    report.at_most("herd: requests before the first response", _count_before(requests, first_at + RESPONSE_SECONDS), 1)
+    report.record("herd: concurrent requests in the first second", _peak_concurrency(requests, first_at))
+    await client.channel.close()
 
 
-def _before(requests: Sequence[Asked], when: float) -> int:
-    return sum(asked.at < when for asked in requests)
+def _count_before(requests: Sequence[Request], time_limit: float) -> int:
+    return sum(request.received_at < time_limit for request in requests)
 
 
-def _at_once(requests: Sequence[Asked], begins: float) -> int:
-    times = [asked.at for asked in requests if asked.at < begins + 1.0]
-    return max((sum(at <= one < at + ANSWER_SECONDS for one in times) for at in times), default=0)
+def _peak_concurrency(requests: Sequence[Request], first_at: float) -> int:
+    times = [request.received_at for request in requests if request.received_at < first_at + 1.0]
+    return max((sum(at <= one < at + RESPONSE_SECONDS for one in times) for at in times), default=0)

@@ -1,4 +1,4 @@
-"""Callers that leave, in every phase of a call: how long until the upstream, or the place, is let go of."""
+"""Callers that cancel in every phase of a call: how long until the upstream connection or the permit is released."""
 
 from __future__ import annotations
 
@@ -6,164 +6,179 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc.aio
 
-from tests.chaos.defaults import Named
-from tests.chaos.environment import House, housed
+from tests.chaos.environment import ObservedGateway, observed_gateway
 from tests.chaos.leaks import idle_connections, leaks
-from tests.chaos.report import Report, at_share
-from tests.chaos.requests import Asking, settings_for, until
-from tests.integration.faults.fault_catalog import breaks_off, keeps_silent, opens_and_keeps_silent, refuses
-from tests.integration.faults.socket_faults import listening
-from tests.integration.faults.upstream import Act, Link
+from tests.chaos.report import Report, quantile
+from tests.chaos.requests import Client, provider_tables, wait_until
+from tests.integration.faults.fault_catalog import fails, interrupts, stalls, stalls_after_headers
+from tests.integration.faults.gateway import TIMEOUT_SETTINGS
+from tests.integration.faults.socket_faults import served_upstreams
+from tests.integration.faults.upstream import Connection, Upstream
 from tests.support.gateway import settings_with
+from tests.support.http_servers.raw import SocketFault
 
 CANCELS = 200
-AT_ONCE = 4
-PROMPTLY_SECONDS = 0.1
-PATIENT = dict.fromkeys(
-    ("first_token_seconds", "first_token_reasoning_seconds", "idle_text_seconds", "idle_tool_call_seconds",
-     "idle_reasoning_seconds"), 60.0
-)  # fmt: skip
+CONCURRENCY = 4
+PROMPT_SECONDS = 0.1
+UNLIMITED = 10_000_000
+MAX_IN_FLIGHT = 40
+STREAMED_PHASES = (
+    ("waiting for headers", "silent", False),
+    ("waiting for headers, stream", "silent", True),
+    ("before the first token", "opened", True),
+    ("mid-stream", "interrupted", True),
+    ("mid-response of a unary call streamed from upstream", "interrupted", False),
+)
 
 
 def cancels() -> Report:
-    """Every phase, one after the other."""
+    """Cancel calls in one phase after the other."""
     report = Report()
     upstreams = [
-        Named("silent", keeps_silent()),
-        Named("opened", opens_and_keeps_silent()),
-        Named("midway", breaks_off(20, Act.SILENCE)),
-        Named("broken", refuses(503, "Not now.", "Retry-After: 30")),
-        Named("narrow", keeps_silent(), max_in_flight=1),
-        Named("slim", keeps_silent(), max_connections=1, connect_timeout_seconds=30.0),
+        Upstream(stalls(), name="silent"),
+        Upstream(stalls_after_headers(), name="opened"),
+        Upstream(interrupts(20, SocketFault.STALL), name="interrupted"),
+        Upstream(fails(503, "Not now.", "Retry-After: 30"), name="failing"),
+        Upstream(stalls(), name="one_permit", max_in_flight=1),
+        Upstream(stalls(), name="one_connection", max_connections=1, connect_timeout_seconds=30.0),
     ]
-    endless = 10_000_000
     sections: dict[str, Any] = {
-        "patience": PATIENT,
-        "retry": {"budget_reserve": endless},
-        "breaker": {"failure_threshold": endless, "window_calls": endless, "window_share": 1.0},
-        "server": {"max_in_flight": 40, "queue_seconds": 30.0},
+        "stream_timeouts": dict.fromkeys(TIMEOUT_SETTINGS, 60.0),
+        "retry": {"budget_burst": UNLIMITED},
+        "circuit_breaker": {"failure_threshold": UNLIMITED, "minimum_calls": UNLIMITED, "failure_rate_threshold": 1.0},
+        "server": {"max_in_flight": MAX_IN_FLIGHT, "queue_timeout_seconds": 30.0},
     }
-    with listening(*upstreams), housed(settings_with(providers=settings_for(upstreams), **sections)) as house:
-        asyncio.run(_all(house, {one.name: one for one in upstreams}, report))
+    with served_upstreams(*upstreams):
+        settings = settings_with(providers=provider_tables(upstreams), **sections)
+        with observed_gateway(settings) as gateway:
+            asyncio.run(_run(gateway, {upstream.name: upstream for upstream in upstreams}, report))
     return report
 
 
-async def _all(house: House, upstreams: dict[str, Named], report: Report) -> None:
-    asking = Asking(house.target)
-    for name, model, streaming in (
-        ("waiting for headers", "silent", False),
-        ("waiting for headers, stream", "silent", True),
-        ("before the first token", "opened", True),
-        ("mid-stream", "midway", True),
-        ("mid-answer of a unary call that is streamed underneath", "midway", False),
+async def _run(gateway: ObservedGateway, upstreams: dict[str, Upstream], report: Report) -> None:
+    client = Client(gateway.target)
+    for phase, name, streaming in STREAMED_PHASES:
+        _record(report, phase, await _until_disconnected(client, upstreams[name], streaming=streaming))
+    failing = upstreams["failing"]
+    _record(report, "during backoff", await _until_released(client, gateway, failing, lambda: _all_released(gateway)))
+    requests_before = len(failing.requests)
+    for phase, name in (
+        ("in the queue of a provider", "one_permit"),
+        ("in the queue for a connection", "one_connection"),
     ):
-        _told(report, name, await _of_upstream(asking, upstreams[model], streaming=streaming))
-    _told(
-        report, "in back-off", await _of_places(asking, house, "broken", lambda: _pausing(house, upstreams["broken"]))
-    )
-    asked = len(upstreams["broken"].requests)
-    for name, model in (("in the queue of a provider", "narrow"), ("in the queue for a connection", "slim")):
-        async with _Held(asking, house, upstreams[model], 1):
-            _told(report, name, await _of_places(asking, house, model, lambda: True, base=1))
-        report.at_most(f"cancel: {name}: requests that reached the provider", len(upstreams[model].requests), 1)
-    async with _Held(asking, house, upstreams["silent"], 40):
-        _told(report, "in the queue at the door", await _queued(asking, house))
+        async with _Holders(client, gateway, upstreams[name], 1):
+            _record(report, phase, await _until_released(client, gateway, upstreams[name], lambda: True, holders=1))
+        report.at_most(f"cancel: {phase}: requests that reached the provider", len(upstreams[name].requests), 1)
+    async with _Holders(client, gateway, upstreams["silent"], MAX_IN_FLIGHT):
+        _record(report, "in the admission queue", await _until_dequeued(client, gateway))
     await asyncio.sleep(0.3)
-    report.at_most("cancel: requests after a cancelled back-off", len(upstreams["broken"].requests) - asked, 0)
-    open_now = sum(one.open_now for one in upstreams.values())
-    report.at_most(
-        "cancel: upstream connections left that are not idle", open_now - idle_connections(house, tuple(upstreams)), 0
-    )
-    for one in leaks(house):
-        report.violated(f"cancel: {one}")
-    await asking.channel.close()
+    report.at_most("cancel: requests after a cancelled backoff", len(failing.requests) - requests_before, 0)
+    connections = sum(upstream.open_connections for upstream in upstreams.values())
+    not_idle = connections - idle_connections(gateway)
+    report.at_most("cancel: upstream connections that are not idle", not_idle, 0)
+    for one in leaks(gateway):
+        report.violation(f"cancel: {one}")
+    await client.channel.close()
 
 
-async def _of_upstream(asking: Asking, upstream: Named, *, streaming: bool) -> list[float]:
-    """Seconds from the cancel to the moment in which the upstream sees the other side hang up."""
-    taken: list[float] = []
-    while len(taken) < CANCELS:
+async def _until_disconnected(client: Client, upstream: Upstream, *, streaming: bool) -> list[float]:
+    """Return the seconds from each cancellation until the upstream connection is closed."""
+    seconds: list[float] = []
+    while len(seconds) < CANCELS:
         known = len(upstream.requests)
-        model, rest = f"{upstream.name}/m", ("narrow/m",)
-        calls = [asking.stream(model) if streaming else asking.call(model, *rest) for _ in range(AT_ONCE)]
-        reading = [asyncio.ensure_future(_read(call)) for call in calls]
-        await until(lambda known=known: len(upstream.requests) >= known + AT_ONCE)
+        calls = [
+            client.stream(upstream.model) if streaming else client.generate(upstream.model, "one_permit/m")
+            for _ in range(CONCURRENCY)
+        ]
+        readers = [asyncio.ensure_future(_read(call)) for call in calls]
+        await wait_until(partial(_has_requests, upstream, known + CONCURRENCY))
         await asyncio.sleep(0.03)
-        links = [asked.link for asked in upstream.requests[known:]]
-        began = time.monotonic()
+        connections = [request.connection for request in upstream.requests[known:]]
+        cancelled_at = time.monotonic()
         for call in calls:
             call.cancel()
-        await until(lambda links=links: all(link.left_at is not None for link in links))
-        taken += [_left(link) - began for link in links]
-        await asyncio.gather(*reading)
-    return taken
+        await wait_until(partial(_are_closed, connections))
+        seconds += [_closed_at(connection) - cancelled_at for connection in connections]
+        await asyncio.gather(*readers)
+    return seconds
 
 
-def _left(link: Link) -> float:
-    return float("inf") if link.left_at is None else link.left_at
+def _has_requests(upstream: Upstream, count: int) -> bool:
+    return len(upstream.requests) >= count
 
 
-async def _of_places(
-    asking: Asking, house: House, model: str, is_there: Callable[[], bool], base: int = 0
+def _are_closed(connections: list[Connection]) -> bool:
+    return all(connection.peer_closed_at is not None for connection in connections)
+
+
+def _closed_at(connection: Connection) -> float:
+    return float("inf") if connection.peer_closed_at is None else connection.peer_closed_at
+
+
+async def _until_released(
+    client: Client, gateway: ObservedGateway, upstream: Upstream, is_ready: Callable[[], bool], holders: int = 0
 ) -> list[float]:
-    """Seconds from the cancel to the moment in which the call holds no place any more."""
-    taken: list[float] = []
-    while len(taken) < CANCELS:
-        calls = [asking.call(f"{model}/m") for _ in range(AT_ONCE)]
-        reading = [asyncio.ensure_future(_read(call)) for call in calls]
-        await until(lambda: house.admit.in_flight >= base + AT_ONCE and is_there())
+    """Return the seconds from each cancellation until the call holds no permit; `holders` calls keep theirs."""
+    seconds: list[float] = []
+    while len(seconds) < CANCELS:
+        calls = [client.generate(upstream.model) for _ in range(CONCURRENCY)]
+        readers = [asyncio.ensure_future(_read(call)) for call in calls]
+        await wait_until(lambda: gateway.admission.in_flight >= holders + CONCURRENCY and is_ready())
         await asyncio.sleep(0.03)
-        taken += await _until_free(calls, lambda: house.admit.in_flight - base)
-        await asyncio.gather(*reading)
-    return taken
+        seconds += await _cancel_all(calls, lambda: gateway.admission.in_flight - holders)
+        await asyncio.gather(*readers)
+    return seconds
 
 
-async def _queued(asking: Asking, house: House) -> list[float]:
-    taken: list[float] = []
-    while len(taken) < CANCELS:
-        calls = [asking.call("silent/m") for _ in range(AT_ONCE)]
-        reading = [asyncio.ensure_future(_read(call)) for call in calls]
-        await until(lambda: house.admit.waiting >= AT_ONCE)
-        taken += await _until_free(calls, lambda: house.admit.waiting)
-        await asyncio.gather(*reading)
-    return taken
+async def _until_dequeued(client: Client, gateway: ObservedGateway) -> list[float]:
+    """Return the seconds from each cancellation until the call has left the admission queue."""
+    seconds: list[float] = []
+    while len(seconds) < CANCELS:
+        calls = [client.generate("silent/m") for _ in range(CONCURRENCY)]
+        readers = [asyncio.ensure_future(_read(call)) for call in calls]
+        await wait_until(lambda: gateway.admission.queued >= CONCURRENCY)
+        seconds += await _cancel_all(calls, lambda: gateway.admission.queued)
+        await asyncio.gather(*readers)
+    return seconds
 
 
-async def _until_free(calls: list[Any], busy: Callable[[], int]) -> list[float]:
-    began, freed = time.monotonic(), list[float]()
+async def _cancel_all(calls: list[Any], count_held: Callable[[], int]) -> list[float]:
+    """Cancel the calls and return the seconds after which the number of held permits decreased for each."""
+    cancelled_at, seconds = time.monotonic(), list[float]()
     for call in calls:
         call.cancel()
-    while len(freed) < len(calls) and time.monotonic() < began + 5.0:
-        freed += [time.monotonic() - began] * (len(calls) - busy() - len(freed))
+    while len(seconds) < len(calls) and time.monotonic() < cancelled_at + 5.0:
+        seconds += [time.monotonic() - cancelled_at] * (len(calls) - count_held() - len(seconds))
         await asyncio.sleep(0.0005)
-    return freed + [float("inf")] * (len(calls) - len(freed))
+    return seconds + [float("inf")] * (len(calls) - len(seconds))
 
 
-def _pausing(house: House, upstream: Named) -> bool:
-    return house.there(lambda: all(one.is_over for one in house.sendings))
+def _all_released(gateway: ObservedGateway) -> bool:
+    return gateway.on_loop(lambda: all(call.is_released for call in gateway.provider_calls))
 
 
-class _Held:
-    """Calls that hold places until the block ends."""
+class _Holders:
+    """Calls that hold permits until the block ends."""
 
-    def __init__(self, asking: Asking, house: House, upstream: Named, count: int) -> None:
-        self._calls = [asking.call(f"{upstream.name}/m") for _ in range(count)]
-        self._reading = [asyncio.ensure_future(_read(call)) for call in self._calls]
-        self._house = house
+    def __init__(self, client: Client, gateway: ObservedGateway, upstream: Upstream, count: int) -> None:
+        self._calls = [client.generate(upstream.model) for _ in range(count)]
+        self._readers = [asyncio.ensure_future(_read(call)) for call in self._calls]
+        self._gateway = gateway
 
     async def __aenter__(self) -> None:
-        await until(lambda: self._house.admit.in_flight >= len(self._calls))
+        await wait_until(lambda: self._gateway.admission.in_flight >= len(self._calls))
         await asyncio.sleep(0.1)
 
     async def __aexit__(self, *_: object) -> None:
         for call in self._calls:
             call.cancel()
-        await asyncio.gather(*self._reading)
-        await until(lambda: self._house.admit.in_flight == 0)
+        await asyncio.gather(*self._readers)
+        await wait_until(lambda: self._gateway.admission.in_flight == 0)
 
 
 async def _read(call: Any) -> None:
@@ -175,7 +190,7 @@ async def _read(call: Any) -> None:
             await call
 
 
-def _told(report: Report, phase: str, taken: list[float]) -> None:
-    report.told(f"cancel: {phase}: cancels", len(taken))
-    report.told(f"cancel: {phase}: p50, ms", 1000 * at_share(taken, 0.5))
-    report.at_most(f"cancel: {phase}: p99, ms", 1000 * at_share(taken, 0.99), 1000 * PROMPTLY_SECONDS)
+def _record(report: Report, phase: str, seconds: list[float]) -> None:
+    report.record(f"cancel: {phase}: cancellations", len(seconds))
+    report.record(f"cancel: {phase}: p50, ms", 1000 * quantile(seconds, 0.5))
+    report.at_most(f"cancel: {phase}: p99, ms", 1000 * quantile(seconds, 0.99), 1000 * PROMPT_SECONDS)

@@ -1,4 +1,4 @@
-"""Callers as unruly as their plans say, and what each of them saw."""
+"""Clients that behave as their calls are planned, and what each of them observed."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ from google.rpc import error_details_pb2
 
 from aimanager.v1 import generation_pb2, usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from tests.chaos.schedule import Plan
-from tests.support.rpc_errors import Refusal
+from tests.chaos.schedule import PlannedCall
+from tests.support.rpc_errors import RpcFailure
 
 
 @dataclass(slots=True)
-class Seen:
-    """What a caller saw of one call.
+class Observation:
+    """What a caller observed of one call.
 
-    `code` is the name of the gRPC code. `left` says that the caller cancelled. `shown` is the text of the deltas since
-    the last restart, `whole` that of the answer; `kinds` are the events of a stream.
+    `code` is the name of the gRPC status code, `was_cancelled` whether the caller cancelled. `streamed_text` is the
+    text of the deltas since the last restart, `text` that of the complete response. `attempt_count` is the number of
+    attempts that the server counted, of which an error carries only some.
     """
 
-    plan: Plan
+    plan: PlannedCall
     code: str = ""
     reason: str = ""
     message: str = ""
     seconds: float = 0.0
-    left: bool = False
-    shown: str = ""
-    whole: str | None = None
+    was_cancelled: bool = False
+    streamed_text: str = ""
+    text: str | None = None
     from_cache: bool = False
     usage: usage_pb2.Usage | None = None
     attempts: list[generation_pb2.Attempt] = field(default_factory=list)
-    attempts_said: int = 0
-    kinds: list[str] = field(default_factory=list)
+    attempt_count: int = 0
+    event_types: list[str] = field(default_factory=list)
     sequence: list[int] = field(default_factory=list)
 
     @property
-    def whole_words(self) -> int:
-        """How many words the answer has, each of which its upstream counted as a token."""
-        return (self.whole or "").count(" ") + 2
+    def expected_tokens(self) -> int:
+        """The output tokens of the response: its upstream counts each word as one token."""
+        return (self.text or "").count(" ") + 2
 
 
-class Callers:
-    """Clients over several channels; `in_flight` of them have a call under way, `peak` had at most."""
+class Clients:
+    """Clients over several channels. `in_flight` is the number of calls in flight, `peak` its maximum."""
 
     def __init__(self, target: str, channels: int = 6) -> None:
         options = (("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
@@ -59,81 +60,79 @@ class Callers:
         self.peak = 0
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Close all channels."""
         for channel in self._channels:
             await channel.close()
 
-    async def play(self, plans: Sequence[Plan]) -> list[Seen]:
-        """Send each when its time has come; what came of all, once all ended."""
-        began, under_way = time.monotonic(), list[asyncio.Task[Seen]]()
-        for plan in plans:
-            wait = began + plan.at - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            under_way.append(asyncio.create_task(self.send(plan)))
-        return await asyncio.gather(*under_way)
+    async def run(self, calls: Sequence[PlannedCall]) -> list[Observation]:
+        """Send each call at its time and return the observations once all calls have ended."""
+        started_at, tasks = time.monotonic(), list[asyncio.Task[Observation]]()
+        for call in calls:
+            delay = started_at + call.send_at - time.monotonic()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            tasks.append(asyncio.create_task(self.send(call)))
+        return await asyncio.gather(*tasks)
 
-    async def send(self, plan: Plan) -> Seen:
-        """Make one call, to its end."""
-        seen, began = Seen(plan), time.monotonic()
+    async def send(self, plan: PlannedCall) -> Observation:
+        """Make one call and wait for its end."""
+        observation, started_at = Observation(plan), time.monotonic()
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
-            await (self._stream(plan, seen) if plan.streaming else self._whole(plan, seen))
-            seen.code = "OK"
+            await (self._stream(plan, observation) if plan.streaming else self._generate(plan, observation))
+            observation.code = "OK"
         except asyncio.CancelledError:
-            seen.code = "CANCELLED"
+            observation.code = "CANCELLED"
         except grpc.aio.AioRpcError as error:
-            read(error, seen)
+            record_error(error, observation)
         finally:
             self.in_flight -= 1
-            seen.seconds = time.monotonic() - began
-        return seen
+            observation.seconds = time.monotonic() - started_at
+        return observation
 
-    async def _whole(self, plan: Plan, seen: Seen) -> None:
-        call = self._stub(plan).Generate(plan.request(), timeout=plan.deadline, metadata=_metadata(plan))
-        timer = _leaves_later(call, plan, seen)
+    async def _generate(self, plan: PlannedCall, observation: Observation) -> None:
+        call = self._stub(plan).Generate(plan.request(), timeout=plan.timeout, metadata=_metadata(plan))
+        timer = _schedule_cancellation(call, plan, observation)
         try:
-            _take(await call, seen)
+            _record_response(await call, observation)
         finally:
             _stop(timer)
 
-    async def _stream(self, plan: Plan, seen: Seen) -> None:
-        policy = (
-            generation_pb2.INTERRUPTION_POLICY_RESTART if plan.restarts else generation_pb2.INTERRUPTION_POLICY_FAIL
-        )
-        asked = generation_pb2.StreamGenerateRequest(request=plan.request(), on_interruption=policy)
-        call = self._stub(plan).StreamGenerate(asked, timeout=plan.deadline, metadata=_metadata(plan))
-        timer = _leaves_later(call, plan, seen)
+    async def _stream(self, plan: PlannedCall, observation: Observation) -> None:
+        policy = generation_pb2.INTERRUPTION_POLICY_RESTART if plan.restart else generation_pb2.INTERRUPTION_POLICY_FAIL
+        request = generation_pb2.StreamGenerateRequest(request=plan.request(), on_interruption=policy)
+        call = self._stub(plan).StreamGenerate(request, timeout=plan.timeout, metadata=_metadata(plan))
+        timer = _schedule_cancellation(call, plan, observation)
         try:
             async for event in call:
-                _note(event, seen)
-                if plan.cancel_at is not None and len(seen.kinds) >= plan.cancel_at:
-                    seen.left = True
+                _record_event(event, observation)
+                if plan.cancel_at_event is not None and len(observation.event_types) >= plan.cancel_at_event:
+                    observation.was_cancelled = True
                     call.cancel()
-                if plan.slow:
-                    await asyncio.sleep(plan.slow)
+                if plan.read_delay:
+                    await asyncio.sleep(plan.read_delay)
         finally:
             _stop(timer)
 
-    def _stub(self, plan: Plan) -> Any:
+    def _stub(self, plan: PlannedCall) -> Any:
         return self._stubs[int(plan.id.rpartition("-")[2]) % len(self._stubs)]
 
 
-def _metadata(plan: Plan) -> tuple[tuple[str, str], ...]:
+def _metadata(plan: PlannedCall) -> tuple[tuple[str, str], ...]:
     return (("x-request-id", plan.id), ("authorization", f"Bearer token-of-{plan.caller}"))
 
 
-def _leaves_later(call: Any, plan: Plan, seen: Seen) -> asyncio.TimerHandle | None:
-    def leave() -> None:
-        seen.left = call.cancel()
+def _schedule_cancellation(call: Any, plan: PlannedCall, observation: Observation) -> asyncio.TimerHandle | None:
+    def cancel() -> None:
+        observation.was_cancelled = call.cancel()
 
     if plan.cancel_after is None:
         return None
     if plan.cancel_after == 0.0:
-        leave()
+        cancel()
         return None
-    return asyncio.get_running_loop().call_later(plan.cancel_after, leave)
+    return asyncio.get_running_loop().call_later(plan.cancel_after, cancel)
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:
@@ -141,40 +140,40 @@ def _stop(timer: asyncio.TimerHandle | None) -> None:
         timer.cancel()
 
 
-def _note(event: generation_pb2.StreamGenerateResponse, seen: Seen) -> None:
-    kind = event.WhichOneof("event") or ""
-    seen.kinds.append(kind)
-    seen.sequence.append(event.sequence)
-    if kind == "restarted":
-        seen.shown = ""
-    elif kind == "delta":
-        seen.shown += event.delta.text
-    elif kind == "completed":
-        _take(event.completed, seen)
+def _record_event(event: generation_pb2.StreamGenerateResponse, observation: Observation) -> None:
+    event_type = event.WhichOneof("event") or ""
+    observation.event_types.append(event_type)
+    observation.sequence.append(event.sequence)
+    if event_type == "restarted":
+        observation.streamed_text = ""
+    elif event_type == "delta":
+        observation.streamed_text += event.delta.text
+    elif event_type == "completed":
+        _record_response(event.completed, observation)
 
 
-def _take(response: generation_pb2.GenerateResponse, seen: Seen) -> None:
-    seen.whole = "".join(part.text for part in response.message.parts)
-    seen.from_cache = response.from_cache
-    seen.usage = response.usage
-    seen.attempts = list(response.route.attempts)
-    seen.attempts_said = len(seen.attempts)
+def _record_response(response: generation_pb2.GenerateResponse, observation: Observation) -> None:
+    observation.text = "".join(part.text for part in response.message.parts)
+    observation.from_cache = response.from_cache
+    observation.usage = response.usage
+    observation.attempts = list(response.route.attempts)
+    observation.attempt_count = len(observation.attempts)
 
 
-def read(error: grpc.aio.AioRpcError, seen: Seen) -> None:
-    """Take note of how a call failed."""
-    seen.code, seen.message = error.code().name, error.details() or ""
+def record_error(error: grpc.aio.AioRpcError, observation: Observation) -> None:
+    """Record the status and the details of a failed call."""
+    observation.code, observation.message = error.code().name, error.details() or ""
     if "grpc-status-details-bin" not in dict(error.trailing_metadata() or ()):
         return
-    refusal = Refusal(error)
-    with suppress(ValueError):  # the caller's own deadline passed while the server's answer was on its way
-        _read_details(refusal, seen)
+    failure = RpcFailure(error)
+    with suppress(ValueError):  # the caller's own deadline expired while the server's response was in transit
+        _record_details(failure, observation)
 
 
-def _read_details(refusal: Refusal, seen: Seen) -> None:
-    info = refusal.detail(error_details_pb2.ErrorInfo)
-    route = refusal.detail(generation_pb2.Route)
-    seen.reason = info.reason if info is not None else ""
-    seen.attempts_said = int(info.metadata.get("attempts", "0")) if info is not None else 0
-    seen.usage = refusal.detail(usage_pb2.Usage)
-    seen.attempts = list(route.attempts) if route is not None else []
+def _record_details(failure: RpcFailure, observation: Observation) -> None:
+    info = failure.detail(error_details_pb2.ErrorInfo)
+    route = failure.detail(generation_pb2.Route)
+    observation.reason = info.reason if info is not None else ""
+    observation.attempt_count = int(info.metadata.get("attempts", "0")) if info is not None else 0
+    observation.usage = failure.detail(usage_pb2.Usage)
+    observation.attempts = list(route.attempts) if route is not None else []

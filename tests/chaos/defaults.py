@@ -1,4 +1,4 @@
-"""What the settings promise as they come: how soon a provider that is silent, broken or gone is left for another."""
+"""What the default settings promise: how soon a call falls back from a silent, failing or unreachable provider."""
 
 from __future__ import annotations
 
@@ -8,159 +8,165 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from tests.chaos.environment import House, housed
-from tests.chaos.outage import Door, Fallen, outages
+from aimanager_server.providers.http.dns_cache import CachingResolver
+from tests.chaos.environment import ObservedGateway, observed_gateway
+from tests.chaos.outage import PortForwarder, Primary, outages
 from tests.chaos.report import Report
-from tests.chaos.requests import Asking, Told, settings_for
+from tests.chaos.requests import DEFAULT_LAG_LIMIT, CallResult, Client, provider_tables
 from tests.integration.faults.fault_catalog import (
-    breaks_off,
-    does,
-    keeps_silent,
-    opens_and_keeps_silent,
+    fails,
+    interrupts,
     pings,
-    refuses,
-    says,
+    responds,
+    sends,
+    stalls,
+    stalls_after_headers,
 )
-from tests.integration.faults.socket_faults import listening
-from tests.integration.faults.upstream import Act, Answer, Pause, Upstream
-from tests.integration.faults.wires import TEXT, begun
+from tests.integration.faults.socket_faults import served_upstreams
+from tests.integration.faults.upstream import Delay, Upstream
+from tests.integration.faults.wires import TEXT, stream_headers
 from tests.support.gateway import settings_with
 from tests.support.http_servers.blackhole import black_hole
+from tests.support.http_servers.raw import SocketFault
 
-SPARE = "spare/m"
-SILENT_SECONDS = 11.0
+FALLBACK = "spare/m"
+TIMEOUT_SECONDS = 11.0
 UNREACHABLE_SECONDS = 2.5
-LOST_NAME = "lost.example"
-
-
-class Named(Upstream):
-    """An upstream that is one of many providers."""
-
-    def __init__(self, name: str, *script: Answer, **said: Any) -> None:
-        super().__init__(*script, **said)
-        self.name = name
+UNRESOLVED_HOST = "lost.example"
 
 
 def defaults(seconds: float) -> Report:
-    """Every promise of the default settings, side by side, and outages of `seconds` beside them."""
+    """Check every promise of the default settings concurrently, during outages of `seconds`."""
     report = Report()
-    twice = (refuses(429, "Slow down.", "Retry-After: 2"), says())
-    ill = [
-        Named("silent", keeps_silent()),
-        Named("silent_stream", opens_and_keeps_silent()),
-        Named("pinging", pings(every=0.5)),
-        Named("late", does(*_late())),
-        Named("late_stream", does(*_late())),
-        Named("stalls", breaks_off(20, Act.SILENCE)),
-        Named("stalls_stream", breaks_off(20, Act.SILENCE)),
-        Named("stalls_restart", breaks_off(20, Act.SILENCE)),
-        Named("broken", refuses(503)),
-        Named("broken_stream", refuses(503)),
-        Named("limited", *twice),
-        Named("limited_beside", *twice),
-        Named("hole"),
-        Named("no_name", base_url=f"http://{LOST_NAME}/v1", allow_plaintext=True),
-        Named("spare", says()),
-    ]  # fmt: skip
-    fallen = [Fallen("all_broken"), Fallen("list_answers"), Fallen("refusing")]
-    with listening(*ill, *fallen), black_hole() as port, Door(fallen[2].port) as door:
-        fallen[2].said["base_url"] = f"http://127.0.0.1:{door.port}/v1"
-        next(one for one in ill if one.name == "hole").said["base_url"] = f"http://127.0.0.1:{port}/v1"
-        with housed(settings_with(providers=settings_for([*ill, *fallen]))) as house:
-            _lose_a_name(house)
-            asyncio.run(_all(house, {one.name: one for one in ill}, fallen, door, seconds, report))
+    late = sends(stream_headers(), Delay(60.0))
+    rate_limited = (fails(429, "Slow down.", "Retry-After: 2"), responds())
+    scripts = {
+        "silent": (stalls(),),
+        "silent_stream": (stalls_after_headers(),),
+        "pinging": (pings(interval=0.5),),
+        "late": (late,),
+        "late_stream": (late,),
+        "stalled": (interrupts(20, SocketFault.STALL),),
+        "stalled_stream": (interrupts(20, SocketFault.STALL),),
+        "stalled_restart": (interrupts(20, SocketFault.STALL),),
+        "failing": (fails(503),),
+        "failing_stream": (fails(503),),
+        "rate_limited": rate_limited,
+        "rate_limited_with_fallback": rate_limited,
+        "spare": (responds(),),
+    }
+    upstreams = {name: Upstream(*script, name=name) for name, script in scripts.items()}
+    upstreams["black_hole"] = Upstream(name="black_hole")
+    upstreams["unresolved"] = Upstream(
+        name="unresolved", base_url=f"http://{UNRESOLVED_HOST}/v1", allow_plaintext=True
+    )  # fmt: skip
+    primaries = [Primary("probes_fail"), Primary("probes_succeed"), Primary("unreachable")]
+    everything = [*upstreams.values(), *primaries]
+    with served_upstreams(*everything), black_hole() as port, PortForwarder(primaries[2].port) as forwarder:
+        primaries[2].settings["base_url"] = f"http://127.0.0.1:{forwarder.port}/v1"
+        upstreams["black_hole"].settings["base_url"] = f"http://127.0.0.1:{port}/v1"
+        with observed_gateway(
+            settings_with(providers=provider_tables(everything), server=DEFAULT_LAG_LIMIT)
+        ) as gateway:
+            _stall_name_resolution(gateway)
+            asyncio.run(_run(gateway, upstreams, primaries, forwarder, seconds, report))
     return report
 
 
-def _late() -> tuple[Any, ...]:
-    return (begun(), Pause(60.0))
+def _stall_name_resolution(gateway: ObservedGateway) -> None:
+    """Make the resolution of one host take longer than the connect timeout."""
 
-
-def _lose_a_name(house: House) -> None:
-    """Have one name asked of a server that never says a word."""
-
-    def look_up(host: Any, *rest: Any, **more: Any) -> Any:
-        if host == LOST_NAME:
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == UNRESOLVED_HOST:
             time.sleep(8.0)
-        return socket.getaddrinfo(host, *rest, **more)
+        return socket.getaddrinfo(host, *args, **kwargs)
 
-    house.app.providers["no_name"]._transport._look_up = look_up  # type: ignore[attr-defined]
+    for resolver in gateway.instances(CachingResolver):
+        resolver._getaddrinfo = look_up
 
 
-async def _all(
-    house: House, ill: dict[str, Named], fallen: list[Fallen], door: Door, seconds: float, report: Report
+async def _run(
+    gateway: ObservedGateway,
+    upstreams: dict[str, Upstream],
+    primaries: list[Primary],
+    forwarder: PortForwarder,
+    seconds: float,
+    report: Report,
 ) -> None:
-    asking = Asking(house.target)
-    beside = asyncio.create_task(outages(asking, house, fallen, door, seconds, report))
+    client = Client(gateway.target)
     await asyncio.gather(
-        _silent(asking, ill, report), _stalling(asking, report), _failing(asking, ill, report), _gone(asking, report)
+        outages(client, primaries, forwarder, seconds, report),
+        _check_first_token_timeout(client, upstreams, report),
+        _check_idle_timeout(client, report),
+        _check_errors(client, upstreams, report),
+        _check_unreachable(client, report),
     )
-    await beside
-    await asking.channel.close()
+    await client.channel.close()
 
 
-async def _silent(asking: Asking, ill: dict[str, Named], report: Report) -> None:
-    asked = {
-        "silent": asking.call("silent/m", SPARE),
-        "silent_stream": asking.stream("silent_stream/m", SPARE),
-        "pinging": asking.stream("pinging/m", SPARE),
-        "late": asking.call("late/m", SPARE),
-        "late_stream": asking.stream("late_stream/m", SPARE),
+async def _check_first_token_timeout(client: Client, upstreams: dict[str, Upstream], report: Report) -> None:
+    calls = {
+        "silent": client.generate("silent/m", FALLBACK),
+        "silent_stream": client.stream("silent_stream/m", FALLBACK),
+        "pinging": client.stream("pinging/m", FALLBACK),
+        "late": client.generate("late/m", FALLBACK),
+        "late_stream": client.stream("late_stream/m", FALLBACK),
     }
-    for name, told in (await _each(asking, asked)).items():
-        _whole(name, told, report)
-        report.at_most(f"defaults: {name}: answered after, s", told.seconds, SILENT_SECONDS)
-        report.at_most(f"defaults: {name}: attempts", len(ill[name].requests), 1)
+    for name, result in (await _results(client, calls)).items():
+        _check_complete(name, result, report)
+        report.at_most(f"defaults: {name}: response after, s", result.seconds, TIMEOUT_SECONDS)
+        report.at_most(f"defaults: {name}: attempts", len(upstreams[name].requests), 1)
 
 
-async def _stalling(asking: Asking, report: Report) -> None:
-    asked = {
-        "stalls": asking.call("stalls/m", SPARE),
-        "stalls_stream": asking.stream("stalls_stream/m", SPARE),
-        "stalls_restart": asking.stream("stalls_restart/m", SPARE, restarts=True),
+async def _check_idle_timeout(client: Client, report: Report) -> None:
+    calls = {
+        "stalled": client.generate("stalled/m", FALLBACK),
+        "stalled_stream": client.stream("stalled_stream/m", FALLBACK),
+        "stalled_restart": client.stream("stalled_restart/m", FALLBACK, restart=True),
     }
-    told = await _each(asking, asked)
-    cut = told.pop("stalls_stream")
-    if (cut.code, cut.reason) != ("ABORTED", "STREAM_INTERRUPTED"):
-        report.violated(f"defaults: stalls_stream: ended {cut.code} {cut.reason}")
-    report.at_most("defaults: stalls_stream: noticed after, s", cut.gap, SILENT_SECONDS)
-    for name, one in told.items():
-        _whole(name, one, report)
-        report.at_most(f"defaults: {name}: answered after, s", one.seconds, SILENT_SECONDS)
-    if told["stalls_restart"].kinds.count("restarted") != 1:
-        report.violated("defaults: stalls_restart: never restarted")
+    results = await _results(client, calls)
+    interrupted = results.pop("stalled_stream")
+    if (interrupted.code, interrupted.reason) != ("ABORTED", "STREAM_INTERRUPTED"):
+        report.violation(f"defaults: stalled_stream: ended with {interrupted.code} {interrupted.reason}")
+    report.at_most("defaults: stalled_stream: detected after, s", interrupted.longest_gap, TIMEOUT_SECONDS)
+    for name, result in results.items():
+        _check_complete(name, result, report)
+        report.at_most(f"defaults: {name}: response after, s", result.seconds, TIMEOUT_SECONDS)
+    if results["stalled_restart"].event_types.count("restarted") != 1:
+        report.violation("defaults: stalled_restart: not restarted")
 
 
-async def _failing(asking: Asking, ill: dict[str, Named], report: Report) -> None:
-    asked = {
-        "broken": asking.call("broken/m", SPARE),
-        "broken_stream": asking.stream("broken_stream/m", SPARE),
-        "limited": asking.call("limited/m"),
-        "limited_beside": asking.call("limited_beside/m", SPARE),
+async def _check_errors(client: Client, upstreams: dict[str, Upstream], report: Report) -> None:
+    calls = {
+        "failing": client.generate("failing/m", FALLBACK),
+        "failing_stream": client.stream("failing_stream/m", FALLBACK),
+        "rate_limited": client.generate("rate_limited/m"),
+        "rate_limited_with_fallback": client.generate("rate_limited_with_fallback/m", FALLBACK),
     }
-    told = await _each(asking, asked)
-    for name, one in told.items():
-        _whole(name, one, report)
-    for name in ("broken", "broken_stream"):
-        report.at_most(f"defaults: {name}: answered after, s", told[name].seconds, UNREACHABLE_SECONDS)
-        report.at_most(f"defaults: {name}: attempts", len(ill[name].requests), 3)
-    report.at_least("defaults: limited, alone: waited, s", told["limited"].seconds, 2.0)
-    report.at_most("defaults: limited, with another: answered after, s", told["limited_beside"].seconds, 1.0)
+    results = await _results(client, calls)
+    for name, result in results.items():
+        _check_complete(name, result, report)
+    for name in ("failing", "failing_stream"):
+        report.at_most(f"defaults: {name}: response after, s", results[name].seconds, UNREACHABLE_SECONDS)
+        report.at_most(f"defaults: {name}: attempts", len(upstreams[name].requests), 3)
+    report.at_least("defaults: rate limited, no fallback: waited, s", results["rate_limited"].seconds, 2.0)
+    with_fallback = results["rate_limited_with_fallback"].seconds
+    report.at_most("defaults: rate limited, with fallback: response after, s", with_fallback, 1.0)
 
 
-async def _gone(asking: Asking, report: Report) -> None:
-    asked = {name: asking.call(f"{name}/m", SPARE) for name in ("hole", "no_name")}
-    for name, told in (await _each(asking, asked)).items():
-        _whole(name, told, report)
-        report.at_most(f"defaults: {name}: answered after, s", told.seconds, UNREACHABLE_SECONDS)
-        report.told(f"defaults: {name}: attempts", told.asked(name))
+async def _check_unreachable(client: Client, report: Report) -> None:
+    calls = {name: client.generate(f"{name}/m", FALLBACK) for name in ("black_hole", "unresolved")}
+    for name, result in (await _results(client, calls)).items():
+        _check_complete(name, result, report)
+        report.at_most(f"defaults: {name}: response after, s", result.seconds, UNREACHABLE_SECONDS)
+        report.record(f"defaults: {name}: attempts", result.attempts_at(name))
 
 
-async def _each(asking: Asking, asked: dict[str, Awaitable[Any]]) -> dict[str, Told]:
-    told = await asyncio.gather(*map(asking.told, asked.values()))
-    return dict(zip(asked, told, strict=True))
+async def _results(client: Client, calls: dict[str, Awaitable[Any]]) -> dict[str, CallResult]:
+    results = await asyncio.gather(*map(client.result, calls.values()))
+    return dict(zip(calls, results, strict=True))
 
 
-def _whole(name: str, told: Told, report: Report) -> None:
-    if told.text != TEXT:
-        report.violated(f"defaults: {name}: no whole answer, but {told}")
+def _check_complete(name: str, result: CallResult, report: Report) -> None:
+    if result.text != TEXT:
+        report.violation(f"defaults: {name}: no complete response: {result}")

@@ -1,11 +1,11 @@
-"""Runs a whole server in a thread with its App in hand, so that its inside can be counted from outside."""
+"""A complete gateway in a thread, with its App exposed so that its internal state can be inspected."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,152 +14,133 @@ import structlog
 
 from aimanager_server.app import App
 from aimanager_server.config.settings import Settings
-from aimanager_server.core.attempts import UsageLedger
+from aimanager_server.core.attempts import AttemptLog
 from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.handler import Provider
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import Event, Finished, ResponseStream
-from aimanager_server.rpc.interceptors.admission import Admit
-from tests.support.gateway import in_thread
+from aimanager_server.core.request import Attempt
+from aimanager_server.core.stream import OnEnd, ResponseStream
+from aimanager_server.rpc.interceptors.admission import Admission
+from tests.support.gateway import run_in_thread
 
 Kind = TypeVar("Kind")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
-class Sending:
-    """One asking of a provider: for which call, and how it ended: "answered", a reason, or "cancelled".
+class ProviderCall:
+    """One call of a provider. `outcome` is "responded", an error reason or "cancelled".
 
-    It `is_over` once nobody reads the answer any more: it came to its end, broke off, or was put down.
+    `is_released` is set once the response is no longer read: it completed, failed or was closed.
     """
 
-    call: str
+    request_id: str
     provider: str
-    ledger: UsageLedger
-    ended: str = ""
-    is_over: bool = False
+    attempts: AttemptLog
+    outcome: str = ""
+    is_released: bool = False
+
+    def release(self) -> None:
+        """Record that the response is no longer read."""
+        self.is_released = True
 
 
-class Watched:
-    """A provider that is watched from outside: it notes each asking, and does nothing else."""
+class ObservedProvider:
+    """Records each call of a provider and delegates everything to it."""
 
-    def __init__(self, name: str, provider: Provider, sendings: list[Sending]) -> None:
+    def __init__(self, name: str, provider: Provider, calls: list[ProviderCall]) -> None:
         self._name = name
         self._provider = provider
-        self._sendings = sendings
+        self._calls = calls
 
-    async def __call__(self, call: Call) -> ResponseStream:
-        sending = Sending(call.id, self._name, call.usage_ledger)
-        self._sendings.append(sending)
+    async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
+        record = ProviderCall(attempt.id, self._name, attempt.call.attempts.root)
+        self._calls.append(record)
         try:
-            reply = await self._provider(call)
+            stream = await self._provider(attempt)
         except BaseException as error:
-            sending.ended = error.reason if isinstance(error, GatewayError) else "cancelled"
-            sending.is_over = True
+            record.outcome = error.reason if isinstance(error, GatewayError) else "cancelled"
+            record.release()
             raise
-        sending.ended = "answered"
-
-        async def close() -> None:
-            sending.is_over = True
-            await reply.aclose()
-
-        return ResponseStream(reply.metadata, _Read(aiter(reply), sending), close, reply.usage_so_far)
+        record.outcome = "responded"
+        return stream.observed_by(OnEnd(record.release))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
 
 
-class _Read:
-    """The events of an answer, the last of which is noted."""
-
-    def __init__(self, events: AsyncIterator[Event], sending: Sending) -> None:
-        self._events = events
-        self._sending = sending
-
-    def __aiter__(self) -> _Read:
-        return self
-
-    async def __anext__(self) -> Event:
-        try:
-            event = await anext(self._events)
-        except BaseException:
-            self._sending.is_over = True
-            raise
-        self._sending.is_over = isinstance(event, Finished)
-        return event
-
-
 @dataclass
-class House:
-    """A server at `target`; `lines` are what it logged, `sendings` each asking of a provider."""
+class ObservedGateway:
+    """A gateway that serves `target`, with its log entries and every call of a provider."""
 
     app: App
     loop: asyncio.AbstractEventLoop
     target: str
-    lines: list[dict[str, Any]]
-    sendings: list[Sending] = field(default_factory=list)
+    log: list[dict[str, Any]]
+    provider_calls: list[ProviderCall] = field(default_factory=list)
 
-    def there(self, look: Callable[[], Answer]) -> Answer:
-        """What `look` says on the server's loop."""
+    def on_loop(self, read: Callable[[], Result]) -> Result:
+        """Return the result of `read`, called on the gateway's event loop."""
 
-        async def looked() -> Answer:
-            return look()
+        async def read_on_loop() -> Result:
+            return read()
 
-        return asyncio.run_coroutine_threadsafe(looked(), self.loop).result(10.0)
+        return asyncio.run_coroutine_threadsafe(read_on_loop(), self.loop).result(10.0)
 
     @property
-    def admit(self) -> Admit:
-        """The door."""
-        return self.app.server._admit
+    def admission(self) -> Admission:
+        """The admission interceptor."""
+        return self.app.server.admission
 
     def tasks(self) -> Counter[str]:
-        """The tasks of the server's loop, by what they do."""
-        return self.there(lambda: Counter(_said(task) for task in asyncio.all_tasks() if _said(task) != "looked"))
+        """Count the tasks of the gateway's event loop by coroutine name."""
+        names = self.on_loop(lambda: [_coroutine_name(task) for task in asyncio.all_tasks()])
+        return Counter(name for name in names if name != "read_on_loop")
 
     def timers(self) -> Counter[str]:
-        """What waits for a time, by what it would do; the pools' own, which look after idle connections, left out."""
-        waiting = self.there(lambda: [one for one in self.loop._scheduled if not one._cancelled])  # type: ignore[attr-defined]
-        named = (getattr(one._callback, "__qualname__", repr(one._callback)) for one in waiting)
-        return Counter(name for name in named if name != "_weakref_handle")
+        """Count the pending timers by callback, except those of connection pools, which outlive calls."""
+        pending = self.on_loop(lambda: [one for one in self.loop._scheduled if not one._cancelled])  # type: ignore[attr-defined]
+        names = (getattr(one._callback, "__qualname__", repr(one._callback)) for one in pending)
+        return Counter(name for name in names if not name.startswith("ConnectionPool."))
 
-    def parts(self, kind: type[Kind]) -> list[Kind]:
-        """Every part of that kind that is alive in this process."""
+    def instances(self, kind: type[Kind]) -> list[Kind]:
+        """Return every live instance of a type in this process."""
         return [one for one in gc.get_objects() if isinstance(one, kind)]
 
 
-def _said(task: asyncio.Task[Any]) -> str:
+def _coroutine_name(task: asyncio.Task[Any]) -> str:
     return str(getattr(task.get_coro(), "__qualname__", task)).rpartition(".")[2]
 
 
 @contextmanager
-def housed(settings: Settings) -> Iterator[House]:
-    """A server that runs until the block ends; what it logs is kept."""
-    lines: list[dict[str, Any]] = []
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, _Keep(lines)])
-    with in_thread(lambda stack: _begun(settings, lines, stack)) as (house, _):
-        yield house
+def observed_gateway(settings: Settings) -> Iterator[ObservedGateway]:
+    """Run a gateway until the block ends and collect its log entries."""
+    log: list[dict[str, Any]] = []
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, _LogCollector(log)])
+    with run_in_thread(lambda stack: _start(settings, log, stack)) as (gateway, _):
+        yield gateway
 
 
-async def _begun(settings: Settings, lines: list[dict[str, Any]], stack: AsyncExitStack) -> House:
-    """As app.running does it."""
-    app, sendings = App(settings), list[Sending]()
+async def _start(settings: Settings, log: list[dict[str, Any]], stack: AsyncExitStack) -> ObservedGateway:
+    """Start as `app.running_server` does, with observed providers."""
+    app, calls = App(settings), list[ProviderCall]()
     for name, provider in tuple(app.providers.items()):
         stack.push_async_callback(provider.aclose)
-        app.providers[name] = Watched(name, provider, sendings)
-    app.lag.start()
-    stack.callback(app.lag.stop)
+        observed: Any = ObservedProvider(name, provider, calls)
+        app.providers[name] = observed
+    app.lag_monitor.start()
+    stack.callback(app.lag_monitor.stop)
     stack.push_async_callback(app.prober.aclose)
     await app.server.start()
     stack.push_async_callback(app.server.stop, 1.0)
-    return House(app, asyncio.get_running_loop(), f"127.0.0.1:{app.server.port}", lines, sendings)
+    return ObservedGateway(app, asyncio.get_running_loop(), f"127.0.0.1:{app.server.port}", log, calls)
 
 
-class _Keep:
-    """Keeps log lines in place of writing them."""
+class _LogCollector:
+    """Collects log entries instead of writing them."""
 
-    def __init__(self, lines: list[dict[str, Any]]) -> None:
-        self._lines = lines
+    def __init__(self, log: list[dict[str, Any]]) -> None:
+        self._log = log
 
     def __call__(self, _logger: Any, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        self._lines.append({"level": level, **event})
+        self._log.append({"level": level, **event})
         raise structlog.DropEvent

@@ -1,4 +1,4 @@
-"""Upstreams that misbehave by chance, each answer of which is known by its text."""
+"""Upstreams that inject faults at random. The text of each response identifies the request it belongs to."""
 
 from __future__ import annotations
 
@@ -11,188 +11,192 @@ from time import time
 from typing import Any
 
 from tests.integration.faults.fault_catalog import PING
-from tests.integration.faults.upstream import Act, Asked, Flood, Pause, Step, Upstream
-from tests.integration.faults.wires import begun, chunk, http, plain, streamed
+from tests.integration.faults.upstream import Delay, Flood, Request, Step, Upstream
+from tests.integration.faults.wires import chunk, stream_events, stream_headers, unary_body
+from tests.support.http_servers.raw import SocketFault, http_response
 
-LIMIT = 0.35
-"""Seconds for which the server of the storm waits for content."""
+TIMEOUT = 0.35
+"""First-token and idle timeouts of the gateway under load, in seconds."""
 
-Misdeed = Callable[[Asked, tuple[str, ...], Random], Sequence[Step]]
+Fault = Callable[[Request, tuple[str, ...], Random], Sequence[Step]]
+"""Returns the steps of a faulty response, given the request, the words of the correct response and the randomness."""
 
 
-def question_of(asked: Asked) -> str:
-    """The text that was asked."""
-    content = asked.body["messages"][-1]["content"]
+def prompt_of(request: Request) -> str:
+    """Return the first word of the prompt."""
+    content = request.body["messages"][-1]["content"]
     return str(content if isinstance(content, str) else content[0]["text"]).partition(" ")[0]
 
 
-def words_of(upstream: str, question: str, time_asked: int) -> tuple[str, ...]:
-    """The answer to a question that is asked for the n-th time there, which is nobody else's."""
-    tag, length = f"{upstream}.{question}.{time_asked}", 3 + Random(f"{upstream}{question}{time_asked}").randrange(20)
-    filling = "x" * 2000 if "big" in question else ""
-    words = 60 if filling else length
-    return (f"<{tag}:", *(f" {place}{filling}" for place in range(words)), ">")
+def response_words(upstream: str, prompt: str, number: int) -> tuple[str, ...]:
+    """Return the unique response to the n-th request with this prompt at this upstream."""
+    tag, length = f"{upstream}.{prompt}.{number}", 3 + Random(f"{upstream}{prompt}{number}").randrange(20)
+    padding = "x" * 2000 if "big" in prompt else ""
+    words = 60 if padding else length
+    return (f"<{tag}:", *(f" {index}{padding}" for index in range(words)), ">")
 
 
-def is_whole(text: str) -> bool:
-    """Whether it is one answer, from its beginning to its end."""
-    return text == _origin(text)
+def is_complete_response(text: str) -> bool:
+    """Return whether the text is exactly one complete response."""
+    return text == _response_of(text)
 
 
-def is_begun(text: str) -> bool:
-    """Whether it is the beginning of one answer."""
-    return not text or ":" not in text or _origin(text).startswith(text)
+def is_response_prefix(text: str) -> bool:
+    """Return whether the text is the beginning of one response."""
+    return not text or ":" not in text or _response_of(text).startswith(text)
 
 
-def _origin(text: str) -> str:
+def _response_of(text: str) -> str:
+    """Return the complete response that the tag of the text identifies."""
     tag = text.partition(":")[0].removeprefix("<")
-    upstream, question, time_asked = (*tag.split("."), "", "")[:3]
-    return "".join(words_of(upstream, question, int(time_asked or 0)))
+    upstream, prompt, number = (*tag.split("."), "", "")[:3]
+    return "".join(response_words(upstream, prompt, int(number or 0)))
 
 
-class Mischief(Upstream):
-    """Does by chance what upstreams do in bad times; what it does to a question is told by the seed alone.
+class FaultInjectingUpstream(Upstream):
+    """Injects random faults, determined by the seed, the prompt and the number of requests with this prompt.
 
-    Of the requests, `healthy` (a share) are answered well. Once it `is_good` all are.
+    `healthy_share` of the requests get a correct response, and all of them once `is_healthy` is set. `outcomes` counts
+    the responses by fault, `resets` the connections reset before any response, by request id.
     """
 
-    def __init__(self, name: str, seed: int, healthy: float, **said: Any) -> None:
-        super().__init__(**said)
-        self.name = name
-        self.is_good = False
-        self.did: Counter[str] = Counter()
+    def __init__(self, name: str, seed: int, healthy_share: float, **settings: Any) -> None:
+        super().__init__(name=name, **settings)
+        self.is_healthy = False
+        self.outcomes: Counter[str] = Counter()
         self.resets: Counter[str] = Counter()
         self._seed = seed
-        self._healthy = healthy
-        self._times: Counter[str] = Counter()
-        self._misdeeds = tuple(MISDEEDS) + (("refused_key",) if "keys" in said else ())
+        self._healthy_share = healthy_share
+        self._requests_by_prompt: Counter[str] = Counter()
+        self._faults = tuple(FAULTS) + (("rejected_key",) if "keys" in settings else ())
 
-    def answer(self, asked: Asked) -> Sequence[Step]:
-        if asked.method == "GET":
-            return self._list(asked)
-        self.requests.append(asked)
-        question = question_of(asked)
-        self._times[question] += 1
-        times = self._times[question]
-        random = Random(f"{self._seed}/{self.name}/{question}/{times}")
-        words = words_of(self.name, question, times)
-        if self.is_good or random.random() < self._healthy:
-            self.did["well"] += 1
-            return _well(asked, words, random)
-        name = random.choice(self._misdeeds)
-        self.did[name] += 1
+    def respond(self, request: Request) -> Sequence[Step]:
+        if request.method == "GET":
+            return self._respond_to_probe(request)
+        self.requests.append(request)
+        prompt = prompt_of(request)
+        self._requests_by_prompt[prompt] += 1
+        number = self._requests_by_prompt[prompt]
+        random = Random(f"{self._seed}/{self.name}/{prompt}/{number}")
+        words = response_words(self.name, prompt, number)
+        if self.is_healthy or random.random() < self._healthy_share:
+            self.outcomes["healthy"] += 1
+            return _healthy(request, words, random)
+        name = random.choice(self._faults)
+        self.outcomes[name] += 1
         if name == "reset_before_headers":
-            self.resets[asked.headers.get("x-client-request-id", "")] += 1
-        return _refused_key(asked, words, random) if name == "refused_key" else MISDEEDS[name](asked, words, random)
+            self.resets[request.id] += 1
+        return (_rejected_key if name == "rejected_key" else FAULTS[name])(request, words, random)
 
-    def _list(self, asked: Asked) -> Sequence[Step]:
-        self.listings.append(asked)
-        random = Random(f"{self._seed}/{self.name}/list/{len(self.listings)}")
-        if self.is_good or random.random() < 0.7:
-            return self.listing(asked)
-        return (http(b"{}", "503 Said"),)
-
-
-def _well(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    late, between = random.uniform(0.0, 0.12), random.choice((0.0, 0.0, 0.01))
-    if not asked.streams:
-        return (Pause(late), http(plain(asked, words)))
-    said = streamed(asked, words)
-    spoken = (step for word in said.words for step in (chunk(word), Pause(between) if between else b""))
-    return (begun(), Pause(late), *map(chunk, said.opening), *spoken, *map(chunk, said.ending), chunk(b""))
+    def _respond_to_probe(self, request: Request) -> Sequence[Step]:
+        self.probes.append(request)
+        random = Random(f"{self._seed}/{self.name}/list/{len(self.probes)}")
+        if self.is_healthy or random.random() < 0.7:
+            return self.probe_responder(request)
+        return (http_response(b"{}", "503 Error"),)
 
 
-def _refusal(status: int, *headers: str, kind: str = "api_error") -> Sequence[Step]:
+def _healthy(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    delay, interval = random.uniform(0.0, 0.12), random.choice((0.0, 0.0, 0.01))
+    if not request.is_streaming:
+        return (Delay(delay), http_response(unary_body(request, words)))
+    events = stream_events(request, words)
+    text = (step for word in events.words for step in (chunk(word), Delay(interval) if interval else b""))
+    opening, ending = map(chunk, events.opening), map(chunk, events.ending)
+    return (stream_headers(), Delay(delay), *opening, *text, *ending, chunk(b""))
+
+
+def _error(status: int, *headers: str, kind: str = "api_error") -> Sequence[Step]:
     body = json.dumps({"type": "error", "error": {"type": kind, "message": "Not now.", "code": None}}).encode()
-    return (http(body, f"{status} Said", "application/json", *headers),)
+    return (http_response(body, f"{status} Error", headers=headers),)
 
 
-def _advised(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    advice = random.choice(
+def _rate_limited(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    header = random.choice(
         ("Retry-After: 0", "Retry-After: 0.2", "Retry-After: 1", "Retry-After: junk", "retry-after-ms: 50",
          f"Retry-After: {formatdate(time() + 1, usegmt=True)}")
     )  # fmt: skip
-    return _refusal(429, advice, kind="rate_limit_error")
+    return _error(429, header, kind="rate_limit_error")
 
 
-def _refused_key(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    return _refusal(401, kind="authentication_error")
+def _rejected_key(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    return _error(401, kind="authentication_error")
 
 
-def _in_band(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+def _in_band_error(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
     body = b'{"type": "error", "error": {"type": "overloaded_error", "message": "Not now."}}'
-    if not asked.streams:
-        return (http(body),)
-    said = streamed(asked, words)
-    spoken = (*said.opening, *said.words[:2]) if random.random() < 0.5 else ()
-    return (begun(), *map(chunk, spoken), chunk(b"event: error\ndata: " + body + b"\n\n"), chunk(b""))
+    if not request.is_streaming:
+        return (http_response(body),)
+    events = stream_events(request, words)
+    before = (*events.opening, *events.words[:2]) if random.random() < 0.5 else ()
+    return (stream_headers(), *map(chunk, before), chunk(b"event: error\ndata: " + body + b"\n\n"), chunk(b""))
 
 
-def _late(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    first, *rest = _well(asked, words, random)
-    return (first, Pause(random.uniform(1.5, 3.0) * LIMIT), *rest)
+def _late(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    first, *rest = _healthy(request, words, random)
+    return (first, Delay(random.uniform(1.5, 3.0) * TIMEOUT), *rest)
 
 
-def _broken(how: Act) -> Misdeed:
-    def misdeed(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-        if not asked.streams:
-            whole = http(plain(asked, words))
-            return (whole[: len(whole) - 10], Pause(0.01), how)
-        said = streamed(asked, words)
-        kept = said.words[: random.randrange(1, len(said.words))]
-        return (begun(), *map(chunk, (*said.opening, *kept)), Pause(0.01), how)
+def _interrupted(socket_fault: SocketFault) -> Fault:
+    def fault(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+        if not request.is_streaming:
+            response = http_response(unary_body(request, words))
+            return (response[: len(response) - 10], Delay(0.01), socket_fault)
+        events = stream_events(request, words)
+        sent = events.words[: random.randrange(1, len(events.words))]
+        return (stream_headers(), *map(chunk, (*events.opening, *sent)), Delay(0.01), socket_fault)
 
-    return misdeed
-
-
-def _garbled(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    if not asked.streams:
-        return (http(b'{"choices": [{"mess'),)
-    said = streamed(asked, words)
-    return (begun(), *map(chunk, (*said.opening, *said.words[:2], b"data: {{{\n\n")), chunk(b""))
+    return fault
 
 
-def _noise(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    return (random.randbytes(300), Act.CLOSE)
+def _malformed(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    if not request.is_streaming:
+        return (http_response(b'{"choices": [{"mess'),)
+    events = stream_events(request, words)
+    return (stream_headers(), *map(chunk, (*events.opening, *events.words[:2], b"data: {{{\n\n")), chunk(b""))
 
 
-def _pings(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    step: tuple[Step, ...] = (chunk(PING), Pause(0.1))
-    return (begun(), *step * 100, Act.SILENCE)
+def _noise(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    return (random.randbytes(300), SocketFault.CLOSE)
 
 
-def _slow_body(asked: Asked, words: tuple[str, ...], random: Random) -> Sequence[Step]:
-    if asked.streams:
-        said = streamed(asked, words)
-        return (begun(), *(step for event in said.whole() for step in (chunk(event), Pause(0.1))), chunk(b""))
-    whole = http(plain(asked, words))
-    return tuple(step for at in range(0, len(whole), 40) for step in (whole[at : at + 40], Pause(0.02)))
+def _pings(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    ping: tuple[Step, ...] = (chunk(PING), Delay(0.1))
+    return (stream_headers(), *ping * 100, SocketFault.STALL)
 
 
-def _says(*steps: Step) -> Misdeed:
-    return lambda asked, words, random: steps
+def _slow(request: Request, words: tuple[str, ...], random: Random) -> Sequence[Step]:
+    if request.is_streaming:
+        events = stream_events(request, words).all()
+        return (stream_headers(), *(step for event in events for step in (chunk(event), Delay(0.1))), chunk(b""))
+    response = http_response(unary_body(request, words))
+    return tuple(step for at in range(0, len(response), 40) for step in (response[at : at + 40], Delay(0.02)))
 
 
-MISDEEDS: dict[str, Misdeed] = {
-    "503": lambda asked, words, random: _refusal(503, *(("Retry-After: 0.3",) if random.random() < 0.3 else ())),
-    "500": lambda asked, words, random: _refusal(500),
-    "429": lambda asked, words, random: _refusal(429, kind="rate_limit_error"),
-    "429_advised": _advised,
-    "529": lambda asked, words, random: _refusal(529, kind="overloaded_error"),
-    "in_band": _in_band,
-    "reset_before_headers": _says(Act.RESET),
-    "reset_after_headers": _says(begun(), Pause(0.01), Act.RESET),
-    "silence": _says(Act.SILENCE),
-    "silence_after_headers": _says(begun(), Act.SILENCE),
+def _sends(*steps: Step) -> Fault:
+    return lambda request, words, random: steps
+
+
+FAULTS: dict[str, Fault] = {
+    "503": lambda request, words, random: _error(503, *(("Retry-After: 0.3",) if random.random() < 0.3 else ())),
+    "500": lambda request, words, random: _error(500),
+    "429": lambda request, words, random: _error(429, kind="rate_limit_error"),
+    "429_with_retry_after": _rate_limited,
+    "529": lambda request, words, random: _error(529, kind="overloaded_error"),
+    "in_band_error": _in_band_error,
+    "reset_before_headers": _sends(SocketFault.RESET),
+    "reset_after_headers": _sends(stream_headers(), Delay(0.01), SocketFault.RESET),
+    "stall": _sends(SocketFault.STALL),
+    "stall_after_headers": _sends(stream_headers(), SocketFault.STALL),
     "late": _late,
-    "cut": _broken(Act.CLOSE),
-    "cut_by_reset": _broken(Act.RESET),
-    "stall": _broken(Act.SILENCE),
-    "garbled": _garbled,
+    "interrupted_by_close": _interrupted(SocketFault.CLOSE),
+    "interrupted_by_reset": _interrupted(SocketFault.RESET),
+    "interrupted_by_stall": _interrupted(SocketFault.STALL),
+    "malformed": _malformed,
     "noise": _noise,
-    "page": _says(http(b"<html>busy</html>", content_type="text/html")),
-    "empty": _says(http(b"")),
+    "html": _sends(http_response(b"<html>busy</html>", content_type="text/html")),
+    "empty": _sends(http_response(b"")),
     "pings": _pings,
-    "slow_body": _slow_body,
-    "flood_of_pings": _says(begun(), Flood(chunk(PING * 20), 20), Act.SILENCE),
+    "slow": _slow,
+    "flood_of_pings": _sends(stream_headers(), Flood(chunk(PING * 20), 20), SocketFault.STALL),
 }

@@ -1,4 +1,7 @@
-"""Compares what the server says of all calls, in four places, with what callers and upstreams saw."""
+"""Compares what the gateway reports about its calls with what callers and upstreams observed.
+
+The gateway reports in four places: responses, log, metrics and GetMetricsSummary.
+"""
 
 from __future__ import annotations
 
@@ -7,172 +10,176 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from aimanager.v1 import health_pb2
-from tests.chaos.clients import Seen
-from tests.chaos.environment import House
-from tests.chaos.fault_injection import Mischief
+from aimanager_server.core.attempts import AttemptRecord
+from tests.chaos.clients import Observation
+from tests.chaos.environment import ObservedGateway
+from tests.chaos.fault_injection import FaultInjectingUpstream
 
-ENDED = ("call.finished", "call.failed", "call.cancelled")
-AT_THE_DOOR = ("OVERLOADED", "RATE_LIMITED")
-"""Reasons of calls that may have been refused before anything counted them."""
+END_EVENTS = ("request.completed", "request.failed", "request.cancelled")
+REJECTED_EARLY = ("OVERLOADED", "RATE_LIMITED")
+"""Reasons of calls that may have been rejected before the pipeline, which logs and counts calls."""
 
-LEAST_DOLLARS = 1e-9
+COST_TOLERANCE = 1e-9
+POSSIBLY_NOT_SENT = ("cancelled", "DEADLINE_EXCEEDED", "OVERLOADED", "FIRST_TOKEN_TIMEOUT", "PROVIDER_UNREACHABLE")
+"""Outcomes of provider calls whose request may not have reached the upstream."""
 
-NOT_SENT = ("cancelled", "DEADLINE_EXCEEDED", "OVERLOADED", "FIRST_TOKEN_TIMEOUT", "PROVIDER_UNREACHABLE")
-"""How askings end that may never have reached the upstream."""
 
+class Reconciliation:
+    """All reports about the calls of one run."""
 
-class Books:
-    """All that is known of the calls of one storm."""
-
-    def __init__(self, house: House, seen: Sequence[Seen], summary: health_pb2.MetricsRow) -> None:
-        self._house = house
-        self._seen = seen
+    def __init__(
+        self, gateway: ObservedGateway, observations: Sequence[Observation], summary: health_pb2.MetricsRow
+    ) -> None:
+        self._gateway = gateway
+        self._observations = observations
         self._summary = summary
-        self._records: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for line in house.lines:
-            if line["event"] in ENDED:
-                self._records[line["request_id"]].append(line)
+        self._entries: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for entry in gateway.log:
+            if entry["event"] in END_EVENTS:
+                self._entries[entry["request_id"]].append(entry)
 
-    def mistakes(self, upstreams: Sequence[Mischief]) -> Iterator[str]:
-        """Where the books do not balance."""
-        yield from self._calls()
-        yield from self._counts()
-        yield from self._tokens()
-        yield from self._logged()
-        yield from self._attempts()
-        yield from self._requests(upstreams)
-        for line in self._house.lines:
-            if line["event"] == "rpc.crashed":
-                yield f"crashed: {line['exception'][-1500:]}"
+    def mismatches(self, upstreams: Sequence[FaultInjectingUpstream]) -> Iterator[str]:
+        """Yield a description of every contradiction between two reports."""
+        yield from self._outcomes()
+        yield from self._request_counts()
+        yield from self._token_counts()
+        yield from self._logged_tokens()
+        yield from self._attempt_counts()
+        yield from self._upstream_requests(upstreams)
+        for entry in self._gateway.log:
+            if entry["event"] == "rpc.crashed":
+                yield f"rpc.crashed: {entry['exception'][-1500:]}"
 
-    def _dollars(self) -> float:
-        ledgers = {id(one.ledger): one.ledger for one in self._house.sendings}
-        costs = [entry.cost for ledger in ledgers.values() for entry in ledger.entries]
-        return sum(cost.total_nanos for cost in costs if cost is not None) / 1e9
+    def tokens(self, request_ids: Iterable[str] | None = None) -> tuple[int, int]:
+        """Return the input and output tokens of the attempts of these calls, or of all calls."""
+        usages = [record.usage for record in self._attempts(request_ids) if record.usage is not None]
+        return sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages)
 
-    def ledger(self, ids: Iterable[str] | None = None) -> tuple[int, int]:
-        """Tokens in and out, of these calls or of all."""
-        wanted = None if ids is None else set(ids)
-        ledgers = {id(one.ledger): one.ledger for one in self._house.sendings if wanted is None or one.call in wanted}
-        usages = [entry.usage for ledger in ledgers.values() for entry in ledger.entries]
-        return sum(one.input_tokens for one in usages), sum(one.output_tokens for one in usages)
-
-    def _calls(self) -> Iterator[str]:
-        for seen in self._seen:
-            records = self._records[seen.plan.id]
-            reasons = [line.get("reason", "") for line in records]
-            if len(records) > 1:
-                yield f"{seen.plan.id} was booked {len(records)} times: {reasons}"
-            elif seen.code == "OK" and reasons != [""]:
-                yield f"{seen.plan.id} was answered, and booked as {reasons}"
-            elif seen.reason and reasons != [seen.reason] and (reasons or seen.reason not in AT_THE_DOOR):
-                said = f"{seen.message!r} after {seen.seconds:.3f} s, {seen.plan}"
-                yield f"{seen.plan.id} failed as {seen.reason}, and was booked as {reasons}: {said}"
-
-    def _logged(self) -> Iterator[str]:
-        """What the log says that a failed call took."""
-        for call, records in self._records.items():
-            for line in records:
-                logged = line.get("input_tokens", 0), line.get("output_tokens", 0)
-                if line["event"] != "call.finished" and logged != self.ledger([call]):
-                    yield f"{call}: logged as {line['event']} with {logged} tokens, booked are {self.ledger([call])}"
-
-    def _counts(self) -> Iterator[str]:
-        records = [line for lines in self._records.values() for line in lines]
-        booked = Counter(line.get("reason", "") for line in records)
-        answered = booked.pop("", 0)
-        requests, failures = (
-            sample(self._house, "aimanager_requests_total"),
-            sample(self._house, "aimanager_errors_total"),
-        )
-        latencies = sample(self._house, "aimanager_latency_seconds_count")
-        said: dict[str, tuple[float, float]] = {
-            "aimanager_requests_total / log": (requests, len(records)),
-            "aimanager_requests_total / latency count + aimanager_errors_total": (requests, latencies + failures),
-            "latency count / log": (latencies, answered),
-            "GetMetricsSummary requests / log": (self._summary.requests, len(records)),
-            "GetMetricsSummary failures / log": (self._summary.failures, booked.total()),
-        }
-        for reason, count in booked.items():
-            said[f"aimanager_errors_total {reason} / log"] = (
-                sample(self._house, "aimanager_errors_total", reason=reason),
-                count,
-            )
-            said[f"GetMetricsSummary {reason} / log"] = (self._summary.failures_by_reason.get(reason, 0), count)
-        for name, (one, other) in said.items():
-            if one != other:
-                yield f"{name}: {one:g} ≠ {other:g}"
-
-    def _tokens(self) -> Iterator[str]:
-        sent, written = self.ledger()
-        said = {
-            "aimanager_tokens_total input / ledgers": (
-                sample(self._house, "aimanager_tokens_total", kind="input"),
-                sent,
-            ),
-            "aimanager_tokens_total output / ledgers": (
-                sample(self._house, "aimanager_tokens_total", kind="output"),
-                written,
-            ),
-            "GetMetricsSummary input tokens / ledgers": (self._summary.input_tokens, sent),
-            "GetMetricsSummary output tokens / ledgers": (self._summary.output_tokens, written),
-        }
-        for name, (one, other) in said.items():
-            if one != other:
-                yield f"{name}: {one:g} ≠ {other:g}"
-        dollars = sample(self._house, "aimanager_cost_usd_total")
-        if abs(dollars - self._dollars()) > LEAST_DOLLARS:
-            yield f"aimanager_cost_usd_total / ledgers: {dollars:.9f} ≠ {self._dollars():.9f}"
-
-    def untold(self) -> Iterator[str]:
-        """Where callers were told of less, or more, than was booked for their call."""
-        for seen in self._seen:
-            whole = len(seen.attempts) == seen.attempts_said
-            if seen.from_cache or not whole or (seen.code != "OK" and not seen.reason):
+    def unreported_tokens(self) -> Iterator[str]:
+        """Yield a description of every call whose caller received other token counts than its attempts have."""
+        for one in self._observations:
+            has_all_attempts = len(one.attempts) == one.attempt_count
+            if one.from_cache or not has_all_attempts or (one.code != "OK" and not one.reason):
                 continue
-            told, booked = _told(seen), self.ledger([seen.plan.id])
-            if told != booked:
-                tried = [(one.provider, one.error_reason, one.usage.input_tokens) for one in seen.attempts]
+            reported, recorded = _reported_tokens(one), self.tokens([one.plan.id])
+            if reported != recorded:
+                attempts = [(each.provider, each.error_reason, each.usage.input_tokens) for each in one.attempts]
                 yield (
-                    f"{seen.plan.id} ({seen.code} {seen.reason}) was told of {told} tokens, booked are {booked}: "
-                    f"{tried} {seen.plan}"
+                    f"{one.plan.id} ({one.code} {one.reason}): reported {reported} tokens, attempts have {recorded}: "
+                    f"{attempts} {one.plan}"
                 )
 
-    def _attempts(self) -> Iterator[str]:
-        counted, sent = sample(self._house, "aimanager_attempts_total"), len(self._house.sendings)
-        if counted != sent:
-            yield f"aimanager_attempts_total / askings of providers: {counted:g} ≠ {sent}"
+    def _cost(self) -> float:
+        costs = [record.cost for record in self._attempts() if record.cost is not None]
+        return sum(cost.total_nanos for cost in costs) / 1e9
 
-    def _requests(self, upstreams: Sequence[Mischief]) -> Iterator[str]:
+    def _attempts(self, request_ids: Iterable[str] | None = None) -> Iterator[AttemptRecord]:
+        """Yield the attempts of these calls, or of all calls that reached a provider."""
+        wanted = None if request_ids is None else set(request_ids)
+        calls = self._gateway.provider_calls
+        logs = {id(one.attempts): one.attempts for one in calls if wanted is None or one.request_id in wanted}
+        for log in logs.values():
+            yield from log.records
+
+    def _outcomes(self) -> Iterator[str]:
+        """Compare the outcome of each call with its log entry."""
+        for one in self._observations:
+            reasons = [entry.get("reason", "") for entry in self._entries[one.plan.id]]
+            if len(reasons) > 1:
+                yield f"{one.plan.id} was logged {len(reasons)} times: {reasons}"
+            elif one.code == "OK" and reasons != [""]:
+                yield f"{one.plan.id} succeeded, but was logged as {reasons}"
+            elif one.reason and reasons != [one.reason] and (reasons or one.reason not in REJECTED_EARLY):
+                details = f"{one.message!r} after {one.seconds:.3f} s, {one.plan}"
+                yield f"{one.plan.id} failed with {one.reason}, but was logged as {reasons}: {details}"
+
+    def _logged_tokens(self) -> Iterator[str]:
+        """Compare the tokens logged for failed calls with those of their attempts."""
+        for request_id, entries in self._entries.items():
+            for entry in entries:
+                logged = entry.get("input_tokens", 0), entry.get("output_tokens", 0)
+                if entry["event"] != "request.completed" and logged != self.tokens([request_id]):
+                    yield f"{request_id}: {entry['event']} has {logged} tokens, attempts {self.tokens([request_id])}"
+
+    def _request_counts(self) -> Iterator[str]:
+        entries = [entry for each in self._entries.values() for entry in each]
+        logged = Counter(entry.get("reason", "") for entry in entries)
+        succeeded = logged.pop("", 0)
+        requests = metric_total(self._gateway, "aimanager_requests_total")
+        errors = metric_total(self._gateway, "aimanager_request_errors_total")
+        durations = metric_total(self._gateway, "aimanager_request_duration_seconds_count")
+        pairs: dict[str, tuple[float, float]] = {
+            "aimanager_requests_total / log": (requests, len(entries)),
+            "aimanager_requests_total / durations + aimanager_request_errors_total": (requests, durations + errors),
+            "durations / log": (durations, succeeded),
+            "GetMetricsSummary requests / log": (self._summary.requests, len(entries)),
+            "GetMetricsSummary failures / log": (self._summary.failures, logged.total()),
+        }
+        for reason, count in logged.items():
+            counted = metric_total(self._gateway, "aimanager_request_errors_total", reason=reason)
+            pairs[f"aimanager_request_errors_total {reason} / log"] = (counted, count)
+            pairs[f"GetMetricsSummary {reason} / log"] = (self._summary.failures_by_reason.get(reason, 0), count)
+        yield from _unequal(pairs)
+
+    def _token_counts(self) -> Iterator[str]:
+        input_tokens, output_tokens = self.tokens()
+        counted_input = metric_total(self._gateway, "aimanager_tokens_total", type="input")
+        counted_output = metric_total(self._gateway, "aimanager_tokens_total", type="output")
+        yield from _unequal(
+            {
+                "aimanager_tokens_total input / attempts": (counted_input, input_tokens),
+                "aimanager_tokens_total output / attempts": (counted_output, output_tokens),
+                "GetMetricsSummary input tokens / attempts": (self._summary.input_tokens, input_tokens),
+                "GetMetricsSummary output tokens / attempts": (self._summary.output_tokens, output_tokens),
+            }
+        )
+        cost = metric_total(self._gateway, "aimanager_cost_total")
+        if abs(cost - self._cost()) > COST_TOLERANCE:
+            yield f"aimanager_cost_total / attempts: {cost:.9f} ≠ {self._cost():.9f}"
+
+    def _attempt_counts(self) -> Iterator[str]:
+        counted = metric_total(self._gateway, "aimanager_upstream_attempts_total")
+        yield from _unequal(
+            {"aimanager_upstream_attempts_total / provider calls": (counted, len(self._gateway.provider_calls))}
+        )
+
+    def _upstream_requests(self, upstreams: Sequence[FaultInjectingUpstream]) -> Iterator[str]:
+        """Compare the provider calls of each request with the requests that its upstream received."""
         for upstream in upstreams:
-            askings, unsent = Counter[str](), Counter[str]()
-            for one in self._house.sendings:
+            sent, possibly_not_sent = Counter[str](), Counter[str]()
+            for one in self._gateway.provider_calls:
                 if one.provider == upstream.name:
-                    askings[one.call] += 1
-                    unsent[one.call] += one.ended in NOT_SENT
-            reached = Counter(asked.headers.get("x-client-request-id", "") for asked in upstream.requests)
-            for call, count in askings.items():
-                # A reset on a pooled connection looks like one that had been closed while idle: it is sent once more.
-                most = count + upstream.resets[call]
-                if not count - unsent[call] <= reached[call] <= most:
-                    yield f"{call}: {count} askings of {upstream.name}, {reached[call]} requests reached it"
-            for call in reached.keys() - askings.keys():
-                yield f"{call}: {reached[call]} requests reached {upstream.name} of no asking"
+                    sent[one.request_id] += 1
+                    possibly_not_sent[one.request_id] += one.outcome in POSSIBLY_NOT_SENT
+            received = Counter(request.id for request in upstream.requests)
+            for request_id, count in sent.items():
+                # A reset of a pooled connection looks like a stale one, so the request is sent once more.
+                most = count + upstream.resets[request_id]
+                if not count - possibly_not_sent[request_id] <= received[request_id] <= most:
+                    yield f"{request_id}: {count} calls of {upstream.name}, which received {received[request_id]}"
+            for request_id in received.keys() - sent.keys():
+                yield f"{request_id}: {upstream.name} received {received[request_id]} requests without a provider call"
 
 
-def sample(house: House, name: str, **labels: str) -> float:
-    """The sum of a series over the labels that are not named."""
+def metric_total(gateway: ObservedGateway, name: str, **labels: str) -> float:
+    """Return the sum of a metric over all series with these labels."""
     return sum(
-        one.value
-        for family in house.app.metrics.registry.collect()
-        for one in family.samples
-        if one.name == name and labels.items() <= one.labels.items()
+        sample.value
+        for family in gateway.app.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
 
 
-def _told(seen: Seen) -> tuple[int, int]:
-    """The sum of all attempts. Of a call that failed, the usage is that already where there is one."""
-    usages = [one.usage for one in seen.attempts if one.HasField("usage")]
-    if seen.usage is not None:
-        usages = [*usages, seen.usage] if seen.code == "OK" else [seen.usage]
-    return sum(one.input_tokens for one in usages), sum(one.output_tokens for one in usages)
+def _unequal(pairs: dict[str, tuple[float, float]]) -> Iterator[str]:
+    for name, (one, other) in pairs.items():
+        if one != other:
+            yield f"{name}: {one:g} ≠ {other:g}"
+
+
+def _reported_tokens(one: Observation) -> tuple[int, int]:
+    """Return the input and output tokens of all attempts. The usage of a failed call already is their sum."""
+    usages = [attempt.usage for attempt in one.attempts if attempt.HasField("usage")]
+    if one.usage is not None:
+        usages = [*usages, one.usage] if one.code == "OK" else [one.usage]
+    return sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages)

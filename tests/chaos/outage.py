@@ -1,4 +1,4 @@
-"""A primary that is gone for a while, with a fallback beside it: every call is answered, and few are wasted."""
+"""Outages of a primary with a fallback: every call succeeds, and few attempts are spent on the primary."""
 
 from __future__ import annotations
 
@@ -9,56 +9,53 @@ import time
 from contextlib import suppress
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from tests.chaos.environment import House
 from tests.chaos.report import Report
-from tests.chaos.requests import Asking, Told
-from tests.integration.faults.fault_catalog import refuses, says
-from tests.integration.faults.upstream import Upstream
+from tests.chaos.requests import CallResult, Client
+from tests.integration.faults.fault_catalog import fails, responds
+from tests.integration.faults.upstream import Upstream, list_models
 from tests.integration.faults.wires import TEXT
 
-EVERY_SECONDS = 4.0
-BACK_SECONDS = 5.0
-OPENS_AFTER = 5
-"""Failures in a row that open a circuit."""
+CALL_INTERVAL_SECONDS = 4.0
+RECOVERY_SECONDS = 5.0
+FAILURE_THRESHOLD = 5
+"""Consecutive failures that open a breaker by default."""
 
-DOWN = refuses(503)
+DOWN = fails(503)
 
 
-class Fallen(Upstream):
-    """A primary that can fall and rise again."""
+class Primary(Upstream):
+    """An upstream with outages."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(says())
-        self.name = name
-        self._list = self.listing
+        super().__init__(responds(), name=name)
 
-    def falls(self, *, with_its_list: bool) -> None:
-        """From now on it fails."""
-        self.plays(DOWN)
-        self.listing = DOWN if with_its_list else self._list
+    def go_down(self, *, with_probes: bool) -> None:
+        """Fail all requests, and all probes if `with_probes`."""
+        self.set_script(DOWN)
+        self.probe_responder = DOWN if with_probes else list_models
 
-    def rises(self) -> None:
-        """From now on it is well."""
-        self.plays(says())
-        self.listing = self._list
+    def recover(self) -> None:
+        """Respond to all requests."""
+        self.set_script(responds())
+        self.probe_responder = list_models
 
 
-class Door:
-    """A port that leads to another one while it is open, and refuses connections while it is not."""
+class PortForwarder:
+    """A port that forwards connections to another port while it is open, and refuses them while it is closed."""
 
-    def __init__(self, behind: int) -> None:
-        self._behind = behind
+    def __init__(self, upstream_port: int) -> None:
+        self._upstream_port = upstream_port
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._loop.run_forever, name="door")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="forwarder")
         self._thread.start()
         self.open()
         return self
@@ -66,45 +63,48 @@ class Door:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shut()
+        self.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def open(self) -> None:
-        """Let connections in."""
+        """Accept connections."""
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(5.0)
 
-    def shut(self) -> None:
-        """Break all connections, and let no more in."""
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(5.0)
+    def close(self) -> None:
+        """Abort all connections and refuse new ones."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5.0)
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._lead, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
 
-    async def _shut(self) -> None:
+    async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._behind)
-        ways = [asyncio.ensure_future(_pass(*way)) for way in ((reader, inner_writer), (inner_reader, writer))]
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+        directions = [
+            asyncio.ensure_future(_copy(*ends))
+            for ends in ((reader, upstream_writer), (upstream_reader, writer))
+        ]  # fmt: skip
         with suppress(asyncio.CancelledError):
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        for end in (writer, inner_writer):
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+        for direction in directions:
+            direction.cancel()
+        for end in (writer, upstream_writer):
             end.transport.abort()
         self._tasks.discard(task)
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError):
         while data := await reader.read(65536):
             writer.write(data)
@@ -112,66 +112,71 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def outages(
-    asking: Asking, house: House, fallen: list[Fallen], door: Door, seconds: float, report: Report
+    client: Client, primaries: list[Primary], forwarder: PortForwarder, seconds: float, report: Report
 ) -> None:
-    """Let all of them fall for so long: with its list, without it, and off the network."""
-    all_broken, list_answers, _ = fallen
-    for one in fallen:
-        await _call(asking, one, report)
-    all_broken.falls(with_its_list=True)
-    list_answers.falls(with_its_list=False)
-    door.shut()
-    known = {one.name: (len(one.requests), len(one.listings)) for one in fallen}
-    told = await _during(asking, fallen, seconds, report)
-    for one in (all_broken, list_answers):
-        _judge(one, known[one.name], told[one.name], report)
-        one.rises()
-    tried = sum(one.asked("refusing") for one in told["refusing"])
-    report.at_most("outage: refusing: attempts, as told", tried, OPENS_AFTER + 1)
-    door.open()
-    await asyncio.gather(*(_back(asking, one, report) for one in fallen))
+    """Take the primaries down for `seconds`: with failing probes, with successful probes, and unreachable."""
+    probes_fail, probes_succeed, _ = primaries
+    for primary in primaries:
+        await _call(client, primary, report)
+    probes_fail.go_down(with_probes=True)
+    probes_succeed.go_down(with_probes=False)
+    forwarder.close()
+    counts_before = {primary.name: (len(primary.requests), len(primary.probes)) for primary in primaries}
+    results = await _call_repeatedly(client, primaries, seconds, report)
+    for primary in (probes_fail, probes_succeed):
+        _check(primary, counts_before[primary.name], results[primary.name], report)
+        primary.recover()
+    attempts = sum(result.attempts_at("unreachable") for result in results["unreachable"])
+    report.at_most("outage: unreachable: attempts, as reported", attempts, FAILURE_THRESHOLD + 1)
+    forwarder.open()
+    await asyncio.gather(*(_check_recovery(client, primary, report) for primary in primaries))
 
 
-async def _during(asking: Asking, fallen: list[Fallen], seconds: float, report: Report) -> dict[str, list[Told]]:
-    told: dict[str, list[Told]] = {one.name: [] for one in fallen}
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        came = await asyncio.gather(*(_call(asking, one, report) for one in fallen))
-        for one, what in zip(fallen, came, strict=True):
-            told[one.name].append(what)
-        await asyncio.sleep(min(EVERY_SECONDS, max(ends - time.monotonic(), 0.0)))
-    return told
+async def _call_repeatedly(
+    client: Client, primaries: list[Primary], seconds: float, report: Report
+) -> dict[str, list[CallResult]]:
+    results: dict[str, list[CallResult]] = {primary.name: [] for primary in primaries}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        batch = await asyncio.gather(*(_call(client, primary, report) for primary in primaries))
+        for primary, result in zip(primaries, batch, strict=True):
+            results[primary.name].append(result)
+        await asyncio.sleep(min(CALL_INTERVAL_SECONDS, max(end - time.monotonic(), 0.0)))
+    return results
 
 
-async def _call(asking: Asking, primary: Fallen, report: Report) -> Told:
-    told = await asking.told(asking.call(f"{primary.name}/m", "spare/m"))
-    if told.text != TEXT:
-        report.violated(f"outage: {primary.name}: a call was not answered: {told}")
-    return told
+async def _call(client: Client, primary: Primary, report: Report) -> CallResult:
+    result = await client.result(client.generate(primary.model, "spare/m"))
+    if result.text != TEXT:
+        report.violation(f"outage: {primary.name}: failed call: {result}")
+    return result
 
 
-def _judge(one: Fallen, known: tuple[int, int], told: list[Told], report: Report) -> None:
-    attempts = len(one.requests) - known[0]
-    probes = one.listings[known[1] :]
-    trials = 0 if one.listing is DOWN else len(probes)
-    report.told(f"outage: {one.name}: calls", len(told))
-    report.told(f"outage: {one.name}: probes", len(probes))
-    report.at_most(f"outage: {one.name}: attempts", attempts, OPENS_AFTER + trials)
-    report.at_most(f"outage: {one.name}: attempts of one call", max(call.asked(one.name) for call in told), 3)
-    report.at_most(f"outage: {one.name}: slowest answer, s", max(call.seconds for call in told), 2.5)
-    gaps = [later.at - earlier.at for earlier, later in pairwise(probes)]
-    if gaps and one.listing is DOWN:
-        report.at_least(f"outage: {one.name}: shortest time between probes, s", min(gaps), 3.6 - 0.1)
-        report.at_most(f"outage: {one.name}: longest time between probes, s", max(gaps), 4.4 + 0.1)
+def _check(primary: Primary, counts_before: tuple[int, int], results: list[CallResult], report: Report) -> None:
+    requests_before, probes_before = counts_before
+    attempts = len(primary.requests) - requests_before
+    probes = primary.probes[probes_before:]
+    trials = 0 if primary.probe_responder is DOWN else len(probes)
+    name = f"outage: {primary.name}"
+    report.record(f"{name}: calls", len(results))
+    report.record(f"{name}: probes", len(probes))
+    report.at_most(f"{name}: attempts", attempts, FAILURE_THRESHOLD + trials)
+    report.at_most(f"{name}: attempts of one call", max(one.attempts_at(primary.name) for one in results), 3)
+    report.at_most(f"{name}: slowest response, s", max(one.seconds for one in results), 2.5)
+    gaps = [later.received_at - earlier.received_at for earlier, later in pairwise(probes)]
+    if gaps and primary.probe_responder is DOWN:
+        report.at_least(f"{name}: shortest time between probes, s", min(gaps), 3.6 - 0.1)
+        report.at_most(f"{name}: longest time between probes, s", max(gaps), 4.4 + 0.1)
 
 
-async def _back(asking: Asking, one: Fallen, report: Report) -> None:
-    """From the recovery on: who answers, up to a second after the primary does again."""
-    began, answers = time.monotonic(), list[tuple[float, Any]]()
-    while time.monotonic() < began + 2 * BACK_SECONDS:
-        sent = time.monotonic() - began
-        told = await _call(asking, one, report)
-        answers.append((sent, told.provider))
+async def _check_recovery(client: Client, primary: Primary, report: Report) -> None:
+    """Check how long after the recovery the fallback still serves calls."""
+    recovered_at, served = time.monotonic(), list[tuple[float, str]]()
+    while time.monotonic() < recovered_at + 2 * RECOVERY_SECONDS:
+        sent_at = time.monotonic() - recovered_at
+        result = await _call(client, primary, report)
+        served.append((sent_at, result.provider))
         await asyncio.sleep(0.25)
-    others = [sent for sent, provider in answers if provider != one.name]
-    report.at_most(f"outage: {one.name}: last answer of the fallback after recovery, s", max(others, default=0), 5.0)
+    by_fallback = [sent_at for sent_at, provider in served if provider != primary.name]
+    last = max(by_fallback, default=0.0)
+    report.at_most(f"outage: {primary.name}: last call served by the fallback, s", last, RECOVERY_SECONDS)

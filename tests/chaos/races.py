@@ -1,4 +1,4 @@
-"""Callers that leave in the middle of a race of two targets: both are let go of, whoever was about to win."""
+"""Callers that cancel while two targets race: both are released, whichever was about to win."""
 
 from __future__ import annotations
 
@@ -11,75 +11,77 @@ from typing import Any
 
 import grpc.aio
 
-from tests.chaos.defaults import Named
-from tests.chaos.environment import House, housed
+from tests.chaos.environment import ObservedGateway, observed_gateway
+from tests.chaos.invariants import metric_total
 from tests.chaos.leaks import leaks
 from tests.chaos.report import Report
-from tests.chaos.requests import Asking, settings_for, until
-from tests.integration.faults.fault_catalog import says
-from tests.integration.faults.socket_faults import listening
-from tests.integration.faults.upstream import Act, Asked, Step
+from tests.chaos.requests import Client, provider_tables, wait_until
+from tests.integration.faults.fault_catalog import responds
+from tests.integration.faults.socket_faults import served_upstreams
+from tests.integration.faults.upstream import Request, Step, Upstream
 from tests.support.gateway import settings_with
+from tests.support.http_servers.raw import SocketFault
 
 CALLS = 800
-AT_ONCE = 8
-OTHERS = ("hare/m", "snail/m")
-LEAST_SECONDS = 0.02
-WINS_SECONDS = 0.015
-HEDGING = {"enabled": True, "share": 1.0, "least_seconds": LEAST_SECONDS, "least_samples": 1}
+CONCURRENCY = 8
+FALLBACKS = ("second/m", "third/m")
+HEDGING_DELAY_SECONDS = 0.02
+RESPONSE_SECONDS = 0.015
+HEDGING = {"enabled": True, "max_ratio": 1.0, "min_delay_seconds": HEDGING_DELAY_SECONDS, "min_samples": 1}
 
 
-class Runners:
-    """Answers the second request of each call, whoever gets it, and leaves the first in silence."""
+class StallFirstRequest:
+    """Once `is_enabled`, stalls the first request of each call and responds to the others, at any upstream."""
 
     def __init__(self) -> None:
-        self._times: Counter[str] = Counter()
-        self.races = False
+        self._requests_by_call: Counter[str] = Counter()
+        self.is_enabled = False
 
-    def __call__(self, asked: Asked) -> Sequence[Step]:
-        call = asked.headers.get("x-client-request-id", "")
-        self._times[call] += 1
-        if self.races and self._times[call] == 1:
-            return (Act.SILENCE,)
-        return says(late=WINS_SECONDS if self.races else 0.0)(asked)
+    def __call__(self, request: Request) -> Sequence[Step]:
+        self._requests_by_call[request.id] += 1
+        if self.is_enabled and self._requests_by_call[request.id] == 1:
+            return (SocketFault.STALL,)
+        return responds(delay=RESPONSE_SECONDS if self.is_enabled else 0.0)(request)
 
 
 def races(seed: int) -> Report:
-    """Let them leave around the moment in which the race is decided."""
-    report, runners = Report(), Runners()
-    upstreams = [Named(name, runners) for name in ("tortoise", "hare", "snail")]
-    with listening(*upstreams), housed(settings_with(providers=settings_for(upstreams), hedging=HEDGING)) as house:
-        asyncio.run(_races(house, runners, upstreams, Random(f"{seed}/races"), report))
+    """Cancel hedged calls around the time at which their race is decided."""
+    report, responder = Report(), StallFirstRequest()
+    upstreams = [Upstream(responder, name=name) for name in ("first", "second", "third")]
+    with served_upstreams(*upstreams):
+        settings = settings_with(providers=provider_tables(upstreams), hedging=HEDGING)
+        with observed_gateway(settings) as gateway:
+            asyncio.run(_run(gateway, responder, upstreams, Random(f"{seed}/races"), report))
     return report
 
 
-async def _races(house: House, runners: Runners, upstreams: list[Named], random: Random, report: Report) -> None:
-    asking = Asking(house.target)
+async def _run(
+    gateway: ObservedGateway, responder: StallFirstRequest, upstreams: list[Upstream], random: Random, report: Report
+) -> None:
+    client = Client(gateway.target)
     for _ in range(3):
-        await asking.told(asking.call("tortoise/m", *OTHERS))
-    runners.races = True
-    await asyncio.sleep(1.2)  # until the typical times are reckoned anew
-    for _ in range(CALLS // AT_ONCE):
-        await asyncio.gather(*(_leave(asking, random.uniform(0.0, 0.06)) for _ in range(AT_ONCE)))
-    await until(lambda: house.admit.in_flight == 0)
+        await client.result(client.generate("first/m", *FALLBACKS))
+    responder.is_enabled = True
+    await asyncio.sleep(1.2)  # until the latency percentiles are recomputed
+    for _ in range(CALLS // CONCURRENCY):
+        await asyncio.gather(*(_cancel_after(client, random.uniform(0.0, 0.06)) for _ in range(CONCURRENCY)))
+    await wait_until(lambda: gateway.admission.in_flight == 0)
     await asyncio.sleep(0.2)
-    report.told("races: calls", CALLS)
-    report.told("races: run", house.app.metrics.registry.get_sample_value("aimanager_hedges_total", _LABELS) or 0)
-    found = list(leaks(house))
-    report.at_most("races: places and answers still held", len(found), 0)
+    report.record("races: calls", CALLS)
+    report.record("races: hedged requests", metric_total(gateway, "aimanager_hedged_requests_total", provider="first"))
+    found = list(leaks(gateway))
+    report.at_most("races: resources still held", len(found), 0)
     for one in found[:6]:
-        report.violated(f"races: {one[:600]}")
-    own = Counter(asked.headers.get("x-client-request-id", "") for asked in upstreams[0].requests)
-    report.at_most("races: targets raced with themselves", sum(count > 1 for count in own.values()), 0)
-    await asking.channel.close()
+        report.violation(f"races: {one[:600]}")
+    requests_by_call = Counter(request.id for request in upstreams[0].requests)
+    repeated = sum(count > 1 for count in requests_by_call.values())
+    report.at_most("races: targets hedged with themselves", repeated, 0)
+    await client.channel.close()
 
 
-_LABELS = {"provider": "tortoise", "model": "m"}
-
-
-async def _leave(asking: Asking, after: float) -> None:
-    call: Any = asking.call("tortoise/m", *OTHERS)
-    timer = asyncio.get_running_loop().call_later(after, call.cancel)
+async def _cancel_after(client: Client, seconds: float) -> None:
+    call: Any = client.generate("first/m", *FALLBACKS)
+    timer = asyncio.get_running_loop().call_later(seconds, call.cancel)
     with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
         await call
     timer.cancel()

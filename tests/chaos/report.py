@@ -1,4 +1,4 @@
-"""What was measured, beside what it may be, and what was found wrong."""
+"""Measurements with their limits, and violations."""
 
 from __future__ import annotations
 
@@ -7,66 +7,66 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One number, and the most (or, where `least`, the least) that it may be; None where it is only told."""
+class Measurement:
+    """One number. `limit` is its maximum, or its minimum if `is_minimum`; None if it is only reported."""
 
     name: str
     value: float
     limit: float | None = None
-    least: bool = False
+    is_minimum: bool = False
 
     @property
     def is_met(self) -> bool:
-        """Within its limit."""
+        """Whether the value is within its limit."""
         if self.limit is None:
             return True
-        return self.value >= self.limit if self.least else self.value <= self.limit
+        return self.value >= self.limit if self.is_minimum else self.value <= self.limit
 
 
 @dataclass(slots=True)
 class Report:
-    """Figures and violations of one part."""
+    """Measurements and violations of one part of a chaos run."""
 
-    figures: list[Figure] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
-    def told(self, name: str, value: float) -> None:
-        """A number without a limit."""
-        self.figures.append(Figure(name, value))
+    def record(self, name: str, value: float) -> None:
+        """Report a number without a limit."""
+        self.measurements.append(Measurement(name, value))
 
     def at_most(self, name: str, value: float, limit: float) -> None:
-        """A number that may not be larger."""
-        self.figures.append(Figure(name, value, limit))
+        """Report a number that must not exceed the limit."""
+        self.measurements.append(Measurement(name, value, limit))
 
     def at_least(self, name: str, value: float, limit: float) -> None:
-        """A number that may not be smaller."""
-        self.figures.append(Figure(name, value, limit, least=True))
+        """Report a number that must reach the limit."""
+        self.measurements.append(Measurement(name, value, limit, is_minimum=True))
 
-    def violated(self, what: str) -> None:
-        """Something that must never happen did."""
-        self.violations.append(what)
+    def violation(self, description: str) -> None:
+        """Report something that must never happen."""
+        self.violations.append(description)
 
-    def add(self, other: Report) -> None:
-        """Take over what another says."""
-        self.figures += other.figures
+    def merge(self, other: Report) -> None:
+        """Add the measurements and violations of another report."""
+        self.measurements += other.measurements
         self.violations += other.violations
 
     @property
-    def is_good(self) -> bool:
-        """Everything is as it should be."""
-        return not self.violations and all(figure.is_met for figure in self.figures)
+    def passed(self) -> bool:
+        """Whether every limit is met and nothing was violated."""
+        return not self.violations and all(measurement.is_met for measurement in self.measurements)
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """The figures, to be read by people."""
-    width = max((len(figure.name) for figure in figures), default=10) + 2
+def table(measurements: Sequence[Measurement]) -> str:
+    """Format the measurements for the terminal."""
+    width = max((len(measurement.name) for measurement in measurements), default=10) + 2
     lines = [f"{'name':{width}}{'value':>12}{'limit':>14}  ok"]
-    for one in figures:
-        limit = "" if one.limit is None else f"{'≥' if one.least else '≤'} {one.limit:.6g}"
+    for one in measurements:
+        limit = "" if one.limit is None else f"{'≥' if one.is_minimum else '≤'} {one.limit:.6g}"
         lines.append(f"{one.name:{width}}{one.value:12.6g}{limit:>14}  {'yes' if one.is_met else 'NO'}")
     return "\n".join(lines)
 
 
-def at_share(values: Sequence[float], share: float) -> float:
-    """What that share (0 to 1) of the values stays below; not a number without any."""
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value below which this share (0 to 1) of the values lies; NaN without values."""
     return sorted(values)[max(round(len(values) * share) - 1, 0)] if values else float("nan")

@@ -1,7 +1,7 @@
-"""Throws everything at servers at once, and says what broke: `make chaos`.
+"""Inject every fault under load, then check outcomes, reports and leaks: `make chaos`.
 
-Usage: make chaos [SECONDS=60] [ARGS="--seed 7 --part storm"]. What callers and upstreams do is told by the seed, so
-that a storm can be raised again; in which order it reaches the server is not.
+Usage: make chaos [SECONDS=60] [ARGS="--seed 7 --part load"]. The seed determines what callers and upstreams do, so
+that a run can be repeated; it does not determine the order in which requests reach the server.
 """
 
 from __future__ import annotations
@@ -16,86 +16,79 @@ from dataclasses import asdict
 from random import SystemRandom
 from time import monotonic
 
-from tests.chaos.bursts import herds
+from tests.chaos.bursts import bursts
 from tests.chaos.cancels import cancels
 from tests.chaos.defaults import defaults
-from tests.chaos.load import storm
+from tests.chaos.load import load
 from tests.chaos.races import races
-from tests.chaos.report import Figure, Report, table
+from tests.chaos.report import Measurement, Report, table
 
 PARTS: dict[str, Callable[[int, float], Report]] = {
-    "storm": storm,
+    "load": load,
     "cancels": lambda seed, seconds: cancels(),
     "races": lambda seed, seconds: races(seed),
-    "herds": lambda seed, seconds: herds(seed),
+    "bursts": lambda seed, seconds: bursts(seed),
     "defaults": lambda seed, seconds: defaults(min(seconds, 60.0)),
 }
-LANES = (("storm", "cancels", "races", "herds"), ("defaults",))
-"""What runs one after the other, beside the other lane. Each part has a process of its own."""
+LANES = (("load", "cancels", "races", "bursts"), ("defaults",))
+"""Lanes run concurrently, the parts of a lane one after the other, each in a process of its own."""
 
-LONGEST_SECONDS = 100.0
-"""What a part may take beside the time that was asked for."""
+EXTRA_SECONDS = 100.0
+"""Time that a part may take in addition to the requested duration."""
 
 
 def main() -> int:
-    """Run the parts, print what was found; 1 where something is wrong."""
-    said = _arguments()
-    if said.inside:
-        print(json.dumps(asdict(PARTS[said.inside](said.seed, said.seconds))))
+    """Run the parts and print their measurements and violations; return 1 if any check failed."""
+    arguments = _arguments()
+    if arguments.inside:
+        print(json.dumps(asdict(PARTS[arguments.inside](arguments.seed, arguments.seconds))))
         return 0
-    print(f"seed {said.seed}", flush=True)
-    began = monotonic()
-    lanes = [[part for part in lane if said.part in ("", part)] for lane in LANES]
+    print(f"seed {arguments.seed}", flush=True)
+    started_at = monotonic()
+    lanes = [[part for part in lane if arguments.part in ("", part)] for lane in LANES]
     with ThreadPoolExecutor(len(lanes)) as pool:
-        reports = list(pool.map(lambda lane: _run(lane, said.seed, said.seconds), lanes))
+        reports = list(pool.map(lambda lane: _run_lane(lane, arguments.seed, arguments.seconds), lanes))
     report = Report()
     for one in reports:
-        report.add(one)
-    report.told("seconds in all", monotonic() - began)
-    print(table(report.figures))
+        report.merge(one)
+    report.record("total seconds", monotonic() - started_at)
+    print(table(report.measurements))
     for violation in report.violations:
         print(f"VIOLATED {violation}")
-    verdict = "good" if report.is_good else f"bad, see above; to see it again: --seed {said.seed}"
+    verdict = "passed" if report.passed else f"failed, see above; repeat with --seed {arguments.seed}"
     print(f"chaos: {verdict}")
-    return 0 if report.is_good else 1
+    return 0 if report.passed else 1
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long the storm and the outages last")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration of the load and of the outages")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1_000_000))
-    parser.add_argument("--part", choices=("", *PARTS), default="", help="one part alone")
+    parser.add_argument("--part", choices=("", *PARTS), default="", help="run only this part")
     parser.add_argument("--inside", choices=("", *PARTS), default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _run(parts: Sequence[str], seed: int, seconds: float) -> Report:
+def _run_lane(parts: Sequence[str], seed: int, seconds: float) -> Report:
     report = Report()
     for part in parts:
-        report.add(_run_one(part, seed, seconds))
+        report.merge(_run_part(part, seed, seconds))
     return report
 
 
-def _run_one(part: str, seed: int, seconds: float) -> Report:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.chaos.run",
-        "--inside",
-        part,
-        "--seed",
-        str(seed),
-        "--seconds",
-        str(seconds),
-    ]
+def _run_part(part: str, seed: int, seconds: float) -> Report:
+    timeout = seconds + EXTRA_SECONDS
+    module = (sys.executable, "-m", "tests.chaos.run")
+    command = (*module, "--inside", part, "--seed", str(seed), "--seconds", str(seconds))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + LONGEST_SECONDS, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True)
     except subprocess.CalledProcessError as error:
-        return Report(violations=[f"{part}: the run itself broke: {error.stderr[-3000:]}"])
+        return Report(violations=[f"{part}: the run crashed: {error.stderr[-3000:]}"])
     except subprocess.TimeoutExpired:
-        return Report(violations=[f"{part}: was not done after {seconds + LONGEST_SECONDS:g} seconds"])
-    said = json.loads(done.stdout.splitlines()[-1])
-    return Report([Figure(**figure) for figure in said["figures"]], said["violations"])
+        return Report(violations=[f"{part}: did not finish within {timeout:g} s"])
+    document = json.loads(done.stdout.splitlines()[-1])
+    measurements = [Measurement(**measurement) for measurement in document["measurements"]]
+    return Report(measurements, document["violations"])
 
 
 if __name__ == "__main__":

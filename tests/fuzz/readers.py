@@ -1,7 +1,7 @@
-"""Mutates recorded answers of every wire: whatever a provider sends, there are events or a Fault, and bounded memory.
+"""Fuzz every wire with mutated recordings: any input must yield events or a GatewayError, in bounded memory.
 
-Usage: make fuzz [SECONDS=10] [ARGS="--seed 7 --case 1234"]. A case is told by its seed and number alone, so that one
-that fails can be run again.
+Usage: make fuzz [SECONDS=10] [ARGS="--seed 7 --case 1234"]. Seed and number determine a case, so that a failing one
+can be run again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.response import Event, Finished, PartCompleted
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddings
-from aimanager_server.providers.endpoints.model_listing import page_of
-from aimanager_server.providers.endpoints.openai_embeddings import ChatEmbeddings
-from aimanager_server.providers.factory import unknown
-from aimanager_server.providers.wires.dialect import Dialect
-from tests.support.chat_completions import fixture
-from tests.support.embeddings import packed, vectors_answer
+from aimanager_server.providers.endpoints.model_listing import parse_page
+from aimanager_server.providers.endpoints.openai_embeddings import OpenAIEmbeddings
+from aimanager_server.providers.wires.wire import Wire
+from tests.support.chat_completions import recorded
+from tests.support.embeddings import base64_vector, embeddings_response
 from tests.support.recordings import BODIES, STREAMS, WIRES
 
 NASTY: tuple[Any, ...] = (
@@ -36,58 +35,58 @@ NASTY: tuple[Any, ...] = (
 )
 BYTES = (b"\r", b"\n\n", b"\r\n\r\n", b"\xff", b"\x00", b"\xef\xbb\xbf", b"data: [DONE]\n\n", b"data:\n\n", b"[" * 5000)
 STATUSES = (200, 302, 400, 401, 402, 403, 404, 408, 413, 418, 422, 429, 500, 503, 529, 599)
-MOST_GROWTH = 20
-"""How many times its own size an answer may take as events: each piece is told as a fragment and in its part."""
-SPARE = 200_000
-LARGEST_COUNT = 2**63 - 1
-"""The most that the API can carry."""
+MAX_GROWTH = 20
+"""The maximum size of the events relative to the input. Content appears in both a delta and its part."""
+GROWTH_ALLOWANCE = 200_000
+MAX_COUNT = 2**63 - 1
+"""The largest integer of the API."""
 
 
 class Defect(Exception):
-    """What came out is no answer, although nothing was raised."""
+    """The result is invalid, but no error was raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One mutated input, and what reads it."""
+    """One mutated input and the function that reads it."""
 
     name: str
     data: bytes
     read: Callable[[bytes, Random], object]
 
 
-def cases(random: Random) -> Case:
-    """A case by chance."""
-    wire, name = random.choice((*STREAMS, *BODIES))
+def random_case(random: Random) -> Case:
+    """Return a random case."""
+    folder, name = random.choice((*STREAMS, *BODIES))
     if random.random() < 0.1:
-        return _beside(random)
-    dialect = WIRES[wire]
+        return _endpoint_case(random)
+    wire = WIRES[folder]
     if name.endswith(".sse"):
-        other = random.choice([other for other_wire, other in STREAMS if other_wire == wire])
-        return Case(name, _mutated_stream(fixture(name), fixture(other), random), _streamed(dialect))
-    data = _mutated(fixture(name), random)
+        other = random.choice([other for other_folder, other in STREAMS if other_folder == folder])
+        return Case(name, _mutated_stream(recorded(name), recorded(other), random), _stream_reader(wire))
+    data = _mutated(recorded(name), random)
     if random.random() < 0.3:
-        return Case(f"{name} as a refusal", data, _refused(dialect))
-    return Case(name, data, lambda body, _: dialect.decode(body))
+        return Case(f"{name} as an error", data, _error_mapper(wire))
+    return Case(name, data, lambda body, _: wire.decode(body))
 
 
-def _beside(random: Random) -> Case:
-    texts = vectors_answer(packed(1.0, 2.0), [0.5, 1.5])
-    listed = b'{"data": [{"id": "m", "context_length": 5, "display_name": "M"}], "has_more": true, "last_id": "m"}'
-    google = b'{"embeddings": [{"values": [0.5, 1.5]}]}'
+def _endpoint_case(random: Random) -> Case:
+    openai = embeddings_response(base64_vector(1.0, 2.0), [0.5, 1.5])
+    model_list = b'{"data": [{"id": "m", "context_length": 5, "display_name": "M"}], "has_more": true, "last_id": "m"}'
+    gemini = b'{"embeddings": [{"values": [0.5, 1.5]}]}'
     name, data, read = random.choice(
         [
-            ("vectors", texts, ChatEmbeddings().decode),
-            ("vectors of Gemini", google, GeminiEmbeddings(unknown).decode),
-            ("list of models", listed, lambda body: page_of("upstream", body)),
+            ("embeddings", openai, OpenAIEmbeddings().decode),
+            ("Gemini embeddings", gemini, GeminiEmbeddings(lambda model: None).decode),
+            ("model list", model_list, lambda body: parse_page("upstream", body)),
         ]
     )
     return Case(name, _mutated(data, random), lambda body, _: read(body))
 
 
-def _streamed(dialect: Dialect) -> Callable[[bytes, Random], object]:
+def _stream_reader(wire: Wire) -> Callable[[bytes, Random], object]:
     def read(data: bytes, random: Random) -> list[Event]:
-        reader, events, at = dialect.reader(), [], 0
+        reader, events, at = wire.stream_reader(), [], 0
         while at < len(data):
             size = random.choice((1, 7, 100, 4096, len(data)))
             events += reader.feed(data[at : at + size])
@@ -97,11 +96,11 @@ def _streamed(dialect: Dialect) -> Callable[[bytes, Random], object]:
     return read
 
 
-def _refused(dialect: Dialect) -> Callable[[bytes, Random], object]:
+def _error_mapper(wire: Wire) -> Callable[[bytes, Random], object]:
     def read(data: bytes, random: Random) -> object:
-        advice = random.choice(("", "1", "-1", "nan", "1e999", "²", "Wed, 21 Oct 2026 07:28:00 GMT", "x" * 1000))
-        headers: Mapping[str, str] = {"retry-after": advice, "retry-after-ms": advice} if advice else {}
-        raise dialect.error(random.choice(STATUSES), headers, data)
+        delay = random.choice(("", "1", "-1", "nan", "1e999", "²", "Wed, 21 Oct 2026 07:28:00 GMT", "x" * 1000))
+        headers: Mapping[str, str] = {"retry-after": delay, "retry-after-ms": delay} if delay else {}
+        raise wire.error(random.choice(STATUSES), headers, data)
 
     return read
 
@@ -125,7 +124,7 @@ def _mutated_stream(stream: bytes, other: bytes, random: Random) -> bytes:
 
 
 def _mutated(data: bytes, random: Random) -> bytes:
-    """A JSON text with some values changed; other bytes, or one in ten, with some bytes changed."""
+    """Return JSON with some values changed; for other input, and in a tenth of the cases, with some bytes changed."""
     if random.random() < 0.1:
         return _mutated_bytes(data, random)
     try:
@@ -138,10 +137,10 @@ def _mutated(data: bytes, random: Random) -> bytes:
 
 
 def _mutated_value(value: Any, random: Random) -> Any:
-    places = list(_places(value))
-    if not places:
-        return _copied(random.choice(NASTY))
-    holder, key = random.choice(places)
+    entries = list(_entries(value))
+    if not entries:
+        return _deep_copy(random.choice(NASTY))
+    holder, key = random.choice(entries)
     match random.randrange(6):
         case 0:
             del holder[key]
@@ -151,14 +150,14 @@ def _mutated_value(value: Any, random: Random) -> Any:
             holder.append(holder[key])
         case _:
             holder[key] = random.choice(NASTY)
-    return _copied(value)
+    return _deep_copy(value)
 
 
-def _copied(value: Any) -> Any:
+def _deep_copy(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
     waiting = [value]
     while waiting:
         holder = waiting.pop()
@@ -182,48 +181,48 @@ def _mutated_bytes(data: bytes, random: Random) -> bytes:
 
 
 def check(case: Case, random: Random) -> None:
-    """Read it. Raises whatever it should not have raised, or Defect."""
+    """Read a case. Raises Defect for an invalid result, and any error other than GatewayError."""
     try:
         found = case.read(case.data, random)
-    except GatewayError as fault:
-        _carried(fault.message)
-        _carried(fault.solution)
-        _counted(fault.usage)
+    except GatewayError as error:
+        _encoded_size(error.message)
+        _encoded_size(error.solution)
+        _check_counts(error.usage)
         return
     if not isinstance(found, list):
         return
     if not found or not isinstance(found[-1], Finished):
-        raise Defect("the answer has no end")
-    _counted(found[-1].usage)
-    _carried(found[-1].provider_reason)
+        raise Defect("the response has no Finished event")
+    _check_counts(found[-1].usage)
+    _encoded_size(found[-1].provider_reason)
     size = sum(_size(event) for event in found)
-    if size > MOST_GROWTH * len(case.data) + SPARE:
-        raise Defect(f"{len(case.data)} bytes became events of {size}")
+    if size > MAX_GROWTH * len(case.data) + GROWTH_ALLOWANCE:
+        raise Defect(f"{len(case.data)} bytes became {size} bytes of events")
 
 
 def _size(event: Event) -> int:
-    told = event.part if isinstance(event, PartCompleted) else event
-    fields = (getattr(told, name) for name in told.__slots__)
-    return sum(_carried(field) for field in fields if isinstance(field, str))
+    value = event.part if isinstance(event, PartCompleted) else event
+    fields = (getattr(value, name) for name in value.__slots__)
+    return sum(_encoded_size(field) for field in fields if isinstance(field, str))
 
 
-def _carried(text: str) -> int:
-    """Its bytes. Raises ValueError where the API could not carry it."""
+def _encoded_size(text: str) -> int:
+    """Return the size in UTF-8. Raises ValueError if the API cannot encode the text."""
     return len(text.encode())
 
 
-def _counted(usage: Usage | None) -> None:
+def _check_counts(usage: Usage | None) -> None:
     counts = [value for value in map(usage.__getattribute__, usage.__slots__) if type(value) is int] if usage else []
-    if any(not 0 <= count <= LARGEST_COUNT for count in counts):
-        raise Defect(f"no count can be {counts}")
+    if any(not 0 <= count <= MAX_COUNT for count in counts):
+        raise Defect(f"invalid token counts {counts}")
 
 
 def fuzz(seconds: float, seed: int, only: int | None = None) -> tuple[int, str]:
-    """How many cases were run within that time, and what is wrong with the last of them; empty where nothing is."""
+    """Return the number of cases run within that time, and the defect of the last one; empty without a defect."""
     until, number = monotonic() + seconds, 0
     for number in range(10**9) if only is None else [only]:
         random = Random(f"{seed}/{number}")
-        case = cases(random)
+        case = random_case(random)
         try:
             check(case, random)
         except Exception as error:
@@ -235,14 +234,16 @@ def fuzz(seconds: float, seed: int, only: int | None = None) -> tuple[int, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Fuzz; the exit code."""
+    """Run the fuzzer and return the exit code."""
     parser = argparse.ArgumentParser(prog="make fuzz")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", type=int, default=None)
     given = parser.parse_args(arguments)
     count, defect = fuzz(given.seconds, given.seed, given.case)
-    print(f"fuzz: {defect}" if defect else f"fuzz: good, {count} cases", file=sys.stderr if defect else sys.stdout)
+    print(
+        f"fuzz: {defect}" if defect else f"fuzz: no defects in {count} cases", file=sys.stderr if defect else sys.stdout
+    )
     return 1 if defect else 0
 
 

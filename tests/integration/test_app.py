@@ -1,4 +1,4 @@
-"""The composition root: what it refuses to start with, and what it prints."""
+"""The composition root: startup errors and the quickstart text."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ import sys
 import pytest
 
 from aimanager_server import app
-from aimanager_server.commands.quickstart import hints_for
-from aimanager_server.rpc.server import CannotListen
-from aimanager_server.telemetry.metrics_server import MetricsListener
-from tests.support.gateway import QUICK, settings_with
+from aimanager_server.commands.quickstart import quickstart_text
+from aimanager_server.config.errors import StartupError
+from aimanager_server.telemetry.metrics_server import MetricsServer
+from tests.support.gateway import FAST_SERVER, settings_with
 
 
-def test_a_default_model_that_does_not_exist_stops_the_start() -> None:
+def test_an_unknown_default_model_prevents_startup() -> None:
     command = (sys.executable, "-m", "aimanager_server", "--default-model", "cluade/latest", "--metrics-listen", "off")
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
 
     assert done.returncode == 1
-    assert "server.default_model cannot be used: There is no provider 'cluade'" in done.stderr
+    assert "server.default_model is invalid: Provider 'cluade' not found" in done.stderr
 
 
 async def test_a_metrics_port_in_use_is_named() -> None:
-    async with app.running(settings_with(server={"metrics_listen": "127.0.0.1:0"})):
+    async with app.running_server(settings_with(server={"metrics_listen": "127.0.0.1:0"})):
         pass
     running = app.App(settings_with())
-    with MetricsListener("127.0.0.1:0", running.metrics.registry) as listener:
+    with MetricsServer("127.0.0.1:0", running.metrics.registry) as listener:
         settings = settings_with(server={"metrics_listen": f"127.0.0.1:{listener.port}"})
 
-        with pytest.raises(CannotListen, match=f"127.0.0.1:{listener.port}"):
-            async with app.running(settings):
+        with pytest.raises(StartupError, match=f"127.0.0.1:{listener.port}"):
+            async with app.running_server(settings):
                 pass
 
 
-def test_hints_name_what_works_here() -> None:
-    settings = settings_with(server={**QUICK, "metrics_listen": "127.0.0.1:9464"})
+def test_the_quickstart_shows_commands_for_this_server() -> None:
+    settings = settings_with(server={**FAST_SERVER, "metrics_listen": "127.0.0.1:9464"})
 
-    hints = hints_for(settings, 4711)
+    text = quickstart_text(settings, 4711)
 
-    assert "aimanager ask --target 127.0.0.1:4711" in hints
-    assert "no provider keys found" in hints
-    assert "curl http://127.0.0.1:9464/metrics" in hints
+    assert "aimanager ask --target 127.0.0.1:4711" in text
+    assert "no API keys found" in text
+    assert "curl http://127.0.0.1:9464/metrics" in text
 
 
-def test_hints_say_who_has_keys() -> None:
-    hints = hints_for(settings_with({"ANTHROPIC_API_KEY": "sk-ant-canary"}), 4711)
+def test_the_quickstart_names_providers_with_keys_but_no_key() -> None:
+    text = quickstart_text(settings_with({"ANTHROPIC_API_KEY": "sk-ant-canary"}), 4711)
 
-    assert "keys for: claude" in hints
-    assert "canary" not in hints
+    assert "API keys found for: claude" in text
+    assert "canary" not in text

@@ -1,4 +1,4 @@
-"""What `check_provider` finds wrong with a plug-in, and that it finds nothing wrong with a good one."""
+"""`check_provider` accepts a correct plug-in and reports every problem of an incorrect one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.catalog.model import Capability, Level
+from aimanager_server.catalog.model import Capability, SupportLevel
 from aimanager_server.core.content import Text, ToolCall
 from aimanager_server.core.errors import ModelNotFound, ProviderOverloaded
-from aimanager_server.core.request import Call
+from aimanager_server.core.request import Attempt
 from aimanager_server.core.response import (
     Event,
     Finished,
@@ -19,17 +19,17 @@ from aimanager_server.core.response import (
     PartCompleted,
     ReasoningProgress,
     ResponseMetadata,
-    ResponseStream,
     Restarted,
     TextDelta,
     ToolCallDelta,
 )
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.testing import check_provider
-from tests.support.plugins import FINISHED, HELLO, Pipe, Told, raising
+from tests.support.plugins import FINISHED, HELLO, BatchPlugin, RecordingTransport, ScriptedPlugin, raising
 
-WHOLE: tuple[Event, ...] = (PartCompleted(0, Text("Hello")), FINISHED)
-CALLS: tuple[Event, ...] = (
+TEXT_ONLY: tuple[Event, ...] = (PartCompleted(0, Text("Hello")), FINISHED)
+TOOL_CALL: tuple[Event, ...] = (
     ToolCallDelta(0, "c", "f", '{"a":'),
     ToolCallDelta(0, "", "", "1}"),
     PartCompleted(0, ToolCall("c", "f", '{"a":1}')),
@@ -37,134 +37,152 @@ CALLS: tuple[Event, ...] = (
 )
 
 
-class Good(Told):
-    """Knows its models, and says the same whole and streamed."""
+class CorrectPlugin(ScriptedPlugin):
+    """Rejects unknown models and gives the same response unary and streamed."""
 
-    async def answer(self, call: Call) -> ResponseStream:
-        if call.target.model not in self.listed:
-            raise ModelNotFound("There is no such model.")
-        return await super().answer(call)
+    async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
+        if attempt.target.model not in self.model_ids:
+            raise ModelNotFound("Model not found.")
+        return await super().generate(attempt)
 
 
-class Different(Good):
-    """Streams something else than it says whole."""
+class InconsistentPlugin(CorrectPlugin):
+    """Streams other events than in its unary response."""
 
     def __init__(self, whole: Sequence[Event], streamed: Sequence[Event]) -> None:
         super().__init__()
         self._whole, self._streamed = tuple(whole), tuple(streamed)
 
-    async def answer(self, call: Call) -> ResponseStream:
-        self.steps = self._streamed if call.streaming else self._whole
-        return await super().answer(call)
+    async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
+        self.steps = self._streamed if attempt.is_streamed else self._whole
+        return await super().generate(attempt)
 
 
-class Leaky(Good):
-    """Leaves a task behind for each answer."""
+class LeakingPlugin(CorrectPlugin):
+    """Leaves a task running for each response."""
 
-    async def answer(self, call: Call) -> ResponseStream:
+    async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
         self.task = asyncio.ensure_future(asyncio.Event().wait())
-        return await super().answer(call)
+        return await super().generate(attempt)
 
 
-class Slow(Good):
-    """Never lets go."""
+class HangingPlugin(CorrectPlugin):
+    """Never finishes closing a stream, after the two complete ones."""
 
     async def _close(self) -> None:
-        if self.steps == HELLO and self.closed >= 4:
+        if self.steps == HELLO and self.closed == 2:
             await asyncio.Event().wait()
         self.closed += 1
 
 
-class Rude(Told):
-    """Raises what is no Fault for a model it does not know."""
+class ForeignErrorPlugin(ScriptedPlugin):
+    """Raises an error that is not a GatewayError for an unknown model."""
 
-    async def answer(self, call: Call) -> ResponseStream:
-        if call.target.model not in self.listed:
-            raise KeyError(call.target.model)
-        return await super().answer(call)
+    async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
+        if attempt.target.model not in self.model_ids:
+            raise KeyError(attempt.target.model)
+        return await super().generate(attempt)
 
 
-class Boastful(Good):
-    """Says what it can in words of its own."""
+class UnknownCapabilityPlugin(CorrectPlugin):
+    """Returns capabilities and levels that do not exist."""
 
     def capabilities(self, model: str) -> Mapping[Any, Any]:
-        return {"flying": Level.NATIVE, Capability.STREAMING: "very"}
+        return {"flying": SupportLevel.NATIVE, Capability.STREAMING: "very"}
 
 
-def finished(**facts: Any) -> Finished:
-    facts.setdefault("usage", Usage(3, 2, source=UsageSource.REPORTED))
-    return Finished(facts.pop("reason", FinishReason.STOP), **facts)
+def finished(**fields: Any) -> Finished:
+    fields.setdefault("usage", Usage(3, 2, source=UsageSource.REPORTED))
+    return Finished(fields.pop("reason", FinishReason.STOP), **fields)
 
 
 @pytest.mark.parametrize(
-    "plugin", [Good(), Good(*CALLS), Different(WHOLE, (ReasoningProgress(), *HELLO)), Good(FINISHED)]
+    "plugin",
+    [
+        CorrectPlugin(),
+        CorrectPlugin(*TOOL_CALL),
+        InconsistentPlugin(TEXT_ONLY, (ReasoningProgress(), *HELLO)),
+        CorrectPlugin(FINISHED),
+    ],
 )
-async def test_a_good_plug_in_passes(plugin: Told) -> None:
-    pipe = Pipe()
+async def test_a_correct_plug_in_passes(plugin: ScriptedPlugin) -> None:
+    transport = RecordingTransport()
 
-    await check_provider(plugin, transport=pipe)
+    await check_provider(plugin, transport=transport)
 
-    assert pipe.closed
-    assert {call.streaming for call in plugin.calls} == {True, False}
-
-
-async def test_a_plug_in_may_be_checked_over_connections_of_its_own_with_settings_and_a_model() -> None:
-    plugin = Good()
-
-    await check_provider(plugin, settings={"options": {"a": 1}}, model="two", question="Why?")
-
-    assert {call.target.model for call in plugin.calls} == {"two"}
+    assert transport.closed
+    assert {attempt.is_streamed for attempt in plugin.attempts} == {True, False}
 
 
-class Nameless(Good):
+async def test_a_plug_in_can_be_checked_with_its_own_transport_settings_and_model() -> None:
+    plugin = CorrectPlugin()
+
+    await check_provider(plugin, settings={"options": {"a": 1}}, model="two", prompt="Why?")
+
+    assert {attempt.target.model for attempt in plugin.attempts} == {"two"}
+
+
+class InvalidNamePlugin(CorrectPlugin):
     name = "No name"
 
 
 @pytest.mark.parametrize(
-    ("plugin", "flaw"),
+    ("plugin", "problem"),
     [
-        (Nameless(), "its name is not"),
-        (Good(listed=[]), "models() is empty: name a model to ask"),
-        (Good(listed=["one", ""]), "models() lists something that is no id"),
-        (Good(listed=["one", "one"]), "models() lists an id twice"),
-        (Boastful(), "capabilities('one') holds 'flying'"),
-        (Boastful(), "'very', no Capability and Level"),
-        (Good(raising(ProviderOverloaded("busy"))), "the whole answer failed with PROVIDER_OVERLOADED: busy"),
-        (Good(HELLO[0]), "the whole answer does not end with the one event Finished"),
-        (Good(FINISHED, FINISHED), "the streamed answer does not end with the one event Finished"),
-        (Good(PartCompleted(1, Text("x")), FINISHED), "does not number its parts 0, 1, 2"),
-        (Good(TextDelta(0, "x"), PartCompleted(0, Text("y")), FINISHED), "deltas of part 0 that do not add up"),
-        (Good(*HELLO[:-1], finished(usage=Usage())), "has no usage"),
-        (Good(*HELLO[:-1], finished(usage=Usage(0, 2, source=UsageSource.REPORTED))), "has no usage"),
-        (Different(WHOLE, CALLS), "whole and streamed answers differ: ['Text'] and ['ToolCall']"),
+        (InvalidNamePlugin(), "name must be 1 to 63 characters"),
+        (CorrectPlugin(model_ids=[]), "models() is empty: pass the model to call"),
+        (CorrectPlugin(model_ids=["one", ""]), "models() must return non-empty strings"),
+        (CorrectPlugin(model_ids=["one", "one"]), "models() returns a duplicate id"),
+        (UnknownCapabilityPlugin(), "capabilities('one') must map Capability to SupportLevel, got 'flying'"),
+        (UnknownCapabilityPlugin(), "'streaming'>: 'very'"),
         (
-            Different(WHOLE, (*HELLO[:-1], finished(reason=FinishReason.MAX_TOKENS))),
-            "whole and streamed answers end differently: stop and max_tokens",
+            CorrectPlugin(raising(ProviderOverloaded("busy"))),
+            "the unary response failed with PROVIDER_OVERLOADED: busy",
+        ),
+        (CorrectPlugin(HELLO[0]), "the unary response failed with STREAM_INTERRUPTED: Stream interrupted after"),
+        (BatchPlugin(FINISHED, FINISHED), "the streamed response must end with exactly one Finished event"),
+        (CorrectPlugin(PartCompleted(1, Text("x")), FINISHED), "must complete each part once, with indices 0, 1, 2"),
+        (
+            CorrectPlugin(TextDelta(0, "x"), PartCompleted(0, Text("y")), FINISHED),
+            "has deltas of part 0 that do not add up",
+        ),
+        (CorrectPlugin(*HELLO[:-1], finished(usage=Usage())), "must report token usage"),
+        (
+            CorrectPlugin(*HELLO[:-1], finished(usage=Usage(0, 2, source=UsageSource.REPORTED))),
+            "must report token usage",
         ),
         (
-            Good(HELLO[0], Restarted(ResponseMetadata("1", "", "", "")), *HELLO[1:]),
-            "the streamed answer says that it restarts",
+            InconsistentPlugin(TEXT_ONLY, TOOL_CALL),
+            "unary and streamed responses have different parts: ['Text'] and ['ToolCall']",
         ),
-        (Leaky(), "leaves 1 tasks running"),
-        (Slow(), "closing an answer takes longer than 1 s"),
-        (Rude(), "a model that does not exist raises KeyError; accepted is a GatewayError"),
+        (
+            InconsistentPlugin(TEXT_ONLY, (*HELLO[:-1], finished(reason=FinishReason.MAX_TOKENS))),
+            "unary and streamed responses have different finish reasons: stop and max_tokens",
+        ),
+        (
+            CorrectPlugin(HELLO[0], Restarted(ResponseMetadata("1", "", "", "")), *HELLO[1:]),
+            "the streamed response must not contain Restarted events",
+        ),
+        (LeakingPlugin(), "leaves 1 tasks running"),
+        (HangingPlugin(), "closing a stream must take at most 1 s"),
+        (ForeignErrorPlugin(), "a call of an unknown model must raise GatewayError, got KeyError"),
     ],
 )
-async def test_what_is_wrong_is_told(plugin: Told, flaw: str) -> None:
-    with pytest.raises(AssertionError, match="The plug-in is not ready") as caught:
-        await check_provider(plugin, transport=Pipe())
+async def test_each_problem_is_reported(plugin: ScriptedPlugin, problem: str) -> None:
+    with pytest.raises(AssertionError, match="The plug-in does not meet") as caught:
+        await check_provider(plugin, transport=RecordingTransport())
 
-    assert flaw in str(caught.value)
+    assert problem in str(caught.value)
 
 
-async def test_an_answer_that_never_begins_is_left_to_the_answers_to_tell() -> None:
-    class Empty(Good):
-        async def answer(self, call: Call) -> ResponseStream:
+async def test_a_stream_without_events_is_reported_once() -> None:
+    class Empty(CorrectPlugin):
+        async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
             async def nothing() -> Any:
                 return
                 yield
 
-            return ResponseStream(ResponseMetadata("", "", "", ""), nothing(), self._close)
+            return ResponseStream.from_iterator(ResponseMetadata("", "", "", ""), nothing(), self._close)
 
-    with pytest.raises(AssertionError, match="does not end with"):
-        await check_provider(Empty(), transport=Pipe())
+    with pytest.raises(AssertionError, match="unary response failed with PROVIDER_PROTOCOL: The stream ended without"):
+        await check_provider(Empty(), transport=RecordingTransport())

@@ -1,4 +1,4 @@
-"""The example plug-in, installed as a user would, and a server that loads it because its operator said so."""
+"""The example plug-in, installed by pip, and a server whose configuration names it."""
 
 from __future__ import annotations
 
@@ -13,46 +13,51 @@ from pathlib import Path
 import pytest
 
 from aimanager import AIManager, InvalidModelError, InvalidProviderError
+from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
 
-HERE = ROOT / "tests"
-SOURCES = [str(HERE.parent / "server"), str(HERE.parent / "clients/python")]
-
+PACKAGE = ROOT / "tests" / "example_plugin"
+SOURCES = [str(ROOT / "server"), str(ROOT / "clients" / "python")]
 CONFIG = """
 [server]
 listen = "127.0.0.1:0"
 metrics_listen = "off"
-drain_notice_seconds = 0.0
+drain_delay_seconds = 0.0
 
 [plugins]
-providers = [{names}]
+providers = ["{name}"]
+
+[providers.{name}.options]
+marks = 2
 """
-OPTIONS = "\n[providers.shout.options]\nmarks = 2\n"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package in it, built and installed by pip."""
-    target = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    """A folder with the package, built and installed by pip."""
+    folder = tmp_path_factory.mktemp("site")
+    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
     done = subprocess.run(
-        [*command, "--disable-pip-version-check", "--target", str(target), str(HERE / "example_plugin")],
+        [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(PACKAGE)],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return target
+    return folder
 
 
 def environment(site: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
-    return {**kept, "PYTHONPATH": os.pathsep.join([str(site), *SOURCES])}
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
+    return {**inherited, "PYTHONPATH": os.pathsep.join([str(site), *SOURCES])}
 
 
 @contextmanager
-def serving(site: Path, config: Path) -> Iterator[subprocess.Popen[str]]:
+def server_process(site: Path, folder: Path, plugin: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a server that loads the plug-in until the block ends."""
+    config = folder / "aimanager.toml"
+    config.write_text(CONFIG.format(name=plugin))
     process = subprocess.Popen(
         [sys.executable, "-m", "aimanager_server", "serve", "--config", str(config)],
         env=environment(site),
@@ -67,56 +72,55 @@ def serving(site: Path, config: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=30)
 
 
-def written(folder: Path, names: str, more: str = "") -> Path:
-    config = folder / "aimanager.toml"
-    config.write_text(CONFIG.format(names=names) + more)
-    return config
-
-
-def port_of(process: subprocess.Popen[str]) -> int:
+def bound_port(process: subprocess.Popen[str]) -> int:
     assert process.stdout is not None
     for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "server.started":
-            return int(event["port"])
+        entry = json.loads(line)
+        if entry["event"] == "server.started":
+            return int(entry["port"])
     raise AssertionError("the server did not start")
 
 
-@contextmanager
-def asking(site: Path, config: Path) -> Iterator[AIManager]:
-    with serving(site, config) as process, AIManager.gateway(f"127.0.0.1:{port_of(process)}") as ai:
-        yield ai
-
-
-def test_a_package_adds_a_provider_without_a_line_of_ours(site: Path, tmp_path: Path) -> None:
-    with asking(site, written(tmp_path, '"shout"', OPTIONS)) as ai:
-        whole = ai.request("hello there", model="shout/louder")
+def test_an_installed_package_adds_a_provider(site: Path, tmp_path: Path) -> None:
+    with (
+        server_process(site, tmp_path, "shout") as process,
+        AIManager.gateway(f"127.0.0.1:{bound_port(process)}") as ai,
+    ):
+        response = ai.request("hello there", model="shout/louder")
         streamed = list(ai.stream("hello there", model="shout/loud").text)
         models = ai.models.list("shout")
         with pytest.raises(InvalidModelError):
             ai.request("hello", model="shout/loudest")
 
-    assert (whole.content, whole.usage.total_tokens, whole.cost) == ("HELLO THERE!!", 4, None)
+    assert (response.content, response.usage.total_tokens, response.cost) == ("HELLO THERE!!", 4, None)
     assert "".join(streamed) == "HELLO THERE"
     assert [model.id for model in models] == ["shout/loud", "shout/louder"]
     assert models[0].supports("streaming")
     assert not models[0].supports("tool_calling")
 
 
-def test_a_package_that_nobody_named_is_not_loaded(site: Path, tmp_path: Path) -> None:
-    with asking(site, written(tmp_path, "")) as ai, pytest.raises(InvalidProviderError):
+def test_an_installed_package_is_not_loaded_unless_the_configuration_names_it(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+
+    with (
+        started_gateway(settings_with()) as target,
+        AIManager.gateway(target) as ai,
+        pytest.raises(InvalidProviderError),
+    ):
         ai.request("hello", model="shout/loud")
 
 
-def test_a_name_that_no_package_has_keeps_the_server_from_starting(site: Path, tmp_path: Path) -> None:
-    with serving(site, written(tmp_path, '"shuot"')) as process:
-        said, _ = process.communicate(timeout=30)
+def test_an_unknown_plugin_prevents_startup(site: Path, tmp_path: Path) -> None:
+    with server_process(site, tmp_path, "shuot") as process:
+        output, _ = process.communicate(timeout=30)
 
     assert process.returncode == 2
-    assert "plug-in 'shuot': no installed package has such a plug-in; installed are: shout" in said
+    assert "plug-in 'shuot': not found in any installed package; installed plug-ins: shout" in output
 
 
-def test_its_author_can_prove_it(site: Path) -> None:
+def test_the_author_can_check_the_package(site: Path) -> None:
     script = (
         "import asyncio\n"
         "from aimanager_server.testing import check_provider\n"

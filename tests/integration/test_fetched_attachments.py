@@ -1,4 +1,4 @@
-"""Attachments by address through a whole server, which fetches them only where the operator says so."""
+"""Attachments by URL end to end: the server fetches them only if configured, and never from its own network."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from aimanager import AIManager, InvalidRequestError
-from tests.support.gateway import served, settings_with
+from tests.support.gateway import settings_with, started_gateway
 
 LOOPBACK = "https://127.0.0.1/a.pdf?signature=canary-7Hq2mZ81xW"
 OPENAI = {"api_key": "sk-canary", "wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}
 
 
-def refused(**server: Any) -> InvalidRequestError:
+def rejection_of_a_loopback_url(**server: Any) -> InvalidRequestError:
     settings = settings_with(server=server, providers={"openai": OPENAI})
     with (
-        served(settings) as target,
+        started_gateway(settings) as target,
         AIManager.gateway(target, model="openai/o3") as ai,
         pytest.raises(InvalidRequestError) as caught,
     ):
@@ -24,15 +24,15 @@ def refused(**server: Any) -> InvalidRequestError:
     return caught.value
 
 
-def test_a_server_fetches_nothing_unless_told_to() -> None:
-    error = refused()
+def test_attachments_are_not_fetched_by_default() -> None:
+    error = rejection_of_a_loopback_url()
 
-    assert "takes documents as data only" in str(error)
+    assert "accepts documents only as data" in str(error)
     assert "server.fetch_attachments" in error.solution
 
 
-def test_a_server_that_fetches_stays_out_of_its_own_network() -> None:
-    error = refused(fetch_attachments=True)
+def test_attachments_are_not_fetched_from_private_addresses() -> None:
+    error = rejection_of_a_loopback_url(fetch_attachments=True)
 
-    assert "attachment.uri: has a host that is not on the public internet" in str(error)
+    assert "public" in str(error)
     assert "canary" not in str(error)

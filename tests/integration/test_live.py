@@ -1,4 +1,4 @@
-"""What `make live` does here, where there are no keys, and with a provider that is on this machine."""
+"""`make live` without API keys, and with a provider on this machine."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from io import StringIO
 
 import pytest
 
-from tests.live.run import run, variables
-from tests.support.aimock import aimock, missing
+from tests.live.run import api_key_variables, run
+from tests.support.aimock import aimock, reason_to_skip
 from tests.support.paths import ROOT
 
 NO_KEYS = {"PYTHONPATH": os.pathsep.join(sys.path)}
 PROGRAM = ROOT / "tests" / "live" / "run.py"
 
 
-def test_without_keys_it_skips_every_provider() -> None:
+def test_without_keys_every_provider_is_skipped() -> None:
     done = subprocess.run([sys.executable, PROGRAM], capture_output=True, text=True, timeout=60, env=NO_KEYS)
 
+    skipped = [f"{name}: skipped: {names[0]} is not set" for name, names in api_key_variables().items()]
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{name}: skipped: {keys[0]} is not set" for name, keys in variables().items()]
+    assert done.stdout.splitlines() == skipped
 
 
-@pytest.mark.skipif(bool(missing()), reason=missing() or "-")
-async def test_a_provider_with_a_key_is_asked() -> None:
+@pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
+async def test_a_provider_with_a_key_is_called() -> None:
     out = StringIO()
 
     with aimock() as upstream:
-        good = await run({"DEEPSEEK_API_KEY": "sk-live", "DEEPSEEK_BASE_URL": f"{upstream.url}/v1"}, out)
+        succeeded = await run({"DEEPSEEK_API_KEY": "sk-live", "DEEPSEEK_BASE_URL": f"{upstream.url}/v1"}, out)
 
-    assert good
+    assert succeeded
     assert "deepseek: deepseek-flash: " in out.getvalue()
 
 
-async def test_a_provider_that_fails_is_told_with_what_to_do() -> None:
+async def test_a_failed_call_is_reported_with_its_solution() -> None:
     out = StringIO()
 
-    good = await run({"DEEPSEEK_API_KEY": "sk-live", "DEEPSEEK_BASE_URL": "http://127.0.0.1:1/v1"}, out)
+    succeeded = await run({"DEEPSEEK_API_KEY": "sk-live", "DEEPSEEK_BASE_URL": "http://127.0.0.1:1/v1"}, out)
 
-    assert not good
+    assert not succeeded
     assert "deepseek: failed: PROVIDER_UNREACHABLE: " in out.getvalue()
     assert "Solution: " in out.getvalue()

@@ -1,4 +1,4 @@
-"""The TypeScript client builds, streams an answer from the real server and reads its errors."""
+"""The TypeScript client builds, streams a response from a real server and reads its errors."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ CLIENT = ROOT / "clients/typescript"
 def example() -> Path:
     """The compiled example."""
     if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not here: the TypeScript client is not tested")
+        pytest.skip("the TypeScript client needs node and npm, which are not installed")
     if not (CLIENT / "node_modules").is_dir():
-        pytest.skip("clients/typescript is not installed: run `make install`")
+        pytest.skip("the dependencies of clients/typescript are not installed: run 'make install'")
     build = subprocess.run(["npm", "run", "--silent", "build"], cwd=CLIENT, capture_output=True, text=True, check=False)
     assert build.returncode == 0, build.stdout + build.stderr
     return CLIENT / "dist/example.js"
 
 
-async def run(example: Path, target: str, question: str, model: str) -> tuple[int | None, str, str]:
-    """Exit code, output and errors of the example."""
+async def run(example: Path, target: str, prompt: str, model: str) -> tuple[int | None, str, str]:
+    """Run the example and return its exit code, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         "node",
         str(example),
         f"http://{target}",
-        question,
+        prompt,
         model,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate()
-    return process.returncode, output.decode(), errors.decode()
+    stdout, stderr = await process.communicate()
+    return process.returncode, stdout.decode(), stderr.decode()
 
 
-async def test_the_typescript_client_streams_an_answer(example: Path, gateway: str) -> None:
-    code, output, errors = await run(example, gateway, "[[reply: Hello there.]]", "mock/mock-small")
+async def test_the_typescript_client_streams_a_response(example: Path, gateway: str) -> None:
+    code, stdout, stderr = await run(example, gateway, "[[reply: Hello there.]]", "mock/mock-small")
 
-    text, usage = output.strip().rsplit("\n", 1)
-    assert (code, errors) == (0, "")
+    text, usage = stdout.strip().rsplit("\n", 1)
+    assert (code, stderr) == (0, "")
     assert text == "Hello there."
     assert usage.startswith("STOP: ")
 
 
-async def test_the_typescript_client_shows_no_second_answer_after_a_cut(example: Path, gateway: str) -> None:
-    code, output, errors = await run(example, gateway, "[[reply: Hello there, you.]] [[cut: 2]]", "mock/mock-small")
+async def test_the_typescript_client_reports_an_interrupted_stream(example: Path, gateway: str) -> None:
+    code, stdout, stderr = await run(example, gateway, "[[reply: Hello there, you.]] [[cut: 2]]", "mock/mock-small")
 
     assert code == 1
-    assert output.strip()
-    assert "Hello there, you.".startswith(output.strip())
-    assert errors.startswith("STREAM_INTERRUPTED: ")
+    assert stdout.strip()
+    assert "Hello there, you.".startswith(stdout.strip())
+    assert stderr.startswith("STREAM_INTERRUPTED: ")
 
 
-async def test_the_typescript_client_reads_reason_and_solution(example: Path, gateway: str) -> None:
-    code, output, errors = await run(example, gateway, "Say hello.", "mock/no-such")
+async def test_the_typescript_client_shows_reason_and_solution_of_an_error(example: Path, gateway: str) -> None:
+    code, stdout, stderr = await run(example, gateway, "Say hello.", "mock/no-such")
 
-    reason, solution = errors.strip().split("\n", 1)
-    assert (code, output) == (1, "")
+    reason, solution = stderr.strip().split("\n", 1)
+    assert (code, stdout) == (1, "")
     assert reason.startswith("MODEL_NOT_FOUND: ")
     assert "no-such" in reason
     assert solution

@@ -1,8 +1,6 @@
-"""Asks every provider whose key is in the environment one small question, through a real server.
+"""Send one small request to every provider whose API key is in the environment, through a real server.
 
-Nothing else in this repository leaves the machine.
-
-Usage: make live. Exit code 1 where a provider that was asked did not answer.
+This is the only code in the repository that contacts a provider. Usage: make live. Exits with 1 if a call failed.
 """
 
 from __future__ import annotations
@@ -17,56 +15,58 @@ from aimanager import AIError, AsyncAIManager
 from aimanager_server import app
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.loader import load
-from aimanager_server.config.provider_defaults import KNOWN, defaults_of, key_variables
-from aimanager_server.telemetry import logs as log
+from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS, api_key_envs, provider_defaults
+from aimanager_server.telemetry import logs
 
-QUESTION = "Why is the sky blue?"
+PROMPT = "Why is the sky blue?"
 MODEL = "fast"
-MOST_TOKENS = 16
-CALL_SECONDS = 30.0
-FIRST_WORDS = 60
-SERVER = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_seconds": 1.0, "drain_notice_seconds": 0.0}
+MAX_TOKENS = 16
+CALL_TIMEOUT_SECONDS = 30.0
+EXCERPT_LENGTH = 60
+SERVER = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_timeout_seconds": 1.0, "drain_delay_seconds": 0.0}
 
 
-def variables() -> Mapping[str, tuple[str, ...]]:
-    """The providers that want a key, and the variables that may hold it."""
-    known = {name: defaults_of(name).get("key_variable", "") for name in KNOWN}
-    return {name: key_variables(name, variable) for name, variable in known.items() if variable}
+def api_key_variables() -> Mapping[str, tuple[str, ...]]:
+    """Return the environment variables that may hold the API key of each provider."""
+    variables = {name: provider_defaults(name).get("api_key_env", "") for name in KNOWN_PROVIDERS}
+    return {name: api_key_envs(name, variable) for name, variable in variables.items() if variable}
 
 
 async def run(environment: Mapping[str, str], out: TextIO) -> bool:
-    """Ask them one after the other; whether all that were asked answered. Raises SettingsError."""
-    asked = []
-    for name, accepted in variables().items():
-        if any(environment.get(variable, "").strip() for variable in accepted):
-            asked.append(name)
+    """Call the providers one after the other; return whether all calls succeeded. Raises SettingsError."""
+    providers = []
+    for name, variables in api_key_variables().items():
+        if any(environment.get(variable, "").strip() for variable in variables):
+            providers.append(name)
         else:
-            print(f"{name}: skipped: {accepted[0]} is not set", file=out)
-    if not asked:
+            print(f"{name}: skipped: {variables[0]} is not set", file=out)
+    if not providers:
         return True
     settings = load({"server": SERVER}, None, environment).settings
-    async with app.running(settings) as server, AsyncAIManager.gateway(f"127.0.0.1:{server.port}") as ai:
-        answered = [await ask(ai, name, out) for name in asked]
-    return all(answered)
+    async with app.running_server(settings) as server, AsyncAIManager.gateway(f"127.0.0.1:{server.port}") as ai:
+        succeeded = [await call(ai, name, out) for name in providers]
+    return all(succeeded)
 
 
-async def ask(ai: AsyncAIManager, provider: str, out: TextIO) -> bool:
-    """One question to one provider; whether it answered."""
+async def call(ai: AsyncAIManager, provider: str, out: TextIO) -> bool:
+    """Send one request to a provider and print the result; return whether it succeeded."""
     try:
-        answer = await ai.request(QUESTION, model=f"{provider}/{MODEL}", max_tokens=MOST_TOKENS, timeout=CALL_SECONDS)
+        response = await ai.request(
+            PROMPT, model=f"{provider}/{MODEL}", max_tokens=MAX_TOKENS, timeout=CALL_TIMEOUT_SECONDS
+        )
     except AIError as error:
         print(f"{provider}: failed: {error.reason}: {error} Solution: {error.solution}", file=out)
         return False
-    usage, cost = answer.usage, "unknown" if answer.cost is None else f"{answer.cost} {answer.metadata.currency}"
-    words = " ".join(str(answer).split())[:FIRST_WORDS]
-    counted = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
-    print(f"{provider}: {answer.metadata.model}: {counted}, cost {cost}: {words!r}", file=out)
+    usage = f"{response.usage.input_tokens} tokens in, {response.usage.output_tokens} out"
+    cost = "unknown" if response.cost is None else f"{response.cost} {response.metadata.currency}"
+    excerpt = " ".join(str(response).split())[:EXCERPT_LENGTH]
+    print(f"{provider}: {response.metadata.model}: {usage}, cost {cost}: {excerpt!r}", file=out)
     return True
 
 
 def main() -> int:
-    """Ask; the exit code."""
-    log.configure("critical", str)
+    """Run with the environment of the process and return the exit code."""
+    logs.configure("critical", str)
     try:
         return 0 if asyncio.run(run(os.environ, sys.stdout)) else 1
     except SettingsError as error:

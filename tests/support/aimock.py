@@ -1,4 +1,4 @@
-"""aimock as a process: a stand-in for the providers that nobody here wrote."""
+"""Run aimock, a third-party mock server of the providers, as a process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ START_SECONDS = 15.0
 LOCAL = build_opener(ProxyHandler({}))
 
 
-def missing() -> str:
-    """Why aimock cannot run here, in one line; empty where it can."""
+def reason_to_skip() -> str:
+    """Return why aimock cannot run on this machine, in one line; empty if it can."""
     if shutil.which("node") is None:
         return "aimock needs Node 20 or later, which is not installed"
     return "" if PROGRAM.exists() else "aimock is not installed: run 'npm ci' in tests/aimock"
@@ -31,12 +31,12 @@ def missing() -> str:
 
 @dataclass(frozen=True, slots=True)
 class AimockServer:
-    """A running aimock. Dialects that begin with /v1 are asked at `url` + "/v1"."""
+    """A running aimock. APIs with a /v1 prefix are at `url` + "/v1"."""
 
     url: str
 
     def requests(self) -> list[dict[str, Any]]:
-        """What it was sent, oldest first: method, path, headers, body."""
+        """Return the requests it received, oldest first: method, path, headers, body."""
         with LOCAL.open(f"{self.url}/v1/_requests", timeout=5) as response:
             journal: list[dict[str, Any]] = json.load(response)
         return journal
@@ -68,5 +68,5 @@ def _await_start(process: subprocess.Popen[bytes], server: AimockServer) -> None
             return
         except (URLError, ConnectionError):
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"aimock did not start; its exit code is {process.poll()}") from None
+                raise RuntimeError(f"aimock did not start (exit code {process.poll()})") from None
             time.sleep(0.02)

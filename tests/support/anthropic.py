@@ -1,4 +1,4 @@
-"""Questions to Claude, and the recorded exchanges that belong to them."""
+"""Build calls to Claude, and read the recorded exchanges of the Messages API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
-from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
@@ -27,20 +27,17 @@ from aimanager_server.core.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, PartCompleted
-from aimanager_server.providers.wires.anthropic import Claude
-from tests.support import paths
-from tests.support.vendor_sdks import seen_by
+from aimanager_server.core.request import Attempt, Call, Caller, Target
+from aimanager_server.providers.wires.anthropic import AnthropicWire
+from tests.support.vendor_sdks import validated_by
+from tests.support.wire_cases import WireCases, text_parts, user
 
-FIXTURES = paths.FIXTURES / "claude"
-ANSWERS = sorted(path.parent.name for path in FIXTURES.glob("*/stream.sse"))
-CATALOGUE = Catalogue.load()
+CATALOG = Catalog.load()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 WEATHER = Tool(
     "get_weather", "Weather in a city.", '{"type": "object", "properties": {"city": {"type": "string"}}}', strict=True
 )
-CALLS = (
+ASSISTANT_PARTS = (
     Reasoning("Two cities, so two calls.", provider_state=b"EqQBCkgIBxABGAIiQL8a+/9wZ=="),
     Reasoning("", redacted=True, provider_state=b"EmwKAhgBEgy3va3pzix/LafPsn4a="),
     Text("I'll look up both."),
@@ -49,48 +46,44 @@ CALLS = (
 )
 
 
-def claude(base_url: str = "https://api.anthropic.com", **settings: Any) -> Claude:
-    """The dialect over the catalogue that ships."""
-    provider = ProviderSettings(wire="claude", base_url=base_url, **settings)
-    return Claude(provider, Limits(), lambda model: CATALOGUE.find("claude", model), lambda: NOW)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
+def anthropic_wire(base_url: str = "https://api.anthropic.com", **settings: Any) -> AnthropicWire:
+    """Return the wire with the built-in catalog."""
+    provider = ProviderSettings(wire="anthropic", base_url=base_url, **settings)
+    return AnthropicWire(provider, Limits(), lambda model: CATALOG.find("claude", model), lambda: NOW)
 
 
 def assistant(*parts: Part | str, provider: str = "claude", model: str = "") -> Message:
-    said = tuple(Text(part) if isinstance(part, str) else part for part in parts)
-    return Message(Role.ASSISTANT, said, provider, model)
+    return Message(Role.ASSISTANT, text_parts(parts), provider, model)
 
 
-def question(
-    *messages: Message, model: str = "claude-sonnet-5-5", options: dict[str, Any] | None = None, **facts: Any
-) -> Call:
-    """A call; `sampling` and `reasoning` go to its target."""
-    decided = {name: facts.pop(name) for name in ("sampling", "reasoning") if name in facts}
-    target = Target("claude", model, options=options or {}, **decided)
-    return Call(
+def make_attempt(
+    *messages: Message, model: str = "claude-sonnet-5-5", options: dict[str, Any] | None = None, **fields: Any
+) -> Attempt[Any]:
+    """Return an attempt at a call. `sampling` and `reasoning` apply to its target."""
+    target_fields = {name: fields.pop(name) for name in ("sampling", "reasoning") if name in fields}
+    target = Target("claude", model, options=options or {}, **target_fields)
+    call = Call(
         id="call-1",
         caller=Caller("ann"),
         requested_model=model,
         messages=messages or (user("Hi"),),
         targets=(target,),
         deadline=1e9,
-        **facts,
+        **fields,
     )
+    return Attempt.of(call, call.target, 0.0, is_streamed=call.streaming)
 
 
-def sent(call: Call, dialect: Claude | None = None) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads((dialect or claude()).encode(call, "sk-ant-canary").body)
+def sent_body(attempt: Attempt[Any], wire: AnthropicWire | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((wire or anthropic_wire()).encode(attempt, "sk-ant-canary").body)
     return body
 
 
-QUESTIONS: dict[str, Call] = {
-    "text": question(user("Capital of Italy?"), system_instruction="Be brief.", streaming=True),
-    "parallel_tools": question(
+RECORDED_ATTEMPTS: dict[str, Attempt[Any]] = {
+    "text": make_attempt(user("Capital of Italy?"), system_instruction="Be brief.", streaming=True),
+    "parallel_tools": make_attempt(
         user("Weather in Rome and Zürich?"),
-        assistant(*CALLS, model="claude-opus-5-5"),
+        assistant(*ASSISTANT_PARTS, model="claude-opus-5-5"),
         user("Quick, please.", ToolResult("toolu_01B", "get_weather", "9 °C")),
         user(
             ToolResult(
@@ -107,7 +100,7 @@ QUESTIONS: dict[str, Call] = {
         reasoning=ReasoningOptions(Effort.HIGH, include=True),
         streaming=True,
     ),
-    "attachments": question(
+    "attachments": make_attempt(
         user(
             "Compare.",
             Attachment("image/png", "chart.png", data=b"\x89PNG"),
@@ -117,14 +110,14 @@ QUESTIONS: dict[str, Call] = {
             Attachment("text/csv; charset=utf-8", "rows.csv", data=b"a,b\n\xff"),
         ),
     ),
-    "budget": question(
+    "budget": make_attempt(
         user("Prove it."),
         model="claude-haiku-4-5",
         sampling=Sampling(stop_sequences=("END",), top_k=40, seed=7),
         reasoning=ReasoningOptions(Effort.MEDIUM, include=True),
         options={"metadata": {"user_id": "u1"}, "thinking": {"budget_tokens": 2000}},
     ),
-    "sampling": question(
+    "sampling": make_attempt(
         user("Hi"),
         model="claude-opus-4-6",
         sampling=Sampling(max_output_tokens=100, temperature=0.0, top_p=0.9),
@@ -133,44 +126,19 @@ QUESTIONS: dict[str, Call] = {
 }
 
 
-def completed(events: list[Event]) -> list[Part]:
-    """The parts that were completed, in order."""
-    return [event.part for event in events if isinstance(event, PartCompleted)]
-
-
-def body_of(name: str) -> bytes:
-    return (FIXTURES / name / "response.json").read_bytes()
-
-
-def stream_of(name: str) -> bytes:
-    return (FIXTURES / name / "stream.sse").read_bytes()
-
-
-def streamed(*pieces: bytes) -> list[Event]:
-    reader = claude().reader()
-    events = [event for piece in pieces for event in reader.feed(piece)]
-    return events + reader.end()
-
-
-def sse(*payloads: dict[str, Any] | str) -> bytes:
-    """A stream without event names, whose payloads say what they are."""
-    texts = [payload if isinstance(payload, str) else json.dumps(payload) for payload in payloads]
-    return b"".join(f"data: {text}\n\n".encode() for text in texts)
-
-
-def start(**usage: int | None) -> dict[str, Any]:
+def message_start(**usage: int | None) -> dict[str, Any]:
     return {"type": "message_start", "message": {"usage": usage}}
 
 
-def block(index: int, **content: Any) -> dict[str, Any]:
+def block_start(index: int, **content: Any) -> dict[str, Any]:
     return {"type": "content_block_start", "index": index, "content_block": content}
 
 
-def delta(index: int, **content: Any) -> dict[str, Any]:
+def block_delta(index: int, **content: Any) -> dict[str, Any]:
     return {"type": "content_block_delta", "index": index, "delta": content}
 
 
-def stop(index: int) -> dict[str, Any]:
+def block_stop(index: int) -> dict[str, Any]:
     return {"type": "content_block_stop", "index": index}
 
 
@@ -178,14 +146,19 @@ def message_delta(reason: str | None = None, **usage: int | None) -> dict[str, A
     return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
 
 
-END = {"type": "message_stop"}
+MESSAGE_STOP = {"type": "message_stop"}
 
 
-OF_THE_OLDER_VERSION = {"temperature", "top_p", "top_k"}
-"""Fields that the vendor's client forgot with version 2026-10-21; the older one, which is sent, has them."""
+SAMPLING_FIELDS = {"temperature", "top_p", "top_k"}
+"""Fields of API version 2023-06-01, which is sent; the SDK dropped them with version 2026-10-21."""
 
 
-def checked(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as the vendor's own request types understand it."""
+def validated_by_sdk(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body as the request types of the SDK parse it."""
     params: Any = MessageCreateParamsStreaming if body.get("stream") else MessageCreateParamsNonStreaming
-    return {**seen_by(params, body), **{name: body[name] for name in OF_THE_OLDER_VERSION & set(body)}}
+    return {**validated_by(params, body), **{name: body[name] for name in SAMPLING_FIELDS & set(body)}}
+
+
+CASES = WireCases("anthropic", anthropic_wire())
+RECORDINGS = CASES.names("stream.sse")
+recorded_body, recorded_stream, read_stream = CASES.body, CASES.stream, CASES.read

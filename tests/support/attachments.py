@@ -1,4 +1,4 @@
-"""A server of files over TLS, and fetchers that are let in to it."""
+"""A file server over TLS, and fetchers that are allowed to reach it."""
 
 from __future__ import annotations
 
@@ -22,63 +22,65 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
 
 
 @dataclass
-class Names:
-    """Resolves every name to each of these in turn, the last one for ever."""
+class FakeResolver:
+    """Resolve every host to the next of `answers`; the last one repeats."""
 
     answers: Sequence[tuple[str, ...]] = (("127.0.0.1",),)
-    asked: list[tuple[str, int]] = field(default_factory=list)
+    lookups: list[tuple[str, int]] = field(default_factory=list)
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append((host, port))
-        return self.answers[min(len(self.asked), len(self.answers)) - 1]
+        self.lookups.append((host, port))
+        return self.answers[min(len(self.lookups), len(self.answers)) - 1]
 
 
 @dataclass(frozen=True)
-class FileWorld:
-    """A server, and who its certificate is trusted by."""
+class FileServer:
+    """A file server, and a TLS context that trusts its certificate."""
 
     server: RawServer
-    trusting: ssl.SSLContext
+    client_tls: ssl.SSLContext
 
-    def uri(self, path: str = "a.png", host: str = HOST) -> str:
+    def url(self, path: str = "a.png", host: str = HOST) -> str:
         return f"https://{host}:{self.server.port}/{path}?{SECRET}"
 
     def fetcher(self, **options: Any) -> HttpsFetcher:
-        options = {"resolve": Names(), "is_allowed": lambda address: address == "127.0.0.1", **options}
-        return HttpsFetcher(tls=self.trusting, ports=frozenset({self.server.port}), **options)
+        options = {"resolve": FakeResolver(), "is_allowed": lambda address: address == "127.0.0.1", **options}
+        return HttpsFetcher(tls=self.client_tls, allowed_ports=frozenset({self.server.port}), **options)
 
-    async def fetched(
-        self, mime_type: str = "image/png", most_bytes: int = 1000, *, host: str = HOST, **options: Any
+    async def fetch(
+        self, mime_type: str = "image/png", max_bytes: int = 1000, *, host: str = HOST, **options: Any
     ) -> bytes:
-        return await self.fetcher(**options)(self.uri(host=host), mime_type, most_bytes, FIELD)
+        return await self.fetcher(**options)(self.url(host=host), mime_type, max_bytes, FIELD)
 
 
 @asynccontextmanager
-async def files(*answer: Step, authority: trustme.CA | None = None, name: str = HOST) -> AsyncIterator[FileWorld]:
-    """One answer for every request. Without an authority, one is made that is trusted."""
+async def file_server(
+    *response: Step, authority: trustme.CA | None = None, name: str = HOST
+) -> AsyncIterator[FileServer]:
+    """Serve one response to every request. By default, the certificate is signed by a trusted authority."""
     trusted = trustme.CA()
-    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    (authority or trusted).issue_cert(name).configure_cert(serving)
-    trusting = ssl.create_default_context()
-    trusted.configure_trust(trusting)
-    async with raw_server(answer, tls=serving) as server:
-        yield FileWorld(server, trusting)
+    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    (authority or trusted).issue_cert(name).configure_cert(server_tls)
+    client_tls = ssl.create_default_context()
+    trusted.configure_trust(client_tls)
+    async with raw_server(response, tls=server_tls) as server:
+        yield FileServer(server, client_tls)
 
 
-async def refusal(world: FileWorld, mime_type: str = "image/png", **options: Any) -> GatewayError:
-    """The fault of a file that is not fetched."""
+async def fetch_error(files: FileServer, mime_type: str = "image/png", **options: Any) -> GatewayError:
+    """Return the error of a rejected file."""
     with pytest.raises(InvalidRequest) as caught:
-        await world.fetched(mime_type, **options)
-    return told(caught.value)
+        await files.fetch(mime_type, **options)
+    return check_disclosure(caught.value)
 
 
-def told(fault: GatewayError) -> GatewayError:
-    """The same fault, once it is seen to name the field and to hide the address."""
-    assert [violation.field for violation in fault.violations] == [FIELD]
-    assert fault.message.startswith(FIELD)
-    assert fault.solution
-    for text in (fault.message, fault.solution, fault.violations[0].description):
+def check_disclosure(error: GatewayError) -> GatewayError:
+    """Return the error, after checking that it names the field and does not disclose the URL."""
+    assert [violation.field for violation in error.violations] == [FIELD]
+    assert error.message.startswith(FIELD)
+    assert error.solution
+    for text in (error.message, error.solution, error.violations[0].description):
         assert SECRET not in text
         assert "files.test" not in text
         assert "127.0.0.1" not in text
-    return fault
+    return error

@@ -1,4 +1,4 @@
-"""Questions on the chat-completions wire, and the providers that would ask them."""
+"""Build calls on the chat-completions API, providers that send them, and its recorded responses."""
 
 from __future__ import annotations
 
@@ -12,51 +12,38 @@ import httpx
 
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.content import Message, Part, ReasoningOptions, Role, Sampling, Text
-from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, Finished, PartCompleted, ResponseStream
-from aimanager_server.providers.http.pool import AiohttpTransport
+from aimanager_server.core.content import Message, Part, Reasoning, ReasoningOptions, Role, Sampling, Text, ToolCall
+from aimanager_server.core.request import Attempt, Call, Caller, Target
+from aimanager_server.core.response import Event, FinishReason
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.providers.http.provider import HttpProvider
-from aimanager_server.providers.http.transport import HttpxTransport, Transport
-from aimanager_server.providers.wires.chat_completions import ChatCompletions, chat_completions
-from aimanager_server.providers.wires.chat_completions.deepseek import deepseek
-from aimanager_server.providers.wires.chat_completions.groq import groq
-from aimanager_server.providers.wires.chat_completions.mistral import mistral
-from aimanager_server.providers.wires.chat_completions.vendors import openai
-from aimanager_server.providers.wires.chat_completions.xai import xai
-from aimanager_server.resilience.key_pool import KeyRing
+from aimanager_server.providers.http.transport import HttpTransport, HttpxTransport, Transport
+from aimanager_server.providers.wires.chat_completions import ChatCompletionsWire
+from aimanager_server.providers.wires.chat_completions.vendors import QUIRKS, vendor_wire
+from aimanager_server.resilience.key_pool import KeyPool
+from tests.support.http_transport import http_transport
 from tests.support.paths import FIXTURES
+from tests.support.wire_cases import text_parts, user
 
 LIMITS = Limits()
 CANARY = "canary-7Hq2mZ81xW"
-DIALECTS: Mapping[str, Callable[[ProviderSettings, Limits], ChatCompletions]] = {
-    "openai": openai,
-    "deepseek": deepseek,
-    "mistral": mistral,
-    "xai": xai,
-    "groq": groq,
-    "chat_completions": chat_completions,
-}
+VENDORS = (*QUIRKS, "chat_completions")
+"""Every vendor of the wire, and the name of an unknown server."""
 
 
-def settings(base_url: str = "https://upstream.test/v1", **more: Any) -> ProviderSettings:
+def provider_settings(base_url: str = "https://upstream.test/v1", **more: Any) -> ProviderSettings:
     return ProviderSettings(wire="chat_completions", base_url=base_url, **more)
 
 
-def dialect(name: str = "chat_completions", **more: Any) -> ChatCompletions:
-    return DIALECTS[name](settings(**more), LIMITS)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
+def chat_wire(name: str = "chat_completions", **more: Any) -> ChatCompletionsWire:
+    return vendor_wire(name, provider_settings(**more), LIMITS)
 
 
 def assistant(*parts: Part | str, provider: str = "chat_completions") -> Message:
-    said = tuple(Text(part) if isinstance(part, str) else part for part in parts)
-    return Message(Role.ASSISTANT, said, provider, "some-model")
+    return Message(Role.ASSISTANT, text_parts(parts), provider, "some-model")
 
 
-def question(
+def make_attempt(
     *messages: Message,
     provider: str = "chat_completions",
     model: str = "some-model",
@@ -65,10 +52,10 @@ def question(
     options: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     **more: Any,
-) -> Call:
-    """A call to one target; without a deadline, one that never comes. Takes what Call takes."""
+) -> Attempt[Any]:
+    """Return an attempt at a call, by default without an effective deadline. `more` are fields of Call."""
     more.setdefault("caller", Caller("ann"))
-    return Call(
+    call = Call(
         id="call-1",
         requested_model="latest",
         messages=messages or (user("Hi"),),
@@ -76,64 +63,98 @@ def question(
         deadline=1e9 if deadline is None else deadline,
         **more,
     )
+    return Attempt.of(call, call.target, 0.0, is_streamed=call.streaming)
 
 
-def sent(call: Call, name: str = "chat_completions", **more: Any) -> dict[str, Any]:
-    """The body that would go out."""
-    body: dict[str, Any] = json.loads(dialect(name, **more).encode(call, CANARY).body)
+def sent_body(attempt: Attempt[Any], name: str = "chat_completions", **more: Any) -> dict[str, Any]:
+    """Return the encoded body."""
+    body: dict[str, Any] = json.loads(chat_wire(name, **more).encode(attempt, CANARY).body)
     return body
 
 
-def fixture(name: str) -> bytes:
+def recorded(name: str) -> bytes:
     return (FIXTURES / name).read_bytes()
 
 
-def read_all(stream: bytes, name: str = "chat_completions") -> list[Event]:
-    """What a streamed answer says, as if one read had brought it."""
-    reader = dialect(name).reader()
+def read_stream(stream: bytes, name: str = "chat_completions") -> list[Event]:
+    """Read a stream that arrives in one piece, to its end."""
+    reader = chat_wire(name).stream_reader()
     return [*reader.feed(stream), *reader.end()]
 
 
-def parts_of(events: list[Event]) -> tuple[Part, ...]:
-    return tuple(event.part for event in events if isinstance(event, PartCompleted))
-
-
-def finished_of(events: list[Event]) -> Finished:
-    last = events[-1]
-    assert isinstance(last, Finished)
-    return last
-
-
-async def events_of(reply: ResponseStream) -> list[Event]:
+async def collect_events(reply: ResponseStream) -> list[Event]:
     return [event async for event in reply]
 
 
-def provider_at(transport: httpx.AsyncBaseTransport | Transport, *keys: str, **more: Any) -> HttpProvider:
-    """A provider named "upstream" on the chat-completions wire."""
-    ring = KeyRing([(key, 1) for key in keys or (CANARY,)], clock=lambda: 0.0)
+def provider_with(transport: httpx.AsyncBaseTransport | Transport, *keys: str, **more: Any) -> HttpProvider:
+    """Return a provider named "upstream" on the chat-completions API."""
+    ring = KeyPool([(key, 1) for key in keys or (CANARY,)], clock=lambda: 0.0)
     base_url = more.pop("base_url", "https://upstream.test/v1")
     limits = more.pop("limits", LIMITS)
-    spoken = chat_completions(settings(base_url), limits)
-    seam = HttpxTransport(transport) if isinstance(transport, httpx.AsyncBaseTransport) else transport
-    return HttpProvider("upstream", spoken, seam, ring, limits, **more)
+    wire = vendor_wire("upstream", provider_settings(base_url), limits)
+    http: Transport
+    if isinstance(transport, httpx.AsyncBaseTransport) and not isinstance(transport, HttpTransport):
+        http = HttpxTransport(transport)
+    else:
+        http = transport
+    return HttpProvider("upstream", wire, http, ring, limits, **more)
 
 
-def answering(respond: Callable[[httpx.Request], httpx.Response], *keys: str, **more: Any) -> HttpProvider:
-    """A provider whose requests never leave the process."""
-    return provider_at(httpx.MockTransport(respond), *keys, **more)
+def provider_responding(respond: Callable[[httpx.Request], httpx.Response], *keys: str, **more: Any) -> HttpProvider:
+    """Return a provider whose requests are answered in the process."""
+    return provider_with(httpx.MockTransport(respond), *keys, **more)
 
 
 @asynccontextmanager
-async def connected(base_url: str, *keys: str, **more: Any) -> AsyncIterator[HttpProvider]:
-    """A provider over real sockets."""
-    pool = {"max_connections": 10, "idle_connections": 10, "connect_timeout": 5.0} | more.pop("pool", {})
-    provider = provider_at(AiohttpTransport("upstream", **pool), *keys, base_url=base_url, **more)
+async def connected_provider(base_url: str, *keys: str, **more: Any) -> AsyncIterator[HttpProvider]:
+    """Return a provider on real sockets. `pool` holds options of `http_transport`."""
+    provider = provider_with(http_transport(**more.pop("pool", {})), *keys, base_url=base_url, **more)
     try:
         yield provider
     finally:
         await provider.aclose()
 
 
-def soon(seconds: float) -> float:
-    """A deadline on the event loop's clock."""
+def deadline_in(seconds: float) -> float:
+    """Return a deadline on the event loop's clock."""
     return asyncio.get_running_loop().time() + seconds
+
+
+LOOK_CALLS = (ToolCall("x1", "look", '{"at":1}'), ToolCall("x2", "look", '{"at":2}'))
+ROME, OSLO = (
+    ToolCall(f"call_{city.lower()}", "get_weather", json.dumps({"city": city}, separators=(",", ":")))
+    for city in ("Rome", "Oslo")
+)
+EXPECTED: dict[str, tuple[tuple[Part, ...], FinishReason]] = {
+    "openai/text": ((Text("Grüße aus Rom 😀."),), FinishReason.STOP),
+    "openai/tools": ((ROME, OSLO), FinishReason.TOOL_CALLS),
+    "openai/forced_tool": ((ROME,), FinishReason.TOOL_CALLS),
+    "openai/refusal": ((Text("I cannot help with that."),), FinishReason.REFUSAL),
+    "openai/length": ((Text("Once upon"),), FinishReason.MAX_TOKENS),
+    "openai/filtered": ((), FinishReason.CONTENT_FILTER),
+    "deepseek/reasoning": (
+        (Reasoning("The user wants the weather."), Text("Let me look."), ROME),
+        FinishReason.TOOL_CALLS,
+    ),
+    "chat_completions/mistral_thinking": ((Reasoning("Hmm, six."), Text("It is six.")), FinishReason.STOP),
+    "chat_completions/xai": ((Reasoning("Hm."), Text("Yes.")), FinishReason.STOP),
+    "chat_completions/groq_reasoning": ((Reasoning("Hm."), Text("Yes.")), FinishReason.STOP),
+    "chat_completions/gemini_no_index": (LOOK_CALLS, FinishReason.TOOL_CALLS),
+    "chat_completions/counted_from_one": (LOOK_CALLS, FinishReason.TOOL_CALLS),
+    "chat_completions/azure_filter_first": ((Text("Hi"),), FinishReason.STOP),
+    "chat_completions/no_done_no_usage": ((Text("Hi"),), FinishReason.STOP),
+    "chat_completions/null_finish": ((Text("Hi"),), FinishReason.STOP),
+    "chat_completions/data_after_the_end": ((Text("Hi"),), FinishReason.STOP),
+    "chat_completions/cumulative_usage": ((Text("Hi you"),), FinishReason.STOP),
+    "chat_completions/crlf": ((Text("Hi\u2028"),), FinishReason.STOP),
+}
+BODY_RECORDINGS = [name for name in EXPECTED if (FIXTURES / f"{name}.json").exists()]
+STREAM_RECORDINGS = [name for name in EXPECTED if (FIXTURES / f"{name}.sse").exists()]
+
+
+def chunk(**delta: object) -> bytes:
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+
+
+def response_body(message: dict[str, object], finish: str | None = "stop", **more: object) -> bytes:
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish}], **more}).encode()

@@ -1,4 +1,4 @@
-"""Texts to embed, and small things that embed them."""
+"""Embedding calls, responses and a fake embedder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aimanager_server.core.embedding import EmbedCall, EmbeddingBatch, EmbeddingPurpose, message_of_inputs
+from aimanager_server.core.embedding import EmbedCall, EmbeddingBatch, EmbeddingPurpose, inputs_as_message
 from aimanager_server.core.errors import GatewayError
-from aimanager_server.core.request import Caller, Target
+from aimanager_server.core.request import NO_KEY, ApiKey, Attempt, Caller, Target
 from aimanager_server.core.usage import Usage, UsageSource
 
 
@@ -22,28 +22,34 @@ def embed_call(
     purpose: EmbeddingPurpose | None = None,
     options: Mapping[str, Any] | None = None,
     deadline: float = 1e9,
-    **more: Any,
+    **fields: Any,
 ) -> EmbedCall:
-    more.setdefault("caller", Caller("ann", "free"))
+    fields.setdefault("caller", Caller("ann", "free"))
     return EmbedCall(
         id="call-1",
         requested_model=model,
-        messages=(message_of_inputs(inputs),),
+        messages=(inputs_as_message(inputs),),
         targets=(Target(provider, model, options=options or {}),),
         deadline=deadline,
         dimensions=dimensions,
         purpose=purpose,
-        **more,
+        **fields,
     )
 
 
-def packed(*components: float) -> str:
-    """As OpenAI packs a vector."""
+def embed_attempt(*inputs: str, api_key: ApiKey = NO_KEY, **fields: Any) -> Attempt[EmbedCall]:
+    """Return an attempt at an embedding call. `fields` are those of `embed_call`."""
+    call = embed_call(*inputs, **fields)
+    return Attempt.of(call, call.target, 0.0, api_key=api_key)
+
+
+def base64_vector(*components: float) -> str:
+    """Return a vector in OpenAI's base64 encoding."""
     return base64.b64encode(array("f", components).tobytes()).decode()
 
 
-def vectors_answer(*vectors: object, tokens: int = 7) -> bytes:
-    """An answer of the chat-completions wire, last vector first: only the index says which is which."""
+def embeddings_response(*vectors: object, tokens: int = 7) -> bytes:
+    """Return a response in OpenAI's format, in reverse order so that only the index identifies a vector."""
     data = [
         {"object": "embedding", "index": index, "embedding": vector}
         for index, vector in reversed([*enumerate(vectors)])
@@ -53,17 +59,18 @@ def vectors_answer(*vectors: object, tokens: int = 7) -> bytes:
     ).encode()
 
 
-class Lengths:
-    """An embedder whose vectors say how long each text is; it may fail as told."""
+class LengthEmbedder:
+    """An embedder whose vectors hold the length of each text. It raises the result of `error_for`, if any."""
 
-    def __init__(self, refuse: Callable[[tuple[str, ...]], GatewayError | None] = lambda inputs: None) -> None:
-        self.asked: list[tuple[str, ...]] = []
-        self._refuse = refuse
+    def __init__(self, error_for: Callable[[tuple[str, ...]], GatewayError | None] = lambda inputs: None) -> None:
+        self.batches: list[tuple[str, ...]] = []
+        self._error_for = error_for
 
-    async def embed(self, call: EmbedCall) -> EmbeddingBatch:
-        self.asked.append(call.inputs)
-        fault = self._refuse(call.inputs)
-        if fault is not None:
-            raise fault
+    async def embed(self, attempt: Attempt[EmbedCall]) -> EmbeddingBatch:
+        call = attempt.call
+        self.batches.append(call.inputs)
+        error = self._error_for(call.inputs)
+        if error is not None:
+            raise error
         usage = Usage(len(call.inputs), source=UsageSource.REPORTED)
         return EmbeddingBatch(tuple((float(len(text)),) for text in call.inputs), usage)

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer when there is nothing else to do: tests of time take none."""
+"""Event loops for tests: one in virtual time, and a way to run all ready tasks."""
 
 from __future__ import annotations
 
@@ -8,41 +8,47 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import ParamSpec
 
-Given = ParamSpec("Given")
+Parameters = ParamSpec("Parameters")
 
 
-class _Leaping(selectors.DefaultSelector):
-    """Never blocks: what the loop would have waited is added to its clock."""
+async def run_ready_tasks(iterations: int = 10) -> None:
+    """Run the event loop until every task that is ready has run and waits again."""
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+
+
+class _VirtualTimeSelector(selectors.DefaultSelector):
+    """Never blocks; adds the time it would have blocked to `elapsed`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.passed = 0.0
+        self.elapsed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout:
-            self.passed += timeout
+            self.elapsed += timeout
         return ready
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Seconds cost nothing on it. Sockets work, but what comes through them takes no time of its own."""
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer once nothing is ready. Socket I/O takes no virtual time."""
 
     def __init__(self) -> None:
-        self._leaping = _Leaping()
-        super().__init__(self._leaping)
+        self._virtual_selector = _VirtualTimeSelector()
+        super().__init__(self._virtual_selector)
 
     def time(self) -> float:
-        """Seconds since it was made."""
-        return self._leaping.passed
+        """Return the virtual seconds since the loop was created."""
+        return self._virtual_selector.elapsed
 
 
-def in_virtual_time(test: Callable[Given, Coroutine[None, None, None]]) -> Callable[Given, None]:
-    """Runs an async test on such a loop, from second 0."""
+def in_virtual_time(test: Callable[Parameters, Coroutine[None, None, None]]) -> Callable[Parameters, None]:
+    """Run an async test on a `VirtualTimeLoop`, starting at second 0."""
 
     @wraps(test)
-    def run(*given: Given.args, **named: Given.kwargs) -> None:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(test(*given, **named))
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(test(*args, **kwargs))
 
     return run

@@ -1,4 +1,4 @@
-"""Starts whole servers: the real composition, on a loop in a thread of its own."""
+"""Complete gateways: the composition root, on an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,49 +13,56 @@ from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 
-Begun = TypeVar("Begun")
+Started = TypeVar("Started")
 
-QUICK = {"listen": "127.0.0.1:0", "metrics_listen": "off", "drain_notice_seconds": 0.0, "drain_seconds": 1.0}
+FAST_SERVER = {
+    "listen": "127.0.0.1:0",
+    "metrics_listen": "off",
+    "drain_delay_seconds": 0.0,
+    "drain_timeout_seconds": 1.0,
+    "max_event_loop_lag_seconds": 30.0,
+}
+"""[server] settings of a gateway on a free port, which stops quickly and rejects no call if the machine is busy."""
 
 
 def settings_with(environment: Mapping[str, str] | None = None, **sections: Any) -> Settings:
-    """Settings as an operator would write them, on free ports; nothing of this machine's environment."""
-    server = {**QUICK, **sections.pop("server", {})}
+    """Return settings with these sections of a config file; the environment of the test process is not read."""
+    server = {**FAST_SERVER, **sections.pop("server", {})}
     return load({"server": server, **sections}, None, environment or {}).settings
 
 
 @contextmanager
-def served(settings: Settings, registry: ProviderRegistry | None = None) -> Iterator[str]:
-    """host:port of a server that runs until the block ends; `registry` may hold plug-ins."""
-    with in_thread(lambda stack: stack.enter_async_context(app.running(settings, registry))) as (server, _):
+def started_gateway(settings: Settings, registry: ProviderRegistry | None = None) -> Iterator[str]:
+    """Run a gateway until the block ends and yield its host:port. `registry` may contain plug-ins."""
+    with run_in_thread(lambda stack: stack.enter_async_context(app.running_server(settings, registry))) as (server, _):
         yield f"127.0.0.1:{server.port}"
 
 
 @contextmanager
-def in_thread(
-    begin: Callable[[AsyncExitStack], Awaitable[Begun]],
-) -> Iterator[tuple[Begun, asyncio.AbstractEventLoop]]:
-    """What `begin` gives, and the loop in a thread of its own that it runs on until the block ends."""
-    begun: list[Begun] = []
-    listening, leaving = threading.Event(), asyncio.Event()
+def run_in_thread(
+    start: Callable[[AsyncExitStack], Awaitable[Started]],
+) -> Iterator[tuple[Started, asyncio.AbstractEventLoop]]:
+    """Run an event loop in a new thread until the block ends; yield the result of `start` and the loop."""
+    started: list[Started] = []
+    is_ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
         try:
             async with AsyncExitStack() as stack:
-                begun.append(await begin(stack))
-                listening.set()
-                await leaving.wait()
+                started.append(await start(stack))
+                is_ready.set()
+                await stop.wait()
         finally:
-            listening.set()
+            is_ready.set()
 
     runner = asyncio.Runner()
     thread = threading.Thread(target=lambda: runner.run(serve()), name="gateway")
     thread.start()
-    listening.wait()
+    is_ready.wait()
     try:
-        assert begun, "the server did not start"
-        yield begun[0], runner.get_loop()
+        assert started, "the server did not start"
+        yield started[0], runner.get_loop()
     finally:
-        runner.get_loop().call_soon_threadsafe(leaving.set)
+        runner.get_loop().call_soon_threadsafe(stop.set)
         thread.join()
         runner.close()

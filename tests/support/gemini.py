@@ -1,4 +1,4 @@
-"""Questions to Gemini, and the recorded exchanges that belong to them."""
+"""Build calls to Gemini, and read the recorded exchanges of the generateContent API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from google.genai import types
 from pydantic import BaseModel, ConfigDict
 
-from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
@@ -30,22 +30,18 @@ from aimanager_server.core.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, Finished, PartCompleted
-from aimanager_server.providers.wires.gemini import Gemini
-from aimanager_server.providers.wires.gemini.message_encoder import UNSIGNED
-from tests.support import paths
+from aimanager_server.core.request import Attempt, Call, Caller, Target
+from aimanager_server.providers.wires.gemini import GeminiWire
+from aimanager_server.providers.wires.gemini.message_encoder import PLACEHOLDER_SIGNATURE
+from tests.support.wire_cases import WireCases, text_parts, user
 
-FIXTURES = paths.FIXTURES / "gemini"
-STREAMED = sorted(path.parent.name for path in FIXTURES.glob("*/stream.sse"))
-WHOLE = sorted(path.parent.name for path in FIXTURES.glob("*/response.json"))
-CATALOGUE = Catalogue.load()
+CATALOG = Catalog.load()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
 KEY = "AIzaSyCanary-7Hq2mZ81xW"
 SIGNATURE = b"CrsBAXLI2nz6tHk0pQ/9aF+aVQ1xwZkz2mB4eQ=="
 WEATHER = Tool("get_weather", "Weather in a city.", '{"type": "object", "properties": {"city": {"type": "string"}}}')
-CALLS = (
+ASSISTANT_PARTS = (
     Reasoning("Two cities, so two calls."),
     Text("I'll look up both."),
     ToolCall("fc_rome", "get_weather", '{"city": "Rome"}', SIGNATURE),
@@ -54,60 +50,56 @@ CALLS = (
 RESULTS = (ToolResult("fc_zurich", "", "9 °C"), ToolResult("fc_rome", "", "No idea.", is_error=True))
 
 
-def gemini(base_url: str = BASE_URL, **settings: Any) -> Gemini:
-    """The dialect over the catalogue that ships."""
+def gemini_wire(base_url: str = BASE_URL, **settings: Any) -> GeminiWire:
+    """Return the wire with the built-in catalog."""
     provider = ProviderSettings(wire="gemini", base_url=base_url, **settings)
-    return Gemini(provider, Limits(), lambda model: CATALOGUE.find("gemini", model), lambda: NOW)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
+    return GeminiWire(provider, Limits(), lambda model: CATALOG.find("gemini", model), lambda: NOW)
 
 
 def assistant(*parts: Part | str, provider: str = "gemini", model: str = "gemini-4-argon") -> Message:
-    said = tuple(Text(part) if isinstance(part, str) else part for part in parts)
-    return Message(Role.ASSISTANT, said, provider, model)
+    return Message(Role.ASSISTANT, text_parts(parts), provider, model)
 
 
-def question(
-    *messages: Message, model: str = "gemini-4-argon", options: dict[str, Any] | None = None, **facts: Any
-) -> Call:
-    """A call; `sampling` and `reasoning` go to its target, all else to it."""
-    decided = {name: facts.pop(name) for name in ("sampling", "reasoning") if name in facts}
-    facts.setdefault("deadline", 1e9)
-    return Call(
+def make_attempt(
+    *messages: Message, model: str = "gemini-4-argon", options: dict[str, Any] | None = None, **fields: Any
+) -> Attempt[Any]:
+    """Return an attempt at a call. `sampling` and `reasoning` apply to its target."""
+    target_fields = {name: fields.pop(name) for name in ("sampling", "reasoning") if name in fields}
+    fields.setdefault("deadline", 1e9)
+    call = Call(
         id="call-1",
         caller=Caller("ann"),
         requested_model=model,
         messages=messages or (user("Hi"),),
-        targets=(Target("gemini", model, options=options or {}, **decided),),
-        **facts,
+        targets=(Target("gemini", model, options=options or {}, **target_fields),),
+        **fields,
     )
+    return Attempt.of(call, call.target, 0.0, is_streamed=call.streaming)
 
 
-def sent(call: Call, dialect: Gemini | None = None) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads((dialect or gemini()).encode(call, KEY).body)
+def sent_body(attempt: Attempt[Any], wire: GeminiWire | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((wire or gemini_wire()).encode(attempt, KEY).body)
     return body
 
 
-def contents(*messages: Message, **facts: Any) -> list[dict[str, Any]]:
-    """What the turns become."""
-    written: list[dict[str, Any]] = sent(question(*messages, **facts))["contents"]
-    return written
+def sent_contents(*messages: Message, **fields: Any) -> list[dict[str, Any]]:
+    """Return the encoded messages."""
+    contents: list[dict[str, Any]] = sent_body(make_attempt(*messages, **fields))["contents"]
+    return contents
 
 
-QUESTIONS: dict[str, Call] = {
-    "text": question(user("Capital of Italy?"), system_instruction="Be brief.", streaming=True),
-    "parallel_tools": question(
+RECORDED_ATTEMPTS: dict[str, Attempt[Any]] = {
+    "text": make_attempt(user("Capital of Italy?"), system_instruction="Be brief.", streaming=True),
+    "parallel_tools": make_attempt(
         user("Weather in Rome and Zürich?"),
-        assistant(*CALLS),
+        assistant(*ASSISTANT_PARTS),
         user(*RESULTS),
         tools=(WEATHER, Tool("get_time")),
         tool_choice=ToolChoice(ToolMode.AUTO),
         reasoning=ReasoningOptions(Effort.HIGH, include=True),
         streaming=True,
     ),
-    "attachments": question(
+    "attachments": make_attempt(
         user(
             "Compare.",
             Attachment("image/png", "chart.png", data=b"\x89PNG"),
@@ -117,7 +109,7 @@ QUESTIONS: dict[str, Call] = {
             Attachment("application/json", data=b"{}"),
         ),
     ),
-    "tool_files": question(
+    "tool_files": make_attempt(
         user("Look."),
         assistant(ToolCall("a", "look", "{}", SIGNATURE)),
         user(
@@ -134,18 +126,18 @@ QUESTIONS: dict[str, Call] = {
         ),
         tools=(Tool("look"),),
     ),
-    "sampling": question(
+    "sampling": make_attempt(
         model="gemini-3.8-flash",
         sampling=Sampling(100, 0.0, 0.9, 40, 0, ("END", "STOP")),
         reasoning=ReasoningOptions(Effort.MINIMAL),
     ),
-    "budget": question(
+    "budget": make_attempt(
         model="gemini-2.5-flash", reasoning=ReasoningOptions(Effort.LOW, budget_tokens=2000, include=True)
     ),
-    "named_tool": question(tools=(WEATHER,), tool_choice=ToolChoice(tool_name="get_weather")),
-    "strict_tool": question(tools=(Tool("look", strict=True),)),
-    "json": question(output_format=JsonObjectFormat()),
-    "schema": question(
+    "named_tool": make_attempt(tools=(WEATHER,), tool_choice=ToolChoice(tool_name="get_weather")),
+    "strict_tool": make_attempt(tools=(Tool("look", strict=True),)),
+    "json": make_attempt(output_format=JsonObjectFormat()),
+    "schema": make_attempt(
         output_format=JsonSchemaFormat(
             "city",
             '{"type": "object", "properties": {"city": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}',
@@ -154,72 +146,46 @@ QUESTIONS: dict[str, Call] = {
 }
 
 
-class Body(BaseModel):
-    """A request as the vendor's own types see it; a field that they do not know is refused."""
+class SdkRequest(BaseModel):
+    """A request in the types of the SDK. Unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
     contents: list[types.Content]
-    systemInstruction: types.Content | None = None  # noqa: N815 - the wire's name
+    systemInstruction: types.Content | None = None  # noqa: N815  the API's name
     tools: list[types.Tool] | None = None
-    toolConfig: types.ToolConfig | None = None  # noqa: N815 - the wire's name
-    generationConfig: types.GenerationConfig | None = None  # noqa: N815 - the wire's name
+    toolConfig: types.ToolConfig | None = None  # noqa: N815  the API's name
+    generationConfig: types.GenerationConfig | None = None  # noqa: N815  the API's name
 
 
-def checked(body: dict[str, Any]) -> Any:
-    """The body as the vendor's own request types understand it.
+def validated_by_sdk(body: dict[str, Any]) -> Any:
+    """Return the body as the request types of the SDK parse it.
 
-    They write levels of thinking in capitals, and bytes with the other two signs of base64.
+    The SDK writes thinking levels in upper case and bytes in URL-safe base64; both are converted back.
     """
-    seen = Body.model_validate_json(json.dumps(body)).model_dump(mode="json", by_alias=True, exclude_unset=True)
-    thinking = seen.get("generationConfig", {}).get("thinkingConfig", {})
+    parsed = SdkRequest.model_validate_json(json.dumps(body)).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    thinking = parsed.get("generationConfig", {}).get("thinkingConfig", {})
     if "thinkingLevel" in thinking:
         thinking["thinkingLevel"] = thinking["thinkingLevel"].lower()
-    for part in (part for content in seen["contents"] for part in content["parts"]):
-        if part.get("thoughtSignature", UNSIGNED) != UNSIGNED:
+    for part in (part for content in parsed["contents"] for part in content["parts"]):
+        if part.get("thoughtSignature", PLACEHOLDER_SIGNATURE) != PLACEHOLDER_SIGNATURE:
             part["thoughtSignature"] = part["thoughtSignature"].translate(str.maketrans("-_", "+/"))
-    return seen
-
-
-def completed(events: list[Event]) -> list[Part]:
-    """The parts that were completed, in order."""
-    return [event.part for event in events if isinstance(event, PartCompleted)]
-
-
-def finished(events: list[Event]) -> Finished:
-    last = events[-1]
-    assert isinstance(last, Finished)
-    return last
-
-
-def body_of(name: str) -> bytes:
-    return (FIXTURES / name / "response.json").read_bytes()
-
-
-def stream_of(name: str) -> bytes:
-    return (FIXTURES / name / "stream.sse").read_bytes()
-
-
-def streamed(*pieces: bytes) -> list[Event]:
-    reader = gemini().reader()
-    events = [event for piece in pieces for event in reader.feed(piece)]
-    return events + reader.end()
-
-
-def sse(*payloads: dict[str, Any] | str) -> bytes:
-    """A stream of these events."""
-    texts = [payload if isinstance(payload, str) else json.dumps(payload) for payload in payloads]
-    return b"".join(f"data: {text}\n\n".encode() for text in texts)
+    return parsed
 
 
 def response(*parts: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
-    """One response of the first candidate."""
+    """Return a response with one candidate."""
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}}
     if finish:
         candidate["finishReason"] = finish
     return {"candidates": [candidate], **more}
 
 
-def usage(**counts: int) -> dict[str, Any]:
-    """Counts, by the first word of their names."""
+def usage_metadata(**counts: int) -> dict[str, Any]:
+    """Return usage metadata, with counts by the prefix of their field names."""
     return {"usageMetadata": {f"{name}TokenCount": count for name, count in counts.items()}}
+
+
+CASES = WireCases("gemini", gemini_wire())
+STREAM_RECORDINGS, BODY_RECORDINGS = CASES.names("stream.sse"), CASES.names("response.json")
+recorded_body, recorded_stream, read_stream = CASES.body, CASES.stream, CASES.read

@@ -1,4 +1,4 @@
-"""Just enough HTTP/2 to send what no gRPC client would."""
+"""A minimal HTTP/2 client for requests that no gRPC client sends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0, 1, 4
 END_STREAM, END_HEADERS = 1, 4
 EMPTY_MESSAGE = b"\0\0\0\0\0"
-USUAL = (
+GRPC_HEADERS = (
     (b":method", b"POST"),
     (b":scheme", b"http"),
     (b":authority", b"here"),
@@ -18,10 +18,10 @@ USUAL = (
 )
 
 
-async def send(port: int, path: bytes, *headers: tuple[bytes, bytes]) -> bytes:
-    """Call a method with an empty message, and return what came until the call ended."""
+async def send_call(port: int, path: bytes, *headers: tuple[bytes, bytes]) -> bytes:
+    """Call a method with an empty message and return every byte received until the call ended."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    block = b"".join(_literal(name, value) for name, value in (*USUAL, (b":path", path), *headers))
+    block = b"".join(_literal(name, value) for name, value in (*GRPC_HEADERS, (b":path", path), *headers))
     writer.write(PREFACE + _frame(SETTINGS, 0, 0, b"") + _frame(HEADERS, END_HEADERS, 1, block))
     writer.write(_frame(DATA, END_STREAM, 1, EMPTY_MESSAGE))
     received = b""

@@ -1,59 +1,63 @@
-"""Questions to the mock provider, and ways to hear its answers."""
+"""Calls to the mock provider, and ways to read its responses."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aimanager_server.core.content import Message, Part, Role, Text
-from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, GenerateResult, ResponseStream
-from aimanager_server.providers.mock.provider import Mock
-from tests.support.calls import FakeClock
+from aimanager_server.core.request import Attempt, Call, Caller, Target
+from aimanager_server.core.response import Event, GenerateResult
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.providers.mock.provider import MockProvider
+from tests.support.clock import FakeClock
 
 DEADLINE = 2000.0
-
-
 WEATHER = '[[tool: get_weather {"city":"Rome"}]]'
 
 
-def turn(*parts: Part | str) -> Message:
+def user_message(*parts: Part | str) -> Message:
     return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
 
 
-def call(
-    *messages: Message | str, model: str = "mock-large", options: dict[str, Any] | None = None, **facts: Any
-) -> Call:
-    """A call; `sampling` and `reasoning` go to its target."""
-    decided = {name: facts.pop(name) for name in ("sampling", "reasoning", "warnings") if name in facts}
-    turns = tuple(turn(message) if isinstance(message, str) else message for message in messages)
-    target = Target("mock", model, options=options or {}, **decided)
-    facts.setdefault("caller", Caller("ann"))
-    return Call(
-        id="call-1", requested_model="mock/latest", messages=turns, targets=(target,), deadline=DEADLINE, **facts
+def attempt(
+    *messages: Message | str, model: str = "mock-large", options: dict[str, Any] | None = None, **fields: Any
+) -> Attempt[Any]:
+    """Return an attempt. `sampling`, `reasoning` and `warnings` are fields of its target, the others of its call."""
+    target_fields = {name: fields.pop(name) for name in ("sampling", "reasoning", "warnings") if name in fields}
+    target = Target("mock", model, options=options or {}, **target_fields)
+    fields.setdefault("caller", Caller("ann"))
+    fields.setdefault("deadline", DEADLINE)
+    call = Call(
+        id="call-1",
+        requested_model="mock/latest",
+        messages=tuple(user_message(message) if isinstance(message, str) else message for message in messages),
+        targets=(target,),
+        **fields,
     )
+    return Attempt.of(call, target, 0.0, is_streamed=call.streaming)
 
 
-def mock(clock: FakeClock | None = None, **options: Any) -> Mock:
+def mock(clock: FakeClock | None = None, **options: Any) -> MockProvider:
     clock = clock or FakeClock()
-    return Mock(options, clock, clock.pause)
+    return MockProvider(options, clock, clock.sleep)
 
 
-async def answer(*messages: Message | str, provider: Mock | None = None, **facts: Any) -> GenerateResult:
-    reply = await (provider or mock())(call(*messages, **facts))
-    return await reply.result()
+async def generate(*messages: Message | str, provider: MockProvider | None = None, **fields: Any) -> GenerateResult:
+    stream = await (provider or mock())(attempt(*messages, **fields))
+    return await stream.result()
 
 
-async def said(*messages: Message | str, provider: Mock | None = None, **facts: Any) -> str:
-    completion = await answer(*messages, provider=provider, **facts)
-    return " ".join(part.text for part in completion.message.parts if isinstance(part, Text))
+async def reply_text(*messages: Message | str, provider: MockProvider | None = None, **fields: Any) -> str:
+    result = await generate(*messages, provider=provider, **fields)
+    return " ".join(part.text for part in result.message.parts if isinstance(part, Text))
 
 
-async def streamed(*messages: Message | str, provider: Mock | None = None, **facts: Any) -> list[Event]:
-    reply = await (provider or mock())(call(*messages, streaming=True, **facts))
-    return [event async for event in reply]
+async def stream_events(*messages: Message | str, provider: MockProvider | None = None, **fields: Any) -> list[Event]:
+    stream = await (provider or mock())(attempt(*messages, streaming=True, **fields))
+    return [event async for event in stream]
 
 
-async def into(seen: list[Event], reply: ResponseStream) -> None:
-    """Read a reply to its end, whichever it is."""
-    async for event in reply:
-        seen.append(event)
+async def append_events(events: list[Event], stream: ResponseStream) -> None:
+    """Append the events to a list, which keeps those before an error."""
+    async for event in stream:
+        events.append(event)

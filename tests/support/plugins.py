@@ -1,4 +1,4 @@
-"""Plug-ins that misbehave as told, and the providers around them."""
+"""Plug-ins with scripted behavior, providers that run them, and calls to them."""
 
 from __future__ import annotations
 
@@ -10,61 +10,54 @@ from typing import Any
 
 import httpx
 
-from aimanager_server.catalog.model import Capability, Level
+from aimanager_server.catalog.model import Capability, SupportLevel
 from aimanager_server.config.providers import ProviderSettings
-from aimanager_server.core.content import Text
-from aimanager_server.core.handler import Clock, Handler
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import (
-    Event,
-    Finished,
-    FinishReason,
-    PartCompleted,
-    ResponseMetadata,
-    ResponseStream,
-    TextDelta,
-)
-from aimanager_server.core.usage import Usage
-from aimanager_server.core.usage import UsageSource as Source
-from aimanager_server.providers.plugins.adapter import PluggedProvider
+from aimanager_server.core.content import Message, Role, Text
+from aimanager_server.core.handler import AttemptHandler, Clock
+from aimanager_server.core.request import NO_KEY, ApiKey, Attempt, Call, Caller, Target
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseMetadata, TextDelta
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.providers.plugins.adapter import PluginProvider
 from aimanager_server.providers.plugins.api import Transport
-from aimanager_server.providers.plugins.isolation import Seclusion
+from aimanager_server.providers.plugins.isolation import PluginLoop
 
-PULSE = 0.05
-FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED))
+RESPONSE_TIMEOUT = 0.05
+LIST_TIMEOUT = 0.05
+SHUTDOWN_TIMEOUT = 0.05
+FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=UsageSource.REPORTED))
 HELLO: tuple[Event, ...] = (TextDelta(0, "Hel"), TextDelta(0, "lo"), PartCompleted(0, Text("Hello")), FINISHED)
 
 Step = Event | Callable[[], Awaitable[None]]
 
 
-class Told:
-    """A plug-in that does these steps: it says events and awaits the rest."""
+class ScriptedPlugin:
+    """A plug-in whose stream yields the events among `steps` and awaits the other steps."""
 
-    name: Any = "told"
+    name: Any = "scripted"
     api_version: Any = 1
 
-    def __init__(self, *steps: Any, listed: Sequence[str] = ("one", "two")) -> None:
+    def __init__(self, *steps: Any, model_ids: Sequence[str] = ("one", "two")) -> None:
         self.steps = steps or HELLO
-        self.listed = listed
+        self.model_ids = model_ids
         self.opened = 0
         self.closed = 0
-        self.calls: list[Call] = []
+        self.attempts: list[Attempt[Any]] = []
 
-    def open(self, settings: ProviderSettings, transport: Transport, clock: Clock) -> Handler:
+    def open(self, settings: ProviderSettings, transport: Transport, clock: Clock) -> AttemptHandler:
         self.opened += 1
-        return self.answer
+        return self.generate
 
-    async def answer(self, call: Call) -> ResponseStream:
-        self.calls.append(call)
-        return ResponseStream(
-            ResponseMetadata(call.id, call.requested_model, "liar", "liar"), self._events(), self._close
-        )
+    async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
+        self.attempts.append(attempt)
+        metadata = ResponseMetadata(attempt.id, attempt.requested_model, "wrong", "wrong")
+        return ResponseStream.from_iterator(metadata, self._events(), self._close)
 
     async def models(self) -> Sequence[str]:
-        return self.listed
+        return self.model_ids
 
-    def capabilities(self, model: str) -> Mapping[Capability, Level]:
-        return {Capability.STREAMING: Level.NATIVE}
+    def capabilities(self, model: str) -> Mapping[Capability, SupportLevel]:
+        return {Capability.STREAMING: SupportLevel.NATIVE}
 
     async def _events(self) -> AsyncIterator[Event]:
         for step in self.steps:
@@ -77,6 +70,15 @@ class Told:
         self.closed += 1
 
 
+class BatchPlugin(ScriptedPlugin):
+    """A plug-in whose stream reads all events at once."""
+
+    async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
+        self.attempts.append(attempt)
+        metadata = ResponseMetadata(attempt.id, attempt.requested_model, "wrong", "wrong")
+        return ResponseStream.of(metadata, list(self.steps))
+
+
 def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
     async def step() -> None:
         raise error
@@ -84,12 +86,12 @@ def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
     return step
 
 
-async def forever() -> None:
+async def wait_forever() -> None:
     await asyncio.Event().wait()
 
 
-async def stubbornly() -> None:
-    """Wait for ever, whatever is cancelled."""
+async def wait_ignoring_cancellation() -> None:
+    """Wait until the event loop is closed, whatever is cancelled."""
     while True:
         try:
             await asyncio.Event().wait()
@@ -97,13 +99,13 @@ async def stubbornly() -> None:
             continue
 
 
-async def blocking() -> None:
-    """Hold the event loop for far longer than any pulse."""
-    time.sleep(1.0)  # noqa: ASYNC251  # that is the misdeed
+async def block_event_loop() -> None:
+    """Block the event loop for much longer than RESPONSE_TIMEOUT."""
+    time.sleep(10 * RESPONSE_TIMEOUT)  # noqa: ASYNC251  # the fault under test
 
 
-class Pipe(httpx.AsyncBaseTransport):
-    """A transport that notes its end."""
+class RecordingTransport(httpx.AsyncBaseTransport):
+    """A transport that records whether it was closed."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -113,12 +115,35 @@ class Pipe(httpx.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def plugged(plugin: Any, pulse: float = PULSE, pipe: Pipe | None = None) -> AsyncIterator[PluggedProvider]:
-    """The provider around a plug-in, its thread ended afterwards."""
+async def plugin_provider(
+    plugin: Any, response_timeout: float = RESPONSE_TIMEOUT, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[PluginProvider]:
+    """Yield a provider that runs the plug-in, and stop its thread afterwards."""
     settings = ProviderSettings(wire="plugin")
-    transport = pipe or Pipe()
-    provider = PluggedProvider(plugin, settings, lambda: transport, time.monotonic, Seclusion("told", pulse), 0.2)
+    transport = transport or RecordingTransport()
+    provider = PluginProvider(
+        plugin,
+        settings,
+        lambda: transport,
+        time.monotonic,
+        PluginLoop("scripted", response_timeout, SHUTDOWN_TIMEOUT),
+        LIST_TIMEOUT,
+    )
     try:
         yield provider
     finally:
         await provider.aclose()
+
+
+def plugin_attempt(*, seconds: float = 20.0, api_key: ApiKey = NO_KEY, **fields: Any) -> Attempt[Any]:
+    """Return an attempt at a call of the plug-in whose deadline is in `seconds`. `fields` are those of the call."""
+    fields.setdefault("caller", Caller("ann"))
+    call = Call(
+        id="call-1",
+        requested_model="scripted/latest",
+        messages=(Message(Role.USER, (Text("Hi"),)),),
+        targets=(Target("scripted", "one"),),
+        deadline=asyncio.get_running_loop().time() + seconds,
+        **fields,
+    )
+    return Attempt.of(call, call.target, time.monotonic(), is_streamed=call.streaming, api_key=api_key)

@@ -1,90 +1,95 @@
-"""A prober around a provider that fails as told, and pauses that end when told."""
+"""A prober with a fake clock, around a provider whose failures the test controls."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aimanager_server.catalog.model import Model
+from aimanager_server.config.resilience import CircuitBreakerSettings, RetrySettings
 from aimanager_server.core import errors
 from aimanager_server.core.errors import GatewayError
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import ResponseStream
-from aimanager_server.resilience.breaker_registry import Breaker, Breakers, Rules
-from aimanager_server.resilience.prober import Kind, Prober
-from tests.support.calls import FakeClock, Upstream, settle
+from aimanager_server.core.request import Attempt, Call
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.resilience.breaker_registry import BreakerRegistry
+from aimanager_server.resilience.circuit_breaker import CircuitBreaker
+from aimanager_server.resilience.prober import ProbeKind, Prober
+from tests.support.clock import FakeClock
+from tests.support.event_loop import run_ready_tasks
+from tests.support.upstream import ScriptedUpstream
 
-DOWN = errors.ProviderUnreachable("no route")
+UNREACHABLE = errors.ProviderUnreachable("no route")
 
 
-class Provider(Upstream):
-    """Fails its probes, and answers of some models, as told; one told to hang does so for ever."""
+class ProbedProvider(ScriptedUpstream):
+    """Raise `probe_error` from probes, or hang; reject calls to `failing_models`."""
 
-    def __init__(self) -> None:
+    def __init__(self, probe_error: Exception | None = None) -> None:
         super().__init__()
-        self.fault: Exception | None = DOWN
-        self.failing: set[str] = set()
+        self.probe_error = probe_error
+        self.failing_models: set[str] = set()
         self.hangs = False
         self.probes = 0
 
-    async def __call__(self, call: Call) -> ResponseStream:
-        if call.target.model in self.failing:
+    async def __call__(self, attempt: Call | Attempt[Any]) -> ResponseStream:
+        if attempt.target.model in self.failing_models:
             raise errors.ProviderOverloaded("busy")
-        return await super().__call__(call)
+        return await super().__call__(attempt)
 
     async def probe(self) -> None:
-        """Fail, hang or answer."""
+        """Succeed, fail or hang."""
         self.probes += 1
         if self.hangs:
             await asyncio.Event().wait()
-        if self.fault is not None:
-            raise self.fault
+        if self.probe_error is not None:
+            raise self.probe_error
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
-class World:
-    """A prober whose pauses end one by one, when told."""
+class ProberSetup:
+    """A prober of the provider "claude". Each of its sleeps ends when the test calls `end_sleep`."""
 
-    def __init__(self, kind: Kind = "models", limit: float = 10.0, chance: float = 0.5) -> None:
+    def __init__(self, kind: ProbeKind = "models", timeout_seconds: float = 10.0, random: float = 0.5) -> None:
         self.clock = FakeClock()
-        self.breakers = Breakers(Rules(), self.clock)
-        self.provider = Provider()
-        self.facts: dict[str, Model] = {}
+        self.breakers = BreakerRegistry(CircuitBreakerSettings(), RetrySettings(), self.clock)
+        self.provider = ProbedProvider(UNREACHABLE)
+        self.models: dict[str, Model] = {}
         self.recorded: list[str] = []
         self.counted: list[str] = []
-        self.pauses: list[float] = []
-        self._rings = asyncio.Semaphore(0)
-        self.told = asyncio.Semaphore(0)
+        self.sleeps: list[float] = []
+        self.probe_recorded = asyncio.Semaphore(0)
+        self._wakeups = asyncio.Semaphore(0)
         self.prober = Prober(
             {"claude": self.provider},
             {"claude": kind},
             self.breakers,
-            lambda provider, model: self.facts.get(model),
+            lambda provider, model: self.models.get(model),
             self._record,
             lambda provider, outcome: self.counted.append(outcome),
-            self._pause,
-            lambda: chance,
-            limit,
+            self._sleep,
+            lambda: random,
+            timeout_seconds,
         )
 
-    def _record(self, provider: str, fault: GatewayError | None) -> None:
-        self.recorded.append(fault.reason if fault else "")
-        self.told.release()
+    def _record(self, provider: str, error: GatewayError | None) -> None:
+        self.recorded.append(error.reason if error else "")
+        self.probe_recorded.release()
 
-    async def _pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        await self._rings.acquire()
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await self._wakeups.acquire()
         self.clock.advance(seconds)
 
-    async def ring(self) -> None:
-        """End one pause, and let everybody run."""
-        self._rings.release()
-        await settle(20)
+    async def end_sleep(self) -> None:
+        """End one sleep and let every task run."""
+        self._wakeups.release()
+        await run_ready_tasks(20)
 
-    def fail(self, model: str = "a", key: str = "1", times: int = 5) -> Breaker:
-        """Let a model fail until its circuit opens."""
-        breaker = self.breakers.of("claude", model, key)
-        for _ in range(times):
-            breaker.failed(breaker.era, "PROVIDER_ERROR")
+    def open_breaker(self, model: str = "a", key_id: str = "1") -> CircuitBreaker:
+        """Record failures of a model until its breaker opens."""
+        breaker = self.breakers.get("claude", model, key_id)
+        for _ in range(5):
+            breaker.record_failure(breaker.generation, "PROVIDER_ERROR")
         return breaker

@@ -1,110 +1,132 @@
-"""Questions and resolvers for the tests of resolve, over the real catalogue and real settings."""
+"""Requests and resolvers over the built-in catalog and the real settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from aimanager_server.catalog.catalog import Capability, Catalogue, Level, Model, Support
-from aimanager_server.config.provider_defaults import defaults_of
-from aimanager_server.config.settings import Limits, ProviderSettings, RouteSettings
+from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.catalog.model import Capability, Model, Support, SupportLevel
+from aimanager_server.config.provider_defaults import provider_defaults
+from aimanager_server.config.providers import ProviderSettings
+from aimanager_server.config.routes import RouteSettings, RoutingPolicy
+from aimanager_server.config.settings import Limits, ServerSettings, Settings
 from aimanager_server.core.content import Message, Part, Role, Text, Tool
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Call, Caller, GenerateParams, Target
-from aimanager_server.routing.load_balancing import Order, as_listed
+from aimanager_server.routing.candidates import Candidate
+from aimanager_server.routing.load_balancing import TargetOrder
 from aimanager_server.routing.resolver import Resolver
 
-CATALOGUE = Catalogue.load()
-LAB: dict[str, Any] = {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}
-"""The settings of a provider that is not built in."""
+CATALOG = Catalog.load()
+LAB_SETTINGS: dict[str, Any] = {"wire": "chat_completions", "base_url": "http://127.0.0.1:1/v1"}
+"""Settings of a provider that is not built in."""
 
-NO_FILES = {Capability.IMAGE_INPUT: Support(Level.NONE), Capability.DOCUMENT_INPUT: Support(Level.NONE)}
-LABS = Catalogue(
+NO_FILES = {Capability.IMAGE_INPUT: Support(SupportLevel.NONE), Capability.DOCUMENT_INPUT: Support(SupportLevel.NONE)}
+LAB_CATALOG = Catalog(
     (
-        *CATALOGUE.models(),
+        *CATALOG.models(),
         Model("lab", "blind", capabilities=NO_FILES),
         Model("lab", "small", context_window=100),
         Model("lab", "tiny", context_window=50),
-        Model("lab", "whole", capabilities={Capability.STREAMING: Support(Level.NONE)}),
+        Model("lab", "unary", capabilities={Capability.STREAMING: Support(SupportLevel.NONE)}),
     ),
-    CATALOGUE.aliases(),
+    CATALOG.aliases(),
 )
-"""The real catalogue, and four models of lab's: one reads no files, two have little room, one does not stream."""
+"""The built-in catalog and four models of 'lab': without file input, with a small context window, without streaming."""
 
 WEATHER = Tool("get_weather", "Tells the weather", '{"type":"object"}')
 
 
-def user(*parts: Part | str) -> Message:
+def user_message(*parts: Part | str) -> Message:
     return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
 
 
-def assistant(*parts: Part | str) -> Message:
+def assistant_message(*parts: Part | str) -> Message:
     return Message(Role.ASSISTANT, tuple(Text(part) if isinstance(part, str) else part for part in parts))
 
 
-def ask(model: str = "", *messages: Message, **fields: Any) -> GenerateParams:
-    return GenerateParams(messages=messages or (user("Hello"),), model=model, **fields)
+def generate_params(model: str = "", *messages: Message, **fields: Any) -> GenerateParams:
+    return GenerateParams(messages=messages or (user_message("Hello"),), model=model, **fields)
 
 
-def settings(name: str, **fields: Any) -> ProviderSettings:
-    return ProviderSettings(**{**defaults_of(name), **fields})
+def provider_settings(name: str, **fields: Any) -> ProviderSettings:
+    return ProviderSettings(**{**provider_defaults(name), **fields})
 
 
 def providers(**changed: dict[str, Any]) -> dict[str, ProviderSettings]:
-    """The built-in providers, and any more, each with the settings given."""
+    """The built-in providers, and any others, each with the given settings."""
     names = dict.fromkeys(("mock", "claude", "openai", "deepseek", *changed))
-    return {name: settings(name, **changed.get(name, {})) for name in names}
+    return {name: provider_settings(name, **changed.get(name, {})) for name in names}
 
 
-def resolver(default_model: str = "", limits: Limits | None = None, **changed: dict[str, Any]) -> Resolver:
+def listed_order(route: str, policy: RoutingPolicy, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    return candidates
+
+
+def resolver_over(
+    catalog: Catalog,
+    configured: Mapping[str, ProviderSettings] | None = None,
+    *,
+    target_order: TargetOrder = listed_order,
+    **sections: Any,
+) -> Resolver:
+    """A resolver over a catalog, the built-in providers by default, and these sections of the settings."""
+    settings = Settings.model_construct(providers=dict(configured or providers()), **sections)
+    return Resolver(catalog, settings, target_order)
+
+
+def make_resolver(default_model: str = "", limits: Limits | None = None, **changed: dict[str, Any]) -> Resolver:
+    """A resolver over the built-in catalog; `changed` are settings by provider."""
     configured = providers(**changed)
-    catalogue = CATALOGUE.with_providers(configured)
-    return Resolver(catalogue, configured, limits or Limits(), default_model)
+    server = ServerSettings(default_model=default_model)
+    return resolver_over(CATALOG.with_providers(configured), configured, limits=limits or Limits(), server=server)
 
 
 def route(*targets: str, **fields: Any) -> RouteSettings:
     return RouteSettings(targets=list(targets), **fields)
 
 
-def routed(default_model: str = "", order: Order = as_listed, **routes: RouteSettings) -> Resolver:
-    """A resolver with these routes over LABS."""
-    return Resolver(LABS, providers(lab=LAB), Limits(), default_model, routes=routes, order=order)
+def route_resolver(default_model: str = "", order: TargetOrder = listed_order, **routes: RouteSettings) -> Resolver:
+    """A resolver with these routes over LAB_CATALOG."""
+    server = ServerSettings(default_model=default_model)
+    return resolver_over(LAB_CATALOG, providers(lab=LAB_SETTINGS), target_order=order, server=server, routes=routes)
+
+
+def lab_resolver(**facts: Any) -> Resolver:
+    """A resolver with one more model: lab/llama with these facts."""
+    catalog = Catalog((*CATALOG.models(), Model("lab", "llama", **facts)), CATALOG.aliases())
+    return resolver_over(catalog, providers(lab=LAB_SETTINGS))
 
 
 def resolve(
-    asked: GenerateParams, by: Resolver | None = None, *, caller: Caller | None = None, streaming: bool = False
+    params: GenerateParams, resolver: Resolver | None = None, *, caller: Caller | None = None, streaming: bool = False
 ) -> Call:
-    return (by or resolver()).resolve(asked, caller or Caller(), id="call-1", deadline=60.0, streaming=streaming)
+    caller = caller or Caller()
+    return (resolver or make_resolver()).resolve(params, caller, id="call-1", deadline=60.0, streaming=streaming)
 
 
-def target(asked: GenerateParams, by: Resolver | None = None) -> Target:
-    return resolve(asked, by).target
+def resolve_target(params: GenerateParams, resolver: Resolver | None = None) -> Target:
+    return resolve(params, resolver).target
 
 
-def asked_in_turn(asked: GenerateParams, by: Resolver | None = None) -> list[str]:
-    """The targets, in order."""
-    return [f"{one.provider}/{one.model}" for one in resolve(asked, by).targets]
+def target_names(params: GenerateParams, resolver: Resolver | None = None) -> list[str]:
+    """The targets in order, as 'provider/model'."""
+    return [f"{target.provider}/{target.model}" for target in resolve(params, resolver).targets]
 
 
-def warned(asked: GenerateParams, by: Resolver | None = None) -> dict[str, str]:
-    """The warnings, by field."""
-    return {warning.field: warning.message for warning in target(asked, by).warnings}
+def warnings_of(params: GenerateParams, resolver: Resolver | None = None) -> dict[str, str]:
+    """The warnings of the first target, by field."""
+    return {warning.field: warning.message for warning in resolve_target(params, resolver).warnings}
 
 
-def refusal(asked: GenerateParams, by: Resolver | None = None) -> CapabilityUnsupported:
-    """What the model of the question lacks."""
-    with pytest.raises(CapabilityUnsupported) as fault:
-        resolve(asked, by)
-    return fault.value
+def capability_error(params: GenerateParams, resolver: Resolver | None = None) -> CapabilityUnsupported:
+    with pytest.raises(CapabilityUnsupported) as raised:
+        resolve(params, resolver)
+    return raised.value
 
 
-def fields(fault: CapabilityUnsupported) -> list[str]:
-    return [violation.field for violation in fault.violations]
-
-
-def lab(**facts: Any) -> Resolver:
-    """A resolver that knows one model more: lab/llama with these facts."""
-    model = Model("lab", "llama", **facts)
-    catalogue = Catalogue((*CATALOGUE.models(), model), CATALOGUE.aliases())
-    return Resolver(catalogue, providers(lab=LAB), Limits())
+def violated_fields(error: CapabilityUnsupported) -> list[str]:
+    return [violation.field for violation in error.violations]

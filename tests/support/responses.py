@@ -1,4 +1,4 @@
-"""Questions on the Responses wire, and the recorded exchanges that belong to them."""
+"""Build calls on the Responses API, and read its recorded exchanges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openai.types.responses.response_create_params import (
     ResponseCreateParamsStreaming,
 )
 
-from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
@@ -32,21 +32,19 @@ from aimanager_server.core.content import (
     ToolMode,
     ToolResult,
 )
-from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.core.response import Event, Finished, PartCompleted
-from aimanager_server.providers.wires.responses import Responses
-from tests.support import paths
-from tests.support.vendor_sdks import seen_by
+from aimanager_server.core.request import Attempt, Call, Caller, Target
+from aimanager_server.core.response import Event
+from aimanager_server.providers.wires.responses import ResponsesWire
+from tests.support.vendor_sdks import validated_by
+from tests.support.wire_cases import WireCases, text_parts, user
 
-FIXTURES = paths.FIXTURES / "responses"
-ANSWERS = sorted(path.parent.name for path in FIXTURES.glob("*/stream.sse"))
-CATALOGUE = Catalogue.load()
+CATALOG = Catalog.load()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 MODEL = "gpt-6.2-sol"
 
 CLOSED = '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"additionalProperties":false}'
 
-THOUGHT: dict[str, Any] = {
+REASONING_ITEM: dict[str, Any] = {
     "id": "rs_1",
     "type": "reasoning",
     "summary": [{"type": "summary_text", "text": "Two cities, so two calls."}],
@@ -58,64 +56,60 @@ WEATHER = Tool(
 )
 
 
-def state(value: dict[str, Any]) -> bytes:
+def encode_state(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-CALLS: tuple[Part, ...] = (
-    Reasoning("Two cities, so two calls.", provider_state=state(THOUGHT)),
-    Text("I'll look up both.", state({"type": "output_text", "phase": "commentary"})),
+ASSISTANT_PARTS: tuple[Part, ...] = (
+    Reasoning("Two cities, so two calls.", provider_state=encode_state(REASONING_ITEM)),
+    Text("I'll look up both.", encode_state({"type": "output_text", "phase": "commentary"})),
     ToolCall("call_Rm1", "get_weather", '{"city":"Rome"}'),
-    Reasoning("", redacted=True, provider_state=state({**THOUGHT, "id": "rs_2", "summary": []})),
+    Reasoning("", redacted=True, provider_state=encode_state({**REASONING_ITEM, "id": "rs_2", "summary": []})),
     ToolCall("call_Zh2", "get_weather", '{"city":"Z\\u00fcrich"}'),
 )
 
 
-def responses(base_url: str = "https://api.openai.com/v1", **settings: Any) -> Responses:
-    """The dialect over the catalogue that ships."""
+def responses_wire(base_url: str = "https://api.openai.com/v1", **settings: Any) -> ResponsesWire:
+    """Return the wire with the built-in catalog."""
     provider = ProviderSettings(wire="responses", base_url=base_url, **settings)
-    return Responses(provider, Limits(), lambda model: CATALOGUE.find("openai", model), lambda: NOW)
-
-
-def user(*parts: Part | str) -> Message:
-    return Message(Role.USER, tuple(Text(part) if isinstance(part, str) else part for part in parts))
+    return ResponsesWire(provider, Limits(), lambda model: CATALOG.find("openai", model), lambda: NOW)
 
 
 def assistant(*parts: Part | str, provider: str = "openai", model: str = MODEL) -> Message:
-    said = tuple(Text(part) if isinstance(part, str) else part for part in parts)
-    return Message(Role.ASSISTANT, said, provider, model)
+    return Message(Role.ASSISTANT, text_parts(parts), provider, model)
 
 
-def question(*messages: Message, model: str = MODEL, **facts: Any) -> Call:
-    """A call; `sampling`, `reasoning` and `options` go to its target."""
-    decided = {name: facts.pop(name) for name in ("sampling", "reasoning", "options") if name in facts}
-    return Call(
+def make_attempt(*messages: Message, model: str = MODEL, **fields: Any) -> Attempt[Any]:
+    """Return an attempt at a call. `sampling`, `reasoning` and `options` apply to its target."""
+    target_fields = {name: fields.pop(name) for name in ("sampling", "reasoning", "options") if name in fields}
+    call = Call(
         id="call-1",
         caller=Caller("ann"),
         requested_model=model,
         messages=messages or (user("Hi"),),
-        targets=(Target("openai", model, **decided),),
-        deadline=facts.pop("deadline", 1e9),
-        **facts,
+        targets=(Target("openai", model, **target_fields),),
+        deadline=fields.pop("deadline", 1e9),
+        **fields,
     )
+    return Attempt.of(call, call.target, 0.0, is_streamed=call.streaming)
 
 
-def sent(call: Call, dialect: Responses | None = None) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads((dialect or responses()).encode(call, "sk-canary").body)
+def sent_body(attempt: Attempt[Any], wire: ResponsesWire | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((wire or responses_wire()).encode(attempt, "sk-canary").body)
     return body
 
 
-def items(*messages: Message, **facts: Any) -> list[dict[str, Any]]:
-    """The input of a question of these turns."""
-    found: list[dict[str, Any]] = sent(question(*messages, **facts))["input"]
-    return found
+def sent_input(*messages: Message, **fields: Any) -> list[dict[str, Any]]:
+    """Return the encoded input items of these messages."""
+    items: list[dict[str, Any]] = sent_body(make_attempt(*messages, **fields))["input"]
+    return items
 
 
-QUESTIONS: dict[str, Call] = {
-    "text": question(user("Capital of Italy?"), system_instruction="Be brief.", streaming=True),
-    "parallel_tools": question(
+RECORDED_ATTEMPTS: dict[str, Attempt[Any]] = {
+    "text": make_attempt(user("Capital of Italy?"), system_instruction="Be brief.", streaming=True),
+    "parallel_tools": make_attempt(
         user("Weather in Rome and Zürich?"),
-        assistant(*CALLS),
+        assistant(*ASSISTANT_PARTS),
         user("Quick, please.", ToolResult("call_Zh2", "get_weather", "9 °C")),
         user(
             ToolResult(
@@ -131,7 +125,7 @@ QUESTIONS: dict[str, Call] = {
         reasoning=ReasoningOptions(Effort.HIGH, include=True),
         streaming=True,
     ),
-    "attachments": question(
+    "attachments": make_attempt(
         user(
             "Compare.",
             Attachment("image/png", "chart.png", data=b"\x89PNG"),
@@ -141,13 +135,13 @@ QUESTIONS: dict[str, Call] = {
             Attachment("text/csv; charset=utf-8", "rows.csv", data=b"a,b\n\xff"),
         ),
     ),
-    "json": question(user("List three cities."), output_format=JsonObjectFormat()),
-    "schema": question(
+    "json": make_attempt(user("List three cities."), output_format=JsonObjectFormat()),
+    "schema": make_attempt(
         user("A city."),
         output_format=JsonSchemaFormat("city", CLOSED, strict=True),
         options={"text": {"verbosity": "low"}, "metadata": {"team": "a"}},
     ),
-    "sampling": question(
+    "sampling": make_attempt(
         user("Hi"),
         model="gpt-5.5",
         sampling=Sampling(max_output_tokens=100, temperature=0.0, top_p=0.9, top_k=4, seed=7, stop_sequences=("END",)),
@@ -156,70 +150,43 @@ QUESTIONS: dict[str, Call] = {
 }
 
 
-def body_of(name: str) -> bytes:
-    return (FIXTURES / name / "response.json").read_bytes()
+def decode_response(**response: Any) -> list[Event]:
+    """Decode an unstreamed response with these fields."""
+    return responses_wire().decode(json.dumps({"status": "completed", "output": [], **response}).encode())
 
 
-def stream_of(name: str) -> bytes:
-    return (FIXTURES / name / "stream.sse").read_bytes()
-
-
-def streamed(*pieces: bytes) -> list[Event]:
-    reader = responses().reader()
-    events = [event for piece in pieces for event in reader.feed(piece)]
-    return events + reader.end()
-
-
-def decoded(**response: Any) -> list[Event]:
-    """What a whole answer with these fields says."""
-    return responses().decode(json.dumps({"status": "completed", "output": [], **response}).encode())
-
-
-def sse(*payloads: dict[str, Any] | str) -> bytes:
-    """A stream without event names, whose payloads say what they are."""
-    texts = [payload if isinstance(payload, str) else json.dumps(payload) for payload in payloads]
-    return b"".join(f"data: {text}\n\n".encode() for text in texts)
-
-
-def added(index: int | None, **item: Any) -> dict[str, Any]:
+def item_added(index: int | None, **item: Any) -> dict[str, Any]:
     return {"type": "response.output_item.added", "item": item} | ({} if index is None else {"output_index": index})
 
 
-def done(index: int | None, **item: Any) -> dict[str, Any]:
+def item_done(index: int | None, **item: Any) -> dict[str, Any]:
     return {"type": "response.output_item.done", "item": item} | ({} if index is None else {"output_index": index})
 
 
-def delta(kind: str, fragment: str, index: int | None = 0, **more: Any) -> dict[str, Any]:
+def delta_event(kind: str, fragment: str, index: int | None = 0, **more: Any) -> dict[str, Any]:
     payload = {"type": f"response.{kind}.delta", "delta": fragment, **more}
     return payload if index is None else {**payload, "output_index": index}
 
 
-def end(status: str = "completed", **response: Any) -> dict[str, Any]:
+def terminal_event(status: str = "completed", **response: Any) -> dict[str, Any]:
     return {"type": f"response.{status}", "response": {"status": status, **response}}
 
 
-def completed(events: list[Event]) -> list[Part]:
-    """The parts that were completed, in order."""
-    return [event.part for event in events if isinstance(event, PartCompleted)]
+def validated_by_sdk(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body as the request types of the SDK parse it.
 
-
-def finished(events: list[Event]) -> Finished:
-    last = events[-1]
-    assert isinstance(last, Finished)
-    return last
-
-
-def checked(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as the vendor's own request types understand it.
-
-    They demand an id and a status of an assistant's message, which the API does not, and which one that was not stored
-    does not have: they are lent to it.
+    The types require an id and a status of assistant messages, which the API does not; both are added for the check.
     """
-    lent = {"id": "msg_1", "status": "completed"}
-    asked = [{**item, **lent} if item.get("role") == "assistant" else item for item in body["input"]]
+    added_fields = {"id": "msg_1", "status": "completed"}
+    items = [{**item, **added_fields} if item.get("role") == "assistant" else item for item in body["input"]]
     params: Any = ResponseCreateParamsStreaming if body.get("stream") else ResponseCreateParamsNonStreaming
-    seen: dict[str, Any] = seen_by(params, {**body, "input": asked})
-    for item in seen["input"]:
+    parsed: dict[str, Any] = validated_by(params, {**body, "input": items})
+    for item in parsed["input"]:
         if item.get("role") == "assistant":
-            assert {name: item.pop(name) for name in lent} == lent
-    return seen
+            assert {name: item.pop(name) for name in added_fields} == added_fields
+    return parsed
+
+
+CASES = WireCases("responses", responses_wire())
+RECORDINGS = CASES.names("stream.sse")
+recorded_body, recorded_stream, read_stream = CASES.body, CASES.stream, CASES.read

@@ -1,14 +1,15 @@
-"""What the tests of the gRPC side share: a real server on a port of its own around a handler of a few lines."""
+"""A real gRPC server on a free port around a handler of a few lines, and clients of it."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,65 +19,61 @@ from aimanager.v1 import content_pb2, generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from aimanager_server.catalog.catalog import Catalogue
+from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.settings import Settings
+from aimanager_server.core.attempts import AttemptRecord
 from aimanager_server.core.content import Text
-from aimanager_server.core.handler import Handler
-from aimanager_server.core.request import Call
-from aimanager_server.core.response import (
-    Event,
-    Finished,
-    FinishReason,
-    PartCompleted,
-    ResponseMetadata,
-    ResponseStream,
-    TextDelta,
-)
-from aimanager_server.core.usage import Usage
-from aimanager_server.core.usage import UsageSource as Source
-from aimanager_server.operations.count_tokens import Count
-from aimanager_server.operations.embed import Embed
-from aimanager_server.resilience.rate_limiter import Limiter
-from aimanager_server.routing.embedding_resolver import EmbedResolver
+from aimanager_server.core.handler import AttemptHandler, CallHandler, compose
+from aimanager_server.core.request import Attempt, Call
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseMetadata, TextDelta
+from aimanager_server.core.stream import ResponseStream
+from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.operations.count_tokens import CountTokens
+from aimanager_server.operations.embed import CreateEmbeddings
+from aimanager_server.resilience.provider_health import ProviderHealth
+from aimanager_server.resilience.rate_limiter import RateLimiter
+from aimanager_server.routing.embedding_resolver import EmbeddingResolver
 from aimanager_server.routing.resolver import Resolver
-from aimanager_server.rpc.interceptors.admission import Admit
-from aimanager_server.rpc.interceptors.auth import Authenticate
-from aimanager_server.rpc.interceptors.errors import TranslateErrors
-from aimanager_server.rpc.interceptors.metrics import Measure
+from aimanager_server.rpc.interceptors.admission import Admission
+from aimanager_server.rpc.interceptors.auth import Authenticator
+from aimanager_server.rpc.interceptors.errors import ErrorTranslator
+from aimanager_server.rpc.interceptors.metrics import RpcMetrics
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
-from aimanager_server.rpc.interceptors.request_id import Correlate
-from aimanager_server.rpc.server import Server
-from aimanager_server.rpc.services.assess_providers import Assessing, Price
-from aimanager_server.rpc.services.count_tokens import Counting
+from aimanager_server.rpc.interceptors.request_id import RequestId
+from aimanager_server.rpc.server import GatewayServer
+from aimanager_server.rpc.services.assess_providers import AssessProvidersMethod, CostOf
+from aimanager_server.rpc.services.count_tokens import CountTokensMethod
 from aimanager_server.rpc.services.embeddings import EmbeddingService
-from aimanager_server.rpc.services.generation import GenerationService, Timeouts
-from aimanager_server.rpc.services.health import HealthService, ProviderHealth
-from aimanager_server.rpc.services.metrics_summary import Summing
-from aimanager_server.rpc.services.models import ModelService, Refresh
+from aimanager_server.rpc.services.generation import HEARTBEAT_SECONDS, GenerationService
+from aimanager_server.rpc.services.health import HealthService
+from aimanager_server.rpc.services.metrics_summary import MetricsSummaryMethod
+from aimanager_server.rpc.services.models import IsAvailable, ModelService, Refresh
 from aimanager_server.telemetry.metrics import Metrics
-from aimanager_server.telemetry.model_stats import Quality
-from aimanager_server.telemetry.usage_stats import Sums
-from tests.support.rpc_health import Healthy
+from aimanager_server.telemetry.model_stats import ModelStats
+from aimanager_server.telemetry.usage_stats import UsageStats
+from tests.support.resolver import listed_order
+from tests.support.rpc_health import FakeProviderHealth
 
-TOKEN = "token-of-team-a"
 CANARY = "sk-canary-7f3a"
-QUESTION = generation_pb2.GenerateRequest(
+"""A secret that must not appear in logs or responses."""
+
+REQUEST = generation_pb2.GenerateRequest(
     model="mock/mock-large",
     messages=[content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="Hi")])],
 )
-STREAMED = generation_pb2.StreamGenerateRequest(request=QUESTION)
-HELLO: tuple[Event, ...] = (
+STREAM_REQUEST = generation_pb2.StreamGenerateRequest(request=REQUEST)
+HELLO_EVENTS: tuple[Event, ...] = (
     TextDelta(0, "Hel"),
     TextDelta(0, "lo"),
     PartCompleted(0, Text("Hello")),
-    Finished(FinishReason.STOP, "stop", Usage(3, 2, source=Source.REPORTED)),
+    Finished(FinishReason.STOP, "stop", Usage(3, 2, source=UsageSource.REPORTED)),
 )
 
 
-def settings(server: dict[str, Any] | None = None, **sections: Any) -> Settings:
-    """Settings of a server on a free port of this machine that drains without waiting."""
-    quick = {"listen": "127.0.0.1:0", "drain_notice_seconds": 0.0, "drain_seconds": 5.0}
-    return Settings.model_validate({"server": {**quick, **(server or {})}, **sections})
+def server_settings(server: dict[str, Any] | None = None, **sections: Any) -> Settings:
+    """Settings of a server on a free loopback port that drains without delay."""
+    defaults = {"listen": "127.0.0.1:0", "drain_delay_seconds": 0.0, "drain_timeout_seconds": 5.0}
+    return Settings.model_validate({"server": {**defaults, **(server or {})}, **sections})
 
 
 def callers(*names: str) -> dict[str, Any]:
@@ -89,150 +86,184 @@ def bearer(name: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer token-of-{name}"),)
 
 
-def reply_of_events(call: Call, events: AsyncIterator[Event], closed: asyncio.Event | None = None) -> ResponseStream:
-    """A Reply that says `events` and notes that it was closed."""
+def text_of(response: generation_pb2.GenerateResponse) -> str:
+    """The text of the first part."""
+    return response.message.parts[0].text
+
+
+async def events_of(call: Any) -> list[generation_pb2.StreamGenerateResponse]:
+    """Read a stream to its end."""
+    return [event async for event in call]
+
+
+def event_kinds(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list[str | None]:
+    """The kind of each stream message, in order."""
+    return [event.WhichOneof("event") for event in events]
+
+
+def stream_of(
+    request: Call | Attempt[Any], events: AsyncIterator[Event], closed: asyncio.Event | None = None
+) -> ResponseStream:
+    """A response stream of `events` that sets `closed` when it is closed."""
 
     async def close() -> None:
         if closed is not None:
             closed.set()
 
-    return ResponseStream(
-        ResponseMetadata(call.id, call.requested_model, call.target.provider, call.target.model), events, close
-    )
+    metadata = ResponseMetadata(request.id, request.requested_model, *request.target.key)
+    return ResponseStream.from_iterator(metadata, events, close)
 
 
-def saying(*events: Event) -> Handler:
-    """A handler that answers with these events."""
+def answering(*events: Event) -> CallHandler:
+    """A handler that responds with these events."""
 
     async def handle(call: Call) -> ResponseStream:
-        async def said() -> AsyncIterator[Event]:
+        async def iterate() -> AsyncIterator[Event]:
             for event in events:
                 yield event
 
-        return reply_of_events(call, said())
+        return stream_of(call, iterate())
 
     return handle
 
 
-def failing(error: BaseException) -> Handler:
-    """A handler that raises."""
+def raising(error: BaseException, attempts: Sequence[AttemptRecord] = ()) -> CallHandler:
+    """A handler that raises an error after these attempts."""
 
     async def handle(call: Call) -> ResponseStream:
+        call.attempts.records.extend(attempts)
         raise error
 
     return handle
 
 
-class Waiting:
-    """A handler that answers once told to, and knows how many calls it has seen."""
+class RecordingHandler:
+    """A handler that responds with HELLO_EVENTS and records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.entered = asyncio.Event()
-        self.go = asyncio.Event()
 
     async def __call__(self, call: Call) -> ResponseStream:
-        """Wait for `go`."""
         self.calls.append(call)
+        return await answering(*HELLO_EVENTS)(call)
+
+
+class BlockingHandler(RecordingHandler):
+    """A handler whose calls set `entered` and then wait for `release`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def __call__(self, call: Call) -> ResponseStream:
         self.entered.set()
-        await self.go.wait()
-        return await saying(*HELLO)(call)
+        response = await super().__call__(call)
+        await self.release.wait()
+        return response
 
 
-async def no_news(provider: str) -> None:
-    """A refresh that brings nothing."""
+async def no_refresh(provider: str) -> None:
+    """A refresh that finds no new models."""
 
 
-def build(
-    handler: Handler | None = None,
-    chosen: Settings | None = None,
+def _reject_attempts(handler: AttemptHandler) -> CallHandler:
+    raise AssertionError("No provider counts tokens or embeds.")
+
+
+def build_server(
+    handler: CallHandler | None = None,
+    settings: Settings | None = None,
     health: ProviderHealth | None = None,
     metrics: Metrics | None = None,
-    available: Any = lambda provider, model: True,
-    timeouts: Timeouts | None = None,
-    refresh: Refresh = no_news,
-    quality: Quality | None = None,
-    sums: Sums | None = None,
-    price: Price = lambda *_: None,
-    is_late: Callable[[], bool] = lambda: False,
-) -> Server:
-    """The server as the composition root would make it."""
-    used = chosen or settings()
-    catalogue = Catalogue.load().with_providers(used.providers)
-    resolver = Resolver(catalogue, used.providers, used.limits, routes=used.routes)
-    texts = EmbedResolver(catalogue, resolver, (), used.providers, used.limits)
-    meter = metrics or Metrics(lambda provider, model: True)
+    is_available: IsAvailable = lambda provider, model: True,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    refresh: Refresh = no_refresh,
+    model_stats: ModelStats | None = None,
+    usage_stats: UsageStats | None = None,
+    cost_of: CostOf = lambda *_: None,
+    is_overloaded: Callable[[], bool] = lambda: False,
+    cancel_grace_seconds: float = 0.05,
+) -> GatewayServer:
+    """Construct a server as `app.py` does, with the given parts in place of the real ones."""
+    settings = settings or server_settings()
+    metrics = metrics or Metrics(lambda provider, model: True)
+    health = health or FakeProviderHealth("claude", "mock")
     clock = asyncio.get_running_loop().time
-    well = health or Healthy("claude", "mock")
-    server = used.server
-    admit = Admit(
-        server.max_in_flight, server.max_in_flight_per_caller, server.queue_length, server.queue_seconds, is_late
-    )
+    catalog = Catalog.load().with_providers(settings.providers)
+    resolver = Resolver(catalog, settings, listed_order)
+    embedding_resolver = EmbeddingResolver(catalog, resolver, (), settings.providers, settings.limits)
+    count_tokens = CountTokens(_reject_attempts, {}, lambda provider, model: False, clock)
+    create_embeddings = CreateEmbeddings(partial(compose, ()), _reject_attempts, {}, catalog, lambda *_: None)
+    admission = Admission(settings.server, is_overloaded)
     interceptors = (
-        Correlate(),
-        Measure(meter, clock),
-        TranslateErrors(meter),
-        Authenticate(used),
-        RateLimit(Limiter(time.monotonic), used.tiers),
-        admit,
+        RequestId(),
+        RpcMetrics(metrics, clock),
+        ErrorTranslator(metrics),
+        Authenticator(settings),
+        RateLimit(RateLimiter(time.monotonic), settings.tiers),
+        admission,
     )
     services = (
-        GenerationService(handler or saying(*HELLO), resolver.resolve, used.limits, timeouts or Timeouts(), clock),
+        GenerationService(handler or answering(*HELLO_EVENTS), resolver, settings, clock, heartbeat_seconds),
         ModelService(
-            catalogue,
-            lambda name, caller: resolver.model(name, caller).model,
-            used.providers,
-            available,
+            catalog,
+            resolver,
+            settings.providers,
+            is_available,
             refresh,
-            Counting(Count((), {}, lambda provider, model: False, clock), resolver.resolve, used.limits, 10.0, clock),
+            CountTokensMethod(count_tokens, resolver, settings.limits, 10.0, clock),
             lambda: date(2026, 11, 22),
-            resolver.routes,
         ),
-        EmbeddingService(Embed((), (), {}, catalogue, lambda *_: None), texts.resolve, 10.0, 100, clock),
+        EmbeddingService(create_embeddings, embedding_resolver, 10.0, 100, clock),
         HealthService(
-            well,
-            admit.closed,
-            Assessing(well, quality or Quality(clock), price),
-            Summing(well, sums or Sums(clock, time.time, lambda provider, model: True), lambda: admit.in_flight - 1),
+            health,
+            admission.closed,
+            AssessProvidersMethod(health, model_stats or ModelStats(clock), cost_of),
+            MetricsSummaryMethod(
+                health,
+                usage_stats or UsageStats(clock, time.time, lambda provider, model: True),
+                lambda: admission.in_flight - 1,
+            ),
         ),
     )
-    return Server(used, interceptors, admit, services, parting_seconds=0.05)
+    return GatewayServer(settings, interceptors, admission, services, cancel_grace_seconds, rejection_seconds=0.0)
 
 
 @dataclass
-class World:
-    """A server that runs, and a client of it."""
+class RunningServer:
+    """A running server and a channel to it."""
 
-    server: Server
+    server: GatewayServer
     channel: grpc.aio.Channel
 
     @property
     def generation(self) -> Any:
-        """GenerationService."""
+        """A stub of GenerationService."""
         return GenerationServiceStub(self.channel)
 
     @property
     def models(self) -> Any:
-        """ModelService."""
+        """A stub of ModelService."""
         return ModelServiceStub(self.channel)
 
     @property
     def health(self) -> Any:
-        """HealthService."""
+        """A stub of HealthService."""
         return HealthServiceStub(self.channel)
 
     def raw(self, method: str) -> Any:
-        """A unary method that takes and gives bytes."""
+        """A unary method that sends and receives bytes."""
         return self.channel.unary_unary(method)
 
 
 @asynccontextmanager
-async def serving(server: Server, *options: tuple[str, Any]) -> AsyncIterator[World]:
-    """Start the server, and drain it afterwards."""
+async def running(server: GatewayServer, *options: tuple[str, Any]) -> AsyncIterator[RunningServer]:
+    """Start the server, and drain it at the end of the block."""
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options) as channel:
-            yield World(server, channel)
+            yield RunningServer(server, channel)
         await server.drain()
     finally:
         await server.stop()

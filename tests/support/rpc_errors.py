@@ -1,4 +1,4 @@
-"""Reads a failed call as a client does."""
+"""Failed RPCs as a client sees them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,34 @@ from grpc_status import rpc_status
 
 
 @dataclass
-class Refusal:
-    """A failed call as a client sees it."""
+class RpcFailure:
+    """A failed call, with access to its google.rpc error details."""
 
     error: grpc.aio.AioRpcError
 
     @property
     def code(self) -> grpc.StatusCode:
-        """The gRPC code."""
+        """The gRPC status code."""
         return self.error.code()
 
     @property
+    def message(self) -> str:
+        """The status message."""
+        return str(self.error.details())
+
+    @property
     def trailers(self) -> dict[str, Any]:
-        """Trailing metadata."""
+        """The trailing metadata."""
         return dict(self.error.trailing_metadata())
 
     def detail(self, kind: Any) -> Any:
-        """The detail of that type, None where there is none."""
-        status = rpc_status.from_call(_Call(self.error))
+        """Return the error detail of a message type, None if absent."""
+        status = rpc_status.from_call(_StatusCall(self.error))
         for packed in status.details:
             if packed.Is(kind.DESCRIPTOR):
-                found = kind()
-                packed.Unpack(found)
-                return found
+                detail = kind()
+                packed.Unpack(detail)
+                return detail
         return None
 
     @property
@@ -49,13 +54,13 @@ class Refusal:
 
     @property
     def fields(self) -> dict[str, str]:
-        """BadRequest, by path."""
-        found = self.detail(error_details_pb2.BadRequest)
-        return {one.field: one.description for one in found.field_violations} if found else {}
+        """Descriptions of the field violations, by path."""
+        detail = self.detail(error_details_pb2.BadRequest)
+        return {violation.field: violation.description for violation in detail.field_violations} if detail else {}
 
 
-class _Call:
-    """What grpc_status reads, of an asyncio error."""
+class _StatusCall:
+    """Adapts an asyncio error to the synchronous call that grpc_status expects."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code = error.code
@@ -63,8 +68,8 @@ class _Call:
         self.trailing_metadata = error.trailing_metadata
 
 
-async def refusal(call: Any) -> Refusal:
-    """The failure of a call, unary or streaming."""
+async def failure_of(call: Any) -> RpcFailure:
+    """Await a call that must fail, unary or streaming, and return its failure."""
     try:
         if hasattr(call, "__aiter__"):
             async for _ in call:
@@ -72,5 +77,5 @@ async def refusal(call: Any) -> Refusal:
         else:
             await call
     except grpc.aio.AioRpcError as error:
-        return Refusal(error)
+        return RpcFailure(error)
     raise AssertionError("the call succeeded")

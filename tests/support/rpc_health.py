@@ -1,4 +1,4 @@
-"""Providers whose state a test decides."""
+"""Provider health that a test controls."""
 
 from __future__ import annotations
 
@@ -6,47 +6,35 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from aimanager_server.core.errors import ProviderNotFound
-from aimanager_server.telemetry.provider_stats import Report, Status
+from aimanager_server.resilience.provider_health import ProviderHealth, ProviderReport, ProviderStatus
 
 
-class Healthy:
-    """Providers that are well, until `reports` is changed; a watch tells each that is put into `changes`."""
+class FakeProviderHealth(ProviderHealth):
+    """Reports every provider as healthy until `reports` is changed; a watch sends what is put into `changes`."""
 
-    def __init__(self, *names: str) -> None:
-        self.reports = {name: Report(name, Status.HEALTHY) for name in names}
-        self.changes: asyncio.Queue[Report] = asyncio.Queue()
+    def __init__(self, *providers: str) -> None:
+        self.reports = {name: ProviderReport(name, ProviderStatus.HEALTHY) for name in providers}
+        self.changes: asyncio.Queue[ProviderReport] = asyncio.Queue()
         self.probed: list[str] = []
-        self.left = asyncio.Event()
+        self.watch_closed = asyncio.Event()
 
     def providers(self) -> tuple[str, ...]:
-        """Names."""
         return tuple(self.reports)
 
-    def report(self, provider: str) -> Report:
-        """State."""
+    def report(self, provider: str) -> ProviderReport:
+        if provider not in self.reports:
+            raise ProviderNotFound(f"Provider {provider!r} not found.")
         return self.reports[provider]
 
-    async def probe(self, provider: str) -> Report:
-        """State, noting the question."""
+    async def probe(self, provider: str) -> ProviderReport:
         self.probed.append(provider)
-        return self.reports[provider]
+        return self.report(provider)
 
-    async def watch(self, providers: Iterable[str]) -> AsyncIterator[Report]:
-        """States now, then changes."""
+    async def watch(self, providers: Iterable[str]) -> AsyncIterator[ProviderReport]:
         try:
             for name in providers:
                 yield self.reports[name]
             while True:
                 yield await self.changes.get()
         finally:
-            self.left.set()
-
-
-class Strict(Healthy):
-    """Knows no other provider."""
-
-    def report(self, provider: str) -> Report:
-        """State, or a fault."""
-        if provider not in self.reports:
-            raise ProviderNotFound(f"There is no provider {provider!r}.")
-        return super().report(provider)
+            self.watch_closed.set()

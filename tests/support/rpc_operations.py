@@ -1,4 +1,4 @@
-"""A gateway between a client and fake providers, for what is asked of them beside answers."""
+"""A complete gateway in front of a fake provider server, for embeddings, token counts and model lists."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, model_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from tests.support.gateway import served, settings_with
-from tests.support.rpc_errors import Refusal
+from tests.support.gateway import settings_with, started_gateway
+from tests.support.rpc_errors import RpcFailure
 
 
 @dataclass
-class Upstream:
-    """A provider of every wire: it makes vectors of a text's length, counts 42 tokens and lists one new model."""
+class FakeProviderServer:
+    """A provider of every wire: vectors hold the length of the text, counts are 42, and its list has one new model.
+
+    `paths` records the requests; paths in `broken` respond with 401.
+    """
 
     url: str = ""
     paths: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
 
-    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    def respond(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         self.paths.append(path)
         if path.partition("?")[0] in self.broken:
             return 401, {"error": {"message": "no", "type": "authentication_error"}}
         match path.partition("?")[0].rpartition("/")[2].rpartition(":")[2]:
             case "embeddings":
-                data = [{"index": place, "embedding": [float(len(text))]} for place, text in enumerate(body["input"])]
+                data = [{"index": index, "embedding": [float(len(text))]} for index, text in enumerate(body["input"])]
                 return 200, {"data": data, "usage": {"prompt_tokens": len(data)}}
             case "batchEmbedContents":
                 texts = [request["content"]["parts"][0]["text"] for request in body["requests"]]
@@ -52,20 +55,20 @@ class Upstream:
 
 
 @contextmanager
-def upstream() -> Iterator[Upstream]:
-    told = Upstream()
+def fake_provider_server() -> Iterator[FakeProviderServer]:
+    fake = FakeProviderServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # as the base class names it
-            self._answer({})
+        def do_GET(self) -> None:
+            self._respond({})
 
         def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self._respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
-        def _answer(self, body: dict[str, Any]) -> None:
-            status, value = told.answer(self.path, body)
+        def _respond(self, body: dict[str, Any]) -> None:
+            status, value = fake.respond(self.path, body)
             data = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -77,11 +80,11 @@ def upstream() -> Iterator[Upstream]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever)
+    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield told
+        yield fake
     finally:
         server.shutdown()
         thread.join()
@@ -89,47 +92,56 @@ def upstream() -> Iterator[Upstream]:
 
 
 @dataclass
-class World:
-    provider: Upstream
+class RunningGateway:
+    """A running gateway, its fake provider server, and a channel to the gateway."""
+
+    upstream: FakeProviderServer
     channel: grpc.Channel
 
-    def embed(self, *inputs: str, model: str = "openai/text-embedding-3-small", **more: Any) -> Any:
-        request = embedding_pb2.EmbedRequest(model=model, inputs=inputs, **more)
+    def embed(self, *inputs: str, model: str = "openai/text-embedding-3-small", **fields: Any) -> Any:
+        request = embedding_pb2.EmbedRequest(model=model, inputs=inputs, **fields)
         return EmbeddingServiceStub(self.channel).Embed(request, timeout=10)
+
+    def count_tokens(self, model: str) -> model_pb2.CountTokensResponse:
+        """Count the tokens of a prompt of 40 characters."""
+        message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="x" * 40)])
+        request = generation_pb2.GenerateRequest(model=model, messages=[message])
+        response: model_pb2.CountTokensResponse = self.models.CountTokens(
+            model_pb2.CountTokensRequest(request=request), timeout=10
+        )
+        return response
 
     @property
     def models(self) -> Any:
+        """A stub of ModelService."""
         return ModelServiceStub(self.channel)
 
     @property
     def health(self) -> Any:
+        """A stub of HealthService."""
         return HealthServiceStub(self.channel)
 
 
 @contextmanager
-def world(**sections: Any) -> Iterator[World]:
-    with upstream() as provider:
+def running_gateway(**sections: Any) -> Iterator[RunningGateway]:
+    """Run a gateway with four providers that all lead to one fake provider server."""
+    with fake_provider_server() as upstream:
         providers = {
-            "openai": {"wire": "responses", "base_url": f"{provider.url}/v1", "api_key": "k"},
-            "claude": {"base_url": f"{provider.url}", "api_key": "k"},
-            "gemini": {"base_url": f"{provider.url}/v1beta", "api_key": "k"},
-            "deepseek": {"base_url": f"{provider.url}/deep", "api_key": "k"},
+            "openai": {"wire": "responses", "base_url": f"{upstream.url}/v1", "api_key": "k"},
+            "claude": {"base_url": f"{upstream.url}", "api_key": "k"},
+            "gemini": {"base_url": f"{upstream.url}/v1beta", "api_key": "k"},
+            "deepseek": {"base_url": f"{upstream.url}/deep", "api_key": "k"},
         }
         with (
-            served(settings_with(providers=providers, **sections)) as target,
+            started_gateway(settings_with(providers=providers, **sections)) as target,
             grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel,
         ):
-            yield World(provider, channel)
+            yield RunningGateway(upstream, channel)
 
 
-def refused(call: Callable[[], Any]) -> Refusal:
-    """How a call failed."""
+def sync_failure_of(call: Callable[[], Any]) -> RpcFailure:
+    """Make a call that must fail, and return its failure."""
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error: Any = caught.value
-    return Refusal(error)
-
-
-def question(model: str) -> model_pb2.CountTokensRequest:
-    message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="x" * 40)])
-    return model_pb2.CountTokensRequest(request=generation_pb2.GenerateRequest(model=model, messages=[message]))
+    return RpcFailure(error)

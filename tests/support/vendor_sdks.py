@@ -1,4 +1,4 @@
-"""Checks a request against the TypedDicts of a vendor's SDK."""
+"""Validate a request against the TypedDicts of a vendor's SDK."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 
-def seen_by(kind: Any, body: Mapping[str, Any]) -> Any:
-    """The body as the type sees it, field by field; raises ValueError where a value does not fit.
+def validated_by(request_type: Any, body: Mapping[str, Any]) -> Any:
+    """Return the body as the type parses it. Raises ValueError for a value of the wrong type.
 
-    Fields of type Iterable are validated only while they are read, and fields a TypedDict does not know are dropped:
-    so everything is read to its end, and the caller compares the result with what was sent.
+    Fields of type Iterable are validated only while they are read, so everything is read to its end. Unknown fields
+    are dropped, so the caller compares the result with the body.
     """
-    adapter = TypeAdapter(kind)
-    return _drained(adapter.validate_python(body))
+    adapter = TypeAdapter(request_type)
+    return _read_fully(adapter.validate_python(body))
 
 
-def _drained(value: Any) -> Any:
+def _read_fully(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _drained(item) for name, item in value.items()}
+        return {name: _read_fully(item) for name, item in value.items()}
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         return value
-    return [_drained(item) for item in value]
+    return [_read_fully(item) for item in value]

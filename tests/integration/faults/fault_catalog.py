@@ -1,117 +1,121 @@
-"""What an upstream can do to a request, well or badly: the answers that scripts are made of."""
+"""Responders for scripted upstreams: correct responses, and every fault of a provider."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from tests.integration.faults.upstream import Act, Answer, Asked, Flood, Pause, Step
-from tests.integration.faults.wires import TEXT, WORDS, Streamed, begun, chunk, http, plain, streamed
+from tests.integration.faults.upstream import Delay, Flood, Request, Responder, Step
+from tests.integration.faults.wires import (
+    TEXT,
+    WORDS,
+    StreamEvents,
+    chunk,
+    stream_events,
+    stream_headers,
+    unary_body,
+)
+from tests.support.http_servers.raw import SocketFault, http_response
 
 PING = b": ping\n\n"
-SEEN_SECONDS = 0.08
-"""By when what was sent has been read: a reset takes along what was not."""
+READ_SECONDS = 0.08
+"""Time for the gateway to read what was sent before the connection breaks, since a reset discards unread data."""
 
 
-def says(words: Iterable[str] = WORDS, late: float = 0.0) -> Answer:
-    """A whole answer, in the shape that was asked for; `late` seconds pass between its headers and its text."""
-    said = tuple(words)
+def responds(words: Iterable[str] = WORDS, delay: float = 0.0) -> Responder:
+    """Send a complete response, unary or streamed as requested; `delay` seconds pass before its content."""
+    words = tuple(words)
 
-    def answer(asked: Asked) -> Sequence[Step]:
-        if not asked.streams:
-            return (Pause(late), http(plain(asked, said)))
-        return (begun(), Pause(late), *map(chunk, streamed(asked, said).whole()), chunk(b""))
+    def respond(request: Request) -> Sequence[Step]:
+        if not request.is_streaming:
+            return (Delay(delay), http_response(unary_body(request, words)))
+        return (stream_headers(), Delay(delay), *map(chunk, stream_events(request, words).all()), chunk(b""))
 
-    return answer
+    return respond
 
 
-def refuses(status: int, message: str = "Not now.", *headers: str, kind: str = "", code: str = "") -> Answer:
-    """An error with its status and headers."""
+def fails(status: int, message: str = "Not now.", *headers: str, kind: str = "", code: str = "") -> Responder:
+    """Send an error response."""
     error = {"type": kind or "api_error", "message": message, "code": code or None}
     body = json.dumps({"type": "error", "error": error}).encode()
-    return does(http(body, f"{status} Said", "application/json", *headers))
+    return sends(http_response(body, f"{status} Error", headers=headers))
 
 
-def errs(kind: str = "overloaded_error", after: int = 0) -> Answer:
-    """A 200 whose stream holds an error after so many words; plain, a body that is one."""
-    error = {"type": "error", "error": {"type": kind, "message": "Not now."}}
-    body = json.dumps(error).encode()
+def fails_in_band(kind: str = "overloaded_error", after_words: int = 0) -> Responder:
+    """Send an error with status 200: as an event after some words of a stream, or as the body."""
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": "Not now."}}).encode()
 
-    def answer(asked: Asked) -> Sequence[Step]:
-        if not asked.streams:
-            return (http(body),)
-        said = streamed(asked)
-        spoken = (*said.opening, *said.words[:after]) if after else ()
-        return (begun(), *map(chunk, spoken), chunk(b"event: error\ndata: " + body + b"\n\n"), chunk(b""))
+    def respond(request: Request) -> Sequence[Step]:
+        if not request.is_streaming:
+            return (http_response(body),)
+        events = stream_events(request)
+        before = (*events.opening, *events.words[:after_words]) if after_words else ()
+        return (stream_headers(), *map(chunk, before), chunk(b"event: error\ndata: " + body + b"\n\n"), chunk(b""))
 
-    return answer
-
-
-def does(*steps: Step) -> Answer:
-    """These steps, whatever is asked."""
-    return lambda asked: steps
+    return respond
 
 
-def streams(cut: Callable[[Streamed], Sequence[Step]], content_type: str = "text/event-stream") -> Answer:
-    """A stream of the pieces that `cut` takes from a whole one; bytes are sent as chunks."""
-
-    def answer(asked: Asked) -> Sequence[Step]:
-        steps = cut(streamed(asked))
-        return (begun(content_type), *(chunk(step) if isinstance(step, bytes) else step for step in steps))
-
-    return answer
+def sends(*steps: Step) -> Responder:
+    """Perform these steps for every request."""
+    return lambda request: steps
 
 
-def resets() -> Answer:
-    """Breaks the connection before it says anything."""
-    return does(Act.RESET)
+def streams(edit: Callable[[StreamEvents], Sequence[Step]], content_type: str = "text/event-stream") -> Responder:
+    """Stream the steps that `edit` makes of the events of a complete response; bytes are sent as chunks."""
+
+    def respond(request: Request) -> Sequence[Step]:
+        steps = edit(stream_events(request))
+        return (stream_headers(content_type), *(chunk(step) if isinstance(step, bytes) else step for step in steps))
+
+    return respond
 
 
-def keeps_silent() -> Answer:
-    """Takes the request, and says nothing."""
-    return does(Act.SILENCE)
+def stalls() -> Responder:
+    """Accept the request and send nothing."""
+    return sends(SocketFault.STALL)
 
 
-def opens_and_keeps_silent() -> Answer:
-    """Says that an answer comes, and then nothing."""
-    return does(begun(), Act.SILENCE)
+def stalls_after_headers() -> Responder:
+    """Send the headers of a stream and nothing more."""
+    return sends(stream_headers(), SocketFault.STALL)
 
 
-def pings(every: float = 0.05) -> Answer:
-    """Shows that it lives, and nothing else."""
-    step: tuple[Step, ...] = (chunk(PING), Pause(every))
-    return does(begun(), *step * 200, Act.SILENCE)
+def pings(interval: float = 0.05) -> Responder:
+    """Stream comments without any content."""
+    ping: tuple[Step, ...] = (chunk(PING), Delay(interval))
+    return sends(stream_headers(), *ping * 200, SocketFault.STALL)
 
 
-def breaks_off(after: int = 40, how: Act = Act.CLOSE) -> Answer:
-    """Says so many of its words, and then breaks the connection, or falls silent; plain, half its body."""
+def interrupts(after_words: int = 40, fault: SocketFault = SocketFault.CLOSE) -> Responder:
+    """Interrupt the response with the fault after some words of a stream, or within a unary body."""
 
-    def answer(asked: Asked) -> Sequence[Step]:
-        if not asked.streams:
-            body = http(plain(asked))
-            return (body[: len(body) - len(TEXT) // 2], Pause(SEEN_SECONDS), how)
-        said = streamed(asked)
-        return (begun(), *map(chunk, (*said.opening, *said.words[:after])), Pause(SEEN_SECONDS), how)
+    def respond(request: Request) -> Sequence[Step]:
+        if not request.is_streaming:
+            response = http_response(unary_body(request))
+            return (response[: len(response) - len(TEXT) // 2], Delay(READ_SECONDS), fault)
+        events = stream_events(request)
+        sent = (*events.opening, *events.words[:after_words])
+        return (stream_headers(), *map(chunk, sent), Delay(READ_SECONDS), fault)
 
-    return answer
-
-
-def trickles(every: float) -> Answer:
-    """A whole answer, one byte at a time."""
-
-    def answer(asked: Asked) -> Sequence[Step]:
-        data = b"".join(map(chunk, streamed(asked).whole())) if asked.streams else http(plain(asked))
-        head = (begun(),) if asked.streams else ()
-        return (*head, *(step for byte in data for step in (bytes([byte]), Pause(every))))
-
-    return answer
+    return respond
 
 
-def floods(piece: bytes, times: int | None = None) -> Answer:
-    """A stream without end, or nearly so, in the first word's place."""
+def trickles(interval: float) -> Responder:
+    """Send a complete response one byte at a time."""
 
-    def answer(asked: Asked) -> Sequence[Step]:
-        opening = streamed(asked).opening
-        return (begun(), *map(chunk, opening), Flood(chunk(piece), times), Act.SILENCE)
+    def respond(request: Request) -> Sequence[Step]:
+        data = b"".join(map(chunk, stream_events(request).all()))
+        head, body = (stream_headers(), data) if request.is_streaming else (b"", http_response(unary_body(request)))
+        return (head, *(step for byte in body for step in (bytes([byte]), Delay(interval))))
 
-    return answer
+    return respond
+
+
+def floods(data: bytes, times: int | None = None) -> Responder:
+    """Stream the same data without end, or `times`, in place of the first word."""
+
+    def respond(request: Request) -> Sequence[Step]:
+        opening = stream_events(request).opening
+        return (stream_headers(), *map(chunk, opening), Flood(chunk(data), times), SocketFault.STALL)
+
+    return respond

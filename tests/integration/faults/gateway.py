@@ -1,4 +1,4 @@
-"""A real server between a real client and upstreams that misbehave."""
+"""A complete gateway between a gRPC client and faulty upstreams."""
 
 from __future__ import annotations
 
@@ -17,72 +17,82 @@ from aimanager.v1 import content_pb2, generation_pb2, health_pb2, usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager_server import app
-from tests.integration.faults.socket_faults import listening
+from tests.integration.faults.socket_faults import served_upstreams
 from tests.integration.faults.upstream import Upstream
-from tests.support.gateway import in_thread, settings_with
-from tests.support.rpc_errors import Refusal
+from tests.support.gateway import run_in_thread, settings_with
+from tests.support.rpc_errors import RpcFailure
 
-NAMES = ("first", "second", "third")
-NEXT = ("second/m",)
-LIMIT = 0.3
-"""Seconds for which the servers of these tests wait for content."""
+PROVIDERS = ("first", "second", "third")
+"""Names of the first upstreams of a gateway; further ones are numbered."""
 
-PATIENCE = {
-    "first_token_seconds": LIMIT,
-    "first_token_reasoning_seconds": LIMIT,
-    "idle_text_seconds": LIMIT,
-    "idle_tool_call_seconds": LIMIT,
-    "idle_reasoning_seconds": LIMIT,
-}
-RETRY = {"base_seconds": 0.02}
-PATIENT_SECONDS = 10.0
+FALLBACK = ("second/m",)
+CALL_TIMEOUT_SECONDS = 10.0
+TIMEOUT_SETTINGS = (
+    "first_token_seconds",
+    "first_token_reasoning_seconds",
+    "idle_text_seconds",
+    "idle_tool_call_seconds",
+    "idle_reasoning_seconds",
+)
+LONG_TIMEOUTS = dict.fromkeys(TIMEOUT_SETTINGS, 30.0)
+"""Timeouts that never expire within a test."""
+
+SHORT_TIMEOUT = 0.5
+SHORT_FIRST_TOKEN_TIMEOUTS = dict.fromkeys(TIMEOUT_SETTINGS[:2], SHORT_TIMEOUT)
+"""Timeouts for upstreams that send no content."""
+
+SHORT_IDLE_TIMEOUTS = dict.fromkeys(TIMEOUT_SETTINGS[2:], SHORT_TIMEOUT)
+"""Timeouts for upstreams that stall after their first content."""
+
+FAST_RETRY = {"initial_backoff_seconds": 0.02}
+SINGLE_ATTEMPT = {"max_attempts": 1}
 Metadata = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed call as its caller sees it, `seconds` after it was sent; `seen` is what a stream had said."""
+    """A failed call as the caller sees it. `seconds` is its duration, `events` what a stream delivered before."""
 
     error: Any
     seconds: float
-    seen: tuple[Any, ...] = ()
+    events: tuple[Any, ...] = ()
 
     @property
-    def refusal(self) -> Refusal:
-        """Its parts."""
-        return Refusal(self.error)
+    def rpc_failure(self) -> RpcFailure:
+        """The error with its details."""
+        return RpcFailure(self.error)
 
     @property
     def code(self) -> str:
-        """The name of the gRPC code."""
-        return str(self.refusal.code.name)
+        """The name of the gRPC status code."""
+        return str(self.rpc_failure.code.name)
 
     @property
     def reason(self) -> str:
         """ErrorInfo.reason."""
-        return self.refusal.reason
+        return self.rpc_failure.reason
 
     @property
     def attempts(self) -> list[tuple[str, str]]:
-        """Who was asked, and why that failed."""
-        route = self.refusal.detail(generation_pb2.Route)
+        """Provider and error reason of each attempt."""
+        route = self.rpc_failure.detail(generation_pb2.Route)
         return attempts_of(route) if route is not None else []
 
     @property
     def usage(self) -> usage_pb2.Usage | None:
-        """What was paid for, None where nothing is said."""
-        found: usage_pb2.Usage | None = self.refusal.detail(usage_pb2.Usage)
+        """The usage of the failed call, None if absent."""
+        found: usage_pb2.Usage | None = self.rpc_failure.detail(usage_pb2.Usage)
         return found
 
     @property
-    def advice(self) -> float | None:
-        """Seconds to wait, None where nothing is said."""
-        found = self.refusal.detail(error_details_pb2.RetryInfo)
+    def retry_delay(self) -> float | None:
+        """RetryInfo.retry_delay in seconds, None if absent."""
+        found = self.rpc_failure.detail(error_details_pb2.RetryInfo)
         return found.retry_delay.ToTimedelta().total_seconds() if found is not None else None
 
 
 class Gateway:
-    """A client of the server; `loop` is the one that the server runs on."""
+    """A client of a running gateway. `loop` is the gateway's event loop."""
 
     def __init__(self, target: str, loop: asyncio.AbstractEventLoop) -> None:
         self.channel = grpc.insecure_channel(target, (("grpc.enable_retries", 0),))
@@ -90,117 +100,132 @@ class Gateway:
         self._generation: Any = GenerationServiceStub(self.channel)
         self._health: Any = HealthServiceStub(self.channel)
 
-    def ask(
-        self, model: str = "first/m", seconds: float | None = PATIENT_SECONDS, metadata: Metadata = (), **fields: Any
+    def start_call(
+        self,
+        model: str = "first/m",
+        timeout: float | None = CALL_TIMEOUT_SECONDS,
+        metadata: Metadata = (),
+        **fields: Any,
     ) -> Any:
-        """A call under way: a future of its answer."""
-        return self._generation.Generate.future(question(model, **fields), timeout=seconds, metadata=metadata)
+        """Start a unary call and return its future."""
+        request = generate_request(model, **fields)
+        return self._generation.Generate.future(request, timeout=timeout, metadata=metadata)
 
-    def answer(self, *args: Any, **fields: Any) -> generation_pb2.GenerateResponse:
-        """The whole answer."""
-        response: generation_pb2.GenerateResponse = self.ask(*args, **fields).result()
+    def generate(self, *args: Any, **fields: Any) -> generation_pb2.GenerateResponse:
+        """Return the response of a unary call."""
+        response: generation_pb2.GenerateResponse = self.start_call(*args, **fields).result()
         return response
 
-    def refused(self, *args: Any, **fields: Any) -> Failure:
-        """How the call failed."""
-        began = time.monotonic()
+    def generate_failure(self, *args: Any, **fields: Any) -> Failure:
+        """Return the failure of a unary call that must fail."""
+        started_at = time.monotonic()
         try:
-            said = self.answer(*args, **fields)
+            response = self.generate(*args, **fields)
         except grpc.RpcError as error:
-            return Failure(error, time.monotonic() - began)
-        raise AssertionError(f"the call succeeded: {said}")
+            return Failure(error, time.monotonic() - started_at)
+        raise AssertionError(f"the call succeeded: {response}")
 
-    def open_stream(
-        self, model: str = "first/m", seconds: float = PATIENT_SECONDS, restarts: bool = False, **fields: Any
+    def start_stream(
+        self, model: str = "first/m", timeout: float = CALL_TIMEOUT_SECONDS, restart: bool = False, **fields: Any
     ) -> Any:
-        """A stream under way."""
-        policy = generation_pb2.INTERRUPTION_POLICY_RESTART if restarts else generation_pb2.INTERRUPTION_POLICY_FAIL
-        asked = generation_pb2.StreamGenerateRequest(request=question(model, **fields), on_interruption=policy)
-        return self._generation.StreamGenerate(asked, timeout=seconds)
+        """Start a streaming call; `restart` permits the gateway to restart it after an interruption."""
+        policy = generation_pb2.INTERRUPTION_POLICY_RESTART if restart else generation_pb2.INTERRUPTION_POLICY_FAIL
+        request = generation_pb2.StreamGenerateRequest(
+            request=generate_request(model, **fields), on_interruption=policy
+        )
+        return self._generation.StreamGenerate(request, timeout=timeout)
 
     def stream(self, *args: Any, **fields: Any) -> list[generation_pb2.StreamGenerateResponse]:
-        """Every event of a whole streamed answer."""
-        return list(self.open_stream(*args, **fields))
+        """Return every event of a streaming call."""
+        return list(self.start_stream(*args, **fields))
 
-    def interrupted(self, *args: Any, **fields: Any) -> Failure:
-        """How a stream failed, and what it had said."""
-        began, seen = time.monotonic(), []
+    def stream_failure(self, *args: Any, **fields: Any) -> Failure:
+        """Return the failure of a streaming call that must fail, with the events before it."""
+        started_at, events = time.monotonic(), []
         try:
-            for event in self.open_stream(*args, **fields):
-                seen.append(event)
+            for event in self.start_stream(*args, **fields):
+                events.append(event)
         except grpc.RpcError as error:
-            return Failure(error, time.monotonic() - began, tuple(seen))
-        raise AssertionError(f"the stream succeeded: {seen[-1]}")
+            return Failure(error, time.monotonic() - started_at, tuple(events))
+        raise AssertionError(f"the stream succeeded: {events[-1]}")
+
+    def respond(self, is_streamed: bool, *args: Any, **fields: Any) -> generation_pb2.GenerateResponse:
+        """Return the complete response of a unary or streaming call."""
+        return self.stream(*args, **fields)[-1].completed if is_streamed else self.generate(*args, **fields)
+
+    def fail(self, is_streamed: bool, *args: Any, **fields: Any) -> Failure:
+        """Return the failure of a unary or streaming call that must fail."""
+        return (self.stream_failure if is_streamed else self.generate_failure)(*args, **fields)
 
     def health(self, provider: str = "first") -> health_pb2.ProviderHealth:
-        """How a provider does, as traffic and probes showed."""
-        listed = self._health.ListProviderHealth(health_pb2.ListProviderHealthRequest(providers=[provider]))
-        found: health_pb2.ProviderHealth = listed.providers[0]
+        """Return the health of a provider."""
+        response = self._health.ListProviderHealth(health_pb2.ListProviderHealthRequest(providers=[provider]))
+        found: health_pb2.ProviderHealth = response.providers[0]
         return found
 
-    def in_flight(self) -> int:
-        """Calls under way now, this one not counted."""
+    def requests_in_flight(self) -> int:
+        """Return the number of generation calls in flight."""
         summary = self._health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest())
         return int(summary.requests_in_flight)
 
 
-def question(model: str, text: str = "Hi", **fields: Any) -> generation_pb2.GenerateRequest:
-    """A question of one turn."""
-    turn = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text=text)])
-    return generation_pb2.GenerateRequest(model=model, messages=[turn], **fields)
+def generate_request(model: str, text: str = "Hi", **fields: Any) -> generation_pb2.GenerateRequest:
+    """Return a request with one user message."""
+    message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text=text)])
+    return generation_pb2.GenerateRequest(model=model, messages=[message], **fields)
 
 
-def patience(**seconds: float) -> generation_pb2.Patience:
-    """A call's own."""
-    said = {name: Duration(nanos=round(1e9 * value)) for name, value in seconds.items()}
-    return generation_pb2.Patience(**said)
+def timeouts_of_call(**seconds: float) -> generation_pb2.Patience:
+    """Return the timeouts of one call, by field."""
+    durations = {name: Duration(nanos=round(1e9 * value)) for name, value in seconds.items()}
+    return generation_pb2.Patience(**durations)
 
 
 def attempts_of(route: generation_pb2.Route) -> list[tuple[str, str]]:
-    """Who was asked, and why that failed; empty on success."""
+    """Return provider and error reason of each attempt; the reason is empty on success."""
     return [(attempt.provider, attempt.error_reason) for attempt in route.attempts]
 
 
 def text_of(response: generation_pb2.GenerateResponse) -> str:
-    """What was said."""
+    """Return the text of a response."""
     return "".join(part.text for part in response.message.parts)
 
 
-def kinds_of(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list[str | None]:
-    """What happened."""
+def event_types(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list[str | None]:
+    """Return the field name of each event."""
     return [event.WhichOneof("event") for event in events]
 
 
-def previewed(events: Sequence[generation_pb2.StreamGenerateResponse]) -> str:
-    """The text of the deltas, from the last restart on."""
+def streamed_text(events: Sequence[generation_pb2.StreamGenerateResponse]) -> str:
+    """Return the text of the deltas since the last restart."""
     text = ""
     for event in events:
         text = "" if event.HasField("restarted") else text + event.delta.text
     return text
 
 
-def until(happened: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for it; fails where it does not happen in time, which only a hang should need."""
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
+def wait_until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Wait until the condition holds; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition did not hold within {timeout:g} s"
         time.sleep(0.002)
 
 
 @contextmanager
 def gateway(*upstreams: Upstream, **sections: Any) -> Iterator[Gateway]:
-    """A server whose providers are these, in the order of NAMES; the settings are quick unless `sections` says else."""
-    with listening(*upstreams):
-        providers = {
-            name: {"base_url": one.url, "api_key": f"sk-of-{name}", **one.said}
-            if "keys" not in one.said
-            else {"base_url": one.url, **one.said}
-            for name, one in zip(NAMES, upstreams, strict=False)
-        }
-        quick = {"patience": PATIENCE, "retry": RETRY}
-        merged = {name: {**quick.get(name, {}), **sections.get(name, {})} for name in {*quick, *sections}}
+    """Run a gateway whose providers are the upstreams, named by PROVIDERS.
+
+    Stream timeouts are long and retries fast unless `sections` of the configuration override them.
+    """
+    for number, upstream in enumerate(upstreams):
+        upstream.name = PROVIDERS[number] if number < len(PROVIDERS) else f"provider-{number + 1}"
+    with served_upstreams(*upstreams):
+        providers = {upstream.name: upstream.provider_settings for upstream in upstreams}
+        defaults = {"stream_timeouts": LONG_TIMEOUTS, "retry": FAST_RETRY}
+        merged = {name: {**defaults.get(name, {}), **sections.get(name, {})} for name in {*defaults, *sections}}
         settings = settings_with(**merged, providers=providers)
-        with in_thread(lambda stack: stack.enter_async_context(app.running(settings))) as (running, loop):
+        with run_in_thread(lambda stack: stack.enter_async_context(app.running_server(settings))) as (running, loop):
             client = Gateway(f"127.0.0.1:{running.port}", loop)
             try:
                 yield client

@@ -1,4 +1,4 @@
-"""The faults that a provider, a caller or a machine can have, and which tests show what comes of each."""
+"""The faults of providers, callers and the machine that the gateway must handle, and the tests that cover them."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 SCENARIOS: Mapping[int, str] = MappingProxyType(
     {
         1: "429 with Retry-After",
-        2: "429 without advice, again and again",
+        2: "429 that persists, without Retry-After",
         3: "every form of retry advice",
-        4: "500, 502, 503 or 504 once",
-        5: "529, and an overload told inside a 200",
-        6: "401, 402 or 403 on one of several keys",
+        4: "a single 500, 502, 503 or 504",
+        5: "529, or an overload error with status 200",
+        6: "401, 402 or 403 for one of several keys",
         7: "context too long, content filter",
-        8: "a reset before the headers, after them, after output",
-        9: "accepted, then silence",
-        10: "a slow first token",
+        8: "connection reset before the headers, after the headers, after output",
+        9: "request accepted, no response",
+        10: "slow first token",
         11: "bytes, comments or pings without content",
-        12: "cut after 40 of 60 tokens",
-        13: "a stall after 20 tokens",
-        14: "one malformed event",
-        15: "events split and framed in every legal way",
+        12: "stream interrupted after 40 of 60 tokens",
+        13: "stream stalled after 20 tokens",
+        14: "a malformed event",
+        15: "every legal framing of server-sent events",
         16: "characters split across chunks, invalid bytes",
-        17: "no end marker, two of them, data after it",
-        18: "usage missing, twice, cumulative, misplaced, zero",
-        19: "fragments of tool calls, badly numbered",
-        20: "something other than an answer in a 200",
-        21: "huge, endless and crumbled answers",
-        22: "no address, no route, no listener",
-        23: "certificates and handshakes that fail",
-        24: "stale and exhausted connections",
-        25: "fallbacks that cannot do what is needed",
-        26: "a primary that flaps",
-        27: "a caller that cancels, in every phase",
-        28: "advice to wait beyond the deadline",
-        29: "a slow consumer",
-        30: "a store that is slow, down or wrong",
-        31: "restarts under load",
-        32: "a bad configuration pushed live",
-        33: "steps of the clock",
-        34: "a blocked event loop",
-        35: "herds and storms",
+        17: "end marker missing or duplicated, data after it",
+        18: "usage missing, duplicated, cumulative, misplaced or zero",
+        19: "tool call fragments with irregular indices",
+        20: "status 200 with an invalid response",
+        21: "very large, endless or fragmented responses",
+        22: "unresolvable host, no route, connection refused",
+        23: "invalid certificates, failed TLS handshakes",
+        24: "stale pooled connections, exhausted connection pool",
+        25: "fallbacks that lack a required capability",
+        26: "flapping primary",
+        27: "cancellation by the caller, in every phase",
+        28: "Retry-After beyond the deadline",
+        29: "slow consumer",
+        30: "external store slow, down or wrong",
+        31: "server restarts under load",
+        32: "invalid configuration at runtime",
+        33: "system clock steps",
+        34: "blocked event loop",
+        35: "thundering herds and retry storms",
     }
 )
 
-NOT_MET: Mapping[int, str] = MappingProxyType(
+NOT_APPLICABLE: Mapping[int, str] = MappingProxyType(
     {
-        30: "The server keeps everything in its own memory: there is no store beside it.",
-        32: "The configuration is read once, at the start: nothing can be pushed live.",
+        30: "The server keeps all state in memory and has no external store.",
+        32: "The configuration is read once at startup.",
     }
 )
-"""Those that this server cannot meet, and why."""
+"""Scenarios that cannot occur with this server, with the reason."""
 
 
 def scenario(*numbers: int) -> Callable[[Test], Test]:
-    """Say which of SCENARIOS a test is about."""
+    """Mark a test with the numbers of the scenarios it covers."""
 
     def mark(test: Test) -> Test:
         test.scenarios = numbers  # type: ignore[attr-defined]

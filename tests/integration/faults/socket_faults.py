@@ -1,4 +1,4 @@
-"""Serves upstreams over raw sockets, where they may misbehave in ways that no HTTP server would."""
+"""Serves upstreams over raw sockets, which can misbehave below HTTP."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
-from tests.integration.faults.upstream import Act, Asked, Flood, Link, Pause, Step, Upstream
+from tests.integration.faults.upstream import Connection, Delay, Flood, Request, Step, Upstream
+from tests.support.http_servers.raw import SocketFault
 
 
-class _Connection(asyncio.Protocol):
-    """Plays the answers on one connection, one request after the other."""
+class _UpstreamProtocol(asyncio.Protocol):
+    """Answers the requests of one connection in order."""
 
-    def __init__(self, upstream: Upstream, made: list[_Connection]) -> None:
+    def __init__(self, upstream: Upstream, protocols: list[_UpstreamProtocol]) -> None:
         self._upstream = upstream
-        self._made = made
-        self._link = Link(time.monotonic())
-        self._pending = b""
-        self._playing: asyncio.Task[None] | None = None
-        self._gone = asyncio.Event()
+        self._protocols = protocols
+        self._connection = Connection()
+        self._received = b""
+        self._response: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._upstream.links.append(self._link)
-        self._made.append(self)
+        self._upstream.connections.append(self._connection)
+        self._protocols.append(self)
 
     def data_received(self, data: bytes) -> None:
-        self._pending += data
-        head, blank, rest = self._pending.partition(b"\r\n\r\n")
-        if not blank or self._playing is not None:
+        self._received += data
+        head, blank, rest = self._received.partition(b"\r\n\r\n")
+        if not blank or self._response is not None:
             return
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = int(headers.get("content-length", "0"))
         if len(rest) < length:
             return
-        body, self._pending = rest[:length], rest[length:]
+        body, self._received = rest[:length], rest[length:]
         method, path, _ = first.split(" ", 2)
-        read = json.loads(body) if body else None
-        asked = Asked(time.monotonic(), method, path.partition("?")[0], headers, read, self._link)
-        self._playing = asyncio.get_running_loop().create_task(self._play(self._upstream.answer(asked)))
+        document = json.loads(body) if body else None
+        request = Request(time.monotonic(), method, path.partition("?")[0], headers, document, self._connection)
+        self._response = asyncio.get_running_loop().create_task(self._play(self._upstream.respond(request)))
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -57,38 +58,38 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
 
     def eof_received(self) -> None:
-        self._left()
+        self._peer_closed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._left()
-        self._link.ended_at = time.monotonic()
+        self._peer_closed()
+        self._connection.closed_at = time.monotonic()
         self._writable.set()
 
     async def _play(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            if self._gone.is_set():
+            if self._ended.is_set():
                 return
-            await self._take(step)
-        self._playing = None
+            await self._perform(step)
+        self._response = None
         self.data_received(b"")
 
-    async def _take(self, step: Step) -> None:
+    async def _perform(self, step: Step) -> None:
         match step:
             case bytes():
                 await self._send(step)
-            case Pause(seconds):
+            case Delay(seconds):
                 await self._wait(seconds)
-            case Flood(piece, times):
-                while not self._gone.is_set() and not self._transport.is_closing() and times != 0:
-                    await self._send(piece)
+            case Flood(data, times):
+                while not self._ended.is_set() and not self._transport.is_closing() and times != 0:
+                    await self._send(data)
                     times = None if times is None else times - 1
-            case Act.SILENCE:
-                await self._gone.wait()
-            case Act.CLOSE:
-                self._gone.set()
+            case SocketFault.STALL:
+                await self._ended.wait()
+            case SocketFault.CLOSE:
+                self._ended.set()
                 self._transport.close()
-            case Act.RESET:
-                self._gone.set()
+            case SocketFault.RESET:
+                self._ended.set()
                 peer = self._transport.get_extra_info("socket")
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self._transport.abort()
@@ -97,57 +98,57 @@ class _Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._transport.write(data)
-        self._link.sent += len(data)
+        self._connection.bytes_sent += len(data)
         await self._writable.wait()
-        # A flood that never had to wait would keep the loop from seeing the other side hang up.
+        # Without this, a flood that never has to wait would keep the loop from noticing a closed connection.
         await asyncio.sleep(0)
 
     async def _wait(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._gone.wait(), seconds)
+            await asyncio.wait_for(self._ended.wait(), seconds)
         except TimeoutError:
             return
 
-    def _left(self) -> None:
-        if not self._gone.is_set():
-            self._link.left_at = time.monotonic()
-            self._gone.set()
+    def _peer_closed(self) -> None:
+        if not self._ended.is_set():
+            self._connection.peer_closed_at = time.monotonic()
+            self._ended.set()
 
-    def hang_up(self) -> None:
-        """Leave nothing behind."""
-        if self._playing is not None:
-            self._playing.cancel()
-        self._gone.set()
+    def abort(self) -> None:
+        """Cancel the response and abort the connection."""
+        if self._response is not None:
+            self._response.cancel()
+        self._ended.set()
         self._transport.abort()
 
 
 @contextmanager
-def listening(*upstreams: Upstream) -> Iterator[None]:
-    """Have them answer on free ports of this machine, on a loop in a thread of their own."""
-    ready, leaving = threading.Event(), asyncio.Event()
+def served_upstreams(*upstreams: Upstream) -> Iterator[None]:
+    """Serve the upstreams on free ports, on an event loop in a new thread, until the block ends."""
+    is_ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        loop, connections = asyncio.get_running_loop(), list[_Connection]()
+        loop, protocols = asyncio.get_running_loop(), list[_UpstreamProtocol]()
         servers = []
         for upstream in upstreams:
-            connect = partial(_Connection, upstream, connections)
+            connect = partial(_UpstreamProtocol, upstream, protocols)
             servers.append(await loop.create_server(connect, "127.0.0.1", 0, ssl=upstream.tls))
             upstream.port = servers[-1].sockets[0].getsockname()[1]
-        ready.set()
-        await leaving.wait()
+        is_ready.set()
+        await stop.wait()
         for server in servers:
             server.close()
-        for connection in connections:
-            connection.hang_up()
+        for protocol in protocols:
+            protocol.abort()
         await asyncio.sleep(0)
 
     runner = asyncio.Runner()
     thread = threading.Thread(target=lambda: runner.run(serve()), name="upstreams")
     thread.start()
-    ready.wait()
+    is_ready.wait()
     try:
         yield
     finally:
-        runner.get_loop().call_soon_threadsafe(leaving.set)
+        runner.get_loop().call_soon_threadsafe(stop.set)
         thread.join()
         runner.close()

@@ -1,147 +1,153 @@
-"""Callers that go away: the upstream is let go of at once, and nothing of the call stays behind."""
+"""Cancelled calls: the upstream connection is closed at once, and no work continues."""
 
 from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import grpc
 import pytest
 
-from aimanager_server.resilience.concurrency_limiter import Gate
-from tests.integration.faults.fault_catalog import breaks_off, keeps_silent, refuses, says
-from tests.integration.faults.gateway import NEXT, Gateway, gateway, text_of, until
+from aimanager_server.resilience.concurrency_limiter import ConcurrencyLimiter
+from tests.integration.faults.fault_catalog import fails, interrupts, responds, stalls
+from tests.integration.faults.gateway import FALLBACK, Gateway, gateway, text_of, wait_until
 from tests.integration.faults.scenarios import scenario
-from tests.integration.faults.upstream import Act, Upstream
+from tests.integration.faults.upstream import Responder, Upstream
 from tests.integration.faults.wires import TEXT
+from tests.support.http_servers.raw import SocketFault
 
-PATIENT = {"first_token_seconds": 60.0, "idle_text_seconds": 60.0, "idle_reasoning_seconds": 60.0}
-CANCELS = 50
-PROMPTLY_SECONDS = 0.1
+CANCELS = 20
+PROMPT_SECONDS = 0.1
+StartCall = Callable[[Gateway, Upstream], Any]
 
 
-def cancelled(call: Any, upstream: Upstream) -> float:
-    """Seconds from the cancelling of a call to the end of its connection upstream."""
-    link = upstream.requests[-1].link
-    began = time.monotonic()
+def seconds_to_release(call: Any, upstream: Upstream) -> float:
+    """Cancel a call and return the seconds until its upstream connection is closed."""
+    connection = upstream.requests[-1].connection
+    cancelled_at = time.monotonic()
     call.cancel()
-    until(lambda: link.left_at is not None)
-    assert link.left_at is not None
-    return link.left_at - began
+    wait_until(lambda: connection.peer_closed_at is not None)
+    assert connection.peer_closed_at is not None
+    return connection.peer_closed_at - cancelled_at
 
 
-def at_p99(seconds: list[float]) -> float:
-    """What 99 % of them stay below."""
-    return sorted(seconds)[round(len(seconds) * 0.99) - 1]
-
-
-def asked_whole(server: Gateway, upstream: Upstream) -> Any:
-    """A call that waits for its first token."""
+def waiting_for_the_first_token(server: Gateway, upstream: Upstream) -> Any:
+    """Start a unary call that waits for its first token."""
     known = len(upstream.requests)
-    call = server.ask(seconds=30.0)
-    until(lambda: len(upstream.requests) > known)
+    call = server.start_call()
+    wait_until(lambda: len(upstream.requests) > known)
     return call
 
 
-def asked_streaming(server: Gateway, upstream: Upstream) -> Any:
-    """A stream that has begun."""
-    call = server.open_stream(seconds=30.0)
+def in_mid_stream(server: Gateway, upstream: Upstream) -> Any:
+    """Start a stream and read its first text."""
+    call = server.start_stream()
     while not next(call).delta.text:
         pass
     return call
 
 
-def asked_with_another(server: Gateway, upstream: Upstream) -> Any:
-    """A whole answer that is streamed underneath, in its middle."""
+def unary_streamed_from_upstream(server: Gateway, upstream: Upstream) -> Any:
+    """Start a unary call that is streamed from the upstream, which stalls within the response."""
     known = len(upstream.requests)
-    call = server.ask(seconds=30.0, fallback_models=NEXT)
-    until(lambda: len(upstream.requests) > known)
+    call = server.start_call(fallback_models=FALLBACK)
+    wait_until(lambda: len(upstream.requests) > known)
     return call
 
 
 @scenario(27)
-@pytest.mark.parametrize("asked", [asked_whole, asked_streaming, asked_with_another])
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_call_that_is_cancelled_lets_go_of_the_upstream_at_once(asked: Any, wire: str) -> None:
-    misdeed = keeps_silent() if asked is asked_whole else breaks_off(20, Act.SILENCE)
-    first, second = Upstream(misdeed, wire=wire), Upstream(says())
+@pytest.mark.parametrize(
+    ("start", "responder"),
+    [
+        (waiting_for_the_first_token, stalls()),
+        (in_mid_stream, interrupts(20, SocketFault.STALL)),
+        (unary_streamed_from_upstream, interrupts(20, SocketFault.STALL)),
+    ],
+    ids=["waiting_for_the_first_token", "in_mid_stream", "unary_streamed_from_upstream"],
+)
+@pytest.mark.parametrize("wire", ["chat_completions", "anthropic"])
+def test_cancellation_closes_the_upstream_connection_at_once(start: StartCall, responder: Responder, wire: str) -> None:
+    first, second = Upstream(responder, wire=wire), Upstream(responds())
 
-    with gateway(first, second, patience=PATIENT) as server:
-        seconds = [cancelled(asked(server, first), first) for _ in range(CANCELS)]
-        until(lambda: server.in_flight() == 0)
+    with gateway(first, second) as server:
+        seconds = [seconds_to_release(start(server, first), first) for _ in range(CANCELS)]
+        wait_until(lambda: server.requests_in_flight() == 0)
 
-    assert at_p99(seconds) <= PROMPTLY_SECONDS
-    assert first.open_now == 0
+    assert median(seconds) <= PROMPT_SECONDS
+    assert max(seconds) <= 5 * PROMPT_SECONDS
+    assert first.open_connections == 0
     assert second.requests == []
 
 
-def _somebody_queues() -> bool:
-    return any(isinstance(one, Gate) and one.waiting for one in gc.get_objects())
+def _is_a_call_queued() -> bool:
+    return any(isinstance(one, ConcurrencyLimiter) and one.queued for one in gc.get_objects())
 
 
 @scenario(27)
-def test_a_call_that_is_cancelled_while_it_queues_reaches_nobody() -> None:
-    first = Upstream(keeps_silent(), says())
-    narrow = {"max_in_flight": 1, "queue_seconds": 20.0}
+def test_a_call_cancelled_in_the_admission_queue_reaches_no_upstream() -> None:
+    first = Upstream(stalls(), responds())
+    one_at_a_time = {"max_in_flight": 1, "queue_timeout_seconds": 20.0}
 
-    with gateway(first, patience=PATIENT, server=narrow) as server:
-        held = server.ask(seconds=30.0)
-        until(lambda: len(first.requests) == 1)
-        queued = server.ask(seconds=30.0)
-        until(_somebody_queues)
+    with gateway(first, server=one_at_a_time) as server:
+        holder = server.start_call()
+        wait_until(lambda: len(first.requests) == 1)
+        queued = server.start_call()
+        wait_until(_is_a_call_queued)
         queued.cancel()
-        cancelled(held, first)
-        after = server.answer()
+        seconds_to_release(holder, first)
+        response = server.generate()
 
     assert queued.cancelled()
-    assert text_of(after) == TEXT
+    assert text_of(response) == TEXT
     assert len(first.requests) == 2
 
 
 @scenario(27)
-def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_reaches_nobody() -> None:
-    first = Upstream(keeps_silent(), says(), max_connections=1, connect_timeout_seconds=20.0)
-
-    with gateway(first, patience=PATIENT) as server:
-        held = server.ask(seconds=30.0)
-        until(lambda: len(first.requests) == 1)
-        waiting = server.ask(seconds=30.0)
-        until(lambda: server.in_flight() == 2)
-        waiting.cancel()
-        cancelled(held, first)
-        after = server.answer()
-
-    assert text_of(after) == TEXT
-    assert len(first.requests) == 2
-
-
-@scenario(27)
-def test_a_call_that_is_cancelled_between_two_attempts_makes_no_second() -> None:
-    first = Upstream(refuses(429, "Slow down.", "Retry-After: 1"))
+def test_a_call_cancelled_while_waiting_for_a_pooled_connection_reaches_no_upstream() -> None:
+    first = Upstream(stalls(), responds(), max_connections=1, connect_timeout_seconds=20.0)
 
     with gateway(first) as server:
-        call = server.ask(seconds=30.0)
-        until(lambda: len(first.requests) == 1)
-        time.sleep(0.05)
-        began = time.monotonic()
-        call.cancel()
-        until(lambda: server.in_flight() == 0)
-        seconds = time.monotonic() - began
-        time.sleep(max(0.0, 1.2 - seconds))
+        holder = server.start_call()
+        wait_until(lambda: len(first.requests) == 1)
+        waiting = server.start_call()
+        wait_until(lambda: server.requests_in_flight() == 2)
+        waiting.cancel()
+        seconds_to_release(holder, first)
+        response = server.generate()
 
-    assert seconds < 0.9
+    assert text_of(response) == TEXT
+    assert len(first.requests) == 2
+
+
+@scenario(27)
+def test_a_call_cancelled_during_backoff_is_not_retried() -> None:
+    first = Upstream(fails(429, "Slow down.", "Retry-After: 0.4"))
+
+    with gateway(first) as server:
+        call = server.start_call()
+        wait_until(lambda: len(first.requests) == 1 and first.connections[0].bytes_sent > 0)
+        time.sleep(0.05)  # the gateway reads the response and starts to wait
+        cancelled_at = time.monotonic()
+        call.cancel()
+        wait_until(lambda: server.requests_in_flight() == 0)
+        seconds = time.monotonic() - cancelled_at
+        time.sleep(max(0.0, 0.6 - seconds))
+
+    assert seconds < 0.3
     assert len(first.requests) == 1
 
 
 @scenario(27)
-def test_a_deadline_that_passes_lets_go_of_the_upstream_too() -> None:
-    first = Upstream(keeps_silent())
+def test_an_expired_deadline_closes_the_upstream_connection() -> None:
+    first = Upstream(stalls())
 
-    with gateway(first, patience=PATIENT) as server:
-        call = server.ask(seconds=0.3)
+    with gateway(first) as server:
+        call = server.start_call(timeout=0.2)
         assert call.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        until(lambda: first.open_now == 0)
-        until(lambda: server.in_flight() == 0)
+        wait_until(lambda: first.open_connections == 0)
+        wait_until(lambda: server.requests_in_flight() == 0)
 
     assert len(first.requests) == 1

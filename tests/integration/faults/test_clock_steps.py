@@ -1,4 +1,4 @@
-"""Clocks that step: what is measured here is measured on a clock that does not."""
+"""Steps of the system clock do not affect quotas, breakers and timeouts, which use a monotonic clock."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from collections.abc import Callable
 import pytest
 
 from aimanager.v1 import health_pb2
-from tests.integration.faults.fault_catalog import refuses, says
-from tests.integration.faults.gateway import NEXT, attempts_of, gateway, text_of
+from tests.integration.faults.fault_catalog import fails, responds
+from tests.integration.faults.gateway import FALLBACK, SINGLE_ATTEMPT, attempts_of, gateway, text_of, wait_until
 from tests.integration.faults.scenarios import scenario
 from tests.integration.faults.upstream import Upstream
 from tests.integration.faults.wires import TEXT
 
 HOUR = 3600.0
-UNBOUNDED = None
-"""gRPC reckons deadlines with the very clock that is stepped here for Python, but not for gRPC's own threads."""
+NO_DEADLINE = None
+"""gRPC computes deadlines with time.time(), which these tests replace for Python but not for gRPC's own threads."""
 
-TOKEN = (("authorization", "Bearer token-of-ann"),)
+CREDENTIALS = (("authorization", "Bearer token-of-ann"),)
 
 
 @pytest.fixture
-def step(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets the clock of the machine forward or back, as everything in this process sees it."""
-    true_time, offset = time.time, [0.0]
-    monkeypatch.setattr(time, "time", lambda: true_time() + offset[0])
+def step_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Step the system clock of this process by a number of seconds."""
+    system_time, offset = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: system_time() + offset[0])
 
-    def by(seconds: float) -> None:
+    def step(seconds: float) -> None:
         offset[0] += seconds
 
-    return by
+    return step
 
 
 @scenario(33)
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_limit_is_neither_lifted_nor_prolonged_by_a_step(step: Callable[[float], None], hours: int) -> None:
+def test_a_clock_step_does_not_change_a_quota_window(step_clock: Callable[[float], None], hours: int) -> None:
     callers = {"ann": {"token_sha256": hashlib.sha256(b"token-of-ann").hexdigest(), "tier": "two"}}
     tiers = {"two": {"requests_per_minute": 2}}
 
-    with gateway(Upstream(says()), callers=callers, tiers=tiers) as server:
-        allowed = [text_of(server.answer(metadata=TOKEN, seconds=UNBOUNDED)) for _ in range(2)]
-        step(hours * HOUR)
-        failure = server.refused(metadata=TOKEN, seconds=UNBOUNDED)
+    with gateway(Upstream(responds()), callers=callers, tiers=tiers) as server:
+        texts = [text_of(server.generate(metadata=CREDENTIALS, timeout=NO_DEADLINE)) for _ in range(2)]
+        step_clock(hours * HOUR)
+        failure = server.generate_failure(metadata=CREDENTIALS, timeout=NO_DEADLINE)
 
-    assert allowed == [TEXT] * 2
+    assert texts == [TEXT] * 2
     assert failure.reason == "RATE_LIMITED"
-    assert failure.advice is not None
-    assert 0 < failure.advice <= 60
+    assert failure.retry_delay is not None
+    assert 0 < failure.retry_delay <= 60
 
 
 @scenario(33)
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_circuit_stays_open_as_long_as_it_would(step: Callable[[float], None], hours: int) -> None:
-    first, second = Upstream(refuses(503), probe="off"), Upstream(says())
+def test_a_clock_step_does_not_close_an_open_breaker(step_clock: Callable[[float], None], hours: int) -> None:
+    first, second = Upstream(fails(503), probe="off"), Upstream(responds())
     breaker = {"failure_threshold": 1, "open_seconds": 30.0}
 
-    with gateway(first, second, breaker=breaker, retry={"attempts": 1}) as server:
-        server.answer(fallback_models=NEXT, seconds=UNBOUNDED)
-        step(hours * HOUR)
-        response = server.answer(fallback_models=NEXT, seconds=UNBOUNDED)
+    with gateway(first, second, circuit_breaker=breaker, retry=SINGLE_ATTEMPT) as server:
+        server.generate(fallback_models=FALLBACK, timeout=NO_DEADLINE)
+        step_clock(hours * HOUR)
+        response = server.generate(fallback_models=FALLBACK, timeout=NO_DEADLINE)
         state = server.health().circuit_breaker.state
 
     assert attempts_of(response.route) == [("first", "CIRCUIT_OPEN"), ("second", "")]
@@ -70,13 +70,13 @@ def test_a_circuit_stays_open_as_long_as_it_would(step: Callable[[float], None],
 
 @scenario(33)
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_call_under_way_survives_a_step(step: Callable[[float], None], hours: int) -> None:
-    first = Upstream(says(late=0.2))
+def test_a_clock_step_does_not_end_a_call_in_flight(step_clock: Callable[[float], None], hours: int) -> None:
+    first = Upstream(responds(delay=0.2))
 
-    with gateway(first, patience={"first_token_seconds": 5.0}) as server:
-        call = server.ask(seconds=UNBOUNDED)
-        time.sleep(0.1)
-        step(hours * HOUR)
+    with gateway(first, stream_timeouts={"first_token_seconds": 5.0}) as server:
+        call = server.start_call(timeout=NO_DEADLINE)
+        wait_until(lambda: len(first.requests) == 1)
+        step_clock(hours * HOUR)
         response = call.result()
 
     assert text_of(response) == TEXT

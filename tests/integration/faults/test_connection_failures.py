@@ -1,82 +1,63 @@
-"""Upstreams that cannot be reached, cannot be trusted, or let go of a connection."""
+"""Upstreams that cannot be reached or trusted, and connections that are stale or exhausted."""
 
 from __future__ import annotations
 
 import datetime
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-from tests.integration.faults.fault_catalog import does, keeps_silent, says
-from tests.integration.faults.gateway import NEXT, attempts_of, gateway, text_of, until
+from tests.integration.faults.fault_catalog import responds, sends, stalls
+from tests.integration.faults.gateway import FALLBACK, SINGLE_ATTEMPT, attempts_of, gateway, text_of, wait_until
 from tests.integration.faults.scenarios import scenario
-from tests.integration.faults.upstream import Act, Upstream
+from tests.integration.faults.upstream import Upstream
 from tests.integration.faults.wires import TEXT
+from tests.support.http_servers.blackhole import black_hole
+from tests.support.http_servers.raw import SocketFault
 
-QUICK: dict[str, Any] = {"connect_timeout_seconds": 0.3}
-ONCE = {"attempts": 1}
+CONNECT_TIMEOUT: dict[str, Any] = {"connect_timeout_seconds": 0.2}
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
 
-@contextmanager
-def black_hole() -> Iterator[str]:
-    """The URL of a listener whose queue is full: the kernel drops what else tries to connect."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(listener.getsockname())
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        finally:
-            for one in waiting:
-                one.close()
-
-
-def nobody() -> str:
-    """The URL of a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+def unused_port() -> int:
+    """Return a port that refuses connections."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @scenario(22)
-def test_a_name_that_nobody_knows_fails_over() -> None:
-    lost = Upstream(says(), base_url="http://no-such-host.invalid/v1", allow_plaintext=True, **QUICK)
+def test_an_unresolvable_host_falls_back() -> None:
+    first = Upstream(base_url="http://no-such-host.invalid/v1", allow_plaintext=True, **CONNECT_TIMEOUT)
 
-    with gateway(lost, Upstream(says()), retry=ONCE) as server:
-        response = server.answer(fallback_models=NEXT)
+    with gateway(first, Upstream(responds()), retry=SINGLE_ATTEMPT) as server:
+        response = server.generate(fallback_models=FALLBACK)
 
     assert text_of(response) == TEXT
     assert attempts_of(response.route) == [("first", "PROVIDER_UNREACHABLE"), ("second", "")]
 
 
 @scenario(22)
-def test_a_port_that_nobody_listens_on_fails_over() -> None:
-    with gateway(Upstream(says(), base_url=nobody(), **QUICK), Upstream(says())) as server:
-        response = server.answer(fallback_models=NEXT)
+def test_a_refused_connection_falls_back() -> None:
+    first = Upstream(base_url=f"http://127.0.0.1:{unused_port()}/v1", **CONNECT_TIMEOUT)
+
+    with gateway(first, Upstream(responds())) as server:
+        response = server.generate(fallback_models=FALLBACK)
 
     assert attempts_of(response.route)[0] == ("first", "PROVIDER_UNREACHABLE")
     assert attempts_of(response.route)[-1] == ("second", "")
 
 
 @scenario(22)
-def test_a_black_hole_is_waited_for_no_longer_than_a_connection_may_take() -> None:
-    with (
-        black_hole() as url,
-        gateway(
-            Upstream(says(), base_url=url, **QUICK), Upstream(says()), retry=ONCE, patience={"first_token_seconds": 9.0}
-        ) as server,
-    ):
-        response = server.answer(fallback_models=NEXT)
+def test_connect_timeout_bounds_the_wait_for_a_black_hole() -> None:
+    with black_hole() as port:
+        first = Upstream(base_url=f"http://127.0.0.1:{port}/v1", **CONNECT_TIMEOUT)
+        with gateway(first, Upstream(responds()), retry=SINGLE_ATTEMPT) as server:
+            response = server.generate(fallback_models=FALLBACK)
 
     assert attempts_of(response.route)[0] == ("first", "PROVIDER_UNREACHABLE")
     assert attempts_of(response.route)[-1] == ("second", "")
@@ -84,15 +65,18 @@ def test_a_black_hole_is_waited_for_no_longer_than_a_connection_may_take() -> No
 
 
 @scenario(22)
-def test_an_address_family_that_leads_nowhere_is_left_for_the_other() -> None:
-    first = Upstream(says())
-    both = Upstream(says(), **QUICK)
+def test_an_unreachable_address_family_falls_back_to_the_other() -> None:
+    """localhost resolves to ::1 as well, where nothing listens."""
+    first = Upstream(responds())
+    both_families = Upstream(**CONNECT_TIMEOUT)
 
     with gateway(first) as reached:
-        reached.answer()
-        both.said["base_url"] = f"http://localhost:{first.port}/v1"
-        with gateway(both) as server:
-            assert text_of(server.answer()) == TEXT
+        reached.generate()
+        both_families.settings["base_url"] = f"http://localhost:{first.port}/v1"
+        with gateway(both_families) as server:
+            response = server.generate()
+
+    assert text_of(response) == TEXT
 
 
 @pytest.fixture(scope="module")
@@ -100,80 +84,81 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def secured(authority: trustme.CA, folder: Path, *names: str, **facts: Any) -> Upstream:
-    """An upstream over TLS with a certificate for these names."""
-    file = folder / "ca.pem"
-    authority.cert_pem.write_to_path(str(file))
+def tls_upstream(authority: trustme.CA, folder: Path, host: str, **fields: Any) -> Upstream:
+    """Return an upstream over TLS with a certificate for the host."""
+    ca_file = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names, **facts).configure_cert(context)
-    return Upstream(says(), tls=context, ca_file=str(file), **QUICK)
+    authority.issue_cert(host, **fields).configure_cert(context)
+    return Upstream(responds(), tls=context, ca_file=str(ca_file), connect_timeout_seconds=2.0)
 
 
 @scenario(23)
-def test_a_certificate_that_is_valid_is_accepted(authority: trustme.CA, tmp_path: Path) -> None:
-    with gateway(secured(authority, tmp_path, "127.0.0.1")) as server:
-        assert text_of(server.answer()) == TEXT
+def test_a_valid_certificate_is_accepted(authority: trustme.CA, tmp_path: Path) -> None:
+    with gateway(tls_upstream(authority, tmp_path, "127.0.0.1")) as server:
+        response = server.generate()
+
+    assert text_of(response) == TEXT
 
 
 @scenario(23)
 @pytest.mark.parametrize(
-    ("name", "facts"),
+    ("host", "fields"),
     [("elsewhere.test", {}), ("127.0.0.1", {"not_after": YESTERDAY, "not_before": YESTERDAY - datetime.timedelta(1)})],
     ids=["wrong host", "expired"],
 )
-def test_a_certificate_that_is_not_valid_is_tried_once(
-    authority: trustme.CA, tmp_path: Path, name: str, facts: dict[str, Any]
+def test_an_invalid_certificate_is_not_retried(
+    authority: trustme.CA, tmp_path: Path, host: str, fields: dict[str, Any]
 ) -> None:
-    first, second = secured(authority, tmp_path, name, **facts), Upstream(says())
+    first, second = tls_upstream(authority, tmp_path, host, **fields), Upstream(responds())
 
     with gateway(first, second) as server:
-        response = server.answer(fallback_models=NEXT)
-        alone = server.refused()
+        response = server.generate(fallback_models=FALLBACK)
+        failure = server.generate_failure()
 
     assert attempts_of(response.route) == [("first", "PROVIDER_UNTRUSTED"), ("second", "")]
-    assert alone.attempts == [("first", "PROVIDER_UNTRUSTED")]
+    assert failure.attempts == [("first", "PROVIDER_UNTRUSTED")]
     assert first.requests == []
 
 
 @scenario(23)
-def test_a_handshake_that_stalls_is_waited_for_no_longer_than_a_connection_may_take() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        url = f"https://127.0.0.1:{deaf.getsockname()[1]}/v1"
-        first = Upstream(says(), base_url=url, **QUICK)
-        with gateway(first, Upstream(says()), retry=ONCE, patience={"first_token_seconds": 9.0}) as server:
-            response = server.answer(fallback_models=NEXT)
+def test_connect_timeout_bounds_a_stalled_tls_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = Upstream(base_url=f"https://127.0.0.1:{silent.getsockname()[1]}/v1", **CONNECT_TIMEOUT)
+        with gateway(first, Upstream(responds()), retry=SINGLE_ATTEMPT) as server:
+            response = server.generate(fallback_models=FALLBACK)
 
     assert attempts_of(response.route) == [("first", "PROVIDER_UNREACHABLE"), ("second", "")]
     assert response.route.attempts[0].duration.ToTimedelta().total_seconds() < 2.0
 
 
 @scenario(24)
-def test_a_pooled_connection_that_was_closed_costs_no_attempt() -> None:
-    first = Upstream(says(), does(Act.CLOSE), says())
+def test_a_stale_pooled_connection_costs_no_attempt() -> None:
+    first = Upstream(responds(), sends(SocketFault.CLOSE), responds())
 
     with gateway(first) as server:
-        server.answer()
-        response = server.answer()
+        server.generate()
+        response = server.generate()
 
     assert text_of(response) == TEXT
     assert attempts_of(response.route) == [("first", "")]
     assert len(first.requests) == 3
-    assert len(first.links) == 2
+    assert len(first.connections) == 2
 
 
 @scenario(24)
-@pytest.mark.parametrize("others", [(), NEXT])
-def test_where_every_connection_is_busy_the_wait_for_one_is_bounded(others: tuple[str, ...]) -> None:
-    first = Upstream(keeps_silent(), says(), max_connections=1, connect_timeout_seconds=0.2)
+def test_an_exhausted_connection_pool_falls_back_or_fails_as_overloaded() -> None:
+    first = Upstream(stalls(), responds(), max_connections=1, connect_timeout_seconds=0.1)
 
-    with gateway(first, Upstream(says()), patience={"first_token_seconds": 9.0}) as server:
-        held = server.ask()
-        until(lambda: bool(first.requests))
-        if others:
-            assert attempts_of(server.answer(fallback_models=others).route)[-1] == ("second", "")
-        else:
-            assert server.refused().reason == "OVERLOADED"
-        held.cancel()
-        until(lambda: first.open_now == 0)
+    with gateway(first, Upstream(responds())) as server:
+        holder = server.start_call()
+        wait_until(lambda: len(first.requests) == 1)
+        with_fallback = server.generate(fallback_models=FALLBACK)
+        without_fallback = server.generate_failure()
+        holder.cancel()
+        wait_until(lambda: first.open_connections == 0)
+        afterwards = server.generate()
 
-        assert text_of(server.answer()) == TEXT
+    assert attempts_of(with_fallback.route)[-1] == ("second", "")
+    assert without_fallback.reason == "OVERLOADED"
+    assert text_of(afterwards) == TEXT

@@ -1,4 +1,4 @@
-"""Answers that are cut after 40 of 60 tokens: never half of one for a whole one."""
+"""Responses that are interrupted after their first content: no partial response passes for a complete one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,27 @@ from collections.abc import Sequence
 import pytest
 
 from aimanager.v1 import generation_pb2
-from tests.integration.faults.fault_catalog import breaks_off, does, says, streams
-from tests.integration.faults.gateway import LIMIT, NEXT, attempts_of, gateway, kinds_of, previewed, text_of
+from tests.integration.faults.fault_catalog import interrupts, responds, sends, streams
+from tests.integration.faults.gateway import (
+    FALLBACK,
+    SHORT_IDLE_TIMEOUTS,
+    attempts_of,
+    event_types,
+    gateway,
+    streamed_text,
+    text_of,
+)
 from tests.integration.faults.scenarios import scenario
-from tests.integration.faults.upstream import Act, Answer, Pause, Upstream
-from tests.integration.faults.wires import TEXT, claude_event
+from tests.integration.faults.upstream import Delay, Responder, Upstream
+from tests.integration.faults.wires import TEXT, anthropic_event
+from tests.support.http_servers.raw import SocketFault
 
-BREAKS = [breaks_off(40, Act.CLOSE), breaks_off(40, Act.RESET), breaks_off(20, Act.SILENCE)]
-BREAK_NAMES = ["closes", "resets", "stalls"]
+INTERRUPTIONS = [
+    interrupts(40, SocketFault.CLOSE),
+    interrupts(40, SocketFault.RESET),
+    interrupts(20, SocketFault.STALL),
+]
+FAULTS = ["close", "reset", "stall"]
 TOOL = generation_pb2.Tool(name="look", description="Looks.")
 
 
@@ -23,13 +36,15 @@ def restarts_in(events: Sequence[generation_pb2.StreamGenerateResponse]) -> list
 
 
 @scenario(12)
-@pytest.mark.parametrize("breaks", BREAKS, ids=BREAK_NAMES)
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_caller_of_a_whole_answer_gets_one_from_the_next_target(breaks: Answer, wire: str) -> None:
-    first, second = Upstream(breaks, wire=wire), Upstream(says())
+@pytest.mark.parametrize("interruption", INTERRUPTIONS, ids=FAULTS)
+@pytest.mark.parametrize("wire", ["chat_completions", "anthropic"])
+def test_an_interrupted_unary_call_gets_a_complete_response_from_the_fallback(
+    interruption: Responder, wire: str
+) -> None:
+    first, second = Upstream(interruption, wire=wire), Upstream(responds())
 
-    with gateway(first, second) as server:
-        response = server.answer(fallback_models=NEXT)
+    with gateway(first, second, stream_timeouts=SHORT_IDLE_TIMEOUTS) as server:
+        response = server.generate(fallback_models=FALLBACK)
 
     assert text_of(response) == TEXT
     assert attempts_of(response.route) == [("first", "STREAM_INTERRUPTED"), ("second", "")]
@@ -38,30 +53,30 @@ def test_a_caller_of_a_whole_answer_gets_one_from_the_next_target(breaks: Answer
 
 
 @scenario(12)
-@pytest.mark.parametrize("how", [Act.CLOSE, Act.RESET], ids=["closes", "resets"])
-def test_a_whole_answer_that_is_cut_is_never_half_of_one(how: Act) -> None:
-    first = Upstream(breaks_off(40, how))
+@pytest.mark.parametrize("fault", [SocketFault.CLOSE, SocketFault.RESET], ids=["close", "reset"])
+def test_an_interrupted_unary_call_never_returns_a_partial_response(fault: SocketFault) -> None:
+    first = Upstream(interrupts(40, fault))
 
     with gateway(first) as server:
-        failure = server.refused()
+        failure = server.generate_failure()
 
     assert failure.code in ("ABORTED", "UNAVAILABLE")
     assert failure.reason in ("STREAM_INTERRUPTED", "PROVIDER_PROTOCOL", "PROVIDER_UNREACHABLE")
 
 
 @scenario(12, 13)
-@pytest.mark.parametrize("breaks", BREAKS, ids=BREAK_NAMES)
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_stream_is_aborted_with_what_was_paid_for(breaks: Answer, wire: str) -> None:
-    first, second = Upstream(breaks, wire=wire), Upstream(says())
+@pytest.mark.parametrize("interruption", INTERRUPTIONS, ids=FAULTS)
+@pytest.mark.parametrize("wire", ["chat_completions", "anthropic"])
+def test_an_interrupted_stream_is_aborted_with_its_usage(interruption: Responder, wire: str) -> None:
+    first, second = Upstream(interruption, wire=wire), Upstream(responds())
 
-    with gateway(first, second) as server:
-        failure = server.interrupted(fallback_models=NEXT)
+    with gateway(first, second, stream_timeouts=SHORT_IDLE_TIMEOUTS) as server:
+        failure = server.stream_failure(fallback_models=FALLBACK)
 
     assert (failure.code, failure.reason) == ("ABORTED", "STREAM_INTERRUPTED")
-    assert "completed" not in kinds_of(failure.seen)
-    assert previewed(failure.seen)
-    assert TEXT.startswith(previewed(failure.seen))
+    assert "completed" not in event_types(failure.events)
+    assert streamed_text(failure.events)
+    assert TEXT.startswith(streamed_text(failure.events))
     assert failure.usage is not None
     assert failure.usage.input_tokens > 0
     assert failure.usage.output_tokens > 0
@@ -69,102 +84,94 @@ def test_a_stream_is_aborted_with_what_was_paid_for(breaks: Answer, wire: str) -
 
 
 @scenario(12, 13)
-@pytest.mark.parametrize("breaks", BREAKS, ids=BREAK_NAMES)
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_stream_begins_again_where_its_caller_asked_for_that(breaks: Answer, wire: str) -> None:
-    first, second = Upstream(breaks, wire=wire), Upstream(says(), wire=wire)
+@pytest.mark.parametrize("interruption", INTERRUPTIONS, ids=FAULTS)
+@pytest.mark.parametrize("wire", ["chat_completions", "anthropic"])
+def test_an_interrupted_stream_restarts_if_the_caller_permits_it(interruption: Responder, wire: str) -> None:
+    first, second = Upstream(interruption, wire=wire), Upstream(responds(), wire=wire)
 
-    with gateway(first, second) as server:
-        events = server.stream(fallback_models=NEXT, restarts=True)
+    with gateway(first, second, stream_timeouts=SHORT_IDLE_TIMEOUTS) as server:
+        events = server.stream(fallback_models=FALLBACK, restart=True)
 
     (restarted,) = restarts_in(events)
     assert restarted.route.provider == "second"
     assert attempts_of(restarted.route)[0] == ("first", "STREAM_INTERRUPTED")
-    assert previewed(events) == text_of(events[-1].completed) == TEXT
-    assert kinds_of(events)[0] == "started"
-    assert kinds_of(events).count("started") == 1
+    assert streamed_text(events) == text_of(events[-1].completed) == TEXT
+    assert event_types(events)[0] == "started"
+    assert event_types(events).count("started") == 1
     assert [event.sequence for event in events] == list(range(len(events)))
     assert attempts_of(events[-1].completed.route) == [("first", "STREAM_INTERRUPTED"), ("second", "")]
     assert events[-1].completed.usage.output_tokens == 60
 
 
 @scenario(12)
-def test_a_stream_begins_again_at_the_same_target_where_there_is_no_other() -> None:
-    first = Upstream(breaks_off(40), says())
+def test_a_stream_without_a_fallback_restarts_at_the_same_target() -> None:
+    first = Upstream(interrupts(40), responds())
 
     with gateway(first) as server:
-        events = server.stream(restarts=True)
+        events = server.stream(restart=True)
 
     assert len(restarts_in(events)) == 1
-    assert previewed(events) == text_of(events[-1].completed) == TEXT
+    assert streamed_text(events) == text_of(events[-1].completed) == TEXT
     assert len(first.requests) == 2
 
 
 @scenario(12)
-def test_a_stream_begins_again_at_the_same_target_once() -> None:
-    first = Upstream(breaks_off(40))
+def test_a_stream_restarts_at_the_same_target_only_once() -> None:
+    first = Upstream(interrupts(40))
 
     with gateway(first) as server:
-        failure = server.interrupted(restarts=True)
+        failure = server.stream_failure(restart=True)
 
     assert (failure.code, failure.reason) == ("ABORTED", "STREAM_INTERRUPTED")
-    assert len(restarts_in(failure.seen)) == 1
+    assert len(restarts_in(failure.events)) == 1
     assert len(first.requests) == 2
 
 
 @scenario(12)
-@pytest.mark.parametrize("how", [Act.CLOSE, Act.SILENCE], ids=["closes", "stalls"])
-def test_a_stream_whose_tool_call_may_have_run_never_begins_again(how: Act) -> None:
+@pytest.mark.parametrize("fault", [SocketFault.CLOSE, SocketFault.STALL], ids=["close", "stall"])
+def test_a_stream_never_restarts_after_a_completed_tool_call(fault: SocketFault) -> None:
     block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
     call = (
-        claude_event("content_block_start", index=1, content_block=block),
-        claude_event("content_block_stop", index=1),
+        anthropic_event("content_block_start", index=1, content_block=block),
+        anthropic_event("content_block_stop", index=1),
     )
-    breaks = streams(lambda whole: (*whole.opening, *whole.words[:5], *call, Pause(0.05), how))
-    first, second = Upstream(breaks, wire="claude"), Upstream(says())
+    interruption = streams(lambda events: (*events.opening, *events.words[:5], *call, Delay(0.05), fault))
+    first, second = Upstream(interruption, wire="anthropic"), Upstream(responds())
 
-    with gateway(first, second) as server:
-        failure = server.interrupted(fallback_models=NEXT, restarts=True, tools=[TOOL])
+    with gateway(first, second, stream_timeouts=SHORT_IDLE_TIMEOUTS) as server:
+        failure = server.stream_failure(fallback_models=FALLBACK, restart=True, tools=[TOOL])
 
     assert (failure.code, failure.reason) == ("ABORTED", "STREAM_INTERRUPTED")
-    assert any(event.part_completed.part.HasField("tool_call") for event in failure.seen)
-    assert restarts_in(failure.seen) == []
+    assert any(event.part_completed.part.HasField("tool_call") for event in failure.events)
+    assert restarts_in(failure.events) == []
     assert second.requests == []
 
 
 @scenario(8)
-@pytest.mark.parametrize("lost", [(Act.RESET,), (Act.CLOSE,), (b"HTTP/1.1 200 OK\r\nContent-", Act.RESET)])
 @pytest.mark.parametrize("is_streamed", [False, True])
-def test_a_connection_lost_before_its_headers_is_made_good(lost: tuple[bytes | Act, ...], is_streamed: bool) -> None:
-    first = Upstream(does(*lost), says())
+def test_a_connection_lost_before_the_first_content_is_retried(is_streamed: bool) -> None:
+    upstreams = [
+        Upstream(sends(SocketFault.RESET), responds()),
+        Upstream(sends(SocketFault.CLOSE), responds()),
+        Upstream(sends(b"HTTP/1.1 200 OK\r\nContent-", SocketFault.RESET), responds()),
+        Upstream(streams(lambda events: (SocketFault.RESET,)), responds()),
+    ]
 
-    with gateway(first) as server:
-        response = server.stream()[-1].completed if is_streamed else server.answer()
+    with gateway(*upstreams) as server:
+        responses = [server.respond(is_streamed, upstream.model) for upstream in upstreams]
 
-    assert text_of(response) == TEXT
-    assert len(first.requests) == 2
+    assert [text_of(response) for response in responses] == [TEXT] * len(upstreams)
+    assert [len(upstream.requests) for upstream in upstreams] == [2] * len(upstreams)
+    assert [attempts_of(one.route)[-1] for one in responses] == [(upstream.name, "") for upstream in upstreams]
 
 
 @scenario(8)
-@pytest.mark.parametrize("is_streamed", [False, True])
-def test_a_connection_lost_between_headers_and_content_is_made_good(is_streamed: bool) -> None:
-    first = Upstream(streams(lambda whole: (*whole.opening[:0], Act.RESET)), says())
+def test_a_connection_that_is_lost_repeatedly_fails_the_call() -> None:
+    first = Upstream(sends(SocketFault.RESET))
 
     with gateway(first) as server:
-        response = server.stream()[-1].completed if is_streamed else server.answer()
-
-    assert text_of(response) == TEXT
-    assert len(first.requests) == 2
-    assert attempts_of(response.route)[-1] == ("first", "")
-
-
-@scenario(8)
-def test_a_connection_that_stays_lost_is_a_marked_error() -> None:
-    first = Upstream(does(Act.RESET))
-
-    with gateway(first) as server:
-        failure = server.refused()
+        failure = server.generate_failure()
 
     assert (failure.code, failure.reason) == ("UNAVAILABLE", "PROVIDER_UNREACHABLE")
     assert len(failure.attempts) == 3
-    assert failure.seconds < 10 * LIMIT
+    assert failure.seconds < 3.0

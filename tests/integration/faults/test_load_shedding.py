@@ -1,4 +1,4 @@
-"""An event loop that is held up sheds new calls instead of letting all of them time out."""
+"""Load shedding: a blocked event loop rejects new calls instead of letting all calls time out."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ import time
 
 import grpc
 
-from tests.integration.faults.fault_catalog import says
-from tests.integration.faults.gateway import gateway, until
+from tests.integration.faults.fault_catalog import responds
+from tests.integration.faults.gateway import gateway, wait_until
 from tests.integration.faults.scenarios import scenario
 from tests.integration.faults.upstream import Upstream
-from tests.support.rpc_errors import Refusal
+from tests.support.rpc_errors import RpcFailure
 
-BLOCK_SECONDS = 2.0
+MAX_LAG = {"max_event_loop_lag_seconds": 0.2}
+BLOCK_SECONDS = 0.8
 CALLS = 40
 
 
 def _block(is_blocked: threading.Event) -> None:
     is_blocked.set()
-    time.sleep(BLOCK_SECONDS)  # what a library that does not belong on the loop would do
+    time.sleep(BLOCK_SECONDS)  # as a blocking library call on the event loop would
 
 
 @scenario(34)
-def test_calls_that_come_while_the_loop_is_blocked_are_told_to_come_again() -> None:
-    first = Upstream(says())
+def test_calls_during_a_blocked_event_loop_are_rejected_as_overloaded() -> None:
+    first = Upstream(responds())
 
-    with gateway(first, server={"shed_lag_seconds": 0.2}) as server:
-        server.answer()
+    with gateway(first, server=MAX_LAG) as server:
+        server.generate()
         is_blocked = threading.Event()
         server.loop.call_soon_threadsafe(_block, is_blocked)
         is_blocked.wait()
-        calls = [server.ask() for _ in range(CALLS)]
-        failures = [Refusal(one.exception()) for one in calls if one.exception() is not None]
-        until(lambda: server.ask().exception() is None)
+        calls = [server.start_call() for _ in range(CALLS)]
+        failures = [RpcFailure(call.exception()) for call in calls if call.exception() is not None]
+        wait_until(lambda: server.start_call().exception() is None)
 
     assert failures
     assert {failure.code for failure in failures} == {grpc.StatusCode.UNAVAILABLE}
@@ -42,22 +43,22 @@ def test_calls_that_come_while_the_loop_is_blocked_are_told_to_come_again() -> N
 
 
 @scenario(34)
-def test_a_call_under_way_survives_a_blocked_loop() -> None:
-    first = Upstream(says(late=0.1))
+def test_a_call_in_flight_survives_a_blocked_event_loop() -> None:
+    first = Upstream(responds(delay=0.1))
 
-    with gateway(first, server={"shed_lag_seconds": 0.2}, patience={"first_token_seconds": 9.0}) as server:
-        call = server.ask()
-        until(lambda: bool(first.requests))
-        server.loop.call_soon_threadsafe(time.sleep, 0.5)
+    with gateway(first, server=MAX_LAG) as server:
+        call = server.start_call()
+        wait_until(lambda: bool(first.requests))
+        server.loop.call_soon_threadsafe(time.sleep, 0.4)
 
         assert call.exception() is None
 
 
 @scenario(34)
-def test_a_loop_that_is_on_time_sheds_nothing() -> None:
-    first = Upstream(says())
+def test_a_responsive_event_loop_rejects_nothing() -> None:
+    first = Upstream(responds())
 
-    with gateway(first, server={"shed_lag_seconds": 0.2}) as server:
-        calls = [server.ask() for _ in range(CALLS)]
+    with gateway(first, server={"max_event_loop_lag_seconds": 2.0}) as server:
+        calls = [server.start_call() for _ in range(CALLS)]
 
-        assert [one.exception() for one in calls] == [None] * CALLS
+        assert [call.exception() for call in calls] == [None] * CALLS

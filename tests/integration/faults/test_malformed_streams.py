@@ -1,4 +1,4 @@
-"""Streams as clones and proxies write them: what is legal is read, what is not is never passed on."""
+"""Irregular streams: every legal form is read, and no malformed content reaches the caller."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from aimanager.v1 import generation_pb2, usage_pb2
-from tests.integration.faults.fault_catalog import says, streams
-from tests.integration.faults.gateway import NEXT, attempts_of, gateway, previewed, text_of
+from tests.integration.faults.fault_catalog import responds, streams
+from tests.integration.faults.gateway import FALLBACK, attempts_of, gateway, streamed_text, text_of
 from tests.integration.faults.scenarios import scenario
-from tests.integration.faults.upstream import Act, Pause, Step, Upstream
-from tests.integration.faults.wires import DONE, TEXT, WORDS, Streamed, chat_event, counts, event, usage_event
+from tests.integration.faults.upstream import Delay, Step, Upstream
+from tests.integration.faults.wires import (
+    DONE,
+    TEXT,
+    WORDS,
+    StreamEvents,
+    chat_event,
+    chat_usage,
+    chat_usage_event,
+    sse_event,
+)
+from tests.support.http_servers.raw import SocketFault
 
-Cut = Callable[[Streamed], Sequence[Step]]
+Edit = Callable[[StreamEvents], Sequence[Step]]
+WIRES = ("chat_completions", "anthropic")
 TOOL = generation_pb2.Tool(name="look", description="Looks.")
 MALFORMED = b'data: {"choices": [{"ind\n\n'
 REPORTED, ESTIMATED, MISSING = (
@@ -23,18 +34,22 @@ REPORTED, ESTIMATED, MISSING = (
 )
 
 
-def joined(whole: Streamed) -> bytes:
-    return b"".join(whole.whole())
+def joined(events: StreamEvents) -> bytes:
+    return b"".join(events.all())
 
 
-def over_lines(whole: Streamed) -> bytes:
-    """Each document over three data lines."""
-    return joined(whole).replace(b', "', b',\ndata: "').replace(b"data: \n", b"")
+def single_bytes(data: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in data]
+
+
+def split_over_data_lines(events: StreamEvents) -> bytes:
+    """Return the stream with each document split over three data lines."""
+    return joined(events).replace(b', "', b',\ndata: "').replace(b"data: \n", b"")
 
 
 @scenario(14)
-def test_a_malformed_event_before_any_output_is_made_good() -> None:
-    first = Upstream(streams(lambda whole: (MALFORMED, *whole.whole(), b"")), says())
+def test_a_malformed_event_before_the_first_content_is_retried() -> None:
+    first = Upstream(streams(lambda events: (MALFORMED, *events.all(), b"")), responds())
 
     with gateway(first) as server:
         response = server.stream()[-1].completed
@@ -43,129 +58,145 @@ def test_a_malformed_event_before_any_output_is_made_good() -> None:
 
 
 @scenario(14)
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_malformed_event_within_the_output_is_never_passed_on(wire: str) -> None:
-    broken = streams(
-        lambda whole: (*whole.opening, *whole.words[:20], Pause(0.1), MALFORMED, *whole.words[20:], *whole.ending)
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_malformed_event_after_content_interrupts_the_stream(wire: str) -> None:
+    malformed = streams(
+        lambda events: (
+            *events.opening,
+            *events.words[:20],
+            Delay(0.1),
+            MALFORMED,
+            *events.words[20:],
+            *events.ending,
+        )
     )
-    first, second = Upstream(broken, wire=wire), Upstream(says())
+    first, second = Upstream(malformed, wire=wire), Upstream(responds())
 
-    with gateway(first, second, patience={"idle_text_seconds": 9.0}) as server:
-        failure = server.interrupted(fallback_models=NEXT)
-        response = server.answer(fallback_models=NEXT)
+    with gateway(first, second) as server:
+        failure = server.stream_failure(fallback_models=FALLBACK)
+        response = server.generate(fallback_models=FALLBACK)
 
     assert (failure.code, failure.reason) == ("ABORTED", "STREAM_INTERRUPTED")
-    assert "".join(WORDS[:20]).startswith(previewed(failure.seen))
+    assert "".join(WORDS[:20]).startswith(streamed_text(failure.events))
     assert text_of(response) == TEXT
     assert attempts_of(response.route)[-1] == ("second", "")
 
 
 @scenario(15)
-def test_half_a_document_an_event_is_never_passed_on() -> None:
-    def halved(whole: Streamed) -> Sequence[Step]:
-        half = len(whole.words[1]) // 2
-        parts = (whole.words[1][:half] + b"\n\n", b"data: " + whole.words[1][half:])
-        return (*whole.opening, whole.words[0], *parts, *whole.words[2:], *whole.ending, b"")
+def test_a_document_split_over_two_events_is_rejected() -> None:
+    def split(events: StreamEvents) -> Sequence[Step]:
+        half = len(events.words[1]) // 2
+        parts = (events.words[1][:half] + b"\n\n", b"data: " + events.words[1][half:])
+        return (*events.opening, events.words[0], *parts, *events.words[2:], *events.ending, b"")
 
-    with gateway(Upstream(streams(halved))) as server:
-        failure = server.interrupted()
+    with gateway(Upstream(streams(split))) as server:
+        failure = server.stream_failure()
 
     assert failure.reason in ("STREAM_INTERRUPTED", "PROVIDER_PROTOCOL")
-    assert previewed(failure.seen) in ("", WORDS[0])
+    assert streamed_text(failure.events) in ("", WORDS[0])
 
 
-FRAMINGS: dict[str, Cut] = {
-    "a byte at a time": lambda whole: [bytes([byte]) for byte in joined(whole)] + [b""],
-    "CRLF": lambda whole: (joined(whole).replace(b"\n", b"\r\n"), b""),
-    "CRLF a byte at a time": lambda whole: [bytes([byte]) for byte in joined(whole).replace(b"\n", b"\r\n")] + [b""],
-    "CR": lambda whole: (joined(whole).replace(b"\n", b"\r"), b""),
-    "a byte order mark": lambda whole: (b"\xef\xbb\xbf" + joined(whole), b""),
-    "several data lines": lambda whole: (over_lines(whole), b""),
-    "comments": lambda whole: (b": hello\n\n" + joined(whole).replace(b"data:", b": so\nid: 7\nretry: 5\ndata:"), b""),
-    "no space after the colon": lambda whole: (joined(whole).replace(b"data: ", b"data:"), b""),
-    "a line of a megabyte": lambda whole: (b": " + b"x" * 1_000_000 + b"\n\n" + joined(whole), b""),
-    "no last blank line": lambda whole: (joined(whole).rstrip(b"\n"), b""),
+FRAMINGS: dict[str, Edit] = {
+    "a byte at a time": lambda events: [*single_bytes(joined(events)), b""],
+    "CRLF": lambda events: (joined(events).replace(b"\n", b"\r\n"), b""),
+    "CRLF, a byte at a time": lambda events: [*single_bytes(joined(events).replace(b"\n", b"\r\n")), b""],
+    "CR": lambda events: (joined(events).replace(b"\n", b"\r"), b""),
+    "byte order mark": lambda events: (b"\xef\xbb\xbf" + joined(events), b""),
+    "several data lines": lambda events: (split_over_data_lines(events), b""),
+    "comments": lambda events: (b": hello\n\n" + joined(events).replace(b"data:", b": x\nid: 7\nretry: 5\ndata:"), b""),
+    "no space after the colon": lambda events: (joined(events).replace(b"data: ", b"data:"), b""),
+    "a line of a megabyte": lambda events: (b": " + b"x" * 1_000_000 + b"\n\n" + joined(events), b""),
+    "no final blank line": lambda events: (joined(events).rstrip(b"\n"), b""),
 }
 
 
 @scenario(15)
-@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_every_legal_framing_is_read(framing: Cut, wire: str) -> None:
-    with gateway(Upstream(streams(framing), wire=wire)) as server:
-        events = server.stream()
+@pytest.mark.parametrize("wire", WIRES)
+def test_every_legal_framing_is_read(wire: str) -> None:
+    upstreams = [Upstream(streams(framing), wire=wire) for framing in FRAMINGS.values()]
 
-    assert previewed(events) == text_of(events[-1].completed) == TEXT
+    with gateway(*upstreams) as server:
+        streamed = [server.stream(upstream.model) for upstream in upstreams]
+
+    for name, events in zip(FRAMINGS, streamed, strict=True):
+        assert streamed_text(events) == text_of(events[-1].completed) == TEXT, name
 
 
 @scenario(16)
-@pytest.mark.parametrize("text", ["Grüße 😀 👩‍👩‍👧 e\u0301", "\\ud83d\\ude00"], ids=["characters", "surrogates"])
-def test_characters_split_anywhere_arrive_whole(text: str) -> None:
-    said = (b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n' % text.encode()) + chat_event(
-        {}, "stop"
-    )
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("Grüße 😀 👩‍👩‍👧 e\u0301", "Grüße 😀 👩‍👩‍👧 e\u0301"), ("\\ud83d\\ude00", "😀")],
+    ids=["characters", "surrogates"],
+)
+def test_characters_split_across_chunks_are_joined(content: str, text: str) -> None:
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n' % content.encode()
+    data = event + chat_event({}, "stop")
 
-    with gateway(Upstream(streams(lambda whole: [bytes([byte]) for byte in said] + [b""]))) as server:
+    with gateway(Upstream(streams(lambda events: [*single_bytes(data), b""]))) as server:
         events = server.stream()
 
-    expected = text.encode().decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16")
-    assert text_of(events[-1].completed) == (expected if "\\" in text else text)
-    assert previewed(events) == text_of(events[-1].completed)
+    assert streamed_text(events) == text_of(events[-1].completed) == text
 
 
 @scenario(16)
 def test_invalid_bytes_are_replaced() -> None:
-    said = b'data: {"choices": [{"index": 0, "delta": {"content": "caf\xff"}}]}\n\n' + chat_event({}, "stop")
+    data = b'data: {"choices": [{"index": 0, "delta": {"content": "caf\xff"}}]}\n\n' + chat_event({}, "stop")
 
-    with gateway(Upstream(streams(lambda whole: (said, b"")))) as server:
-        assert text_of(server.stream()[-1].completed) == "caf\ufffd"
+    with gateway(Upstream(streams(lambda events: (data, b"")))) as server:
+        events = server.stream()
+
+    assert text_of(events[-1].completed) == "caf\ufffd"
 
 
-ENDINGS: dict[str, Cut] = {
-    "no end marker": lambda whole: (*whole.opening, *whole.words, *whole.ending[:-1], b""),
-    "two end markers": lambda whole: (*whole.whole(), DONE, b""),
-    "data after the end": lambda whole: (*whole.whole(), chat_event({"content": "more"}), b""),
-    "two finish reasons": lambda whole: (*whole.opening, *whole.words, chat_event({}, "stop"), *whole.ending, b""),
-    "silence after the end": lambda whole: (*whole.whole(), Act.SILENCE),
+ENDINGS: dict[str, Edit] = {
+    "no end marker": lambda events: (*events.opening, *events.words, *events.ending[:-1], b""),
+    "two end markers": lambda events: (*events.all(), DONE, b""),
+    "data after the end marker": lambda events: (*events.all(), chat_event({"content": "more"}), b""),
+    "two finish reasons": lambda events: (*events.opening, *events.words, chat_event({}, "stop"), *events.ending, b""),
+    "stall after the end marker": lambda events: (*events.all(), SocketFault.STALL),
 }
 
 
 @scenario(17)
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
-def test_an_answer_ends_once_whatever_follows(ending: Cut) -> None:
-    with gateway(Upstream(streams(ending)), patience={"idle_text_seconds": 30.0}) as server:
-        events = server.stream(seconds=5.0)
+def test_a_stream_completes_once_whatever_follows_its_end() -> None:
+    upstreams = [Upstream(streams(ending)) for ending in ENDINGS.values()]
 
-    assert previewed(events) == text_of(events[-1].completed) == TEXT
-    assert events[-1].completed.finish_reason == generation_pb2.FINISH_REASON_STOP
+    with gateway(*upstreams) as server:
+        streamed = [server.stream(upstream.model, timeout=5.0) for upstream in upstreams]
+
+    for name, events in zip(ENDINGS, streamed, strict=True):
+        assert streamed_text(events) == text_of(events[-1].completed) == TEXT, name
+        assert events[-1].completed.finish_reason == generation_pb2.FINISH_REASON_STOP, name
 
 
-COUNTED: dict[str, tuple[Cut, tuple[int, ...]]] = {
-    "missing": (lambda whole: (*whole.opening, *whole.words, whole.ending[0], DONE, b""), (ESTIMATED, MISSING)),
+ZERO_USAGE = sse_event({"choices": [], "usage": chat_usage(0) | {"prompt_tokens": 0}})
+USAGES: dict[str, tuple[Edit, tuple[int, ...]]] = {
+    "missing": (lambda events: (*events.opening, *events.words, events.ending[0], DONE, b""), (ESTIMATED, MISSING)),
     "zero": (
-        lambda whole: (
-            *whole.opening,
-            *whole.words,
-            whole.ending[0],
-            event({"choices": [], "usage": counts(0) | {"prompt_tokens": 0}}),
-            DONE,
-            b"",
-        ),
+        lambda events: (*events.opening, *events.words, events.ending[0], ZERO_USAGE, DONE, b""),
         (ESTIMATED, MISSING),
     ),
     "twice": (
-        lambda whole: (*whole.opening, *whole.words, whole.ending[0], usage_event(60), usage_event(60), DONE, b""),
+        lambda events: (
+            *events.opening,
+            *events.words,
+            events.ending[0],
+            chat_usage_event(60),
+            chat_usage_event(60),
+            DONE,
+            b"",
+        ),
         (REPORTED,),
     ),
     "with a choice": (
-        lambda whole: (*whole.opening, *whole.words, chat_event({}, "stop", usage=counts(60)), DONE, b""),
+        lambda events: (*events.opening, *events.words, chat_event({}, "stop", usage=chat_usage(60)), DONE, b""),
         (REPORTED,),
     ),
     "cumulative": (
-        lambda whole: (
-            *whole.opening,
-            *(chat_event({"content": word}, usage=counts(number)) for number, word in enumerate(WORDS, 1)),
-            *whole.ending,
+        lambda events: (
+            *events.opening,
+            *(chat_event({"content": word}, usage=chat_usage(number)) for number, word in enumerate(WORDS, 1)),
+            *events.ending,
             b"",
         ),
         (REPORTED,),
@@ -174,44 +205,49 @@ COUNTED: dict[str, tuple[Cut, tuple[int, ...]]] = {
 
 
 @scenario(18)
-@pytest.mark.parametrize(("cut", "sources"), COUNTED.values(), ids=COUNTED.keys())
-def test_usage_says_who_counted(cut: Cut, sources: tuple[int, ...]) -> None:
-    with gateway(Upstream(streams(cut))) as server:
-        usage = server.stream()[-1].completed.usage
+def test_irregular_usage_is_counted_once_with_its_source() -> None:
+    upstreams = [Upstream(streams(edit)) for edit, _ in USAGES.values()]
 
-    assert usage.source in sources
-    if usage.source == REPORTED:
-        assert (usage.input_tokens, usage.output_tokens) == (11, 60)
+    with gateway(*upstreams) as server:
+        usages = [server.stream(upstream.model)[-1].completed.usage for upstream in upstreams]
 
-
-def piece(arguments: str, **facts: object) -> bytes:
-    """A fragment of a tool call."""
-    name = {"name": facts.pop("name")} if "name" in facts else {}
-    return chat_event({"tool_calls": [{**facts, "function": {**name, "arguments": arguments}}]})
+    for (name, (_, sources)), usage in zip(USAGES.items(), usages, strict=True):
+        assert usage.source in sources, name
+        if usage.source == REPORTED:
+            assert (usage.input_tokens, usage.output_tokens) == (11, 60), name
 
 
-CALLS: dict[str, tuple[tuple[bytes, ...], list[str]]] = {
+def tool_fragment(arguments: str, **fields: object) -> bytes:
+    """Return a fragment of a tool call."""
+    name = {"name": fields.pop("name")} if "name" in fields else {}
+    return chat_event({"tool_calls": [{**fields, "function": {**name, "arguments": arguments}}]})
+
+
+TOOL_CALLS: dict[str, tuple[tuple[bytes, ...], list[str]]] = {
     "interleaved": (
         (
-            piece('{"a"', index=0, id="c1", name="look"),
-            piece('{"b"', index=1, id="c2", name="look"),
-            piece(": 1}", index=0),
-            piece(": 2}", index=1),
+            tool_fragment('{"a"', index=0, id="c1", name="look"),
+            tool_fragment('{"b"', index=1, id="c2", name="look"),
+            tool_fragment(": 1}", index=0),
+            tool_fragment(": 2}", index=1),
         ),
         ['{"a": 1}', '{"b": 2}'],
     ),
-    "without an index": ((piece('{"a"', id="c1", name="look"), piece(": 1}", id="c1")), ['{"a": 1}']),
-    "without arguments": ((piece("", index=0, id="c1", name="look"),), ["{}"]),
+    "without an index": (
+        (tool_fragment('{"a"', id="c1", name="look"), tool_fragment(": 1}", id="c1")),
+        ['{"a": 1}'],
+    ),
+    "without arguments": ((tool_fragment("", index=0, id="c1", name="look"),), ["{}"]),
 }
 
 
 @scenario(19)
-@pytest.mark.parametrize(("fragments", "arguments"), CALLS.values(), ids=CALLS.keys())
-def test_tool_calls_are_joined_however_they_are_numbered(fragments: tuple[bytes, ...], arguments: list[str]) -> None:
-    calls = streams(lambda whole: (*whole.opening, *fragments, chat_event({}, "tool_calls"), DONE, b""))
+@pytest.mark.parametrize(("fragments", "arguments"), TOOL_CALLS.values(), ids=TOOL_CALLS.keys())
+def test_tool_call_fragments_are_joined(fragments: tuple[bytes, ...], arguments: list[str]) -> None:
+    calls = streams(lambda events: (*events.opening, *fragments, chat_event({}, "tool_calls"), DONE, b""))
 
     with gateway(Upstream(calls)) as server:
-        said = server.stream(tools=[TOOL])[-1].completed
+        response = server.stream(tools=[TOOL])[-1].completed
 
-    assert [part.tool_call.arguments_json for part in said.message.parts] == arguments
-    assert said.finish_reason == generation_pb2.FINISH_REASON_TOOL_CALLS
+    assert [part.tool_call.arguments_json for part in response.message.parts] == arguments
+    assert response.finish_reason == generation_pb2.FINISH_REASON_TOOL_CALLS

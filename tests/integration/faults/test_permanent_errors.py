@@ -1,4 +1,4 @@
-"""Refusals that asking again does not mend: who else is asked, and who is not."""
+"""Permanent errors: which fallbacks may be tried, and which errors end the call."""
 
 from __future__ import annotations
 
@@ -7,42 +7,39 @@ from typing import Any
 import pytest
 
 from aimanager.v1 import generation_pb2
-from tests.integration.faults.fault_catalog import refuses, says
-from tests.integration.faults.gateway import NEXT, attempts_of, gateway, text_of
+from tests.integration.faults.fault_catalog import fails, responds
+from tests.integration.faults.gateway import FALLBACK, PROVIDERS, attempts_of, gateway, text_of
 from tests.integration.faults.scenarios import scenario
 from tests.integration.faults.upstream import Upstream
 from tests.integration.faults.wires import TEXT
 
-TOO_LONG = refuses(400, "Too long.", code="context_length_exceeded")
-BLOCKED = refuses(400, "Not that.", code="content_filter")
-OTHERS = ("second/m", "third/m")
+TOO_LONG = fails(400, "Too long.", code="context_length_exceeded")
+FALLBACKS = ("second/m", "third/m")
 TOOL = generation_pb2.Tool(name="look", description="Looks.")
 
 
-def windows(*tokens: int) -> dict[str, Any]:
-    """Models by the size of their windows."""
-    return {
-        f"{name}/m": {"context_window": most} for name, most in zip(("first", "second", "third"), tokens, strict=True)
-    }
+def context_windows(*tokens: int) -> dict[str, Any]:
+    """Return [models] settings with the context window of each provider's model."""
+    return {f"{name}/m": {"context_window": size} for name, size in zip(PROVIDERS, tokens, strict=True)}
 
 
 @scenario(7)
-def test_what_is_too_long_for_one_model_goes_to_a_larger_one_only() -> None:
-    first, second, third = Upstream(TOO_LONG), Upstream(says()), Upstream(says())
+def test_context_overflow_falls_back_only_to_a_larger_context_window() -> None:
+    first, second, third = Upstream(TOO_LONG), Upstream(responds()), Upstream(responds())
 
-    with gateway(first, second, third, models=windows(100_000, 50_000, 200_000)) as server:
-        response = server.answer(fallback_models=OTHERS)
+    with gateway(first, second, third, models=context_windows(100_000, 50_000, 200_000)) as server:
+        response = server.generate(fallback_models=FALLBACKS)
 
     assert attempts_of(response.route) == [("first", "CONTEXT_TOO_LONG"), ("third", "")]
     assert second.requests == []
 
 
 @scenario(7)
-def test_what_is_too_long_for_the_largest_is_refused() -> None:
-    first, second, third = Upstream(TOO_LONG), Upstream(says()), Upstream(says())
+def test_context_overflow_of_the_largest_window_ends_the_call() -> None:
+    first, second, third = Upstream(TOO_LONG), Upstream(responds()), Upstream(responds())
 
-    with gateway(first, second, third, models=windows(100_000, 50_000, 100_000)) as server:
-        failure = server.refused(fallback_models=OTHERS)
+    with gateway(first, second, third, models=context_windows(100_000, 50_000, 100_000)) as server:
+        failure = server.generate_failure(fallback_models=FALLBACKS)
 
     assert (failure.code, failure.reason) == ("INVALID_ARGUMENT", "CONTEXT_TOO_LONG")
     assert len(first.requests) == 1
@@ -51,13 +48,19 @@ def test_what_is_too_long_for_the_largest_is_refused() -> None:
 
 @scenario(7)
 @pytest.mark.parametrize("is_streamed", [False, True])
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_what_a_filter_blocked_is_shown_to_nobody_else(is_streamed: bool, wire: str) -> None:
-    blocked = BLOCKED if wire == "chat_completions" else refuses(400, "Output blocked by content filtering policy")
-    first, second = Upstream(blocked, wire=wire), Upstream(says())
+@pytest.mark.parametrize(
+    ("wire", "blocked"),
+    [
+        ("chat_completions", fails(400, "Not that.", code="content_filter")),
+        ("anthropic", fails(400, "Output blocked by content filtering policy")),
+    ],
+    ids=["chat_completions", "anthropic"],
+)
+def test_blocked_content_is_not_sent_to_a_fallback(wire: str, blocked: Any, is_streamed: bool) -> None:
+    first, second = Upstream(blocked, wire=wire), Upstream(responds())
 
     with gateway(first, second) as server:
-        failure = (server.interrupted if is_streamed else server.refused)(fallback_models=NEXT)
+        failure = server.fail(is_streamed, fallback_models=FALLBACK)
 
     assert (failure.code, failure.reason) == ("INVALID_ARGUMENT", "CONTENT_BLOCKED")
     assert len(first.requests) == 1
@@ -65,23 +68,23 @@ def test_what_a_filter_blocked_is_shown_to_nobody_else(is_streamed: bool, wire: 
 
 
 @scenario(7)
-def test_what_is_wrong_with_a_request_is_wrong_everywhere() -> None:
-    first, second = Upstream(refuses(400, "Bad.")), Upstream(says())
+def test_a_rejected_request_is_not_sent_to_a_fallback() -> None:
+    first, second = Upstream(fails(400, "Bad.")), Upstream(responds())
 
     with gateway(first, second) as server:
-        failure = server.refused(fallback_models=NEXT)
+        failure = server.generate_failure(fallback_models=FALLBACK)
 
     assert failure.reason == "PROVIDER_REJECTED_REQUEST"
     assert (len(first.requests), len(second.requests)) == (1, 0)
 
 
 @scenario(25)
-def test_a_fallback_that_cannot_do_what_is_needed_is_passed_over_with_a_warning() -> None:
-    first, second, third = Upstream(refuses(401)), Upstream(says()), Upstream(says())
-    toolless = {"second/m": {"capabilities": {"tool_calling": "none"}}}
+def test_a_fallback_without_a_required_capability_is_skipped_with_a_warning() -> None:
+    first, second, third = Upstream(fails(401)), Upstream(responds()), Upstream(responds())
+    without_tools = {"second/m": {"capabilities": {"tool_calling": "none"}}}
 
-    with gateway(first, second, third, models=toolless) as server:
-        response = server.answer(fallback_models=OTHERS, tools=[TOOL])
+    with gateway(first, second, third, models=without_tools) as server:
+        response = server.generate(fallback_models=FALLBACKS, tools=[TOOL])
 
     assert text_of(response) == TEXT
     assert attempts_of(response.route) == [("first", "PROVIDER_CREDENTIALS_INVALID"), ("third", "")]
@@ -90,11 +93,11 @@ def test_a_fallback_that_cannot_do_what_is_needed_is_passed_over_with_a_warning(
 
 
 @scenario(25)
-def test_the_first_fault_is_the_one_told_with_every_attempt() -> None:
-    first, second = Upstream(refuses(500)), Upstream(refuses(400, "No such field."))
+def test_the_first_error_is_reported_with_every_attempt() -> None:
+    first, second = Upstream(fails(500)), Upstream(fails(400, "No such field."))
 
     with gateway(first, second) as server:
-        failure = server.refused(fallback_models=NEXT)
+        failure = server.generate_failure(fallback_models=FALLBACK)
 
     assert (failure.code, failure.reason) == ("UNAVAILABLE", "PROVIDER_ERROR")
     assert failure.attempts == [*[("first", "PROVIDER_ERROR")] * 3, ("second", "PROVIDER_REJECTED_REQUEST")]

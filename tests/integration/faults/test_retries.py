@@ -1,72 +1,80 @@
-"""Hedging and routes: who is asked first, and who is asked beside."""
+"""Hedged requests and routes: which target is called first, and which in addition."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 
-from tests.integration.faults.fault_catalog import says
-from tests.integration.faults.gateway import NEXT, attempts_of, gateway, text_of, until
-from tests.integration.faults.upstream import Answer, Asked, Pause, Step, Upstream
+from tests.integration.faults.fault_catalog import responds, stalls
+from tests.integration.faults.gateway import (
+    FALLBACK,
+    SHORT_FIRST_TOKEN_TIMEOUTS,
+    attempts_of,
+    gateway,
+    text_of,
+    wait_until,
+)
+from tests.integration.faults.upstream import Delay, Request, Responder, Step, Upstream
 from tests.integration.faults.wires import TEXT
 
-HEDGING = {"enabled": True, "share": 1.0, "least_seconds": 0.1, "least_samples": 3}
+HEDGING = {"enabled": True, "max_ratio": 1.0, "min_delay_seconds": 0.05, "min_samples": 3}
 ROUTE = {"targets": ["first/m", "second/m"], "policy": "weighted", "weights": [3, 1]}
 
 
-def slow_from(number: int) -> Answer:
-    """Answers at once, and from so many requests on only after ten seconds."""
-    answers, asked_so_far = says(), Counter[str]()
+def slow_from_request(number: int) -> Responder:
+    """Respond at once to the requests before this number, and after ten seconds to all others."""
+    complete, numbers = responds(), count(1)
 
-    def answer(asked: Asked) -> tuple[Step, ...]:
-        asked_so_far["all"] += 1
-        wait = (Pause(10.0),) if asked_so_far["all"] >= number else ()
-        return (*wait, *answers(asked))
+    def respond(request: Request) -> tuple[Step, ...]:
+        delay = (Delay(10.0),) if next(numbers) >= number else ()
+        return (*delay, *complete(request))
 
-    return answer
+    return respond
 
 
-def test_who_is_slower_than_mostly_is_overtaken_and_called_off() -> None:
-    first, second = Upstream(slow_from(4)), Upstream(says())
+def test_hedged_request_overtakes_a_slow_target_and_cancels_it() -> None:
+    first, second = Upstream(slow_from_request(4)), Upstream(responds())
 
-    with gateway(first, second, hedging=HEDGING, patience={"first_token_seconds": 8.0}) as server:
+    with gateway(first, second, hedging=HEDGING) as server:
         for _ in range(3):
-            server.answer(fallback_models=NEXT)
-        response = server.answer(fallback_models=NEXT)
-        until(lambda: first.requests[-1].link.ended_at is not None)
+            server.generate(fallback_models=FALLBACK)
+        response = server.generate(fallback_models=FALLBACK)
+        wait_until(lambda: first.requests[-1].connection.closed_at is not None)
 
     assert text_of(response) == TEXT
     assert attempts_of(response.route) == [("first", "CANCELLED"), ("second", "")]
-    loser = response.route.attempts[0]
-    assert loser.usage.input_tokens > 0
+    assert response.route.attempts[0].usage.input_tokens > 0
     assert response.route.latency.ToTimedelta().total_seconds() < 5
 
 
-def test_nobody_is_asked_twice_unless_the_operator_says_so() -> None:
-    first, second = Upstream(slow_from(4)), Upstream(says())
+def test_hedging_is_off_by_default() -> None:
+    first, second = Upstream(slow_from_request(4)), Upstream(responds())
 
-    with gateway(first, second, patience={"first_token_seconds": 0.5}) as server:
+    with gateway(first, second, stream_timeouts=SHORT_FIRST_TOKEN_TIMEOUTS) as server:
         for _ in range(3):
-            server.answer(fallback_models=NEXT)
-        response = server.answer(fallback_models=NEXT)
+            server.generate(fallback_models=FALLBACK)
+        response = server.generate(fallback_models=FALLBACK)
 
     assert attempts_of(response.route) == [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]
 
 
-def test_a_route_spreads_its_calls_by_weight() -> None:
-    first, second = Upstream(says()), Upstream(says())
+def test_a_weighted_route_distributes_calls_by_weight() -> None:
+    first, second = Upstream(responds()), Upstream(responds())
 
     with gateway(first, second, routes={"fast-chat": ROUTE}) as server:
-        answered = Counter(server.answer("fast-chat").route.provider for _ in range(80))
+        calls = [server.start_call("fast-chat") for _ in range(80)]
+        providers = Counter(call.result().route.provider for call in calls)
 
-    assert answered["first"] + answered["second"] == 80
-    assert answered["first"] > answered["second"] > 0
+    assert providers.total() == 80
+    assert providers["first"] > providers["second"] > 0
 
 
-def test_a_route_whose_first_target_fails_is_answered_by_another() -> None:
-    first, second = Upstream(slow_from(1)), Upstream(says())
+def test_a_route_falls_back_to_its_next_target() -> None:
+    first, second = Upstream(stalls()), Upstream(responds())
+    route = {**ROUTE, "policy": "priority", "weights": []}
 
-    with gateway(first, second, routes={"fast-chat": {**ROUTE, "policy": "priority", "weights": []}}) as server:
-        response = server.answer("fast-chat")
+    with gateway(first, second, routes={"fast-chat": route}, stream_timeouts=SHORT_FIRST_TOKEN_TIMEOUTS) as server:
+        response = server.generate("fast-chat")
 
     assert response.route.requested_model == "fast-chat"
     assert attempts_of(response.route) == [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]

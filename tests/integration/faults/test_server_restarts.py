@@ -1,4 +1,4 @@
-"""Servers that are replaced under load: calls end where they began, and new ones find the next server."""
+"""Rolling restarts: calls finish on the server where they started, and new calls go to the next server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,20 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from tests.integration.faults.fault_catalog import says
-from tests.integration.faults.gateway import question, text_of, until
+from tests.integration.faults.fault_catalog import responds
+from tests.integration.faults.gateway import generate_request, text_of, wait_until
 from tests.integration.faults.scenarios import scenario
-from tests.integration.faults.socket_faults import listening
-from tests.integration.faults.upstream import Answer, Asked, Pause, Step, Upstream
-from tests.integration.faults.wires import TEXT, begun, chunk, streamed
+from tests.integration.faults.socket_faults import served_upstreams
+from tests.integration.faults.upstream import Delay, Request, Responder, Step, Upstream
+from tests.integration.faults.wires import TEXT, chunk, stream_events, stream_headers
 from tests.support.paths import ROOT
 
 CONFIG = """
 [server]
 listen = "127.0.0.1:0"
 metrics_listen = "off"
-drain_notice_seconds = {notice}
-drain_seconds = 10.0
+drain_delay_seconds = {drain_delay}
+drain_timeout_seconds = 10.0
 
 [providers.first]
 wire = "chat_completions"
@@ -40,120 +41,137 @@ base_url = "{url}"
 api_key = "sk-of-first"
 models = ["m"]
 """
-SERVER = ROOT / "server"
-CLIENT = ROOT / "clients" / "python"
+PYTHON_PATH = os.pathsep.join(map(str, (ROOT / "server", ROOT / "clients" / "python")))
 
 
-def slowly(every: float) -> Answer:
-    """A whole answer, word by word."""
+def responds_slowly(interval: float) -> Responder:
+    """Stream a complete response with pauses between its events."""
 
-    def answer(asked: Asked) -> tuple[Step, ...]:
-        return (begun(), *(step for one in streamed(asked).whole() for step in (chunk(one), Pause(every))), chunk(b""))
+    def respond(request: Request) -> tuple[Step, ...]:
+        events = (step for event in stream_events(request).all() for step in (chunk(event), Delay(interval)))
+        return (stream_headers(), *events, chunk(b""))
 
-    return answer
+    return respond
+
+
+class ServerProcess:
+    """A gateway in a process of its own, which may still be starting."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    @cached_property
+    def target(self) -> str:
+        """host:port of the gateway, available once it has started."""
+        assert self.process.stdout is not None
+        lines = iter(self.process.stdout.readline, "")
+        started = next(line for line in lines if "server.started" in line)
+        port = re.search(r'\bport"?[=:]\s*(\d+)', started)
+        assert port is not None, started
+        # Read the rest, so that a full pipe never blocks the server.
+        threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
+        return f"127.0.0.1:{port[1]}"
+
+    def terminate(self) -> None:
+        """Send SIGTERM, which drains the server."""
+        self.process.send_signal(signal.SIGTERM)
 
 
 @contextmanager
-def process(folder: Path, upstream: Upstream, notice: float = 0.0) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and where it listens."""
-    config = folder / "aimanager.toml"
-    config.write_text(CONFIG.format(url=upstream.url, notice=notice))
+def server_process(folder: Path, upstream: Upstream, drain_delay: float = 0.0) -> Iterator[ServerProcess]:
+    """Start a gateway in a process of its own, without waiting for it; kill it when the block ends."""
+    config = folder / f"aimanager-{drain_delay}.toml"
+    config.write_text(CONFIG.format(url=upstream.url, drain_delay=drain_delay))
     command = (sys.executable, "-m", "aimanager_server", "--config", str(config))
-    environment = {**os.environ, "PYTHONPATH": f"{SERVER}{os.pathsep}{CLIENT}", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as one:
-        assert one.stdout is not None
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
         try:
-            lines = iter(one.stdout.readline, "")
-            started = next(line for line in lines if "server.started" in line)
-            found = re.search(r'\bport"?[=:]\s*(\d+)', started)
-            assert found is not None, started
-            # Read on, so that a full pipe never holds the server up.
-            threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
-            yield one, f"127.0.0.1:{found[1]}"
+            yield ServerProcess(process)
         finally:
-            one.kill()
+            process.kill()
 
 
 @scenario(31)
-def test_a_stream_outlives_the_signal_that_ends_its_server(tmp_path: Path) -> None:
-    first = Upstream(slowly(0.01))
+def test_a_stream_finishes_after_its_server_received_sigterm(tmp_path: Path) -> None:
+    first = Upstream(responds_slowly(0.005))
 
-    with listening(first), process(tmp_path, first) as (server, target), grpc.insecure_channel(target) as channel:
-        stub: Any = GenerationServiceStub(channel)
-        call = stub.StreamGenerate(_streaming(), timeout=20)
-        seen = [next(call) for _ in range(5)]
-        server.send_signal(signal.SIGTERM)
-        seen.extend(call)
-        code = server.wait(20)
-
-    assert text_of(seen[-1].completed) == TEXT
-    assert code == 0
-
-
-@scenario(31)
-def test_no_call_is_lost_while_one_server_replaces_another(tmp_path: Path) -> None:
-    first = Upstream(says())
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new").mkdir()
     with (
-        listening(first),
-        process(tmp_path / "old", first, notice=0.5) as (old, old_target),
-        process(tmp_path / "new", first) as (_, new_target),
-        grpc.insecure_channel(old_target) as before,
-        grpc.insecure_channel(new_target) as after,
+        served_upstreams(first),
+        server_process(tmp_path, first) as server,
+        grpc.insecure_channel(server.target) as channel,
     ):
-        balancer = _Balancer(before, after)
-        load = [_Load(balancer) for _ in range(4)]
-        for one in (balancer, *load):
-            one.start()
-        until(lambda: all(one.answered["old"] for one in load))
-        old.send_signal(signal.SIGTERM)
-        code = old.wait(20)
-        until(lambda: all(one.answered["new"] or one.failed for one in load))
-        for one in load:
-            one.ends.set()
-            one.join()
+        stub: Any = GenerationServiceStub(channel)
+        request = generation_pb2.StreamGenerateRequest(request=generate_request("first/m"))
+        call = stub.StreamGenerate(request, timeout=20)
+        events = [next(call) for _ in range(5)]
+        server.terminate()
+        events.extend(call)
+        exit_code = server.process.wait(20)
+
+    assert text_of(events[-1].completed) == TEXT
+    assert exit_code == 0
+
+
+@scenario(31)
+def test_no_call_is_lost_during_a_rolling_restart(tmp_path: Path) -> None:
+    first = Upstream(responds())
+    with (
+        served_upstreams(first),
+        server_process(tmp_path, first, drain_delay=0.3) as old,
+        server_process(tmp_path, first) as new,
+        grpc.insecure_channel(old.target) as old_channel,
+        grpc.insecure_channel(new.target) as new_channel,
+    ):
+        balancer = _LoadBalancer(old_channel, new_channel)
+        clients = [_Client(balancer) for _ in range(4)]
+        for thread in (balancer, *clients):
+            thread.start()
+        wait_until(lambda: all(client.completed["old"] for client in clients))
+        old.terminate()
+        exit_code = old.process.wait(20)
+        wait_until(lambda: all(client.completed["new"] or client.errors for client in clients))
+        for client in clients:
+            client.stop.set()
+            client.join()
         balancer.join()
 
-    assert code == 0
-    assert [one.failed for one in load] == [[]] * 4
+    assert exit_code == 0
+    assert [client.errors for client in clients] == [[]] * 4
 
 
-class _Balancer(threading.Thread):
-    """Sends calls to the old server until that says that it is not ready, and then to the new one."""
+class _LoadBalancer(threading.Thread):
+    """Routes calls to the old server until its health check reports that it is not ready, then to the new one."""
 
-    def __init__(self, before: grpc.Channel, after: grpc.Channel) -> None:
+    def __init__(self, old: grpc.Channel, new: grpc.Channel) -> None:
         super().__init__()
-        self.stubs: dict[str, Any] = {"old": GenerationServiceStub(before), "new": GenerationServiceStub(after)}
-        self.chosen = "old"
-        self._health = HealthStub(before)
+        self.stubs: dict[str, Any] = {"old": GenerationServiceStub(old), "new": GenerationServiceStub(new)}
+        self.selected = "old"
+        self._health = HealthStub(old)
 
     def run(self) -> None:
-        for answer in self._health.Watch(HealthCheckRequest(service="readiness")):
-            if answer.status != HealthCheckResponse.SERVING:
-                self.chosen = "new"
+        for response in self._health.Watch(HealthCheckRequest(service="readiness")):
+            if response.status != HealthCheckResponse.SERVING:
+                self.selected = "new"
                 return
 
 
-class _Load(threading.Thread):
-    """One call after the other."""
+class _Client(threading.Thread):
+    """Sends calls one after the other until it is stopped or a call fails."""
 
-    def __init__(self, balancer: _Balancer) -> None:
+    def __init__(self, balancer: _LoadBalancer) -> None:
         super().__init__()
         self._balancer = balancer
-        self.answered = {"old": 0, "new": 0}
-        self.failed: list[grpc.RpcError] = []
-        self.ends = threading.Event()
+        self.completed = {"old": 0, "new": 0}
+        self.errors: list[grpc.RpcError] = []
+        self.stop = threading.Event()
 
     def run(self) -> None:
-        while not self.ends.is_set() and not self.failed:
-            chosen = self._balancer.chosen
+        while not self.stop.is_set() and not self.errors:
+            selected = self._balancer.selected
             try:
-                self._balancer.stubs[chosen].Generate(question("first/m"), timeout=10)
-                self.answered[chosen] += 1
+                self._balancer.stubs[selected].Generate(generate_request("first/m"), timeout=10)
+                self.completed[selected] += 1
             except grpc.RpcError as error:
-                self.failed.append(error)
-
-
-def _streaming() -> generation_pb2.StreamGenerateRequest:
-    return generation_pb2.StreamGenerateRequest(request=question("first/m"))
+                self.errors.append(error)

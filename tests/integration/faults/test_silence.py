@@ -1,4 +1,4 @@
-"""Providers that take their time: only content counts as a sign of life."""
+"""First-token and idle timeouts: only content counts as progress."""
 
 from __future__ import annotations
 
@@ -6,137 +6,146 @@ import pytest
 
 from tests.integration.faults.fault_catalog import (
     PING,
-    breaks_off,
-    keeps_silent,
-    opens_and_keeps_silent,
+    interrupts,
     pings,
-    says,
+    responds,
+    stalls,
+    stalls_after_headers,
     streams,
     trickles,
 )
-from tests.integration.faults.gateway import LIMIT, NEXT, attempts_of, gateway, patience, text_of
-from tests.integration.faults.scenarios import scenario
-from tests.integration.faults.upstream import Act, Answer, Pause, Upstream
-from tests.integration.faults.wires import TEXT
-
-SILENT = [keeps_silent(), opens_and_keeps_silent(), pings(), trickles(0.02), says(late=20.0)]
-SILENT_NAMES = ["accepts", "opens", "pings", "trickles", "says_late"]
-FAILED_OVER = [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]
-UNBOUNDED = {"first_token_seconds": 60.0, "first_token_reasoning_seconds": 60.0}
-
-
-@scenario(9, 10, 11)
-@pytest.mark.parametrize(
-    ("silent", "wire"),
-    [*((silent, "chat_completions") for silent in SILENT), (pings(), "claude"), (keeps_silent(), "claude")],
-    ids=[*SILENT_NAMES, "claude_pings", "claude_accepts"],
+from tests.integration.faults.gateway import (
+    FALLBACK,
+    SHORT_FIRST_TOKEN_TIMEOUTS,
+    SHORT_IDLE_TIMEOUTS,
+    SHORT_TIMEOUT,
+    attempts_of,
+    gateway,
+    text_of,
+    timeouts_of_call,
 )
-def test_a_whole_answer_comes_from_the_next_target_after_one_silent_attempt(silent: Answer, wire: str) -> None:
-    first, second = Upstream(silent, wire=wire), Upstream(says())
+from tests.integration.faults.scenarios import scenario
+from tests.integration.faults.upstream import Delay, Responder, Step, Upstream
+from tests.integration.faults.wires import TEXT
+from tests.support.http_servers.raw import SocketFault
 
-    with gateway(first, second) as server:
-        response = server.answer(fallback_models=NEXT)
-
-    assert text_of(response) == TEXT
-    assert attempts_of(response.route) == FAILED_OVER
-    assert len(first.requests) == 1
-    assert LIMIT / 2 <= second.requests[0].at - first.requests[0].at < 3.0
+PROMPT_SECONDS = 3.0
+FELL_BACK = [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]
+SILENCES: dict[str, tuple[Responder, str]] = {
+    "no response": (stalls(), "chat_completions"),
+    "headers only": (stalls_after_headers(), "chat_completions"),
+    "pings only": (pings(), "chat_completions"),
+    "one byte at a time": (trickles(0.02), "chat_completions"),
+    "late content": (responds(delay=20.0), "chat_completions"),
+    "anthropic, pings only": (pings(), "anthropic"),
+    "anthropic, no response": (stalls(), "anthropic"),
+}
 
 
 @scenario(9, 10, 11)
-@pytest.mark.parametrize("silent", SILENT, ids=SILENT_NAMES)
-def test_a_stream_comes_from_the_next_target_after_one_silent_attempt(silent: Answer) -> None:
-    first, second = Upstream(silent), Upstream(says())
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["unary", "streamed"])
+def test_first_token_timeout_falls_back_after_one_attempt(is_streamed: bool) -> None:
+    fallback = Upstream(responds())
+    upstreams = [Upstream(silence, wire=wire) for silence, wire in SILENCES.values()]
 
-    with gateway(first, second) as server:
-        events = server.stream(fallback_models=NEXT)
+    with gateway(fallback, *upstreams, stream_timeouts=SHORT_FIRST_TOKEN_TIMEOUTS) as server:
+        if is_streamed:
+            calls = [server.start_stream(one.model, fallback_models=[fallback.model]) for one in upstreams]
+            events = [list(call) for call in calls]
+            responses = [each[-1].completed for each in events]
+            assert not any(event.HasField("restarted") for each in events for event in each)
+        else:
+            calls = [server.start_call(one.model, fallback_models=[fallback.model]) for one in upstreams]
+            responses = [call.result() for call in calls]
 
-    assert text_of(events[-1].completed) == TEXT
-    assert attempts_of(events[-1].completed.route) == FAILED_OVER
-    assert not any(event.HasField("restarted") for event in events)
-    assert len(first.requests) == 1
-
-
-@scenario(9)
-def test_a_silent_upstream_is_left_alone_once_its_attempt_is_over() -> None:
-    first, second = Upstream(keeps_silent()), Upstream(says())
-
-    with gateway(first, second) as server:
-        server.answer(fallback_models=NEXT)
-        left_at = first.requests[0].link.left_at
-
-    assert left_at is not None
-    assert left_at <= second.requests[0].at + 0.1
+    for name, upstream, response in zip(SILENCES, upstreams, responses, strict=True):
+        assert text_of(response) == TEXT, name
+        assert attempts_of(response.route) == [(upstream.name, "FIRST_TOKEN_TIMEOUT"), (fallback.name, "")], name
+        assert len(upstream.requests) == 1, name
+        silent_seconds = response.route.attempts[0].duration.ToTimedelta().total_seconds()
+        assert SHORT_TIMEOUT / 2 <= silent_seconds < PROMPT_SECONDS, name
 
 
 @scenario(9)
-def test_without_another_target_silence_lasts_to_the_deadline() -> None:
-    first = Upstream(keeps_silent())
+def test_first_token_timeout_closes_the_connection_before_the_fallback_is_called() -> None:
+    first, second = Upstream(stalls()), Upstream(responds())
 
-    with gateway(first) as server:
-        failure = server.refused(seconds=1.0)
+    with gateway(first, second, stream_timeouts=SHORT_FIRST_TOKEN_TIMEOUTS) as server:
+        server.generate(fallback_models=FALLBACK)
+        closed_at = first.requests[0].connection.peer_closed_at
+
+    assert closed_at is not None
+    assert closed_at <= second.requests[0].received_at + 0.1
+
+
+@scenario(9)
+def test_without_a_fallback_only_the_deadline_ends_a_silent_call() -> None:
+    first = Upstream(stalls())
+
+    with gateway(first, stream_timeouts=SHORT_FIRST_TOKEN_TIMEOUTS) as server:
+        failure = server.generate_failure(timeout=3 * SHORT_TIMEOUT)
 
     assert failure.code == "DEADLINE_EXCEEDED"
-    assert failure.seconds > LIMIT
+    assert failure.seconds > 2 * SHORT_TIMEOUT
     assert len(first.requests) == 1
 
 
 @scenario(9)
-def test_a_calls_own_patience_holds_without_another_target_too() -> None:
-    first = Upstream(keeps_silent())
+def test_first_token_timeout_of_the_request_applies_without_a_fallback() -> None:
+    first = Upstream(stalls())
 
     with gateway(first) as server:
-        failure = server.refused(patience=patience(first_token=0.2))
+        failure = server.generate_failure(patience=timeouts_of_call(first_token=0.1))
 
     assert (failure.code, failure.reason) == ("UNAVAILABLE", "FIRST_TOKEN_TIMEOUT")
-    assert failure.seconds < 3.0
+    assert failure.seconds < PROMPT_SECONDS
     assert failure.attempts == [("first", "FIRST_TOKEN_TIMEOUT")]
     assert len(first.requests) == 1
 
 
 @scenario(10)
-def test_a_models_own_patience_counts() -> None:
-    first, second = Upstream(says(late=20.0)), Upstream(says())
+def test_first_token_timeout_of_the_model_overrides_the_default() -> None:
+    first, second = Upstream(responds(delay=20.0)), Upstream(responds())
 
-    with gateway(first, second, patience=UNBOUNDED, models={"first/m": {"first_token_seconds": 0.2}}) as server:
-        response = server.answer(fallback_models=NEXT)
+    with gateway(first, second, models={"first/m": {"first_token_timeout_seconds": 0.1}}) as server:
+        response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route) == FAILED_OVER
+    assert attempts_of(response.route) == FELL_BACK
 
 
 @scenario(10)
-def test_who_is_slow_within_the_limit_answers() -> None:
-    first, second = Upstream(says(late=0.05)), Upstream(says())
+def test_a_slow_first_token_within_the_timeout_is_accepted() -> None:
+    first, second = Upstream(responds(delay=0.05)), Upstream(responds())
 
-    with gateway(first, second, patience={"first_token_seconds": 5.0}) as server:
-        response = server.answer(fallback_models=NEXT)
+    with gateway(first, second) as server:
+        response = server.generate(fallback_models=FALLBACK)
 
     assert attempts_of(response.route) == [("first", "")]
     assert second.requests == []
 
 
 @scenario(11, 13)
-@pytest.mark.parametrize("silence", [(Act.SILENCE,), (*[PING, Pause(0.05)] * 200,)], ids=["nothing", "pings"])
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_stream_that_stalls_is_interrupted(silence: tuple[object, ...], wire: str) -> None:
-    first = Upstream(streams(lambda whole: (*whole.opening, *whole.words[:20], *silence)), wire=wire)  # type: ignore[arg-type]
+@pytest.mark.parametrize("silence", [(SocketFault.STALL,), (PING, Delay(0.05)) * 200], ids=["stall", "pings"])
+@pytest.mark.parametrize("wire", ["chat_completions", "anthropic"])
+def test_idle_timeout_interrupts_a_stalled_stream(silence: tuple[Step, ...], wire: str) -> None:
+    first = Upstream(streams(lambda events: (*events.opening, *events.words[:20], *silence)), wire=wire)
 
-    with gateway(first) as server:
-        failure = server.interrupted()
+    with gateway(first, stream_timeouts=SHORT_IDLE_TIMEOUTS) as server:
+        failure = server.stream_failure()
 
     assert (failure.code, failure.reason) == ("ABORTED", "STREAM_INTERRUPTED")
-    assert LIMIT <= failure.seconds < 3.0
+    assert SHORT_TIMEOUT <= failure.seconds < PROMPT_SECONDS
     assert failure.usage is not None
     assert failure.usage.output_tokens > 0
 
 
 @scenario(13)
-@pytest.mark.parametrize("wire", ["chat_completions", "claude"])
-def test_a_whole_answer_that_stalls_comes_from_the_next_target(wire: str) -> None:
-    first, second = Upstream(breaks_off(20, Act.SILENCE), wire=wire), Upstream(says())
+@pytest.mark.parametrize("wire", ["chat_completions", "anthropic"])
+def test_idle_timeout_of_a_unary_call_falls_back(wire: str) -> None:
+    first, second = Upstream(interrupts(20, SocketFault.STALL), wire=wire), Upstream(responds())
 
-    with gateway(first, second) as server:
-        response = server.answer(fallback_models=NEXT)
+    with gateway(first, second, stream_timeouts=SHORT_IDLE_TIMEOUTS) as server:
+        response = server.generate(fallback_models=FALLBACK)
 
     assert text_of(response) == TEXT
     assert [provider for provider, _ in attempts_of(response.route)] == ["first", "second"]
@@ -144,12 +153,11 @@ def test_a_whole_answer_that_stalls_comes_from_the_next_target(wire: str) -> Non
 
 
 @scenario(13)
-def test_a_calls_own_idle_limit_counts() -> None:
-    first = Upstream(breaks_off(20, Act.SILENCE))
-    long = {"idle_text_seconds": 60.0, "idle_reasoning_seconds": 60.0}
+def test_idle_timeout_of_the_request_overrides_the_default() -> None:
+    first = Upstream(interrupts(20, SocketFault.STALL))
 
-    with gateway(first, patience=long) as server:
-        failure = server.interrupted(patience=patience(idle=0.2))
+    with gateway(first) as server:
+        failure = server.stream_failure(patience=timeouts_of_call(idle=0.1))
 
     assert failure.reason == "STREAM_INTERRUPTED"
-    assert failure.seconds < 3.0
+    assert failure.seconds < PROMPT_SECONDS

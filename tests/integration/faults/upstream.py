@@ -1,136 +1,145 @@
-"""What an upstream does to each request by its script, and what was done to it."""
+"""Scripted provider servers, and what they observed."""
 
 from __future__ import annotations
 
 import json
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 from typing import Any
 
-
-class Act(Enum):
-    """What an upstream can do but send bytes."""
-
-    CLOSE = auto()
-    RESET = auto()
-    SILENCE = auto()
+from tests.support.http_servers.raw import SocketFault
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing, for so many seconds."""
+class Delay:
+    """Send nothing for this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """The same piece again and again, as fast as the other side reads, for ever or `times`."""
+    """Send the same data as fast as the peer reads, without end or `times`."""
 
-    piece: bytes
+    data: bytes
     times: int | None = None
 
 
-Step = bytes | Act | Pause | Flood
+Step = bytes | SocketFault | Delay | Flood
 
 
 @dataclass(slots=True)
-class Link:
-    """One connection. `left_at` is when the other side hung up; `ended_at` when it was gone, whoever hung up."""
+class Connection:
+    """One connection. Times are monotonic seconds: `peer_closed_at` only if the peer closed it first."""
 
-    opened_at: float
-    sent: int = 0
-    left_at: float | None = None
-    ended_at: float | None = None
+    bytes_sent: int = 0
+    peer_closed_at: float | None = None
+    closed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request, and the connection it came on."""
+class Request:
+    """A received request; `received_at` is in monotonic seconds."""
 
-    at: float
+    received_at: float
     method: str
     path: str
     headers: dict[str, str]
     body: Any
-    link: Link
+    connection: Connection
 
     @property
-    def key(self) -> str:
-        """The key it was sent with."""
+    def api_key(self) -> str:
+        """The API key of the request."""
         return self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
 
     @property
-    def wire(self) -> str:
-        """The protocol it speaks."""
-        return "claude" if self.path.endswith("/messages") else "chat_completions"
+    def id(self) -> str:
+        """The request id that the gateway sends to chat-completions providers."""
+        return self.headers.get("x-client-request-id", "")
 
     @property
-    def streams(self) -> bool:
-        """Whether a stream is wanted."""
+    def wire(self) -> str:
+        """The wire of the request."""
+        return "anthropic" if self.path.endswith("/messages") else "chat_completions"
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the request asks for a stream."""
         return isinstance(self.body, dict) and self.body.get("stream") is True
 
 
-Answer = Callable[[Asked], Sequence[Step]]
+Responder = Callable[[Request], Sequence[Step]]
+"""Returns the steps of the response to a request."""
 
 
-def _lists(asked: Asked) -> Sequence[Step]:
+def list_models(request: Request) -> Sequence[Step]:
+    """Respond to a request for the model list."""
     body = json.dumps({"data": [{"id": "m", "object": "model"}]}).encode()
     return (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body,)
 
 
-@dataclass(eq=False)
 class Upstream:
-    """One answer a request, the last for ever; `said` is the operator's configuration of it as a provider.
+    """A provider that answers each request with the next responder, and further requests with the last one.
 
-    Requests for the list of models are answered by `listing` and kept apart in `listings`, so that a probe can be told
-    from an attempt.
+    GET requests are probes: they get `probe_responder` and are recorded in `probes` instead of `requests`. `settings`
+    is the provider's table in the gateway's configuration.
     """
 
-    script: tuple[Answer, ...]
-    listing: Answer
-    tls: ssl.SSLContext | None
-    said: dict[str, Any]
-    port: int = 0
-    requests: list[Asked] = field(default_factory=list)
-    listings: list[Asked] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
-    _played: int = 0
-
     def __init__(
-        self, *script: Answer, listing: Answer = _lists, tls: ssl.SSLContext | None = None, **said: Any
+        self,
+        *script: Responder,
+        name: str = "",
+        probe_responder: Responder = list_models,
+        tls: ssl.SSLContext | None = None,
+        **settings: Any,
     ) -> None:
-        self.listing, self.tls = listing, tls
-        self.said = {"wire": "chat_completions", "models": ["m", "n"], **said}
-        self.requests, self.listings, self.links = [], [], []
-        self.plays(*script)
+        self.name = name
+        self.probe_responder = probe_responder
+        self.tls = tls
+        self.settings = {"wire": "chat_completions", "models": ["m", "n"], **settings}
+        self.port = 0
+        self.requests: list[Request] = []
+        self.probes: list[Request] = []
+        self.connections: list[Connection] = []
+        self.set_script(*script)
 
     @property
     def url(self) -> str:
-        """Where its API begins."""
+        """The base URL of the API."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     @property
-    def open_now(self) -> int:
-        """Connections."""
-        return sum(link.ended_at is None for link in self.links)
+    def model(self) -> str:
+        """The full name of its model."""
+        return f"{self.name}/m"
 
     @property
-    def keys(self) -> list[str]:
-        """The key of each request."""
-        return [asked.key for asked in self.requests]
+    def provider_settings(self) -> dict[str, Any]:
+        """Its table in the configuration, with address and API key."""
+        key = {} if "keys" in self.settings else {"api_key": f"sk-of-{self.name}"}
+        return {"base_url": self.url, **key, **self.settings}
 
-    def plays(self, *script: Answer) -> None:
-        """From now on."""
-        self.script, self._played = script, 0
+    @property
+    def open_connections(self) -> int:
+        """The number of connections that are open."""
+        return sum(connection.closed_at is None for connection in self.connections)
 
-    def answer(self, asked: Asked) -> Sequence[Step]:
-        """What is done to this request."""
-        if asked.method == "GET":
-            self.listings.append(asked)
-            return self.listing(asked)
-        self.requests.append(asked)
+    @property
+    def api_keys(self) -> list[str]:
+        """The API key of each request."""
+        return [request.api_key for request in self.requests]
+
+    def set_script(self, *script: Responder) -> None:
+        """Answer further requests with these responders."""
+        self._script, self._played = script, 0
+
+    def respond(self, request: Request) -> Sequence[Step]:
+        """Record the request and return the steps of its response."""
+        if request.method == "GET":
+            self.probes.append(request)
+            return self.probe_responder(request)
+        self.requests.append(request)
         self._played += 1
-        return self.script[min(self._played, len(self.script)) - 1](asked)
+        return self._script[min(self._played, len(self._script)) - 1](request)

@@ -1,4 +1,4 @@
-"""Whole answers in the bytes of both wires, cut into the pieces that a stream of them has."""
+"""Responses in the bytes of the anthropic and chat_completions wires, complete or as the events of a stream."""
 
 from __future__ import annotations
 
@@ -7,114 +7,110 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.integration.faults.upstream import Asked
+from tests.integration.faults.upstream import Request
 
 WORDS = tuple(f"word{number} " for number in range(60))
 TEXT = "".join(WORDS)
-GIVEN = 11
-"""Input tokens, as every answer reports them."""
+INPUT_TOKENS = 11
+"""Input tokens that every response reports."""
+
+DONE = b"data: [DONE]\n\n"
+_CHAT = {"id": "chatcmpl-1", "created": 1, "model": "m"}
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
-    """The events of one answer: before its text, one for each word, and those that prove it complete."""
+class StreamEvents:
+    """The events of a streamed response: before its text, one for each word, and those that complete it."""
 
     opening: tuple[bytes, ...]
     words: tuple[bytes, ...]
     ending: tuple[bytes, ...]
 
-    def whole(self) -> tuple[bytes, ...]:
-        """All of them."""
+    def all(self) -> tuple[bytes, ...]:
+        """Return all events in order."""
         return (*self.opening, *self.words, *self.ending)
 
 
-def http(body: bytes, status: str = "200 OK", content_type: str = "application/json", *headers: str) -> bytes:
-    """A response with its length."""
-    lines = (f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers, "", "")
-    return "\r\n".join(lines).encode() + body
-
-
-def begun(content_type: str = "text/event-stream") -> bytes:
-    """The headers of a stream."""
+def stream_headers(content_type: str = "text/event-stream") -> bytes:
+    """Return the headers of a chunked response."""
     return f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 
 
 def chunk(data: bytes) -> bytes:
-    """A piece of a stream's body; an empty one ends it."""
+    """Return a chunk of a chunked response; an empty one ends the response."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def streamed(asked: Asked, words: Iterable[str] = WORDS) -> Streamed:
-    """The words as a stream of the wire that was asked in."""
-    said = tuple(words)
-    return _claude(said) if asked.wire == "claude" else _chat(said)
+def stream_events(request: Request, words: Iterable[str] = WORDS) -> StreamEvents:
+    """Return the words as a stream of the request's wire."""
+    return _anthropic_events(tuple(words)) if request.wire == "anthropic" else _chat_events(tuple(words))
 
 
-def plain(asked: Asked, words: Iterable[str] = WORDS) -> bytes:
-    """The same as one body."""
-    said = tuple(words)
-    text = "".join(said)
-    if asked.wire == "claude":
-        usage = {"input_tokens": GIVEN, "output_tokens": len(said)}
+def unary_body(request: Request, words: Iterable[str] = WORDS) -> bytes:
+    """Return the words as a complete JSON response of the request's wire."""
+    words = tuple(words)
+    text = "".join(words)
+    if request.wire == "anthropic":
+        usage = {"input_tokens": INPUT_TOKENS, "output_tokens": len(words)}
         block = {"type": "text", "text": text}
         fields = {"role": "assistant", "content": [block], "stop_reason": "end_turn", "usage": usage}
         return json.dumps({"id": "msg_1", "type": "message", "model": "m", **fields}).encode()
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return json.dumps({**_CHAT, "object": "chat.completion", "choices": [choice], "usage": counts(len(said))}).encode()
+    fields = {"object": "chat.completion", "choices": [choice], "usage": chat_usage(len(words))}
+    return json.dumps({**_CHAT, **fields}).encode()
 
 
-def counts(written: int) -> dict[str, int]:
-    """Usage as the chat-completions wire has it."""
-    return {"prompt_tokens": GIVEN, "completion_tokens": written, "total_tokens": GIVEN + written}
+def chat_usage(output_tokens: int) -> dict[str, int]:
+    """Return the usage object of the chat_completions wire."""
+    total = INPUT_TOKENS + output_tokens
+    return {"prompt_tokens": INPUT_TOKENS, "completion_tokens": output_tokens, "total_tokens": total}
 
 
-def chat_event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
-    """One event of the chat-completions wire."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return event({**_CHAT, "object": "chat.completion.chunk", "choices": [choice], **more})
-
-
-def event(document: dict[str, Any], name: str = "") -> bytes:
-    """One event of either."""
+def sse_event(document: dict[str, Any], name: str = "") -> bytes:
+    """Return a server-sent event."""
     return (f"event: {name}\n" if name else "").encode() + b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
-def claude_event(kind: str, **fields: Any) -> bytes:
-    """One event of the claude wire."""
-    return event({"type": kind, **fields}, kind)
+def chat_event(delta: dict[str, Any], finish_reason: str | None = None, **fields: Any) -> bytes:
+    """Return an event of the chat_completions wire."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return sse_event({**_CHAT, "object": "chat.completion.chunk", "choices": [choice], **fields})
 
 
-_CHAT = {"id": "chatcmpl-1", "created": 1, "model": "m"}
-DONE = b"data: [DONE]\n\n"
+def chat_usage_event(output_tokens: int) -> bytes:
+    """Return the usage event of the chat_completions wire."""
+    usage = chat_usage(output_tokens)
+    return sse_event({**_CHAT, "object": "chat.completion.chunk", "choices": [], "usage": usage})
 
 
-def usage_event(written: int) -> bytes:
-    """The count that follows an answer of the chat-completions wire."""
-    return event({**_CHAT, "object": "chat.completion.chunk", "choices": [], "usage": counts(written)})
+def anthropic_event(kind: str, **fields: Any) -> bytes:
+    """Return an event of the anthropic wire."""
+    return sse_event({"type": kind, **fields}, kind)
 
 
-def _chat(words: tuple[str, ...]) -> Streamed:
-    return Streamed(
+def _chat_events(words: tuple[str, ...]) -> StreamEvents:
+    return StreamEvents(
         (chat_event({"role": "assistant", "content": ""}),),
         tuple(chat_event({"content": word}) for word in words),
-        (chat_event({}, "stop"), usage_event(len(words)), DONE),
+        (chat_event({}, "stop"), chat_usage_event(len(words)), DONE),
     )
 
 
-def _claude(words: tuple[str, ...]) -> Streamed:
-    usage = {"input_tokens": GIVEN, "output_tokens": 1}
+def _anthropic_events(words: tuple[str, ...]) -> StreamEvents:
+    usage = {"input_tokens": INPUT_TOKENS, "output_tokens": 1}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
-    return Streamed(
+    return StreamEvents(
         (
-            claude_event("message_start", message=message),
-            claude_event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+            anthropic_event("message_start", message=message),
+            anthropic_event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
         ),
         tuple(
-            claude_event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in words
+            anthropic_event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
+            for word in words
         ),
         (
-            claude_event("content_block_stop", index=0),
-            claude_event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": len(words)}),
-            claude_event("message_stop"),
+            anthropic_event("content_block_stop", index=0),
+            anthropic_event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": len(words)}),
+            anthropic_event("message_stop"),
         ),
     )

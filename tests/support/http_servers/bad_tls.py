@@ -1,4 +1,4 @@
-"""A TLS server by hand, which can break its connection as only TLS can."""
+"""A TLS server that ends its connections with a fatal alert."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from tests.support.http_servers.loopback import listening
+from tests.support.http_servers.loopback import loopback_server
 
 BAD_RECORD = b"\x17\x03\x03\x00\x20" + bytes(32)
-"""What no client of ours sends: whoever reads it answers with an alert."""
+"""A record that no client sends: reading it makes the TLS stack send an alert."""
 
 
 class AlertingServer:
-    """Says `answer` to its first request, then ends the connection with a fatal alert."""
+    """Sends `response` to its first request, then ends the connection with a fatal alert."""
 
-    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
+    def __init__(self, context: ssl.SSLContext, response: bytes) -> None:
         self.port = 0
         self._context = context
-        self._answer = answer
+        self._response = response
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serve one connection."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self._context.wrap_bio(incoming, outgoing, server_side=True)
 
@@ -39,7 +39,7 @@ class AlertingServer:
 
         await until_done(tls.do_handshake)
         await until_done(lambda: tls.read(65536))
-        await until_done(lambda: tls.write(self._answer))
+        await until_done(lambda: tls.write(self._response))
         await writer.drain()
         await asyncio.sleep(0.05)
         incoming.write(BAD_RECORD)
@@ -48,8 +48,8 @@ class AlertingServer:
 
 
 @asynccontextmanager
-async def alerting_server(context: ssl.SSLContext, answer: bytes) -> AsyncIterator[AlertingServer]:
-    """A server on 127.0.0.1."""
-    alerting = AlertingServer(context, answer)
-    async with listening(alerting.serve) as alerting.port:
-        yield alerting
+async def alerting_server(context: ssl.SSLContext, response: bytes) -> AsyncIterator[AlertingServer]:
+    """Run the server on a free port until the block ends."""
+    server = AlertingServer(context, response)
+    async with loopback_server(server.serve) as server.port:
+        yield server

@@ -1,4 +1,4 @@
-"""A port of this machine that closes all its connections when the block ends."""
+"""A loopback server that closes all its connections when the block ends."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(serve: Serve) -> AsyncIterator[int]:
-    """Yield the port; `serve` gets each connection, and need not close it."""
-    under_way: set[asyncio.Task[None] | None] = set()
+async def loopback_server(serve: Serve) -> AsyncIterator[int]:
+    """Call `serve` for each connection and yield the port; `serve` need not close the connection."""
+    open_tasks: set[asyncio.Task[None]] = set()
 
-    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        under_way.add(task)
+        assert task is not None
+        open_tasks.add(task)
         try:
             await serve(reader, writer)
         except (asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
-            under_way.discard(task)
+            open_tasks.discard(task)
 
-    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        tasks = [task for task in under_way if task is not None]
+        tasks = list(open_tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Responses that never touch a socket: bodies in pieces, with faults and waits between them."""
+"""HTTP providers whose responses come from a script instead of a socket."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ import httpx
 
 from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport
-from aimanager_server.resilience.key_pool import KeyRing
-from tests.support.chat_completions import LIMITS, answering, dialect, fixture, question
+from aimanager_server.resilience.key_pool import KeyPool
+from tests.support.chat_completions import LIMITS, chat_wire, make_attempt, provider_responding, recorded
 
 Respond = Callable[[httpx.Request], httpx.Response]
-TEXT = fixture("openai/text.json")
-STREAM = fixture("openai/text.sse")
+TEXT = recorded("openai/text.json")
+STREAM = recorded("openai/text.sse")
 SPLIT = STREAM.index(b"aus Rom")
-BEGUN, REST = STREAM[:SPLIT], STREAM[SPLIT:]
+STREAM_BEGINNING, STREAM_REST = STREAM[:SPLIT], STREAM[SPLIT:]
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
-PLAIN = question(provider="upstream")
-STREAMED = question(provider="upstream", streaming=True)
+UNARY_ATTEMPT = make_attempt(provider="upstream")
+STREAM_ATTEMPT = make_attempt(provider="upstream", streaming=True)
 
 
-def always(status: int = 200, content: bytes = TEXT, headers: Mapping[str, str] = MappingProxyType({})) -> Respond:
-    return lambda request: httpx.Response(
-        status, headers={"content-type": "application/json", **headers}, stream=Pieces(content)
-    )
-
-
-class Pieces(httpx.AsyncByteStream):
-    """A body in pieces; a Fault or an Event among them is raised or waited for. Knows whether it was closed."""
+class BodyPieces(httpx.AsyncByteStream):
+    """A response body in pieces. An exception among them is raised, an event is awaited."""
 
     def __init__(self, *pieces: bytes | Exception | asyncio.Event) -> None:
         self._pieces = pieces
@@ -50,15 +44,27 @@ class Pieces(httpx.AsyncByteStream):
         self.closed = True
 
 
-def streaming(*pieces: bytes | Exception | asyncio.Event) -> tuple[HttpProvider, Pieces]:
-    body = Pieces(*pieces)
-    return answering(lambda request: httpx.Response(200, headers=SSE, stream=body)), body
+def always_respond(
+    status: int = 200, content: bytes = TEXT, headers: Mapping[str, str] = MappingProxyType({})
+) -> Respond:
+    """Return a transport function that gives every request the same response."""
+    return lambda request: httpx.Response(
+        status, headers={"content-type": "application/json", **headers}, stream=BodyPieces(content)
+    )
 
 
-def unreachable(request: httpx.Request) -> httpx.Response:
-    raise AssertionError("nothing may be sent")
+def reject_requests(request: httpx.Request) -> httpx.Response:
+    """Fail the test if a request is sent."""
+    raise AssertionError(f"unexpected request to {request.url}")
 
 
-def keyless(key_variable: str = "") -> HttpProvider:
-    transport = HttpxTransport(httpx.MockTransport(always()))
-    return HttpProvider("up", dialect(), transport, KeyRing([], lambda: 0.0), LIMITS, key_variable=key_variable)
+def streaming_provider(*pieces: bytes | Exception | asyncio.Event) -> tuple[HttpProvider, BodyPieces]:
+    """Return a provider that streams the pieces, and the body that records whether it was closed."""
+    body = BodyPieces(*pieces)
+    return provider_responding(lambda request: httpx.Response(200, headers=SSE, stream=body)), body
+
+
+def provider_without_key(api_key_env: str = "") -> HttpProvider:
+    """Return a provider without an API key; `api_key_env` names the variable that could hold one."""
+    transport = HttpxTransport(httpx.MockTransport(always_respond()))
+    return HttpProvider("up", chat_wire(), transport, KeyPool([], lambda: 0.0), LIMITS, api_key_env=api_key_env)

@@ -1,0 +1,85 @@
+"""Responses at the edge of HTTP/1.1 and beyond it, as scripts of a raw server."""
+
+from __future__ import annotations
+
+from tests.support.http_servers.raw import SocketFault, Step, chunked_response, http_response
+
+OK = http_response(b"ok", content_type="text/plain")
+HEAD = b"HTTP/1.1 200 OK\r\n"
+LENGTH = b"Content-Length: 2\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+END = SocketFault.CLOSE
+
+ODD_RESPONSES: dict[str, tuple[Step, ...]] = {
+    "plain": (OK,),
+    "chunked": (chunked_response(b"o", b"k"),),
+    "chunk extension": (CHUNKED + b"2;a=b\r\nok\r\n0\r\n\r\n",),
+    "trailers": (CHUNKED + b"2\r\nok\r\n0\r\nX: 1\r\n\r\n",),
+    "upper-case chunk size": (CHUNKED + b"A\r\n0123456789\r\n0\r\n\r\n",),
+    "spaces after a chunk size": (CHUNKED + b"2  \r\nok\r\n0\r\n\r\n",),
+    "leading zeros in a chunk size": (CHUNKED + b"0002\r\nok\r\n0\r\n\r\n",),
+    "huge chunk size": (CHUNKED + b"f" * 40 + b"\r\nok\r\n", END),
+    "negative chunk size": (CHUNKED + b"-2\r\nok\r\n0\r\n\r\n", END),
+    "chunk longer than its size": (CHUNKED + b"1\r\nok\r\n0\r\n\r\n", END),
+    "chunk without its end": (CHUNKED + b"2\r\nok", END),
+    "no last chunk": (CHUNKED + b"2\r\nok\r\n", END),
+    "bare LF in chunks": (CHUNKED + b"2\nok\n0\n\n", END),
+    "until close": (HEAD + b"\r\nok", END),
+    "until close, reset": (HEAD + b"\r\nok", SocketFault.RESET),
+    "HTTP/1.0 until close": (b"HTTP/1.0 200 OK\r\n\r\nok", END),
+    "HTTP/1.0 chunked": (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", END),
+    "HTTP/2.0 in the status line": (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", END),
+    "HTTP/1.2": (b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok", END),
+    "body shorter than its length": (HEAD + b"Content-Length: 3\r\n\r\nok", END),
+    "body longer than its length": (HEAD + b"Content-Length: 1\r\n\r\nok", END),
+    "surplus response": (OK + OK,),
+    "length and chunked": (
+        HEAD + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        END,
+    ),
+    "equal lengths": (HEAD + LENGTH + LENGTH + b"\r\nok", END),
+    "different lengths": (HEAD + LENGTH + b"Content-Length: 3\r\n\r\nok", END),
+    "list of equal lengths": (HEAD + b"Content-Length: 2, 2\r\n\r\nok", END),
+    "signed length": (HEAD + b"Content-Length: +2\r\n\r\nok", END),
+    "empty length": (HEAD + b"Content-Length: \r\n\r\nok", END),
+    "huge length": (HEAD + b"Content-Length: 99999999999999999999\r\n\r\nok", END),
+    "gzip, chunked": (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", END),
+    "chunked twice": (
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        END,
+    ),
+    "identity": (HEAD + b"Transfer-Encoding: identity\r\n\r\nok", END),
+    "100 before the response": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK,),
+    "103 before the response": (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK,),
+    "102 in its own segment": (b"HTTP/1.1 102 Processing\r\n\r\n", OK),
+    "199 with a body": (b"HTTP/1.1 199 Odd\r\nContent-Length: 2\r\n\r\nno" + OK, END),
+    "101": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nno", END),
+    "1xx without an end": (b"HTTP/1.1 100 Continue\r\n\r\n" * 10, END),
+    "204": (b"HTTP/1.1 204 No Content\r\n\r\n",),
+    "204 with a length": (b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",),
+    "304 with a length": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",),
+    "upgrade offered with 200": (HEAD + b"Upgrade: h2\r\nConnection: Upgrade\r\n" + LENGTH + b"\r\nok",),
+    "status 099": (b"HTTP/1.1 099 Low\r\nContent-Length: 2\r\n\r\nok", END),
+    "status 999": (b"HTTP/1.1 999 High\r\nContent-Length: 2\r\n\r\nok", END),
+    "no reason phrase": (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", END),
+    "status with letters": (b"HTTP/1.1 2xx OK\r\nContent-Length: 2\r\n\r\nok", END),
+    "bare LF": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", END),
+    "empty lines first": (b"\r\n\r\n" + OK, END),
+    "folded header": (HEAD + b"X: a\r\n b\r\n" + LENGTH + b"\r\nok", END),
+    "space before a colon": (HEAD + b"X : a\r\n" + LENGTH + b"\r\nok", END),
+    "no colon": (HEAD + b"X\r\n" + LENGTH + b"\r\nok", END),
+    "empty name": (HEAD + b": a\r\n" + LENGTH + b"\r\nok", END),
+    "NUL in a header": (HEAD + b"X: a\0b\r\n" + LENGTH + b"\r\nok", END),
+    "CR in a header": (HEAD + b"X: a\rb\r\n" + LENGTH + b"\r\nok", END),
+    "Latin-1 in a header": (HEAD + b"X: \xfc\r\n" + LENGTH + b"\r\nok", END),
+    "200 KB of headers": (HEAD + b"X: " + b"x" * 200_000 + b"\r\n" + LENGTH + b"\r\nok", END),
+    "300 headers": (HEAD + b"X: 1\r\n" * 300 + LENGTH + b"\r\nok", END),
+    "300 1xx responses": (b"HTTP/1.1 100 Continue\r\n\r\n" * 300 + OK, END),
+    "nothing": (END,),
+    "reset": (SocketFault.RESET,),
+    "half a status line": (b"HTTP/1.1 2", END),
+    "half a header": (HEAD + b"Content-", END),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.6\r\n", END),
+    "TLS": (b"\x15\x03\x01\x00\x02\x02\x16", END),
+    "HTML without headers": (b"<html>no</html>", END),
+}
