@@ -1,40 +1,38 @@
-"""Says where the tree leaves its own order: imports that point up, files too long, names that say nothing."""
+"""Rules for the structure of the source tree: import order, cycles, foreign packages, names and lengths of files."""
 
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-GROUND = ("fault", "errors", "content", "usage", "reply", "call", "handler", "embedding")
-"""Floor 0: each imports only those on its left, and nothing foreign."""
+LAYERS = (
+    ("core",),
+    ("config", "catalog"),
+    ("telemetry", "resilience"),
+    ("validation", "routing", "structured_output", "artifacts", "storage"),
+    ("pipeline", "operations", "providers"),
+    ("rpc",),
+    ("plugins", "app", "testing", "commands", "__main__"),
+)
+"""Packages and modules of the server from the bottom up. Each imports lower layers, and its own layer to its left."""
 
-FAMILIES = {
-    "settings": r"settings|settings_\w+|provider_defaults",
-    "catalogue": r"catalogue|catalogue_\w+|model|pricing",
-    "log": "log",
-    "metrics": "metrics",
-}
-"""Floor 1: the modules of each family. A family imports itself and the ground."""
+SEPARATE = ("pipeline", "operations", "providers")
+"""These never import each other, and rpc imports neither pipeline nor providers: app.py joins them."""
 
-FLOORS = {"state": 2, "pipeline": 3, "providers": 3, "rpc": 4}
-"""Folders. Whatever is named nowhere is on floor 5, which may import everything and which nothing below may import."""
-
-HTTP = {"providers", "app"}
-WIRE = {"rpc", "server", "health", "probe"}
-"""Who may know gRPC, protobuf and the generated stubs."""
-
-CLIENT_NEEDS = {"grpc", "google", "aimanager"}
-EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
-LONGEST = 250
+GRPC_PACKAGES = ("rpc", "commands.healthcheck", "commands.demo", "testing")
+HTTP_PACKAGES = ("providers.http", "providers.endpoints", "providers.attachments", "providers.plugins")
+CLIENT_DEPENDENCIES = {"grpc", "google", "aimanager"}
+MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
+MAX_LINES = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One imported name as a full dotted path. `typing`: only for annotations. `lazy`: inside a function."""
+    """One imported name as a full dotted path. `typing`: under TYPE_CHECKING. `lazy`: inside a function."""
 
     name: str
     line: int
@@ -42,123 +40,138 @@ class Import:
     lazy: bool = False
 
     @property
-    def path(self) -> tuple[str, ...]:
-        """The steps of the dotted path."""
-        return tuple(self.name.split("."))
+    def top(self) -> str:
+        """The distribution or package that the name belongs to."""
+        return self.name.split(".")[0]
 
 
 def violations(root: Path) -> list[str]:
-    """One sentence for each place in the tree under `root` that breaks a rule; empty where all is well."""
+    """Return one sentence for each broken rule in the tree under `root`."""
     server, client = root / "server/aimanager_server", root / "clients/python/aimanager"
-    found = [f"{_where(root, path)}: {word}" for path in _python(server) for word in _server_rules(server, path)]
-    found += [f"{_where(root, path)}: {word}" for path in _python(client) for word in _client_rules(client, path)]
-    found += [f"{_where(root, path)}: {word}" for path in _handwritten(root) for word in _file_rules(path)]
+    found = [f"{_relative(root, path)}: {text}" for path in _python(server) for text in _server_rules(server, path)]
+    found += [f"{_relative(root, path)}: {text}" for path in _python(client) for text in _client_rules(client, path)]
+    found += [f"{_relative(root, path)}: {text}" for path in _handwritten(root) for text in _file_rules(path)]
     return found
 
 
+def import_edges(package: Path) -> set[tuple[str, str]]:
+    """Return the pairs (importer, imported) of packages and modules at the top level of `package`."""
+    edges = set()
+    for path in _python(package):
+        own = _module(package, path)[0]
+        targets = {item.name.split(".")[1] for item in imports(package, path) if _is_inside(package, item)}
+        edges |= {(own, target) for target in targets if target not in (own, "__version__")}
+    return edges
+
+
+def cycle(package: Path) -> list[str]:
+    """Return the modules of one import cycle in `package`; empty if there is none."""
+    modules = {".".join((package.name, *_module(package, path))): path for path in _python(package)}
+    graph = {
+        name: {target for item in imports(package, path) if not item.typing for target in _imported(item.name, modules)}
+        for name, path in modules.items()
+    }
+    try:
+        TopologicalSorter({name: targets - {name} for name, targets in graph.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _imported(name: str, modules: dict[str, Path]) -> Iterator[str]:
+    parent = name.rpartition(".")[0]
+    yield from (target for target in (name if name in modules else parent,) if target in modules)
+
+
 def _server_rules(package: Path, path: Path) -> Iterator[str]:
-    own = path.relative_to(package).with_suffix("").parts
+    own = _module(package, path)
+    name = ".".join(own)
     for item in imports(package, path):
-        top = item.path[0]
-        if top == "httpx" and own[0] not in HTTP:
-            yield f"line {item.line}: httpx belongs in {sorted(HTTP)}"
-        if _is_wire(top) and own[0] not in WIRE and not _lets_in(own, item):
-            yield f"line {item.line}: {item.name} belongs in {sorted(WIRE)}"
-        if top == "aimanager" and item.path[1:2] != ("v1",) and own[0] != "demo":
-            yield f"line {item.line}: the server imports aimanager.v1 and nothing else of the client, not {item.name}"
-        if own[0] in GROUND and top != package.name and top not in sys.stdlib_module_names:
-            yield f"line {item.line}: floor 0 knows nothing foreign such as {item.name}"
-        if top == package.name and not _points_down(own, item):
-            yield f"line {item.line}: {'.'.join(own)} may not import {item.name}"
+        where = f"line {item.line}: {name}"
+        if item.top == "httpx" and not _is_in(name, HTTP_PACKAGES):
+            yield f"{where} imports httpx, which belongs in {', '.join(HTTP_PACKAGES)}"
+        if _is_grpc(item.top) and not _is_in(name, GRPC_PACKAGES):
+            yield f"{where} imports {item.name}, which belongs in {', '.join(GRPC_PACKAGES)}"
+        if item.top == "aimanager" and not item.name.startswith("aimanager.v1") and name != "commands.demo":
+            yield f"{where} imports {item.name}; of the client the server uses aimanager.v1 alone"
+        if own[0] == "core" and item.top != package.name and item.top not in sys.stdlib_module_names:
+            yield f"{where} imports {item.name}; core uses the standard library alone"
+        if _is_inside(package, item) and not _is_ordered(own[0], item.name.split(".")[1]):
+            yield f"{where} imports {item.name} against the import order"
 
 
-def _is_wire(top: str) -> bool:
-    return top in {"google", "aimanager"} or top.split("_")[0] == "grpc"
-
-
-def _lets_in(own: tuple[str, ...], item: Import) -> bool:
-    """The demo is a client, so it may hold the facade."""
-    return own[0] == "demo" and item.path[0] in {"grpc", "aimanager"}
-
-
-def _points_down(own: tuple[str, ...], item: Import) -> bool:
-    target = item.path[1:]
-    if not target or floor(own) == 5 or target[0].startswith("__"):
+def _is_ordered(own: str, target: str) -> bool:
+    if own == target or target.startswith("__"):
         return True
-    if own[0] in GROUND:
-        left = GROUND[: GROUND.index(own[0])]
-        return target[0] in left or (own[0] == "fault" and item.typing and target[0] in GROUND)
-    if floor(own) == 1:
-        return target[0] in GROUND or _family(target[0]) == _family(own[0])
-    if target[0] == own[0]:
-        return True
-    if own[0] == "state":
-        return target[0] in GROUND
-    if own[0] == "rpc" and floor(target) == 3:
-        return target[:2] == ("pipeline", "resolve")
-    return floor(target) < floor(own)
-
-
-def floor(path: tuple[str, ...]) -> int:
-    """The floor of a module, told by its path inside the server package."""
-    if path[0] in GROUND:
-        return 0
-    if _family(path[0]):
-        return 1
-    return FLOORS.get(path[0], 5)
-
-
-def _family(module: str) -> str:
-    return next((family for family, names in FAMILIES.items() if re.fullmatch(names, module)), "")
+    if target in SEPARATE and (own in SEPARATE or (own == "rpc" and target != "operations")):
+        return False
+    order = [name for layer in LAYERS for name in layer]
+    return own in order and target in order and order.index(target) < order.index(own)
 
 
 def _client_rules(package: Path, path: Path) -> Iterator[str]:
-    own = path.relative_to(package).with_suffix("").parts
+    own = _module(package, path)
     for item in imports(package, path):
-        top = item.path[0]
-        if top == "aimanager_server" and not (own == ("embedded",) and item.lazy):
-            yield f"line {item.line}: the client never imports the server, but for a lazy import in embedded.py"
-        foreign = top not in sys.stdlib_module_names and top not in CLIENT_NEEDS
-        if foreign and top != "aimanager_server" and not (item.lazy or item.typing):
-            yield f"line {item.line}: {top} is not installed with the client"
-        if own[0] == "v1" and top == "aimanager" and item.path[1:2] != ("v1",):
-            yield f"line {item.line}: generated code imports generated code only"
+        where = f"line {item.line}: {'.'.join(own)}"
+        if item.top == "aimanager_server" and not (own == ("embedded",) and item.lazy):
+            yield f"{where} imports the server; only embedded.py does, lazily"
+        foreign = item.top not in sys.stdlib_module_names and item.top not in CLIENT_DEPENDENCIES
+        if foreign and item.top != "aimanager_server" and not (item.lazy or item.typing):
+            yield f"{where} imports {item.top}, which is not installed with the client"
+        if own[0] == "v1" and item.top == "aimanager" and not item.name.startswith("aimanager.v1"):
+            yield f"{where} imports {item.name}; generated code imports generated code alone"
 
 
 def _file_rules(path: Path) -> Iterator[str]:
-    for word in path.stem.split("_"):
-        if word in EMPTY_NAMES:
-            yield f"{word!r} says nothing: name what the file is for"
-    lines = len(path.read_text().splitlines())
-    if lines > LONGEST:
-        yield f"{lines} lines are too many: {LONGEST} at most"
+    for word in sorted(set(path.stem.split("_")) & MEANINGLESS_NAMES):
+        yield f"{word!r} says nothing: name the file for its concept"
+    lines = len(path.read_text("utf-8").splitlines())
+    if lines > MAX_LINES:
+        yield f"must have at most {MAX_LINES} lines, got {lines}"
 
 
 def imports(package: Path, path: Path) -> list[Import]:
-    """Everything a file imports, relative imports resolved; `from x import y` counts as x.y."""
-    parts = (package.name, *path.relative_to(package).parent.parts)
-    return list(_walk(ast.parse(path.read_text(), str(path)), parts, Import("", 0)))
+    """Return everything that a file imports, relative imports resolved; `from x import y` counts as x.y."""
+    parents = (package.name, *path.relative_to(package).parent.parts)
+    return list(_walk(ast.parse(path.read_text("utf-8"), str(path)), parents, Import("", 0)))
 
 
-def _walk(node: ast.AST, package: tuple[str, ...], mark: Import) -> Iterator[Import]:
+def _walk(node: ast.AST, parents: tuple[str, ...], template: Import) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
-            yield from (replace(mark, name=name, line=child.lineno) for name in _names(child, package))
+            yield from (replace(template, name=name, line=child.lineno) for name in _names(child, parents))
         elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from _walk(child, package, replace(mark, lazy=True))
+            yield from _walk(child, parents, replace(template, lazy=True))
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from _walk(ast.Module(child.body, []), package, replace(mark, typing=True))
-            yield from _walk(ast.Module(child.orelse, []), package, mark)
+            yield from _walk(ast.Module(child.body, []), parents, replace(template, typing=True))
+            yield from _walk(ast.Module(child.orelse, []), parents, template)
         else:
-            yield from _walk(child, package, mark)
+            yield from _walk(child, parents, template)
 
 
-def _names(statement: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> list[str]:
+def _names(statement: ast.Import | ast.ImportFrom, parents: tuple[str, ...]) -> list[str]:
     if isinstance(statement, ast.Import):
         return [alias.name for alias in statement.names]
-    start = package[: len(package) - statement.level + 1] if statement.level else ()
+    start = parents[: len(parents) - statement.level + 1] if statement.level else ()
     source = ".".join((*start, *(statement.module or "").split("."))).strip(".")
     return [source if alias.name == "*" else f"{source}.{alias.name}" for alias in statement.names]
+
+
+def _is_inside(package: Path, item: Import) -> bool:
+    return item.name.startswith(f"{package.name}.")
+
+
+def _is_in(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def _is_grpc(top: str) -> bool:
+    return top in {"google", "aimanager"} or top.split("_")[0] == "grpc"
+
+
+def _module(package: Path, path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(package).with_suffix("").parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts
 
 
 def _python(folder: Path) -> list[Path]:
@@ -167,13 +180,9 @@ def _python(folder: Path) -> list[Path]:
 
 def _handwritten(root: Path) -> list[Path]:
     folders = [root / name for name in ("server", "clients", "tests", ".ci")]
-    found = [path for folder in folders for end in ("*.py", "*.ts") for path in folder.rglob(end)]
-    return sorted(path for path in found if not _generated(path))
+    found = [path for folder in folders for suffix in ("*.py", "*.ts") for path in folder.rglob(suffix)]
+    return sorted(path for path in found if not {"node_modules", "gen", "dist", "v1"} & set(path.parts))
 
 
-def _generated(path: Path) -> bool:
-    return bool({"node_modules", "gen", "dist", "v1"} & set(path.parts))
-
-
-def _where(root: Path, path: Path) -> str:
+def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
