@@ -1,4 +1,4 @@
-# Wheels of the server and of all it needs, at the versions that were tested.
+# Wheels of the server and its dependencies, at the tested versions.
 FROM python:3.12-slim AS wheels
 WORKDIR /source
 ENV PIP_CONSTRAINT=.ci/constraints.txt PIP_BUILD_CONSTRAINT=.ci/constraints.txt \
@@ -9,7 +9,7 @@ COPY server server
 COPY clients/python clients/python
 RUN ["python", "-m", "pip", "wheel", "--quiet", "--wheel-dir", "/wheels", ".[server]"]
 
-# A venv of nothing but those wheels: no index is asked, no compiler and no pip goes along.
+# A venv of those wheels alone: no index, no compiler, no pip.
 FROM python:3.12-slim AS venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 COPY --from=wheels /wheels /wheels
@@ -18,7 +18,7 @@ RUN ["python", "-m", "pip", "--python", "/opt/aimanager", "install", "--quiet", 
 
 FROM python:3.12-slim
 COPY --from=venv /opt/aimanager /opt/aimanager
-# Callers are not anonymous: without [callers] in /etc/aimanager/aimanager.toml the server says so and does not start.
+# Anonymous callers are rejected: without [callers] in /etc/aimanager/aimanager.toml the server does not start.
 ENV PATH=/opt/aimanager/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     AIMANAGER_SERVER__LISTEN=[::]:50051 \
     AIMANAGER_SERVER__HEALTH_LISTEN=[::]:50052 \
@@ -28,6 +28,6 @@ USER 65532:65532
 EXPOSE 50051 50052 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-m", "aimanager_server.probe", "--address", "127.0.0.1:50052"]
+    CMD ["python", "-m", "aimanager_server.commands.healthcheck", "--address", "127.0.0.1:50052"]
 ENTRYPOINT ["aimanager-server"]
 CMD ["serve"]

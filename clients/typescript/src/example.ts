@@ -1,4 +1,4 @@
-/** Streams one answer: node dist/example.js http://127.0.0.1:50051 "Say hello." [model] */
+/** Streams one response: node dist/example.js http://127.0.0.1:50051 "Say hello." [model] */
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { ErrorInfoSchema, FinishReason, GenerationService, LocalizedMessageSchema, Role } from "./index.js";

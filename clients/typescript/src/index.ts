@@ -1,4 +1,4 @@
-/** The generated messages and services, and the details an error carries, in one place. */
+/** The generated messages and services, and the error details. */
 export * from "./gen/aimanager/v1/content_pb.js";
 export * from "./gen/aimanager/v1/generation_pb.js";
 export * from "./gen/aimanager/v1/health_pb.js";
