@@ -1,7 +1,8 @@
-# Needs Python 3.11 or newer and make; everything else is installed into .venv on first use.
+# Needs Python 3.11 or newer and make; the rest is installed into .venv on first use.
 PYTHON ?= python3
 ARGS ?=
 SECONDS ?= 10
+JOBS ?= auto
 
 PY := .venv/bin/python
 BUF := .venv/bin/buf
@@ -11,7 +12,7 @@ CODE := server clients/python tests
 NODE_PARTS := $(dir $(wildcard tests/aimock/package-lock.json clients/typescript/package-lock.json))
 HAS_NODE := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-# Relative and without spaces, since pip splits these at spaces. They hold for build tools too.
+# Relative and without spaces, since pip splits these at spaces. They apply to build tools too.
 export PIP_CONSTRAINT := .ci/constraints.txt
 export PIP_BUILD_CONSTRAINT := .ci/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -20,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types floors test coverage check test-floor demo run \
+.PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types structure test coverage check test-floor demo run \
         fuzz chaos live bench prices providers-table docker clean node
 
 help: ## Show this list
@@ -29,11 +30,11 @@ help: ## Show this list
 install: .venv/.dev node ## Install everything that development needs
 	@echo "ready: $$($(PY) --version) in .venv"
 
-demo: .venv/.server ## See it work, with nothing but this machine
+demo: .venv/.server ## Start a server, stream an answer, show usage, cost and health
 	@$(PY) -m aimanager_server.commands.demo $(ARGS)
 
 run: .venv/.server ## Start the server on localhost:50051
-	@$(PY) -m aimanager_server serve --reflection --hints $(ARGS)
+	@$(PY) -m aimanager_server serve --reflection --quickstart $(ARGS)
 
 fmt: .venv/.dev ## Format the code and the protos
 	@$(PY) -m ruff check -q --fix --exit-zero .
@@ -47,19 +48,18 @@ lint: .venv/.dev ## Check style, docstrings and format
 
 types: .venv/.dev ## Check types
 	@$(PY) -m mypy --no-error-summary server clients/python
-	@# A test asks the same question twice, so what mypy inferred from the first answer is no objection to the second.
+	@# Tests evaluate the same property twice, so mypy must not narrow it after the first assertion.
 	@$(PY) -m mypy --no-error-summary --no-strict-equality --cache-dir .mypy_cache/tests tests
 	@echo "types: good"
 
-floors: .venv/.dev | build ## Check that imports point down only
-	@$(PY) -m pytest -q --no-header --no-summary --doctest-modules tests/architecture/test_imports.py >build/floors.log 2>&1 \
-	  || { cat build/floors.log >&2; exit 1; }
-	@echo "floors: good"
+structure: .venv/.dev | build ## Check the import order, file lengths and retired phrases
+	@$(PY) -m pytest -q --no-header tests/architecture/test_imports.py tests/architecture/test_prose.py \
+	  >build/structure.log 2>&1 || { cat build/structure.log >&2; exit 1; }
+	@echo "structure: good"
 
-test: .venv/.dev node | build ## Run the tests; ARGS="-k breaker" runs some of them
+test: .venv/.dev node | build ## Run the tests on all cores; ARGS="-k breaker" runs some of them
 	@rm -f build/tested build/.coverage build/.coverage.* && touch build/testing
-	@$(PY) -m coverage run -m pytest $(ARGS)
-	@$(PY) -m coverage combine -q
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(if $(ARGS),rm build/testing,mv build/testing build/tested)
 
 coverage: .venv/.dev | build
@@ -68,27 +68,28 @@ coverage: .venv/.dev | build
 	@$(PY) -m coverage report >build/coverage.log || { cat build/coverage.log >&2; exit 1; }
 	@echo "coverage: $$($(PY) -m coverage report --format=total --precision=1 --fail-under=0) % with branches"
 
-check: lint types floors proto-check proto-lint coverage fuzz ## Everything a change must pass; runs the tests where they are not up to date
+check: lint types structure proto-check proto-lint coverage fuzz ## Everything a change must pass; runs the tests if they are out of date
 
-test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest grpcio and protobuf we promise
+test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest supported grpcio and protobuf
 	@.venv-floor/bin/python -m pytest -p no:cacheprovider tests/client $(ARGS)
 
-fuzz: .venv/.dev ## Mutate recorded answers for a while: SECONDS=60
+fuzz: .venv/.dev ## Fuzz the response parsers: SECONDS=60
 	@$(PY) -m tests.fuzz.readers --seconds $(SECONDS) $(ARGS)
+	@$(PY) -m tests.fuzz.http_responses --seconds $(SECONDS) $(ARGS)
 
-chaos: .venv/.dev ## Break everything at once under load, and count what stays behind: SECONDS=60
+chaos: .venv/.dev ## Inject every fault under load, then check for leaks: SECONDS=60
 	@$(PY) -m tests.chaos.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
-live: .venv/.dev ## Ask each provider whose key is in the environment, for real
+live: .venv/.dev ## Call each provider whose key is in the environment
 	@$(PY) -m tests.live.run
 
-bench: .venv/.dev ## Measure what a call costs; writes build/bench.json
-	@$(PY) -m tests.bench.run $(ARGS)
+bench: .venv/.dev ## Measure the cost of a call; ARGS="--against REV" compares with another commit
+	@GRPC_VERBOSITY=error $(PY) -m tests.bench.run $(ARGS)
 
-prices: .venv/.dev ## Propose new rows for the price table
+prices: .venv/.dev ## Propose new rows for the catalog's prices
 	@$(PY) .ci/prices.py $(ARGS)
 
-providers-table: .venv/.dev ## Write the table of providers into README.md
+providers-table: .venv/.dev ## Write the provider table into README.md
 	@$(PY) .ci/providers_table.py
 
 proto: build/stubs ## Generate the Python stubs from proto/
@@ -96,40 +97,40 @@ proto: build/stubs ## Generate the Python stubs from proto/
 	@cp build/stubs/aimanager/v1/* $(STUBS)/
 	@echo "proto: $(STUBS) is generated"
 
-proto-check: .venv/.dev ## Check that the committed stubs are those of proto/
+proto-check: .venv/.dev ## Check that the committed stubs match proto/
 	@if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 14))'; then \
 	  echo "proto-check: skipped, grpcio-tools 1.71.0 has no wheel for Python 3.14 or newer"; \
 	else $(MAKE) -s build/stubs && { diff -rq -x __pycache__ $(STUBS) build/stubs/aimanager/v1 >build/stubs.diff \
-	  || { head -20 build/stubs.diff >&2; echo "proto-check: $(STUBS) is not what proto/ says: run 'make proto'" >&2; exit 1; }; } \
+	  || { head -20 build/stubs.diff >&2; echo "proto-check: $(STUBS) does not match proto/: run 'make proto'" >&2; exit 1; }; } \
 	  && echo "proto-check: good"; fi
 
 proto-lint: .venv/.dev ## Check style, format and compatibility of the protos
 	@$(BUF) lint proto
 	@$(BUF) format -d --exit-code proto || { echo "proto-lint: run 'make fmt'" >&2; exit 1; }
 	@if test -f $(BASELINE); then $(BUF) breaking proto --against $(BASELINE); \
-	  else echo "proto-lint: no $(BASELINE) yet, so nothing to be compatible with"; fi
+	  else echo "proto-lint: no $(BASELINE) yet, nothing to compare with"; fi
 	@echo "proto-lint: good"
 
-proto-baseline: .venv/.dev ## At a release: promise the protos as they are now
+proto-baseline: .venv/.dev ## At a release: make the current protos the baseline
 	@$(BUF) build proto --exclude-source-info -o $(BASELINE)
 
 docker: ## Build the container image aimanager:latest
 	@docker build -t aimanager:latest .
 
-clean: ## Remove what was built; the venvs stay
+clean: ## Remove build outputs; the venvs stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache clients/typescript/dist clients/typescript/src/gen
 
-# What the targets above rest on. A stamp is renewed only where what it is made of has changed.
+# Prerequisites of the targets above. A stamp is renewed only if its inputs changed.
 
 build:
 	@mkdir -p $@
 
 .venv/.python:
-	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	  "make: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
-	  "make: $(PYTHON) cannot make a venv. Install what it lacks, for example: apt install python3-venv" >&2; exit 1; }
+	  "make: $(PYTHON) cannot make a venv. Install the missing package, for example: apt install python3-venv" >&2; exit 1; }
 	@echo "installing into .venv, once"
 	@$(PYTHON) -m venv .venv
 	@touch $@
@@ -150,7 +151,7 @@ build:
 	@touch $@
 
 node: $(if $(HAS_NODE),$(addsuffix node_modules/.package-lock.json,$(NODE_PARTS)))
-	@$(if $(HAS_NODE),:,echo "node and npm are not here: tests that need them are skipped")
+	@$(if $(HAS_NODE),:,echo "node and npm not found: tests that need them are skipped")
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json

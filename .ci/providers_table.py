@@ -1,4 +1,4 @@
-"""Writes the table of providers into README.md, from the catalogue and the defaults of providers.
+"""Write the provider table into README.md, from the catalog and the provider defaults.
 
 Usage: make providers-table.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
-from aimanager_server.catalog.catalog import Catalogue
-from aimanager_server.catalog.model import Capability, Level, Model
-from aimanager_server.config.provider_defaults import KNOWN
-from aimanager_server.providers.endpoint_factory import NO_EMBEDDINGS
+from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.catalog.model import Capability, SupportLevel
+from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
+from aimanager_server.providers.factory import PROVIDERS_WITHOUT_EMBEDDINGS
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- providers -->", "<!-- /providers -->"
@@ -29,53 +29,54 @@ COLUMNS = {
     Capability.REASONING: "reasoning",
     Capability.PROMPT_CACHING: "prompt caching",
 }
-COUNTING_WIRES = ("claude", "responses", "gemini", "mock")
-"""Those with an address that counts; for the others the gateway estimates."""
+COUNTING_WIRES = ("anthropic", "responses", "gemini", "mock")
+"""Wires with an endpoint that counts tokens; for the others, the gateway estimates."""
 UNKNOWN = "?"
 
 
 def table() -> str:
-    """The table, in Markdown."""
+    """Return the table in Markdown."""
     head = ["provider", "wire", "key", *COLUMNS.values(), "embeddings", "token counts"]
-    rows = [head, ["---"] * len(head), *map(list, map(_row, KNOWN))]
+    rows = [head, ["---"] * len(head), *map(list, map(_row, KNOWN_PROVIDERS))]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def within(text: str) -> str:
-    """A text that has the table between its markers. Raises ValueError where they are missing."""
-    found = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{table()}{END}", text, flags=re.DOTALL)
-    if found[1] != 1:
-        raise ValueError(f"there have to be one {BEGIN} and one {END}")
-    return found[0]
+def with_provider_table(text: str) -> str:
+    """Return the text with the table between its markers. Raises ValueError unless each marker occurs once."""
+    replaced, count = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{table()}{END}", text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"{BEGIN} and {END} must occur once, found {count}")
+    return replaced
 
 
 def _row(name: str) -> Iterator[str]:
-    known, catalogue = KNOWN[name], Catalogue.load()
-    listed = [model for model in catalogue.models(name) if model.embedding is None]
-    key = known.get("key_variable", "")
+    defaults, catalog = KNOWN_PROVIDERS[name], Catalog.load()
+    models = [model for model in catalog.models(name) if model.embedding is None]
+    key = defaults.get("api_key_env", "")
     yield f"`{name}`"
-    yield f"`{known['wire']}`"
+    yield f"`{defaults['wire']}`"
     yield f"`{key}`" if key else "none"
     for capability in COLUMNS:
-        yield _said(listed, lambda model, capability=capability: model.capabilities.get(capability))
-    yield _embeddings(name, len(catalogue.models(name)) > len(listed))
-    yield "yes" if known["wire"] in COUNTING_WIRES else "estimated"
+        yield _support([model.capabilities.get(capability) for model in models])
+    yield _embeddings(name, len(catalog.models(name)) > len(models))
+    yield "yes" if defaults["wire"] in COUNTING_WIRES else "estimated"
 
 
-def _said(listed: list[Model], find: Callable[[Model], object]) -> str:
-    levels = {getattr(find(model), "level", None) for model in listed}
-    if not levels & {Level.NATIVE, Level.EMULATED}:
-        return "no" if levels == {Level.NONE} else UNKNOWN
-    if levels == {Level.NATIVE}:
+def _support(capabilities: Sequence[object]) -> str:
+    """Summarize the support of one capability by all models of a provider; None is unknown."""
+    levels = {getattr(capability, "level", None) for capability in capabilities}
+    if not levels & {SupportLevel.NATIVE, SupportLevel.EMULATED}:
+        return "no" if levels == {SupportLevel.NONE} else UNKNOWN
+    if levels == {SupportLevel.NATIVE}:
         return "yes"
-    return "emulated" if levels == {Level.EMULATED} else "some"
+    return "emulated" if levels == {SupportLevel.EMULATED} else "some"
 
 
-def _embeddings(name: str, listed: bool) -> str:
-    if name in NO_EMBEDDINGS:
+def _embeddings(name: str, has_models: bool) -> str:
+    if name in PROVIDERS_WITHOUT_EMBEDDINGS:
         return "no"
-    return "yes" if listed else UNKNOWN
+    return "yes" if has_models else UNKNOWN
 
 
 if __name__ == "__main__":
-    README.write_text(within(README.read_text("utf-8")), "utf-8")
+    README.write_text(with_provider_table(README.read_text("utf-8")), "utf-8")
