@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 
-from aimanager.cli import Console, main
+from aimanager.cli import main
+from aimanager.cli.console import Console
 from fake_gateway import FakeGateway
 
 

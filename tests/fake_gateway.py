@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from aimanager.content import assistant
+from aimanager.messages import assistant
 from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, health_pb2, model_pb2, usage_pb2
 
 DETAILS = "grpc-status-details-bin"

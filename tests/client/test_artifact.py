@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aimanager import AIManager, AIResponse, Artifact
-from aimanager.artifact import LONGEST_STEP, MOST_OF_ONE_NAME, safe_path
+from aimanager.types.artifact import LONGEST_STEP, MOST_OF_ONE_NAME, safe_path
 from aimanager.v1 import content_pb2
 from aimanager.v1.generation_pb2 import GenerateResponse, StreamGenerateResponse
 from fake_console import Command

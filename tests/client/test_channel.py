@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from aimanager import AIManager, AsyncAIManager
-from aimanager._channel import AsyncConnection, Connection, Endpoint, channel_options, service_config
-from aimanager._patience import Patience
+from aimanager._transport.channel import AsyncConnection, Connection, Endpoint, channel_options, service_config
+from aimanager._transport.retry import Patience
 from aimanager.errors import RateLimitError
 from fake_gateway import FakeGateway, answer, serve
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aimanager.cli import Console, main
+from aimanager.cli import main
+from aimanager.cli.console import Console
 from aimanager.v1 import health_pb2
 from fake_console import Command
 from fake_gateway import FakeGateway, Silence

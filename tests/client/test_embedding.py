@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError, RateLimitError
-from aimanager.usage import Usage
+from aimanager.types.usage import Usage
 from aimanager.v1 import embedding_pb2, usage_pb2
 from fake_gateway import FakeGateway, refusal
 

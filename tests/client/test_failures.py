@@ -20,7 +20,7 @@ from aimanager import (
     RateLimitError,
 )
 from aimanager.errors import CLASSES
-from aimanager.usage import Attempt
+from aimanager.types.usage import Attempt
 from aimanager_server.errors import Internal  # noqa: F401  # loads the table
 from aimanager_server.fault import Fault, every
 from fake_gateway import DETAILS, FakeGateway, Refusal, refusal, route

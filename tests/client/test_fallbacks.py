@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.options import RequestOptions
-from aimanager.usage import Attempt, Usage
+from aimanager.types.usage import Attempt, Usage
 from aimanager.v1 import generation_pb2
 from fake_gateway import FakeGateway, answer
 from fake_restart import CUT_OFF

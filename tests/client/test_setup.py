@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from aimanager import AIManager, AsyncAIManager, ConfigurationError
-from aimanager._channel import Endpoint, channel_options, is_loopback
+from aimanager._transport.channel import Endpoint, channel_options, is_loopback
 from fake_gateway import FakeGateway, refusal
 
 KEY = "sk-s3cret-0123456789"

@@ -9,7 +9,7 @@ import pytest
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError, attachment, pdf, tool, tool_result, user
 from aimanager.options import RequestOptions
-from aimanager.response import ToolCall
+from aimanager.types.response import ToolCall
 from aimanager.v1 import content_pb2
 from fake_gateway import FakeGateway
 

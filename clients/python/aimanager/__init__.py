@@ -7,26 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .aio import AsyncAIManager as AsyncAIManager
-    from .artifact import Artifact as Artifact
-    from .choosing import ModelSuggestion as ModelSuggestion
-    from .choosing import TokenCount as TokenCount
+    from .async_client import AsyncAIManager as AsyncAIManager
     from .client import AIManager as AIManager
     from .config import AIConfig as AIConfig
-    from .content import Attachment as Attachment
-    from .content import Message as Message
-    from .content import Part as Part
-    from .content import ReasoningOptions as ReasoningOptions
-    from .content import Tool as Tool
-    from .content import ToolChoice as ToolChoice
-    from .content import assistant as assistant
-    from .content import attachment as attachment
-    from .content import image as image
-    from .content import pdf as pdf
-    from .content import tool as tool
-    from .content import tool_result as tool_result
-    from .content import user as user
-    from .embedding import Embeddings as Embeddings
     from .errors import AIError as AIError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ConfigurationError as ConfigurationError
@@ -37,44 +20,61 @@ if TYPE_CHECKING:
     from .errors import ProviderError as ProviderError
     from .errors import RateLimitError as RateLimitError
     from .errors import StreamInterruptedError as StreamInterruptedError
-    from .health import ProviderHealth as ProviderHealth
-    from .metrics import MetricsRow as MetricsRow
-    from .metrics import MetricsSummary as MetricsSummary
-    from .model import Model as Model
-    from .quality import ModelQuality as ModelQuality
-    from .quality import ProviderQuality as ProviderQuality
-    from .response import AIResponse as AIResponse
-    from .response import ToolCall as ToolCall
-    from .restart import Restarted as Restarted
+    from .messages import Attachment as Attachment
+    from .messages import Message as Message
+    from .messages import Part as Part
+    from .messages import ReasoningOptions as ReasoningOptions
+    from .messages import Tool as Tool
+    from .messages import ToolChoice as ToolChoice
+    from .messages import assistant as assistant
+    from .messages import attachment as attachment
+    from .messages import image as image
+    from .messages import pdf as pdf
+    from .messages import tool as tool
+    from .messages import tool_result as tool_result
+    from .messages import user as user
+    from .resources.health import ProviderHealth as ProviderHealth
+    from .resources.metrics import MetricsRow as MetricsRow
+    from .resources.metrics import MetricsSummary as MetricsSummary
     from .stream import AIStream as AIStream
     from .stream import AsyncAIStream as AsyncAIStream
-    from .usage import Attempt as Attempt
-    from .usage import Usage as Usage
+    from .types.artifact import Artifact as Artifact
+    from .types.embeddings import Embeddings as Embeddings
+    from .types.model import Model as Model
+    from .types.model_suggestion import ModelSuggestion as ModelSuggestion
+    from .types.model_suggestion import TokenCount as TokenCount
+    from .types.quality import ModelQuality as ModelQuality
+    from .types.quality import ProviderQuality as ProviderQuality
+    from .types.response import AIResponse as AIResponse
+    from .types.response import ToolCall as ToolCall
+    from .types.stream_events import Restarted as Restarted
+    from .types.usage import Attempt as Attempt
+    from .types.usage import Usage as Usage
 
 _HOMES = {
-    "aio": ("AsyncAIManager",),
-    "choosing": ("ModelSuggestion", "TokenCount"),
-    "artifact": ("Artifact",),
+    "async_client": ("AsyncAIManager",),
+    "types.model_suggestion": ("ModelSuggestion", "TokenCount"),
+    "types.artifact": ("Artifact",),
     "client": ("AIManager",),
     "config": ("AIConfig",),
-    "content": (
+    "messages": (
         *("Attachment", "Message", "Part", "ReasoningOptions", "Tool", "ToolChoice"),
         *("assistant", "attachment", "image", "pdf", "tool", "tool_result", "user"),
     ),
-    "embedding": ("Embeddings",),
+    "types.embeddings": ("Embeddings",),
     "errors": (
         *("AIError", "CircuitOpenError", "ConfigurationError", "InvalidModelError", "InvalidProviderError"),
         *("InvalidRequestError", "MissingCredentialsError", "ProviderError", "RateLimitError"),
         "StreamInterruptedError",
     ),
-    "health": ("ProviderHealth",),
-    "metrics": ("MetricsRow", "MetricsSummary"),
-    "model": ("Model",),
-    "quality": ("ModelQuality", "ProviderQuality"),
-    "response": ("AIResponse", "ToolCall"),
-    "restart": ("Restarted",),
+    "resources.health": ("ProviderHealth",),
+    "resources.metrics": ("MetricsRow", "MetricsSummary"),
+    "types.model": ("Model",),
+    "types.quality": ("ModelQuality", "ProviderQuality"),
+    "types.response": ("AIResponse", "ToolCall"),
+    "types.stream_events": ("Restarted",),
     "stream": ("AIStream", "AsyncAIStream"),
-    "usage": ("Attempt", "Usage"),
+    "types.usage": ("Attempt", "Usage"),
 }
 
 

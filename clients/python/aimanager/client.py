@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from ._channel import Connection, Stubs
-from ._patience import patiently
-from ._setup import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, without_key
-from ._status import translated
-from ._wire import Prompt, generate_request, stream_request
+from ._convert.requests import Prompt, generate_request, stream_request
+from ._transport.channel import Connection, Stubs
+from ._transport.errors import translated
+from ._transport.retry import patiently
+from ._transport.settings import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, without_key
 from .config import AIConfig
-from .embedding import Embeddings, EmbedOptions, embed_request
-from .health import Health
-from .metrics import Metrics
-from .models import Models
 from .options import ConnectionOptions, OnInterruption, RequestOptions
-from .response import AIResponse
+from .resources.health import Health
+from .resources.metrics import Metrics
+from .resources.models import Models
 from .stream import AIStream, Call
+from .types.embeddings import Embeddings, EmbedOptions, embed_request
+from .types.response import AIResponse
 from .v1.embedding_pb2 import EmbedResponse
 from .v1.generation_pb2 import GenerateResponse
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from .usage import Attempt, Usage
+from .types.usage import Attempt, Usage
 
 
 @dataclass(frozen=True, slots=True)

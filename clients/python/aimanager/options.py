@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Literal, TypedDict
 
-from ._output import Output
+from ._convert.output_format import Output
 from .v1.content_pb2 import Attachment
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 

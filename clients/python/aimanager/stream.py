@@ -10,12 +10,12 @@ from typing import Protocol, Self
 import grpc
 import grpc.aio
 
-from ._output import Output
-from ._patience import Patience, patiently, patiently_async
-from ._reading import Event, Reading
-from ._status import Line, translated
+from ._convert.output_format import Output
+from ._convert.stream_state import Event, Reading
+from ._transport.errors import Line, translated
+from ._transport.retry import Patience, patiently, patiently_async
 from .errors import AIError
-from .response import AIResponse
+from .types.response import AIResponse
 from .v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from ._account import account, began_again
-from ._printing import Console, printed_json
-from ._reading import Reading
-from .client import AIManager
-from .errors import ConfigurationError, InvalidRequestError
-from .options import Effort, RequestOptions
-from .response import AIResponse
-from .restart import Restarted
+from .._convert.stream_state import Reading
+from ..client import AIManager
+from ..errors import ConfigurationError, InvalidRequestError
+from ..options import Effort, RequestOptions
+from ..types.response import AIResponse
+from ..types.stream_events import Restarted
+from .console import Console, printed_json
+from .summary import account, began_again
 
 
 def ask_arguments(ask: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from .errors import InvalidRequestError
-from .v1.generation_pb2 import JsonSchema, OutputFormat
+from ..errors import InvalidRequestError
+from ..v1.generation_pb2 import JsonSchema, OutputFormat
 
 UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 LONGEST_NAME = 64

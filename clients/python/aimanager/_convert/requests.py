@@ -7,16 +7,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._fitting import duration, names, put, readable
-from ._output import output_format
-from ._scalars import words
-from ._setup import Setup
-from .content import Attachment, Message, Part, Tool, attachment, tool, user
-from .errors import ConfigurationError, InvalidRequestError
-from .options import OnInterruption, RequestOptions, refuse_unknown
-from .response import AIResponse
-from .v1.content_pb2 import Role
-from .v1.generation_pb2 import (
+from .._transport.settings import Setup
+from ..errors import ConfigurationError, InvalidRequestError
+from ..messages import Attachment, Message, Part, Tool, attachment, tool, user
+from ..options import OnInterruption, RequestOptions, refuse_unknown
+from ..types.response import AIResponse
+from ..v1.content_pb2 import Role
+from ..v1.generation_pb2 import (
     GenerateRequest,
     InterruptionPolicy,
     Patience,
@@ -27,7 +24,10 @@ from .v1.generation_pb2 import (
     ToolChoice,
     ToolMode,
 )
-from .v1.model_pb2 import CountTokensRequest
+from ..v1.model_pb2 import CountTokensRequest
+from .checks import duration, names, put, readable
+from .output_format import output_format
+from .scalars import words
 
 Prompt = str | Message | Part | Attachment | AIResponse | Sequence[str | Message | Part | Attachment | AIResponse]
 """A user turn, or turns in order, the newest last. A str, Part or Attachment is a user turn; an answer its message."""

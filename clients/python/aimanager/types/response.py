@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ._output import Output, parsed
-from ._scalars import amount, seconds, word
+from .._convert.output_format import Output, parsed
+from .._convert.scalars import amount, seconds, word
+from ..v1 import content_pb2, generation_pb2
 from .artifact import Artifact
 from .usage import Attempt, Usage, read_attempts, read_usage
-from .v1 import content_pb2, generation_pb2
 
 SHOWN = 50  # characters of the content in a repr
 
@@ -80,7 +80,7 @@ class AIResponse:
     """An answer, or a piece of one: `content` of a piece is what is new. `proto` is what travelled, `output` what the
     answer was asked to be.
 
-    >>> from aimanager.content import assistant
+    >>> from aimanager.messages import assistant
     >>> response = AIResponse(generation_pb2.GenerateResponse(message=assistant("Good morning")))
     >>> str(response)
     'Good morning'

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from .errors import InvalidRequestError
+from ..errors import InvalidRequestError
 
 LONGEST = 315_576_000_000  # seconds that a Duration may hold
 NANOS = 10**9

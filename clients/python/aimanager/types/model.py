@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ._scalars import NANOS, moment, word
-from .v1 import model_pb2
+from .._convert.scalars import NANOS, moment, word
+from ..v1 import model_pb2
 
 
 @dataclass(frozen=True, slots=True)

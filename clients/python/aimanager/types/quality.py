@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._scalars import number, seconds
-from .v1 import health_pb2
+from .._convert.scalars import number, seconds
+from ..v1 import health_pb2
 
 
 @dataclass(frozen=True, slots=True)

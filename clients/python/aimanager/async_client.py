@@ -8,19 +8,19 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-from ._channel import AsyncConnection, AsyncStubs
-from ._patience import patiently_async
-from ._setup import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, without_key
-from ._status import translated
-from ._wire import Prompt, generate_request, stream_request
+from ._convert.requests import Prompt, generate_request, stream_request
+from ._transport.channel import AsyncConnection, AsyncStubs
+from ._transport.errors import translated
+from ._transport.retry import patiently_async
+from ._transport.settings import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, without_key
 from .config import AIConfig
-from .embedding import Embeddings, EmbedOptions, embed_request
-from .health import AsyncHealth
-from .metrics import AsyncMetrics
-from .models import AsyncModels
 from .options import ConnectionOptions, OnInterruption, RequestOptions
-from .response import AIResponse
+from .resources.health import AsyncHealth
+from .resources.metrics import AsyncMetrics
+from .resources.models import AsyncModels
 from .stream import AsyncAIStream, AsyncCall
+from .types.embeddings import Embeddings, EmbedOptions, embed_request
+from .types.response import AIResponse
 from .v1.embedding_pb2 import EmbedResponse
 from .v1.generation_pb2 import GenerateResponse
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ._scalars import amount, seconds, word
-from .v1 import generation_pb2, usage_pb2
+from .._convert.scalars import amount, seconds, word
+from ..v1 import generation_pb2, usage_pb2
 
 
 @dataclass(frozen=True, slots=True)

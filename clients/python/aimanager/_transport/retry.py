@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from .errors import AIError, RateLimitError
+from ..errors import AIError, RateLimitError
 
 Answer = TypeVar("Answer")
 

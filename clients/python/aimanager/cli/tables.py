@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from .health import ProviderHealth
-from .metrics import MetricsRow, MetricsSummary
-from .model import Model, Pricing
-from .quality import ModelQuality, ProviderQuality
+from ..resources.health import ProviderHealth
+from ..resources.metrics import MetricsRow, MetricsSummary
+from ..types.model import Model, Pricing
+from ..types.quality import ModelQuality, ProviderQuality
 
 MATRIX = {
     "streaming": "STREAM",

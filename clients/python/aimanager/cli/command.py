@@ -13,15 +13,15 @@ from typing import TypeAlias
 
 from google.protobuf.json_format import MessageToDict
 
-from ._ask import ask, ask_arguments
-from ._metrics import metrics, metrics_arguments
-from ._printing import Console as Console
-from ._printing import printed_json
-from ._setup import LOCAL
-from ._tables import LEGEND, health_line, health_table, models_table, quality_table
-from .client import AIManager
-from .errors import AIError, ConfigurationError
-from .health import ProviderHealth
+from .._transport.settings import LOCAL
+from ..client import AIManager
+from ..errors import AIError, ConfigurationError
+from ..resources.health import ProviderHealth
+from .ask import ask, ask_arguments
+from .console import Console as Console
+from .console import printed_json
+from .metrics import metrics, metrics_arguments
+from .tables import LEGEND, health_line, health_table, models_table, quality_table
 
 Run = Callable[[AIManager, argparse.Namespace, Console], int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

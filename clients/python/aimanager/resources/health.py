@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ._channel import AsyncConnection, Connection
-from ._fitting import duration, names
-from ._scalars import moment, seconds, word
-from ._setup import HOUR_SECONDS, PROBE_SECONDS, READ_SECONDS
-from ._status import translated
-from .quality import ProviderQuality
-from .v1 import health_pb2
+from .._convert.checks import duration, names
+from .._convert.scalars import moment, seconds, word
+from .._transport.channel import AsyncConnection, Connection
+from .._transport.errors import translated
+from .._transport.settings import HOUR_SECONDS, PROBE_SECONDS, READ_SECONDS
+from ..types.quality import ProviderQuality
+from ..v1 import health_pb2
 
 
 @dataclass(frozen=True, slots=True)

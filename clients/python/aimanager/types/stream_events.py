@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..v1 import generation_pb2
 from .usage import Attempt, read_attempts
-from .v1 import generation_pb2
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import takewhile
 
-from ._tables import duration, money
-from .response import AIResponse
-from .restart import Restarted
-from .usage import Attempt
+from ..types.response import AIResponse
+from ..types.stream_events import Restarted
+from ..types.usage import Attempt
+from .tables import duration, money
 
 
 def account(response: AIResponse) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
-from .v1 import content_pb2
+from ..v1 import content_pb2
 
 LONGEST_STEP = 100
 MOST_FOLDERS = 8

@@ -12,11 +12,11 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from ._channel import Endpoint
-from ._scalars import seconds
-from .errors import AIError, ConfigurationError, FieldViolation, InvalidRequestError, class_of
-from .usage import read_attempts, read_usage
-from .v1 import generation_pb2, usage_pb2
+from .._convert.scalars import seconds
+from ..errors import AIError, ConfigurationError, FieldViolation, InvalidRequestError, class_of
+from ..types.usage import read_attempts, read_usage
+from ..v1 import generation_pb2, usage_pb2
+from .channel import Endpoint
 
 DOMAIN = "aimanager.dev"
 DETAILS = "grpc-status-details-bin"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Self, TypedDict
 
-from ._fitting import names, put, readable
-from ._scalars import word, words
-from .errors import InvalidRequestError
+from .._convert.checks import names, put, readable
+from .._convert.scalars import word, words
+from ..errors import InvalidRequestError
+from ..options import refuse_unknown
+from ..v1 import model_pb2, usage_pb2
 from .model import Model
-from .options import refuse_unknown
-from .v1 import model_pb2, usage_pb2
 
 PAGE = 500
 

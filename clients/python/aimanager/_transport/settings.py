@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ._channel import Endpoint, is_loopback
-from ._patience import Patience
-from .config import MOST_RETRIES, AIConfig, check_retries, check_timeout
-from .errors import ConfigurationError
-from .options import ConnectionOptions, refuse_unknown
+from ..config import MOST_RETRIES, AIConfig, check_retries, check_timeout
+from ..errors import ConfigurationError
+from ..options import ConnectionOptions, refuse_unknown
+from .channel import Endpoint, is_loopback
+from .retry import Patience
 
 LOCAL = "127.0.0.1:50051"
 REQUEST_SECONDS = 600.0  # reasoning takes minutes

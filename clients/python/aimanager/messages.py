@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ._fitting import readable
-from ._schema import schema_of
+from ._convert.checks import readable
+from ._convert.function_schema import schema_of
 from .errors import InvalidRequestError
 from .v1.content_pb2 import Attachment, Message, Part, Role, ToolResult
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice

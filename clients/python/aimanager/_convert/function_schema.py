@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .errors import InvalidRequestError
+from ..errors import InvalidRequestError
 
 Schema = dict[str, Any]
 

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Unpack
 
-from ._channel import AsyncConnection, Connection
-from ._fitting import readable
-from ._setup import PROBE_SECONDS, READ_SECONDS, Setup
-from ._status import translated
-from ._wire import Prompt, count_request
-from .choosing import (
+from .._convert.checks import readable
+from .._convert.requests import Prompt, count_request
+from .._transport.channel import AsyncConnection, Connection
+from .._transport.errors import translated
+from .._transport.settings import PROBE_SECONDS, READ_SECONDS, Setup
+from ..options import RequestOptions
+from ..types.model import Model
+from ..types.model_suggestion import (
     ModelSuggestion,
     SuggestOptions,
     TokenCount,
@@ -20,9 +22,7 @@ from .choosing import (
     read_suggestions,
     suggest_request,
 )
-from .model import Model
-from .options import RequestOptions
-from .v1 import model_pb2
+from ..v1 import model_pb2
 
 
 class Models:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypedDict
 
-from ._fitting import put, readable
-from ._scalars import amount, words
-from ._setup import Setup
-from ._wire import native_json
-from .errors import InvalidRequestError
-from .options import refuse_unknown
+from .._convert.checks import put, readable
+from .._convert.requests import native_json
+from .._convert.scalars import amount, words
+from .._transport.settings import Setup
+from ..errors import InvalidRequestError
+from ..options import refuse_unknown
+from ..v1 import embedding_pb2
 from .usage import Usage, read_usage
-from .v1 import embedding_pb2
 
 
 class EmbedOptions(TypedDict, total=False):

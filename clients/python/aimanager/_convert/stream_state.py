@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ._output import Output
-from .artifact import Artifact
-from .errors import AIError, StreamInterruptedError
-from .response import AIResponse
-from .restart import Restarted
-from .usage import Attempt
-from .v1.content_pb2 import Message, Part, Reasoning
-from .v1.generation_pb2 import (
+from ..errors import AIError, StreamInterruptedError
+from ..types.artifact import Artifact
+from ..types.response import AIResponse
+from ..types.stream_events import Restarted
+from ..types.usage import Attempt
+from ..v1.content_pb2 import Message, Part, Reasoning
+from ..v1.generation_pb2 import (
     GenerateResponse,
     Heartbeat,
     PartCompleted,
@@ -17,6 +16,7 @@ from .v1.generation_pb2 import (
     StreamGenerateResponse,
     StreamStarted,
 )
+from .output_format import Output
 
 Event = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse
 """What `events` yields: the messages of aimanager.v1, artifacts, restarts, and the whole answer at the end."""

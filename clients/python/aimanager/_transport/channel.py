@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from .config import MOST_RETRIES
-from .errors import ConfigurationError
-from .v1 import embedding_pb2_grpc, generation_pb2_grpc, health_pb2_grpc, model_pb2_grpc
+from ..config import MOST_RETRIES
+from ..errors import ConfigurationError
+from ..v1 import embedding_pb2_grpc, generation_pb2_grpc, health_pb2_grpc, model_pb2_grpc
 
 if TYPE_CHECKING:
-    from .v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
-    from .v1.generation_pb2_grpc import GenerationServiceAsyncStub
-    from .v1.health_pb2_grpc import HealthServiceAsyncStub
-    from .v1.model_pb2_grpc import ModelServiceAsyncStub
+    from ..v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
+    from ..v1.generation_pb2_grpc import GenerationServiceAsyncStub
+    from ..v1.health_pb2_grpc import HealthServiceAsyncStub
+    from ..v1.model_pb2_grpc import ModelServiceAsyncStub
 
 MIB = 1024 * 1024
 LONGEST_LOOK = 1.0  # seconds; gRPC says at once how a channel does, from a thread of its own
@@ -219,7 +219,7 @@ def service_config(retries: int) -> str:
     >>> '"maxAttempts": 2' in service_config(1)
     True
     """
-    policy = json.loads(files(__package__).joinpath("service_config.json").read_text("utf-8"))
+    policy = json.loads(files("aimanager").joinpath("service_config.json").read_text("utf-8"))
     if not retries:
         return "{}"
     for method in policy["methodConfig"]:

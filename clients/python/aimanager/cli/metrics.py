@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ._printing import Console, printed_json
-from ._setup import HOUR_SECONDS
-from ._tables import metrics_table
-from .client import AIManager
+from .._transport.settings import HOUR_SECONDS
+from ..client import AIManager
+from .console import Console, printed_json
+from .tables import metrics_table
 
 
 def metrics_arguments(metrics: argparse.ArgumentParser) -> None:

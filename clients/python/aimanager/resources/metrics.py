@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ._channel import AsyncConnection, Connection
-from ._fitting import duration, readable
-from ._scalars import amount, moment, seconds
-from ._setup import HOUR_SECONDS, READ_SECONDS
-from ._status import translated
-from .v1 import health_pb2
+from .._convert.checks import duration, readable
+from .._convert.scalars import amount, moment, seconds
+from .._transport.channel import AsyncConnection, Connection
+from .._transport.errors import translated
+from .._transport.settings import HOUR_SECONDS, READ_SECONDS
+from ..v1 import health_pb2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Pure conversion between Python values and protobuf messages."""

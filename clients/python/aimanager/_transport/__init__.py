@@ -1,0 +1,1 @@
+"""The gRPC side: channel, retries, deadlines and errors."""

@@ -1,0 +1,1 @@
+"""The sub-clients: models, health and metrics."""
