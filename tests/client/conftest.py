@@ -8,9 +8,9 @@ import pytest
 
 from aimanager import AIManager, AsyncAIManager
 from aimanager.v1 import health_pb2, model_pb2
-from fake_console import Command, Terminal
-from fake_gateway import FakeGateway, Silence, answer, events, serve
-from fake_rows import DOWN, LARGE, SMALL, UP
+from tests.support.console import Command, Terminal
+from tests.support.fake_gateway.catalog import DOWN, LARGE, SMALL, UP
+from tests.support.fake_gateway.server import FakeGateway, Silence, answer, events, serve
 
 
 @pytest.fixture

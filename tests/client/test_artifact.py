@@ -10,8 +10,8 @@ from aimanager import AIManager, AIResponse, Artifact
 from aimanager.types.artifact import LONGEST_STEP, MOST_OF_ONE_NAME, safe_path
 from aimanager.v1 import content_pb2
 from aimanager.v1.generation_pb2 import GenerateResponse, StreamGenerateResponse
-from fake_console import Command
-from fake_gateway import FakeGateway, answer, events
+from tests.support.console import Command
+from tests.support.fake_gateway.server import FakeGateway, answer, events
 
 SCRIPT = content_pb2.Artifact(
     id="artifact-1", name="app.py", mime_type="text/x-python", language="python", text="print('ü')\n"

@@ -16,7 +16,7 @@ from aimanager import (
     AsyncAIManager,
 )
 from aimanager_server.errors import Internal  # noqa: F401  # loads the table
-from fake_gateway import FakeGateway, Silence
+from tests.support.fake_gateway.server import FakeGateway, Silence
 
 Code = grpc.StatusCode
 

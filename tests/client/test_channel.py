@@ -14,7 +14,7 @@ from aimanager import AIManager, AsyncAIManager
 from aimanager._transport.channel import AsyncConnection, Connection, Endpoint, channel_options, service_config
 from aimanager._transport.retry import Patience
 from aimanager.errors import RateLimitError
-from fake_gateway import FakeGateway, answer, serve
+from tests.support.fake_gateway.server import FakeGateway, answer, serve
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[2] / "clients"

@@ -10,9 +10,9 @@ import pytest
 
 from aimanager import AIManager, AsyncAIManager, InvalidProviderError, InvalidRequestError, ModelSuggestion, TokenCount
 from aimanager.v1 import health_pb2, model_pb2, usage_pb2
-from fake_console import Command
-from fake_gateway import FakeGateway, refusal
-from fake_rows import DOWN, LARGE, SMALL
+from tests.support.console import Command
+from tests.support.fake_gateway.catalog import DOWN, LARGE, SMALL
+from tests.support.fake_gateway.server import FakeGateway, refusal
 
 COUNTED = model_pb2.CountTokensResponse(
     input_tokens=42, source=usage_pb2.USAGE_SOURCE_ESTIMATED, model="claude/claude-opus-5-5"

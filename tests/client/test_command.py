@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from aimanager.v1 import generation_pb2
-from fake_console import Command
-from fake_gateway import FakeGateway, answer, events, refusal, serve
+from tests.support.console import Command
+from tests.support.fake_gateway.server import FakeGateway, answer, events, refusal, serve
 
 
 def test_a_pipe_gets_the_whole_answer(aimanager: Command) -> None:

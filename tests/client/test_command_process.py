@@ -11,9 +11,9 @@ from pathlib import Path
 from aimanager.cli import main
 from aimanager.cli.console import Console
 from aimanager.v1 import health_pb2
-from fake_console import Command
-from fake_gateway import FakeGateway, Silence
-from fake_rows import UP
+from tests.support.console import Command
+from tests.support.fake_gateway.catalog import UP
+from tests.support.fake_gateway.server import FakeGateway, Silence
 
 CLIENT = str(Path(__file__).parents[2] / "clients/python")
 

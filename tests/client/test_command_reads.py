@@ -7,9 +7,9 @@ import json
 import pytest
 
 from aimanager.v1 import health_pb2, model_pb2
-from fake_console import Command, Terminal
-from fake_gateway import FakeGateway
-from fake_rows import ROUTED, SMALL, UP
+from tests.support.console import Command, Terminal
+from tests.support.fake_gateway.catalog import ROUTED, SMALL, UP
+from tests.support.fake_gateway.server import FakeGateway
 
 
 def test_models_are_a_table(stocked: FakeGateway) -> None:

@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from aimanager.v1 import generation_pb2
-from fake_console import Command, Terminal
-from fake_gateway import FakeGateway, answer, refusal
-from fake_restart import begun_again, cut, numbered
+from tests.support.console import Command, Terminal
+from tests.support.fake_gateway.restarts import begun_again, cut, numbered
+from tests.support.fake_gateway.server import FakeGateway, answer, refusal
 
 WHOLE = answer("Hello.", usage=None, cost=None, route=None)
 TOLD = (

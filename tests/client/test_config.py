@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aimanager import AIConfig, AIManager, AsyncAIManager, ConfigurationError
-from fake_gateway import FakeGateway
+from tests.support.fake_gateway.server import FakeGateway
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[2] / "clients"

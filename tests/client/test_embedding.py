@@ -11,7 +11,7 @@ import pytest
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError, RateLimitError
 from aimanager.types.usage import Usage
 from aimanager.v1 import embedding_pb2, usage_pb2
-from fake_gateway import FakeGateway, refusal
+from tests.support.fake_gateway.server import FakeGateway, refusal
 
 ANSWER = embedding_pb2.EmbedResponse(
     embeddings=[embedding_pb2.Embedding(values=[0.5, 1.0]), embedding_pb2.Embedding(values=[2.0, 4.0])],

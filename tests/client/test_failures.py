@@ -23,7 +23,7 @@ from aimanager.errors import CLASSES
 from aimanager.types.usage import Attempt
 from aimanager_server.errors import Internal  # noqa: F401  # loads the table
 from aimanager_server.fault import Fault, every
-from fake_gateway import DETAILS, FakeGateway, Refusal, refusal, route
+from tests.support.fake_gateway.server import DETAILS, FakeGateway, Refusal, refusal, route
 
 Code = grpc.StatusCode
 EXPECTED = {

@@ -12,8 +12,8 @@ from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.options import RequestOptions
 from aimanager.types.usage import Attempt, Usage
 from aimanager.v1 import generation_pb2
-from fake_gateway import FakeGateway, answer
-from fake_restart import CUT_OFF
+from tests.support.fake_gateway.restarts import CUT_OFF
+from tests.support.fake_gateway.server import FakeGateway, answer
 
 PATIENCE = generation_pb2.Patience(first_token=Duration(seconds=2, nanos=500_000_000), idle=Duration(seconds=30))
 OPTIONS = RequestOptions(fallback_models=["openai/fast", "mock-small"], first_token_timeout=2.5, idle_timeout=30)

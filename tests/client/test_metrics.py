@@ -12,9 +12,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.v1 import health_pb2
-from fake_console import Command
-from fake_gateway import FakeGateway
-from fake_sums import ASSESSED, SUMMED
+from tests.support.console import Command
+from tests.support.fake_gateway.metrics import ASSESSED, SUMMED
+from tests.support.fake_gateway.server import FakeGateway
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.v1.generation_pb2 import JsonSchema, OutputFormat
-from fake_gateway import FakeGateway, answer, events
+from tests.support.fake_gateway.server import FakeGateway, answer, events
 
 SCHEMA = {"type": "object", "title": "A city!", "properties": {"name": {"type": "string"}}}
 ROME = answer('{"name": "Rome"}', structured_output_json='{"name": "Rome"}')

@@ -17,7 +17,7 @@ from aimanager import (
     user,
 )
 from aimanager.v1 import content_pb2, generation_pb2
-from fake_gateway import FakeGateway, answer
+from tests.support.fake_gateway.server import FakeGateway, answer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

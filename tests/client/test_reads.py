@@ -12,8 +12,8 @@ import pytest
 
 from aimanager import AIError, AIManager, AsyncAIManager, InvalidModelError, InvalidRequestError, Model
 from aimanager.v1 import health_pb2, model_pb2
-from fake_gateway import FakeGateway, refusal
-from fake_rows import ROUTED, SMALL
+from tests.support.fake_gateway.catalog import ROUTED, SMALL
+from tests.support.fake_gateway.server import FakeGateway, refusal
 
 
 def test_every_page_of_models_is_read(stocked: FakeGateway, ai: AIManager) -> None:

@@ -22,7 +22,7 @@ from aimanager import (
 )
 from aimanager.options import RequestOptions
 from aimanager.v1 import content_pb2, generation_pb2
-from fake_gateway import FakeGateway
+from tests.support.fake_gateway.server import FakeGateway
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,7 +12,7 @@ from aimanager import (
     Part,
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from fake_gateway import answer
+from tests.support.fake_gateway.server import answer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -10,8 +10,8 @@ import pytest
 
 from aimanager import AIManager, AIResponse, InvalidRequestError, Restarted, StreamInterruptedError
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from fake_gateway import FakeGateway, Silence, answer, events, refusal
-from fake_restart import begun_again, cut, numbered
+from tests.support.fake_gateway.restarts import begun_again, cut, numbered
+from tests.support.fake_gateway.server import FakeGateway, Silence, answer, events, refusal
 
 Event = generation_pb2.StreamGenerateResponse
 WHOLE = answer("Hello.")

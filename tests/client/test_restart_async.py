@@ -10,8 +10,8 @@ import pytest
 
 from aimanager import AsyncAIManager, Restarted, StreamInterruptedError
 from aimanager.v1 import generation_pb2
-from fake_gateway import FakeGateway, Silence, answer, refusal
-from fake_restart import begun_again, cut, numbered
+from tests.support.fake_gateway.restarts import begun_again, cut, numbered
+from tests.support.fake_gateway.server import FakeGateway, Silence, answer, refusal
 
 WHOLE = answer("Hello.")
 GAVE_UP = refusal(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Nobody is left.")

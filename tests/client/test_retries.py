@@ -18,7 +18,7 @@ from aimanager import (
     RateLimitError,
 )
 from aimanager_server.errors import Internal  # noqa: F401  # loads the table
-from fake_gateway import FakeGateway, Refusal, answer, refusal
+from tests.support.fake_gateway.server import FakeGateway, Refusal, answer, refusal
 
 Code = grpc.StatusCode
 

@@ -11,7 +11,7 @@ import pytest
 
 from aimanager import AIManager, AsyncAIManager, ConfigurationError
 from aimanager._transport.channel import Endpoint, channel_options, is_loopback
-from fake_gateway import FakeGateway, refusal
+from tests.support.fake_gateway.server import FakeGateway, refusal
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[2] / "clients"

@@ -18,7 +18,7 @@ from aimanager import (
     StreamInterruptedError,
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from fake_gateway import FakeGateway, Silence, answer, events, refusal
+from tests.support.fake_gateway.server import FakeGateway, Silence, answer, events, refusal
 
 Event = generation_pb2.StreamGenerateResponse
 USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)

@@ -11,7 +11,7 @@ from aimanager import AIManager, AsyncAIManager, InvalidRequestError, attachment
 from aimanager.options import RequestOptions
 from aimanager.types.response import ToolCall
 from aimanager.v1 import content_pb2
-from fake_gateway import FakeGateway
+from tests.support.fake_gateway.server import FakeGateway
 
 LONE = "a\ud800"  # half of a pair: no text, and not UTF-8
 

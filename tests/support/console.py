@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aimanager.cli import main
 from aimanager.cli.console import Console
-from fake_gateway import FakeGateway
+from tests.support.fake_gateway.server import FakeGateway
 
 
 class Terminal(io.StringIO):

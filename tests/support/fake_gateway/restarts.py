@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.message import Message
 
 from aimanager.v1 import generation_pb2, usage_pb2
-from fake_gateway import Answer, answer, events
+from tests.support.fake_gateway.server import Answer, answer, events
 
 Event = generation_pb2.StreamGenerateResponse
 

@@ -1,0 +1,1 @@
+"""A gRPC server that plays scripted responses, for client tests."""
