@@ -14,7 +14,7 @@ from aimanager._transport.channel import Endpoint, channel_options, is_loopback
 from tests.support.fake_gateway.server import FakeGateway, refusal
 
 KEY = "sk-s3cret-0123456789"
-CLIENTS = Path(__file__).parents[2] / "clients"
+CLIENTS = Path(__file__).parents[3] / "clients"
 Make = Callable[..., AIManager | AsyncAIManager]
 both = pytest.mark.parametrize("make", [AIManager, AsyncAIManager])
 

@@ -17,7 +17,7 @@ from aimanager.errors import RateLimitError
 from tests.support.fake_gateway.server import FakeGateway, answer, serve
 
 KEY = "sk-s3cret-0123456789"
-CLIENTS = Path(__file__).parents[2] / "clients"
+CLIENTS = Path(__file__).parents[3] / "clients"
 Make = Callable[..., AIManager | AsyncAIManager]
 both = pytest.mark.parametrize("make", [AIManager, AsyncAIManager])
 

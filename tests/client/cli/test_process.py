@@ -15,7 +15,7 @@ from tests.support.console import Command
 from tests.support.fake_gateway.catalog import UP
 from tests.support.fake_gateway.server import FakeGateway, Silence
 
-CLIENT = str(Path(__file__).parents[2] / "clients/python")
+CLIENT = str(Path(__file__).parents[3] / "clients/python")
 
 
 def started(fake: FakeGateway, *arguments: str) -> subprocess.Popen[str]:
