@@ -34,5 +34,5 @@ def test_a_server_fetches_nothing_unless_told_to() -> None:
 def test_a_server_that_fetches_stays_out_of_its_own_network() -> None:
     error = refused(fetch_attachments=True)
 
-    assert "attachment.uri: has a host that is not on the public internet" in str(error)
+    assert "attachments[0].uri: has a host that is not on the public internet" in str(error)
     assert "canary" not in str(error)

@@ -1,4 +1,4 @@
-"""A stream whose answer begins again, in asyncio."""
+"""Restarted streams in asyncio."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import pytest
 
 from aimanager import AsyncAIManager, Restarted, StreamInterruptedError
 from aimanager.v1 import generation_pb2
-from tests.support.fake_gateway.restarts import begun_again, cut, numbered
-from tests.support.fake_gateway.server import FakeGateway, Silence, answer, refusal
+from tests.support.fake_gateway.messages import error_status, make_response
+from tests.support.fake_gateway.restarts import interrupted, one_stream, restarted
+from tests.support.fake_gateway.server import FakeGateway, Hang
 
-WHOLE = answer("Hello.")
-GAVE_UP = refusal(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Nobody is left.")
+RESPONSE = make_response("Hello.")
+FAILED = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "All targets failed.")
 
 
 @pytest.fixture
 def restarting(fake: FakeGateway) -> FakeGateway:
-    """Says Wr, begins again, and says Hello."""
-    fake.will("StreamGenerate", numbered(cut("W", "r"), begun_again(WHOLE, "Hel", "lo.")))
+    """Streams `Wr`, restarts, and streams `Hello.`"""
+    fake.respond("StreamGenerate", one_stream(interrupted("W", "r"), restarted(RESPONSE, "Hel", "lo.")))
     return fake
 
 
 @pytest.mark.usefixtures("restarting")
-async def test_async_events_go_on_after_a_restart(async_ai: AsyncAIManager) -> None:
+async def test_events_continue_after_a_restart(async_ai: AsyncAIManager) -> None:
     stream = async_ai.stream("Hi")
 
     restarts = [event async for event in stream.events if isinstance(event, Restarted)]
@@ -35,9 +36,9 @@ async def test_async_events_go_on_after_a_restart(async_ai: AsyncAIManager) -> N
 
 
 @pytest.mark.usefixtures("restarting")
-async def test_async_text_raises_and_the_rest_can_be_awaited(async_ai: AsyncAIManager) -> None:
+async def test_text_raises_and_complete_awaits_the_new_response(async_ai: AsyncAIManager) -> None:
     stream = async_ai.stream("Hi")
-    with pytest.raises(StreamInterruptedError, match="begins again"):
+    with pytest.raises(StreamInterruptedError, match="is being restarted"):
         _ = [text async for text in stream.text]
     with pytest.raises(RuntimeError, match="complete"):
         _ = stream.response
@@ -49,7 +50,7 @@ async def test_async_text_raises_and_the_rest_can_be_awaited(async_ai: AsyncAIMa
 
 
 @pytest.mark.usefixtures("restarting")
-async def test_an_async_stream_is_read_on_after_a_restart(async_ai: AsyncAIManager) -> None:
+async def test_second_reader_receives_the_new_pieces(async_ai: AsyncAIManager) -> None:
     stream = async_ai.stream("Hi")
     with pytest.raises(StreamInterruptedError):
         _ = [piece async for piece in stream]
@@ -57,33 +58,31 @@ async def test_an_async_stream_is_read_on_after_a_restart(async_ai: AsyncAIManag
     assert [text async for text in stream.text] == ["Hel", "lo."]
 
 
-async def test_an_async_answer_that_fails_after_a_restart_raises(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("StreamGenerate", numbered(cut("W"), [GAVE_UP]))
+async def test_failed_restart_raises(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [FAILED]))
     stream = async_ai.stream("Hi")
-    with pytest.raises(StreamInterruptedError, match="begins again"):
+    with pytest.raises(StreamInterruptedError, match="is being restarted"):
         _ = [text async for text in stream.text]
 
-    with pytest.raises(StreamInterruptedError, match="Nobody is left"):
+    with pytest.raises(StreamInterruptedError, match="All targets failed"):
         await stream.complete()
 
 
-async def test_leaving_an_async_block_after_a_restart_cancels(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("StreamGenerate", numbered(cut("W"), [Silence()]))
+async def test_leaving_the_block_after_a_restart_cancels_the_call(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [Hang()]))
 
     async with async_ai.stream("Hi") as stream:
         with pytest.raises(StreamInterruptedError):
             _ = [text async for text in stream.text]
-        assert not fake.ended.is_set()
+        assert not fake.call_ended.is_set()
 
-    assert await asyncio.to_thread(fake.ended.wait, 10)
-    with pytest.raises(StreamInterruptedError, match="begins again"):
+    assert await asyncio.to_thread(fake.call_ended.wait, 10)
+    with pytest.raises(StreamInterruptedError, match="is being restarted"):
         await stream.complete()
 
 
-async def test_an_async_stream_dropped_after_a_restart_ends_its_call(
-    fake: FakeGateway, async_ai: AsyncAIManager
-) -> None:
-    fake.will("StreamGenerate", numbered(cut("W"), [Silence()]))
+async def test_dropped_stream_cancels_its_call(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [Hang()]))
 
     async def read_and_drop() -> None:
         with suppress(StreamInterruptedError):
@@ -91,10 +90,10 @@ async def test_an_async_stream_dropped_after_a_restart_ends_its_call(
 
     await read_and_drop()
 
-    assert await asyncio.to_thread(fake.ended.wait, 10)
+    assert await asyncio.to_thread(fake.call_ended.wait, 10)
 
 
-async def test_async_streams_may_refuse_restarts(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+async def test_interruption_policy_is_sent(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
     await async_ai.stream("Hi", on_interruption="fail").complete()
     await async_ai.stream("Hi").complete()
 

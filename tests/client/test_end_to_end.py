@@ -1,4 +1,4 @@
-"""The clients against a whole server with the Mock provider."""
+"""The clients with a real server and the Mock provider."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def ai(gateway: str) -> AIManager:
     return AIManager("any key", provider="mock", target=gateway)
 
 
-def test_one_call_end_to_end(ai: AIManager) -> None:
+def test_request_returns_a_response(ai: AIManager) -> None:
     with ai:
         response = ai.request("Hello there")
 
@@ -26,22 +26,22 @@ def test_one_call_end_to_end(ai: AIManager) -> None:
     assert response.metadata.request_id
 
 
-def test_a_stream_says_what_its_response_says(ai: AIManager) -> None:
+def test_streamed_text_equals_the_response(ai: AIManager) -> None:
     with ai, ai.stream("Hello there") as stream:
         text = "".join(stream.text)
 
     assert text == stream.response.content != ""
 
 
-def test_a_repeat_with_one_key_is_the_same_answer(ai: AIManager) -> None:
+def test_repeated_idempotency_key_returns_the_first_response(ai: AIManager) -> None:
     with ai:
-        first = ai.request("Hello there", idempotency_key="test_with_server")
-        again = ai.request("Hello there", idempotency_key="test_with_server")
+        first = ai.request("Hello there", idempotency_key="test_end_to_end")
+        repeated = ai.request("Hello there", idempotency_key="test_end_to_end")
 
-    assert (again.content, again.from_cache) == (first.content, True)
+    assert (repeated.content, repeated.from_cache) == (first.content, True)
 
 
-def test_an_unknown_model_is_named(ai: AIManager) -> None:
+def test_unknown_model_raises(ai: AIManager) -> None:
     with ai, pytest.raises(InvalidModelError) as raised:
         ai.request("Hi", model="mock/no-such-model")
 
@@ -49,19 +49,20 @@ def test_an_unknown_model_is_named(ai: AIManager) -> None:
     assert raised.value.solution
 
 
-def test_an_unknown_provider_is_named(gateway: str) -> None:
+def test_unknown_provider_raises(gateway: str) -> None:
     with AIManager("key", "nosuch", target=gateway) as ai, pytest.raises(InvalidProviderError):
         ai.request("Hi")
 
 
-def test_a_setting_out_of_range_names_its_field(ai: AIManager) -> None:
+def test_invalid_option_names_the_parameter(ai: AIManager) -> None:
     with ai, pytest.raises(InvalidRequestError) as raised:
         ai.request("Hi", temperature=3.0)
 
-    assert [row.field for row in raised.value.fields] == ["sampling.temperature"]
+    assert [row.field for row in raised.value.fields] == ["temperature"]
+    assert str(raised.value).startswith("temperature")
 
 
-def test_models_and_health_are_read(ai: AIManager) -> None:
+def test_models_and_health_are_listed(ai: AIManager) -> None:
     with ai:
         models = ai.models.list("mock")
         latest = ai.models.get("mock/latest")
@@ -71,7 +72,7 @@ def test_models_and_health_are_read(ai: AIManager) -> None:
     assert "mock" in states
 
 
-async def test_async_calls_run_side_by_side(gateway: str) -> None:
+async def test_async_calls_run_concurrently(gateway: str) -> None:
     async with AsyncAIManager.gateway(gateway, model="mock/latest") as ai:
         responses = await asyncio.gather(*(ai.request("Hello there") for _ in range(8)))
         text = "".join([text async for text in ai.stream("Hello there").text])
@@ -79,7 +80,7 @@ async def test_async_calls_run_side_by_side(gateway: str) -> None:
     assert {response.content for response in responses} == {text}
 
 
-def test_the_command_asks(gateway: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_a_response(gateway: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "Hello there", "--model", "mock/latest", "--target", gateway]) == 0
 
     assert capsys.readouterr().out.strip()

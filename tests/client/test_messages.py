@@ -1,4 +1,4 @@
-"""Building turns, files and tools."""
+"""Messages, attachments and tools."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aimanager.v1.content_pb2 import ROLE_ASSISTANT, ROLE_USER, Part, ToolCall, 
 CALL = ToolCall(id="1", name="weather")
 
 
-def test_turns_have_their_roles() -> None:
+def test_messages_have_their_role() -> None:
     assert user("Hi", Part(text="there")).role == ROLE_USER
     assert assistant("Hello").role == ROLE_ASSISTANT
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
+    ("data", "mime_type"),
     [
         (b"\x89PNG\r\n\x1a\n...", "image/png"),
         (b"\xff\xd8\xff...", "image/jpeg"),
@@ -33,49 +33,49 @@ def test_turns_have_their_roles() -> None:
         ("naïve".encode(), "text/plain"),
     ],
 )
-def test_the_first_bytes_tell_the_type(data: bytes, kind: str) -> None:
-    assert attachment(data).mime_type == kind
+def test_mime_type_is_detected_from_the_first_bytes(data: bytes, mime_type: str) -> None:
+    assert attachment(data).mime_type == mime_type
 
 
-def test_a_name_tells_the_type_where_the_bytes_do_not(tmp_path: Path) -> None:
+def test_mime_type_is_guessed_from_the_name(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>")
 
     assert attachment(page) == Attachment(mime_type="text/html", filename="page.html", data=b"<p>")
 
 
-def test_a_type_that_is_said_wins() -> None:
+def test_explicit_mime_type_is_kept() -> None:
     assert attachment(b"a,b", mime_type="text/csv", filename="a").mime_type == "text/csv"
 
 
-def test_an_address_is_left_to_the_provider() -> None:
-    told = image("https://example.org/cat.png?size=2")
+def test_url_is_not_fetched_by_the_client() -> None:
+    attached = image("https://example.org/cat.png?size=2")
 
-    assert told == Attachment(mime_type="image/png", uri="https://example.org/cat.png?size=2")
+    assert attached == Attachment(mime_type="image/png", uri="https://example.org/cat.png?size=2")
     assert pdf("https://example.org/paper").mime_type == "application/pdf"
 
 
-def test_an_attachment_is_ready() -> None:
-    ready = Attachment(mime_type="image/png", data=b"x")
+def test_attachment_is_returned_unchanged() -> None:
+    attached = Attachment(mime_type="image/png", data=b"x")
 
-    assert image(ready) is ready
+    assert image(attached) is attached
 
 
 @pytest.mark.parametrize("source", [b"\xff\xfe\xfd", "https://example.org/cat"])
-def test_a_type_that_cannot_be_told_is_asked_for(source: str | bytes) -> None:
-    with pytest.raises(InvalidRequestError, match="cannot tell") as refused:
+def test_unknown_mime_type_is_rejected(source: str | bytes) -> None:
+    with pytest.raises(InvalidRequestError, match="Cannot detect the MIME type") as rejected:
         attachment(source)
 
-    assert "mime_type=" in refused.value.solution
+    assert "mime_type=" in rejected.value.solution
 
 
 @pytest.mark.parametrize("build", [image, pdf])
-def test_another_kind_of_file_is_refused(build: Callable[[bytes], Attachment]) -> None:
+def test_other_file_types_are_rejected(build: Callable[[bytes], Attachment]) -> None:
     with pytest.raises(InvalidRequestError, match="text/plain"):
         build(b"text")
 
 
-def test_a_tool_result_is_text_or_json() -> None:
+def test_tool_result_is_text_or_json() -> None:
     assert tool_result(CALL, "sunny") == Part(tool_result=ToolResult(tool_call_id="1", name="weather", output="sunny"))
     assert tool_result(CALL, {"sky": "blue"}, is_error=True).tool_result.output == '{"sky": "blue"}'
 
@@ -85,22 +85,22 @@ class Unit(Enum):
     KELVIN = "k"
 
 
-def test_a_tool_is_described_by_its_function() -> None:
-    def weather(  # type: ignore[no-untyped-def]  # as people write them
-        city: Annotated[str, "Where"],
+def test_tool_schema_comes_from_type_hints() -> None:
+    def weather(  # type: ignore[no-untyped-def]  # an untyped parameter is common
+        city: Annotated[str, "City name"],
         *,
         days: int = 1,
         unit: Unit = Unit.CELSIUS,
         detail: Literal["low", "high"] = "low",
         hours: Sequence[float] | None = None,
         extra: dict[str, bool] | None = None,
-        tags: list = [],  # type: ignore[type-arg]  # noqa: B006  # a bare hint, as people write it
+        tags: list = [],  # type: ignore[type-arg]  # noqa: B006  # a bare hint is common
         options: dict = {},  # type: ignore[type-arg]  # noqa: B006
         anything: Any = None,
         marked: Annotated[int, 3] = 0,
         untyped=None,
     ) -> str:
-        """Tells the weather."""
+        """Return the weather."""
         return city
 
     schema = json.loads(tool(weather, strict=True).input_schema_json)
@@ -108,7 +108,7 @@ def test_a_tool_is_described_by_its_function() -> None:
     assert schema == {
         "type": "object",
         "properties": {
-            "city": {"type": "string", "description": "Where"},
+            "city": {"type": "string", "description": "City name"},
             "days": {"type": "integer"},
             "unit": {"enum": ["c", "k"]},
             "detail": {"enum": ["low", "high"]},
@@ -125,7 +125,7 @@ def test_a_tool_is_described_by_its_function() -> None:
     }
 
 
-def test_a_model_that_describes_itself_is_asked() -> None:
+def test_pydantic_parameter_uses_its_own_schema() -> None:
     class Place:
         @classmethod
         def model_json_schema(cls) -> dict[str, str]:
@@ -140,18 +140,18 @@ def test_a_model_that_describes_itself_is_asked() -> None:
     assert json.loads(tool(go).input_schema_json)["properties"] == {"place": Place.model_json_schema()}
 
 
-def test_a_tool_may_be_given_whole() -> None:
-    named = tool("weather", description="Tells the weather.", schema={"type": "object"})
+def test_tool_has_explicit_name_description_and_schema() -> None:
+    named = tool("weather", description="Return the weather.", schema={"type": "object"})
 
     assert (named.name, named.description, named.input_schema_json) == (
         "weather",
-        "Tells the weather.",
+        "Return the weather.",
         '{"type": "object"}',
     )
     assert tool("now").input_schema_json == ""
 
 
-def test_a_schema_that_is_given_wins() -> None:
+def test_explicit_schema_replaces_type_hints() -> None:
     def odd(*places: str) -> None: ...
 
     assert tool(odd, schema={"type": "object"}).input_schema_json == '{"type": "object"}'
@@ -159,7 +159,7 @@ def test_a_schema_that_is_given_wins() -> None:
 
 @dataclass
 class Opaque:
-    """Nothing JSON Schema knows."""
+    """A type without a JSON Schema."""
 
 
 def takes_many(*places: str) -> None: ...
@@ -168,8 +168,8 @@ def takes_opaque(place: Opaque) -> None: ...
 
 
 @pytest.mark.parametrize("function", [takes_many, takes_any, takes_opaque])
-def test_a_function_no_model_can_call_is_refused(function: Callable[..., None]) -> None:
-    with pytest.raises(InvalidRequestError, match="cannot be a tool") as refused:
+def test_unsupported_function_is_rejected(function: Callable[..., None]) -> None:
+    with pytest.raises(InvalidRequestError, match="cannot be used as a tool") as rejected:
         tool(function)
 
-    assert "schema=" in refused.value.solution
+    assert "schema=" in rejected.value.solution

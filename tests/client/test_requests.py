@@ -1,4 +1,4 @@
-"""What a request sends, and what its answer tells."""
+"""Requests: every option, and validation before sending."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from tests.support.fake_gateway.server import FakeGateway
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def sent(fake: FakeGateway) -> generation_pb2.GenerateRequest:
+def sent_request(fake: FakeGateway) -> generation_pb2.GenerateRequest:
     request: generation_pb2.GenerateRequest = fake.received[-1].request
     request.ClearField("idempotency_key")
     return request
 
 
 def weather(city: str) -> str:
-    """Tells the weather."""
+    """Return the weather."""
     return city
 
 
-def test_a_text_becomes_a_user_turn_to_the_default_model(fake: FakeGateway, ai: AIManager) -> None:
+def test_str_is_a_user_message_to_the_default_model(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi")
 
-    assert sent(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
+    assert sent_request(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
 
 
-def test_every_option_travels(fake: FakeGateway, ai: AIManager) -> None:
+def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
     ai.request(
         "Hi",
         model="fast",
@@ -63,7 +63,7 @@ def test_every_option_travels(fake: FakeGateway, ai: AIManager) -> None:
         labels={"team": "a"},
     )
 
-    assert sent(fake) == generation_pb2.GenerateRequest(
+    assert sent_request(fake) == generation_pb2.GenerateRequest(
         model="mock/fast",
         messages=[user(image(PNG), "Hi")],
         system_instruction="Be brief",
@@ -74,7 +74,7 @@ def test_every_option_travels(fake: FakeGateway, ai: AIManager) -> None:
         tools=[
             generation_pb2.Tool(
                 name="weather",
-                description="Tells the weather.",
+                description="Return the weather.",
                 input_schema_json='{"type": "object", "properties": {"city": {"type": "string"}}, '
                 '"required": ["city"], "additionalProperties": false}',
             )
@@ -85,13 +85,13 @@ def test_every_option_travels(fake: FakeGateway, ai: AIManager) -> None:
     )
 
 
-def test_none_is_not_said(fake: FakeGateway, ai: AIManager) -> None:
+def test_none_leaves_options_unset(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", model=None, temperature=None, tools=None, reasoning=None, timeout=None, stop=None)
 
-    assert sent(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
+    assert sent_request(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
 
 
-def test_each_request_has_an_idempotency_key_of_its_own(fake: FakeGateway, ai: AIManager) -> None:
+def test_each_request_has_its_own_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi")
     ai.request("Hi")
 
@@ -99,14 +99,14 @@ def test_each_request_has_an_idempotency_key_of_its_own(fake: FakeGateway, ai: A
     assert len(keys - {""}) == 2
 
 
-def test_a_given_idempotency_key_is_kept(fake: FakeGateway, ai: AIManager) -> None:
+def test_given_idempotency_key_is_sent(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", idempotency_key="mine")
 
     assert fake.received[0].request.idempotency_key == "mine"
 
 
 @pytest.mark.parametrize(
-    ("reasoning", "told"),
+    ("reasoning", "expected"),
     [
         (True, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_MEDIUM, include=True)),
         (False, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_NONE)),
@@ -114,16 +114,16 @@ def test_a_given_idempotency_key_is_kept(fake: FakeGateway, ai: AIManager) -> No
         (ReasoningOptions(budget_tokens=100), ReasoningOptions(budget_tokens=100)),
     ],
 )
-def test_reasoning_may_be_said_in_several_ways(
-    fake: FakeGateway, ai: AIManager, reasoning: bool | ReasoningOptions, told: ReasoningOptions
+def test_reasoning_is_an_effort_a_bool_or_options(
+    fake: FakeGateway, ai: AIManager, reasoning: bool | ReasoningOptions, expected: ReasoningOptions
 ) -> None:
     ai.request("Hi", reasoning=reasoning)
 
-    assert sent(fake).reasoning == told
+    assert sent_request(fake).reasoning == expected
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "expected"),
     [
         ("auto", ToolChoice(mode=generation_pb2.TOOL_MODE_AUTO)),
         ("none", ToolChoice(mode=generation_pb2.TOOL_MODE_NONE)),
@@ -131,60 +131,60 @@ def test_reasoning_may_be_said_in_several_ways(
         (ToolChoice(parallel=False), ToolChoice(parallel=False)),
     ],
 )
-def test_a_tool_choice_is_a_mode_or_a_tool(
-    fake: FakeGateway, ai: AIManager, choice: str | ToolChoice, told: ToolChoice
+def test_tool_choice_is_a_mode_a_tool_or_a_tool_choice(
+    fake: FakeGateway, ai: AIManager, choice: str | ToolChoice, expected: ToolChoice
 ) -> None:
     ai.request("Hi", tools=[weather], tool_choice=choice)
 
-    assert sent(fake).tool_choice == told
+    assert sent_request(fake).tool_choice == expected
 
 
-def test_one_stop_sequence_needs_no_list(fake: FakeGateway, ai: AIManager) -> None:
+def test_stop_is_a_str_or_a_list(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", stop="END")
 
-    assert sent(fake).sampling.stop_sequences == ["END"]
+    assert sent_request(fake).sampling.stop_sequences == ["END"]
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (RequestOptions(max_tokens=10**12), "max_tokens cannot be 1000000000000"),
-        (RequestOptions(temperature="hot"), "temperature cannot be 'hot'"),  # type: ignore[typeddict-item]
-        (RequestOptions(reasoning="deep"), "reasoning cannot be 'deep'"),  # type: ignore[typeddict-item]
-        (RequestOptions(provider_options={"mock": {"x": float("nan")}}), "'mock'"),
-        (RequestOptions(provider_options={"mock": 3}), "must be a dict"),  # type: ignore[dict-item]
-        (RequestOptions(attachments=["/nowhere/at.all"]), "'/nowhere/at.all'"),
+        (RequestOptions(max_tokens=10**12), "max_tokens must be a 32-bit integer, got 1000000000000"),
+        (RequestOptions(temperature="hot"), "temperature must be a number, got 'hot'"),  # type: ignore[typeddict-item]
+        (RequestOptions(reasoning="deep"), "reasoning must be one of none, minimal"),  # type: ignore[typeddict-item]
+        (RequestOptions(provider_options={"mock": {"x": float("nan")}}), "['mock'] must be a JSON object"),
+        (RequestOptions(provider_options={"mock": 3}), "provider_options['mock'] must be a dict, got int"),  # type: ignore[dict-item]
+        (RequestOptions(attachments=["/nowhere/at.all"]), "Cannot read attachment '/nowhere/at.all'"),
     ],
 )
-def test_what_cannot_be_sent_is_named(ai: AIManager, options: RequestOptions, named: str) -> None:
-    with pytest.raises(InvalidRequestError) as refused:
+def test_invalid_option_names_the_parameter_and_value(ai: AIManager, options: RequestOptions, named: str) -> None:
+    with pytest.raises(InvalidRequestError) as rejected:
         ai.request("Hi", **options)
 
-    assert named in str(refused.value)
+    assert named in str(rejected.value)
 
 
-def test_an_unknown_keyword_names_the_nearest(ai: AIManager) -> None:
+def test_unknown_keyword_suggests_the_closest(ai: AIManager) -> None:
     with pytest.raises(TypeError, match=r"'temprature'\. Did you mean 'temperature'"):
         ai.request("Hi", temprature=1)  # type: ignore[call-arg]
 
 
-def test_a_prompt_of_another_type_is_a_type_error(ai: AIManager) -> None:
-    with pytest.raises(TypeError, match="not int"):
+def test_unsupported_prompt_type_raises_type_error(ai: AIManager) -> None:
+    with pytest.raises(TypeError, match="got int"):
         ai.request([3])  # type: ignore[list-item]
 
 
-def test_reasoning_is_on_where_the_config_says_so(fake: FakeGateway) -> None:
+def test_config_enables_reasoning(fake: FakeGateway) -> None:
     with AIManager("", "mock", config=AIConfig(enable_reasoning=True), target=fake.target) as ai:
         ai.request("Hi")
 
-    assert sent(fake).reasoning.effort == generation_pb2.REASONING_EFFORT_MEDIUM
+    assert sent_request(fake).reasoning.effort == generation_pb2.REASONING_EFFORT_MEDIUM
 
 
-def test_images_are_refused_where_the_config_says_so(fake: FakeGateway) -> None:
+def test_config_disables_images(fake: FakeGateway) -> None:
     config = AIConfig(enable_vision=False)
-    drawn = content_pb2.ToolResult(tool_call_id="1", attachments=[image(PNG)])
+    result = content_pb2.ToolResult(tool_call_id="1", attachments=[image(PNG)])
     with AIManager("", "mock", config=config, target=fake.target) as ai:
-        for prompt in (user(image(PNG)), user(Part(tool_result=drawn))):
+        for prompt in (user(image(PNG)), user(Part(tool_result=result))):
             with pytest.raises(ConfigurationError, match="enable_vision"):
                 ai.request(prompt)
         ai.request("Read this", attachments=[b"text"])
@@ -204,7 +204,7 @@ def test_threads_share_a_client(fake: FakeGateway, ai: AIManager) -> None:
     assert contents == ["Hello."] * 8
 
 
-async def test_the_async_client_sends_the_same(fake: FakeGateway, async_ai: AsyncAIManager, tmp_path: Path) -> None:
+async def test_async_client_sends_the_same(fake: FakeGateway, async_ai: AsyncAIManager, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("remember")
 
@@ -212,7 +212,7 @@ async def test_the_async_client_sends_the_same(fake: FakeGateway, async_ai: Asyn
 
     assert response.content == "Hello."
     assert fake.received[0].request.idempotency_key
-    assert sent(fake) == generation_pb2.GenerateRequest(
+    assert sent_request(fake) == generation_pb2.GenerateRequest(
         model="mock/latest",
         messages=[user(attachment(b"remember", filename="notes.txt"), "Hi")],
         sampling=generation_pb2.SamplingOptions(temperature=0.5),

@@ -1,4 +1,4 @@
-"""Restarts, fallbacks and sums against whole servers, each with failures of its own."""
+"""Restarts, fallbacks and metrics with a real server and the Mock provider."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = "mock/mock-small"
 
 @pytest.fixture
 def gateway() -> Iterator[str]:
-    """A server of this test alone: what fails here opens no circuit elsewhere."""
+    """A server for one test, so that its failures open no circuit breaker of another."""
     with served(settings_with()) as target:
         yield target
 
@@ -24,18 +24,18 @@ def ai(gateway: str) -> AIManager:
     return AIManager("any key", provider="mock", target=gateway)
 
 
-def test_a_cut_answer_begins_again_with_the_fallback(ai: AIManager) -> None:
+def test_interrupted_stream_restarts_with_the_fallback(ai: AIManager) -> None:
     with ai:
-        seen = list(
+        events = list(
             ai.stream("[[reply: One, two, three.]] [[cut: 2 times=1]] as events", fallback_models=[SMALL]).events
         )
 
-    [restart] = [event for event in seen if isinstance(event, Restarted)]
+    [restart] = [event for event in events if isinstance(event, Restarted)]
     assert (restart.provider, restart.model) == ("mock", "mock-small")
-    assert str(seen[-1]) == "One, two, three."
+    assert str(events[-1]) == "One, two, three."
 
 
-def test_a_cut_answer_is_void_as_text_and_whole_as_a_response(ai: AIManager) -> None:
+def test_text_raises_and_response_is_whole(ai: AIManager) -> None:
     stream = ai.stream("[[reply: One, two, three.]] [[cut: 2 times=1]] as text", fallback_models=[SMALL])
     with ai:
         with pytest.raises(StreamInterruptedError) as raised:
@@ -47,7 +47,7 @@ def test_a_cut_answer_is_void_as_text_and_whole_as_a_response(ai: AIManager) -> 
     assert (response.content, response.metadata.model) == ("One, two, three.", "mock-small")
 
 
-async def test_an_async_answer_that_began_again_can_be_awaited(gateway: str) -> None:
+async def test_async_stream_restarts_with_the_fallback(gateway: str) -> None:
     async with AsyncAIManager.gateway(gateway, model="mock/latest") as ai:
         stream = ai.stream("[[reply: One, two, three.]] [[cut: 2 times=1]] in asyncio", fallback_models=[SMALL])
         with pytest.raises(StreamInterruptedError):
@@ -56,7 +56,7 @@ async def test_an_async_answer_that_began_again_can_be_awaited(gateway: str) -> 
         assert (await stream.complete()).content == "One, two, three."
 
 
-def test_a_cut_answer_fails_where_that_was_asked_for(ai: AIManager) -> None:
+def test_interrupted_stream_fails_with_the_fail_policy(ai: AIManager) -> None:
     stream = ai.stream("[[reply: One, two, three.]] [[cut: 2]]", fallback_models=[SMALL], on_interruption="fail")
 
     with ai, pytest.raises(StreamInterruptedError) as raised:
@@ -66,7 +66,7 @@ def test_a_cut_answer_fails_where_that_was_asked_for(ai: AIManager) -> None:
     assert [attempt.error_reason for attempt in raised.value.attempts] == ["STREAM_INTERRUPTED"]
 
 
-def test_a_fallback_answers_and_the_sums_tell(ai: AIManager) -> None:
+def test_fallback_is_counted_in_metrics_and_assessment(ai: AIManager) -> None:
     with ai:
         response = ai.request("[[reply: One, two.]] [[cut: 1 times=1]] whole", fallback_models=[SMALL])
         summary = ai.metrics.get_summary("mock")

@@ -1,4 +1,4 @@
-"""A stream whose answer begins again: what its readers are told, and what becomes of the call."""
+"""Restarted streams: events, pieces, text, the response, and the call."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import pytest
 
 from aimanager import AIManager, AIResponse, InvalidRequestError, Restarted, StreamInterruptedError
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from tests.support.fake_gateway.restarts import begun_again, cut, numbered
-from tests.support.fake_gateway.server import FakeGateway, Silence, answer, events, refusal
+from tests.support.fake_gateway.messages import error_status, make_response, stream_events
+from tests.support.fake_gateway.restarts import interrupted, one_stream, restarted
+from tests.support.fake_gateway.server import FakeGateway, Hang
 
 Event = generation_pb2.StreamGenerateResponse
-WHOLE = answer("Hello.")
+RESPONSE = make_response("Hello.")
 USAGE = usage_pb2.Usage(output_tokens=20, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
-GAVE_UP = refusal(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Nobody is left.", details=[USAGE])
+FAILED = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "All targets failed.", details=[USAGE])
 
 
 @pytest.fixture
 def restarting(fake: FakeGateway) -> FakeGateway:
-    """Says Wr, begins again, and says Hello."""
-    fake.will("StreamGenerate", numbered(cut("W", "r"), begun_again(WHOLE, "Hel", "lo.")))
+    """Streams `Wr`, restarts, and streams `Hello.`"""
+    fake.respond("StreamGenerate", one_stream(interrupted("W", "r"), restarted(RESPONSE, "Hel", "lo.")))
     return fake
 
 
 @pytest.mark.usefixtures("restarting")
-def test_events_go_on_after_a_restart(ai: AIManager) -> None:
-    seen = list(ai.stream("Hi").events)
+def test_events_continue_after_a_restart(ai: AIManager) -> None:
+    events = list(ai.stream("Hi").events)
 
-    names = [type(event).__name__ for event in seen]
-    restart = seen[3]
+    names = [type(event).__name__ for event in events]
+    restart = events[3]
     assert names == [
         *("StreamStarted", "PartDelta", "PartDelta", "Restarted"),
         *("PartDelta", "PartDelta", "PartCompleted", "AIResponse"),
@@ -42,15 +43,15 @@ def test_events_go_on_after_a_restart(ai: AIManager) -> None:
 
 
 @pytest.mark.usefixtures("restarting")
-def test_text_raises_at_a_restart_and_says_why(ai: AIManager) -> None:
+def test_text_raises_at_a_restart_with_the_interrupted_attempt(ai: AIManager) -> None:
     stream = ai.stream("Hi")
-    said: list[str] = []
+    texts: list[str] = []
 
-    with pytest.raises(StreamInterruptedError, match="begins again") as raised:
-        said.extend(stream.text)
+    with pytest.raises(StreamInterruptedError, match="is being restarted") as raised:
+        texts.extend(stream.text)
 
     error = raised.value
-    assert said == ["W", "r"]
+    assert texts == ["W", "r"]
     assert (error.reason, error.provider, error.model) == ("STREAM_INTERRUPTED", "mock", "mock-small")
     assert [attempt.error_reason for attempt in error.attempts] == ["PROVIDER_TIMEOUT"]
     assert error.attempts[0].cost == Decimal("0.001")
@@ -70,7 +71,7 @@ def test_pieces_raise_at_a_restart(ai: AIManager) -> None:
 
 
 @pytest.mark.usefixtures("restarting")
-def test_the_response_after_a_restart_is_the_whole_new_answer(ai: AIManager) -> None:
+def test_response_after_a_restart_is_the_new_response(ai: AIManager) -> None:
     stream = ai.stream("Hi")
     with pytest.raises(StreamInterruptedError):
         list(stream.text)
@@ -80,7 +81,7 @@ def test_the_response_after_a_restart_is_the_whole_new_answer(ai: AIManager) -> 
 
 
 @pytest.mark.usefixtures("restarting")
-def test_reading_once_more_shows_the_new_answer_as_it_comes(ai: AIManager) -> None:
+def test_second_reader_receives_the_new_pieces(ai: AIManager) -> None:
     stream = ai.stream("Hi")
     with pytest.raises(StreamInterruptedError):
         list(stream.text)
@@ -93,9 +94,9 @@ def test_reading_once_more_shows_the_new_answer_as_it_comes(ai: AIManager) -> No
         list(stream.text)
 
 
-def test_a_part_previewed_before_a_restart_is_not_previewed_after_it(fake: FakeGateway, ai: AIManager) -> None:
-    unseen = begun_again(WHOLE, "Hello.")[1:]
-    fake.will("StreamGenerate", numbered(cut("Wrong"), unseen))
+def test_restart_forgets_delivered_deltas(fake: FakeGateway, ai: AIManager) -> None:
+    unseen = restarted(RESPONSE, "Hello.")[1:]
+    fake.respond("StreamGenerate", one_stream(interrupted("Wrong"), unseen))
     stream = ai.stream("Hi")
     with pytest.raises(StreamInterruptedError):
         list(stream.text)
@@ -103,9 +104,9 @@ def test_a_part_previewed_before_a_restart_is_not_previewed_after_it(fake: FakeG
     assert list(stream.text) == ["Hello."]
 
 
-def test_each_restart_is_told(fake: FakeGateway, ai: AIManager) -> None:
-    again = cut("X")[1:]
-    fake.will("StreamGenerate", numbered(cut("W"), again, again, begun_again(WHOLE, "Hello.")))
+def test_each_restart_raises(fake: FakeGateway, ai: AIManager) -> None:
+    again = interrupted("X")[1:]
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), again, again, restarted(RESPONSE, "Hello.")))
     stream = ai.stream("Hi")
     for _ in range(2):
         with pytest.raises(StreamInterruptedError):
@@ -114,14 +115,14 @@ def test_each_restart_is_told(fake: FakeGateway, ai: AIManager) -> None:
     assert stream.response.content == "Hello."
 
 
-def test_an_answer_that_fails_after_a_restart_has_no_response(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", numbered(cut("W"), [GAVE_UP]))
+def test_failed_restart_has_no_response(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [FAILED]))
     stream = ai.stream("Hi")
-    with pytest.raises(StreamInterruptedError, match="begins again"):
+    with pytest.raises(StreamInterruptedError, match="is being restarted"):
         list(stream.text)
 
     for _ in range(2):
-        with pytest.raises(StreamInterruptedError, match="Nobody is left") as raised:
+        with pytest.raises(StreamInterruptedError, match="All targets failed") as raised:
             _ = stream.response
 
     assert raised.value.usage is not None
@@ -129,22 +130,22 @@ def test_an_answer_that_fails_after_a_restart_has_no_response(fake: FakeGateway,
 
 
 def test_leaving_the_block_after_a_restart_cancels_the_call(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", numbered(cut("W"), [Silence()]))
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [Hang()]))
 
     with ai.stream("Hi") as stream:
         with pytest.raises(StreamInterruptedError):
             list(stream.text)
-        assert not fake.ended.is_set()
+        assert not fake.call_ended.is_set()
 
-    assert fake.ended.wait(10)
-    with pytest.raises(StreamInterruptedError, match="begins again"):
+    assert fake.call_ended.wait(10)
+    with pytest.raises(StreamInterruptedError, match="is being restarted"):
         _ = stream.response
     with pytest.raises(RuntimeError, match="once"):
         list(stream)
 
 
-def test_a_stream_dropped_after_a_restart_ends_its_call(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", numbered(cut("W"), [Silence()]))
+def test_dropped_stream_cancels_its_call(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [Hang()]))
 
     def read_and_drop() -> None:
         with suppress(StreamInterruptedError):
@@ -152,10 +153,10 @@ def test_a_stream_dropped_after_a_restart_ends_its_call(fake: FakeGateway, ai: A
 
     read_and_drop()
 
-    assert fake.ended.wait(10)
+    assert fake.call_ended.wait(10)
 
 
-def test_complete_is_the_whole_answer_without_reading(ai: AIManager) -> None:
+def test_complete_sends_an_unread_stream(ai: AIManager) -> None:
     stream = ai.stream("Hi")
 
     assert isinstance(stream.complete(), AIResponse)
@@ -163,11 +164,11 @@ def test_complete_is_the_whole_answer_without_reading(ai: AIManager) -> None:
 
 
 @pytest.mark.usefixtures("restarting")
-def test_complete_reads_over_a_restart(ai: AIManager) -> None:
+def test_complete_reads_past_a_restart(ai: AIManager) -> None:
     assert ai.stream("Hi").complete().content == "Hello."
 
 
-def test_complete_after_leaving_early_says_so(ai: AIManager) -> None:
+def test_complete_after_an_early_exit_raises(ai: AIManager) -> None:
     stream = ai.stream("Hi")
     for _ in stream:
         break
@@ -177,9 +178,9 @@ def test_complete_after_leaving_early_says_so(ai: AIManager) -> None:
 
 
 @pytest.mark.usefixtures("restarting")
-def test_a_restart_that_names_nobody_is_still_told(fake: FakeGateway, ai: AIManager) -> None:
+def test_restart_without_attempts_raises(fake: FakeGateway, ai: AIManager) -> None:
     bare = Event(restarted=generation_pb2.StreamRestarted())
-    fake.will("StreamGenerate", [*events(answer(), "W")[:2], bare])
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "W")[:2], bare])
 
     with pytest.raises(StreamInterruptedError) as raised:
         list(ai.stream("Hi"))
@@ -188,38 +189,36 @@ def test_a_restart_that_names_nobody_is_still_told(fake: FakeGateway, ai: AIMana
 
 
 @pytest.mark.parametrize(
-    ("said", "policy"),
+    ("options", "policy"),
     [
         ({}, generation_pb2.INTERRUPTION_POLICY_RESTART),
         ({"on_interruption": "restart"}, generation_pb2.INTERRUPTION_POLICY_RESTART),
         ({"on_interruption": "fail"}, generation_pb2.INTERRUPTION_POLICY_FAIL),
     ],
 )
-def test_a_restart_is_asked_for_unless_refused(
-    fake: FakeGateway, ai: AIManager, said: dict[str, str], policy: generation_pb2.InterruptionPolicy
+def test_restart_is_the_default_policy(
+    fake: FakeGateway, ai: AIManager, options: dict[str, str], policy: generation_pb2.InterruptionPolicy
 ) -> None:
-    list(ai.stream("Hi", **said))  # type: ignore[arg-type]
+    list(ai.stream("Hi", **options))  # type: ignore[arg-type]
 
     assert fake.received[0].request.on_interruption == policy
 
 
 @pytest.mark.parametrize("policy", ["", "again", None])
-def test_another_policy_is_refused(ai: AIManager, policy: str) -> None:
-    with pytest.raises(InvalidRequestError, match="on_interruption cannot be") as refused:
+def test_unknown_policy_is_rejected(ai: AIManager, policy: str) -> None:
+    with pytest.raises(InvalidRequestError, match="on_interruption must be one of fail, restart, got"):
         ai.stream("Hi", on_interruption=policy)  # type: ignore[arg-type]
 
-    assert refused.value.solution == "Use one of fail, restart."
 
-
-def test_a_misspelt_policy_names_the_right_one(ai: AIManager) -> None:
+def test_misspelled_policy_suggests_the_closest(ai: AIManager) -> None:
     with pytest.raises(TypeError, match="Did you mean 'on_interruption'"):
         ai.stream("Hi", on_interuption="fail")  # type: ignore[call-arg]
 
 
-def test_a_tool_call_is_a_piece_after_a_restart(fake: FakeGateway, ai: AIManager) -> None:
+def test_tool_call_after_a_restart_is_a_piece(fake: FakeGateway, ai: AIManager) -> None:
     call = content_pb2.Part(tool_call=content_pb2.ToolCall(id="1", name="weather"))
     done = Event(part_completed=generation_pb2.PartCompleted(index=0, part=call))
-    fake.will("StreamGenerate", numbered(cut("W"), [done, Event(completed=WHOLE)]))
+    fake.respond("StreamGenerate", one_stream(interrupted("W"), [done, Event(completed=RESPONSE)]))
     stream = ai.stream("Hi")
     with pytest.raises(StreamInterruptedError):
         list(stream)

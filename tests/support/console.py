@@ -1,4 +1,4 @@
-"""The `aimanager` command run in this process, with files for a terminal."""
+"""Run the `aimanager` command in this process, with in-memory streams."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.support.fake_gateway.server import FakeGateway
 
 
 class Terminal(io.StringIO):
-    """A file that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 @dataclass
-class Command:
-    """Runs the command in this process against a fake gateway."""
+class CommandRunner:
+    """Runs the command against a fake gateway and collects its output."""
 
     fake: FakeGateway
     stdin: io.StringIO = field(default_factory=io.StringIO)
@@ -27,16 +27,16 @@ class Command:
     stderr: io.StringIO = field(default_factory=io.StringIO)
 
     def __call__(self, *arguments: str, **environment: str) -> int:
-        """The exit code."""
-        known = {"AIMANAGER_TARGET": self.fake.target} | environment
-        return main(arguments, Console(self.stdin, self.stdout, self.stderr), known)
+        """Run the command and return its exit code."""
+        variables = {"AIMANAGER_TARGET": self.fake.target} | environment
+        return main(arguments, Console(self.stdin, self.stdout, self.stderr), variables)
 
     @property
     def out(self) -> str:
-        """What was printed."""
+        """Text on standard output."""
         return self.stdout.getvalue()
 
     @property
     def err(self) -> str:
-        """What was said beside it."""
+        """Text on standard error."""
         return self.stderr.getvalue()

@@ -1,6 +1,6 @@
-"""The Python client of aimanager: `AIManager`, `AsyncAIManager` and what they take and return.
+"""Python client of the aimanager gateway: `AIManager`, `AsyncAIManager`, and the types they accept and return.
 
-Names load on first use, so that a server which imports `aimanager.v1` loads nothing else of the client.
+Names are imported on first use, so that a server that imports `aimanager.v1` loads nothing else of the client.
 """
 
 from importlib import import_module
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from .messages import tool as tool
     from .messages import tool_result as tool_result
     from .messages import user as user
-    from .resources.health import ProviderHealth as ProviderHealth
-    from .resources.metrics import MetricsRow as MetricsRow
-    from .resources.metrics import MetricsSummary as MetricsSummary
     from .stream import AIStream as AIStream
     from .stream import AsyncAIStream as AsyncAIStream
     from .types.artifact import Artifact as Artifact
     from .types.embeddings import Embeddings as Embeddings
+    from .types.health import ProviderHealth as ProviderHealth
+    from .types.metrics import MetricsRow as MetricsRow
+    from .types.metrics import MetricsSummary as MetricsSummary
     from .types.model import Model as Model
     from .types.model_suggestion import ModelSuggestion as ModelSuggestion
     from .types.model_suggestion import TokenCount as TokenCount
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .types.usage import Attempt as Attempt
     from .types.usage import Usage as Usage
 
-_HOMES = {
+_MODULES = {
     "async_client": ("AsyncAIManager",),
     "types.model_suggestion": ("ModelSuggestion", "TokenCount"),
     "types.artifact": ("Artifact",),
@@ -67,8 +67,8 @@ _HOMES = {
         *("InvalidRequestError", "MissingCredentialsError", "ProviderError", "RateLimitError"),
         "StreamInterruptedError",
     ),
-    "resources.health": ("ProviderHealth",),
-    "resources.metrics": ("MetricsRow", "MetricsSummary"),
+    "types.health": ("ProviderHealth",),
+    "types.metrics": ("MetricsRow", "MetricsSummary"),
     "types.model": ("Model",),
     "types.quality": ("ModelQuality", "ProviderQuality"),
     "types.response": ("AIResponse", "ToolCall"),
@@ -79,11 +79,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
+            return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for names in _HOMES.values() for name in names)})
+    return sorted({*globals(), *(name for names in _MODULES.values() for name in names)})

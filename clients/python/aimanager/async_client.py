@@ -1,30 +1,26 @@
-"""The client for asyncio: AsyncAIManager is AIManager with `await`."""
+"""The asyncio client."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Self, Unpack
 
-from ._convert.requests import Prompt, generate_request, stream_request
-from ._transport.channel import AsyncConnection, AsyncStubs
-from ._transport.errors import translated
-from ._transport.retry import patiently_async
-from ._transport.settings import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, without_key
+from ._convert.embeddings import embed
+from ._convert.operation import STREAM_TIMEOUT
+from ._convert.prompt import Prompt
+from ._convert.requests import StreamOperation, generate, stream_generate
+from ._transport.channel import AsyncChannel, AsyncStubs
+from ._transport.file_reading import build_operation
+from ._transport.settings import DEFAULT_TARGET, ClientSettings, settings_with_key, settings_without_key
 from .config import AIConfig
-from .options import ConnectionOptions, OnInterruption, RequestOptions
+from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
 from .resources.health import AsyncHealth
 from .resources.metrics import AsyncMetrics
 from .resources.models import AsyncModels
-from .stream import AsyncAIStream, AsyncCall
-from .types.embeddings import Embeddings, EmbedOptions, embed_request
+from .stream import AsyncAIStream
+from .types.embeddings import Embeddings
 from .types.response import AIResponse
-from .v1.embedding_pb2 import EmbedResponse
-from .v1.generation_pb2 import GenerateResponse
-
-Built = TypeVar("Built")
 
 
 class AsyncAIManager:
@@ -35,11 +31,11 @@ class AsyncAIManager:
     """
 
     models: AsyncModels
-    """Which models there are."""
+    """Models of the gateway."""
     health: AsyncHealth
-    """How their providers do."""
+    """Health of the providers."""
     metrics: AsyncMetrics
-    """What was asked, and what it took."""
+    """Metrics of the requests served."""
 
     def __init__(
         self,
@@ -48,100 +44,77 @@ class AsyncAIManager:
         model: str | None = None,
         config: AIConfig | None = None,
         *,
-        target: str = LOCAL,
+        target: str = DEFAULT_TARGET,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self._begin(with_key(api_key, provider, model, config, target, connection))
+        self._configure(settings_with_key(api_key, provider, model, config, target, connection))
 
     @classmethod
     def gateway(
         cls,
-        target: str = LOCAL,
+        target: str = DEFAULT_TARGET,
         *,
         model: str | None = None,
         config: AIConfig | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> Self:
-        """A client for a gateway that holds the providers' keys. Without a model the server's default answers."""
+        """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
+
+        >>> AsyncAIManager.gateway("gateway.example:443", tls=True)
+        AsyncAIManager(target='gateway.example:443', model='')
+        """
         client = cls.__new__(cls)
-        client._begin(without_key(target, model, config, connection))
+        client._configure(settings_without_key(target, model, config, connection))
         return client
 
-    def _begin(self, setup: Setup) -> None:
-        self._setup = setup
-        self._connection = AsyncConnection(setup.endpoint)
-        self.models = AsyncModels(self._connection, setup)
-        self.health = AsyncHealth(self._connection)
-        self.metrics = AsyncMetrics(self._connection)
+    def _configure(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._channel = AsyncChannel(settings.endpoint)
+        self.models = AsyncModels(self._channel, settings.defaults)
+        self.health = AsyncHealth(self._channel)
+        self.metrics = AsyncMetrics(self._channel)
 
     async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
-        """Waits for the whole answer. RequestOptions says what else may be said. Files are read in a thread.
-
-        A lost connection is tried again, a rate limit that passes in time is waited for once; no repeat bills twice.
-        Raises AIError.
-        """
-        patience = self._setup.patience(options.get("timeout"), REQUEST_SECONDS)
-        request = await _built(generate_request, prompt, options, self._setup)
-
-        async def send() -> GenerateResponse:
-            with translated(self._connection):
-                return await self.stubs.generation.Generate(
-                    request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
-                )
-
-        return AIResponse(await patiently_async(patience, send), options.get("output"))
+        """Generate a response and return it whole, as AIManager.request. Files are read in a thread. Raises AIError."""
+        defaults = self._settings.defaults
+        operation = await build_operation(lambda: generate(prompt, options, defaults), options)
+        return await self._channel.call(operation)
 
     def stream(
         self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
     ) -> AsyncAIStream:
-        """The answer while it is written. Takes what `request` takes; files are read and sent at the first read.
+        """Generate a response and stream it, as AIManager.stream. The first read reads files and sends the request."""
+        defaults = self._settings.defaults
+        defaults.require_streaming()
+        defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)  # an invalid timeout fails here, not on a read
 
-        `on_interruption` as in AIManager.stream.
-        """
-        self._setup.require_streaming()
-        patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS, streams=True)
+        async def build() -> StreamOperation:
+            return await build_operation(lambda: stream_generate(prompt, options, defaults, on_interruption), options)
 
-        async def send(remaining: float) -> AsyncCall:
-            request = await _built(
-                partial(stream_request, on_interruption=on_interruption), prompt, options, self._setup
-            )
-            return self.stubs.generation.StreamGenerate(
-                request, timeout=remaining, metadata=self._setup.endpoint.generation_metadata
-            )
-
-        return AsyncAIStream(patience, send, self._connection, options.get("output"))
+        return AsyncAIStream(self._channel, build)
 
     async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
-        """A vector for each text, in their order, all or nothing. EmbedOptions says what else may be said.
+        """Embed texts: one vector per text, in their order. EmbedOptions lists the options.
 
-        Raises AIError.
+        Fails as a whole if one text fails. Raises AIError.
         """
-        patience = self._setup.patience(options.get("timeout"), REQUEST_SECONDS)
-        request = embed_request(inputs, options, self._setup)
-
-        async def send() -> EmbedResponse:
-            with translated(self._connection):
-                return await self.stubs.embeddings.Embed(
-                    request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
-                )
-
-        return Embeddings(await patiently_async(patience, send))
+        return await self._channel.call(embed(inputs, options, self._settings.defaults))
 
     async def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
-        """The id of the provider's model that has all the capabilities, such as vision or reasoning, and fits best.
+        """Return the id of the provider's most suitable model with all capabilities, such as vision or reasoning.
 
-        Raises InvalidRequestError, naming what is missing, where there is none.
+        Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
         return await self.models.suggest_model(provider, capabilities)
 
     @property
     def stubs(self) -> AsyncStubs:
-        """The generated stubs, for what the client does not wrap. They send no token or key of their own."""
-        return self._connection.stubs
+        """Generated stubs, for direct access to the API. Their calls carry no token or key of the client."""
+        return self._channel.stubs
 
     async def close(self) -> None:
-        """Closes the channel; calls under way end with AIError, reason CANCELLED. May be called twice."""
-        await self._connection.close()
+        """Close the channel. Calls in flight raise AIError with reason CANCELLED. Idempotent."""
+        await self._channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -152,13 +125,4 @@ class AsyncAIManager:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncAIManager(target={self._setup.endpoint.target!r}, model={self._setup.model!r})"
-
-
-async def _built(
-    build: Callable[[Prompt, RequestOptions, Setup], Built], prompt: Prompt, options: RequestOptions, setup: Setup
-) -> Built:
-    """Builds a request; in a thread where files have to be read."""
-    if options.get("attachments"):
-        return await asyncio.to_thread(build, prompt, options, setup)
-    return build(prompt, options, setup)
+        return f"AsyncAIManager(target={self._settings.endpoint.target!r}, model={self._settings.defaults.model!r})"

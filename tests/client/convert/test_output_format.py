@@ -1,4 +1,4 @@
-"""What `output` sends, and what `parsed` gives back."""
+"""`output` of a request, and `parsed` of its response."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pydantic import BaseModel
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
 from aimanager.v1.generation_pb2 import JsonSchema, OutputFormat
-from tests.support.fake_gateway.server import FakeGateway, answer, events
+from tests.support.fake_gateway.messages import make_response, stream_events
+from tests.support.fake_gateway.server import FakeGateway
 
 SCHEMA = {"type": "object", "title": "A city!", "properties": {"name": {"type": "string"}}}
-ROME = answer('{"name": "Rome"}', structured_output_json='{"name": "Rome"}')
+CITY_RESPONSE = make_response('{"name": "Rome"}', structured_output_json='{"name": "Rome"}')
 
 
 class City(BaseModel):
     name: str
 
 
-class Plain:
-    """No pydantic, but as good."""
+class SchemaClass:
+    """A class with the methods of a pydantic model."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -31,57 +32,57 @@ class Plain:
         return SCHEMA
 
     @classmethod
-    def model_validate_json(cls, json_data: str) -> Plain:
+    def model_validate_json(cls, json_data: str) -> SchemaClass:
         return cls(json_data)
 
 
-def sent(fake: FakeGateway) -> OutputFormat:
-    asked: OutputFormat = fake.received[-1].request.output_format
-    return asked
+def sent_format(fake: FakeGateway) -> OutputFormat:
+    output_format: OutputFormat = fake.received[-1].request.output_format
+    return output_format
 
 
-def test_a_schema_travels_under_its_title(fake: FakeGateway, ai: AIManager) -> None:
+def test_schema_is_named_by_its_title(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", output=SCHEMA)
 
-    assert sent(fake) == OutputFormat(json_schema=JsonSchema(name="A_city", schema_json=json.dumps(SCHEMA)))
+    assert sent_format(fake) == OutputFormat(json_schema=JsonSchema(name="A_city", schema_json=json.dumps(SCHEMA)))
 
 
-def test_a_schema_without_a_title_has_no_name(fake: FakeGateway, ai: AIManager) -> None:
+def test_schema_without_title_has_no_name(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", output={})
 
-    assert sent(fake) == OutputFormat(json_schema=JsonSchema(schema_json="{}"))
+    assert sent_format(fake) == OutputFormat(json_schema=JsonSchema(schema_json="{}"))
 
 
-def test_a_model_travels_as_its_schema(fake: FakeGateway, ai: AIManager) -> None:
+def test_pydantic_model_is_sent_as_its_schema(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", output=City)
 
-    assert sent(fake).json_schema.name == "City"
-    assert json.loads(sent(fake).json_schema.schema_json) == City.model_json_schema()
+    assert sent_format(fake).json_schema.name == "City"
+    assert json.loads(sent_format(fake).json_schema.schema_json) == City.model_json_schema()
 
 
 @pytest.mark.parametrize("output", [dict, "json"])
-def test_any_json_object_can_be_asked_for(fake: FakeGateway, ai: AIManager, output: Any) -> None:
+def test_dict_requests_any_json_object(fake: FakeGateway, ai: AIManager, output: Any) -> None:
     ai.request("Hi", output=output)
 
-    assert sent(fake) == OutputFormat(json=True)
+    assert sent_format(fake) == OutputFormat(json=True)
 
 
-def test_a_format_that_is_ready_travels_as_it_is(fake: FakeGateway, ai: AIManager) -> None:
-    ready = OutputFormat(json_schema=JsonSchema(name="x", schema_json="{}", strict=True))
+def test_output_format_is_sent_unchanged(fake: FakeGateway, ai: AIManager) -> None:
+    output_format = OutputFormat(json_schema=JsonSchema(name="x", schema_json="{}", strict=True))
 
-    ai.request("Hi", output=ready)
+    ai.request("Hi", output=output_format)
 
-    assert sent(fake) == ready
+    assert sent_format(fake) == output_format
 
 
-def test_without_output_no_format_is_sent(fake: FakeGateway, ai: AIManager) -> None:
+def test_format_is_omitted_without_output(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi")
 
     assert not fake.received[-1].request.HasField("output_format")
 
 
 @pytest.mark.parametrize("output", ["xml", int, 7, City(name="Rome"), {"a": {1, 2}}, {"a": float("nan")}])
-def test_what_is_no_output_is_refused_before_it_is_sent(fake: FakeGateway, ai: AIManager, output: Any) -> None:
+def test_unsupported_output_is_rejected(fake: FakeGateway, ai: AIManager, output: Any) -> None:
     with pytest.raises(InvalidRequestError) as raised:
         ai.request("Hi", output=output)
 
@@ -89,40 +90,40 @@ def test_what_is_no_output_is_refused_before_it_is_sent(fake: FakeGateway, ai: A
     assert fake.received == []
 
 
-def test_an_answer_is_parsed_into_its_model(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", ROME)
+def test_response_is_parsed_into_a_pydantic_model(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", CITY_RESPONSE)
 
     assert ai.request("Hi", output=City).parsed == City(name="Rome")
 
 
-def test_any_class_that_reads_json_will_do(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", ROME)
+def test_response_is_parsed_into_a_class_with_pydantic_methods(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", CITY_RESPONSE)
 
-    assert ai.request("Hi", output=Plain).parsed.text == '{"name": "Rome"}'
+    assert ai.request("Hi", output=SchemaClass).parsed.text == '{"name": "Rome"}'
 
 
 @pytest.mark.parametrize("output", [SCHEMA, dict])
-def test_an_answer_is_parsed_into_plain_values(fake: FakeGateway, ai: AIManager, output: Any) -> None:
-    fake.will("Generate", ROME)
+def test_response_is_parsed_into_plain_values(fake: FakeGateway, ai: AIManager, output: Any) -> None:
+    fake.respond("Generate", CITY_RESPONSE)
 
     assert ai.request("Hi", output=output).parsed == {"name": "Rome"}
 
 
-def test_an_answer_that_was_cut_has_nothing_parsed(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", answer('{"name": "Ro'))
+def test_truncated_response_is_not_parsed(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", make_response('{"name": "Ro'))
 
     assert ai.request("Hi", output=City).parsed is None
 
 
-def test_a_model_that_refuses_says_so(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", answer("{}", structured_output_json="{}"))
+def test_model_that_rejects_the_json_raises(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", make_response("{}", structured_output_json="{}"))
 
     with pytest.raises(ValueError, match="name"):
         _ = ai.request("Hi", output=City).parsed
 
 
-def test_a_stream_is_parsed_at_its_end(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", events(ROME, '{"name":', ' "Rome"}'))
+def test_last_piece_of_a_stream_is_parsed(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", stream_events(CITY_RESPONSE, '{"name":', ' "Rome"}'))
 
     with ai.stream("Hi", output=City) as stream:
         pieces = list(stream)
@@ -131,9 +132,9 @@ def test_a_stream_is_parsed_at_its_end(fake: FakeGateway, ai: AIManager) -> None
     assert stream.response.parsed == City(name="Rome")
 
 
-async def test_it_is_the_same_for_asyncio(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("Generate", ROME)
-    fake.will("StreamGenerate", events(ROME, '{"name": "Rome"}'))
+async def test_async_client_parses_the_same(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("Generate", CITY_RESPONSE)
+    fake.respond("StreamGenerate", stream_events(CITY_RESPONSE, '{"name": "Rome"}'))
 
     response = await async_ai.request("Hi", output=City)
     stream = async_ai.stream("Hi", output=City)

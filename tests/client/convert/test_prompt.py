@@ -1,4 +1,4 @@
-"""What a prompt may be, and how files join it."""
+"""Prompts and attachments as messages, and the names of their fields."""
 
 from __future__ import annotations
 
@@ -16,72 +16,121 @@ from aimanager import (
     tool_result,
     user,
 )
+from aimanager._convert.prompt import Prompt, read_prompt
 from aimanager.v1 import content_pb2, generation_pb2
-from tests.support.fake_gateway.server import FakeGateway, answer
+from tests.support.fake_gateway.messages import make_response
+from tests.support.fake_gateway.server import FakeGateway
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def sent(fake: FakeGateway) -> generation_pb2.GenerateRequest:
+def sent_request(fake: FakeGateway) -> generation_pb2.GenerateRequest:
     request: generation_pb2.GenerateRequest = fake.received[-1].request
     request.ClearField("idempotency_key")
     return request
 
 
-def test_a_list_is_a_history(fake: FakeGateway, ai: AIManager) -> None:
+def test_list_is_a_conversation(fake: FakeGateway, ai: AIManager) -> None:
     first = ai.request("Hi")
 
     ai.request([user("Hi"), first, "And now?", Part(text="Well?")])
 
-    assert list(sent(fake).messages) == [user("Hi"), first.message, user("And now?"), user("Well?")]
+    assert list(sent_request(fake).messages) == [user("Hi"), first.message, user("And now?"), user("Well?")]
 
 
-def test_provider_state_goes_back_byte_for_byte(fake: FakeGateway, ai: AIManager) -> None:
+def test_provider_state_is_returned_unchanged(fake: FakeGateway, ai: AIManager) -> None:
     state = bytes(range(256))
-    whole = answer()
-    whole.message.parts[0].provider_state = state
-    fake.will("Generate", whole)
+    response = make_response()
+    response.message.parts[0].provider_state = state
+    fake.respond("Generate", response)
 
     ai.request([ai.request("Hi"), "Go on"])
 
-    assert sent(fake).messages[0].parts[0].provider_state == state
+    assert sent_request(fake).messages[0].parts[0].provider_state == state
 
 
-def test_attachments_join_the_last_user_turn_after_tool_results(fake: FakeGateway, ai: AIManager) -> None:
+def test_attachments_join_the_last_user_message_after_tool_results(fake: FakeGateway, ai: AIManager) -> None:
     call = content_pb2.ToolCall(id="1", name="draw")
-    turn = user(tool_result(call, "done"), "Like it?")
+    message = user(tool_result(call, "done"), "Like it?")
 
-    ai.request([turn], attachments=[PNG])
+    ai.request([message], attachments=[PNG])
 
-    assert list(sent(fake).messages) == [user(tool_result(call, "done"), image(PNG), "Like it?")]
-    assert len(turn.parts) == 2
+    assert list(sent_request(fake).messages) == [user(tool_result(call, "done"), image(PNG), "Like it?")]
+    assert len(message.parts) == 2
 
 
-def test_attachments_alone_are_a_turn(fake: FakeGateway, ai: AIManager) -> None:
+def test_attachments_alone_are_a_message(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("", attachments=[PNG])
 
-    assert list(sent(fake).messages) == [user(image(PNG))]
+    assert list(sent_request(fake).messages) == [user(image(PNG))]
 
 
-def test_attachments_follow_an_answer_in_a_turn_of_their_own(fake: FakeGateway, ai: AIManager) -> None:
+def test_attachments_follow_an_assistant_message_in_a_new_message(fake: FakeGateway, ai: AIManager) -> None:
     ai.request([assistant("Show me")], attachments=[PNG])
 
-    assert list(sent(fake).messages) == [assistant("Show me"), user(image(PNG))]
+    assert list(sent_request(fake).messages) == [assistant("Show me"), user(image(PNG))]
 
 
-def test_a_path_is_read_by_the_client(fake: FakeGateway, ai: AIManager, tmp_path: Path) -> None:
+def test_client_reads_paths(fake: FakeGateway, ai: AIManager, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("remember")
 
     ai.request("What?", attachments=[notes, str(notes)])
 
-    files = [part.attachment for part in sent(fake).messages[0].parts if part.HasField("attachment")]
+    files = [part.attachment for part in sent_request(fake).messages[0].parts if part.HasField("attachment")]
     assert files == [attachment(b"remember", filename="notes.txt")] * 2
 
 
 @pytest.mark.parametrize("prompt", ["", [], [""]])
-def test_an_empty_prompt_is_refused(fake: FakeGateway, ai: AIManager, prompt: str | list[str]) -> None:
-    with pytest.raises(InvalidRequestError, match="empty"):
+def test_empty_prompt_is_rejected(fake: FakeGateway, ai: AIManager, prompt: str | list[str]) -> None:
+    with pytest.raises(InvalidRequestError, match="prompt must not be empty"):
         ai.request(prompt)
 
     assert not fake.received
+
+
+RESULT = tool_result(content_pb2.ToolCall(id="1", name="draw"), "done")
+FILES = [image(PNG), image(PNG)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "path", "name"),
+    [
+        ("Hi", "messages[0].parts[0].text", "prompt"),
+        ("Hi", "messages[0].role", "prompt"),
+        ("Hi", "request.messages[0]", "prompt"),
+        ("Hi", "messages", "prompt"),
+        (user("Hi"), "messages[0].parts[0].text", "prompt.parts[0].text"),
+        (["", "Hi", user("a")], "messages[0].parts[0].text", "prompt[1]"),
+        (["", "Hi", user("a")], "messages[1].parts[0].text", "prompt[2].parts[0].text"),
+        (["Hi", user("a")], "messages[1].role", "prompt[1].role"),
+        ("Hi", "messages[7].parts[0].text", "prompt[7].parts[0].text"),
+        ("Hi", "sampling.max_output_tokens", "max_tokens"),
+    ],
+)
+def test_message_fields_have_the_callers_name(prompt: Prompt, path: str, name: str) -> None:
+    assert read_prompt(prompt).field_name(path) == name
+
+
+@pytest.mark.parametrize(
+    ("prompt", "path", "name"),
+    [
+        ("Hi", "messages[0].parts[0].attachment.mime_type", "attachments[0].mime_type"),
+        ("Hi", "messages[0].parts[1].attachment", "attachments[1]"),
+        ("Hi", "messages[0].parts[2].text", "prompt"),
+        (
+            user("Hi", RESULT),
+            "messages[0].parts[0].tool_result.tool_call_id",
+            "prompt.parts[1].tool_result.tool_call_id",
+        ),
+        (user("Hi", RESULT), "messages[0].parts[1].attachment.data", "attachments[0].data"),
+        (user("Hi", RESULT), "messages[0].parts[3].text", "prompt.parts[0].text"),
+        (user("Hi", RESULT), "messages[0].parts[9].text", "prompt.parts[9].text"),
+        ([assistant("Hi")], "messages[1].parts[1].attachment.uri", "attachments[1].uri"),
+        ([assistant("Hi")], "messages[1].role", "attachments"),
+        ([assistant("Hi")], "messages[0].parts[0].text", "prompt[0].parts[0].text"),
+        ("", "messages[0].parts[0].attachment", "attachments[0]"),
+    ],
+)
+def test_attachment_fields_have_the_callers_name(prompt: Prompt, path: str, name: str) -> None:
+    assert read_prompt(prompt, FILES).field_name(path) == name

@@ -1,4 +1,4 @@
-"""Calls that end before their answer: closed, cancelled, late."""
+"""Calls that end before their response: closed, cancelled, or past their deadline."""
 
 from __future__ import annotations
 
@@ -7,34 +7,26 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-import grpc
 import pytest
 
-from aimanager import (
-    AIError,
-    AIManager,
-    AsyncAIManager,
-)
-from aimanager_server.errors import Internal  # noqa: F401  # loads the table
-from tests.support.fake_gateway.server import FakeGateway, Silence
-
-Code = grpc.StatusCode
+from aimanager import AIError, AIManager, AsyncAIManager
+from tests.support.fake_gateway.server import FakeGateway, Hang
 
 
 def request(ai: AIManager) -> object:
     return ai.request("Hi")
 
 
-def streamed(ai: AIManager) -> object:
+def stream(ai: AIManager) -> object:
     return list(ai.stream("Hi").text)
 
 
-def embedded(ai: AIManager) -> object:
+def embed(ai: AIManager) -> object:
     return ai.embed("Hi")
 
 
-def test_a_deadline_says_so(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", [Silence()])
+def test_exceeded_deadline_raises(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", [Hang()])
 
     with pytest.raises(AIError) as raised:
         ai.request("Hi", timeout=0.05)
@@ -44,39 +36,39 @@ def test_a_deadline_says_so(fake: FakeGateway, ai: AIManager) -> None:
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address at which connections are taken and nothing is ever said."""
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        yield f"127.0.0.1:{deaf.getsockname()[1]}"
+def unresponsive() -> Iterator[str]:
+    """An address that accepts connections and never sends a byte."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("read", [request, streamed, embedded])
-@pytest.mark.parametrize("target", ["127.0.0.1:1", "deaf"])
-def test_a_deadline_is_not_blamed_where_nobody_answers(
-    nobody: str, target: str, read: Callable[[AIManager], object]
+@pytest.mark.parametrize("call", [request, stream, embed])
+@pytest.mark.parametrize("target", ["127.0.0.1:1", "unresponsive"])
+def test_unreachable_gateway_is_unavailable_not_deadline_exceeded(
+    unresponsive: str, target: str, call: Callable[[AIManager], object]
 ) -> None:
-    target = nobody if target == "deaf" else target
+    target = unresponsive if target == "unresponsive" else target
 
-    with AIManager("", "mock", target=target, timeout=0.2) as ai, pytest.raises(AIError) as raised:
-        read(ai)
+    with AIManager("", "mock", target=target, timeout=0.1) as ai, pytest.raises(AIError) as raised:
+        call(ai)
 
     assert raised.value.reason == "UNAVAILABLE"
-    assert "nobody answered" in str(raised.value) or "Connection refused" in str(raised.value)
+    assert "no response from" in str(raised.value) or "Connection refused" in str(raised.value)
     assert f"Is the server running at {target}?" in raised.value.solution
 
 
-async def test_an_async_deadline_is_not_blamed_where_nobody_answers(nobody: str) -> None:
-    async with AsyncAIManager("", "mock", target=nobody, timeout=0.2) as ai:
-        with pytest.raises(AIError, match="nobody answered") as raised:
+async def test_unreachable_gateway_is_unavailable_in_asyncio(unresponsive: str) -> None:
+    async with AsyncAIManager("", "mock", target=unresponsive, timeout=0.1) as ai:
+        with pytest.raises(AIError, match="no response from") as raised:
             await ai.request("Hi")
-        with pytest.raises(AIError, match="nobody answered"):
+        with pytest.raises(AIError, match="no response from"):
             await ai.stream("Hi").complete()
 
     assert raised.value.reason == "UNAVAILABLE"
 
 
-async def test_an_async_deadline_says_so(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("Generate", [Silence()])
+async def test_exceeded_deadline_raises_in_asyncio(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("Generate", [Hang()])
 
     with pytest.raises(AIError) as raised:
         await async_ai.request("Hi", timeout=0.05)
@@ -84,11 +76,11 @@ async def test_an_async_deadline_says_so(fake: FakeGateway, async_ai: AsyncAIMan
     assert raised.value.reason == "DEADLINE_EXCEEDED"
 
 
-def test_closing_ends_the_calls_under_way(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", [Silence()])
+def test_close_cancels_calls_in_flight(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", [Hang()])
 
     def close() -> None:
-        fake.silenced.wait(10)
+        fake.hanging.wait(10)
         ai.close()
 
     closing = threading.Thread(target=close)
@@ -101,10 +93,10 @@ def test_closing_ends_the_calls_under_way(fake: FakeGateway, ai: AIManager) -> N
     assert raised.value.reason == "CANCELLED"
 
 
-async def test_async_closing_ends_the_calls_under_way(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("Generate", [Silence()])
+async def test_close_cancels_calls_in_flight_in_asyncio(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("Generate", [Hang()])
     task = asyncio.create_task(async_ai.request("Hi"))
-    await asyncio.to_thread(fake.silenced.wait, 10)
+    await asyncio.to_thread(fake.hanging.wait, 10)
 
     await async_ai.close()
 
@@ -113,13 +105,13 @@ async def test_async_closing_ends_the_calls_under_way(fake: FakeGateway, async_a
     assert raised.value.reason == "CANCELLED"
 
 
-async def test_cancelling_a_task_is_not_translated(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("Generate", [Silence()])
+async def test_cancelled_task_raises_cancelled_error(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("Generate", [Hang()])
     task = asyncio.create_task(async_ai.request("Hi"))
-    await asyncio.to_thread(fake.silenced.wait, 10)
+    await asyncio.to_thread(fake.hanging.wait, 10)
 
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(fake.ended.wait, 10)
+    assert await asyncio.to_thread(fake.call_ended.wait, 10)

@@ -1,9 +1,8 @@
-"""What a channel carries: sizes, retries, TLS, and how long a call may take."""
+"""Channels: size limits, retry policy, state and TLS."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -11,41 +10,39 @@ import pytest
 import trustme
 
 from aimanager import AIManager, AsyncAIManager
-from aimanager._transport.channel import AsyncConnection, Connection, Endpoint, channel_options, service_config
-from aimanager._transport.retry import Patience
-from aimanager.errors import RateLimitError
-from tests.support.fake_gateway.server import FakeGateway, answer, serve
+from aimanager._transport.channel import AsyncChannel, SyncChannel
+from aimanager._transport.endpoint import Endpoint, channel_options, service_config
+from tests.support.fake_gateway.messages import make_response
+from tests.support.fake_gateway.server import FakeGateway, serve
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[3] / "clients"
-Make = Callable[..., AIManager | AsyncAIManager]
-both = pytest.mark.parametrize("make", [AIManager, AsyncAIManager])
 
 
-def test_the_retry_policy_is_the_same_in_every_language() -> None:
-    for_all = json.loads((CLIENTS / "service_config.json").read_text())
-    for_python = json.loads((CLIENTS / "python/aimanager/service_config.json").read_text())
+def test_service_config_is_the_same_for_every_language() -> None:
+    shared = json.loads((CLIENTS / "service_config.json").read_text())
+    bundled = json.loads((CLIENTS / "python/aimanager/service_config.json").read_text())
 
-    assert for_python == for_all
-    assert json.loads(service_config(3))["retryThrottling"] == for_all["retryThrottling"]
+    assert bundled == shared
+    assert json.loads(service_config(3))["retryThrottling"] == shared["retryThrottling"]
 
 
-def test_streams_are_not_left_to_grpcs_retries() -> None:
-    """With a policy, a sync stream whose server goes away loses its deadline (grpcio 1.85.1)."""
+def test_streams_have_no_retry_policy() -> None:
+    """With a policy, a sync stream loses its deadline if its server goes away (grpcio 1.85.1)."""
     named = [name for method in json.loads(service_config(3))["methodConfig"] for name in method["name"]]
 
     assert {"service": "aimanager.v1.GenerationService", "method": "Generate"} in named
     assert {"service": "aimanager.v1.GenerationService"} not in named
 
 
-def test_no_retries_switch_gRPC_off() -> None:  # noqa: N802  # its name
+def test_zero_retries_disable_grpc_retries() -> None:
     options = dict(channel_options(Endpoint("localhost:1", retries=0)))
 
     assert options["grpc.enable_retries"] == 0
     assert options["grpc.service_config"] == "{}"
 
 
-def test_a_channel_carries_large_messages_and_keeps_alive() -> None:
+def test_channel_has_size_limits_and_keepalive() -> None:
     options = dict(channel_options(Endpoint("localhost:1")))
 
     assert options["grpc.max_receive_message_length"] == options["grpc.max_send_message_length"] == 36 * 2**20
@@ -53,24 +50,24 @@ def test_a_channel_carries_large_messages_and_keeps_alive() -> None:
     assert options["grpc.keepalive_time_ms"] == 30_000
 
 
-def test_a_channel_that_was_never_asked_or_is_closed_is_not_dead() -> None:
-    connection = Connection(Endpoint("127.0.0.1:1"))
-    unused = connection.is_dead()
+def test_unopened_or_closed_channel_is_not_unreachable() -> None:
+    connection = SyncChannel(Endpoint("127.0.0.1:1"))
+    unused = connection.is_unreachable()
 
     connection.close()
 
-    assert (unused, connection.is_dead()) == (False, False)
+    assert (unused, connection.is_unreachable()) == (False, False)
 
 
-async def test_an_async_channel_that_was_never_asked_is_not_dead() -> None:
-    assert not AsyncConnection(Endpoint("127.0.0.1:1")).is_dead()
+async def test_unopened_async_channel_is_not_unreachable() -> None:
+    assert not AsyncChannel(Endpoint("127.0.0.1:1")).is_unreachable()
 
 
-def test_tls_with_own_authorities_reaches_the_server() -> None:
+def test_own_certificate_authority_is_trusted() -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     gateway = FakeGateway()
-    gateway.will("Generate", answer())
+    gateway.respond("Generate", make_response())
     pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
     server = serve(gateway, grpc.ssl_server_credentials([pair]))
     target = gateway.target.replace("127.0.0.1", "localhost")
@@ -83,27 +80,7 @@ def test_tls_with_own_authorities_reaches_the_server() -> None:
     assert gateway.received[0].metadata["x-provider-key-claude"] == KEY
 
 
-async def test_the_async_client_speaks_tls_too() -> None:
+async def test_async_client_uses_tls() -> None:
     async with AsyncAIManager(KEY, target="localhost:1", tls=True, retries=0) as ai:
         with pytest.raises(Exception, match="connect"):
             await ai.request("Hi")
-
-
-def test_patience_runs_from_the_first_look_and_ends_at_zero() -> None:
-    now = [100.0]
-    patience = Patience(10, resends=True, clock=lambda: now[0])
-
-    now[0] = 200.0
-    first = patience.remaining
-    now[0] = 300.0
-
-    assert (first, patience.remaining) == (10.0, 0.0)
-
-
-def test_patience_is_spent_once() -> None:
-    patience = Patience(10, resends=True, clock=lambda: 0.0)
-    refused = RateLimitError("Wait.", retry_after=3)
-
-    assert patience.pause(refused) == 3
-    with pytest.raises(RateLimitError):
-        patience.pause(refused)

@@ -1,4 +1,4 @@
-"""Every failure becomes an exception that says what to do, and what is resent is resent once."""
+"""Errors: classes, details, and field paths as parameter names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from aimanager import (
     AIManager,
     AsyncAIManager,
     ConfigurationError,
+    InvalidModelError,
     InvalidRequestError,
     ProviderError,
     RateLimitError,
+    user,
 )
-from aimanager.errors import CLASSES
+from aimanager.errors import ERROR_CLASSES, FieldViolation, error_class
 from aimanager.types.usage import Attempt
-from aimanager_server.errors import Internal  # noqa: F401  # loads the table
-from aimanager_server.fault import Fault, every
-from tests.support.fake_gateway.server import DETAILS, FakeGateway, Refusal, refusal, route
+from aimanager_server.errors import Internal  # noqa: F401  # loads the error table
+from aimanager_server.fault import every
+from tests.support.fake_gateway.messages import DETAILS_KEY, error_status, make_route
+from tests.support.fake_gateway.server import ErrorStatus, FakeGateway
 
 Code = grpc.StatusCode
 EXPECTED = {
@@ -59,61 +62,87 @@ EXPECTED = {
 }
 
 
-def failure(fake: FakeGateway, ai: AIManager, refused: Refusal) -> AIError:
-    fake.will("Generate", refused)
+def failure(fake: FakeGateway, ai: AIManager, status: ErrorStatus) -> AIError:
+    fake.respond("Generate", status)
     with pytest.raises(AIError) as raised:
         ai.request("Hi")
     return raised.value
 
 
-def with_details(*details: Any, code: grpc.StatusCode = Code.NOT_FOUND) -> Refusal:
+def with_details(*details: Any, code: grpc.StatusCode = Code.NOT_FOUND) -> ErrorStatus:
     status = status_pb2.Status(details=details)
-    return Refusal(code, "No.", ((DETAILS, status.SerializeToString()),))
+    return ErrorStatus(code, "Failed.", ((DETAILS_KEY, status.SerializeToString()),))
 
 
-@pytest.mark.parametrize("fault", list(every()), ids=lambda fault: fault.row.reason)
-def test_every_reason_of_the_server_has_its_exception(fake: FakeGateway, ai: AIManager, fault: type[Fault]) -> None:
-    raised = failure(fake, ai, refusal(grpc.StatusCode[fault.row.code], fault.row.reason, solution=fault.row.solution))
+def test_every_reason_of_the_server_has_its_class() -> None:
+    unexpected = {
+        spec.row.reason: error_class(spec.row.reason)
+        for spec in every()
+        if getattr(error_class(spec.row.reason), "__name__", "") != EXPECTED.get(spec.row.reason)
+    }
 
-    assert type(raised).__name__ == EXPECTED[fault.row.reason]
-    assert raised.reason == fault.row.reason
-    assert raised.solution == fault.row.solution
-
-
-def test_the_table_holds_no_reason_the_server_has_not() -> None:
-    assert set(CLASSES) <= {fault.row.reason for fault in every()} == set(EXPECTED)
+    assert unexpected == {}
 
 
-def test_an_exception_carries_every_detail(fake: FakeGateway, ai: AIManager) -> None:
-    field = error_details_pb2.BadRequest.FieldViolation(field="messages[0]", description="is empty")
-    told = refusal(
+def test_error_has_reason_and_solution_of_the_server(fake: FakeGateway, ai: AIManager) -> None:
+    raised = failure(fake, ai, error_status(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="Use another model."))
+
+    assert type(raised) is InvalidModelError
+    assert (raised.reason, raised.solution) == ("MODEL_NOT_FOUND", "Use another model.")
+
+
+def test_error_classes_have_no_unknown_reason() -> None:
+    assert set(ERROR_CLASSES) <= {fault.row.reason for fault in every()} == set(EXPECTED)
+
+
+def test_error_has_every_detail(fake: FakeGateway, ai: AIManager) -> None:
+    details = [violations(("sampling.temperature", "must be between 0.0 and 2.0, got 3.0")), make_route()]
+    status = error_status(
         Code.INVALID_ARGUMENT,
         "INVALID_FIELD",
-        "messages[0] is empty",
+        "sampling.temperature must be between 0.0 and 2.0, got 3.0",
         retry_after=0.25,
-        details=[error_details_pb2.BadRequest(field_violations=[field]), route()],
+        details=details,
         metadata={"provider": "mock", "model": "m", "requestId": "req-1", "nearest": "n"},
-        solution="Say something.",
+        solution="Lower sampling.temperature.",
     )
 
-    raised = failure(fake, ai, told)
+    raised = failure(fake, ai, status)
 
-    assert str(raised) == "messages[0] is empty"
+    assert str(raised) == "temperature must be between 0.0 and 2.0, got 3.0"
+    assert raised.solution == "Lower temperature."
     assert (raised.provider, raised.model, raised.request_id) == ("mock", "m", "req-1")
     assert raised.context == {"nearest": "n"}
     assert raised.retry_after == 0.25
-    assert [(row.field, row.description) for row in raised.fields] == [("messages[0]", "is empty")]
+    assert raised.fields == (FieldViolation("temperature", "must be between 0.0 and 2.0, got 3.0"),)
     assert raised.attempts[1] == Attempt("mock", "mock-large", "", 1.0)
     assert raised.usage is None
 
 
-def test_the_solution_is_shown_in_a_traceback(fake: FakeGateway, ai: AIManager) -> None:
-    raised = failure(fake, ai, refusal(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="Name another."))
+def test_field_paths_of_a_prompt_become_parameter_names(fake: FakeGateway, ai: AIManager) -> None:
+    message = "request.messages[1].parts[1].text must not be empty"
+    details = [violations(("request.messages[1].parts[1].text", "must not be empty"))]
+    fake.respond("StreamGenerate", error_status(Code.INVALID_ARGUMENT, "INVALID_FIELD", message, details=details))
+
+    with pytest.raises(InvalidRequestError) as raised:
+        ai.stream(["Hi", user("a", "b")], attachments=[b"text"]).complete()
+
+    assert str(raised.value) == "prompt[1].parts[0].text must not be empty"
+    assert raised.value.fields == (FieldViolation("prompt[1].parts[0].text", "must not be empty"),)
+
+
+def violations(*fields: tuple[str, str]) -> error_details_pb2.BadRequest:
+    rows = [error_details_pb2.BadRequest.FieldViolation(field=field, description=text) for field, text in fields]
+    return error_details_pb2.BadRequest(field_violations=rows)
+
+
+def test_traceback_shows_the_solution(fake: FakeGateway, ai: AIManager) -> None:
+    raised = failure(fake, ai, error_status(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="Name another."))
 
     assert "Solution: Name another." in "".join(traceback.format_exception(raised))
 
 
-def test_an_exception_survives_pickling() -> None:
+def test_error_can_be_pickled() -> None:
     raised = RateLimitError("Wait.", retry_after=2.0, solution="Wait.", context={"quota": "1"})
 
     again = pickle.loads(pickle.dumps(raised))  # our own bytes
@@ -121,18 +150,18 @@ def test_an_exception_survives_pickling() -> None:
     assert (str(again), again.retry_after, again.context) == ("Wait.", 2.0, {"quota": "1"})
 
 
-def test_a_provider_reason_of_a_newer_server_is_a_provider_error(fake: FakeGateway, ai: AIManager) -> None:
-    raised = failure(fake, ai, refusal(Code.UNAVAILABLE, "PROVIDER_ON_FIRE"))
+def test_unknown_provider_reason_is_a_provider_error(fake: FakeGateway, ai: AIManager) -> None:
+    raised = failure(fake, ai, error_status(Code.UNAVAILABLE, "PROVIDER_ON_FIRE"))
 
     assert type(raised) is ProviderError
     assert raised.reason == "PROVIDER_ON_FIRE"
 
 
 @pytest.mark.parametrize(("code", "kind"), [(Code.INVALID_ARGUMENT, InvalidRequestError), (Code.DATA_LOSS, AIError)])
-def test_another_reason_of_a_newer_server_goes_by_its_code(
+def test_unknown_reason_is_classified_by_its_code(
     fake: FakeGateway, ai: AIManager, code: grpc.StatusCode, kind: type[AIError]
 ) -> None:
-    raised = failure(fake, ai, refusal(code, "TOO_SILLY"))
+    raised = failure(fake, ai, error_status(code, "TOO_SILLY"))
 
     assert type(raised) is kind
     assert raised.reason == "TOO_SILLY"
@@ -151,60 +180,60 @@ def test_another_reason_of_a_newer_server_goes_by_its_code(
         (Code.DATA_LOSS, AIError, "operator of 127.0.0.1"),
     ],
 )
-def test_a_bare_status_goes_by_its_code(
+def test_status_without_details_is_classified_by_its_code(
     fake: FakeGateway, ai: AIManager, code: grpc.StatusCode, kind: type[AIError], solution: str
 ) -> None:
-    raised = failure(fake, ai, Refusal(code, "No."))
+    raised = failure(fake, ai, ErrorStatus(code, "Failed."))
 
     assert type(raised) is kind
-    assert (str(raised), raised.reason) == ("No.", code.name)
+    assert (str(raised), raised.reason) == ("Failed.", code.name)
     assert solution in raised.solution
 
 
-def test_a_status_without_a_message_is_named_by_its_code(fake: FakeGateway, ai: AIManager) -> None:
-    assert str(failure(fake, ai, Refusal(Code.NOT_FOUND, ""))) == "NOT_FOUND"
+def test_status_without_message_has_its_code_as_message(fake: FakeGateway, ai: AIManager) -> None:
+    assert str(failure(fake, ai, ErrorStatus(Code.NOT_FOUND, ""))) == "NOT_FOUND"
 
 
-def info(domain: str) -> Any:
+def error_info(domain: str) -> Any:
     packed = Any()
     packed.Pack(error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain=domain))
     return packed
 
 
-def broken(kind: str) -> Any:
+def unreadable(kind: str) -> Any:
     return Any(type_url=f"type.googleapis.com/{kind}", value=b"\xff\xff\xff")
 
 
 @pytest.mark.parametrize(
-    "refused",
+    "status",
     [
-        Refusal(Code.NOT_FOUND, "No.", ((DETAILS, b"\xff\xff\xffgarbage"),)),
-        Refusal(Code.NOT_FOUND, "No.", ((DETAILS, b""),)),
-        with_details(info("istio.io")),
-        with_details(broken("google.rpc.ErrorInfo")),
+        ErrorStatus(Code.NOT_FOUND, "Failed.", ((DETAILS_KEY, b"\xff\xff\xffgarbage"),)),
+        ErrorStatus(Code.NOT_FOUND, "Failed.", ((DETAILS_KEY, b""),)),
+        with_details(error_info("istio.io")),
+        with_details(unreadable("google.rpc.ErrorInfo")),
     ],
-    ids=["garbage", "empty", "foreign", "broken"],
+    ids=["garbage", "empty", "foreign", "unreadable"],
 )
-def test_details_that_cannot_be_read_leave_code_and_message(fake: FakeGateway, ai: AIManager, refused: Refusal) -> None:
-    raised = failure(fake, ai, refused)
+def test_unreadable_details_leave_code_and_message(fake: FakeGateway, ai: AIManager, status: ErrorStatus) -> None:
+    raised = failure(fake, ai, status)
 
-    assert (type(raised), raised.reason, str(raised)) == (InvalidRequestError, "NOT_FOUND", "No.")
+    assert (type(raised), raised.reason, str(raised)) == (InvalidRequestError, "NOT_FOUND", "Failed.")
 
 
-def test_a_broken_detail_leaves_the_others(fake: FakeGateway, ai: AIManager) -> None:
-    raised = failure(fake, ai, with_details(info("aimanager.dev"), broken("google.rpc.RetryInfo")))
+def test_one_unreadable_detail_leaves_the_others(fake: FakeGateway, ai: AIManager) -> None:
+    raised = failure(fake, ai, with_details(error_info("aimanager.dev"), unreadable("google.rpc.RetryInfo")))
 
     assert type(raised) is RateLimitError
     assert raised.retry_after is None
 
 
-def test_details_beyond_the_metadata_limit_do_not_crash(fake: FakeGateway, ai: AIManager) -> None:
-    raised = failure(fake, ai, refusal(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="x" * 40_000))
+def test_details_above_the_metadata_limit_still_raise(fake: FakeGateway, ai: AIManager) -> None:
+    raised = failure(fake, ai, error_status(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="x" * 40_000))
 
     assert isinstance(raised, AIError)
 
 
-def test_no_server_says_how_to_start_one() -> None:
+def test_unreachable_server_suggests_to_start_one() -> None:
     with AIManager("", "mock", target="127.0.0.1:1", retries=0) as ai, pytest.raises(AIError) as raised:
         ai.request("Hi")
 
@@ -212,8 +241,8 @@ def test_no_server_says_how_to_start_one() -> None:
     assert "Is the server running at 127.0.0.1:1? Start it with `make run`" in raised.value.solution
 
 
-async def test_the_async_client_raises_the_same(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("Generate", refusal(Code.UNAVAILABLE, "CIRCUIT_OPEN", retry_after=3))
+async def test_async_client_raises_the_same(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("Generate", error_status(Code.UNAVAILABLE, "CIRCUIT_OPEN", retry_after=3))
 
     with pytest.raises(ProviderError) as raised:
         await async_ai.request("Hi")

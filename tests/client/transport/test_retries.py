@@ -1,8 +1,6 @@
-"""What is sent again, and how often."""
+"""Retries of the gateway's own errors, over a real channel."""
 
 from __future__ import annotations
-
-import re
 
 import grpc
 import pytest
@@ -17,91 +15,89 @@ from aimanager import (
     ConfigurationError,
     RateLimitError,
 )
-from aimanager_server.errors import Internal  # noqa: F401  # loads the table
-from tests.support.fake_gateway.server import FakeGateway, Refusal, answer, refusal
+from tests.support.fake_gateway.messages import error_status, make_response
+from tests.support.fake_gateway.server import ErrorStatus, FakeGateway
 
 Code = grpc.StatusCode
 
 
-def failure(fake: FakeGateway, ai: AIManager, refused: Refusal) -> AIError:
-    fake.will("Generate", refused)
+def failure(fake: FakeGateway, ai: AIManager, status: ErrorStatus) -> AIError:
+    fake.respond("Generate", status)
     with pytest.raises(AIError) as raised:
         ai.request("Hi")
     return raised.value
 
 
-LOST = refusal(Code.UNAVAILABLE, "OVERLOADED", resend=True)
-BUSY = refusal(Code.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=0.001)
+UNAVAILABLE = error_status(Code.UNAVAILABLE, "OVERLOADED", retryable=True)
+RATE_LIMIT = error_status(Code.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=0.001)
 
 
-def test_a_lost_call_is_sent_again_with_the_same_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
-    pushed = (*LOST.trailers, ("grpc-retry-pushback-ms", "1"))
-    fake.will("Generate", Refusal(LOST.code, LOST.message, pushed), answer())
+def test_retry_has_the_same_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
+    trailers = (*UNAVAILABLE.trailers, ("grpc-retry-pushback-ms", "1"))
+    fake.respond("Generate", ErrorStatus(UNAVAILABLE.code, UNAVAILABLE.message, trailers), make_response())
 
     assert ai.request("Hi").content == "Hello."
     assert len(fake.received) == 2
     assert len({call.request.idempotency_key for call in fake.received}) == 1
 
 
-def test_a_large_request_is_sent_again_too(fake: FakeGateway, ai: AIManager) -> None:
-    pushed = (*LOST.trailers, ("grpc-retry-pushback-ms", "1"))
-    fake.will("Generate", Refusal(LOST.code, LOST.message, pushed), answer())
+def test_large_request_is_retried(fake: FakeGateway, ai: AIManager) -> None:
+    trailers = (*UNAVAILABLE.trailers, ("grpc-retry-pushback-ms", "1"))
+    fake.respond("Generate", ErrorStatus(UNAVAILABLE.code, UNAVAILABLE.message, trailers), make_response())
 
     ai.request("x" * 2**20)
 
     assert len(fake.received) == 2
 
 
-@pytest.mark.parametrize(("retries", "sendings"), [(0, 1), (1, 2), (3, 4)])
-def test_retries_are_sendings_after_the_first(fake: FakeGateway, retries: int, sendings: int) -> None:
-    pushed = (*LOST.trailers, ("grpc-retry-pushback-ms", "1"))
-    fake.will("Generate", Refusal(LOST.code, LOST.message, pushed))
+@pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (1, 2), (3, 4)])
+def test_retries_count_attempts_after_the_first(fake: FakeGateway, retries: int, attempts: int) -> None:
+    trailers = (*UNAVAILABLE.trailers, ("grpc-retry-pushback-ms", "1"))
+    fake.respond("Generate", ErrorStatus(UNAVAILABLE.code, UNAVAILABLE.message, trailers))
 
     with AIManager("", "mock", target=fake.target, retries=retries) as ai, pytest.raises(AIError):
         ai.request("Hi")
 
-    assert len(fake.received) == sendings
+    assert len(fake.received) == attempts
 
 
-def test_a_provider_failure_is_not_sent_again(fake: FakeGateway, ai: AIManager) -> None:
-    failure(fake, ai, refusal(Code.UNAVAILABLE, "PROVIDER_OVERLOADED", retry_after=0.001))
+def test_provider_error_is_not_retried(fake: FakeGateway, ai: AIManager) -> None:
+    failure(fake, ai, error_status(Code.UNAVAILABLE, "PROVIDER_OVERLOADED", retry_after=0.001))
 
     assert len(fake.received) == 1
 
 
-def test_a_rate_limit_is_waited_for_once(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("Generate", BUSY, answer())
+def test_rate_limit_is_retried_with_the_same_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", RATE_LIMIT, make_response())
 
     assert ai.request("Hi").content == "Hello."
     assert len({call.request.idempotency_key for call in fake.received}) == 1
 
 
-async def test_the_async_client_waits_for_a_rate_limit(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.will("Generate", BUSY, answer())
+async def test_async_client_retries_a_rate_limit(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    fake.respond("Generate", RATE_LIMIT, make_response())
 
     assert (await async_ai.request("Hi")).content == "Hello."
 
 
-def test_a_second_rate_limit_is_raised(fake: FakeGateway, ai: AIManager) -> None:
-    raised = failure(fake, ai, BUSY)
+def test_second_rate_limit_is_raised(fake: FakeGateway, ai: AIManager) -> None:
+    raised = failure(fake, ai, RATE_LIMIT)
 
     assert isinstance(raised, RateLimitError)
     assert len(fake.received) == 2
 
 
 @pytest.mark.parametrize("retry_after", [None, 600.0])
-def test_a_rate_limit_that_does_not_fit_is_raised_at_once(
-    fake: FakeGateway, ai: AIManager, retry_after: float | None
-) -> None:
-    raised = failure(fake, ai, refusal(Code.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=retry_after))
+def test_rate_limit_beyond_the_deadline_is_raised(fake: FakeGateway, ai: AIManager, retry_after: float | None) -> None:
+    raised = failure(fake, ai, error_status(Code.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=retry_after))
 
     assert raised.retry_after == retry_after
     assert len(fake.received) == 1
 
 
-def test_no_retries_means_no_waiting_for_a_rate_limit(fake: FakeGateway) -> None:
+def test_zero_retries_disable_rate_limit_retries(fake: FakeGateway) -> None:
     config = AIConfig(retries=0)
-    fake.will("Generate", BUSY)
+    fake.respond("Generate", RATE_LIMIT)
 
     with AIManager("", "mock", config=config, target=fake.target) as ai, pytest.raises(RateLimitError):
         ai.request("Hi")
@@ -109,22 +105,22 @@ def test_no_retries_means_no_waiting_for_a_rate_limit(fake: FakeGateway) -> None
     assert len(fake.received) == 1
 
 
-def test_a_negative_pause_is_no_pause(fake: FakeGateway, ai: AIManager) -> None:
-    odd = refusal(
+def test_negative_retry_delay_is_no_delay(fake: FakeGateway, ai: AIManager) -> None:
+    status = error_status(
         Code.RESOURCE_EXHAUSTED, "RATE_LIMITED", details=[error_details_pb2.RetryInfo(retry_delay=Duration(seconds=-5))]
     )
-    fake.will("Generate", odd, answer())
+    fake.respond("Generate", status, make_response())
 
     assert ai.request("Hi").content == "Hello."
 
 
-def test_requests_have_600_seconds(fake: FakeGateway, ai: AIManager) -> None:
+def test_request_has_a_timeout_of_600_seconds(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi")
 
-    assert 590 < fake.received[0].seconds < 610
+    assert 590 < fake.received[0].timeout < 610
 
 
-def test_a_closed_client_says_so(ai: AIManager) -> None:
+def test_closed_client_raises(ai: AIManager) -> None:
     ai.close()
     ai.close()
 
@@ -132,8 +128,8 @@ def test_a_closed_client_says_so(ai: AIManager) -> None:
         ai.request("Hi")
 
 
-async def test_a_closed_async_client_says_so(async_ai: AsyncAIManager) -> None:
+async def test_closed_async_client_raises(async_ai: AsyncAIManager) -> None:
     await async_ai.close()
 
-    with pytest.raises(ConfigurationError, match=re.escape("closed")):
+    with pytest.raises(ConfigurationError, match="closed"):
         await async_ai.request("Hi")

@@ -1,4 +1,4 @@
-"""What an answer tells."""
+"""AIResponse: content, usage, cost, metadata and warnings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from aimanager import (
     Part,
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
-from tests.support.fake_gateway.server import answer
-
-PNG = b"\x89PNG\r\n\x1a\n"
+from tests.support.fake_gateway.messages import make_response
 
 
-def test_an_answer_tells_everything(ai: AIManager) -> None:
+def test_response_has_content_usage_cost_and_finish_reason(ai: AIManager) -> None:
     response = ai.request("Hi")
 
     assert str(response) == response.content == "Hello."
@@ -31,7 +29,7 @@ def test_an_answer_tells_everything(ai: AIManager) -> None:
     assert repr(response) == "AIResponse(provider='mock', model='mock-large', content='Hello.')"
 
 
-def test_metadata_tells_the_way(ai: AIManager) -> None:
+def test_metadata_has_provider_latency_and_attempts(ai: AIManager) -> None:
     metadata = ai.request("Hi").metadata
 
     assert (metadata.request_id, metadata.provider, metadata.model) == ("req-1", "mock", "mock-large")
@@ -40,7 +38,7 @@ def test_metadata_tells_the_way(ai: AIManager) -> None:
     assert (metadata.cost, metadata.currency, metadata.cost_is_exact) == (Decimal("0.0025"), "USD", False)
 
 
-def test_an_empty_answer_still_has_usage_and_metadata() -> None:
+def test_empty_response_has_usage_and_metadata() -> None:
     response = AIResponse(generation_pb2.GenerateResponse())
 
     assert response.usage.source == "missing"
@@ -50,38 +48,38 @@ def test_an_empty_answer_still_has_usage_and_metadata() -> None:
     assert response.finish_reason == ""
 
 
-def test_a_free_answer_has_a_cost() -> None:
+def test_cost_of_zero_is_not_an_unknown_cost() -> None:
     free = generation_pb2.GenerateResponse(cost=usage_pb2.Cost(currency_code="USD"))
 
     assert AIResponse(free).cost == 0
     assert AIResponse(free).cost_is_exact
 
 
-def test_reasoning_tool_calls_and_warnings_are_read() -> None:
+def test_response_has_reasoning_tool_calls_and_warnings() -> None:
     call = content_pb2.ToolCall(id="1", name="weather", arguments_json='{"city": "Rome"}')
     parts = [Part(reasoning=content_pb2.Reasoning(text="Hm.")), Part(tool_call=call)]
-    warning = generation_pb2.Warning(field="sampling.seed", message="left out")
-    response = AIResponse(answer(message=content_pb2.Message(parts=parts), warnings=[warning]))
+    warning = generation_pb2.Warning(field="sampling.seed", message="sampling.seed is not supported")
+    response = AIResponse(make_response(message=content_pb2.Message(parts=parts), warnings=[warning]))
 
-    [asked] = response.tool_calls
+    [call_read] = response.tool_calls
 
     assert response.reasoning == "Hm."
-    assert (asked.id, asked.name, asked.arguments) == ("1", "weather", {"city": "Rome"})
-    assert [(each.field, each.message) for each in response.warnings] == [("sampling.seed", "left out")]
+    assert (call_read.id, call_read.name, call_read.arguments) == ("1", "weather", {"city": "Rome"})
+    assert [(each.field, each.message) for each in response.warnings] == [("seed", "seed is not supported")]
 
 
-def test_arguments_that_are_no_object_are_refused() -> None:
+def test_tool_arguments_must_be_a_json_object() -> None:
     call = content_pb2.ToolCall(id="1", name="weather", arguments_json="[]")
-    response = AIResponse(answer(message=content_pb2.Message(parts=[Part(tool_call=call)])))
+    response = AIResponse(make_response(message=content_pb2.Message(parts=[Part(tool_call=call)])))
 
-    with pytest.raises(ValueError, match="not a JSON object"):
+    with pytest.raises(ValueError, match="must be a JSON object"):
         _ = response.tool_calls[0].arguments
 
 
-def test_a_repr_cuts_at_fifty_characters() -> None:
-    assert repr(AIResponse(answer("x" * 50))).endswith(f"content='{'x' * 50}')")
-    assert repr(AIResponse(answer("x" * 51))).endswith(f"content='{'x' * 50}…')")
+def test_repr_shows_fifty_characters() -> None:
+    assert repr(AIResponse(make_response("x" * 50))).endswith(f"content='{'x' * 50}')")
+    assert repr(AIResponse(make_response("x" * 51))).endswith(f"content='{'x' * 50}…')")
 
 
-def test_an_enum_value_of_a_newer_server_is_unknown() -> None:
+def test_enum_value_of_a_newer_server_is_unknown() -> None:
     assert AIResponse(generation_pb2.GenerateResponse(finish_reason=99)).finish_reason == "unknown"  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Two models and two states of a provider, for a fake gateway to tell."""
+"""Two models and two health states of a provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums and an assessment, for a fake gateway to tell."""
+"""A metrics summary and a provider assessment."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aimanager.v1 import health_pb2, usage_pb2
 
-BEGIN = 1_767_323_040  # 2026-01-02 03:04 UTC
-TENTH, HALF = Duration(nanos=100_000_000), Duration(nanos=500_000_000)
+START = 1_767_323_040  # 2026-01-02 03:04 UTC
+TENTH_OF_A_SECOND, HALF_A_SECOND = Duration(nanos=100_000_000), Duration(nanos=500_000_000)
 
 
-def summed(provider: str = "", model: str = "") -> health_pb2.MetricsRow:
-    """Ten calls, four of them failed."""
+def metrics_row(provider: str = "", model: str = "") -> health_pb2.MetricsRow:
+    """Return metrics of ten requests, four of which failed."""
     return health_pb2.MetricsRow(
         provider=provider,
         model=model,
@@ -22,22 +22,22 @@ def summed(provider: str = "", model: str = "") -> health_pb2.MetricsRow:
         input_tokens=4000,
         output_tokens=1000,
         cost=usage_pb2.Cost(currency_code="USD", total_nanos=250_000_000, estimated=True),
-        latency_p50=HALF,
+        latency_p50=HALF_A_SECOND,
         latency_p95=Duration(seconds=2),
-        time_to_first_token_p50=TENTH,
+        time_to_first_token_p50=TENTH_OF_A_SECOND,
         failures_by_reason={"CANCELLED": 1, "PROVIDER_OVERLOADED": 3},
     )
 
 
-SUMMED = health_pb2.GetMetricsSummaryResponse(
-    start_time=Timestamp(seconds=BEGIN),
-    end_time=Timestamp(seconds=BEGIN + 3600),
-    total=summed(),
-    rows=[summed("mock", "mock-large")],
+SUMMARY = health_pb2.GetMetricsSummaryResponse(
+    start_time=Timestamp(seconds=START),
+    end_time=Timestamp(seconds=START + 3600),
+    total=metrics_row(),
+    rows=[metrics_row("mock", "mock-large")],
     requests_in_flight=2,
     uptime=Duration(seconds=90),
 )
-ASSESSED = health_pb2.AssessProvidersResponse(
+ASSESSMENT = health_pb2.AssessProvidersResponse(
     providers=[
         health_pb2.ProviderQuality(
             provider="mock",
@@ -46,15 +46,15 @@ ASSESSED = health_pb2.AssessProvidersResponse(
             availability=0.5,
             speed=1.0,
             economy=0.0,
-            findings=["Half of its calls fail."],
+            findings=["Half of its attempts failed."],
             models=[
                 health_pb2.ModelQuality(
                     model="mock-large",
                     sample_count=7,
                     success_rate=0.5,
-                    latency_p50=HALF,
+                    latency_p50=HALF_A_SECOND,
                     latency_p95=Duration(seconds=2),
-                    time_to_first_token_p50=TENTH,
+                    time_to_first_token_p50=TENTH_OF_A_SECOND,
                     output_tokens_per_second=42.5,
                     conformance=1.0,
                 )

@@ -1,75 +1,100 @@
-"""Refuses what cannot travel, naming the keyword and the value, before protobuf does it in words of its own."""
+"""Validate values before protobuf does, so that errors name the parameter and its value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from ..errors import InvalidRequestError
 
-LONGEST = 315_576_000_000  # seconds that a Duration may hold
-NANOS = 10**9
+MAX_DURATION_SECONDS = 315_576_000_000  # the limit of google.protobuf.Duration
+NANOS_PER_SECOND = 10**9
+MIN_DURATION_SECONDS = 1 / NANOS_PER_SECOND
+INTEGER_BITS = {FieldDescriptor.CPPTYPE_INT32: 32, FieldDescriptor.CPPTYPE_INT64: 64}
 
 
-def readable(keyword: str, text: str) -> str:
-    """The text, if it is UTF-8. The error names the character that is not, never the text; TypeError for no str.
+def require_utf8(parameter: str, text: str) -> str:
+    """Return the text if it can be encoded as UTF-8.
 
-    >>> readable("system", "Be brief")
+    Raises TypeError unless it is a str, and InvalidRequestError for a character that UTF-8 cannot encode. The error
+    shows that character but not the text.
+
+    >>> require_utf8("system", "Be brief")
     'Be brief'
     """
     if not isinstance(text, str):
-        raise TypeError(f"{keyword} must be a str, not {type(text).__name__}")
+        raise TypeError(f"{parameter} must be a str, got {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidRequestError(
-            f"{keyword} is not UTF-8: character {error.start} is {text[error.start]!r}",
-            solution="It was read with the wrong encoding, or is no text: decode it anew, or send it as an attachment.",
+            f"{parameter} must be valid UTF-8, got {text[error.start]!r} at character {error.start}",
+            solution="Decode the text with its real encoding, or send binary data as an attachment.",
         ) from error
     return text
 
 
-def names(keyword: str, given: Iterable[str]) -> list[str]:
-    """The names, none of them empty. Raises InvalidRequestError for a lone str, which would be taken for its letters.
+def require_names(parameter: str, names: Iterable[str]) -> list[str]:
+    """Return the names as a list. Raises InvalidRequestError for an empty name, and for a str in place of a list.
 
-    >>> names("providers", ("claude", "openai"))
+    >>> require_names("providers", ("claude", "openai"))
     ['claude', 'openai']
     """
-    if isinstance(given, str):
+    if isinstance(names, str):
         raise InvalidRequestError(
-            f"{keyword} cannot be {given!r}: it is a list of names", solution=f"Write {keyword}=[{given!r}]."
+            f"{parameter} must be a list of names, got {names!r}", solution=f"Write {parameter}=[{names!r}]."
         )
-    listed = [readable(f"{keyword}[{index}]", name) for index, name in enumerate(given)]
-    if "" in listed:
-        raise InvalidRequestError(f"{keyword}[{listed.index('')}] is empty", solution="Give a name, or leave it out.")
-    return listed
+    checked = [require_utf8(f"{parameter}[{index}]", name) for index, name in enumerate(names)]
+    if "" in checked:
+        raise InvalidRequestError(
+            f"{parameter}[{checked.index('')}] must not be empty", solution="Pass a name, or remove the item."
+        )
+    return checked
 
 
-def put(message: Message, field: str, keyword: str, value: object) -> None:
-    """Sets a number, unless it is None. Raises InvalidRequestError for what does not fit the field."""
+def require_choice(parameter: str, value: str, choices: Mapping[str, int]) -> int:
+    """Return the enum number of a word. Raises InvalidRequestError for a word that is not a choice.
+
+    >>> require_choice("reasoning", "low", {"low": 3, "high": 5})
+    3
+    """
+    if value and value in choices:
+        return choices[value]
+    accepted = ", ".join(choice for choice in choices if choice)
+    raise InvalidRequestError(
+        f"{parameter} must be one of {accepted}, got {value!r}", solution="Pass one of the accepted values."
+    )
+
+
+def set_number(message: Message, field: str, parameter: str, value: object) -> None:
+    """Set a numeric field; None leaves it unset. Raises InvalidRequestError for a value that the field cannot hold."""
     if value is None:
         return
     try:
         setattr(message, field, value)
     except (TypeError, ValueError) as error:
+        bits = INTEGER_BITS.get(message.DESCRIPTOR.fields_by_name[field].cpp_type)
+        expected = f"a {bits}-bit integer" if bits else "a number"
         raise InvalidRequestError(
-            f"{keyword} cannot be {value!r:.100}: {error}", solution="Give a number that fits, or leave it out."
+            f"{parameter} must be {expected}, got {value!r:.100}", solution="Omit it to use the default."
         ) from error
 
 
-def duration(keyword: str, seconds: object) -> Duration:
-    """Seconds as they travel. Raises InvalidRequestError unless they are a positive number.
+def require_duration(parameter: str, seconds: object) -> Duration:
+    """Convert seconds to a Duration. Raises InvalidRequestError unless they are a positive, finite number.
 
-    >>> duration("idle_timeout", 1.5)
+    >>> require_duration("idle_timeout", 1.5)
     seconds: 1
     nanos: 500000000
     """
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 1 / NANOS <= seconds <= LONGEST:
-        nanos = round(seconds * NANOS)
-        return Duration(seconds=nanos // NANOS, nanos=nanos % NANOS)
+    is_boolean = isinstance(seconds, bool)
+    if isinstance(seconds, int | float) and not is_boolean and MIN_DURATION_SECONDS <= seconds <= MAX_DURATION_SECONDS:
+        nanos = round(seconds * NANOS_PER_SECOND)
+        return Duration(seconds=nanos // NANOS_PER_SECOND, nanos=nanos % NANOS_PER_SECOND)
     raise InvalidRequestError(
-        f"{keyword} must be a positive number of seconds, got {seconds!r:.100}",
-        solution="Leave it out for the default.",
+        f"{parameter} must be a positive number of seconds, got {seconds!r:.100}",
+        solution="Omit it to use the default.",
     )

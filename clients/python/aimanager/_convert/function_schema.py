@@ -1,4 +1,4 @@
-"""Describes a Python function as JSON Schema, so that a model can call it."""
+"""Derive the JSON Schema of a Python function's arguments, so that a model can call it as a tool."""
 
 from __future__ import annotations
 
@@ -12,66 +12,67 @@ from ..errors import InvalidRequestError
 
 Schema = dict[str, Any]
 
-PLAIN: Mapping[object, str] = types.MappingProxyType(
+SCALARS: Mapping[object, str] = types.MappingProxyType(
     {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 )
 ARRAYS = (list, tuple, set, frozenset, Sequence)
 OBJECTS = (dict, Mapping)
 
 
-def schema_of(function: Callable[..., Any]) -> Schema:
-    """The schema of the arguments. Raises InvalidRequestError for what a JSON object cannot carry.
+def function_schema(function: Callable[..., Any]) -> Schema:
+    """Return the JSON Schema of a function's arguments.
 
-    Parameters with a default are optional; the first string of an Annotated describes its parameter.
+    Parameters with a default are optional. The first string of an Annotated hint describes its parameter. Raises
+    InvalidRequestError for a parameter that a JSON object cannot carry.
 
-    >>> def greet(name: Annotated[str, "Whom to greet"], loud: bool = False) -> str: ...
-    >>> schema_of(greet)["properties"]
-    {'name': {'type': 'string', 'description': 'Whom to greet'}, 'loud': {'type': 'boolean'}}
-    >>> schema_of(greet)["required"]
+    >>> def greet(name: Annotated[str, "Name of the person"], loud: bool = False) -> str: ...
+    >>> function_schema(greet)["properties"]
+    {'name': {'type': 'string', 'description': 'Name of the person'}, 'loud': {'type': 'boolean'}}
+    >>> function_schema(greet)["required"]
     ['name']
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise _unsuited(f"parameter {str(parameter)!r} has no name that a model could use")
+            raise _unsupported(f"parameter {str(parameter)!r} cannot be passed by name")
     return {
         "type": "object",
-        "properties": {each.name: _schema(hints.get(each.name, Any)) for each in parameters},
-        "required": [each.name for each in parameters if each.default is each.empty],
+        "properties": {parameter.name: _hint_schema(hints.get(parameter.name, Any)) for parameter in parameters},
+        "required": [parameter.name for parameter in parameters if parameter.default is parameter.empty],
         "additionalProperties": False,
     }
 
 
-def _schema(hint: Any) -> Schema:
+def _hint_schema(hint: Any) -> Schema:
     if hint is Any:
         return {}
-    if hint in PLAIN:
-        return {"type": PLAIN[hint]}
+    if hint in SCALARS:
+        return {"type": SCALARS[hint]}
     if isinstance(hint, type) and issubclass(hint, Enum):
         return {"enum": [member.value for member in hint]}
-    if hasattr(hint, "model_json_schema"):  # a pydantic model describes itself
-        described: Schema = hint.model_json_schema()
-        return described
-    return _composed(hint, get_origin(hint) or hint, get_args(hint))
+    if hasattr(hint, "model_json_schema"):  # a pydantic model
+        schema: Schema = hint.model_json_schema()
+        return schema
+    return _generic_schema(hint, get_origin(hint) or hint, get_args(hint))
 
 
-def _composed(hint: Any, origin: Any, arguments: tuple[Any, ...]) -> Schema:
+def _generic_schema(hint: Any, origin: Any, arguments: tuple[Any, ...]) -> Schema:
     if origin is Annotated:
         notes = [note for note in arguments[1:] if isinstance(note, str)]
-        return _schema(arguments[0]) | ({"description": notes[0]} if notes else {})
+        return _hint_schema(arguments[0]) | ({"description": notes[0]} if notes else {})
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_schema(argument) for argument in arguments]}
+        return {"anyOf": [_hint_schema(argument) for argument in arguments]}
     if origin in ARRAYS:
-        return {"type": "array"} | ({"items": _schema(arguments[0])} if arguments else {})
+        return {"type": "array"} | ({"items": _hint_schema(arguments[0])} if arguments else {})
     if origin in OBJECTS:
-        return {"type": "object"} | ({"additionalProperties": _schema(arguments[1])} if arguments else {})
-    raise _unsuited(f"no JSON Schema is known for {hint!r}")
+        return {"type": "object"} | ({"additionalProperties": _hint_schema(arguments[1])} if arguments else {})
+    raise _unsupported(f"type hint {hint!r} has no JSON Schema")
 
 
-def _unsuited(why: str) -> InvalidRequestError:
+def _unsupported(problem: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"the function cannot be a tool: {why}", solution="Give its schema: tool(function, schema={…})."
+        f"The function cannot be used as a tool: {problem}.", solution="Pass its schema: tool(function, schema={…})."
     )

@@ -1,4 +1,4 @@
-"""Turns what a caller wants an answer to be into an output format, and the JSON of the answer back into it."""
+"""Convert `output` to an OutputFormat, and the JSON of a response to the type that `output` names."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from ..errors import InvalidRequestError
 from ..v1.generation_pb2 import JsonSchema, OutputFormat
 
-UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
-LONGEST_NAME = 64
+INVALID_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_-]+")
+MAX_NAME_LENGTH = 64
 
-ACCEPTED = "Give a JSON Schema as a dict, a pydantic model, or dict for any JSON object."
+ACCEPTED_OUTPUTS = "Pass a JSON Schema as a dict, a pydantic model, or dict for any JSON object."
 
 
 @runtime_checkable
-class ModelClass(Protocol):
-    """A class that knows its JSON Schema and reads JSON: a pydantic model, or anything shaped like one."""
+class SchemaModel(Protocol):
+    """A class that describes itself as JSON Schema and parses JSON: a pydantic model, or a class with its methods."""
 
     def model_json_schema(self) -> dict[str, Any]:
-        """Its schema."""
+        """Return the JSON Schema."""
 
     def model_validate_json(self, json_data: str) -> Any:
-        """An instance; raises ValueError for JSON that does not fit."""
+        """Parse JSON into an instance. Raises ValueError for JSON that violates the schema."""
 
 
-Output: TypeAlias = "Mapping[str, Any] | type[dict[str, Any]] | ModelClass | OutputFormat | str"
-"""What an answer has to be: a JSON Schema, a pydantic model, dict or "json" for any JSON object, or an OutputFormat."""
+Output: TypeAlias = "Mapping[str, Any] | type[dict[str, Any]] | SchemaModel | OutputFormat | str"
+"""An output format: a JSON Schema, a pydantic model, dict or "json" for any JSON object, or an OutputFormat."""
 
 
 def output_format(output: Output | None) -> OutputFormat | None:
-    """The format as it travels. Raises InvalidRequestError for what is none.
+    """Convert `output` to an OutputFormat. Raises InvalidRequestError for an unsupported value.
 
     >>> output_format({"title": "A city", "type": "object"}).json_schema.name
     'A_city'
@@ -42,28 +42,32 @@ def output_format(output: Output | None) -> OutputFormat | None:
     if output is dict or output == "json":
         return OutputFormat(json=True)
     if isinstance(output, Mapping):
-        return _of_schema(output, str(output.get("title", "")))
-    if isinstance(output, type) and isinstance(output, ModelClass):
-        return _of_schema(output.model_json_schema(), output.__name__)
-    raise InvalidRequestError(f"output cannot be {output!r:.100}", solution=ACCEPTED)
+        return _schema_format(output, str(output.get("title", "")))
+    if isinstance(output, type) and isinstance(output, SchemaModel):
+        return _schema_format(output.model_json_schema(), output.__name__)
+    raise InvalidRequestError(
+        f"output must be a JSON Schema, a pydantic model or dict, got {output!r:.100}", solution=ACCEPTED_OUTPUTS
+    )
 
 
-def parsed(text: str, output: Output | None) -> Any:
-    """The answer's JSON as an instance of the model that was asked for, else as plain values; None where there is none.
+def parse_output(text: str, output: Output | None) -> Any:
+    """Parse the JSON of a response: an instance of the model in `output`, else plain values. None for empty text.
 
-    Raises ValueError where the model refuses what its own schema admits.
+    Raises ValueError if the model rejects the JSON.
     """
     if not text:
         return None
-    if isinstance(output, type) and isinstance(output, ModelClass):
+    if isinstance(output, type) and isinstance(output, SchemaModel):
         return output.model_validate_json(text)
     return json.loads(text)
 
 
-def _of_schema(schema: Mapping[str, Any], title: str) -> OutputFormat:
+def _schema_format(schema: Mapping[str, Any], title: str) -> OutputFormat:
     try:
         schema_json = json.dumps(schema, allow_nan=False)
     except (RecursionError, TypeError, ValueError) as error:
-        raise InvalidRequestError(f"output is no JSON Schema: {error}", solution=ACCEPTED) from error
-    name = UNFIT.sub("_", title).strip("_")[:LONGEST_NAME]
+        raise InvalidRequestError(
+            f"output must be a JSON Schema, got a value that is not JSON: {error}", solution=ACCEPTED_OUTPUTS
+        ) from error
+    name = INVALID_NAME_CHARACTERS.sub("_", title).strip("_")[:MAX_NAME_LENGTH]
     return OutputFormat(json_schema=JsonSchema(name=name, schema_json=schema_json))

@@ -1,20 +1,20 @@
-"""Turns a prompt and keywords into the request that travels. Pure, but for the files that attachments name."""
+"""Build the operations of generation: generate, stream and count tokens. Only attachment paths do I/O."""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from .._transport.settings import Setup
 from ..errors import ConfigurationError, InvalidRequestError
-from ..messages import Attachment, Message, Part, Tool, attachment, tool, user
-from ..options import OnInterruption, RequestOptions, refuse_unknown
+from ..messages import Tool, attachment, tool
+from ..options import OnInterruption, RequestOptions, reject_unknown
+from ..types.model_suggestion import TokenCount, read_token_count
 from ..types.response import AIResponse
-from ..v1.content_pb2 import Role
 from ..v1.generation_pb2 import (
     GenerateRequest,
+    GenerateResponse,
     InterruptionPolicy,
     Patience,
     ReasoningEffort,
@@ -24,184 +24,188 @@ from ..v1.generation_pb2 import (
     ToolChoice,
     ToolMode,
 )
-from ..v1.model_pb2 import CountTokensRequest
-from .checks import duration, names, put, readable
-from .output_format import output_format
-from .scalars import words
+from ..v1.model_pb2 import CountTokensRequest, CountTokensResponse
+from .checks import require_choice, require_duration, require_names, require_utf8, set_number
+from .defaults import CallDefaults
+from .operation import PROBE_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT, Operation
+from .output_format import Output, output_format
+from .prompt import Prompt, PromptMessages, read_prompt
+from .scalars import enum_words
 
-Prompt = str | Message | Part | Attachment | AIResponse | Sequence[str | Message | Part | Attachment | AIResponse]
-"""A user turn, or turns in order, the newest last. A str, Part or Attachment is a user turn; an answer its message."""
-
-SAMPLING = {
+SAMPLING_FIELDS = {
     "temperature": "temperature",
     "max_tokens": "max_output_tokens",
     "top_p": "top_p",
     "top_k": "top_k",
     "seed": "seed",
 }
-PATIENCE = {"first_token_timeout": "first_token", "idle_timeout": "idle"}
-MOST_FALLBACKS = 8
+TIMEOUT_FIELDS = {"first_token_timeout": "first_token", "idle_timeout": "idle"}
+MAX_FALLBACK_MODELS = 8
+
+GenerateOperation: TypeAlias = Operation[GenerateRequest, GenerateResponse, AIResponse]
+StreamOperation: TypeAlias = Operation[StreamGenerateRequest, GenerateResponse, AIResponse]
+"""`read` takes the completed response, which is the last event of a stream."""
 
 
-def generate_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> GenerateRequest:
-    """The question, with an idempotency key: a repeat after a lost answer must not bill twice."""
-    request = _question("request", prompt, options, setup)
+def generate(prompt: Prompt, options: RequestOptions, defaults: CallDefaults) -> GenerateOperation:
+    """Describe a unary generation. It always has an idempotency key: a retry after a lost response is billed once."""
+    timeout = defaults.timeout_for(options.get("timeout"), REQUEST_TIMEOUT)
+    request, messages = _generate_request("request", prompt, options, defaults)
     request.idempotency_key = request.idempotency_key or uuid.uuid4().hex
-    return request
-
-
-def stream_request(
-    prompt: Prompt, options: RequestOptions, setup: Setup, on_interruption: OnInterruption
-) -> StreamGenerateRequest:
-    """The same question, to be answered piece by piece."""
-    policy = _choose("on_interruption", on_interruption, words(InterruptionPolicy))
-    return StreamGenerateRequest(
-        request=_question("stream", prompt, options, setup, "on_interruption"),
-        on_interruption=InterruptionPolicy.ValueType(policy),
+    return Operation(
+        "generation.Generate",
+        request,
+        timeout,
+        _response_reader(options.get("output")),
+        sends_provider_key=True,
+        retries_rate_limit=True,
+        field_name=messages.field_name,
     )
 
 
-def count_request(prompt: Prompt, options: RequestOptions, setup: Setup) -> CountTokensRequest:
-    """The same question, to be counted."""
-    return CountTokensRequest(request=_question("count_tokens", prompt, options, setup))
+def stream_generate(
+    prompt: Prompt, options: RequestOptions, defaults: CallDefaults, on_interruption: OnInterruption
+) -> StreamOperation:
+    """Describe a streamed generation."""
+    timeout = defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)
+    policy = require_choice("on_interruption", on_interruption, enum_words(InterruptionPolicy))
+    request, messages = _generate_request("stream", prompt, options, defaults, "on_interruption")
+    return Operation(
+        "generation.StreamGenerate",
+        StreamGenerateRequest(request=request, on_interruption=InterruptionPolicy.ValueType(policy)),
+        timeout,
+        _response_reader(options.get("output")),
+        sends_provider_key=True,
+        retries_rate_limit=True,
+        retries_unavailable=True,
+        field_name=messages.field_name,
+    )
 
 
-def _question(
-    function: str, prompt: Prompt, options: RequestOptions, setup: Setup, *more_keywords: str
-) -> GenerateRequest:
-    refuse_unknown(function, options, (*RequestOptions.__annotations__, *more_keywords))
+def count_tokens(
+    prompt: Prompt, options: RequestOptions, defaults: CallDefaults
+) -> Operation[CountTokensRequest, CountTokensResponse, TokenCount]:
+    """Describe a token count of the request that `generate` would send."""
+    request, messages = _generate_request("count_tokens", prompt, options, defaults)
+    return Operation(
+        "models.CountTokens",
+        CountTokensRequest(request=request),
+        defaults.timeout_for(options.get("timeout"), PROBE_TIMEOUT),
+        read_token_count,
+        sends_provider_key=True,
+        field_name=messages.field_name,
+    )
+
+
+def _response_reader(output: Output | None) -> Callable[[GenerateResponse], AIResponse]:
+    return lambda response: AIResponse(response, output)
+
+
+def _generate_request(
+    function: str, prompt: Prompt, options: RequestOptions, defaults: CallDefaults, *more_keywords: str
+) -> tuple[GenerateRequest, PromptMessages]:
+    reject_unknown(function, options, (*RequestOptions.__annotations__, *more_keywords))
+    messages = read_prompt(prompt, [attachment(file) for file in options.get("attachments") or ()])
     request = GenerateRequest(
-        model=readable("model", setup.named(options.get("model"))),
-        messages=_messages(prompt, [attachment(file) for file in options.get("attachments") or ()]),
-        system_instruction=readable("system", options.get("system") or ""),
+        model=require_utf8("model", defaults.qualified_model(options.get("model"))),
+        messages=messages.messages,
+        system_instruction=require_utf8("system", options.get("system") or ""),
         sampling=_sampling(options),
-        reasoning=_reasoning(options.get("reasoning"), default=setup.reasoning),
-        tools=[_tool(each) for each in options.get("tools") or ()],
+        reasoning=_reasoning(options.get("reasoning"), default=defaults.reasoning),
+        tools=[each if isinstance(each, Tool) else tool(each) for each in options.get("tools") or ()],
         tool_choice=_tool_choice(options.get("tool_choice")),
         output_format=output_format(options.get("output")),
-        fallback_models=_fallbacks(options.get("fallback_models") or (), setup),
-        idempotency_key=readable("idempotency_key", options.get("idempotency_key") or ""),
-        labels={
-            readable("labels", name): readable("labels", value) for name, value in (options.get("labels") or {}).items()
-        },
-        provider_options_json=native_json(options.get("provider_options")),
-        patience=_patience(options),
+        fallback_models=_fallback_models(options.get("fallback_models") or (), defaults),
+        idempotency_key=require_utf8("idempotency_key", options.get("idempotency_key") or ""),
+        labels=_labels(options.get("labels") or {}),
+        provider_options_json=provider_options_json(options.get("provider_options")),
+        patience=_stream_timeouts(options),
     )
-    if not setup.vision:
-        _refuse_images(request)
-    return request
-
-
-def _messages(prompt: Prompt, files: list[Attachment]) -> list[Message]:
-    turns = [prompt] if isinstance(prompt, str | Message | Part | Attachment | AIResponse) else list(prompt)
-    messages = [_message(turn) for turn in turns if turn != ""]
-    if files:
-        messages = _joined(messages, files)
-    if not messages:
-        raise InvalidRequestError("the prompt is empty", solution="Ask something: a text, a Message or an attachment.")
-    return messages
-
-
-def _message(turn: str | Message | Part | Attachment | AIResponse) -> Message:
-    match turn:
-        case Message():
-            return turn
-        case AIResponse():
-            return turn.message
-        case str() | Part() | Attachment():
-            return user(turn)
-    raise TypeError(f"a prompt is made of str, Message, Part, Attachment and AIResponse, not {type(turn).__name__}")
-
-
-def _joined(messages: list[Message], files: list[Attachment]) -> list[Message]:
-    """The files in the last user turn, before its text, where models read them best, but after tool results."""
-    if not messages or messages[-1].role != Role.ROLE_USER:
-        return [*messages, user(*files)]
-    said = list(messages[-1].parts)
-    results = [part for part in said if part.HasField("tool_result")]
-    others = [part for part in said if not part.HasField("tool_result")]
-    return [*messages[:-1], user(*results, *files, *others)]
+    if not defaults.vision:
+        _reject_images(request)
+    return request, messages
 
 
 def _sampling(options: RequestOptions) -> SamplingOptions | None:
     sampling = SamplingOptions()
-    for keyword, field in SAMPLING.items():
-        put(sampling, field, keyword, options.get(keyword))
+    for parameter, field in SAMPLING_FIELDS.items():
+        set_number(sampling, field, parameter, options.get(parameter))
     stop = options.get("stop") or ()
-    sampling.stop_sequences.extend(readable("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
+    sampling.stop_sequences.extend(require_utf8("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
     return sampling if sampling.ByteSize() else None
 
 
-def _fallbacks(models: Sequence[str], setup: Setup) -> list[str]:
-    listed = names("fallback_models", models)
-    if len(listed) > MOST_FALLBACKS:
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    return {require_utf8("labels", name): require_utf8("labels", value) for name, value in labels.items()}
+
+
+def _fallback_models(models: Sequence[str], defaults: CallDefaults) -> list[str]:
+    names = require_names("fallback_models", models)
+    if len(names) > MAX_FALLBACK_MODELS:
         raise InvalidRequestError(
-            f"fallback_models may name {MOST_FALLBACKS} models, got {len(listed)}", solution="Name fewer."
+            f"fallback_models must have at most {MAX_FALLBACK_MODELS} items, got {len(names)}",
+            solution="Remove some models.",
         )
-    return [setup.named(model) for model in listed]
+    return [defaults.qualified_model(name) for name in names]
 
 
-def _patience(options: RequestOptions) -> Patience | None:
-    patience = Patience()
-    for keyword, field in PATIENCE.items():
-        seconds = options.get(keyword)
+def _stream_timeouts(options: RequestOptions) -> Patience | None:
+    timeouts = Patience()
+    for parameter, field in TIMEOUT_FIELDS.items():
+        seconds = options.get(parameter)
         if seconds is not None:
-            getattr(patience, field).CopyFrom(duration(keyword, seconds))
-    return patience if patience.ByteSize() else None
+            getattr(timeouts, field).CopyFrom(require_duration(parameter, seconds))
+    return timeouts if timeouts.ByteSize() else None
 
 
-def _reasoning(asked: str | bool | ReasoningOptions | None, *, default: bool) -> ReasoningOptions | None:
-    if isinstance(asked, ReasoningOptions):
-        return asked
-    asked = default or None if asked is None else asked
-    if asked is None:
+def _reasoning(reasoning: str | bool | ReasoningOptions | None, *, default: bool) -> ReasoningOptions | None:
+    if isinstance(reasoning, ReasoningOptions):
+        return reasoning
+    reasoning = default or None if reasoning is None else reasoning
+    if reasoning is None:
         return None
-    effort = asked if isinstance(asked, str) else "medium" if asked else "none"
-    number = _choose("reasoning", effort, words(ReasoningEffort))
+    effort = reasoning if isinstance(reasoning, str) else "medium" if reasoning else "none"
+    number = require_choice("reasoning", effort, enum_words(ReasoningEffort))
     return ReasoningOptions(effort=ReasoningEffort.ValueType(number), include=effort != "none")
 
 
-def _choose(keyword: str, word: str, known: dict[str, int]) -> int:
-    if word and word in known:
-        return known[word]
-    raise InvalidRequestError(
-        f"{keyword} cannot be {word!r}", solution=f"Use one of {', '.join(name for name in known if name)}."
-    )
+def _tool_choice(choice: str | ToolChoice | None) -> ToolChoice | None:
+    if choice is None or isinstance(choice, ToolChoice):
+        return choice
+    mode = enum_words(ToolMode).get(choice)
+    if mode:
+        return ToolChoice(mode=ToolMode.ValueType(mode))
+    return ToolChoice(tool_name=require_utf8("tool_choice", choice))
 
 
-def _tool(given: Tool | Callable[..., Any]) -> Tool:
-    return given if isinstance(given, Tool) else tool(given)
+def provider_options_json(options: Mapping[str, Mapping[str, object]] | None) -> dict[str, str]:
+    """Encode native options by provider. Raises InvalidRequestError for options that are not a JSON object."""
+    return {
+        require_utf8("provider_options", provider): _native_json(provider, native)
+        for provider, native in (options or {}).items()
+    }
 
 
-def _tool_choice(asked: str | ToolChoice | None) -> ToolChoice | None:
-    if asked is None or isinstance(asked, ToolChoice):
-        return asked
-    mode = words(ToolMode).get(asked)
-    return ToolChoice(mode=ToolMode.ValueType(mode)) if mode else ToolChoice(tool_name=readable("tool_choice", asked))
-
-
-def native_json(options: Mapping[str, Mapping[str, object]] | None) -> dict[str, str]:
-    """Native options as they travel, by provider. Raises InvalidRequestError for what is no JSON object."""
-    return {readable("provider_options", name): _json(name, native) for name, native in (options or {}).items()}
-
-
-def _json(provider: str, native: object) -> str:
+def _native_json(provider: str, native: Any) -> str:
+    parameter = f"provider_options[{provider!r}]"
+    if not isinstance(native, dict):
+        raise InvalidRequestError(
+            f"{parameter} must be a dict, got {type(native).__name__}", solution='Write {"claude": {"field": value}}.'
+        )
     try:
-        if isinstance(native, dict):
-            return json.dumps(native, allow_nan=False)
+        return json.dumps(native, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InvalidRequestError(f"provider_options[{provider!r}] is no JSON: {error}") from error
-    raise InvalidRequestError(
-        f"provider_options[{provider!r}] must be a dict", solution='Write {"claude": {"field": value}}.'
-    )
+        raise InvalidRequestError(
+            f"{parameter} must be a JSON object: {error}", solution="Use values that JSON can represent."
+        ) from error
 
 
-def _refuse_images(request: GenerateRequest) -> None:
+def _reject_images(request: GenerateRequest) -> None:
     for message in request.messages:
         for part in message.parts:
             files = [part.attachment, *part.tool_result.attachments]
             if any(file.mime_type.startswith("image/") for file in files):
                 raise ConfigurationError(
-                    "images are switched off: AIConfig.enable_vision is False",
-                    solution="Leave the image out, or switch it on.",
+                    "Images are disabled: AIConfig.enable_vision is False.",
+                    solution="Remove the image, or set enable_vision=True.",
                 )

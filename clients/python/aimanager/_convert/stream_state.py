@@ -1,65 +1,55 @@
-"""Understands the events of a stream, without any I/O: what each adds, and what they come to."""
+"""Interpret the messages of a stream, without I/O: events, response pieces and the final response."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from ..errors import AIError, StreamInterruptedError
 from ..types.artifact import Artifact
 from ..types.response import AIResponse
-from ..types.stream_events import Restarted
+from ..types.stream_events import Event, Restarted
 from ..types.usage import Attempt
 from ..v1.content_pb2 import Message, Part, Reasoning
-from ..v1.generation_pb2 import (
-    GenerateResponse,
-    Heartbeat,
-    PartCompleted,
-    PartDelta,
-    StreamGenerateResponse,
-    StreamStarted,
-)
-from .output_format import Output
-
-Event = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse
-"""What `events` yields: the messages of aimanager.v1, artifacts, restarts, and the whole answer at the end."""
+from ..v1.generation_pb2 import GenerateResponse, PartCompleted, PartDelta, StreamGenerateResponse, StreamStarted
 
 
-class Reading:
-    """What a stream has told so far; `output` is what its answer was asked to be."""
+class StreamState:
+    """What a stream has delivered so far. The sync and the async stream share it."""
 
-    def __init__(self, output: Output | None = None) -> None:
-        self._output = output
+    def __init__(self) -> None:
         self._started = StreamStarted()
         self._previewed: set[int] = set()
-        self._begun = False
-        # No exception is kept here: its traceback holds the stream, and a dropped stream has to end its call.
-        self._restarted: Restarted | None = None
+        self._reading = False
+        # No exception is stored here: its traceback would keep a dropped stream, and so its call, alive.
+        self._pending_restart: Restarted | None = None
         self._outcome: AIResponse | AIError | None = None
 
-    def begin(self) -> None:
-        """Raises RuntimeError the second time, unless the answer began again since."""
-        if self._begun and not self.goes_on:
-            raise RuntimeError("a stream can be read once: keep what it yields, or ask again")
-        self._begun, self._restarted = True, None
+    def begin_reading(self) -> None:
+        """Note that a reader starts. Raises RuntimeError for a second reader, unless the stream restarted since."""
+        if self._reading and not self.awaits_new_reader:
+            raise RuntimeError("a stream can be read only once: keep what it yields, or send the request again")
+        self._reading, self._pending_restart = True, None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether a reader was told that the answer begins again, and nobody has begun to read the new one."""
-        return self._restarted is not None
+    def awaits_new_reader(self) -> bool:
+        """Whether a reader ended at a restart and no other has started to read the new response."""
+        return self._pending_restart is not None
 
     @property
-    def has_ended(self) -> bool:
-        """Whether it is known how the answer ended."""
+    def has_outcome(self) -> bool:
+        """Whether the response or the error of the stream is known."""
         return self._outcome is not None
 
-    def give_up(self) -> None:
-        """What began again is not read: the answer stays interrupted."""
-        if self._restarted is not None:
-            self._outcome, self._restarted = _interruption(self._restarted), None
+    def abandon_restart(self) -> None:
+        """Record the interruption as the outcome if the restarted response is not read."""
+        if self._pending_restart is not None:
+            self._outcome, self._pending_restart = _interruption(self._pending_restart), None
 
-    def event(self, message: StreamGenerateResponse) -> Event | None:
-        """The event of a message; None for one this client does not know."""
+    def event(self, message: StreamGenerateResponse, read: Callable[[GenerateResponse], AIResponse]) -> Event | None:
+        """Return the event of a message, or None for an event that only a newer client knows."""
         kind = message.WhichOneof("event")
         if kind == "completed":
-            self._outcome = AIResponse(message.completed, self._output)
+            self._outcome = read(message.completed)
             return self._outcome
         if kind == "artifact":
             return Artifact(message.artifact)
@@ -72,74 +62,75 @@ class Reading:
         return getattr(message, kind) if kind else None
 
     def piece(self, event: Event) -> AIResponse | None:
-        """What an event adds to the answer; None for nothing. The last piece is the answer without what was said.
+        """Return what an event adds to the response, if anything. The last piece is the response without its parts.
 
-        Raises StreamInterruptedError where the answer begins again: no piece could take back what was said.
+        Raises StreamInterruptedError at a restart, as no piece can revoke the earlier ones.
         """
         match event:
             case Restarted():
-                self._restarted = event
+                self._pending_restart = event
                 raise _interruption(event)
             case AIResponse():
-                return AIResponse(_without_parts(event.proto), self._output)
+                return AIResponse(_without_parts(event.proto), event.output)
             case PartDelta():
                 return self._preview(event)
             case PartCompleted() if event.index not in self._previewed:
-                return self._said(event.part)
+                return self._piece_of(event.part)
         return None
 
     def _preview(self, delta: PartDelta) -> AIResponse | None:
-        """Text and reasoning are shown as they come; a tool call may run only once it is whole."""
+        """Text and reasoning are delivered as deltas. A tool call is delivered whole, as only then it may run."""
         kind = delta.WhichOneof("delta")
         if kind == "text":
             self._previewed.add(delta.index)
-            return self._said(Part(text=delta.text))
+            return self._piece_of(Part(text=delta.text))
         if kind == "reasoning":
             self._previewed.add(delta.index)
-            return self._said(Part(reasoning=Reasoning(text=delta.reasoning)))
+            return self._piece_of(Part(reasoning=Reasoning(text=delta.reasoning)))
         return None
 
-    def _said(self, part: Part) -> AIResponse:
+    def _piece_of(self, part: Part) -> AIResponse:
         route = self._started.route
         message = Message(parts=[part], provider=route.provider, model=route.model)
         return AIResponse(GenerateResponse(id=self._started.id, message=message, route=route))
 
-    def end(self) -> None:
-        """Raises StreamInterruptedError unless the answer came to its end."""
+    def require_completion(self) -> None:
+        """Raise StreamInterruptedError if the stream ended without a completion event."""
         if self._outcome is None:
             raise StreamInterruptedError(
-                "the stream ended before the answer did", solution="Discard what was received and ask again."
+                "The stream ended without a completion event.",
+                solution="Discard everything received and send the request again.",
             )
 
-    def fail(self, failure: AIError) -> None:
-        """Remembers why there is no answer."""
-        self._outcome = failure
+    def fail(self, error: AIError) -> None:
+        """Record the error as the outcome."""
+        self._outcome = error
 
     @property
     def response(self) -> AIResponse:
-        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended."""
+        """The whole response. Raises the error of a failed stream, or RuntimeError before the end."""
         if isinstance(self._outcome, AIError):
             raise self._outcome
         if self._outcome is None:
-            raise RuntimeError("the stream has not ended: read it to its end first, or call complete()")
+            raise RuntimeError("the stream has not ended: read it to the end, or call complete()")
         return self._outcome
 
 
 def _interruption(restarted: Restarted) -> StreamInterruptedError:
     failed = [attempt for attempt in restarted.attempts if attempt.error_reason]
-    cut = failed[-1] if failed else Attempt("", "")
+    interrupted = failed[-1] if failed else Attempt("", "")
     return StreamInterruptedError(
-        "the answer was cut off and begins again: what was received is void",
-        solution="Discard it. Read the stream once more for the new answer, or take that whole from complete().",
-        provider=cut.provider,
-        model=cut.model,
+        "The stream was interrupted and is being restarted; discard everything received so far.",
+        solution="Read the stream once more for the new response, or get it whole from complete().",
+        provider=interrupted.provider,
+        model=interrupted.model,
         attempts=restarted.attempts,
-        usage=cut.usage,
+        usage=interrupted.usage,
     )
 
 
-def _without_parts(answer: GenerateResponse) -> GenerateResponse:
-    last = GenerateResponse()
-    last.CopyFrom(answer)
-    del last.message.parts[:]
-    return last
+def _without_parts(response: GenerateResponse) -> GenerateResponse:
+    copy = GenerateResponse()
+    copy.CopyFrom(response)
+    del copy.message.parts[:]
+    return copy

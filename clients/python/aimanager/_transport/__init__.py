@@ -1,1 +1,1 @@
-"""The gRPC side: channel, retries, deadlines and errors."""
+"""Run operations over gRPC: endpoint, channels, deadlines, retries and errors."""

@@ -1,4 +1,4 @@
-"""Decides how long a call may still take, and whether a rate limit is waited for and the call sent once more."""
+"""Decide whether a failed call is retried within its deadline, and run the retries."""
 
 from __future__ import annotations
 
@@ -6,78 +6,99 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
+from .._convert.operation import Operation
 from ..errors import AIError, RateLimitError
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
-OWN_LIMIT = "RATE_LIMITED"
-LOST = ("UNAVAILABLE", "OVERLOADED")
-FIRST_BACKOFF_SECONDS = 0.5
+GATEWAY_RATE_LIMIT = "RATE_LIMITED"
+UNAVAILABLE_REASONS = ("UNAVAILABLE", "OVERLOADED")
+INITIAL_BACKOFF = 0.5  # seconds
 
 
-class Patience:
-    """The deadline of one call. What the gateway's own limit refused is sent again here, once: what a provider's limit
-    refused the gateway has tried again already. Lost calls are sent again by the service config, but for streams: those
-    are so here, as long as nothing of them was read, at most `lost` times.
+class RetryState:
+    """The deadline and the remaining retries of one call.
+
+    The gateway's own rate limit is retried at most once. A provider's rate limit never is: the gateway has retried it
+    already. An unavailable gateway is retried here for streams only, until their first message; the service config
+    retries other calls. The deadline starts with the first look at `remaining`, as a stream may be read late.
     """
 
     def __init__(
-        self, seconds: float, *, resends: bool, lost: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        timeout: float | None,
+        *,
+        rate_limit_retries: int = 0,
+        unavailable_retries: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._seconds = seconds
-        self._resends = resends
-        self._lost = lost
-        self._backoff = FIRST_BACKOFF_SECONDS
+        self._timeout = timeout
+        self._rate_limit_retries = rate_limit_retries
+        self._unavailable_retries = unavailable_retries
+        self._backoff = INITIAL_BACKOFF
         self._clock = clock
         self._deadline: float | None = None
 
+    @classmethod
+    def of(cls, operation: Operation[Any, Any, Any], retries: int) -> Self:
+        """Return the state of a new call on a client with `retries`."""
+        return cls(
+            operation.timeout,
+            rate_limit_retries=min(retries, 1) if operation.retries_rate_limit else 0,
+            unavailable_retries=retries if operation.retries_unavailable else 0,
+        )
+
     @property
-    def remaining(self) -> float:
-        """Seconds until the deadline, never negative. Time runs from the first look: a stream may be read late."""
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, at least 0; None without a deadline."""
+        if self._timeout is None:
+            return None
         if self._deadline is None:
-            self._deadline = self._clock() + self._seconds
+            self._deadline = self._clock() + self._timeout
         return max(0.0, self._deadline - self._clock())
 
-    def pause(self, refusal: RateLimitError) -> float:
-        """Seconds to wait before the call is sent again. Raises the refusal if it is not to be sent again."""
-        fits = refusal.retry_after is not None and refusal.retry_after < self.remaining
-        may_help = fits and self._resends and refusal.reason == OWN_LIMIT
-        if refusal.retry_after is None or not may_help:
-            raise refusal
-        self._resends = False
-        return refusal.retry_after
+    def delay_before_retry(self, error: AIError) -> float:
+        """Return the seconds to wait before the call is sent again. Raises the error if it is not retried."""
+        if isinstance(error, RateLimitError):
+            return self._rate_limit_delay(error)
+        return self._unavailable_delay(error)
 
-    def pause_after_loss(self, failure: AIError) -> float:
-        """Seconds to wait before a stream is sent again that did not begin. Raises the failure if it is not to be."""
-        pause = self._backoff * random.uniform(0.8, 1.2) if failure.retry_after is None else failure.retry_after
-        if failure.reason not in LOST or not self._lost or pause >= self.remaining:
-            raise failure
-        self._lost -= 1
+    def _rate_limit_delay(self, error: RateLimitError) -> float:
+        delay = error.retry_after
+        if delay is None or error.reason != GATEWAY_RATE_LIMIT or not self._rate_limit_retries or not self._fits(delay):
+            raise error
+        self._rate_limit_retries -= 1
+        return delay
+
+    def _unavailable_delay(self, error: AIError) -> float:
+        delay = self._backoff * random.uniform(0.8, 1.2) if error.retry_after is None else error.retry_after
+        if error.reason not in UNAVAILABLE_REASONS or not self._unavailable_retries or not self._fits(delay):
+            raise error
+        self._unavailable_retries -= 1
         self._backoff *= 2
-        return pause
+        return delay
+
+    def _fits(self, delay: float) -> bool:
+        return self.remaining is None or delay < self.remaining
 
 
-def patiently(patience: Patience, send: Callable[[], Answer]) -> Answer:
-    """What `send` returns; what may pass before the deadline is waited for, as the patience says."""
+def retry_call(state: RetryState, send: Callable[[], Returned]) -> Returned:
+    """Return what `send` returns, calling it again as often as `state` permits."""
     while True:
         try:
             return send()
-        except RateLimitError as refusal:
-            pause = patience.pause(refusal)
-        except AIError as failure:
-            pause = patience.pause_after_loss(failure)
-        time.sleep(pause)
+        except AIError as error:
+            delay = state.delay_before_retry(error)
+        time.sleep(delay)
 
 
-async def patiently_async(patience: Patience, send: Callable[[], Awaitable[Answer]]) -> Answer:
-    """As `patiently`, without blocking the loop."""
+async def retry_call_async(state: RetryState, send: Callable[[], Awaitable[Returned]]) -> Returned:
+    """As `retry_call`, for asyncio."""
     while True:
         try:
             return await send()
-        except RateLimitError as refusal:
-            pause = patience.pause(refusal)
-        except AIError as failure:
-            pause = patience.pause_after_loss(failure)
-        await asyncio.sleep(pause)
+        except AIError as error:
+            delay = state.delay_before_retry(error)
+        await asyncio.sleep(delay)

@@ -1,106 +1,74 @@
-"""Puts a client together from what its caller said: keywords first, then AIConfig, then defaults. Pure."""
+"""Combine keyword arguments, AIConfig and defaults, in this order of precedence, into the settings of a client."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from ..config import MOST_RETRIES, AIConfig, check_retries, check_timeout
+from .._convert.defaults import CallDefaults
+from ..config import MAX_RETRIES, AIConfig, check_retries, check_timeout
 from ..errors import ConfigurationError
-from ..options import ConnectionOptions, refuse_unknown
-from .channel import Endpoint, is_loopback
-from .retry import Patience
+from ..options import ConnectionOptions, reject_unknown
+from .endpoint import Endpoint, is_loopback
 
-LOCAL = "127.0.0.1:50051"
-REQUEST_SECONDS = 600.0  # reasoning takes minutes
-STREAM_SECONDS = 1200.0
-READ_SECONDS = 10.0
-PROBE_SECONDS = 30.0  # the gateway asks every provider first
-HOUR_SECONDS = 3600.0  # what is looked back on, unless said
-
-NO_KEY = "API key is required and must be a non-empty string"
-CONNECTION = tuple(ConnectionOptions.__annotations__)
-PROVIDER = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # it becomes part of a metadata key
+DEFAULT_TARGET = "127.0.0.1:50051"
+KEY_REQUIRED = "API key is required and must be a non-empty string"
+CONNECTION_OPTIONS = tuple(ConnectionOptions.__annotations__)
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # part of a metadata key
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """All a client needs to know. `provider` is put before a model named without one; empty: the server decides."""
+class ClientSettings:
+    """The endpoint of a client and the defaults of its calls."""
 
     endpoint: Endpoint
-    provider: str
-    model: str
-    timeout: float | None
-    streaming: bool
-    vision: bool
-    reasoning: bool
-
-    def named(self, model: str | None) -> str:
-        """The model to ask for, with its provider. A name with a slash is taken as it is."""
-        if not model:
-            return self.model
-        return f"{self.provider}/{model}" if self.provider and "/" not in model else model
-
-    def patience(self, asked: float | None, usual: float, *, streams: bool = False) -> Patience:
-        """The deadline of a call that begins now: as asked, else the client's, else the usual one."""
-        seconds = check_timeout(asked) if asked is not None else self.timeout or usual
-        return Patience(seconds, resends=self.endpoint.retries > 0, lost=self.endpoint.retries if streams else 0)
-
-    def require_streaming(self) -> None:
-        """Raises ConfigurationError if streaming is switched off."""
-        if not self.streaming:
-            raise ConfigurationError(
-                "streaming is switched off: AIConfig.enable_streaming is False",
-                solution="Use request(), or switch it on.",
-            )
+    defaults: CallDefaults
 
 
-def with_key(
+def settings_with_key(
     api_key: str,
     provider: str | None,
     model: str | None,
     config: AIConfig | None,
     target: str,
     options: ConnectionOptions,
-) -> Setup:
-    """A client with its own provider key. Raises ConfigurationError before anything could be sent wrongly."""
-    refuse_unknown("AIManager", options, ("api_key", "provider", "model", "config", "target", *CONNECTION))
+) -> ClientSettings:
+    """Return the settings of a client with the caller's own provider key. Raises ConfigurationError."""
+    reject_unknown("AIManager", options, ("api_key", "provider", "model", "config", "target", *CONNECTION_OPTIONS))
     config = config or AIConfig()
     model = model or config.model or "latest"
     provider = provider or config.provider or (model.partition("/")[0] if "/" in model else "claude")
-    if not isinstance(provider, str) or not PROVIDER.fullmatch(provider):
+    if not isinstance(provider, str) or not PROVIDER_NAME.fullmatch(provider):
         raise ConfigurationError(
-            # Its value stays out: it is a key where the first two arguments were swapped.
-            "provider must be the name of a provider, in lower case",
-            solution="Name one that the gateway has, such as 'claude', 'openai', 'deepseek' or 'mock'.",
+            # The error omits the value: it is the key if the first two arguments were swapped.
+            "provider must be a provider name in lower case",
+            solution="Pass a provider of the gateway, such as 'claude', 'openai', 'deepseek' or 'mock'.",
         )
-    # The mock takes any key and needs none, so none is sent.
-    key = (
-        "" if provider == "mock" else secret(api_key, NO_KEY, "Pass your provider's key, or use AIManager.gateway(…).")
-    )
-    endpoint = _endpoint(target, config, options, provider=provider, key=key)
+    key = "" if provider == "mock" else _provider_key(api_key)  # the mock needs no key, so none is sent
+    endpoint = _endpoint(target, config, options, provider=provider, provider_key=key)
     if key and not endpoint.tls and not is_loopback(target):
         raise ConfigurationError(
-            f"a provider key is never sent in plaintext beyond this machine, and {target!r} is beyond it",
+            f"target must use TLS beyond loopback, or the provider key would travel in plaintext; got {target!r}",
             solution="Pass tls=True, or keep the key on the server and use AIManager.gateway(…).",
         )
-    return _setup(endpoint, provider, model, config, options)
+    return ClientSettings(endpoint, _defaults(provider, model, config, options))
 
 
-def without_key(target: str, model: str | None, config: AIConfig | None, options: ConnectionOptions) -> Setup:
-    """A client for a gateway that has the keys. Without provider and model the server's default answers."""
-    refuse_unknown("gateway", options, ("target", "model", "config", *CONNECTION))
+def settings_without_key(
+    target: str, model: str | None, config: AIConfig | None, options: ConnectionOptions
+) -> ClientSettings:
+    """Return the settings of a client for a gateway that holds the provider keys. Raises ConfigurationError."""
+    reject_unknown("gateway", options, ("target", "model", "config", *CONNECTION_OPTIONS))
     config = config or AIConfig()
     provider = config.provider or ""
     model = model or config.model or ("latest" if provider else "")
-    return _setup(_endpoint(target, config, options), provider, model, config, options)
+    return ClientSettings(_endpoint(target, config, options), _defaults(provider, model, config, options))
 
 
-def _setup(endpoint: Endpoint, provider: str, model: str, config: AIConfig, options: ConnectionOptions) -> Setup:
-    config.refuse_server_switches()
+def _defaults(provider: str, model: str, config: AIConfig, options: ConnectionOptions) -> CallDefaults:
+    config.reject_server_settings()
     timeout = options.get("timeout")
-    return Setup(
-        endpoint,
+    return CallDefaults(
         provider,
         f"{provider}/{model}" if provider and not model.startswith(f"{provider}/") else model,
         config.timeout if timeout is None else check_timeout(timeout),
@@ -110,35 +78,47 @@ def _setup(endpoint: Endpoint, provider: str, model: str, config: AIConfig, opti
     )
 
 
-def secret(value: str | None, missing: str, solution: str) -> str:
-    """The value, if it can travel as metadata. The error never shows it: gRPC's own would."""
+def _provider_key(api_key: str) -> str:
+    return _credential(api_key, KEY_REQUIRED, "Pass the provider's API key, or use AIManager.gateway(…).")
+
+
+def _token(token: str | None) -> str:
+    if token is None:
+        return ""
+    return _credential(token, "token must be a non-empty string", "Omit it for a gateway without tokens.")
+
+
+def _credential(value: str, required: str, solution: str) -> str:
+    """Return the value if gRPC metadata can carry it. The error omits the value, which gRPC's own error would show."""
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(missing, solution=solution)
+        raise ConfigurationError(required, solution=solution)
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(
-            "the key or token holds characters that no key has",
-            solution="Look for a line break or a space around it, as a file or a copy may leave.",
+            "The API key or token must consist of printable ASCII characters without spaces.",
+            solution="Remove line breaks and spaces, which copying or reading a file may add.",
         )
     return value
 
 
 def _endpoint(
-    target: str, config: AIConfig, options: ConnectionOptions, *, provider: str = "", key: str = ""
+    target: str, config: AIConfig, options: ConnectionOptions, *, provider: str = "", provider_key: str = ""
 ) -> Endpoint:
     if not isinstance(target, str) or not target:
-        raise ConfigurationError(f"target must be an address such as {LOCAL!r}, got {target!r}")
-    token = options.get("token")
-    asked = options.get("retries")
-    retries = check_retries(asked) if asked is not None else config.retries
+        raise ConfigurationError(
+            f"target must be an address such as {DEFAULT_TARGET!r}, got {target!r}",
+            solution="Pass host:port of the gateway.",
+        )
+    requested = options.get("retries")
+    retries = check_retries(requested) if requested is not None else config.retries
     certificates = options.get("root_certificates"), options.get("private_key"), options.get("certificate_chain")
     return Endpoint(
         target,
-        retries=MOST_RETRIES if retries is None else retries,
+        retries=MAX_RETRIES if retries is None else retries,
         tls=bool(options.get("tls")) or any(certificates),
         root_certificates=certificates[0],
         private_key=certificates[1],
         certificate_chain=certificates[2],
-        token="" if token is None else secret(token, "token must be a non-empty string", "Leave it out for none."),
+        token=_token(options.get("token")),
         provider=provider,
-        key=key,
+        provider_key=provider_key,
     )

@@ -8,131 +8,135 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from .._convert.stream_state import Reading
+from .._convert.stream_state import StreamState
 from ..client import AIManager
 from ..errors import ConfigurationError, InvalidRequestError
-from ..options import Effort, RequestOptions
+from ..options import ReasoningEffort, RequestOptions
 from ..types.response import AIResponse
 from ..types.stream_events import Restarted
-from .console import Console, printed_json
-from .summary import account, began_again
+from .console import Console, messages_to_json
+from .summary import restart_notice, summary_line
+
+EFFORTS = get_args(ReasoningEffort)
 
 
-def ask_arguments(ask: argparse.ArgumentParser) -> None:
-    """What `ask` takes."""
-    ask.add_argument("prompt", help="what to ask; - reads it from standard input")
-    ask.add_argument("--model", metavar="M", help="[provider/]id, or latest, current, fast, reasoning")
-    ask.add_argument(
-        "--fallback", action="append", metavar="M", help="a model to ask where the one before it fails; may be repeated"
+def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ask`."""
+    parser.add_argument("prompt", help="text of the prompt; - reads standard input")
+    parser.add_argument("--model", metavar="NAME", help="[provider/]id or [provider/]alias, such as claude/fast")
+    parser.add_argument(
+        "--fallback", action="append", metavar="NAME", help="model to try if the previous one fails; repeatable"
     )
-    ask.add_argument("--system", metavar="S", help="what the model is told first")
-    ask.add_argument("--attach", action="append", metavar="PATH", help="an image, a PDF or a text; may be repeated")
-    ask.add_argument("--reasoning", choices=get_args(Effort), metavar="EFFORT", help=", ".join(get_args(Effort)))
-    ask.add_argument("--no-stream", dest="stream", action="store_false", help="print nothing before the whole answer")
-    ask.add_argument("--verbose", action="store_true", help="say who answered and what it took, as on a terminal")
-    ask.add_argument("--schema", metavar="PATH", help="answer in JSON of the JSON Schema in this file")
-    ask.add_argument("--save-artifacts", metavar="DIR", help="keep code, documents and data as files in this folder")
+    parser.add_argument("--system", metavar="TEXT", help="system instruction")
+    parser.add_argument(
+        "--attach", action="append", metavar="PATH", help="attach a file (image, PDF or text); repeatable"
+    )
+    parser.add_argument("--reasoning", choices=EFFORTS, metavar="EFFORT", help=f"one of {', '.join(EFFORTS)}")
+    parser.add_argument(
+        "--no-stream", dest="stream", action="store_false", help="print the response only when it is complete"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print model, tokens, cost and latency to stderr")
+    parser.add_argument("--schema", metavar="PATH", help="request JSON that matches the JSON Schema in this file")
+    parser.add_argument("--save-artifacts", metavar="FOLDER", help="save code, documents and data to this folder")
 
 
 def ask(client: AIManager, options: argparse.Namespace, console: Console) -> int:
-    """Asks, prints the answer, and keeps its artifacts where it is told to."""
-    prompt = _readable(console.stdin.read() if options.prompt == "-" else options.prompt)
-    question: RequestOptions = {
+    """Send the prompt, print the response and save its artifacts."""
+    prompt = console.stdin.read() if options.prompt == "-" else options.prompt
+    request: RequestOptions = {
         "model": options.model,
         "fallback_models": options.fallback,
         "system": options.system,
         "attachments": options.attach,
         "reasoning": options.reasoning,
-        "output": _schema(options.schema),
+        "output": _read_schema(options.schema),
     }
     if console.stdout.isatty() and options.stream and not options.json:
-        response = _streamed(client, prompt, question, console)
+        response = _stream_to_terminal(client, prompt, request, console)
     else:
-        response = client.request(prompt, **question)
-        console.write(printed_json(response.proto) if options.json else response.content.removesuffix("\n") + "\n")
-    _keep(response, options.save_artifacts, console)
-    _report(response, options, console)
+        response = client.request(prompt, **request)
+        text = messages_to_json(response.proto) if options.json else response.content.removesuffix("\n") + "\n"
+        console.write(text)
+    _save_artifacts(response, options.save_artifacts, console)
+    _print_summary(response, options, console)
     return 0
 
 
-def _schema(path: str | None) -> Mapping[str, Any] | None:
+def _read_schema(path: str | None) -> Mapping[str, Any] | None:
     if path is None:
         return None
     try:
         schema = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path!r}: {error.strerror}", solution="Check the path.") from error
+        raise ConfigurationError(f"Cannot read {path!r}: {error.strerror}.", solution="Check the path.") from error
     except (RecursionError, ValueError) as error:
-        raise InvalidRequestError(f"{path!r} is no JSON: {error}", solution="Give a JSON Schema.") from error
+        raise InvalidRequestError(
+            f"--schema must be a JSON file, but {path!r} is not valid JSON: {error}.", solution="Pass a JSON Schema."
+        ) from error
     if isinstance(schema, dict):
         return schema
-    raise InvalidRequestError(f"{path!r} is no JSON object", solution="Give a JSON Schema.")
+    raise InvalidRequestError(
+        f"--schema must contain a JSON object, got {type(schema).__name__} in {path!r}.", solution="Pass a JSON Schema."
+    )
 
 
-def _keep(response: AIResponse, folder: str | None, console: Console) -> None:
+def _save_artifacts(response: AIResponse, folder: str | None, console: Console) -> None:
     if folder is None:
         return
     for artifact in response.artifacts:
         try:
-            console.note(f"saved {artifact.save(folder)}")
+            console.write_line_to_stderr(f"saved {artifact.save(folder)}")
         except OSError as error:
-            problem = f"cannot save {artifact.name!r} in {folder!r}: {error.strerror or error}"
-            raise ConfigurationError(problem, solution="Check the folder.") from error
+            raise ConfigurationError(
+                f"Cannot save {artifact.name!r} to {folder!r}: {error.strerror or error}.",
+                solution="Check the folder and its permissions.",
+            ) from error
 
 
-def _streamed(client: AIManager, prompt: str, question: RequestOptions, console: Console) -> AIResponse:
-    page, reading = Page(console), Reading()
-    with client.stream(prompt, **question) as stream:
+def _stream_to_terminal(client: AIManager, prompt: str, request: RequestOptions, console: Console) -> AIResponse:
+    output, state = TerminalOutput(console), StreamState()
+    with client.stream(prompt, **request) as stream:
         try:
             for event in stream.events:
                 if isinstance(event, Restarted):
-                    page.begin_again(event)
-                    reading = Reading()
-                elif piece := reading.piece(event):
-                    page.add(piece.content)
+                    output.restart(event)
+                    state = StreamState()
+                elif piece := state.piece(event):
+                    output.write(piece.content)
         finally:
-            page.end_line()
+            output.end_line()
         return stream.response
 
 
-class Page:
-    """An answer that grows on a terminal, where nothing can be unsaid."""
+class TerminalOutput:
+    """Prints a streamed response to a terminal, on which printed text cannot be revoked."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._in_line = False
 
-    def add(self, text: str) -> None:
-        """More of the answer."""
+    def write(self, text: str) -> None:
+        """Print more of the response."""
         if text:
             self._console.write(text)
             self._in_line = not text.endswith("\n")
 
     def end_line(self) -> None:
-        """What comes next stands on a line of its own."""
+        """End the current line, if any."""
         if self._in_line:
-            self.add("\n")
+            self.write("\n")
 
-    def begin_again(self, restarted: Restarted) -> None:
-        """Says that the answer so far is void, also where it stands if errors go elsewhere."""
+    def restart(self, restarted: Restarted) -> None:
+        """Print a notice that the text so far is void; also on standard output if stderr is not the terminal."""
         self.end_line()
-        self._console.note(began_again(restarted))
+        notice = restart_notice(restarted)
+        self._console.write_line_to_stderr(notice)
         if not self._console.stderr.isatty():
-            self.add(f"--- {began_again(restarted)} ---\n")
+            self.write(f"--- {notice} ---\n")
 
 
-def _report(response: AIResponse, options: argparse.Namespace, console: Console) -> None:
+def _print_summary(response: AIResponse, options: argparse.Namespace, console: Console) -> None:
     for warning in response.warnings:
-        console.note(f"warning: {warning.field}: {warning.message}")
+        console.write_line_to_stderr(f"warning: {warning.field}: {warning.message}")
     if options.verbose or console.stderr.isatty():
-        console.note(account(response))
-
-
-def _readable(prompt: str) -> str:
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(
-            "The prompt is not UTF-8.", solution="Send a file of another kind with --attach instead."
-        ) from error
-    return prompt
+        console.write_line_to_stderr(summary_line(response))

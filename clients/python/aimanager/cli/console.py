@@ -1,4 +1,4 @@
-"""Where the `aimanager` command writes, and how it prints what travels."""
+"""Input and output streams of the `aimanager` command, and JSON output."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from google.protobuf.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Where the command reads and writes."""
+    """The standard streams of a command."""
 
     stdin: TextIO
     stdout: TextIO
     stderr: TextIO
 
     def write(self, text: str) -> None:
-        """To standard output, at once."""
+        """Write to standard output and flush."""
         self.stdout.write(text)
         self.stdout.flush()
 
-    def note(self, text: str) -> None:
-        """One line to standard error."""
+    def write_line_to_stderr(self, text: str) -> None:
+        """Write one line to standard error."""
         print(text, file=self.stderr)
 
 
-def printed_json(*messages: Message, many: bool = False) -> str:
-    """Messages as JSON to be read: one, or a list of them."""
+def messages_to_json(*messages: Message, as_list: bool = False) -> str:
+    """Return messages as indented JSON: the only one, or all as a list."""
     rows = [MessageToDict(message) for message in messages]
-    return json.dumps(rows if many else rows[0], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(rows if as_list else rows[0], indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Says in a line who answered and what it took, and what failed before."""
+"""Summarize a response or a restart in one line for a terminal."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from itertools import takewhile
 from ..types.response import AIResponse
 from ..types.stream_events import Restarted
 from ..types.usage import Attempt
-from .tables import duration, money
+from .tables import format_duration, format_money
 
 
-def account(response: AIResponse) -> str:
-    """Who answered, why it stopped, and what it took, in one line."""
+def summary_line(response: AIResponse) -> str:
+    """Return model, finish reason, tokens, cost, latency and number of attempts."""
     metadata, usage = response.metadata, response.usage
-    said = [_answerer(response), response.finish_reason]
+    facts = [_model(response), response.finish_reason]
     if usage.source != "missing":
-        said.append(f"{usage.input_tokens} in, {usage.output_tokens} out")
+        facts.append(f"{usage.input_tokens} input + {usage.output_tokens} output tokens")
     if metadata.cost is not None:
-        said.append(("" if metadata.cost_is_exact else "about ") + money(metadata.cost, metadata.currency))
+        facts.append(("" if metadata.cost_is_exact else "~") + format_money(metadata.cost, metadata.currency))
     if metadata.latency is not None:
-        said.append(duration(metadata.latency))
+        facts.append(format_duration(metadata.latency))
     if len(metadata.attempts) > 1:
-        said.append(f"{len(metadata.attempts)} attempts")
-    return " · ".join(word for word in said if word)
+        facts.append(f"{len(metadata.attempts)} attempts")
+    return " · ".join(fact for fact in facts if fact)
 
 
-def began_again(restarted: Restarted) -> str:
-    """What a reader of a cut answer has to know, in one line."""
-    failed = _failures(restarted.attempts) or "the provider failed"
-    return (
-        f"the answer began again, discard what is above: {failed}; {restarted.provider}/{restarted.model} answers now"
-    )
+def restart_notice(restarted: Restarted) -> str:
+    """Return the notice that a stream restarted, with the failures before it."""
+    failures = _failures(restarted.attempts)
+    reason = f" ({failures})" if failures else ""
+    return f"stream restarted on {restarted.provider}/{restarted.model}{reason}; discard the output above"
 
 
-def _answerer(response: AIResponse) -> str:
+def _model(response: AIResponse) -> str:
+    """Return the model, and the failures before it if it was a fallback."""
     metadata = response.metadata
-    answerer = f"{metadata.provider}/{metadata.model}"
-    tried = list(takewhile(lambda attempt: attempt.error_reason, metadata.attempts))
-    answered = metadata.attempts[len(tried) :][:1]
-    if not answered or all(_target(attempt) == _target(answered[0]) for attempt in tried):
-        return answerer
-    return f"answered by {answerer} after {_failures(tried)}"
+    model = f"{metadata.provider}/{metadata.model}"
+    failed = list(takewhile(lambda attempt: attempt.error_reason, metadata.attempts))
+    succeeded = metadata.attempts[len(failed) :][:1]
+    if not succeeded or all(_target(attempt) == _target(succeeded[0]) for attempt in failed):
+        return model
+    return f"{model} (fallback: {_failures(failed)})"
 
 
 def _failures(attempts: Iterable[Attempt]) -> str:
-    """Each failure once, however often it was met."""
-    failed = (f"{_target(attempt)} failed: {attempt.error_reason}" for attempt in attempts if attempt.error_reason)
-    return ", ".join(dict.fromkeys(failed))
+    """List each distinct failure once."""
+    failures = (f"{_target(attempt)} failed: {attempt.error_reason}" for attempt in attempts if attempt.error_reason)
+    return ", ".join(dict.fromkeys(failures))
 
 
 def _target(attempt: Attempt) -> str:

@@ -1,16 +1,16 @@
-"""Lays out models, health, quality and metrics for a terminal. Pure: data in, text out."""
+"""Format models, health, quality and metrics as tables of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from ..resources.health import ProviderHealth
-from ..resources.metrics import MetricsRow, MetricsSummary
+from ..types.health import ProviderHealth
+from ..types.metrics import MetricsRow, MetricsSummary
 from ..types.model import Model, Pricing
 from ..types.quality import ModelQuality, ProviderQuality
 
-MATRIX = {
+CAPABILITY_HEADINGS = {
     "streaming": "STREAM",
     "image_input": "IMAGE",
     "document_input": "PDF",
@@ -19,16 +19,14 @@ MATRIX = {
     "structured_output": "SCHEMA",
     "reasoning": "REASON",
     "prompt_caching": "CACHE",
-    "image_output": "DRAW",
+    "image_output": "IMAGE OUT",
 }
-"""Capability → heading."""
-
-SUPPORT = {"native": "x", "emulated": "~", "none": "-"}
-LEGEND = "x by the model   ~ by the gateway   - no   ? not known   prices per million tokens"
+SUPPORT_SYMBOLS = {"native": "x", "emulated": "~", "none": "-"}
+LEGEND = "x native   ~ emulated by the gateway   - not supported   ? unknown   prices per million tokens"
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart, without trailing spaces.
+    """Align columns to the left, two spaces apart, without trailing spaces.
 
     >>> print(table(["A", "B"], [["long", "1"]]))
     A     B
@@ -40,11 +38,12 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def models_table(models: Iterable[Model]) -> str:
-    """One line a model; with its routes where the gateway has any."""
-    listed = list(models)
-    routed = any(model.routes for model in listed)
-    heading = ["MODEL", "ALIASES", *(["ROUTES"] if routed else []), "CONTEXT", "ANSWER", "IN", "OUT", "READY"]
-    return table([*heading, *MATRIX.values()], [_model_row(model, routed=routed) for model in listed])
+    """Format one line per model; the ROUTES column appears if a model has routes."""
+    rows = list(models)
+    routed = any(model.routes for model in rows)
+    limits = ["CONTEXT", "MAX OUTPUT", "INPUT PRICE", "OUTPUT PRICE", "AVAILABLE"]
+    heading = ["MODEL", "ALIASES", *(["ROUTES"] if routed else []), *limits, *CAPABILITY_HEADINGS.values()]
+    return table(heading, [_model_row(model, routed=routed) for model in rows])
 
 
 def _model_row(model: Model, *, routed: bool) -> list[str]:
@@ -53,19 +52,19 @@ def _model_row(model: Model, *, routed: bool) -> list[str]:
         model.id,
         ",".join(model.aliases) or "-",
         *([",".join(model.routes) or "-"] if routed else []),
-        tokens(model.context_window_tokens),
-        tokens(model.max_output_tokens),
+        format_tokens(model.context_window_tokens),
+        format_tokens(model.max_output_tokens),
         _price(model.pricing, "input"),
         _price(model.pricing, "output"),
         "yes" if model.available else "no",
-        *(SUPPORT.get(capabilities.get(name, ""), "?") for name in MATRIX),
+        *(SUPPORT_SYMBOLS.get(capabilities.get(name, ""), "?") for name in CAPABILITY_HEADINGS),
     ]
 
 
-def tokens(count: int | None) -> str:
-    """A count of tokens, short.
+def format_tokens(count: int | None) -> str:
+    """Abbreviate a number of tokens; `?` if unknown.
 
-    >>> tokens(200_000), tokens(1_048_576), tokens(None)
+    >>> format_tokens(200_000), format_tokens(1_048_576), format_tokens(None)
     ('200k', '1.0M', '?')
     """
     if count is None:
@@ -74,13 +73,13 @@ def tokens(count: int | None) -> str:
 
 
 def _price(pricing: Pricing | None, side: str) -> str:
-    return money(getattr(pricing, side), pricing.currency) if pricing else "?"
+    return format_money(getattr(pricing, side), pricing.currency) if pricing else "?"
 
 
-def money(amount: Decimal, currency: str) -> str:
-    """An amount without trailing zeros.
+def format_money(amount: Decimal, currency: str) -> str:
+    """Format an amount without trailing zeros.
 
-    >>> money(Decimal("2.500000000"), "USD"), money(Decimal("0.5"), "EUR")
+    >>> format_money(Decimal("2.500000000"), "USD"), format_money(Decimal("0.5"), "EUR")
     ('$2.5', '0.5 EUR')
     """
     digits = f"{amount:f}"
@@ -89,10 +88,10 @@ def money(amount: Decimal, currency: str) -> str:
 
 
 def health_table(providers: Sequence[ProviderHealth]) -> str:
-    """One line a provider, then what to do about those that need it."""
+    """Format one line per provider, then the recommended actions."""
     heading = ["PROVIDER", "STATUS", "CIRCUIT", "P50", "P95", "ERRORS", "LAST ERROR"]
-    advice = [f"{health.provider}: {health.solution}" for health in providers if health.solution]
-    return "\n".join([table(heading, [_health_row(health) for health in providers]), *advice])
+    solutions = [f"{health.provider}: {health.solution}" for health in providers if health.solution]
+    return "\n".join([table(heading, [_health_row(health) for health in providers]), *solutions])
 
 
 def _health_row(health: ProviderHealth) -> list[str]:
@@ -100,22 +99,22 @@ def _health_row(health: ProviderHealth) -> list[str]:
         health.provider,
         health.status,
         health.circuit or "-",
-        duration(health.latency_p50),
-        duration(health.latency_p95),
+        format_duration(health.latency_p50),
+        format_duration(health.latency_p95),
         f"{health.error_rate:.0%}",
         health.last_error_reason or "-",
     ]
 
 
 def health_line(health: ProviderHealth) -> str:
-    """One change, for a log that grows."""
+    """Format one health change as a line."""
     return "  ".join(_health_row(health))
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds, `-` where not known.
+def format_duration(seconds: float | None) -> str:
+    """Format seconds; `-` if unknown.
 
-    >>> duration(0.254), duration(None)
+    >>> format_duration(0.254), format_duration(None)
     ('254 ms', '-')
     """
     if seconds is None:
@@ -124,13 +123,13 @@ def duration(seconds: float | None) -> str:
 
 
 def quality_table(providers: Sequence[ProviderQuality]) -> str:
-    """One line a provider, then what stands out, then one line a model."""
+    """Format one line per provider, the findings, then one line per model."""
     heading = ["PROVIDER", "SAMPLES", "OVERALL", "AVAILABILITY", "SPEED", "ECONOMY", "CONFORMANCE"]
     findings = [f"{quality.provider}: {finding}" for quality in providers for finding in quality.findings]
     blocks = ["\n".join([table(heading, [_quality_row(quality) for quality in providers]), *findings])]
     models = [_model_quality_row(quality.provider, model) for quality in providers for model in quality.models]
     if models:
-        heading = ["MODEL", "SAMPLES", "SUCCESS", "P50", "P95", "FIRST P50", "FIRST P95", "TOKENS/S", "CONFORMANCE"]
+        heading = ["MODEL", "SAMPLES", "SUCCESS", "P50", "P95", "TTFT P50", "TTFT P95", "TOKENS/S", "CONFORMANCE"]
         blocks.append(table(heading, models))
     return "\n\n".join(blocks)
 
@@ -146,10 +145,10 @@ def _model_quality_row(provider: str, quality: ModelQuality) -> list[str]:
         f"{provider}/{quality.model}",
         str(quality.sample_count),
         _score(quality.success_rate),
-        duration(quality.latency_p50),
-        duration(quality.latency_p95),
-        duration(quality.time_to_first_token_p50),
-        duration(quality.time_to_first_token_p95),
+        format_duration(quality.latency_p50),
+        format_duration(quality.latency_p95),
+        format_duration(quality.time_to_first_token_p50),
+        format_duration(quality.time_to_first_token_p95),
         "-" if rate is None else f"{rate:.1f}",
         _score(quality.conformance),
     ]
@@ -160,15 +159,15 @@ def _score(score: float | None) -> str:
 
 
 def metrics_table(summary: MetricsSummary) -> str:
-    """One line a provider and model and one for all, then why calls failed and what goes on."""
-    heading = ["MODEL", "CALLS", "FAILED", "FELL BACK", "IN", "OUT", "COST", "P50", "P95", "FIRST"]
+    """Format one line per model and a total, then the errors by reason and the requests in flight."""
+    heading = ["MODEL", "REQUESTS", "ERRORS", "FALLBACKS", "INPUT", "OUTPUT", "COST", "P50", "P95", "TTFT"]
     rows = [_metrics_row(f"{row.provider}/{row.model}", row) for row in summary.rows]
-    failed = sorted(summary.total.errors_by_reason.items(), key=lambda pair: (-pair[1], pair[0]))
-    lines = [table(heading, [*rows, _metrics_row("all", summary.total)])]
-    if failed:
-        lines.append(f"failed: {', '.join(f'{reason} {count}' for reason, count in failed)}")
+    errors = sorted(summary.total.errors_by_reason.items(), key=lambda pair: (-pair[1], pair[0]))
+    lines = [table(heading, [*rows, _metrics_row("total", summary.total)])]
+    if errors:
+        lines.append(f"errors: {', '.join(f'{reason} {count}' for reason, count in errors)}")
     since = f" · since {summary.start_time:%Y-%m-%d %H:%M} UTC" if summary.start_time else ""
-    return "\n".join([*lines, f"{summary.requests_in_flight} under way{since}"])
+    return "\n".join([*lines, f"{summary.requests_in_flight} requests in flight{since}"])
 
 
 def _metrics_row(name: str, row: MetricsRow) -> list[str]:
@@ -177,10 +176,10 @@ def _metrics_row(name: str, row: MetricsRow) -> list[str]:
         str(row.requests_total),
         str(row.requests_error),
         str(row.fallbacks),
-        tokens(row.input_tokens),
-        tokens(row.output_tokens),
-        "?" if row.cost_total is None else money(row.cost_total, row.currency),
-        duration(row.request_duration),
-        duration(row.request_duration_p95),
-        duration(row.time_to_first_token),
+        format_tokens(row.input_tokens),
+        format_tokens(row.output_tokens),
+        "?" if row.cost_total is None else format_money(row.cost_total, row.currency),
+        format_duration(row.request_duration),
+        format_duration(row.request_duration_p95),
+        format_duration(row.time_to_first_token),
     ]

@@ -1,1 +1,1 @@
-"""The sub-clients: models, health and metrics."""
+"""Sub-clients of AIManager: `models`, `health` and `metrics`."""

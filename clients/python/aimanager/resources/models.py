@@ -1,36 +1,27 @@
-"""Which models there are, which of them suit a need, and how many tokens a question has for one."""
+"""Models of a gateway: list, look up, suggest, and count tokens."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
-from .._convert.checks import readable
-from .._convert.requests import Prompt, count_request
-from .._transport.channel import AsyncConnection, Connection
-from .._transport.errors import translated
-from .._transport.settings import PROBE_SECONDS, READ_SECONDS, Setup
-from ..options import RequestOptions
+from .._convert.defaults import CallDefaults
+from .._convert.models import ListOperation, get_model, list_models, next_page, no_matching_model, suggest_models
+from .._convert.prompt import Prompt
+from .._convert.requests import count_tokens
+from .._transport.channel import AsyncChannel, SyncChannel
+from .._transport.file_reading import build_operation
+from ..options import RequestOptions, SuggestOptions
 from ..types.model import Model
-from ..types.model_suggestion import (
-    ModelSuggestion,
-    SuggestOptions,
-    TokenCount,
-    list_request,
-    missing,
-    read_suggestions,
-    suggest_request,
-)
-from ..v1 import model_pb2
+from ..types.model_suggestion import ModelSuggestion, TokenCount
 
 
 class Models:
-    """The models of a gateway."""
+    """Models of a gateway."""
 
-    def __init__(self, connection: Connection, setup: Setup) -> None:
-        self._connection = connection
-        self._setup = setup
+    def __init__(self, channel: SyncChannel, defaults: CallDefaults) -> None:
+        self._channel = channel
+        self._defaults = defaults
 
     def list(
         self,
@@ -40,74 +31,50 @@ class Models:
         available_only: bool = False,
         refresh: bool = False,
     ) -> list[Model]:
-        """Every model, by provider and then newest first, that has all the capabilities.
+        """List the models that have all `capabilities`, by provider and newest first.
 
-        `refresh` has the gateway ask the providers first, so that models too new for its catalogue are there, without
-        capabilities. One that fails keeps the models known of it, and `health.list` says why; alone, it raises.
+        `refresh` makes the gateway query the providers first, so that the list includes models its catalog does not
+        have yet, without capabilities. If a provider fails, its known models are listed and `health.list` has the
+        reason; if it is the only provider, its error is raised.
         """
-        request = list_request(provider, capabilities, available_only=available_only, refresh=refresh)
-        return [Model(model) for page in self._pages(request) for model in page.models]
+        models: list[Model] = []
+        operation: ListOperation | None = list_models(
+            provider, capabilities, available_only=available_only, refresh=refresh
+        )
+        while operation is not None:
+            page = self._channel.call(operation)
+            models += map(Model, page.models)
+            operation = next_page(operation, page)
+        return models
 
-    def get(self, name: str) -> Model:
-        """One model, by any name a request may use. Raises InvalidModelError if there is none."""
-        with translated(self._connection):
-            answer = self._connection.stubs.models.GetModel(
-                model_pb2.GetModelRequest(model=readable("name", name)),
-                timeout=READ_SECONDS,
-                metadata=self._connection.endpoint.metadata,
-            )
-        return Model(answer.model)
+    def get(self, model: str) -> Model:
+        """Return one model by any name that a request accepts. Raises InvalidModelError for an unknown name."""
+        return self._channel.call(get_model(model))
 
     def suggest(self, required: Sequence[str] = (), **options: Unpack[SuggestOptions]) -> Sequence[ModelSuggestion]:
-        """The models that have all that is required, best first. SuggestOptions says what else may be said."""
-        request = suggest_request(required, options)
-        with translated(self._connection):
-            answer = self._connection.stubs.models.SuggestModels(
-                request, timeout=READ_SECONDS, metadata=self._connection.endpoint.metadata
-            )
-        return read_suggestions(answer)
+        """Suggest models with all `required` capabilities, best first. SuggestOptions lists the options."""
+        return self._channel.call(suggest_models(required, options))
 
     def suggest_model(self, provider: str, required: Sequence[str]) -> str:
-        """The id of the provider's model that has all that is required and fits best.
+        """Return the id of the provider's most suitable model with all `required` capabilities.
 
-        Raises InvalidRequestError, naming what is missing, where there is none.
+        Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
         for suggestion in self.suggest(required, providers=[provider], max_results=1):
             return suggestion.model.id
-        raise missing(provider, required, self.list(provider))
+        raise no_matching_model(provider, required, self.list(provider))
 
     def count_tokens(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> TokenCount:
-        """The tokens of a question that is not asked. Takes what `request` takes."""
-        request = count_request(prompt, options, self._setup)
-        timeout = self._setup.patience(options.get("timeout"), PROBE_SECONDS).remaining
-        with translated(self._connection):
-            answer = self._connection.stubs.models.CountTokens(
-                request, timeout=timeout, metadata=self._connection.endpoint.generation_metadata
-            )
-        return TokenCount.read(answer)
-
-    def _pages(self, request: model_pb2.ListModelsRequest) -> Iterator[model_pb2.ListModelsResponse]:
-        page = self._page(request)
-        yield page
-        while page.next_page_token:
-            request.page_token = page.next_page_token
-            page = self._page(request)
-            yield page
-
-    def _page(self, request: model_pb2.ListModelsRequest) -> model_pb2.ListModelsResponse:
-        timeout = PROBE_SECONDS if request.refresh else READ_SECONDS
-        with translated(self._connection):
-            return self._connection.stubs.models.ListModels(
-                request, timeout=timeout, metadata=self._connection.endpoint.metadata
-            )
+        """Count the input tokens of a request without running it. Takes the options of `request`."""
+        return self._channel.call(count_tokens(prompt, options, self._defaults))
 
 
 class AsyncModels:
-    """The models of a gateway, for asyncio. As Models."""
+    """Models of a gateway, for asyncio. Models describes the methods."""
 
-    def __init__(self, connection: AsyncConnection, setup: Setup) -> None:
-        self._connection = connection
-        self._setup = setup
+    def __init__(self, channel: AsyncChannel, defaults: CallDefaults) -> None:
+        self._channel = channel
+        self._defaults = defaults
 
     async def list(
         self,
@@ -117,64 +84,37 @@ class AsyncModels:
         available_only: bool = False,
         refresh: bool = False,
     ) -> list[Model]:
-        """Every model, by provider and then newest first, that has all the capabilities. `refresh` as in Models."""
-        request = list_request(provider, capabilities, available_only=available_only, refresh=refresh)
-        return [Model(model) async for page in self._pages(request) for model in page.models]
+        """List the models that have all `capabilities`, by provider and newest first, as Models.list."""
+        models: list[Model] = []
+        operation: ListOperation | None = list_models(
+            provider, capabilities, available_only=available_only, refresh=refresh
+        )
+        while operation is not None:
+            page = await self._channel.call(operation)
+            models += map(Model, page.models)
+            operation = next_page(operation, page)
+        return models
 
-    async def get(self, name: str) -> Model:
-        """One model, by any name a request may use. Raises InvalidModelError if there is none."""
-        with translated(self._connection):
-            answer = await self._connection.stubs.models.GetModel(
-                model_pb2.GetModelRequest(model=readable("name", name)),
-                timeout=READ_SECONDS,
-                metadata=self._connection.endpoint.metadata,
-            )
-        return Model(answer.model)
+    async def get(self, model: str) -> Model:
+        """Return one model by any name that a request accepts. Raises InvalidModelError for an unknown name."""
+        return await self._channel.call(get_model(model))
 
     async def suggest(
         self, required: Sequence[str] = (), **options: Unpack[SuggestOptions]
     ) -> Sequence[ModelSuggestion]:
-        """The models that have all that is required, best first. SuggestOptions says what else may be said."""
-        request = suggest_request(required, options)
-        with translated(self._connection):
-            answer = await self._connection.stubs.models.SuggestModels(
-                request, timeout=READ_SECONDS, metadata=self._connection.endpoint.metadata
-            )
-        return read_suggestions(answer)
+        """Suggest models with all `required` capabilities, best first. SuggestOptions lists the options."""
+        return await self._channel.call(suggest_models(required, options))
 
     async def suggest_model(self, provider: str, required: Sequence[str]) -> str:
-        """The id of the provider's model that has all that is required and fits best.
+        """Return the id of the provider's most suitable model with all `required` capabilities.
 
-        Raises InvalidRequestError, naming what is missing, where there is none.
+        Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
         for suggestion in await self.suggest(required, providers=[provider], max_results=1):
             return suggestion.model.id
-        raise missing(provider, required, await self.list(provider))
+        raise no_matching_model(provider, required, await self.list(provider))
 
     async def count_tokens(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> TokenCount:
-        """The tokens of a question that is not asked. Takes what `request` takes; files are read in a thread."""
-        if options.get("attachments"):
-            request = await asyncio.to_thread(count_request, prompt, options, self._setup)
-        else:
-            request = count_request(prompt, options, self._setup)
-        timeout = self._setup.patience(options.get("timeout"), PROBE_SECONDS).remaining
-        with translated(self._connection):
-            answer = await self._connection.stubs.models.CountTokens(
-                request, timeout=timeout, metadata=self._connection.endpoint.generation_metadata
-            )
-        return TokenCount.read(answer)
-
-    async def _pages(self, request: model_pb2.ListModelsRequest) -> AsyncIterator[model_pb2.ListModelsResponse]:
-        page = await self._page(request)
-        yield page
-        while page.next_page_token:
-            request.page_token = page.next_page_token
-            page = await self._page(request)
-            yield page
-
-    async def _page(self, request: model_pb2.ListModelsRequest) -> model_pb2.ListModelsResponse:
-        timeout = PROBE_SECONDS if request.refresh else READ_SECONDS
-        with translated(self._connection):
-            return await self._connection.stubs.models.ListModels(
-                request, timeout=timeout, metadata=self._connection.endpoint.metadata
-            )
+        """Count the input tokens of a request without running it. Files are read in a thread."""
+        operation = await build_operation(lambda: count_tokens(prompt, options, self._defaults), options)
+        return await self._channel.call(operation)

@@ -1,1 +1,1 @@
-"""What calls return."""
+"""Result types of the client. Import them from `aimanager`."""

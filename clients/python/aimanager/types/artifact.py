@@ -1,4 +1,4 @@
-"""A deliverable that the gateway lifted out of an answer, and a safe way to keep it as a file."""
+"""An artifact in a response, and how to save it safely as a file."""
 
 from __future__ import annotations
 
@@ -10,61 +10,69 @@ from pathlib import Path, PurePosixPath
 
 from ..v1 import content_pb2
 
-LONGEST_STEP = 100
-MOST_FOLDERS = 8
-MOST_OF_ONE_NAME = 1000
+MAX_SEGMENT_LENGTH = 100
+MAX_EXTENSION_LENGTH = 20
+MAX_FOLDERS = 8
+MAX_DUPLICATE_NAMES = 1000
 
-UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
-RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
-"""Names that mean a device on Windows."""
+UNSAFE_CHARACTERS = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
+RESERVED_NAMES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+"""Device names on Windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file, a document or data; the answer's text says it too. `proto` is what travelled."""
+    """A file, document or data that the gateway found in a response. The response's text contains it as well.
+
+    `proto` is the message from the server.
+    """
 
     proto: content_pb2.Artifact
 
     @property
     def id(self) -> str:
-        """Unique in the answer."""
+        """Unique id in the response."""
         return self.proto.id
 
     @property
     def name(self) -> str:
-        """The name that the model gave, perhaps with folders, else a made-up one. Not to be trusted as a path."""
+        """Name from the model, possibly with folders, else a generated one. Untrusted: use `save` to write a file."""
         return self.proto.name
 
     @property
     def mime_type(self) -> str:
-        """Such as text/x-python, text/csv or image/svg+xml."""
+        """MIME type, such as text/x-python, text/csv or image/svg+xml."""
         return self.proto.mime_type
 
     @property
     def language(self) -> str:
-        """Of code, such as python; empty for anything else."""
+        """Programming language, such as python; empty unless the content is code."""
         return self.proto.language
 
     @property
     def text(self) -> str | None:
-        """The content, None where it is no text."""
+        """Content as text; None for binary content."""
         return self.proto.text if self.proto.WhichOneof("content") != "data" else None
 
     @property
     def data(self) -> bytes:
-        """The content as bytes."""
+        """Content as bytes."""
         return self.proto.data if self.proto.WhichOneof("content") == "data" else self.proto.text.encode()
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Write it to a new file below `folder`, which is made where it is missing, and return the file's path.
+        """Write the content to a new file inside `folder` and return its path. A missing folder is created.
 
-        Whatever the name, the file stays inside the folder and no file is overwritten: a number is added instead.
+        The file never leaves the folder, whatever its name. An existing file is kept: the new name gets a number.
         Raises OSError.
+
+        >>> from tempfile import mkdtemp
+        >>> Artifact(content_pb2.Artifact(name="src/app.py", text="pass")).save(mkdtemp()).name
+        'app.py'
         """
         root = Path(folder).resolve()
         path = root / safe_path(self.name, self.id)
         if not path.parent.resolve().is_relative_to(root):
-            raise OSError(f"{self.name!r} leads out of {str(root)!r}")
+            raise OSError(f"artifact {self.name!r} resolves to a path outside of {str(root)!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
         for candidate in _candidates(path):
             try:
@@ -73,29 +81,36 @@ class Artifact:
             except FileExistsError:
                 continue
             return candidate
-        raise OSError(f"there are {MOST_OF_ONE_NAME} files named like {str(path)!r}")
+        raise OSError(f"{MAX_DUPLICATE_NAMES} files with names like {str(path)!r} exist already")
 
 
 def safe_path(name: str, fallback: str) -> PurePosixPath:
-    """A relative path for a name that anybody may have made up; `fallback` where nothing of it is left.
+    """Convert an untrusted name to a relative path without `..`; use `fallback` if no usable segment remains.
 
     >>> safe_path("../../etc/passwd", "a"), safe_path("src\\\\app.py", "a"), safe_path("C:/nul.txt", "a")
     (PurePosixPath('etc/passwd'), PurePosixPath('src/app.py'), PurePosixPath('C_/_nul.txt'))
     """
-    steps = [_safe_step(step) for step in name.replace("\\", "/").split("/")]
-    kept = [step for step in steps if step] or [_safe_step(fallback) or "artifact"]
-    return PurePosixPath(*kept[-MOST_FOLDERS - 1 :])
+    segments = [_safe_segment(segment) for segment in name.replace("\\", "/").split("/")]
+    usable = [segment for segment in segments if segment] or [_safe_segment(fallback) or "artifact"]
+    return PurePosixPath(*usable[-MAX_FOLDERS - 1 :])
 
 
-def _safe_step(step: str) -> str:
-    bare = UNSAFE.sub("_", step.encode("utf-8", "replace").decode()).strip(" ").rstrip(". ")
-    if len(bare) > LONGEST_STEP:
-        stem, dot, ending = bare.rpartition(".")
-        bare = f"{stem[: LONGEST_STEP - len(ending) - 1]}{dot}{ending}" if len(ending) < 20 else bare[:LONGEST_STEP]
-    return f"_{bare}" if RESERVED.fullmatch(bare) else bare
+def _safe_segment(segment: str) -> str:
+    safe = UNSAFE_CHARACTERS.sub("_", segment.encode("utf-8", "replace").decode()).strip(" ").rstrip(". ")
+    if len(safe) > MAX_SEGMENT_LENGTH:
+        safe = _shortened(safe)
+    return f"_{safe}" if RESERVED_NAMES.fullmatch(safe) else safe
+
+
+def _shortened(name: str) -> str:
+    """Cut a file name to the maximum length, keeping a short extension."""
+    stem, dot, extension = name.rpartition(".")
+    if len(extension) >= MAX_EXTENSION_LENGTH:
+        return name[:MAX_SEGMENT_LENGTH]
+    return f"{stem[: MAX_SEGMENT_LENGTH - len(extension) - 1]}{dot}{extension}"
 
 
 def _candidates(path: Path) -> Iterator[Path]:
     yield path
-    for number in range(2, MOST_OF_ONE_NAME + 1):
+    for number in range(2, MAX_DUPLICATE_NAMES + 1):
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -1,112 +1,120 @@
-"""How good the providers and their models were over a while."""
+"""Quality of providers and their models over a time window."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._convert.scalars import number, seconds
+from .._convert.scalars import read_optional, read_seconds
 from ..v1 import health_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class ModelQuality:
-    """How good one model was. None: nothing to tell by. `proto` is what travelled."""
+    """Quality of one model. A value is None without samples. `proto` is the message from the server.
+
+    >>> ModelQuality(health_pb2.ModelQuality(model="claude-opus-5-5", sample_count=3)).success_rate is None
+    True
+    """
 
     proto: health_pb2.ModelQuality
 
     @property
     def model(self) -> str:
-        """Id of the model."""
+        """Model id without the provider."""
         return self.proto.model
 
     @property
     def sample_count(self) -> int:
-        """Attempts it is told by."""
+        """Number of attempts that were measured."""
         return self.proto.sample_count
 
     @property
     def success_rate(self) -> float | None:
-        """Share of attempts that ended in an answer, 0 to 1."""
-        return number(self.proto, "success_rate")
+        """Share of successful attempts, 0 to 1."""
+        return read_optional(self.proto, "success_rate")
 
     @property
     def latency_p50(self) -> float | None:
-        """Seconds that half of the answers took less than."""
-        return seconds(self.proto, "latency_p50")
+        """Median latency in seconds."""
+        return read_seconds(self.proto, "latency_p50")
 
     @property
     def latency_p95(self) -> float | None:
-        """Seconds that 95 % of the answers took less than."""
-        return seconds(self.proto, "latency_p95")
+        """95th percentile of the latency in seconds."""
+        return read_seconds(self.proto, "latency_p95")
 
     @property
     def time_to_first_token_p50(self) -> float | None:
-        """Seconds within which half of the streamed answers had begun."""
-        return seconds(self.proto, "time_to_first_token_p50")
+        """Median time to the first token in seconds, streams only."""
+        return read_seconds(self.proto, "time_to_first_token_p50")
 
     @property
     def time_to_first_token_p95(self) -> float | None:
-        """Seconds within which 95 % of the streamed answers had begun."""
-        return seconds(self.proto, "time_to_first_token_p95")
+        """95th percentile of the time to the first token in seconds, streams only."""
+        return read_seconds(self.proto, "time_to_first_token_p95")
 
     @property
     def output_tokens_per_second(self) -> float | None:
-        """Half of the answers were written slower."""
-        return number(self.proto, "output_tokens_per_second")
+        """Median output rate."""
+        return read_optional(self.proto, "output_tokens_per_second")
 
     @property
     def conformance(self) -> float | None:
-        """Share of structured outputs that met their schema at once, 0 to 1."""
-        return number(self.proto, "conformance")
+        """Share of structured outputs that matched their schema without a repair, 0 to 1."""
+        return read_optional(self.proto, "conformance")
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderQuality:
-    """How good one provider was. Scores are from 0 to 1; None: nothing to tell by. `proto` is what travelled."""
+    """Quality of one provider. Scores are 0 to 1, or None without samples. `proto` is the message from the server.
+
+    >>> ProviderQuality(health_pb2.ProviderQuality(provider="claude", speed=0.5)).speed
+    0.5
+    """
 
     proto: health_pb2.ProviderQuality
 
     @property
     def provider(self) -> str:
-        """Name of the provider."""
+        """Provider name."""
         return self.proto.provider
 
     @property
     def sample_count(self) -> int:
-        """Attempts it is told by."""
+        """Number of attempts that were measured."""
         return self.proto.sample_count
 
     @property
     def overall(self) -> float | None:
-        """The mean of the scores that are not None."""
-        return number(self.proto, "overall")
+        """Mean of the scores that are not None."""
+        return read_optional(self.proto, "overall")
 
     @property
     def availability(self) -> float | None:
-        """Share of attempts that ended in an answer; what a caller did wrong does not count."""
-        return number(self.proto, "availability")
+        """Share of successful attempts; errors of callers do not count."""
+        return read_optional(self.proto, "availability")
 
     @property
     def speed(self) -> float | None:
-        """How soon its answers begin and how fast they are written, beside the fastest of those assessed."""
-        return number(self.proto, "speed")
+        """Time to first token and output rate, relative to the fastest provider in the assessment."""
+        return read_optional(self.proto, "speed")
 
     @property
     def economy(self) -> float | None:
-        """What its tokens cost, beside the cheapest of those assessed."""
-        return number(self.proto, "economy")
+        """Price of its tokens, relative to the cheapest provider in the assessment."""
+        return read_optional(self.proto, "economy")
 
     @property
     def conformance(self) -> float | None:
-        """Share of structured outputs that met their schema at once."""
-        return number(self.proto, "conformance")
+        """Share of structured outputs that matched their schema without a repair."""
+        return read_optional(self.proto, "conformance")
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What stands out, in words."""
+        """Notable observations as sentences."""
         return tuple(self.proto.findings)
 
     @property
     def models(self) -> tuple[ModelQuality, ...]:
-        """The figures, by model."""
+        """Quality by model."""
         return tuple(map(ModelQuality, self.proto.models))

@@ -1,4 +1,4 @@
-"""What comes back: a whole answer, or a piece of one on its way."""
+"""A response, or one piece of a streamed response."""
 
 from __future__ import annotations
 
@@ -7,43 +7,48 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from .._convert.output_format import Output, parsed
-from .._convert.scalars import amount, seconds, word
+from .._convert.field_names import parameter_name, with_parameter_names
+from .._convert.output_format import Output, parse_output
+from .._convert.scalars import enum_word, read_cost, read_seconds
 from ..v1 import content_pb2, generation_pb2
 from .artifact import Artifact
 from .usage import Attempt, Usage, read_attempts, read_usage
 
-SHOWN = 50  # characters of the content in a repr
+MAX_REPR_CONTENT = 50  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model asks the caller to run a tool."""
+    """A request of the model to run a tool. `proto` is the message from the server.
+
+    >>> ToolCall(content_pb2.ToolCall(id="1", name="weather", arguments_json='{"city": "Rome"}')).arguments
+    {'city': 'Rome'}
+    """
 
     proto: content_pb2.ToolCall
 
     @property
     def id(self) -> str:
-        """Unique in the conversation; goes back with the result."""
+        """Unique id in the conversation; `tool_result` returns it."""
         return self.proto.id
 
     @property
     def name(self) -> str:
-        """The tool, as it was declared."""
+        """Name of the tool."""
         return self.proto.name
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments as the model wrote them: validate before use. Raises ValueError if they are no JSON object."""
+        """Arguments from the model, not validated. Raises ValueError unless they are a JSON object."""
         arguments = json.loads(self.proto.arguments_json or "{}")
         if isinstance(arguments, dict):
             return arguments
-        raise ValueError(f"the arguments of {self.name!r} are not a JSON object: {self.proto.arguments_json!r}")
+        raise ValueError(f"arguments of tool {self.name!r} must be a JSON object, got {self.proto.arguments_json!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class SettingWarning:
-    """A setting that the model could not honour, and what was done instead."""
+    """An option that the gateway changed or dropped, as the model does not support it. `field` is the parameter."""
 
     field: str
     message: str
@@ -51,11 +56,11 @@ class SettingWarning:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Everything about an answer but the answer. Empty or None: not known (yet).
+    """Everything about a response except its content. Values that are not known (yet) are empty or None.
 
     `finish_reason` is stop, max_tokens, tool_calls, content_filter, refusal, context_window, paused or other;
-    `provider_finish_reason` the provider's own word. `latency` and `time_to_first_token` are in seconds. `cost` is in
-    `currency`, None where no price is known; `cost_is_exact` is False where it comes from the gateway's price table.
+    `provider_finish_reason` is the provider's own value. `latency` and `time_to_first_token` are in seconds. `cost` is
+    in `currency`, None if the price is unknown; `cost_is_exact` is False for a cost from the gateway's price table.
     """
 
     request_id: str
@@ -77,10 +82,11 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AIResponse:
-    """An answer, or a piece of one: `content` of a piece is what is new. `proto` is what travelled, `output` what the
-    answer was asked to be.
+    """A response, or one piece of a streamed response: `content` of a piece is the new text.
 
-    >>> from aimanager.messages import assistant
+    `proto` is the message from the server, `output` the output format of the request.
+
+    >>> from aimanager import assistant
     >>> response = AIResponse(generation_pb2.GenerateResponse(message=assistant("Good morning")))
     >>> str(response)
     'Good morning'
@@ -91,76 +97,76 @@ class AIResponse:
 
     @property
     def content(self) -> str:
-        """The text, without the reasoning."""
+        """Text without the reasoning."""
         return "".join(part.text for part in self.proto.message.parts)
 
     @property
     def reasoning(self) -> str:
-        """The reasoning that the provider showed."""
+        """Reasoning text, if the provider returns it."""
         return "".join(part.reasoning.text for part in self.proto.message.parts)
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        """What the model asks to run, in its order."""
+        """Tool calls in the model's order."""
         return [ToolCall(part.tool_call) for part in self.proto.message.parts if part.HasField("tool_call")]
 
     @property
     def parsed(self) -> Any:
-        """What `output` asked for: an instance of the model, or plain values for a schema.
+        """Structured output: an instance of the pydantic model in `output`, or plain values for a schema.
 
-        None on a piece but the last, where nothing was asked for, and where the answer was cut or refused: see
-        `finish_reason`. Raises ValueError where the model refuses what its own schema admits.
+        None without `output`, on every piece but the last, and for a truncated or refused response: see
+        `finish_reason`. Raises ValueError if the pydantic model rejects JSON that matches its schema.
         """
-        return parsed(self.proto.structured_output_json, self.output)
+        return parse_output(self.proto.structured_output_json, self.output)
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
-        """Files, documents and data in the answer; on a stream the last piece has them."""
+        """Files, documents and data in the response. On a stream the last piece has them."""
         return tuple(map(Artifact, self.proto.artifacts))
 
     @property
     def message(self) -> content_pb2.Message:
-        """The model's turn, to be sent back as it is: providers refuse a turn whose provider_state was touched."""
+        """Message of the model. Send it back unchanged: providers reject a message with a modified provider_state."""
         return self.proto.message
 
     @property
     def finish_reason(self) -> str:
-        """Why the model stopped; empty on a piece."""
-        return word(generation_pb2.FinishReason, self.proto.finish_reason)
+        """Reason why the model stopped; empty on every piece but the last."""
+        return enum_word(generation_pb2.FinishReason, self.proto.finish_reason)
 
     @property
     def usage(self) -> Usage:
-        """Tokens; `source` is `missing` on a piece."""
+        """Tokens; `source` is `missing` on every piece but the last."""
         return read_usage(self.proto.usage)
 
     @property
     def cost(self) -> Decimal | None:
-        """Money in `metadata.currency`; None where no price is known, which is not zero."""
-        return amount(self.proto, "cost")
+        """Cost in `metadata.currency`; None if the price is unknown, which is not zero."""
+        return read_cost(self.proto, "cost")
 
     @property
     def cost_is_exact(self) -> bool:
-        """The provider said the cost; False where it comes from the gateway's price table, or is not known."""
+        """Whether the provider reported the cost; False for the gateway's price table or an unknown price."""
         return self.proto.HasField("cost") and not self.proto.cost.estimated
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every try at a provider, with what it took beside this answer's own usage and cost."""
+        """Every attempt at a provider. Their usage and cost come on top of the response's own."""
         return read_attempts(self.proto.route)
 
     @property
     def warnings(self) -> tuple[SettingWarning, ...]:
-        """Settings that were not honoured as asked."""
-        return tuple(SettingWarning(warning.field, warning.message) for warning in self.proto.warnings)
+        """Options that the gateway changed or dropped."""
+        return tuple(map(_read_warning, self.proto.warnings))
 
     @property
     def from_cache(self) -> bool:
-        """The answer was given before, to the same idempotency key."""
+        """Whether this is the stored response to an earlier request with the same idempotency key."""
         return self.proto.from_cache
 
     @property
     def metadata(self) -> Metadata:
-        """Who answered, how, and at what price."""
+        """Provider, model, finish reason, cost, latency and attempts."""
         route = self.proto.route
         return Metadata(
             request_id=self.proto.id,
@@ -172,8 +178,8 @@ class AIResponse:
             cost=self.cost,
             currency=self.proto.cost.currency_code,
             cost_is_exact=self.cost_is_exact,
-            latency=seconds(route, "latency"),
-            time_to_first_token=seconds(route, "time_to_first_token"),
+            latency=read_seconds(route, "latency"),
+            time_to_first_token=read_seconds(route, "time_to_first_token"),
             attempts=self.attempts,
             warnings=self.warnings,
             from_cache=self.from_cache,
@@ -185,6 +191,10 @@ class AIResponse:
 
     def __repr__(self) -> str:
         content = self.content
-        shown = content if len(content) <= SHOWN else f"{content[:SHOWN]}…"
+        shown = content if len(content) <= MAX_REPR_CONTENT else f"{content[:MAX_REPR_CONTENT]}…"
         metadata = self.metadata
         return f"AIResponse(provider={metadata.provider!r}, model={metadata.model!r}, content={shown!r})"
+
+
+def _read_warning(warning: generation_pb2.Warning) -> SettingWarning:
+    return SettingWarning(parameter_name(warning.field), with_parameter_names(warning.message, [warning.field]))

@@ -1,38 +1,46 @@
-"""The event of an answer that begins again."""
+"""Events of a stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..v1 import generation_pb2
+from ..v1.generation_pb2 import Heartbeat, PartCompleted, PartDelta, StreamStarted
+from .artifact import Artifact
+from .response import AIResponse
 from .usage import Attempt, read_attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """Every part and artifact so far is void: a provider failed, and the answer begins again.
+    """The stream was interrupted and restarts: discard every part and artifact received so far.
 
-    `proto` is what travelled.
+    `proto` is the message from the server.
     """
 
     proto: generation_pb2.StreamRestarted
 
     @property
     def route(self) -> generation_pb2.Route:
-        """Where the answer now comes from."""
+        """Route of the new response."""
         return self.proto.route
 
     @property
     def provider(self) -> str:
-        """Who answers now."""
+        """Provider of the new response."""
         return self.proto.route.provider
 
     @property
     def model(self) -> str:
-        """Its model."""
+        """Model of the new response."""
         return self.proto.route.model
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """The tries so far: the last that failed is the one that was cut off, and its `usage` is what it took."""
+        """Attempts so far. The last failed one is the interrupted one; its `usage` is what it consumed."""
         return read_attempts(self.proto.route)
+
+
+Event: TypeAlias = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse
+"""What `AIStream.events` yields: messages of aimanager.v1, artifacts, restarts, and at last the whole response."""

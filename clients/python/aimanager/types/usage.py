@@ -1,19 +1,19 @@
-"""What a call took: tokens, and tries at providers with what each of them took."""
+"""Tokens and attempts of a call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .._convert.scalars import amount, seconds, word
+from .._convert.scalars import enum_word, read_cost, read_seconds
 from ..v1 import generation_pb2, usage_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer. `input_tokens` and `output_tokens` are inclusive; the others are subsets of them.
+    """Tokens of one response. `input_tokens` and `output_tokens` are totals; the others are subsets of them.
 
-    `source` is `reported` (by the provider), `estimated` (by the gateway) or `missing`: then the counts mean nothing.
+    `source` is `reported` (by the provider), `estimated` (by the gateway) or `missing` (the counts are meaningless).
     """
 
     input_tokens: int = 0
@@ -25,7 +25,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Sent and produced together.
+        """Sum of input and output tokens.
 
         >>> Usage(input_tokens=3, output_tokens=4).total_tokens
         7
@@ -35,10 +35,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a provider. `error_reason` is empty on success.
+    """One call to a provider. `error_reason` is empty on success.
 
-    `duration` is in seconds, up to the first content or the failure. `usage` and `cost`, in `currency`, are what was
-    spent on a try that failed after it had begun, or lost a race; the answer's own usage and cost leave them out.
+    `duration` is in seconds, until the first content or the error. `usage` and `cost`, in `currency`, are those of an
+    attempt that failed after its first content or lost a hedging race; the response's own usage and cost exclude them.
     """
 
     provider: str
@@ -51,29 +51,29 @@ class Attempt:
 
 
 def read_usage(usage: usage_pb2.Usage) -> Usage:
-    """Usage as the server tells it."""
+    """Convert usage from the server."""
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        source=word(usage_pb2.UsageSource, usage.source) or "missing",
+        source=enum_word(usage_pb2.UsageSource, usage.source) or "missing",
     )
 
 
 def read_attempts(route: generation_pb2.Route) -> tuple[Attempt, ...]:
-    """Every try of a call: the one that answered last, but for one that lost a race to it."""
+    """Convert the attempts of a call, in order. The successful one is last, unless it won a hedging race."""
     return tuple(map(_read_attempt, route.attempts))
 
 
-def _read_attempt(tried: generation_pb2.Attempt) -> Attempt:
+def _read_attempt(attempt: generation_pb2.Attempt) -> Attempt:
     return Attempt(
-        tried.provider,
-        tried.model,
-        tried.error_reason,
-        duration=seconds(tried, "duration"),
-        usage=read_usage(tried.usage) if tried.HasField("usage") else None,
-        cost=amount(tried, "cost"),
-        currency=tried.cost.currency_code,
+        attempt.provider,
+        attempt.model,
+        attempt.error_reason,
+        duration=read_seconds(attempt, "duration"),
+        usage=read_usage(attempt.usage) if attempt.HasField("usage") else None,
+        cost=read_cost(attempt, "cost"),
+        currency=attempt.cost.currency_code,
     )
