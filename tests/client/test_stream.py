@@ -22,7 +22,7 @@ from tests.support.fake_gateway.server import FakeGateway, Hang
 
 Event = generation_pb2.StreamGenerateResponse
 USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
-INTERRUPTED = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "The answer was raised off.", details=[USAGE])
+INTERRUPTED = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Stream interrupted.", details=[USAGE])
 RATE_LIMIT = error_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=0.001)
 
 
@@ -122,7 +122,7 @@ def test_interruption_raises_with_usage(fake: FakeGateway, ai: AIManager) -> Non
     stream = ai.stream("Hi")
     texts: list[str] = []
 
-    with pytest.raises(StreamInterruptedError, match="raised off") as raised:
+    with pytest.raises(StreamInterruptedError, match="Stream interrupted") as raised:
         texts.extend(stream.text)
 
     assert texts == ["Hel"]

@@ -1,4 +1,4 @@
-"""Exceptions of the client. The class tells how to handle an error, its `reason` what happened.
+"""Exceptions of the client. The class determines how to handle an error; `reason` identifies the cause.
 
 AIError
 ├── ConfigurationError       fix the configuration of the client or the server

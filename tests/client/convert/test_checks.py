@@ -111,7 +111,7 @@ def test_number_outside_of_a_suggestion_field_is_rejected(ai: AIManager, paramet
 
 
 def test_invalid_utf8_in_names_is_rejected(ai: AIManager) -> None:
-    for ask in (
+    for call in (
         lambda: ai.models.get(LONE_SURROGATE),
         lambda: ai.models.list(LONE_SURROGATE),
         lambda: ai.models.suggest(providers=[LONE_SURROGATE]),
@@ -119,7 +119,7 @@ def test_invalid_utf8_in_names_is_rejected(ai: AIManager) -> None:
         lambda: ai.metrics.get_summary(LONE_SURROGATE),
     ):
         with pytest.raises(InvalidRequestError, match="must be valid UTF-8"):
-            ask()
+            call()
 
 
 def test_str_in_place_of_a_list_is_rejected(ai: AIManager) -> None:

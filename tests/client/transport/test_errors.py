@@ -145,9 +145,9 @@ def test_traceback_shows_the_solution(fake: FakeGateway, ai: AIManager) -> None:
 def test_error_can_be_pickled() -> None:
     raised = RateLimitError("Wait.", retry_after=2.0, solution="Wait.", context={"quota": "1"})
 
-    again = pickle.loads(pickle.dumps(raised))  # our own bytes
+    unpickled = pickle.loads(pickle.dumps(raised))  # trusted bytes
 
-    assert (str(again), again.retry_after, again.context) == ("Wait.", 2.0, {"quota": "1"})
+    assert (str(unpickled), unpickled.retry_after, unpickled.context) == ("Wait.", 2.0, {"quota": "1"})
 
 
 def test_unknown_provider_reason_is_a_provider_error(fake: FakeGateway, ai: AIManager) -> None:

@@ -26,8 +26,8 @@ class Operation(Generic[Request, Response, Result]):
     deadline. `field_name` translates a field path of the API into the caller's parameter name.
 
     `sends_provider_key` adds the caller's own provider key to the metadata. `retries_rate_limit` waits for the
-    gateway's own rate limit and sends the request once more. `retries_unavailable` sends a stream again that was lost
-    before its first message; for other calls the gRPC service config does that.
+    gateway's own rate limit and retries once. `retries_unavailable` retries a stream that was lost before its first
+    message; the gRPC service config retries other calls.
     """
 
     method: str

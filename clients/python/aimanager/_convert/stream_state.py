@@ -46,7 +46,7 @@ class StreamState:
             self._outcome, self._pending_restart = _interruption(self._pending_restart), None
 
     def event(self, message: StreamGenerateResponse, read: Callable[[GenerateResponse], AIResponse]) -> Event | None:
-        """Return the event of a message, or None for an event that only a newer client knows."""
+        """Return the event of a message, or None for a type that this client does not support."""
         kind = message.WhichOneof("event")
         if kind == "completed":
             self._outcome = read(message.completed)

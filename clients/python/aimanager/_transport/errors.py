@@ -37,7 +37,7 @@ STATUS_ERRORS: Mapping[str, tuple[type[AIError], str]] = MappingProxyType(
         "FAILED_PRECONDITION": (ConfigurationError, "Report the error to the operator of the gateway."),
     }
 )
-"""Class and solution for a status without our details: from gRPC itself, a proxy or a foreign server."""
+"""Class and solution for a status without aimanager details, from gRPC itself, a proxy or another server."""
 DEFAULT_SOLUTION = "If the error persists, report it to the operator of {target}."
 
 Detail = TypeVar("Detail", bound=Message)

@@ -151,7 +151,7 @@ class AIResponse:
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt at a provider. Their usage and cost come on top of the response's own."""
+        """Every attempt at a provider. The response's own usage and cost exclude those of failed attempts."""
         return read_attempts(self.proto.route)
 
     @property
