@@ -41,8 +41,8 @@ class AIStream:
     interrupted stream raises StreamInterruptedError. Leaving the loop or the `with` block early cancels the call.
 
     If the stream restarts, discard what it yielded. `events` yields Restarted and continues with the new response.
-    Pieces and `text` raise StreamInterruptedError, whose `attempts` contain the reason; the call stays open. `response` and
-    `complete` then wait for the whole new response, and reading once more yields it piece by piece.
+    Pieces and `text` raise StreamInterruptedError, whose `attempts` contain the reason; the call stays open.
+    `response` and `complete` then wait for the whole new response, and reading once more yields it piece by piece.
     """
 
     def __init__(self, channel: SyncChannel, operation: StreamOperation) -> None:

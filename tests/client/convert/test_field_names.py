@@ -115,6 +115,8 @@ def test_table_has_no_unknown_field() -> None:
         ("messages[3].parts[0].text", "prompt[3].parts[0].text"),
         ("fallback_models[7]", "fallback_models[7]"),
         ("something.new", "something.new"),
+        ("tools[].input_schema_json", "tools[].schema"),
+        ("messages[", "messages["),
         ("", ""),
     ],
 )

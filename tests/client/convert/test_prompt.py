@@ -106,6 +106,7 @@ FILES = [image(PNG), image(PNG)]
         (["Hi", user("a")], "messages[1].role", "prompt[1].role"),
         ("Hi", "messages[7].parts[0].text", "prompt[7].parts[0].text"),
         ("Hi", "sampling.max_output_tokens", "max_tokens"),
+        ("Hi", f"messages[{'9' * 5000}]", f"prompt[{'9' * 5000}]"),
     ],
 )
 def test_message_fields_have_the_callers_name(prompt: Prompt, path: str, name: str) -> None:

@@ -55,7 +55,7 @@ def parameter_name(path: str) -> str:
     if prefix is None:
         return path
     indices = iter(INDEX.findall(path))
-    return re.sub(r"\[\]", lambda _: next(indices), PARAMETERS[prefix] + shape[len(prefix) :])
+    return re.sub(r"\[\]", lambda _: next(indices, "[]"), PARAMETERS[prefix] + shape[len(prefix) :])
 
 
 def _known_prefixes(shape: str) -> Iterator[str]:

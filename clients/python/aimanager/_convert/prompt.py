@@ -21,7 +21,9 @@ Prompt: TypeAlias = Turn | Sequence[Turn]
 A str, Part or Attachment is a user message; an AIResponse stands for its own message.
 """
 
-MESSAGE_PATH = re.compile(r"(?:request\.)?messages\[(?P<message>\d+)\](?:\.parts\[(?P<part>\d+)\])?(?P<rest>.*)")
+MESSAGE_PATH = re.compile(
+    r"(?:request\.)?messages\[(?P<message>\d{1,9})\](?:\.parts\[(?P<part>\d{1,9})\])?(?P<rest>.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
