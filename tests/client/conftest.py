@@ -1,24 +1,25 @@
-"""A fake gateway, and clients for it."""
+"""A fake gateway, and clients connected to it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from fake_console import Command, Terminal
-from fake_gateway import FakeGateway, Silence, answer, events, serve
-from fake_rows import DOWN, LARGE, SMALL, UP
 
 from aimanager import AIManager, AsyncAIManager
 from aimanager.v1 import health_pb2, model_pb2
+from tests.support.console import CommandRunner, Terminal
+from tests.support.fake_gateway.catalog import DOWN, LARGE, SMALL, UP
+from tests.support.fake_gateway.messages import make_response, stream_events
+from tests.support.fake_gateway.server import FakeGateway, Hang, serve
 
 
 @pytest.fixture
 def fake() -> Iterator[FakeGateway]:
-    """Answers Hello. unless told otherwise."""
+    """Responds `Hello.` by default."""
     gateway = FakeGateway()
-    gateway.will("Generate", answer())
-    gateway.will("StreamGenerate", events(answer(), "Hel", "lo."))
+    gateway.respond("Generate", make_response())
+    gateway.respond("StreamGenerate", stream_events(make_response(), "Hel", "lo."))
     server = serve(gateway)
     yield gateway
     server.stop(None).wait()
@@ -37,22 +38,22 @@ async def async_ai(fake: FakeGateway) -> AsyncIterator[AsyncAIManager]:
 
 
 @pytest.fixture
-def stocked(fake: FakeGateway) -> FakeGateway:
-    """Two pages of models, and a provider that went down."""
+def populated(fake: FakeGateway) -> FakeGateway:
+    """Has two pages of models and a provider that goes down."""
     first = model_pb2.ListModelsResponse(models=[LARGE], next_page_token="2")  # no password
-    fake.will("ListModels", first, model_pb2.ListModelsResponse(models=[SMALL]))
-    fake.will("GetModel", model_pb2.GetModelResponse(model=LARGE))
-    fake.will("ListProviderHealth", health_pb2.ListProviderHealthResponse(providers=[DOWN]))
+    fake.respond("ListModels", first, model_pb2.ListModelsResponse(models=[SMALL]))
+    fake.respond("GetModel", model_pb2.GetModelResponse(model=LARGE))
+    fake.respond("ListProviderHealth", health_pb2.ListProviderHealthResponse(providers=[DOWN]))
     changes = [health_pb2.WatchProviderHealthResponse(provider=state) for state in (UP, DOWN)]
-    fake.will("WatchProviderHealth", [*changes, Silence()])
+    fake.respond("WatchProviderHealth", [*changes, Hang()])
     return fake
 
 
 @pytest.fixture
-def aimanager(fake: FakeGateway) -> Command:
-    return Command(fake)
+def aimanager(fake: FakeGateway) -> CommandRunner:
+    return CommandRunner(fake)
 
 
 @pytest.fixture
-def terminal(fake: FakeGateway) -> Command:
-    return Command(fake, stdout=Terminal(), stderr=Terminal())
+def terminal(fake: FakeGateway) -> CommandRunner:
+    return CommandRunner(fake, stdout=Terminal(), stderr=Terminal())

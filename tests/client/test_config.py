@@ -1,25 +1,23 @@
-"""Settings: keywords, then AIConfig, then defaults; and what a client cannot set."""
+"""AIConfig: precedence of settings, and validation."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gateway import FakeGateway
 
 from aimanager import AIConfig, AIManager, AsyncAIManager, ConfigurationError
+from tests.support.fake_gateway.server import FakeGateway
 
 KEY = "sk-s3cret-0123456789"
-CLIENTS = Path(__file__).parents[2] / "clients"
 Make = Callable[..., AIManager | AsyncAIManager]
 both = pytest.mark.parametrize("make", [AIManager, AsyncAIManager])
 
 
 @pytest.mark.parametrize(
-    ("provider", "model", "asked"),
+    ("provider", "model", "qualified"),
     [
         (None, None, "claude/latest"),
         ("openai", None, "openai/latest"),
@@ -29,11 +27,11 @@ both = pytest.mark.parametrize("make", [AIManager, AsyncAIManager])
         (None, "deepseek/reasoning", "deepseek/reasoning"),
     ],
 )
-def test_the_model_is_asked_for_with_its_provider(provider: str | None, model: str | None, asked: str) -> None:
-    assert f"model={asked!r}" in repr(AIManager(KEY, provider, model))
+def test_model_is_qualified_with_the_provider(provider: str | None, model: str | None, qualified: str) -> None:
+    assert f"model={qualified!r}" in repr(AIManager(KEY, provider, model))
 
 
-def test_a_gateway_without_a_model_leaves_it_to_the_server(fake: FakeGateway) -> None:
+def test_gateway_without_model_uses_the_default_of_the_server(fake: FakeGateway) -> None:
     with AIManager.gateway(fake.target) as ai:
         ai.request("Hi")
         ai.request("Hi", model="fast")
@@ -42,20 +40,20 @@ def test_a_gateway_without_a_model_leaves_it_to_the_server(fake: FakeGateway) ->
     assert not [key for call in fake.received for key in call.metadata if "key" in key]
 
 
-async def test_the_async_gateway_does_the_same(fake: FakeGateway) -> None:
+async def test_async_gateway_sends_its_model(fake: FakeGateway) -> None:
     async with AsyncAIManager.gateway(fake.target, model="openai/fast") as ai:
         await ai.request("Hi")
 
     assert fake.received[0].request.model == "openai/fast"
 
 
-def test_a_model_named_with_its_provider_is_taken_as_it_is(fake: FakeGateway, ai: AIManager) -> None:
+def test_qualified_model_is_sent_unchanged(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", model="openai/fast")
 
     assert fake.received[0].request.model == "openai/fast"
 
 
-def test_a_keyword_wins_over_the_config(fake: FakeGateway) -> None:
+def test_keyword_overrides_config(fake: FakeGateway) -> None:
     config = AIConfig.builder().with_provider("mock").with_model("fast").with_timeout(30).with_retries(1).build()
 
     with AIManager("", config=config, target=fake.target) as ai:
@@ -65,14 +63,14 @@ def test_a_keyword_wins_over_the_config(fake: FakeGateway) -> None:
         ai.request("Hi", timeout=70)
 
     assert [call.request.model for call in fake.received] == ["mock/fast", "mock/latest", "mock/latest"]
-    assert [round(call.seconds, -1) for call in fake.received] == [30, 50, 70]
+    assert [round(call.timeout, -1) for call in fake.received] == [30, 50, 70]
 
 
-def test_a_gateway_takes_its_provider_from_the_config() -> None:
+def test_gateway_uses_the_provider_of_the_config() -> None:
     assert "model='mock/latest'" in repr(AIManager.gateway(config=AIConfig(provider="mock")))
 
 
-def test_a_config_holds_no_key() -> None:
+def test_config_has_no_key() -> None:
     names = {field.name for field in dataclasses.fields(AIConfig)}
 
     assert not [name for name in names if "key" in name or "token" in name]
@@ -80,15 +78,15 @@ def test_a_config_holds_no_key() -> None:
 
 @pytest.mark.parametrize("name", ["enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging"])
 @pytest.mark.parametrize("value", [True, False])
-def test_what_the_server_decides_cannot_be_set(name: str, value: bool) -> None:
+def test_server_settings_are_rejected(name: str, value: bool) -> None:
     config = dataclasses.replace(AIConfig(), **{name: value})  # type: ignore[arg-type]
 
-    with pytest.raises(ConfigurationError, match=f"{name} .* the server decides"):
+    with pytest.raises(ConfigurationError, match=f"^{name} is a server setting"):
         AIManager("", "mock", config=config)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "5"])
-def test_a_timeout_is_a_positive_number(ai: AIManager, timeout: Any) -> None:
+def test_timeout_must_be_positive(ai: AIManager, timeout: Any) -> None:
     for use in (
         lambda: AIConfig(timeout=timeout),
         lambda: AIManager(KEY, timeout=timeout),
@@ -99,14 +97,14 @@ def test_a_timeout_is_a_positive_number(ai: AIManager, timeout: Any) -> None:
 
 
 @pytest.mark.parametrize("retries", [-1, 4, True, 1.5])
-def test_retries_are_0_to_3(retries: Any) -> None:
+def test_retries_must_be_0_to_3(retries: Any) -> None:
     for use in (lambda: AIConfig(retries=retries), lambda: AIManager(KEY, retries=retries)):
         with pytest.raises(ConfigurationError, match="retries must be"):
             use()
 
 
 @both
-def test_an_unknown_keyword_names_the_nearest(make: Make) -> None:
+def test_unknown_keyword_suggests_the_closest(make: Make) -> None:
     with pytest.raises(TypeError, match=r"'provder'\. Did you mean 'provider'"):
         make("", provder="mock")
     with pytest.raises(TypeError, match=r"gateway\(\) .*'tokn'\. Did you mean 'token'"):
@@ -114,6 +112,6 @@ def test_an_unknown_keyword_names_the_nearest(make: Make) -> None:
 
 
 @pytest.mark.parametrize("target", ["", None])
-def test_a_target_is_an_address(target: Any) -> None:
+def test_target_must_be_an_address(target: Any) -> None:
     with pytest.raises(ConfigurationError, match="target must be"):
         AIManager(KEY, target=target)

@@ -1,4 +1,4 @@
-"""The package loads lazily, and holds what it says."""
+"""The package imports lazily, and declares what it exports."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ PACKAGE = Path(__file__).parents[2] / "clients/python/aimanager"
 def modules_after(statement: str) -> set[str]:
     listing = f"{statement}\nimport sys\nprint(*sys.modules)"
     environment = {"PYTHONPATH": str(PACKAGE.parent)}
-    run = subprocess.run(  # our own words
+    run = subprocess.run(
         [sys.executable, "-W", "error", "-c", listing], env=environment, capture_output=True, text=True, check=True
     )
     return set(run.stdout.split())
 
 
-def test_the_generated_code_loads_no_facade_module() -> None:
+def test_generated_code_imports_nothing_else_of_the_client() -> None:
     loaded = modules_after("import aimanager.v1.generation_pb2_grpc, aimanager.v1.health_pb2_grpc")
 
-    ours = {name for name in loaded if name.startswith("aimanager.")}
-    assert {name for name in ours if not name.startswith("aimanager.v1")} == set()
+    client_modules = {name for name in loaded if name.startswith("aimanager.")}
+    assert {name for name in client_modules if not name.startswith("aimanager.v1")} == set()
 
 
-def test_the_client_needs_neither_the_server_nor_its_packages() -> None:
+def test_client_imports_neither_the_server_nor_its_packages() -> None:
     loaded = modules_after("from aimanager import AIManager, AsyncAIManager; import aimanager.cli")
 
-    assert not loaded & {"aimanager_server", "grpc_status", "pydantic", "httpx", "aiohttp", "structlog"}
+    assert not loaded & {"aimanager_server", "grpc_status", "pydantic", "httpx", "httptools", "structlog"}
 
 
-def test_every_name_loads_and_is_known_to_type_checkers() -> None:
+def test_every_public_name_loads_and_is_declared() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    checked = {
+    declared = {
         alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for alias in node.names
     }
-    named = {name for names in aimanager._HOMES.values() for name in names}
+    lazy = {name for names in aimanager._MODULES.values() for name in names}
 
-    assert checked == named <= set(dir(aimanager))
-    assert all(getattr(aimanager, name).__name__ == name for name in named)
+    assert declared == lazy <= set(dir(aimanager))
+    assert all(getattr(aimanager, name).__name__ == name for name in lazy)
 
 
-def test_another_name_is_an_attribute_error() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'Conversation'"):
         _ = aimanager.Conversation

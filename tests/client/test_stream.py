@@ -1,4 +1,4 @@
-"""A stream as pieces, text, events and a whole; its interruption, and leaving it early."""
+"""Streams: pieces, text, events, the response, interruption and early exit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import grpc
 import pytest
-from fake_gateway import FakeGateway, Silence, answer, events, refusal
 
 from aimanager import (
     AIConfig,
@@ -18,14 +17,16 @@ from aimanager import (
     StreamInterruptedError,
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
+from tests.support.fake_gateway.messages import error_status, make_response, stream_events
+from tests.support.fake_gateway.server import FakeGateway, Hang
 
 Event = generation_pb2.StreamGenerateResponse
 USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
-CUT = refusal(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "The answer was cut off.", details=[USAGE])
-BUSY = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=0.001)
+INTERRUPTED = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Stream interrupted.", details=[USAGE])
+RATE_LIMIT = error_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=0.001)
 
 
-def test_pieces_add_up_and_the_last_has_the_account(ai: AIManager) -> None:
+def test_last_piece_has_usage_cost_and_finish_reason(ai: AIManager) -> None:
     pieces = list(ai.stream("Hi"))
 
     assert [piece.content for piece in pieces] == ["Hel", "lo.", ""]
@@ -36,7 +37,7 @@ def test_pieces_add_up_and_the_last_has_the_account(ai: AIManager) -> None:
     assert pieces[-1].finish_reason == "stop"
 
 
-def test_the_whole_answer_is_there_at_the_end(ai: AIManager) -> None:
+def test_response_is_whole_at_the_end(ai: AIManager) -> None:
     stream = ai.stream("Hi")
 
     text = "".join(stream.text)
@@ -47,8 +48,8 @@ def test_the_whole_answer_is_there_at_the_end(ai: AIManager) -> None:
 
 def test_events_are_typed(fake: FakeGateway, ai: AIManager) -> None:
     heartbeat = Event(heartbeat=generation_pb2.Heartbeat())
-    newer = Event(sequence=7)
-    fake.will("StreamGenerate", [heartbeat, newer, *events(answer(), "Hello.")])
+    unknown = Event(sequence=7)
+    fake.respond("StreamGenerate", [heartbeat, unknown, *stream_events(make_response(), "Hello.")])
 
     kinds = [type(event).__name__ for event in ai.stream("Hi").events]
 
@@ -58,7 +59,7 @@ def test_events_are_typed(fake: FakeGateway, ai: AIManager) -> None:
 def test_reasoning_and_tool_calls_are_pieces(fake: FakeGateway, ai: AIManager) -> None:
     call = content_pb2.ToolCall(id="1", name="weather", arguments_json="{}")
     delta = generation_pb2.PartDelta
-    fake.will(
+    fake.respond(
         "StreamGenerate",
         [
             Event(started=generation_pb2.StreamStarted(id="1")),
@@ -71,7 +72,7 @@ def test_reasoning_and_tool_calls_are_pieces(fake: FakeGateway, ai: AIManager) -
                 )
             ),
             Event(part_completed=generation_pb2.PartCompleted(index=1, part=Part(tool_call=call))),
-            Event(completed=answer()),
+            Event(completed=make_response()),
         ],
     )
 
@@ -81,27 +82,27 @@ def test_reasoning_and_tool_calls_are_pieces(fake: FakeGateway, ai: AIManager) -
     assert [len(piece.tool_calls) for piece in pieces] == [0, 1, 0]
 
 
-def test_a_part_without_a_preview_is_a_piece(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will(
+def test_part_without_deltas_is_a_piece(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond(
         "StreamGenerate",
         [
-            events(answer("Hello."))[0],
+            stream_events(make_response("Hello."))[0],
             Event(part_completed=generation_pb2.PartCompleted(index=0, part=Part(text="Hello."))),
-            Event(completed=answer()),
+            Event(completed=make_response()),
         ],
     )
 
     assert list(ai.stream("Hi").text) == ["Hello."]
 
 
-def test_the_response_waits_for_the_end(ai: AIManager) -> None:
+def test_response_before_the_end_raises(ai: AIManager) -> None:
     stream = ai.stream("Hi")
 
     with pytest.raises(RuntimeError, match="not ended"):
         _ = stream.response
 
 
-def test_a_stream_is_read_once(ai: AIManager) -> None:
+def test_stream_can_be_read_once(ai: AIManager) -> None:
     stream = ai.stream("Hi")
     list(stream)
 
@@ -116,30 +117,30 @@ def test_nothing_is_sent_before_the_first_read(fake: FakeGateway, ai: AIManager)
     assert not fake.received
 
 
-def test_an_interruption_raises_with_the_usage(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", [*events(answer(), "Hel", "lo.")[:2], CUT])
+def test_interruption_raises_with_usage(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "Hel", "lo.")[:2], INTERRUPTED])
     stream = ai.stream("Hi")
-    said: list[str] = []
+    texts: list[str] = []
 
-    with pytest.raises(StreamInterruptedError, match="cut off") as cut:
-        said.extend(stream.text)
+    with pytest.raises(StreamInterruptedError, match="Stream interrupted") as raised:
+        texts.extend(stream.text)
 
-    assert said == ["Hel"]
-    assert cut.value.usage is not None
-    assert cut.value.usage.output_tokens == 9
+    assert texts == ["Hel"]
+    assert raised.value.usage is not None
+    assert raised.value.usage.output_tokens == 9
     with pytest.raises(StreamInterruptedError):
         _ = stream.response
 
 
-def test_a_stream_that_ends_without_its_answer_is_interrupted(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", events(answer(), "Hello.")[:-1])
+def test_stream_without_completion_event_is_interrupted(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", stream_events(make_response(), "Hello.")[:-1])
 
-    with pytest.raises(StreamInterruptedError, match="ended before"):
+    with pytest.raises(StreamInterruptedError, match="ended without a completion event"):
         list(ai.stream("Hi"))
 
 
-def test_an_empty_stream_is_interrupted(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", [])
+def test_empty_stream_is_interrupted(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", [])
 
     with pytest.raises(StreamInterruptedError):
         list(ai.stream("Hi"))
@@ -161,23 +162,23 @@ def leave_the_text(ai: AIManager) -> None:
 
 
 @pytest.mark.parametrize("leave", [leave_the_loop, leave_the_block, leave_the_text])
-def test_leaving_early_cancels_the_call(fake: FakeGateway, ai: AIManager, leave: Callable[[AIManager], None]) -> None:
-    fake.will("StreamGenerate", [*events(answer(), "Hello.")[:2], Silence()])
+def test_early_exit_cancels_the_call(fake: FakeGateway, ai: AIManager, leave: Callable[[AIManager], None]) -> None:
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "Hello.")[:2], Hang()])
 
     leave(ai)
 
-    assert fake.ended.wait(10)
+    assert fake.call_ended.wait(10)
 
 
-def test_a_rate_limit_before_the_first_event_is_waited_for(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", BUSY, events(answer(), "Hello."))
+def test_rate_limit_before_the_first_event_is_retried(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", RATE_LIMIT, stream_events(make_response(), "Hello."))
 
     assert "".join(ai.stream("Hi").text) == "Hello."
     assert len(fake.received) == 2
 
 
-def test_a_rate_limit_after_the_first_event_is_not(fake: FakeGateway, ai: AIManager) -> None:
-    fake.will("StreamGenerate", [*events(answer(), "Hello.")[:2], BUSY])
+def test_rate_limit_after_the_first_event_is_raised(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "Hello.")[:2], RATE_LIMIT])
 
     with pytest.raises(RateLimitError):
         list(ai.stream("Hi"))
@@ -185,14 +186,14 @@ def test_a_rate_limit_after_the_first_event_is_not(fake: FakeGateway, ai: AIMana
     assert len(fake.received) == 1
 
 
-def test_streams_have_1200_seconds(fake: FakeGateway, ai: AIManager) -> None:
+def test_stream_has_a_timeout_of_1200_seconds(fake: FakeGateway, ai: AIManager) -> None:
     list(ai.stream("Hi"))
 
-    assert 1190 < fake.received[0].seconds < 1220
+    assert 1190 < fake.received[0].timeout < 1220
     assert not fake.received[0].request.request.idempotency_key
 
 
-def test_streaming_may_be_switched_off(fake: FakeGateway) -> None:
+def test_config_disables_streaming(fake: FakeGateway) -> None:
     config = AIConfig(enable_streaming=False)
 
     with AIManager("", "mock", config=config) as ai, pytest.raises(ConfigurationError, match="enable_streaming"):

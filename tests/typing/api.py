@@ -1,4 +1,4 @@
-"""What type checkers must understand of the client. Checked, never run."""
+"""Types of the public API, for type checkers. This file is checked, not run."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from aimanager import (
 )
 
 
-def asked(ai: AIManager, error: RateLimitError) -> None:
-    response = ai.request("Hi", temperature=0.5, reasoning="high", tools=[asked], attachments=["a.png", b"bytes"])
+def requests(ai: AIManager, error: RateLimitError) -> None:
+    response = ai.request("Hi", temperature=0.5, reasoning="high", tools=[requests], attachments=["a.png", b"bytes"])
     assert_type(response, AIResponse)
     assert_type(response.content, str)
     assert_type(response.usage, Usage)
@@ -54,10 +54,10 @@ def asked(ai: AIManager, error: RateLimitError) -> None:
     assert_type(ai.metrics.get_summary("claude", window=60), MetricsSummary)
     assert_type(ai.metrics.get_summary().request_duration, float | None)
     assert_type(error.retry_after, float | None)
-    assert_type(tool(asked), Tool)
+    assert_type(tool(requests), Tool)
 
 
-def streamed(ai: AIManager) -> None:
+def streams(ai: AIManager) -> None:
     with ai.stream("Hi") as stream:
         assert_type(stream, AIStream)
         for piece in stream:
@@ -73,7 +73,7 @@ def streamed(ai: AIManager) -> None:
     ai.stream("Hi", on_interruption="retry")  # type: ignore[arg-type]
 
 
-async def asked_async(ai: AsyncAIManager) -> None:
+async def async_calls(ai: AsyncAIManager) -> None:
     assert_type(await ai.request("Hi"), AIResponse)
     assert_type(await ai.models.get("fast"), Model)
     assert_type(await ai.embed("a"), Embeddings)
@@ -90,7 +90,7 @@ async def asked_async(ai: AsyncAIManager) -> None:
         assert_type(health, ProviderHealth)
 
 
-def set_up() -> None:
+def configuration() -> None:
     config = AIConfig.builder().with_provider("claude").with_model("fast").with_timeout(60).with_retries(2).build()
     assert_type(config, AIConfig)
     assert_type(AIManager("key", config=config, timeout=5.0, token="t"), AIManager)  # no password

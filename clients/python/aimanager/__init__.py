@@ -1,32 +1,15 @@
-"""The Python client of aimanager: `AIManager`, `AsyncAIManager` and what they take and return.
+"""Python client of the aimanager gateway: `AIManager`, `AsyncAIManager`, and the types they accept and return.
 
-Names load on first use, so that a server which imports `aimanager.v1` loads nothing else of the client.
+Names are imported on first use, so that a server that imports `aimanager.v1` loads nothing else of the client.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .aio import AsyncAIManager as AsyncAIManager
-    from .artifact import Artifact as Artifact
-    from .choosing import ModelSuggestion as ModelSuggestion
-    from .choosing import TokenCount as TokenCount
+    from .async_client import AsyncAIManager as AsyncAIManager
     from .client import AIManager as AIManager
     from .config import AIConfig as AIConfig
-    from .content import Attachment as Attachment
-    from .content import Message as Message
-    from .content import Part as Part
-    from .content import ReasoningOptions as ReasoningOptions
-    from .content import Tool as Tool
-    from .content import ToolChoice as ToolChoice
-    from .content import assistant as assistant
-    from .content import attachment as attachment
-    from .content import image as image
-    from .content import pdf as pdf
-    from .content import tool as tool
-    from .content import tool_result as tool_result
-    from .content import user as user
-    from .embedding import Embeddings as Embeddings
     from .errors import AIError as AIError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ConfigurationError as ConfigurationError
@@ -37,53 +20,70 @@ if TYPE_CHECKING:
     from .errors import ProviderError as ProviderError
     from .errors import RateLimitError as RateLimitError
     from .errors import StreamInterruptedError as StreamInterruptedError
-    from .health import ProviderHealth as ProviderHealth
-    from .metrics import MetricsRow as MetricsRow
-    from .metrics import MetricsSummary as MetricsSummary
-    from .model import Model as Model
-    from .quality import ModelQuality as ModelQuality
-    from .quality import ProviderQuality as ProviderQuality
-    from .response import AIResponse as AIResponse
-    from .response import ToolCall as ToolCall
-    from .restart import Restarted as Restarted
+    from .messages import Attachment as Attachment
+    from .messages import Message as Message
+    from .messages import Part as Part
+    from .messages import ReasoningOptions as ReasoningOptions
+    from .messages import Tool as Tool
+    from .messages import ToolChoice as ToolChoice
+    from .messages import assistant as assistant
+    from .messages import attachment as attachment
+    from .messages import image as image
+    from .messages import pdf as pdf
+    from .messages import tool as tool
+    from .messages import tool_result as tool_result
+    from .messages import user as user
     from .stream import AIStream as AIStream
     from .stream import AsyncAIStream as AsyncAIStream
-    from .usage import Attempt as Attempt
-    from .usage import Usage as Usage
+    from .types.artifact import Artifact as Artifact
+    from .types.embeddings import Embeddings as Embeddings
+    from .types.health import ProviderHealth as ProviderHealth
+    from .types.metrics import MetricsRow as MetricsRow
+    from .types.metrics import MetricsSummary as MetricsSummary
+    from .types.model import Model as Model
+    from .types.model_suggestion import ModelSuggestion as ModelSuggestion
+    from .types.model_suggestion import TokenCount as TokenCount
+    from .types.quality import ModelQuality as ModelQuality
+    from .types.quality import ProviderQuality as ProviderQuality
+    from .types.response import AIResponse as AIResponse
+    from .types.response import ToolCall as ToolCall
+    from .types.stream_events import Restarted as Restarted
+    from .types.usage import Attempt as Attempt
+    from .types.usage import Usage as Usage
 
-_HOMES = {
-    "aio": ("AsyncAIManager",),
-    "choosing": ("ModelSuggestion", "TokenCount"),
-    "artifact": ("Artifact",),
+_MODULES = {
+    "async_client": ("AsyncAIManager",),
+    "types.model_suggestion": ("ModelSuggestion", "TokenCount"),
+    "types.artifact": ("Artifact",),
     "client": ("AIManager",),
     "config": ("AIConfig",),
-    "content": (
+    "messages": (
         *("Attachment", "Message", "Part", "ReasoningOptions", "Tool", "ToolChoice"),
         *("assistant", "attachment", "image", "pdf", "tool", "tool_result", "user"),
     ),
-    "embedding": ("Embeddings",),
+    "types.embeddings": ("Embeddings",),
     "errors": (
         *("AIError", "CircuitOpenError", "ConfigurationError", "InvalidModelError", "InvalidProviderError"),
         *("InvalidRequestError", "MissingCredentialsError", "ProviderError", "RateLimitError"),
         "StreamInterruptedError",
     ),
-    "health": ("ProviderHealth",),
-    "metrics": ("MetricsRow", "MetricsSummary"),
-    "model": ("Model",),
-    "quality": ("ModelQuality", "ProviderQuality"),
-    "response": ("AIResponse", "ToolCall"),
-    "restart": ("Restarted",),
+    "types.health": ("ProviderHealth",),
+    "types.metrics": ("MetricsRow", "MetricsSummary"),
+    "types.model": ("Model",),
+    "types.quality": ("ModelQuality", "ProviderQuality"),
+    "types.response": ("AIResponse", "ToolCall"),
+    "types.stream_events": ("Restarted",),
     "stream": ("AIStream", "AsyncAIStream"),
-    "usage": ("Attempt", "Usage"),
+    "types.usage": ("Attempt", "Usage"),
 }
 
 
 def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
+            return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for names in _HOMES.values() for name in names)})
+    return sorted({*globals(), *(name for names in _MODULES.values() for name in names)})

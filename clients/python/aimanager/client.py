@@ -1,4 +1,4 @@
-"""The client: AIManager asks models through a gateway, one call a method."""
+"""The synchronous client."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from ._channel import Connection, Stubs
-from ._patience import patiently
-from ._setup import LOCAL, REQUEST_SECONDS, STREAM_SECONDS, Setup, with_key, without_key
-from ._status import translated
-from ._wire import Prompt, generate_request, stream_request
+from ._convert.embeddings import embed
+from ._convert.prompt import Prompt
+from ._convert.requests import generate, stream_generate
+from ._transport.channel import Stubs, SyncChannel
+from ._transport.settings import DEFAULT_TARGET, ClientSettings, settings_with_key, settings_without_key
 from .config import AIConfig
-from .embedding import Embeddings, EmbedOptions, embed_request
-from .health import Health
-from .metrics import Metrics
-from .models import Models
-from .options import ConnectionOptions, OnInterruption, RequestOptions
-from .response import AIResponse
-from .stream import AIStream, Call
-from .v1.embedding_pb2 import EmbedResponse
-from .v1.generation_pb2 import GenerateResponse
+from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
+from .resources.health import Health
+from .resources.metrics import Metrics
+from .resources.models import Models
+from .stream import AIStream
+from .types.embeddings import Embeddings
+from .types.response import AIResponse
 
 
 class AIManager:
-    """Asks models through a gateway. One client may be shared by all threads of a process; make it after forking.
+    """Client of an aimanager gateway. Threads may share it; create it after forking.
 
-    `api_key` is the provider's own key. It goes with questions to that provider, is kept nowhere else, and never
-    leaves this machine in plaintext; the mock provider takes any. Without a key of your own use `AIManager.gateway`.
-    The provider is claude and the model latest unless said here or in `config`. The channel opens on the first call.
-
-    Raises ConfigurationError at once for what cannot work.
+    `api_key` is the caller's own key for `provider`. It is sent with calls to a model of that provider only, is not
+    stored, and never leaves this machine in plaintext. The mock provider accepts any key. Use `AIManager.gateway` if
+    the gateway holds the keys. The default provider is claude and the default model latest. The channel opens on the
+    first call. Raises ConfigurationError for invalid settings.
 
     >>> with AIManager("any key", provider="mock") as ai:
     ...     ai
@@ -38,11 +35,11 @@ class AIManager:
     """
 
     models: Models
-    """Which models there are."""
+    """Models of the gateway."""
     health: Health
-    """How their providers do."""
+    """Health of the providers."""
     metrics: Metrics
-    """What was asked, and what it took."""
+    """Metrics of the requests served."""
 
     def __init__(
         self,
@@ -51,104 +48,78 @@ class AIManager:
         model: str | None = None,
         config: AIConfig | None = None,
         *,
-        target: str = LOCAL,
+        target: str = DEFAULT_TARGET,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self._begin(with_key(api_key, provider, model, config, target, connection))
+        self._configure(settings_with_key(api_key, provider, model, config, target, connection))
 
     @classmethod
     def gateway(
         cls,
-        target: str = LOCAL,
+        target: str = DEFAULT_TARGET,
         *,
         model: str | None = None,
         config: AIConfig | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> Self:
-        """A client for a gateway that holds the providers' keys. Without a model the server's default answers.
+        """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
 
         >>> AIManager.gateway("gateway.example:443", token="t0ken", model="openai/fast", tls=True)
         AIManager(target='gateway.example:443', model='openai/fast')
         """
         client = cls.__new__(cls)
-        client._begin(without_key(target, model, config, connection))
+        client._configure(settings_without_key(target, model, config, connection))
         return client
 
-    def _begin(self, setup: Setup) -> None:
-        self._setup = setup
-        self._connection = Connection(setup.endpoint)
-        self.models = Models(self._connection, setup)
-        self.health = Health(self._connection)
-        self.metrics = Metrics(self._connection)
+    def _configure(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._channel = SyncChannel(settings.endpoint)
+        self.models = Models(self._channel, settings.defaults)
+        self.health = Health(self._channel)
+        self.metrics = Metrics(self._channel)
 
     def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
-        """Waits for the whole answer. RequestOptions says what else may be said.
+        """Generate a response and return it whole. RequestOptions lists the options.
 
-        A lost connection is tried again, a rate limit that passes in time is waited for once; no repeat bills twice.
-        Raises AIError.
+        An unavailable gateway is retried. A rate limit of the gateway is retried once, if it ends before the deadline.
+        Retries are not billed twice. Raises AIError.
         """
-        patience = self._setup.patience(options.get("timeout"), REQUEST_SECONDS)
-        request = generate_request(prompt, options, self._setup)
-
-        def send() -> GenerateResponse:
-            with translated(self._connection):
-                return self.stubs.generation.Generate(
-                    request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
-                )
-
-        return AIResponse(patiently(patience, send), options.get("output"))
+        return self._channel.call(generate(prompt, options, self._settings.defaults))
 
     def stream(
         self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
     ) -> AIStream:
-        """The answer while it is written. Takes what `request` takes; nothing is sent before the first read.
+        """Generate a response and stream it. Takes the options of `request`; the first read sends the request.
 
-        Where a provider fails after the answer has begun, `on_interruption="restart"` has the gateway begin it again,
-        with the next of `fallback_models` or the same model, but never after a tool call; AIStream says how that is
-        read. `"fail"` ends it with StreamInterruptedError.
+        If a provider fails after the first content, `on_interruption="restart"` restarts the response with the next of
+        `fallback_models` or the same model, but never after a tool call. AIStream describes how to read it.
+        `on_interruption="fail"` raises StreamInterruptedError instead.
         """
-        self._setup.require_streaming()
-        request = stream_request(prompt, options, self._setup, on_interruption)
-        patience = self._setup.patience(options.get("timeout"), STREAM_SECONDS, streams=True)
-
-        def send(remaining: float) -> Call:
-            return self.stubs.generation.StreamGenerate(
-                request, timeout=remaining, metadata=self._setup.endpoint.generation_metadata
-            )
-
-        return AIStream(patience, send, self._connection, options.get("output"))
+        self._settings.defaults.require_streaming()
+        return AIStream(self._channel, stream_generate(prompt, options, self._settings.defaults, on_interruption))
 
     def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
-        """A vector for each text, in their order, all or nothing. EmbedOptions says what else may be said.
+        """Embed texts: one vector per text, in their order. EmbedOptions lists the options.
 
-        Raises AIError.
+        Fails as a whole if one text fails. Raises AIError.
         """
-        patience = self._setup.patience(options.get("timeout"), REQUEST_SECONDS)
-        request = embed_request(inputs, options, self._setup)
-
-        def send() -> EmbedResponse:
-            with translated(self._connection):
-                return self.stubs.embeddings.Embed(
-                    request, timeout=patience.remaining, metadata=self._setup.endpoint.generation_metadata
-                )
-
-        return Embeddings(patiently(patience, send))
+        return self._channel.call(embed(inputs, options, self._settings.defaults))
 
     def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
-        """The id of the provider's model that has all the capabilities, such as vision or reasoning, and fits best.
+        """Return the id of the provider's most suitable model with all capabilities, such as vision or reasoning.
 
-        Raises InvalidRequestError, naming what is missing, where there is none.
+        Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
         return self.models.suggest_model(provider, capabilities)
 
     @property
     def stubs(self) -> Stubs:
-        """The generated stubs, for what the client does not wrap. They send no token or key of their own."""
-        return self._connection.stubs
+        """Generated stubs, for direct access to the API. Their calls carry no token or key of the client."""
+        return self._channel.stubs
 
     def close(self) -> None:
-        """Closes the channel; calls under way end with AIError, reason CANCELLED. May be called twice."""
-        self._connection.close()
+        """Close the channel. Calls in flight raise AIError with reason CANCELLED. Idempotent."""
+        self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -159,4 +130,4 @@ class AIManager:
         self.close()
 
     def __repr__(self) -> str:
-        return f"AIManager(target={self._setup.endpoint.target!r}, model={self._setup.model!r})"
+        return f"AIManager(target={self._settings.endpoint.target!r}, model={self._settings.defaults.model!r})"

@@ -1,4 +1,4 @@
-"""What a client can be set up with once and share: AIConfig and its builder."""
+"""Shareable client settings: AIConfig and its builder."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 
 from .errors import ConfigurationError
 
-MOST_RETRIES = 3  # the service config sends a call at most four times
+MAX_RETRIES = 3  # the service config sends a call at most four times
+SERVER_SETTINGS = ("enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AIConfig:
-    """Settings of a client, without any key. A keyword to AIManager wins over them; they win over the server's.
+    """Settings of a client, without keys. Keyword arguments of AIManager override them; they override the server's.
 
-    `timeout` is in seconds and holds for requests and streams; `retries`, 0 to 3, are sendings after the first.
-    `enable_streaming=False`: stream() raises. `enable_vision=False`: images are refused before anything is sent.
-    `enable_reasoning=True`: questions that say nothing about reasoning ask for medium effort.
-    `enable_metrics`, `enable_health_checks`, `enable_rate_limiting` and `enable_logging` belong to the server: setting
-    one of them at all raises ConfigurationError when a client is made.
+    `timeout` is in seconds and applies to requests and streams. `retries`, 0 to 3, are attempts after the first.
+    `enable_streaming=False` makes stream() raise. `enable_vision=False` rejects images before they are sent.
+    `enable_reasoning=True` requests medium effort unless a request sets `reasoning`. `enable_metrics`,
+    `enable_health_checks`, `enable_rate_limiting` and `enable_logging` are server settings: a client with one of them
+    raises ConfigurationError.
 
-    >>> AIConfig.builder().with_provider("openai").with_model("fast").with_timeout(60).build().model
-    'fast'
+    >>> AIConfig(provider="openai", timeout=60).retries is None
+    True
     """
 
     provider: str | None = None
@@ -44,61 +45,69 @@ class AIConfig:
 
     @classmethod
     def builder(cls) -> AIConfigBuilder:
-        """Starts from the defaults."""
+        """Return a builder with the default settings.
+
+        >>> AIConfig.builder().with_provider("openai").with_model("fast").with_timeout(60).build().model
+        'fast'
+        """
         return AIConfigBuilder(cls())
 
-    def refuse_server_switches(self) -> None:
-        """Raises ConfigurationError if a switch is set that only the server's operator has."""
-        for name in ("enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging"):
+    def reject_server_settings(self) -> None:
+        """Raise ConfigurationError if a server setting is set."""
+        for name in SERVER_SETTINGS:
             if getattr(self, name) is not None:
                 raise ConfigurationError(
-                    f"{name} cannot be set by a client: the server decides",
-                    solution=f"Leave {name} out, and set it up in the server's configuration file.",
+                    f"{name} is a server setting and cannot be set by a client",
+                    solution=f"Remove {name}, and configure it in the server's configuration file.",
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class AIConfigBuilder:
-    """Builds an AIConfig step by step. Each step returns a new builder, so a half-built one can be shared."""
+    """Builds an AIConfig. Each step returns a new builder, so that builders can be shared.
+
+    >>> AIConfigBuilder(AIConfig()).with_retries(1).build().retries
+    1
+    """
 
     _config: AIConfig
 
     def with_provider(self, provider: str) -> AIConfigBuilder:
-        """Whose models answer, such as `claude`."""
+        """Set the provider, such as `claude`."""
         return AIConfigBuilder(replace(self._config, provider=provider))
 
     def with_model(self, model: str) -> AIConfigBuilder:
-        """[provider/]id or [provider/]alias."""
+        """Set the model: [provider/]id or [provider/]alias."""
         return AIConfigBuilder(replace(self._config, model=model))
 
     def with_timeout(self, timeout: float) -> AIConfigBuilder:
-        """Seconds. Raises ConfigurationError unless positive."""
+        """Set the timeout in seconds. Raises ConfigurationError unless it is positive."""
         return AIConfigBuilder(replace(self._config, timeout=timeout))
 
     def with_retries(self, retries: int) -> AIConfigBuilder:
-        """Sendings after the first. Raises ConfigurationError unless 0 to 3."""
+        """Set the attempts after the first. Raises ConfigurationError unless 0 to 3."""
         return AIConfigBuilder(replace(self._config, retries=retries))
 
     def build(self) -> AIConfig:
-        """The settings as they are now."""
+        """Return the settings."""
         return self._config
 
 
 def check_timeout(timeout: float) -> float:
-    """The timeout, if it is a positive number of seconds; else raises ConfigurationError."""
-    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if number and math.isfinite(timeout) and timeout > 0:
+    """Return a timeout in seconds. Raises ConfigurationError unless it is a positive, finite number."""
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if is_number and math.isfinite(timeout) and timeout > 0:
         return float(timeout)
     raise ConfigurationError(
-        f"timeout must be a positive number of seconds, got {timeout!r}", solution="Leave it out for the default."
+        f"timeout must be a positive number of seconds, got {timeout!r}", solution="Omit it to use the default."
     )
 
 
 def check_retries(retries: int) -> int:
-    """The retries, if 0 to 3; else raises ConfigurationError."""
-    if isinstance(retries, int) and not isinstance(retries, bool) and 0 <= retries <= MOST_RETRIES:
+    """Return the number of retries. Raises ConfigurationError unless it is an integer between 0 and 3."""
+    if isinstance(retries, int) and not isinstance(retries, bool) and 0 <= retries <= MAX_RETRIES:
         return retries
     raise ConfigurationError(
-        f"retries must be a whole number from 0 to {MOST_RETRIES}, got {retries!r}",
-        solution="More would only delay the error: the gateway retries providers by itself.",
+        f"retries must be an integer between 0 and {MAX_RETRIES}, got {retries!r}",
+        solution="Use fewer: the gateway also retries providers.",
     )

@@ -1,13 +1,13 @@
-"""The exceptions of the client: one class for what a caller does about it, one reason for what happened.
+"""Exceptions of the client. The class determines how to handle an error; `reason` identifies the cause.
 
 AIError
-├── ConfigurationError       the client or the server is not set up for the call
+├── ConfigurationError       fix the configuration of the client or the server
 │   └── MissingCredentialsError
-├── InvalidRequestError      the request has to change
+├── InvalidRequestError      fix the request
 │   ├── InvalidModelError
 │   └── InvalidProviderError
-├── RateLimitError           wait `retry_after` seconds
-└── ProviderError            the provider failed
+├── RateLimitError           retry after `retry_after` seconds
+└── ProviderError            the provider failed or rejected the call
     ├── CircuitOpenError
     └── StreamInterruptedError
 """
@@ -19,23 +19,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from .usage import Attempt, Usage
+from .types.usage import Attempt, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field of the request that cannot be used: its path as in the proto, and what is wrong with it."""
+    """An invalid parameter of the request: its name as the caller passed it, such as `max_tokens`, and the problem."""
 
     field: str
     description: str
 
 
 class AIError(Exception):
-    """A call failed. `str()` is the message; `solution` says what to do and is shown in tracebacks.
+    """A failed call. `str()` is the message; `solution` is the recommended action, which tracebacks show as a note.
 
-    `reason` is a stable name to match on. `retry_after` is in seconds, None where nobody knows. `attempts` are the
-    tries at providers, `usage` the tokens already paid for, `context` whatever else the server told. Nothing here ever
-    holds a key or a prompt.
+    `reason` is a stable identifier to match on. `retry_after` is in seconds, None if unknown. `attempts` are the calls
+    to providers, `usage` the tokens already billed, `context` further details from the server. An error never
+    contains a key or a prompt.
 
     >>> error = RateLimitError("Rate limit exceeded. Retry after 2 seconds.", retry_after=2.0)
     >>> error.reason, error.retry_after
@@ -75,60 +75,60 @@ class AIError(Exception):
 
 
 class ConfigurationError(AIError):
-    """The client or the server is not set up for this: a key, a token, an address or a switch."""
+    """The client or the server is not configured for the call: a key, a token, an address or a switch."""
 
     default_reason = "CONFIGURATION_INVALID"
 
 
 class MissingCredentialsError(ConfigurationError):
-    """Neither the client nor the server has a key for the provider; context `envVar` names the server's variable."""
+    """Neither the client nor the server has a key for the provider; `context["envVar"]` names the server's variable."""
 
     default_reason = "MISSING_CREDENTIALS"
 
 
 class InvalidRequestError(AIError):
-    """The request has to change before it is sent again; `fields` says where."""
+    """The request is invalid; `fields` lists the parameters."""
 
     default_reason = "INVALID_FIELD"
 
 
 class InvalidModelError(InvalidRequestError):
-    """No model of that name; context `nearest` or `replacement` may name another."""
+    """Unknown model; `context` may suggest another under `nearest` or `replacement`."""
 
     default_reason = "MODEL_NOT_FOUND"
 
 
 class InvalidProviderError(InvalidRequestError):
-    """No provider of that name; context `nearest` may name another."""
+    """Unknown provider; `context` may suggest another under `nearest`."""
 
     default_reason = "PROVIDER_NOT_FOUND"
 
 
 class RateLimitError(AIError):
-    """The gateway's or the provider's rate limit: wait `retry_after` seconds."""
+    """Rate limit of the gateway or the provider. Retry after `retry_after` seconds."""
 
     default_reason = "RATE_LIMITED"
 
 
 class ProviderError(AIError):
-    """The provider failed, or refused the call."""
+    """The provider failed or rejected the call."""
 
     default_reason = "PROVIDER_ERROR"
 
 
 class CircuitOpenError(ProviderError):
-    """The provider failed too often and is left alone for `retry_after` seconds."""
+    """The circuit breaker of the provider is open after repeated failures. Retry after `retry_after` seconds."""
 
     default_reason = "CIRCUIT_OPEN"
 
 
 class StreamInterruptedError(ProviderError):
-    """The answer was lost after it began: discard what was received. `usage` is what was paid for so far."""
+    """The stream failed after the first content: discard what was received. `usage` is what was billed so far."""
 
     default_reason = "STREAM_INTERRUPTED"
 
 
-CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
+ERROR_CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
     {
         "INVALID_FIELD": InvalidRequestError,
         "CAPABILITY_UNSUPPORTED": InvalidRequestError,
@@ -151,15 +151,15 @@ CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "INTERNAL_ERROR": AIError,
     }
 )
-"""Reason → class. A reason that is not listed and begins with PROVIDER_ is a ProviderError."""
+"""Reason → class. Any other reason with the prefix PROVIDER_ is a ProviderError."""
 
 
-def class_of(reason: str) -> type[AIError] | None:
-    """The exception for a reason; None for one this client does not know.
+def error_class(reason: str) -> type[AIError] | None:
+    """Return the exception class for a reason, or None for an unknown reason.
 
-    >>> class_of("PROVIDER_OVERLOADED").__name__
+    >>> error_class("PROVIDER_OVERLOADED").__name__
     'ProviderError'
     """
-    if reason not in CLASSES and reason.startswith("PROVIDER_"):
+    if reason not in ERROR_CLASSES and reason.startswith("PROVIDER_"):
         return ProviderError
-    return CLASSES.get(reason)
+    return ERROR_CLASSES.get(reason)

@@ -1,4 +1,4 @@
-"""The keywords of the clients in one place: what a connection takes and what a question takes."""
+"""Keyword arguments of the clients: connection, request, embedding and model suggestion."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Literal, TypedDict
 
-from ._output import Output
+from ._convert.output_format import Output
 from .v1.content_pb2 import Attachment
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 OnInterruption = Literal["restart", "fail"]
-"""Where a provider fails after an answer has begun: the gateway begins it again elsewhere, or the stream fails."""
+"""If a provider fails after the first content: restart the response, or fail the stream."""
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """How the gateway is reached.
+    """Connection to the gateway.
 
-    `token` is the gateway's own token; without TLS it travels as it is. `tls=True` trusts the system's authorities,
-    `root_certificates` (PEM) those it holds; `private_key` and `certificate_chain` (PEM) are for a gateway that asks
-    for client certificates. `timeout` is in seconds and holds for requests and streams. `retries`, 0 to 3, are
-    sendings after the first.
+    `token` is the gateway's own token; without TLS it travels in plaintext. `tls=True` trusts the system's certificate
+    authorities; `root_certificates` (PEM) replaces them. `private_key` and `certificate_chain` (PEM) are the client
+    certificate for mTLS. `timeout` is in seconds and applies to requests and streams. `retries`, 0 to 3, are attempts
+    after the first.
     """
 
     token: str | None
@@ -35,19 +35,18 @@ class ConnectionOptions(TypedDict, total=False):
 
 
 class RequestOptions(TypedDict, total=False):
-    """What a question may say beside the prompt. Unset or None: the gateway's or the provider's default.
+    """Options of a request. Omitted or None: the default of the gateway or the provider.
 
-    `model`: [provider/]id or [provider/]alias (latest, current, fast, reasoning). `system`: what the model is told
-    first. `tools`: functions, or what `tool` builds. `tool_choice`: auto, required, none, the name of a tool, or a
-    ToolChoice. `reasoning`: an effort, True for medium, False for none, or ReasoningOptions. `attachments`: paths,
-    https addresses, bytes or Attachments, joined to the last user turn. `output`: what the answer has to be, a JSON
-    Schema, a pydantic model, or dict for any JSON object; the answer's `parsed` holds it. `provider_options`: by
-    provider, merged into its native request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeat
-    returns the first answer.
-    `fallback_models`: at most 8, in the form of `model`, tried in order where a model fails; one that cannot do what
-    the question needs is passed over with a warning. A key of your own goes to no other provider.
-    `timeout`: seconds for the whole call. `first_token_timeout`: seconds that a model may be silent before its answer
-    begins, then the next one is asked. `idle_timeout`: seconds between two pieces of an answer, then it counts as cut.
+    `model`: [provider/]id or [provider/]alias (latest, current, fast, reasoning). `system`: system instruction.
+    `tools`: functions, or tools from `tool`. `tool_choice`: auto, required, none, the name of a tool, or a ToolChoice.
+    `reasoning`: an effort, True for medium, False for none, or ReasoningOptions. `attachments`: paths, https URLs,
+    bytes or Attachments, added to the last user message. `output`: a JSON Schema, a pydantic model, or dict for any
+    JSON object; `AIResponse.parsed` returns the result. `provider_options`: by provider, merged into its native
+    request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeated request returns the first response.
+    `fallback_models`: at most 8 names in the form of `model`, tried in order if a model fails. A model that lacks a
+    required capability is skipped with a warning. The caller's own key is sent to no other provider.
+    `timeout`: seconds for the whole call. `first_token_timeout`: seconds until the first token, then the next model is
+    tried. `idle_timeout`: seconds between two events of a response, then it counts as interrupted.
     """
 
     model: str | None
@@ -60,7 +59,7 @@ class RequestOptions(TypedDict, total=False):
     stop: str | Sequence[str] | None
     tools: Sequence[Tool | Callable[..., Any]] | None
     tool_choice: str | ToolChoice | None
-    reasoning: Effort | bool | ReasoningOptions | None
+    reasoning: ReasoningEffort | bool | ReasoningOptions | None
     attachments: Sequence[str | PathLike[str] | bytes | Attachment] | None
     output: Output | None
     provider_options: Mapping[str, Mapping[str, object]] | None
@@ -72,15 +71,45 @@ class RequestOptions(TypedDict, total=False):
     idle_timeout: float | None
 
 
-def refuse_unknown(function: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raises TypeError for a keyword that is not known, naming the nearest that is.
+class EmbedOptions(TypedDict, total=False):
+    """Options of an embedding. Omitted or None: the model's default.
 
-    >>> refuse_unknown("request", ["temprature"], RequestOptions.__annotations__)
+    `model`: [provider/]id of an embedding model; required by the gateway, whose error suggests some. `dimensions`:
+    length of each vector. `purpose`: intended use, for models that distinguish uses. `provider_options`: by provider,
+    merged into its native request. `timeout`: seconds for the whole call.
+    """
+
+    model: str | None
+    dimensions: int | None
+    purpose: Literal["document", "query", "similarity", "classification", "clustering"] | None
+    provider_options: Mapping[str, Mapping[str, object]] | None
+    timeout: float | None
+
+
+class SuggestOptions(TypedDict, total=False):
+    """Options of a model suggestion, besides the required capabilities.
+
+    `preferred`: capabilities that improve the score. `objective`: the main criterion; omitted, a balance of all.
+    `min_context_window_tokens`: excludes models with a smaller or unknown context window. `providers`: only these.
+    `max_results`: at most 50, 3 by default.
+    """
+
+    preferred: Sequence[str]
+    objective: Literal["quality", "speed", "cost"] | None
+    min_context_window_tokens: int
+    providers: Sequence[str]
+    max_results: int
+
+
+def reject_unknown(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError for an unknown keyword, naming the closest known one.
+
+    >>> reject_unknown("request", ["temprature"], RequestOptions.__annotations__)
     Traceback (most recent call last):
     TypeError: request() got an unexpected keyword argument 'temprature'. Did you mean 'temperature'?
     """
     names = list(known)
     for name in given:
         if name not in names:
-            nearest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. Did you mean {nearest!r}?")
+            closest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. Did you mean {closest!r}?")

@@ -1,4 +1,4 @@
-"""An answer while it is written: read as pieces, as text or as events, and whole at the end."""
+"""A streamed response: read as pieces, as text or as events, and whole at the end."""
 
 from __future__ import annotations
 
@@ -10,58 +10,57 @@ from typing import Protocol, Self
 import grpc
 import grpc.aio
 
-from ._output import Output
-from ._patience import Patience, patiently, patiently_async
-from ._reading import Event, Reading
-from ._status import Line, translated
+from ._convert.requests import StreamOperation
+from ._convert.stream_state import StreamState
+from ._transport.channel import AsyncChannel, SyncChannel
+from ._transport.errors import translate_errors
+from ._transport.retry import RetryState, retry_call, retry_call_async
 from .errors import AIError
-from .response import AIResponse
+from .types.response import AIResponse
+from .types.stream_events import Event
 from .v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 
 
-class Call(Protocol):
-    """A sent stream: messages in order, and the means to stop it."""
+class StreamCall(Protocol):
+    """A stream in flight: an iterator that can be cancelled."""
 
     def __next__(self) -> StreamGenerateResponse:
-        """The next message."""
+        """Return the next message."""
 
     def cancel(self) -> bool:
-        """Tells the server to stop."""
+        """Cancel the call."""
 
 
-AsyncCall = grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse]
+AsyncStreamCall = grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse]
 
 
 class AIStream:
-    """Sends its question when first read, and can be read once: iterate over it, its `text` or its `events`.
+    """A stream that sends its request on the first read and can be read once: iterate over it, `text` or `events`.
 
-    Iterating yields AIResponse pieces: `content` is the new text, the last piece has usage and cost. If the answer is
-    cut off, reading raises StreamInterruptedError. Leaving the loop or the `with` block early cancels the call.
+    Iteration yields AIResponse pieces: `content` is the new text, and the last piece has usage and cost. An
+    interrupted stream raises StreamInterruptedError. Leaving the loop or the `with` block early cancels the call.
 
-    Where the answer begins again, what was yielded is void: `events` yield Restarted and go on with the new answer;
-    pieces and `text` raise StreamInterruptedError, whose `attempts` say why. That leaves the call alone: `response`
-    and `complete` then wait for the whole new answer, and reading once more shows it as it comes.
+    If the stream restarts, discard what it yielded. `events` yields Restarted and continues with the new response.
+    Pieces and `text` raise StreamInterruptedError, whose `attempts` contain the reason; the call stays open.
+    `response` and `complete` then wait for the whole new response, and reading once more yields it piece by piece.
     """
 
-    def __init__(
-        self, patience: Patience, send: Callable[[float], Call], line: Line, output: Output | None = None
-    ) -> None:
-        self._patience = patience
-        self._send = send
-        self._line = line
-        self._call: Call | None = None
-        self._reading = Reading(output)
+    def __init__(self, channel: SyncChannel, operation: StreamOperation) -> None:
+        self._channel = channel
+        self._operation = operation
+        self._call: StreamCall | None = None
+        self._state = StreamState()
 
     def __iter__(self) -> Generator[AIResponse]:
         with closing(self._read()) as events:
             for event in events:
-                piece = self._reading.piece(event)
+                piece = self._state.piece(event)
                 if piece is not None:
                     yield piece
 
     @property
     def text(self) -> Generator[str]:
-        """The text alone, as it comes."""
+        """Yield the text only, as it arrives."""
         with closing(iter(self)) as pieces:
             for piece in pieces:
                 if piece.content:
@@ -69,65 +68,66 @@ class AIStream:
 
     @property
     def events(self) -> Generator[Event]:
-        """Everything the server says, heartbeats and restarts too; the last event is the whole answer."""
+        """Yield every event, including heartbeats and restarts. The last event is the whole response."""
         return self._read()
 
     @property
     def response(self) -> AIResponse:
-        """The whole answer; where it began again, waits for its end.
+        """The whole response; after a restart, waits for its end.
 
-        Raises what ended the stream, or RuntimeError while it has not ended.
+        Raises the error of a failed stream, or RuntimeError before the end of the stream.
         """
-        return self.complete() if self._reading.goes_on else self._reading.response
+        return self.complete() if self._state.awaits_new_reader else self._state.response
 
     def complete(self) -> AIResponse:
-        """Reads what is left, and returns the whole answer; with a stream not read yet, as `request` does.
+        """Read the rest of the stream and return the whole response. An unread stream is sent first.
 
-        Raises what ended the stream, or RuntimeError where it was left before its end.
+        Raises the error of a failed stream, or RuntimeError if a reader left it early.
         """
-        if not self._reading.has_ended:
+        if not self._state.has_outcome:
             for _ in self._read():
                 pass
-        return self._reading.response
+        return self._state.response
 
     def close(self) -> None:
-        """Cancels what is under way. May be called twice."""
-        self._reading.give_up()
+        """Cancel the call if it is in flight. Idempotent."""
+        self._state.abandon_restart()
         if self._call is not None:
             self._call.cancel()
 
     def _read(self) -> Generator[Event]:
-        self._reading.begin()
+        self._state.begin_reading()
         try:
             yield from self._events()
-        except AIError as failure:
-            self._reading.fail(failure)
+        except AIError as error:
+            self._state.fail(error)
             raise
         finally:
-            if not self._reading.goes_on:
+            if not self._state.awaits_new_reader:
                 self.close()
 
     def _events(self) -> Generator[Event]:
-        call, message = self._begun()
+        call, message = self._first_message()
         while message is not None:
-            event = self._reading.event(message)
+            event = self._state.event(message, self._operation.read)
             if event is not None:
                 yield event
-            message = self._next(call)
-        self._reading.end()
+            message = self._next_message(call)
+        self._state.require_completion()
 
-    def _begun(self) -> tuple[Call, StreamGenerateResponse | None]:
-        """The call and its next message: a read after a restart goes on with the call of the one before."""
-        if self._call is not None:
-            return self._call, self._next(self._call)
-        return patiently(self._patience, self._first)
+    def _first_message(self) -> tuple[StreamCall, StreamGenerateResponse | None]:
+        if self._call is not None:  # the call continues after a restart
+            return self._call, self._next_message(self._call)
+        retry = RetryState.of(self._operation, self._channel.endpoint.retries)
+        return retry_call(retry, lambda: self._send(retry.remaining))
 
-    def _first(self) -> tuple[Call, StreamGenerateResponse | None]:
-        call = self._call = self._send(self._patience.remaining)
-        return call, self._next(call)
+    def _send(self, remaining: float | None) -> tuple[StreamCall, StreamGenerateResponse | None]:
+        call: StreamCall = self._channel.start(self._operation, remaining)
+        self._call = call
+        return call, self._next_message(call)
 
-    def _next(self, call: Call) -> StreamGenerateResponse | None:
-        with translated(self._line):
+    def _next_message(self, call: StreamCall) -> StreamGenerateResponse | None:
+        with translate_errors(self._channel, self._operation):
             return next(call, None)
 
     def __enter__(self) -> Self:
@@ -140,31 +140,25 @@ class AIStream:
 
 
 class AsyncAIStream:
-    """As AIStream, for asyncio; where the answer began again, `await complete()` before `response`."""
+    """As AIStream, for asyncio. After a restart, `await complete()` before `response`."""
 
-    def __init__(
-        self,
-        patience: Patience,
-        send: Callable[[float], Awaitable[AsyncCall]],
-        line: Line,
-        output: Output | None = None,
-    ) -> None:
-        self._patience = patience
-        self._send = send
-        self._line = line
-        self._call: AsyncCall | None = None
-        self._reading = Reading(output)
+    def __init__(self, channel: AsyncChannel, build: Callable[[], Awaitable[StreamOperation]]) -> None:
+        self._channel = channel
+        self._build = build
+        self._operation: StreamOperation | None = None
+        self._call: AsyncStreamCall | None = None
+        self._state = StreamState()
 
     async def __aiter__(self) -> AsyncGenerator[AIResponse]:
         async with aclosing(self._read()) as events:
             async for event in events:
-                piece = self._reading.piece(event)
+                piece = self._state.piece(event)
                 if piece is not None:
                     yield piece
 
     @property
     async def text(self) -> AsyncGenerator[str]:
-        """The text alone, as it comes."""
+        """Yield the text only, as it arrives."""
         async with aclosing(self.__aiter__()) as pieces:
             async for piece in pieces:
                 if piece.content:
@@ -172,72 +166,77 @@ class AsyncAIStream:
 
     @property
     def events(self) -> AsyncGenerator[Event]:
-        """Everything the server says, heartbeats and restarts too; the last event is the whole answer."""
+        """Yield every event, including heartbeats and restarts. The last event is the whole response."""
         return self._read()
 
     @property
     def response(self) -> AIResponse:
-        """The whole answer. Raises what ended the stream, or RuntimeError while it has not ended.
+        """The whole response. After a restart, `await complete()` first.
 
-        Where the answer began again, `await complete()` first.
+        Raises the error of a failed stream, or RuntimeError before the end of the stream.
         """
-        return self._reading.response
+        return self._state.response
 
     async def complete(self) -> AIResponse:
-        """Reads what is left, and returns the whole answer; with a stream not read yet, as `request` does.
+        """Read the rest of the stream and return the whole response. An unread stream is sent first.
 
-        Raises what ended the stream, or RuntimeError where it was left before its end.
+        Raises the error of a failed stream, or RuntimeError if a reader left it early.
         """
-        if not self._reading.has_ended:
+        if not self._state.has_outcome:
             async for _ in self._read():
                 pass
-        return self._reading.response
+        return self._state.response
 
     def close(self) -> None:
-        """Cancels what is under way. May be called twice."""
-        self._reading.give_up()
+        """Cancel the call if it is in flight. Idempotent."""
+        self._state.abandon_restart()
         if self._call is not None:
             self._call.cancel()
 
     async def _read(self) -> AsyncGenerator[Event]:
-        self._reading.begin()
+        self._state.begin_reading()
         try:
             async with aclosing(self._events()) as events:
                 async for event in events:
                     yield event
-        except AIError as failure:
-            self._reading.fail(failure)
+        except AIError as error:
+            self._state.fail(error)
             raise
         finally:
-            if not self._reading.goes_on:
+            if not self._state.awaits_new_reader:
                 self.close()
 
     async def _events(self) -> AsyncGenerator[Event]:
-        call, message = await self._begun()
+        operation = self._operation = self._operation or await self._build()
+        call, message = await self._first_message(operation)
         while message is not None:
-            event = self._reading.event(message)
+            event = self._state.event(message, operation.read)
             if event is not None:
                 yield event
-            message = await self._next(call)
-        self._reading.end()
+            message = await self._next_message(operation, call)
+        self._state.require_completion()
 
-    async def _begun(self) -> tuple[AsyncCall, StreamGenerateResponse | None]:
-        if self._call is not None:
-            return self._call, await self._next(self._call)
-        return await patiently_async(self._patience, self._first)
+    async def _first_message(self, operation: StreamOperation) -> tuple[AsyncStreamCall, StreamGenerateResponse | None]:
+        if self._call is not None:  # the call continues after a restart
+            return self._call, await self._next_message(operation, self._call)
+        retry = RetryState.of(operation, self._channel.endpoint.retries)
+        return await retry_call_async(retry, lambda: self._send(operation, retry.remaining))
 
-    async def _first(self) -> tuple[AsyncCall, StreamGenerateResponse | None]:
-        call = self._call = await self._send(self._patience.remaining)
-        return call, await self._next(call)
+    async def _send(
+        self, operation: StreamOperation, remaining: float | None
+    ) -> tuple[AsyncStreamCall, StreamGenerateResponse | None]:
+        call: AsyncStreamCall = self._channel.start(operation, remaining)
+        self._call = call
+        return call, await self._next_message(operation, call)
 
-    async def _next(self, call: AsyncCall) -> StreamGenerateResponse | None:
-        with translated(self._line):
+    async def _next_message(self, operation: StreamOperation, call: AsyncStreamCall) -> StreamGenerateResponse | None:
+        with translate_errors(self._channel, operation):
             message = await call.read()
         return message if isinstance(message, StreamGenerateResponse) else None
 
     def __del__(self) -> None:
-        # gRPC ends a call that is dropped, but grpc.aio keeps it until its deadline.
-        if self._reading.goes_on:
+        # gRPC cancels a call that is dropped; grpc.aio keeps it until its deadline.
+        if self._state.awaits_new_reader:
             self.close()
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,45 @@
+"""Client settings that apply to every call unless its options override them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import check_timeout
+from ..errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class CallDefaults:
+    """Defaults of every call. With an empty `provider` or `model` the server's own default applies."""
+
+    provider: str = ""
+    model: str = ""
+    timeout: float | None = None
+    streaming: bool = True
+    vision: bool = True
+    reasoning: bool = False
+
+    def qualified_model(self, model: str | None) -> str:
+        """Return the model to request, prefixed with the provider unless the name contains a slash.
+
+        >>> CallDefaults("claude", "claude/latest").qualified_model("fast")
+        'claude/fast'
+        """
+        if not model:
+            return self.model
+        return f"{self.provider}/{model}" if self.provider and "/" not in model else model
+
+    def timeout_for(self, requested: float | None, fallback: float) -> float:
+        """Return the timeout of a call in seconds: as requested, else the client's, else `fallback`.
+
+        Raises ConfigurationError unless the requested timeout is positive.
+        """
+        return check_timeout(requested) if requested is not None else self.timeout or fallback
+
+    def require_streaming(self) -> None:
+        """Raise ConfigurationError if streaming is disabled."""
+        if not self.streaming:
+            raise ConfigurationError(
+                "Streaming is disabled: AIConfig.enable_streaming is False.",
+                solution="Use request(), or set enable_streaming=True.",
+            )

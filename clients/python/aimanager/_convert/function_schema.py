@@ -1,0 +1,78 @@
+"""Derive the JSON Schema of a Python function's arguments, so that a model can call it as a tool."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ..errors import InvalidRequestError
+
+Schema = dict[str, Any]
+
+SCALARS: Mapping[object, str] = types.MappingProxyType(
+    {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+)
+ARRAYS = (list, tuple, set, frozenset, Sequence)
+OBJECTS = (dict, Mapping)
+
+
+def function_schema(function: Callable[..., Any]) -> Schema:
+    """Return the JSON Schema of a function's arguments.
+
+    Parameters with a default are optional. The first string of an Annotated hint describes its parameter. Raises
+    InvalidRequestError for a parameter that a JSON object cannot carry.
+
+    >>> def greet(name: Annotated[str, "Name of the person"], loud: bool = False) -> str: ...
+    >>> function_schema(greet)["properties"]
+    {'name': {'type': 'string', 'description': 'Name of the person'}, 'loud': {'type': 'boolean'}}
+    >>> function_schema(greet)["required"]
+    ['name']
+    """
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    for parameter in parameters:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise _unsupported(f"parameter {str(parameter)!r} cannot be passed by name")
+    return {
+        "type": "object",
+        "properties": {parameter.name: _hint_schema(hints.get(parameter.name, Any)) for parameter in parameters},
+        "required": [parameter.name for parameter in parameters if parameter.default is parameter.empty],
+        "additionalProperties": False,
+    }
+
+
+def _hint_schema(hint: Any) -> Schema:
+    if hint is Any:
+        return {}
+    if hint in SCALARS:
+        return {"type": SCALARS[hint]}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"enum": [member.value for member in hint]}
+    if hasattr(hint, "model_json_schema"):  # a pydantic model
+        schema: Schema = hint.model_json_schema()
+        return schema
+    return _generic_schema(hint, get_origin(hint) or hint, get_args(hint))
+
+
+def _generic_schema(hint: Any, origin: Any, arguments: tuple[Any, ...]) -> Schema:
+    if origin is Annotated:
+        notes = [note for note in arguments[1:] if isinstance(note, str)]
+        return _hint_schema(arguments[0]) | ({"description": notes[0]} if notes else {})
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_hint_schema(argument) for argument in arguments]}
+    if origin in ARRAYS:
+        return {"type": "array"} | ({"items": _hint_schema(arguments[0])} if arguments else {})
+    if origin in OBJECTS:
+        return {"type": "object"} | ({"additionalProperties": _hint_schema(arguments[1])} if arguments else {})
+    raise _unsupported(f"type hint {hint!r} has no JSON Schema")
+
+
+def _unsupported(problem: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"The function cannot be used as a tool: {problem}.", solution="Pass its schema: tool(function, schema={…})."
+    )

@@ -1,0 +1,211 @@
+"""Build the operations of generation: generate, stream and count tokens. Only attachment paths do I/O."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ..errors import ConfigurationError, InvalidRequestError
+from ..messages import Tool, attachment, tool
+from ..options import OnInterruption, RequestOptions, reject_unknown
+from ..types.model_suggestion import TokenCount, read_token_count
+from ..types.response import AIResponse
+from ..v1.generation_pb2 import (
+    GenerateRequest,
+    GenerateResponse,
+    InterruptionPolicy,
+    Patience,
+    ReasoningEffort,
+    ReasoningOptions,
+    SamplingOptions,
+    StreamGenerateRequest,
+    ToolChoice,
+    ToolMode,
+)
+from ..v1.model_pb2 import CountTokensRequest, CountTokensResponse
+from .checks import require_choice, require_duration, require_names, require_utf8, set_number
+from .defaults import CallDefaults
+from .operation import PROBE_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT, Operation
+from .output_format import Output, output_format
+from .prompt import Prompt, PromptMessages, read_prompt
+from .scalars import enum_words
+
+SAMPLING_FIELDS = {
+    "temperature": "temperature",
+    "max_tokens": "max_output_tokens",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "seed": "seed",
+}
+TIMEOUT_FIELDS = {"first_token_timeout": "first_token", "idle_timeout": "idle"}
+MAX_FALLBACK_MODELS = 8
+
+GenerateOperation: TypeAlias = Operation[GenerateRequest, GenerateResponse, AIResponse]
+StreamOperation: TypeAlias = Operation[StreamGenerateRequest, GenerateResponse, AIResponse]
+"""`read` takes the completed response, which is the last event of a stream."""
+
+
+def generate(prompt: Prompt, options: RequestOptions, defaults: CallDefaults) -> GenerateOperation:
+    """Describe a unary generation. It always has an idempotency key: a retry after a lost response is billed once."""
+    timeout = defaults.timeout_for(options.get("timeout"), REQUEST_TIMEOUT)
+    request, messages = _generate_request("request", prompt, options, defaults)
+    request.idempotency_key = request.idempotency_key or uuid.uuid4().hex
+    return Operation(
+        "generation.Generate",
+        request,
+        timeout,
+        _response_reader(options.get("output")),
+        sends_provider_key=True,
+        retries_rate_limit=True,
+        field_name=messages.field_name,
+    )
+
+
+def stream_generate(
+    prompt: Prompt, options: RequestOptions, defaults: CallDefaults, on_interruption: OnInterruption
+) -> StreamOperation:
+    """Describe a streamed generation."""
+    timeout = defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)
+    policy = require_choice("on_interruption", on_interruption, enum_words(InterruptionPolicy))
+    request, messages = _generate_request("stream", prompt, options, defaults, "on_interruption")
+    return Operation(
+        "generation.StreamGenerate",
+        StreamGenerateRequest(request=request, on_interruption=InterruptionPolicy.ValueType(policy)),
+        timeout,
+        _response_reader(options.get("output")),
+        sends_provider_key=True,
+        retries_rate_limit=True,
+        retries_unavailable=True,
+        field_name=messages.field_name,
+    )
+
+
+def count_tokens(
+    prompt: Prompt, options: RequestOptions, defaults: CallDefaults
+) -> Operation[CountTokensRequest, CountTokensResponse, TokenCount]:
+    """Describe a token count of the request that `generate` would send."""
+    request, messages = _generate_request("count_tokens", prompt, options, defaults)
+    return Operation(
+        "models.CountTokens",
+        CountTokensRequest(request=request),
+        defaults.timeout_for(options.get("timeout"), PROBE_TIMEOUT),
+        read_token_count,
+        sends_provider_key=True,
+        field_name=messages.field_name,
+    )
+
+
+def _response_reader(output: Output | None) -> Callable[[GenerateResponse], AIResponse]:
+    return lambda response: AIResponse(response, output)
+
+
+def _generate_request(
+    function: str, prompt: Prompt, options: RequestOptions, defaults: CallDefaults, *more_keywords: str
+) -> tuple[GenerateRequest, PromptMessages]:
+    reject_unknown(function, options, (*RequestOptions.__annotations__, *more_keywords))
+    messages = read_prompt(prompt, [attachment(file) for file in options.get("attachments") or ()])
+    request = GenerateRequest(
+        model=require_utf8("model", defaults.qualified_model(options.get("model"))),
+        messages=messages.messages,
+        system_instruction=require_utf8("system", options.get("system") or ""),
+        sampling=_sampling(options),
+        reasoning=_reasoning(options.get("reasoning"), default=defaults.reasoning),
+        tools=[each if isinstance(each, Tool) else tool(each) for each in options.get("tools") or ()],
+        tool_choice=_tool_choice(options.get("tool_choice")),
+        output_format=output_format(options.get("output")),
+        fallback_models=_fallback_models(options.get("fallback_models") or (), defaults),
+        idempotency_key=require_utf8("idempotency_key", options.get("idempotency_key") or ""),
+        labels=_labels(options.get("labels") or {}),
+        provider_options_json=provider_options_json(options.get("provider_options")),
+        patience=_stream_timeouts(options),
+    )
+    if not defaults.vision:
+        _reject_images(request)
+    return request, messages
+
+
+def _sampling(options: RequestOptions) -> SamplingOptions | None:
+    sampling = SamplingOptions()
+    for parameter, field in SAMPLING_FIELDS.items():
+        set_number(sampling, field, parameter, options.get(parameter))
+    stop = options.get("stop") or ()
+    sampling.stop_sequences.extend(require_utf8("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
+    return sampling if sampling.ByteSize() else None
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    return {require_utf8("labels", name): require_utf8("labels", value) for name, value in labels.items()}
+
+
+def _fallback_models(models: Sequence[str], defaults: CallDefaults) -> list[str]:
+    names = require_names("fallback_models", models)
+    if len(names) > MAX_FALLBACK_MODELS:
+        raise InvalidRequestError(
+            f"fallback_models must have at most {MAX_FALLBACK_MODELS} items, got {len(names)}",
+            solution="Remove some models.",
+        )
+    return [defaults.qualified_model(name) for name in names]
+
+
+def _stream_timeouts(options: RequestOptions) -> Patience | None:
+    timeouts = Patience()
+    for parameter, field in TIMEOUT_FIELDS.items():
+        seconds = options.get(parameter)
+        if seconds is not None:
+            getattr(timeouts, field).CopyFrom(require_duration(parameter, seconds))
+    return timeouts if timeouts.ByteSize() else None
+
+
+def _reasoning(reasoning: str | bool | ReasoningOptions | None, *, default: bool) -> ReasoningOptions | None:
+    if isinstance(reasoning, ReasoningOptions):
+        return reasoning
+    reasoning = default or None if reasoning is None else reasoning
+    if reasoning is None:
+        return None
+    effort = reasoning if isinstance(reasoning, str) else "medium" if reasoning else "none"
+    number = require_choice("reasoning", effort, enum_words(ReasoningEffort))
+    return ReasoningOptions(effort=ReasoningEffort.ValueType(number), include=effort != "none")
+
+
+def _tool_choice(choice: str | ToolChoice | None) -> ToolChoice | None:
+    if choice is None or isinstance(choice, ToolChoice):
+        return choice
+    mode = enum_words(ToolMode).get(choice)
+    if mode:
+        return ToolChoice(mode=ToolMode.ValueType(mode))
+    return ToolChoice(tool_name=require_utf8("tool_choice", choice))
+
+
+def provider_options_json(options: Mapping[str, Mapping[str, object]] | None) -> dict[str, str]:
+    """Encode native options by provider. Raises InvalidRequestError for options that are not a JSON object."""
+    return {
+        require_utf8("provider_options", provider): _native_json(provider, native)
+        for provider, native in (options or {}).items()
+    }
+
+
+def _native_json(provider: str, native: Any) -> str:
+    parameter = f"provider_options[{provider!r}]"
+    if not isinstance(native, dict):
+        raise InvalidRequestError(
+            f"{parameter} must be a dict, got {type(native).__name__}", solution='Write {"claude": {"field": value}}.'
+        )
+    try:
+        return json.dumps(native, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(
+            f"{parameter} must be a JSON object: {error}", solution="Use values that JSON can represent."
+        ) from error
+
+
+def _reject_images(request: GenerateRequest) -> None:
+    for message in request.messages:
+        for part in message.parts:
+            files = [part.attachment, *part.tool_result.attachments]
+            if any(file.mime_type.startswith("image/") for file in files):
+                raise ConfigurationError(
+                    "Images are disabled: AIConfig.enable_vision is False.",
+                    solution="Remove the image, or set enable_vision=True.",
+                )

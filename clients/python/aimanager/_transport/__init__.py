@@ -1,0 +1,1 @@
+"""Run operations over gRPC: endpoint, channels, deadlines, retries and errors."""

@@ -1,0 +1,219 @@
+"""Run operations over a lazily opened gRPC channel, synchronously or in asyncio."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass
+from operator import attrgetter
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from .._convert.operation import Operation, Request, Response, Result
+from ..errors import ConfigurationError
+from ..v1 import embedding_pb2_grpc, generation_pb2_grpc, health_pb2_grpc, model_pb2_grpc
+from .endpoint import Endpoint, channel_options
+from .errors import translate_errors
+from .retry import RetryState, retry_call, retry_call_async
+
+if TYPE_CHECKING:
+    from ..v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
+    from ..v1.generation_pb2_grpc import GenerationServiceAsyncStub
+    from ..v1.health_pb2_grpc import HealthServiceAsyncStub
+    from ..v1.model_pb2_grpc import ModelServiceAsyncStub
+
+STATE_TIMEOUT = 1.0  # seconds; gRPC reports the state of a channel at once, from its own thread
+UNREACHABLE = (grpc.ChannelConnectivity.CONNECTING, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """Generated stubs. Their calls carry no token, provider key or timeout of the client."""
+
+    generation: generation_pb2_grpc.GenerationServiceStub
+    models: model_pb2_grpc.ModelServiceStub
+    health: health_pb2_grpc.HealthServiceStub
+    embeddings: embedding_pb2_grpc.EmbeddingServiceStub
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncStubs:
+    """Generated stubs for asyncio. Their calls carry no token, provider key or timeout of the client."""
+
+    generation: GenerationServiceAsyncStub
+    models: ModelServiceAsyncStub
+    health: HealthServiceAsyncStub
+    embeddings: EmbeddingServiceAsyncStub
+
+
+class SyncChannel:
+    """A channel that opens on its first call, so that a process may fork before. Threads may share it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._lock = threading.Lock()
+        self._opened: tuple[grpc.Channel, Stubs] | None = None
+        self._closed = False
+
+    @property
+    def stubs(self) -> Stubs:
+        """Stubs of the open channel. Raises ConfigurationError after `close`."""
+        with self._lock:
+            if self._closed:
+                raise closed_error()
+            if self._opened is None:
+                channel = self._open()
+                # Once its state was queried (`is_unreachable`), an open channel keeps the program from exiting.
+                weakref.finalize(self, channel.close)
+                self._opened = (
+                    channel,
+                    Stubs(
+                        generation_pb2_grpc.GenerationServiceStub(channel),
+                        model_pb2_grpc.ModelServiceStub(channel),
+                        health_pb2_grpc.HealthServiceStub(channel),
+                        embedding_pb2_grpc.EmbeddingServiceStub(channel),
+                    ),
+                )
+            return self._opened[1]
+
+    def _open(self) -> grpc.Channel:
+        endpoint, options = self.endpoint, channel_options(self.endpoint)
+        if endpoint.tls:
+            return grpc.secure_channel(endpoint.target, endpoint.channel_credentials, options)
+        return grpc.insecure_channel(endpoint.target, options)
+
+    def call(self, operation: Operation[Request, Response, Result]) -> Result:
+        """Run a unary operation with its retries. Raises AIError."""
+        retry = RetryState.of(operation, self.endpoint.retries)
+
+        def send() -> Response:
+            with translate_errors(self, operation):
+                response: Response = self.start(operation, retry.remaining)
+                return response
+
+        return operation.read(retry_call(retry, send))
+
+    def start(self, operation: Operation[Request, Any, Any], timeout: float | None) -> Any:
+        """Send an operation once: the response of a unary method, or the call object of a stream."""
+        return start_call(self.stubs, self.endpoint, operation, timeout)
+
+    def watch(self, operation: Operation[Request, Response, Result]) -> Generator[Result]:
+        """Yield the messages of a server stream. Closing the generator cancels the call. Raises AIError."""
+        call = self.start(operation, operation.timeout)
+        try:
+            with translate_errors(self, operation):
+                for message in call:
+                    yield operation.read(message)
+        finally:
+            call.cancel()
+
+    def is_unreachable(self) -> bool:
+        """Return whether the channel is trying to connect, without success so far."""
+        states: SimpleQueue[grpc.ChannelConnectivity] = SimpleQueue()
+        report = states.put
+        with self._lock:
+            if self._closed or self._opened is None:
+                return False
+            channel = self._opened[0]
+            channel.subscribe(report)
+            try:
+                return states.get(timeout=STATE_TIMEOUT) in UNREACHABLE
+            except Empty:
+                return False
+            finally:
+                channel.unsubscribe(report)
+
+    def close(self) -> None:
+        """Close the channel; calls in flight end with reason CANCELLED. Idempotent."""
+        with self._lock:
+            self._closed = True
+            if self._opened is not None:
+                self._opened[0].close()
+
+
+class AsyncChannel:
+    """As SyncChannel, for the event loop of its first call."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._opened: tuple[grpc.aio.Channel, AsyncStubs] | None = None
+        self._closed = False
+
+    @property
+    def stubs(self) -> AsyncStubs:
+        """Stubs of the open channel. Raises ConfigurationError after `close`."""
+        if self._closed:
+            raise closed_error()
+        if self._opened is None:
+            channel = self._open()
+            self._opened = (
+                channel,
+                AsyncStubs(
+                    generation_pb2_grpc.GenerationServiceStub(channel),
+                    model_pb2_grpc.ModelServiceStub(channel),
+                    health_pb2_grpc.HealthServiceStub(channel),
+                    embedding_pb2_grpc.EmbeddingServiceStub(channel),
+                ),
+            )
+        return self._opened[1]
+
+    def _open(self) -> grpc.aio.Channel:
+        endpoint, options = self.endpoint, channel_options(self.endpoint)
+        if endpoint.tls:
+            return grpc.aio.secure_channel(endpoint.target, endpoint.channel_credentials, options)
+        return grpc.aio.insecure_channel(endpoint.target, options)
+
+    async def call(self, operation: Operation[Request, Response, Result]) -> Result:
+        """Run a unary operation with its retries. Raises AIError."""
+        retry = RetryState.of(operation, self.endpoint.retries)
+
+        async def send() -> Response:
+            with translate_errors(self, operation):
+                response: Response = await self.start(operation, retry.remaining)
+                return response
+
+        return operation.read(await retry_call_async(retry, send))
+
+    def start(self, operation: Operation[Request, Any, Any], timeout: float | None) -> Any:
+        """Send an operation once and return its call object."""
+        return start_call(self.stubs, self.endpoint, operation, timeout)
+
+    async def watch(self, operation: Operation[Request, Response, Result]) -> AsyncGenerator[Result]:
+        """Yield the messages of a server stream. Closing the generator cancels the call. Raises AIError."""
+        call = self.start(operation, operation.timeout)
+        try:
+            with translate_errors(self, operation):
+                async for message in call:
+                    yield operation.read(message)
+        finally:
+            call.cancel()
+
+    def is_unreachable(self) -> bool:
+        """Return whether the channel is trying to connect, without success so far."""
+        return not self._closed and self._opened is not None and self._opened[0].get_state() in UNREACHABLE
+
+    async def close(self) -> None:
+        """Close the channel; calls in flight end with reason CANCELLED. Idempotent."""
+        self._closed = True
+        if self._opened is not None:
+            await self._opened[0].close(grace=None)
+
+
+def start_call(
+    stubs: Stubs | AsyncStubs, endpoint: Endpoint, operation: Operation[Request, Any, Any], timeout: float | None
+) -> Any:
+    """Call the stub method of an operation with its metadata."""
+    method: Callable[..., Any] = attrgetter(operation.method)(stubs)
+    metadata = endpoint.metadata(with_provider_key=operation.sends_provider_key)
+    return method(operation.request, timeout=timeout, metadata=metadata)
+
+
+def closed_error() -> ConfigurationError:
+    """Return the error of a call on a closed client."""
+    return ConfigurationError(
+        "The client is closed.", solution="Create a new client, or close this one after its last call."
+    )

@@ -1,0 +1,145 @@
+"""Translate gRPC errors into AIError. Field paths of the API become parameter names of the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from .._convert.field_names import with_parameter_names
+from .._convert.operation import Operation
+from .._convert.scalars import read_seconds
+from ..errors import AIError, ConfigurationError, FieldViolation, InvalidRequestError, error_class
+from ..types.usage import read_attempts, read_usage
+from ..v1 import generation_pb2, usage_pb2
+from .endpoint import Endpoint
+
+ERROR_DOMAIN = "aimanager.dev"
+DETAILS_KEY = "grpc-status-details-bin"
+
+STATUS_ERRORS: Mapping[str, tuple[type[AIError], str]] = MappingProxyType(
+    {
+        "UNAVAILABLE": (AIError, "Is the server running at {target}? Start it with `make run` or `aimanager-server`."),
+        "DEADLINE_EXCEEDED": (AIError, "Increase timeout=…, or request a shorter response."),
+        "CANCELLED": (AIError, "Keep the client open until its calls have completed."),
+        "RESOURCE_EXHAUSTED": (AIError, "A gRPC message may exceed 36 MiB: send less."),
+        "UNIMPLEMENTED": (AIError, "Check that {target} is an aimanager server, and not older than this client."),
+        "INVALID_ARGUMENT": (InvalidRequestError, "Correct the request and send it again."),
+        "NOT_FOUND": (InvalidRequestError, "Check the name; `aimanager models` lists the models."),
+        "UNAUTHENTICATED": (ConfigurationError, "Pass the gateway's token: token=…"),
+        "PERMISSION_DENIED": (ConfigurationError, "Request access from the operator of the gateway."),
+        "FAILED_PRECONDITION": (ConfigurationError, "Report the error to the operator of the gateway."),
+    }
+)
+"""Class and solution for a status without aimanager details, from gRPC itself, a proxy or another server."""
+DEFAULT_SOLUTION = "If the error persists, report it to the operator of {target}."
+
+Detail = TypeVar("Detail", bound=Message)
+
+
+class Channel(Protocol):
+    """What error translation needs of a channel."""
+
+    endpoint: Endpoint
+
+    def is_unreachable(self) -> bool:
+        """Return whether the channel is trying to connect, without success so far."""
+
+
+@contextmanager
+def translate_errors(channel: Channel, operation: Operation[Any, Any, Any]) -> Iterator[None]:
+    """Raise AIError for a failed call. A cancellation of the caller's own task passes through unchanged."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise read_error(error, channel, operation.field_name) from error
+    except asyncio.CancelledError as error:
+        # grpc.aio also raises it for its own reasons, such as a channel that was closed during the call.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _status_error("CANCELLED", "The call was cancelled because the client was closed.", channel) from error
+
+
+def read_error(error: grpc.RpcError, channel: Channel, field_name: Callable[[str], str]) -> AIError:
+    """Convert the error of a failed call. Missing or unreadable details leave the status code and the message."""
+    # Every error that a call raises is also a Call, which the base class does not declare.
+    code = getattr(error, "code", lambda: None)()
+    code_name = code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
+    message = str(getattr(error, "details", lambda: None)() or code_name)
+    status = _status(getattr(error, "trailing_metadata", lambda: None)() or ())
+    info = _detail(status, error_details_pb2.ErrorInfo)
+    if info is None or info.domain != ERROR_DOMAIN:
+        return _status_error(code_name, message, channel)
+    kind = error_class(info.reason) or STATUS_ERRORS.get(code_name, (AIError, ""))[0]
+    return _gateway_error(kind, message, info, status, field_name)
+
+
+def _gateway_error(
+    kind: type[AIError],
+    message: str,
+    info: error_details_pb2.ErrorInfo,
+    status: status_pb2.Status,
+    field_name: Callable[[str], str],
+) -> AIError:
+    context = dict(info.metadata)
+    solution = _detail(status, error_details_pb2.LocalizedMessage)
+    retry = _detail(status, error_details_pb2.RetryInfo)
+    request = _detail(status, error_details_pb2.BadRequest)
+    route = _detail(status, generation_pb2.Route)
+    usage = _detail(status, usage_pb2.Usage)
+    violations = request.field_violations if request else ()
+    paths = [violation.field for violation in violations]
+    return kind(
+        with_parameter_names(message, paths, field_name),
+        reason=info.reason,
+        solution=with_parameter_names(solution.message, paths, field_name) if solution else "",
+        retry_after=max(0.0, read_seconds(retry, "retry_delay") or 0.0) if retry else None,
+        provider=context.pop("provider", ""),
+        model=context.pop("model", ""),
+        request_id=context.pop("requestId", ""),
+        fields=tuple(
+            FieldViolation(field_name(each.field), with_parameter_names(each.description, paths, field_name))
+            for each in violations
+        ),
+        attempts=read_attempts(route) if route else (),
+        usage=read_usage(usage) if usage else None,
+        context=context,
+    )
+
+
+def _status_error(code: str, message: str, channel: Channel) -> AIError:
+    target = channel.endpoint.target
+    if code == "DEADLINE_EXCEEDED" and channel.is_unreachable():
+        # Retries until the deadline hide the connection error.
+        code, message = "UNAVAILABLE", f"no response from {target} within the timeout"
+    kind, solution = STATUS_ERRORS.get(code, (AIError, DEFAULT_SOLUTION))
+    return kind(message, reason=code, solution=solution.format(target=target))
+
+
+def _status(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
+    # Iterated as pairs: older versions of grpc.aio return a mapping that dict() cannot copy.
+    packed = next((value for key, value in trailers if key == DETAILS_KEY), b"")
+    try:
+        return status_pb2.Status.FromString(packed if isinstance(packed, bytes) else b"")
+    except DecodeError:
+        return status_pb2.Status()
+
+
+def _detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
+    """Return the first detail of a type, or None if it is missing or unreadable."""
+    for packed in status.details:
+        if packed.Is(kind.DESCRIPTOR):
+            detail = kind()
+            try:
+                packed.Unpack(detail)
+            except DecodeError:
+                return None
+            return detail
+    return None

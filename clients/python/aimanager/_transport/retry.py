@@ -1,0 +1,104 @@
+"""Decide whether a failed call is retried within its deadline, and run the retries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar
+
+from .._convert.operation import Operation
+from ..errors import AIError, RateLimitError
+
+Returned = TypeVar("Returned")
+
+GATEWAY_RATE_LIMIT = "RATE_LIMITED"
+UNAVAILABLE_REASONS = ("UNAVAILABLE", "OVERLOADED")
+INITIAL_BACKOFF = 0.5  # seconds
+
+
+class RetryState:
+    """The deadline and the remaining retries of one call.
+
+    The gateway's own rate limit is retried at most once. A provider's rate limit never is: the gateway has retried it
+    already. An unavailable gateway is retried here for streams only, until their first message; the service config
+    retries other calls. The deadline starts with the first look at `remaining`, as a stream may be read late.
+    """
+
+    def __init__(
+        self,
+        timeout: float | None,
+        *,
+        rate_limit_retries: int = 0,
+        unavailable_retries: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeout = timeout
+        self._rate_limit_retries = rate_limit_retries
+        self._unavailable_retries = unavailable_retries
+        self._backoff = INITIAL_BACKOFF
+        self._clock = clock
+        self._deadline: float | None = None
+
+    @classmethod
+    def of(cls, operation: Operation[Any, Any, Any], retries: int) -> Self:
+        """Return the state of a new call on a client with `retries`."""
+        return cls(
+            operation.timeout,
+            rate_limit_retries=min(retries, 1) if operation.retries_rate_limit else 0,
+            unavailable_retries=retries if operation.retries_unavailable else 0,
+        )
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, at least 0; None without a deadline."""
+        if self._timeout is None:
+            return None
+        if self._deadline is None:
+            self._deadline = self._clock() + self._timeout
+        return max(0.0, self._deadline - self._clock())
+
+    def delay_before_retry(self, error: AIError) -> float:
+        """Return the seconds to wait before the call is sent again. Raises the error if it is not retried."""
+        if isinstance(error, RateLimitError):
+            return self._rate_limit_delay(error)
+        return self._unavailable_delay(error)
+
+    def _rate_limit_delay(self, error: RateLimitError) -> float:
+        delay = error.retry_after
+        if delay is None or error.reason != GATEWAY_RATE_LIMIT or not self._rate_limit_retries or not self._fits(delay):
+            raise error
+        self._rate_limit_retries -= 1
+        return delay
+
+    def _unavailable_delay(self, error: AIError) -> float:
+        delay = self._backoff * random.uniform(0.8, 1.2) if error.retry_after is None else error.retry_after
+        if error.reason not in UNAVAILABLE_REASONS or not self._unavailable_retries or not self._fits(delay):
+            raise error
+        self._unavailable_retries -= 1
+        self._backoff *= 2
+        return delay
+
+    def _fits(self, delay: float) -> bool:
+        return self.remaining is None or delay < self.remaining
+
+
+def retry_call(state: RetryState, send: Callable[[], Returned]) -> Returned:
+    """Return what `send` returns, calling it again as often as `state` permits."""
+    while True:
+        try:
+            return send()
+        except AIError as error:
+            delay = state.delay_before_retry(error)
+        time.sleep(delay)
+
+
+async def retry_call_async(state: RetryState, send: Callable[[], Awaitable[Returned]]) -> Returned:
+    """As `retry_call`, for asyncio."""
+    while True:
+        try:
+            return await send()
+        except AIError as error:
+            delay = state.delay_before_retry(error)
+        await asyncio.sleep(delay)

@@ -1,0 +1,128 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, Unpack
+
+from ._convert.embeddings import embed
+from ._convert.operation import STREAM_TIMEOUT
+from ._convert.prompt import Prompt
+from ._convert.requests import StreamOperation, generate, stream_generate
+from ._transport.channel import AsyncChannel, AsyncStubs
+from ._transport.file_reading import build_operation
+from ._transport.settings import DEFAULT_TARGET, ClientSettings, settings_with_key, settings_without_key
+from .config import AIConfig
+from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
+from .resources.health import AsyncHealth
+from .resources.metrics import AsyncMetrics
+from .resources.models import AsyncModels
+from .stream import AsyncAIStream
+from .types.embeddings import Embeddings
+from .types.response import AIResponse
+
+
+class AsyncAIManager:
+    """As AIManager, for asyncio. A client belongs to the event loop of its first call.
+
+    >>> AsyncAIManager("any key", provider="mock")
+    AsyncAIManager(target='127.0.0.1:50051', model='mock/latest')
+    """
+
+    models: AsyncModels
+    """Models of the gateway."""
+    health: AsyncHealth
+    """Health of the providers."""
+    metrics: AsyncMetrics
+    """Metrics of the requests served."""
+
+    def __init__(
+        self,
+        api_key: str,
+        provider: str | None = None,
+        model: str | None = None,
+        config: AIConfig | None = None,
+        *,
+        target: str = DEFAULT_TARGET,
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        self._configure(settings_with_key(api_key, provider, model, config, target, connection))
+
+    @classmethod
+    def gateway(
+        cls,
+        target: str = DEFAULT_TARGET,
+        *,
+        model: str | None = None,
+        config: AIConfig | None = None,
+        **connection: Unpack[ConnectionOptions],
+    ) -> Self:
+        """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
+
+        >>> AsyncAIManager.gateway("gateway.example:443", tls=True)
+        AsyncAIManager(target='gateway.example:443', model='')
+        """
+        client = cls.__new__(cls)
+        client._configure(settings_without_key(target, model, config, connection))
+        return client
+
+    def _configure(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._channel = AsyncChannel(settings.endpoint)
+        self.models = AsyncModels(self._channel, settings.defaults)
+        self.health = AsyncHealth(self._channel)
+        self.metrics = AsyncMetrics(self._channel)
+
+    async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
+        """Generate a response and return it whole, as AIManager.request. Files are read in a thread. Raises AIError."""
+        defaults = self._settings.defaults
+        operation = await build_operation(lambda: generate(prompt, options, defaults), options)
+        return await self._channel.call(operation)
+
+    def stream(
+        self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
+    ) -> AsyncAIStream:
+        """Generate a response and stream it, as AIManager.stream. The first read reads files and sends the request."""
+        defaults = self._settings.defaults
+        defaults.require_streaming()
+        defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)  # an invalid timeout fails here, not on a read
+
+        async def build() -> StreamOperation:
+            return await build_operation(lambda: stream_generate(prompt, options, defaults, on_interruption), options)
+
+        return AsyncAIStream(self._channel, build)
+
+    async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Embed texts: one vector per text, in their order. EmbedOptions lists the options.
+
+        Fails as a whole if one text fails. Raises AIError.
+        """
+        return await self._channel.call(embed(inputs, options, self._settings.defaults))
+
+    async def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
+        """Return the id of the provider's most suitable model with all capabilities, such as vision or reasoning.
+
+        Raises InvalidRequestError, naming the missing capabilities, if no model has them.
+        """
+        return await self.models.suggest_model(provider, capabilities)
+
+    @property
+    def stubs(self) -> AsyncStubs:
+        """Generated stubs, for direct access to the API. Their calls carry no token or key of the client."""
+        return self._channel.stubs
+
+    async def close(self) -> None:
+        """Close the channel. Calls in flight raise AIError with reason CANCELLED. Idempotent."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncAIManager(target={self._settings.endpoint.target!r}, model={self._settings.defaults.model!r})"

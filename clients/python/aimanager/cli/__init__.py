@@ -1,0 +1,3 @@
+"""The `aimanager` command."""
+
+from .command import main as main

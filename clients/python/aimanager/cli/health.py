@@ -1,0 +1,52 @@
+"""The `aimanager health` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import closing
+
+from google.protobuf.json_format import MessageToDict
+
+from ..client import AIManager
+from .console import Console, messages_to_json
+from .tables import health_line, health_table, quality_table
+
+
+def add_health_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `health`."""
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--probe", action="store_true", help="fetch each provider's model list first, to test it now")
+    mode.add_argument("--watch", action="store_true", help="print each change until interrupted")
+    mode.add_argument("--assess", action="store_true", help="show the quality of the providers over the last hour")
+
+
+def health(client: AIManager, options: argparse.Namespace, console: Console) -> int:
+    """Print the health of the providers, its changes, or their quality."""
+    if options.watch:
+        return _watch(client, options, console)
+    if options.assess:
+        return _assess(client, options, console)
+    providers = client.health.list(probe=options.probe)
+    if options.json:
+        console.write(messages_to_json(*(provider.proto for provider in providers), as_list=True))
+    else:
+        console.write(f"{health_table(providers)}\n")
+    return 1 if any(provider.status == "DOWN" for provider in providers) else 0
+
+
+def _assess(client: AIManager, options: argparse.Namespace, console: Console) -> int:
+    providers = client.health.assess()
+    if options.json:
+        console.write(messages_to_json(*(provider.proto for provider in providers), as_list=True))
+    else:
+        console.write(f"{quality_table(providers)}\n")
+    return 0
+
+
+def _watch(client: AIManager, options: argparse.Namespace, console: Console) -> int:
+    with closing(client.health.watch()) as changes:
+        for change in changes:
+            line = json.dumps(MessageToDict(change.proto)) if options.json else health_line(change)
+            console.write(f"{line}\n")
+    return 0

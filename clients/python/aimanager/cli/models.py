@@ -1,0 +1,49 @@
+"""The `aimanager models` command."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..client import AIManager
+from .console import Console, messages_to_json
+from .tables import LEGEND, models_table
+
+
+def add_models_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `models`."""
+    parser.add_argument("--provider", default="", metavar="NAME", help="list the models of this provider only")
+    parser.add_argument(
+        "--capability",
+        action="append",
+        metavar="NAME",
+        help="list models with this capability only, such as reasoning; repeatable",
+    )
+    parser.add_argument("--available", action="store_true", help="list models that can be called now only")
+    parser.add_argument("--refresh", action="store_true", help="fetch the providers' model lists first")
+
+
+def models(client: AIManager, options: argparse.Namespace, console: Console) -> int:
+    """List models as a table or as JSON."""
+    listed = client.models.list(
+        options.provider,
+        capabilities=options.capability or (),
+        available_only=options.available,
+        refresh=options.refresh,
+    )
+    if options.refresh:
+        _report_incomplete_lists(client, options.provider, console)
+    if options.json:
+        console.write(messages_to_json(*(model.proto for model in listed), as_list=True))
+        return 0
+    console.write(f"{models_table(listed)}\n")
+    if console.stderr.isatty():
+        console.write_line_to_stderr(LEGEND)
+    return 0
+
+
+def _report_incomplete_lists(client: AIManager, provider: str, console: Console) -> None:
+    """Report providers whose model list could not be fetched; their health has the reason."""
+    for health in client.health.list([provider] if provider else ()):
+        if health.status in ("DEGRADED", "DOWN"):
+            notice = f"models of {health.provider} may be incomplete ({health.status}). {health.solution}"
+            console.write_line_to_stderr(notice.rstrip())

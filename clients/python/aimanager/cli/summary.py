@@ -1,0 +1,54 @@
+"""Summarize a response or a restart in one line for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import takewhile
+
+from ..types.response import AIResponse
+from ..types.stream_events import Restarted
+from ..types.usage import Attempt
+from .tables import format_duration, format_money
+
+
+def summary_line(response: AIResponse) -> str:
+    """Return model, finish reason, tokens, cost, latency and number of attempts."""
+    metadata, usage = response.metadata, response.usage
+    facts = [_model(response), response.finish_reason]
+    if usage.source != "missing":
+        facts.append(f"{usage.input_tokens} input + {usage.output_tokens} output tokens")
+    if metadata.cost is not None:
+        facts.append(("" if metadata.cost_is_exact else "~") + format_money(metadata.cost, metadata.currency))
+    if metadata.latency is not None:
+        facts.append(format_duration(metadata.latency))
+    if len(metadata.attempts) > 1:
+        facts.append(f"{len(metadata.attempts)} attempts")
+    return " · ".join(fact for fact in facts if fact)
+
+
+def restart_notice(restarted: Restarted) -> str:
+    """Return the notice that a stream restarted, with the failures before it."""
+    failures = _failures(restarted.attempts)
+    reason = f" ({failures})" if failures else ""
+    return f"stream restarted on {restarted.provider}/{restarted.model}{reason}; discard the output above"
+
+
+def _model(response: AIResponse) -> str:
+    """Return the model, and the failures before it if it was a fallback."""
+    metadata = response.metadata
+    model = f"{metadata.provider}/{metadata.model}"
+    failed = list(takewhile(lambda attempt: attempt.error_reason, metadata.attempts))
+    succeeded = metadata.attempts[len(failed) :][:1]
+    if not succeeded or all(_target(attempt) == _target(succeeded[0]) for attempt in failed):
+        return model
+    return f"{model} (fallback: {_failures(failed)})"
+
+
+def _failures(attempts: Iterable[Attempt]) -> str:
+    """List each distinct failure once."""
+    failures = (f"{_target(attempt)} failed: {attempt.error_reason}" for attempt in attempts if attempt.error_reason)
+    return ", ".join(dict.fromkeys(failures))
+
+
+def _target(attempt: Attempt) -> str:
+    return f"{attempt.provider}/{attempt.model}"

@@ -1,0 +1,185 @@
+"""Format models, health, quality and metrics as tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from ..types.health import ProviderHealth
+from ..types.metrics import MetricsRow, MetricsSummary
+from ..types.model import Model, Pricing
+from ..types.quality import ModelQuality, ProviderQuality
+
+CAPABILITY_HEADINGS = {
+    "streaming": "STREAM",
+    "image_input": "IMAGE",
+    "document_input": "PDF",
+    "tool_calling": "TOOLS",
+    "parallel_tool_calling": "PARALLEL",
+    "structured_output": "SCHEMA",
+    "reasoning": "REASON",
+    "prompt_caching": "CACHE",
+    "image_output": "IMAGE OUT",
+}
+SUPPORT_SYMBOLS = {"native": "x", "emulated": "~", "none": "-"}
+LEGEND = "x native   ~ emulated by the gateway   - not supported   ? unknown   prices per million tokens"
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Align columns to the left, two spaces apart, without trailing spaces.
+
+    >>> print(table(["A", "B"], [["long", "1"]]))
+    A     B
+    long  1
+    """
+    lines = [heading, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def models_table(models: Iterable[Model]) -> str:
+    """Format one line per model; the ROUTES column appears if a model has routes."""
+    rows = list(models)
+    routed = any(model.routes for model in rows)
+    limits = ["CONTEXT", "MAX OUTPUT", "INPUT PRICE", "OUTPUT PRICE", "AVAILABLE"]
+    heading = ["MODEL", "ALIASES", *(["ROUTES"] if routed else []), *limits, *CAPABILITY_HEADINGS.values()]
+    return table(heading, [_model_row(model, routed=routed) for model in rows])
+
+
+def _model_row(model: Model, *, routed: bool) -> list[str]:
+    capabilities = model.capabilities
+    return [
+        model.id,
+        ",".join(model.aliases) or "-",
+        *([",".join(model.routes) or "-"] if routed else []),
+        format_tokens(model.context_window_tokens),
+        format_tokens(model.max_output_tokens),
+        _price(model.pricing, "input"),
+        _price(model.pricing, "output"),
+        "yes" if model.available else "no",
+        *(SUPPORT_SYMBOLS.get(capabilities.get(name, ""), "?") for name in CAPABILITY_HEADINGS),
+    ]
+
+
+def format_tokens(count: int | None) -> str:
+    """Abbreviate a number of tokens; `?` if unknown.
+
+    >>> format_tokens(200_000), format_tokens(1_048_576), format_tokens(None)
+    ('200k', '1.0M', '?')
+    """
+    if count is None:
+        return "?"
+    return f"{count / 1e6:.1f}M" if count >= 1_000_000 else f"{count // 1000}k" if count >= 1000 else str(count)
+
+
+def _price(pricing: Pricing | None, side: str) -> str:
+    return format_money(getattr(pricing, side), pricing.currency) if pricing else "?"
+
+
+def format_money(amount: Decimal, currency: str) -> str:
+    """Format an amount without trailing zeros.
+
+    >>> format_money(Decimal("2.500000000"), "USD"), format_money(Decimal("0.5"), "EUR")
+    ('$2.5', '0.5 EUR')
+    """
+    digits = f"{amount:f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return f"${digits}" if currency == "USD" else f"{digits} {currency}"
+
+
+def health_table(providers: Sequence[ProviderHealth]) -> str:
+    """Format one line per provider, then the recommended actions."""
+    heading = ["PROVIDER", "STATUS", "CIRCUIT", "P50", "P95", "ERRORS", "LAST ERROR"]
+    solutions = [f"{health.provider}: {health.solution}" for health in providers if health.solution]
+    return "\n".join([table(heading, [_health_row(health) for health in providers]), *solutions])
+
+
+def _health_row(health: ProviderHealth) -> list[str]:
+    return [
+        health.provider,
+        health.status,
+        health.circuit or "-",
+        format_duration(health.latency_p50),
+        format_duration(health.latency_p95),
+        f"{health.error_rate:.0%}",
+        health.last_error_reason or "-",
+    ]
+
+
+def health_line(health: ProviderHealth) -> str:
+    """Format one health change as a line."""
+    return "  ".join(_health_row(health))
+
+
+def format_duration(seconds: float | None) -> str:
+    """Format seconds; `-` if unknown.
+
+    >>> format_duration(0.254), format_duration(None)
+    ('254 ms', '-')
+    """
+    if seconds is None:
+        return "-"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def quality_table(providers: Sequence[ProviderQuality]) -> str:
+    """Format one line per provider, the findings, then one line per model."""
+    heading = ["PROVIDER", "SAMPLES", "OVERALL", "AVAILABILITY", "SPEED", "ECONOMY", "CONFORMANCE"]
+    findings = [f"{quality.provider}: {finding}" for quality in providers for finding in quality.findings]
+    blocks = ["\n".join([table(heading, [_quality_row(quality) for quality in providers]), *findings])]
+    models = [_model_quality_row(quality.provider, model) for quality in providers for model in quality.models]
+    if models:
+        heading = ["MODEL", "SAMPLES", "SUCCESS", "P50", "P95", "TTFT P50", "TTFT P95", "TOKENS/S", "CONFORMANCE"]
+        blocks.append(table(heading, models))
+    return "\n\n".join(blocks)
+
+
+def _quality_row(quality: ProviderQuality) -> list[str]:
+    scores = [quality.overall, quality.availability, quality.speed, quality.economy, quality.conformance]
+    return [quality.provider, str(quality.sample_count), *map(_score, scores)]
+
+
+def _model_quality_row(provider: str, quality: ModelQuality) -> list[str]:
+    rate = quality.output_tokens_per_second
+    return [
+        f"{provider}/{quality.model}",
+        str(quality.sample_count),
+        _score(quality.success_rate),
+        format_duration(quality.latency_p50),
+        format_duration(quality.latency_p95),
+        format_duration(quality.time_to_first_token_p50),
+        format_duration(quality.time_to_first_token_p95),
+        "-" if rate is None else f"{rate:.1f}",
+        _score(quality.conformance),
+    ]
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"
+
+
+def metrics_table(summary: MetricsSummary) -> str:
+    """Format one line per model and a total, then the errors by reason and the requests in flight."""
+    heading = ["MODEL", "REQUESTS", "ERRORS", "FALLBACKS", "INPUT", "OUTPUT", "COST", "P50", "P95", "TTFT"]
+    rows = [_metrics_row(f"{row.provider}/{row.model}", row) for row in summary.rows]
+    errors = sorted(summary.total.errors_by_reason.items(), key=lambda pair: (-pair[1], pair[0]))
+    lines = [table(heading, [*rows, _metrics_row("total", summary.total)])]
+    if errors:
+        lines.append(f"errors: {', '.join(f'{reason} {count}' for reason, count in errors)}")
+    since = f" · since {summary.start_time:%Y-%m-%d %H:%M} UTC" if summary.start_time else ""
+    return "\n".join([*lines, f"{summary.requests_in_flight} requests in flight{since}"])
+
+
+def _metrics_row(name: str, row: MetricsRow) -> list[str]:
+    return [
+        name,
+        str(row.requests_total),
+        str(row.requests_error),
+        str(row.fallbacks),
+        format_tokens(row.input_tokens),
+        format_tokens(row.output_tokens),
+        "?" if row.cost_total is None else format_money(row.cost_total, row.currency),
+        format_duration(row.request_duration),
+        format_duration(row.request_duration_p95),
+        format_duration(row.time_to_first_token),
+    ]

@@ -1,0 +1,1 @@
+"""Sub-clients of AIManager: `models`, `health` and `metrics`."""

@@ -1,0 +1,1 @@
+"""Result types of the client. Import them from `aimanager`."""

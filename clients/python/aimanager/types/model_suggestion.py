@@ -1,0 +1,35 @@
+"""Suggested models, and token counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._convert.scalars import enum_word
+from ..v1 import model_pb2, usage_pb2
+from .model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSuggestion:
+    """A model with its score, 0 to 1, and the reasons for it, the most important first.
+
+    Scores are comparable within one response only.
+    """
+
+    model: Model
+    score: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """Input tokens of a request. `source` is `reported` (by the provider) or `estimated` (by the gateway)."""
+
+    input_tokens: int
+    source: str
+    model: str
+
+
+def read_token_count(response: model_pb2.CountTokensResponse) -> TokenCount:
+    """Convert a token count from the server."""
+    return TokenCount(response.input_tokens, enum_word(usage_pb2.UsageSource, response.source), response.model)

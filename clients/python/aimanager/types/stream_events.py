@@ -1,0 +1,46 @@
+"""Events of a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..v1 import generation_pb2
+from ..v1.generation_pb2 import Heartbeat, PartCompleted, PartDelta, StreamStarted
+from .artifact import Artifact
+from .response import AIResponse
+from .usage import Attempt, read_attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The stream was interrupted and restarts: discard every part and artifact received so far.
+
+    `proto` is the message from the server.
+    """
+
+    proto: generation_pb2.StreamRestarted
+
+    @property
+    def route(self) -> generation_pb2.Route:
+        """Route of the new response."""
+        return self.proto.route
+
+    @property
+    def provider(self) -> str:
+        """Provider of the new response."""
+        return self.proto.route.provider
+
+    @property
+    def model(self) -> str:
+        """Model of the new response."""
+        return self.proto.route.model
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Attempts so far. The last failed one is the interrupted one; its `usage` is what it consumed."""
+        return read_attempts(self.proto.route)
+
+
+Event: TypeAlias = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse
+"""What `AIStream.events` yields: messages of aimanager.v1, artifacts, restarts, and at last the whole response."""

@@ -1,0 +1,177 @@
+"""`aimanager ask`: output, arguments, structured output and artifacts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+
+from aimanager.v1 import content_pb2, generation_pb2
+from tests.support.console import CommandRunner
+from tests.support.fake_gateway.messages import error_status, make_response, stream_events
+from tests.support.fake_gateway.server import FakeGateway
+
+SCRIPT = content_pb2.Artifact(
+    id="artifact-1", name="app.py", mime_type="text/x-python", language="python", text="print('ü')\n"
+)
+DEEP_JSON = '{"items":' * 100_000 + "{}" + "}" * 100_000
+
+
+def test_pipe_receives_whole_response(aimanager: CommandRunner) -> None:
+    code = aimanager("ask", "Hi")
+
+    assert (code, aimanager.out, aimanager.err) == (0, "Hello.\n", "")
+    assert [call.method for call in aimanager.fake.received] == ["Generate"]
+
+
+def test_terminal_receives_stream_and_summary(terminal: CommandRunner) -> None:
+    code = terminal("ask", "Hi")
+
+    assert (code, terminal.out) == (0, "Hello.\n")
+    assert terminal.err == (
+        "mock/mock-large (fallback: mock/mock-small failed: PROVIDER_OVERLOADED) · stop · "
+        "3 input + 2 output tokens · ~$0.0025 · 1.50 s · 2 attempts\n"
+    )
+    assert [call.method for call in terminal.fake.received] == ["StreamGenerate"]
+
+
+def test_final_newline_is_not_doubled(terminal: CommandRunner) -> None:
+    terminal.fake.respond("StreamGenerate", stream_events(make_response("Hello.\n"), "Hello.\n"))
+
+    terminal("ask", "Hi")
+
+    assert terminal.out == "Hello.\n"
+
+
+def test_prompt_must_be_utf8(aimanager: CommandRunner) -> None:
+    assert aimanager("ask", "\udcff") == 1
+
+    assert aimanager.err.startswith("aimanager: prompt must be valid UTF-8")
+    assert aimanager.fake.received == []
+
+
+def test_no_stream_sends_unary_request(terminal: CommandRunner) -> None:
+    assert terminal("ask", "Hi", "--no-stream") == 0
+
+    assert [call.method for call in terminal.fake.received] == ["Generate"]
+
+
+def test_arguments_become_request_fields(aimanager: CommandRunner, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("remember")
+
+    aimanager(
+        *("ask", "Hi", "--model", "mock/fast", "--system", "Be brief", "--attach", str(notes)),
+        *("--reasoning", "low", "--timeout", "20", "--fallback", "openai/fast", "--fallback", "mock/mock-small"),
+    )
+
+    [call] = aimanager.fake.received
+    assert (call.request.model, call.request.system_instruction) == ("mock/fast", "Be brief")
+    assert call.request.messages[0].parts[0].attachment.data == b"remember"
+    assert call.request.reasoning.effort == generation_pb2.REASONING_EFFORT_LOW
+    assert call.request.fallback_models == ["openai/fast", "mock/mock-small"]
+    assert call.timeout < 30
+
+
+def test_dash_reads_prompt_from_stdin(aimanager: CommandRunner) -> None:
+    aimanager.stdin.write("From a pipe")
+    aimanager.stdin.seek(0)
+
+    aimanager("ask", "-")
+
+    assert aimanager.fake.received[0].request.messages[0].parts[0].text == "From a pipe"
+
+
+def test_json_prints_whole_response(terminal: CommandRunner) -> None:
+    terminal("ask", "Hi", "--json")
+
+    assert json.loads(terminal.out)["message"]["parts"] == [{"text": "Hello."}]
+
+
+def test_verbose_prints_summary_without_terminal(aimanager: CommandRunner) -> None:
+    bare = generation_pb2.GenerateResponse(
+        message=make_response().message, finish_reason=generation_pb2.FINISH_REASON_STOP
+    )
+    aimanager.fake.respond("Generate", bare)
+
+    aimanager("ask", "Hi", "--verbose")
+
+    assert aimanager.err == "mock/mock-large · stop\n"
+
+
+def test_warnings_name_the_parameter(aimanager: CommandRunner) -> None:
+    warning = generation_pb2.Warning(field="reasoning.effort", message="lowered to low")
+    aimanager.fake.respond("Generate", make_response(warnings=[warning]))
+
+    aimanager("ask", "Hi")
+
+    assert aimanager.err == "warning: reasoning: lowered to low\n"
+
+
+def test_error_is_one_line_with_solution(aimanager: CommandRunner) -> None:
+    aimanager.fake.respond("Generate", error_status(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "Unknown model 'x'."))
+
+    code = aimanager("ask", "Hi")
+
+    assert (code, aimanager.out, aimanager.err) == (1, "", "aimanager: Unknown model 'x'. Try another way.\n")
+
+
+def test_interrupted_stream_ends_its_line(terminal: CommandRunner) -> None:
+    interruption = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "Stream interrupted", solution="")
+    terminal.fake.respond("StreamGenerate", [*stream_events(make_response(), "Hel")[:2], interruption])
+
+    code = terminal("ask", "Hi")
+
+    assert (code, terminal.out, terminal.err) == (1, "Hel\n", "aimanager: Stream interrupted.\n")
+
+
+def test_artifacts_are_saved(aimanager: CommandRunner, tmp_path: Path) -> None:
+    aimanager.fake.respond("Generate", make_response(artifacts=[SCRIPT]))
+
+    code = aimanager("ask", "Hi", "--save-artifacts", str(tmp_path))
+
+    assert code == 0
+    assert (tmp_path / "app.py").read_text() == "print('ü')\n"
+    assert f"saved {tmp_path / 'app.py'}" in aimanager.err
+
+
+def test_unwritable_artifact_folder_is_an_error(aimanager: CommandRunner, tmp_path: Path) -> None:
+    aimanager.fake.respond("Generate", make_response(artifacts=[SCRIPT]))
+    (tmp_path / "file").touch()
+
+    code = aimanager("ask", "Hi", "--save-artifacts", str(tmp_path / "file"))
+
+    assert code == 1
+    assert "Cannot save 'app.py'" in aimanager.err
+
+
+def test_schema_file_becomes_output_format(fake: FakeGateway, aimanager: CommandRunner, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text('{"title": "city"}')
+
+    assert aimanager("ask", "Hi", "--schema", str(tmp_path / "schema.json")) == 0
+
+    assert fake.received[-1].request.output_format.json_schema.name == "city"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "must contain a JSON object, got list"),
+        (DEEP_JSON, "is not valid JSON"),
+        (None, "Cannot read"),
+    ],
+    ids=["invalid", "list", "deep", "missing"],
+)
+def test_unusable_schema_file_is_an_error(
+    aimanager: CommandRunner, tmp_path: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "schema.json").write_text(text)
+
+    code = aimanager("ask", "Hi", "--schema", str(tmp_path / "schema.json"))
+
+    assert code == 1
+    assert message in aimanager.err

@@ -1,0 +1,85 @@
+"""The `aimanager` command: arguments, token, target, TLS and exit codes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+
+from tests.support.console import CommandRunner
+from tests.support.fake_gateway.messages import make_response
+from tests.support.fake_gateway.server import FakeGateway, serve
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ask"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--assess"]]
+)
+def test_invalid_arguments_exit_with_2(
+    aimanager: CommandRunner, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        aimanager(*arguments)
+
+    assert stopped.value.code == 2
+    assert "usage: aimanager" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["ask"], ["models"], ["health"], ["metrics"]])
+def test_help_is_printed(aimanager: CommandRunner, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        aimanager(*arguments, "--help")
+
+    assert stopped.value.code == 0
+    assert "--help" in capsys.readouterr().out
+
+
+def test_token_comes_from_environment_or_argument(aimanager: CommandRunner) -> None:
+    aimanager("ask", "Hi", AIMANAGER_TOKEN="one")
+    aimanager("ask", "Hi", "--token-env", "MINE", MINE="two")
+    aimanager("ask", "Hi", "--token", "three")
+    aimanager("ask", "Hi")
+
+    tokens = [call.metadata.get("authorization") for call in aimanager.fake.received]
+    assert tokens == ["Bearer one", "Bearer two", "Bearer three", None]
+
+
+def test_target_argument_overrides_environment(aimanager: CommandRunner) -> None:
+    assert aimanager("ask", "Hi", "--target", aimanager.fake.target, AIMANAGER_TARGET="127.0.0.1:1") == 0
+
+
+def test_ca_file_is_trusted(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("localhost")
+    pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
+    fake = FakeGateway()
+    fake.respond("Generate", make_response())
+    server = serve(fake, grpc.ssl_server_credentials([pair]))
+    fake.target = fake.target.replace("127.0.0.1", "localhost")
+
+    code = CommandRunner(fake)("ask", "Hi", "--ca", str(tmp_path / "ca.pem"))
+    server.stop(None).wait()
+
+    assert code == 0
+
+
+def test_unreadable_ca_file_is_an_error(aimanager: CommandRunner) -> None:
+    assert aimanager("ask", "Hi", "--ca", "/nowhere/ca.pem") == 1
+
+    assert "Cannot read '/nowhere/ca.pem'" in aimanager.err
+
+
+class InterruptedInput(io.StringIO):
+    """Standard input on which Ctrl-C is pressed."""
+
+    def read(self, size: int | None = -1, /) -> str:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_exits_with_130(fake: FakeGateway) -> None:
+    command = CommandRunner(fake, stdin=InterruptedInput())
+
+    assert (command("ask", "-"), command.err) == (130, "")

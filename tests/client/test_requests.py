@@ -1,0 +1,219 @@
+"""Requests: every option, and validation before sending."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from aimanager import (
+    AIConfig,
+    AIManager,
+    AsyncAIManager,
+    ConfigurationError,
+    InvalidRequestError,
+    Part,
+    ReasoningOptions,
+    ToolChoice,
+    attachment,
+    image,
+    user,
+)
+from aimanager.options import RequestOptions
+from aimanager.v1 import content_pb2, generation_pb2
+from tests.support.fake_gateway.server import FakeGateway
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def sent_request(fake: FakeGateway) -> generation_pb2.GenerateRequest:
+    request: generation_pb2.GenerateRequest = fake.received[-1].request
+    request.ClearField("idempotency_key")
+    return request
+
+
+def weather(city: str) -> str:
+    """Return the weather."""
+    return city
+
+
+def test_str_is_a_user_message_to_the_default_model(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request("Hi")
+
+    assert sent_request(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
+
+
+def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request(
+        "Hi",
+        model="fast",
+        system="Be brief",
+        temperature=0.0,
+        max_tokens=7,
+        top_p=0.5,
+        top_k=3,
+        seed=0,
+        stop=["END"],
+        tools=[weather],
+        tool_choice="required",
+        reasoning="high",
+        attachments=[PNG],
+        provider_options={"mock": {"delay": 0}},
+        labels={"team": "a"},
+    )
+
+    assert sent_request(fake) == generation_pb2.GenerateRequest(
+        model="mock/fast",
+        messages=[user(image(PNG), "Hi")],
+        system_instruction="Be brief",
+        sampling=generation_pb2.SamplingOptions(
+            temperature=0.0, max_output_tokens=7, top_p=0.5, top_k=3, seed=0, stop_sequences=["END"]
+        ),
+        reasoning=ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_HIGH, include=True),
+        tools=[
+            generation_pb2.Tool(
+                name="weather",
+                description="Return the weather.",
+                input_schema_json='{"type": "object", "properties": {"city": {"type": "string"}}, '
+                '"required": ["city"], "additionalProperties": false}',
+            )
+        ],
+        tool_choice=ToolChoice(mode=generation_pb2.TOOL_MODE_REQUIRED),
+        provider_options_json={"mock": '{"delay": 0}'},
+        labels={"team": "a"},
+    )
+
+
+def test_none_leaves_options_unset(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request("Hi", model=None, temperature=None, tools=None, reasoning=None, timeout=None, stop=None)
+
+    assert sent_request(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
+
+
+def test_each_request_has_its_own_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request("Hi")
+    ai.request("Hi")
+
+    keys = {call.request.idempotency_key for call in fake.received}
+    assert len(keys - {""}) == 2
+
+
+def test_given_idempotency_key_is_sent(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request("Hi", idempotency_key="mine")
+
+    assert fake.received[0].request.idempotency_key == "mine"
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "expected"),
+    [
+        (True, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_MEDIUM, include=True)),
+        (False, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_NONE)),
+        ("none", ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_NONE)),
+        (ReasoningOptions(budget_tokens=100), ReasoningOptions(budget_tokens=100)),
+    ],
+)
+def test_reasoning_is_an_effort_a_bool_or_options(
+    fake: FakeGateway, ai: AIManager, reasoning: bool | ReasoningOptions, expected: ReasoningOptions
+) -> None:
+    ai.request("Hi", reasoning=reasoning)
+
+    assert sent_request(fake).reasoning == expected
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("auto", ToolChoice(mode=generation_pb2.TOOL_MODE_AUTO)),
+        ("none", ToolChoice(mode=generation_pb2.TOOL_MODE_NONE)),
+        ("weather", ToolChoice(tool_name="weather")),
+        (ToolChoice(parallel=False), ToolChoice(parallel=False)),
+    ],
+)
+def test_tool_choice_is_a_mode_a_tool_or_a_tool_choice(
+    fake: FakeGateway, ai: AIManager, choice: str | ToolChoice, expected: ToolChoice
+) -> None:
+    ai.request("Hi", tools=[weather], tool_choice=choice)
+
+    assert sent_request(fake).tool_choice == expected
+
+
+def test_stop_is_a_str_or_a_list(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request("Hi", stop="END")
+
+    assert sent_request(fake).sampling.stop_sequences == ["END"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (RequestOptions(max_tokens=10**12), "max_tokens must be a 32-bit integer, got 1000000000000"),
+        (RequestOptions(temperature="hot"), "temperature must be a number, got 'hot'"),  # type: ignore[typeddict-item]
+        (RequestOptions(reasoning="deep"), "reasoning must be one of none, minimal"),  # type: ignore[typeddict-item]
+        (RequestOptions(provider_options={"mock": {"x": float("nan")}}), "['mock'] must be a JSON object"),
+        (RequestOptions(provider_options={"mock": 3}), "provider_options['mock'] must be a dict, got int"),  # type: ignore[dict-item]
+        (RequestOptions(attachments=["/nowhere/at.all"]), "Cannot read attachment '/nowhere/at.all'"),
+    ],
+)
+def test_invalid_option_names_the_parameter_and_value(ai: AIManager, options: RequestOptions, named: str) -> None:
+    with pytest.raises(InvalidRequestError) as rejected:
+        ai.request("Hi", **options)
+
+    assert named in str(rejected.value)
+
+
+def test_unknown_keyword_suggests_the_closest(ai: AIManager) -> None:
+    with pytest.raises(TypeError, match=r"'temprature'\. Did you mean 'temperature'"):
+        ai.request("Hi", temprature=1)  # type: ignore[call-arg]
+
+
+def test_unsupported_prompt_type_raises_type_error(ai: AIManager) -> None:
+    with pytest.raises(TypeError, match="got int"):
+        ai.request([3])  # type: ignore[list-item]
+
+
+def test_config_enables_reasoning(fake: FakeGateway) -> None:
+    with AIManager("", "mock", config=AIConfig(enable_reasoning=True), target=fake.target) as ai:
+        ai.request("Hi")
+
+    assert sent_request(fake).reasoning.effort == generation_pb2.REASONING_EFFORT_MEDIUM
+
+
+def test_config_disables_images(fake: FakeGateway) -> None:
+    config = AIConfig(enable_vision=False)
+    result = content_pb2.ToolResult(tool_call_id="1", attachments=[image(PNG)])
+    with AIManager("", "mock", config=config, target=fake.target) as ai:
+        for prompt in (user(image(PNG)), user(Part(tool_result=result))):
+            with pytest.raises(ConfigurationError, match="enable_vision"):
+                ai.request(prompt)
+        ai.request("Read this", attachments=[b"text"])
+
+    assert len(fake.received) == 1
+
+
+def test_threads_share_a_client(fake: FakeGateway, ai: AIManager) -> None:
+    contents: list[str] = []
+    threads = [threading.Thread(target=lambda: contents.append(ai.request("Hi").content)) for _ in range(8)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert contents == ["Hello."] * 8
+
+
+async def test_async_client_sends_the_same(fake: FakeGateway, async_ai: AsyncAIManager, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("remember")
+
+    response = await async_ai.request("Hi", temperature=0.5, attachments=[notes])
+
+    assert response.content == "Hello."
+    assert fake.received[0].request.idempotency_key
+    assert sent_request(fake) == generation_pb2.GenerateRequest(
+        model="mock/latest",
+        messages=[user(attachment(b"remember", filename="notes.txt"), "Hi")],
+        sampling=generation_pb2.SamplingOptions(temperature=0.5),
+    )

@@ -1,0 +1,86 @@
+"""Channels: size limits, retry policy, state and TLS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+
+from aimanager import AIManager, AsyncAIManager
+from aimanager._transport.channel import AsyncChannel, SyncChannel
+from aimanager._transport.endpoint import Endpoint, channel_options, service_config
+from tests.support.fake_gateway.messages import make_response
+from tests.support.fake_gateway.server import FakeGateway, serve
+
+KEY = "sk-s3cret-0123456789"
+CLIENTS = Path(__file__).parents[3] / "clients"
+
+
+def test_service_config_is_the_same_for_every_language() -> None:
+    shared = json.loads((CLIENTS / "service_config.json").read_text())
+    bundled = json.loads((CLIENTS / "python/aimanager/service_config.json").read_text())
+
+    assert bundled == shared
+    assert json.loads(service_config(3))["retryThrottling"] == shared["retryThrottling"]
+
+
+def test_streams_have_no_retry_policy() -> None:
+    """With a policy, a sync stream loses its deadline if its server goes away (grpcio 1.85.1)."""
+    named = [name for method in json.loads(service_config(3))["methodConfig"] for name in method["name"]]
+
+    assert {"service": "aimanager.v1.GenerationService", "method": "Generate"} in named
+    assert {"service": "aimanager.v1.GenerationService"} not in named
+
+
+def test_zero_retries_disable_grpc_retries() -> None:
+    options = dict(channel_options(Endpoint("localhost:1", retries=0)))
+
+    assert options["grpc.enable_retries"] == 0
+    assert options["grpc.service_config"] == "{}"
+
+
+def test_channel_has_size_limits_and_keepalive() -> None:
+    options = dict(channel_options(Endpoint("localhost:1")))
+
+    assert options["grpc.max_receive_message_length"] == options["grpc.max_send_message_length"] == 36 * 2**20
+    assert options["grpc.per_rpc_retry_buffer_size"] == 40 * 2**20
+    assert options["grpc.keepalive_time_ms"] == 30_000
+
+
+def test_unopened_or_closed_channel_is_not_unreachable() -> None:
+    connection = SyncChannel(Endpoint("127.0.0.1:1"))
+    unused = connection.is_unreachable()
+
+    connection.close()
+
+    assert (unused, connection.is_unreachable()) == (False, False)
+
+
+async def test_unopened_async_channel_is_not_unreachable() -> None:
+    assert not AsyncChannel(Endpoint("127.0.0.1:1")).is_unreachable()
+
+
+def test_own_certificate_authority_is_trusted() -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    gateway = FakeGateway()
+    gateway.respond("Generate", make_response())
+    pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
+    server = serve(gateway, grpc.ssl_server_credentials([pair]))
+    target = gateway.target.replace("127.0.0.1", "localhost")
+
+    with AIManager(KEY, target=target, root_certificates=authority.cert_pem.bytes()) as ai:
+        content = ai.request("Hi").content
+    server.stop(None).wait()
+
+    assert content == "Hello."
+    assert gateway.received[0].metadata["x-provider-key-claude"] == KEY
+
+
+async def test_async_client_uses_tls() -> None:
+    async with AsyncAIManager(KEY, target="localhost:1", tls=True, retries=0) as ai:
+        with pytest.raises(Exception, match="connect"):
+            await ai.request("Hi")
