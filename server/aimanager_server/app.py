@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from .catalog.catalog import Catalog
+from .catalog.cost import PriceList
 from .catalog.discovery import ModelDiscovery
-from .catalog.pricing import PriceList
 from .config.errors import StartupError
 from .config.settings import Settings
 from .core.embedding import Embedder
@@ -31,7 +31,7 @@ from .pipeline.dispatch import Dispatch
 from .pipeline.hedging import Hedging
 from .pipeline.idempotency import Idempotency
 from .pipeline.quota import CallerQuota, ProviderQuota
-from .pipeline.retry import RetryAndFallback
+from .pipeline.retry_and_fallback import RetryAndFallback
 from .pipeline.stream_recovery import StreamRecovery
 from .pipeline.structured_output import EnforceOutputFormat
 from .pipeline.telemetry import Telemetry

@@ -16,7 +16,7 @@ from aimanager_server.core.response import ResponseMetadata
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage
 from aimanager_server.pipeline.hedging import Hedging
-from aimanager_server.pipeline.retry import RetryAndFallback
+from aimanager_server.pipeline.retry_and_fallback import RetryAndFallback
 from aimanager_server.resilience.key_pool import KeyPool
 from aimanager_server.resilience.retry_budget import RetryBudgets
 from aimanager_server.telemetry.metrics import Metrics

@@ -12,7 +12,7 @@ from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Cost, CostFunction, Usage
 from aimanager_server.pipeline.accounting import Accounting, AttemptSubscriber
 from aimanager_server.pipeline.hedging import Hedging
-from aimanager_server.pipeline.retry import RetryAndFallback
+from aimanager_server.pipeline.retry_and_fallback import RetryAndFallback
 from aimanager_server.pipeline.telemetry import Telemetry
 from aimanager_server.resilience.key_pool import KeyPool
 from aimanager_server.resilience.retry_budget import RetryBudgets

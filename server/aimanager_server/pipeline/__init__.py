@@ -1,1 +1,1 @@
-"""The layers between the resolved call and its provider, one policy per module."""
+"""The layers between the resolved call and its provider, one policy per module; `app.py` lists their order."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aimanager_server.catalog.catalog import Catalog
-from aimanager_server.catalog.pricing import cost
+from aimanager_server.catalog.cost import cost
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.response import Event, FinishReason, PartCompleted
 from aimanager_server.core.usage import Usage, UsageSource

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.catalog.cost import PriceList, cost, is_peak
 from aimanager_server.catalog.model import Model, Prices, Rates
-from aimanager_server.catalog.pricing import PriceList, cost, is_peak
 from aimanager_server.core.usage import Cost, Usage
 from tests.support.golden_prices import FRIDAY_NIGHT, FRIDAY_PEAK, GOLDEN, GoldenCost, used
 

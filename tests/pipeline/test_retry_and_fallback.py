@@ -7,7 +7,7 @@ from aimanager_server.core import errors
 from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import Attempt, StreamTimeouts, Target
 from aimanager_server.core.stream import ResponseStream
-from aimanager_server.pipeline.retry import upstream_mode
+from aimanager_server.pipeline.retry_and_fallback import upstream_mode
 from tests.support.calls import TARGET, make_call
 from tests.support.clock import FakeClock
 from tests.support.layers import new_metrics, retry_layer, retrying, with_accounting
