@@ -153,7 +153,7 @@ class Pipeline:
         return (
             self.provider_quota,  # first: an attempt beyond the quota costs nothing
             self.attachments,  # models differ in what they fetch themselves; a repair reuses the files
-            self.output_format,  # each model is asked for JSON in its own way
+            self.output_format,  # the way to request JSON depends on the model
             self.bulkhead,  # a full provider is not a failure
             self.circuit_breaker,  # an open breaker rejects all attempts
             self.accounting,  # inside the breaker: records only what was sent

@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def report_text(figures: list[Figure]) -> str:
-    """Return the figures for a terminal, with the profile in a table of its own."""
+    """Return the figures for a terminal, with the profile in a separate table."""
     profile = [figure for figure in figures if figure.name.startswith("profile_")]
     others = [figure for figure in figures if figure not in profile]
     sections = (("", others), ("CPU of a sequential unary call", profile))

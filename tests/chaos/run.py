@@ -31,7 +31,7 @@ PARTS: dict[str, Callable[[int, float], Report]] = {
     "defaults": lambda seed, seconds: defaults(min(seconds, 60.0)),
 }
 LANES = (("load", "cancels", "races", "bursts"), ("defaults",))
-"""Lanes run concurrently, the parts of a lane one after the other, each in a process of its own."""
+"""Lanes run concurrently, the parts of a lane one after the other, each in a separate process."""
 
 EXTRA_SECONDS = 100.0
 """Time that a part may take in addition to the requested duration."""

@@ -1,4 +1,4 @@
-"""Errors are immutable: whoever knows more raises a copy."""
+"""Errors are immutable: code that knows more raises a copy."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_value_without_equality_is_hashed_by_identity() -> None:
     assert len({Entity(1), Entity(1)}) == 2
 
 
-def test_value_has_no_attributes_beside_its_fields() -> None:
+def test_value_has_no_attributes_besides_its_fields() -> None:
     with pytest.raises(AttributeError):
         Point(1).z = 3  # type: ignore[attr-defined]  # the test
 

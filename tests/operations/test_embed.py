@@ -186,7 +186,7 @@ async def test_unusable_vectors_are_charged() -> None:
 
 
 async def test_other_dimensions_than_requested_are_rejected() -> None:
-    with pytest.raises(CapabilityUnsupported, match="2 dimensions, requested were 1"):
+    with pytest.raises(CapabilityUnsupported, match="2 dimensions, expected 1"):
         await without_retries(Fixed(EmbeddingBatch(((1.0, 2.0),))))(embed_call("a", dimensions=1, **MODEL))
 
 

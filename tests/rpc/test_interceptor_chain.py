@@ -71,7 +71,7 @@ class FrameCounter(GenerationServiceServicer):
 
 
 class RecordingInterceptor(Interceptor):
-    """Record what it is asked and the calls that it sees."""
+    """Record the lookups and the calls that it receives."""
 
     def __init__(self) -> None:
         self.services: list[str] = []

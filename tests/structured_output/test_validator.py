@@ -70,7 +70,7 @@ def test_number_of_violations_is_limited() -> None:
 def test_long_value_is_omitted_from_the_message() -> None:
     result = validator({"type": "string"}).validate(json.dumps(["x" * 1000]))
 
-    assert result.violations[0].message == "at the top: the value does not meet type: 'string'"
+    assert result.violations[0].message == "at the top: the value does not satisfy type: 'string'"
 
 
 def test_false_schema_rejects_every_value() -> None:

@@ -1,4 +1,4 @@
-"""Complete gateways: the composition root, on an event loop in a thread of its own."""
+"""Complete gateways: the composition root, on an event loop in a separate thread."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from .types.response import AIResponse
 
 
 class AsyncAIManager:
-    """As AIManager, for asyncio. A client belongs to the event loop of its first call.
+    """The asyncio version of AIManager. A client belongs to the event loop of its first call.
 
     >>> AsyncAIManager("any key", provider="mock")
     AsyncAIManager(target='127.0.0.1:50051', model='mock/latest')
@@ -75,7 +75,7 @@ class AsyncAIManager:
         self.metrics = AsyncMetrics(self._channel)
 
     async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
-        """Generate a response and return it whole, as AIManager.request. Files are read in a thread. Raises AIError."""
+        """Generate a response and return it whole, like AIManager.request. Reads files in a thread. Raises AIError."""
         defaults = self._settings.defaults
         operation = await build_operation(lambda: generate(prompt, options, defaults), options)
         return await self._channel.call(operation)
@@ -83,7 +83,7 @@ class AsyncAIManager:
     def stream(
         self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
     ) -> AsyncAIStream:
-        """Generate a response and stream it, as AIManager.stream. The first read reads files and sends the request."""
+        """Generate a response and stream it, like AIManager.stream. The first read sends the request."""
         defaults = self._settings.defaults
         defaults.require_streaming()
         defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)  # an invalid timeout fails here, not on a read
@@ -94,14 +94,14 @@ class AsyncAIManager:
         return AsyncAIStream(self._channel, build)
 
     async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
-        """Embed texts: one vector per text, in their order. EmbedOptions lists the options.
+        """Return one vector per text, in the same order. EmbedOptions lists the options.
 
         Fails as a whole if one text fails. Raises AIError.
         """
         return await self._channel.call(embed(inputs, options, self._settings.defaults))
 
     async def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
-        """Return the id of the provider's most suitable model with all capabilities, such as vision or reasoning.
+        """Return the id of the provider's best model with all these capabilities, such as vision or reasoning.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
@@ -109,7 +109,7 @@ class AsyncAIManager:
 
     @property
     def stubs(self) -> AsyncStubs:
-        """Generated stubs, for direct access to the API. Their calls carry no token or key of the client."""
+        """Generated stubs, for direct access to the API. Their calls do not send the client's token or key."""
         return self._channel.stubs
 
     async def close(self) -> None:

@@ -81,8 +81,8 @@ class AIManager:
     def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
         """Generate a response and return it whole. RequestOptions lists the options.
 
-        An unavailable gateway is retried. A rate limit of the gateway is retried once, if it ends before the deadline.
-        Retries are not billed twice. Raises AIError.
+        A call is retried if the gateway is unavailable, and once after the gateway's rate limit if that ends before the
+        deadline. Retries are not billed twice. Raises AIError.
         """
         return self._channel.call(generate(prompt, options, self._settings.defaults))
 
@@ -99,14 +99,14 @@ class AIManager:
         return AIStream(self._channel, stream_generate(prompt, options, self._settings.defaults, on_interruption))
 
     def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
-        """Embed texts: one vector per text, in their order. EmbedOptions lists the options.
+        """Return one vector per text, in the same order. EmbedOptions lists the options.
 
         Fails as a whole if one text fails. Raises AIError.
         """
         return self._channel.call(embed(inputs, options, self._settings.defaults))
 
     def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
-        """Return the id of the provider's most suitable model with all capabilities, such as vision or reasoning.
+        """Return the id of the provider's best model with all these capabilities, such as vision or reasoning.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
@@ -114,7 +114,7 @@ class AIManager:
 
     @property
     def stubs(self) -> Stubs:
-        """Generated stubs, for direct access to the API. Their calls carry no token or key of the client."""
+        """Generated stubs, for direct access to the API. Their calls do not send the client's token or key."""
         return self._channel.stubs
 
     def close(self) -> None:

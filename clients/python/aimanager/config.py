@@ -13,10 +13,10 @@ SERVER_SETTINGS = ("enable_metrics", "enable_health_checks", "enable_rate_limiti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AIConfig:
-    """Settings of a client, without keys. Keyword arguments of AIManager override them; they override the server's.
+    """Settings of a client, without keys. They override the server's; keyword arguments of AIManager override them.
 
-    `timeout` is in seconds and applies to requests and streams. `retries`, 0 to 3, are attempts after the first.
-    `enable_streaming=False` makes stream() raise. `enable_vision=False` rejects images before they are sent.
+    `timeout` is in seconds and applies to requests and streams. `retries` is the number of attempts after the first, 0
+    to 3. `enable_streaming=False` makes stream() raise. `enable_vision=False` rejects images before they are sent.
     `enable_reasoning=True` requests medium effort unless a request sets `reasoning`. `enable_metrics`,
     `enable_health_checks`, `enable_rate_limiting` and `enable_logging` are server settings: a client with one of them
     raises ConfigurationError.
@@ -85,7 +85,7 @@ class AIConfigBuilder:
         return AIConfigBuilder(replace(self._config, timeout=timeout))
 
     def with_retries(self, retries: int) -> AIConfigBuilder:
-        """Set the attempts after the first. Raises ConfigurationError unless 0 to 3."""
+        """Set the number of retries, 0 to 3. Raises ConfigurationError for another value."""
         return AIConfigBuilder(replace(self._config, retries=retries))
 
     def build(self) -> AIConfig:

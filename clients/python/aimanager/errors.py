@@ -75,7 +75,7 @@ class AIError(Exception):
 
 
 class ConfigurationError(AIError):
-    """The client or the server is not configured for the call: a key, a token, an address or a switch."""
+    """A key, token, address or setting that the call needs is missing or invalid, in the client or the server."""
 
     default_reason = "CONFIGURATION_INVALID"
 

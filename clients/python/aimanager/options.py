@@ -19,10 +19,10 @@ OnInterruption = Literal["restart", "fail"]
 class ConnectionOptions(TypedDict, total=False):
     """Connection to the gateway.
 
-    `token` is the gateway's own token; without TLS it travels in plaintext. `tls=True` trusts the system's certificate
+    `token` is the gateway's own token; without TLS it is sent in plaintext. `tls=True` trusts the system's certificate
     authorities; `root_certificates` (PEM) replaces them. `private_key` and `certificate_chain` (PEM) are the client
-    certificate for mTLS. `timeout` is in seconds and applies to requests and streams. `retries`, 0 to 3, are attempts
-    after the first.
+    certificate for mTLS. `timeout` is in seconds and applies to requests and streams. `retries` is the number of
+    attempts after the first, 0 to 3.
     """
 
     token: str | None
@@ -35,7 +35,7 @@ class ConnectionOptions(TypedDict, total=False):
 
 
 class RequestOptions(TypedDict, total=False):
-    """Options of a request. Omitted or None: the default of the gateway or the provider.
+    """Options of a request. If omitted or None, the default of the gateway or the provider applies.
 
     `model`: [provider/]id or [provider/]alias (latest, current, fast, reasoning). `system`: system instruction.
     `tools`: functions, or tools from `tool`. `tool_choice`: auto, required, none, the name of a tool, or a ToolChoice.
@@ -44,9 +44,9 @@ class RequestOptions(TypedDict, total=False):
     JSON object; `AIResponse.parsed` returns the result. `provider_options`: by provider, merged into its native
     request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeated request returns the first response.
     `fallback_models`: at most 8 names in the form of `model`, tried in order if a model fails. A model that lacks a
-    required capability is skipped with a warning. The caller's own key is sent to no other provider.
-    `timeout`: seconds for the whole call. `first_token_timeout`: seconds until the first token, then the next model is
-    tried. `idle_timeout`: seconds between two events of a response, then it counts as interrupted.
+    required capability is skipped with a warning. The caller's own key is sent to no other provider. `timeout`: seconds
+    for the whole call. `first_token_timeout`: seconds to wait for the first token before the next model is tried.
+    `idle_timeout`: seconds without an event after which the response counts as interrupted.
     """
 
     model: str | None
@@ -72,7 +72,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 class EmbedOptions(TypedDict, total=False):
-    """Options of an embedding. Omitted or None: the model's default.
+    """Options of an embedding. If omitted or None, the model's default applies.
 
     `model`: [provider/]id of an embedding model; required by the gateway, whose error suggests some. `dimensions`:
     length of each vector. `purpose`: intended use, for models that distinguish uses. `provider_options`: by provider,
@@ -89,9 +89,9 @@ class EmbedOptions(TypedDict, total=False):
 class SuggestOptions(TypedDict, total=False):
     """Options of a model suggestion, besides the required capabilities.
 
-    `preferred`: capabilities that improve the score. `objective`: the main criterion; omitted, a balance of all.
-    `min_context_window_tokens`: excludes models with a smaller or unknown context window. `providers`: only these.
-    `max_results`: at most 50, 3 by default.
+    `preferred`: capabilities that improve the score. `objective`: the main criterion, by default a balance of all.
+    `min_context_window_tokens`: excludes models with a smaller or unknown context window. `providers`: the only
+    providers to consider. `max_results`: at most 50, 3 by default.
     """
 
     preferred: Sequence[str]

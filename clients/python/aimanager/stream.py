@@ -75,14 +75,14 @@ class AIStream:
     def response(self) -> AIResponse:
         """The whole response; after a restart, waits for its end.
 
-        Raises the error of a failed stream, or RuntimeError before the end of the stream.
+        Raises the error of a failed stream, or RuntimeError if the stream has not ended.
         """
         return self.complete() if self._state.awaits_new_reader else self._state.response
 
     def complete(self) -> AIResponse:
-        """Read the rest of the stream and return the whole response. An unread stream is sent first.
+        """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
-        Raises the error of a failed stream, or RuntimeError if a reader left it early.
+        Raises the error of a failed stream, or RuntimeError if a reader stopped early.
         """
         if not self._state.has_outcome:
             for _ in self._read():
@@ -140,7 +140,7 @@ class AIStream:
 
 
 class AsyncAIStream:
-    """As AIStream, for asyncio. After a restart, `await complete()` before `response`."""
+    """The asyncio version of AIStream. After a restart, `await complete()` before `response`."""
 
     def __init__(self, channel: AsyncChannel, build: Callable[[], Awaitable[StreamOperation]]) -> None:
         self._channel = channel
@@ -173,14 +173,14 @@ class AsyncAIStream:
     def response(self) -> AIResponse:
         """The whole response. After a restart, `await complete()` first.
 
-        Raises the error of a failed stream, or RuntimeError before the end of the stream.
+        Raises the error of a failed stream, or RuntimeError if the stream has not ended.
         """
         return self._state.response
 
     async def complete(self) -> AIResponse:
-        """Read the rest of the stream and return the whole response. An unread stream is sent first.
+        """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
-        Raises the error of a failed stream, or RuntimeError if a reader left it early.
+        Raises the error of a failed stream, or RuntimeError if a reader stopped early.
         """
         if not self._state.has_outcome:
             async for _ in self._read():

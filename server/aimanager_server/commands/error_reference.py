@@ -11,7 +11,7 @@ BREAKER_EFFECTS = {"ignore": "ignored", "count": "counted", "open": "opens at on
 PREFACE = """\
 # Errors
 
-Every failure is a gRPC status whose details hold an `ErrorInfo` with domain `aimanager.dev` and one of the reasons
+Every failure is a gRPC status whose details contain an `ErrorInfo` with domain `aimanager.dev` and one of the reasons
 below. `LocalizedMessage` states the solution, and `RetryInfo` the delay if a retry can help. Match on the reason:
 messages may change.
 

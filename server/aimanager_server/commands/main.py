@@ -25,7 +25,7 @@ SERVER_FLAGS = (
     "default_model",
     "log_level",
 )
-"""Settings of `[server]` that have a flag of their own."""
+"""Settings of `[server]` that have their own flag."""
 
 SECRET_SETTINGS = frozenset({"api_key", "keys", "headers"})
 """Rejected on the command line, which every user of the machine can read."""

@@ -89,7 +89,7 @@ class ProviderSettings(Section):
     """One provider. Its API key files are read once, at startup."""
 
     enabled: bool = True
-    """Send calls to it."""
+    """Whether calls are sent to the provider."""
     wire: Literal["anthropic", "chat_completions", "responses", "gemini", "mock", "plugin"]
     """Its wire protocol. With `responses`, older OpenAI models use chat_completions.
 

@@ -11,7 +11,7 @@ CANCELLED = "CANCELLED"
 """Reason of an attempt or call that was cancelled."""
 
 AttemptEffect = Literal["none", "success", "rate_limited", "failure", "credentials"]
-"""What an attempt says about the health of its provider; "none" for cancellations and the caller's own errors."""
+"""The effect of an attempt on the health of its provider; "none" for cancellations and the caller's own errors."""
 
 
 class AttemptRecord:
@@ -79,7 +79,7 @@ class AttemptRecord:
 class AttemptLog:
     """The attempts of one call, oldest first.
 
-    A branch of a call, such as one batch of embeddings, has a log of its own; its records are those of the parent too.
+    A branch of a call, such as one batch of embeddings, has its own log; its records are those of the parent too.
     """
 
     __slots__ = ("_parent", "records")

@@ -72,8 +72,8 @@ class FieldViolation:
 class GatewayError(Exception):
     """A call failed. The message states the fact, the value and the limit, and never contains a secret.
 
-    `retry_after` is in seconds, None if unknown. `metadata` is sent to the caller as it is. `attempts` are those of the
-    whole call, `usage` and `cost` what they used, once known. Immutable: a layer that knows more raises a copy.
+    `retry_after` is in seconds, None if unknown. `metadata` is sent to the caller unchanged. `attempts` are those of
+    the whole call; `usage` and `cost` are theirs, once known. Immutable: a layer that knows more raises a copy.
     """
 
     spec: ClassVar[ErrorSpec]
@@ -241,7 +241,7 @@ class Overloaded(GatewayError):
 class ProviderRejectedRequest(GatewayError):
     """The provider rejected the request as invalid."""
 
-    spec = ErrorSpec("INVALID_ARGUMENT", "PROVIDER_REJECTED_REQUEST", "Fix what the provider names in the message.")
+    spec = ErrorSpec("INVALID_ARGUMENT", "PROVIDER_REJECTED_REQUEST", "Fix the problem that the message describes.")
 
 
 class CallerKeyRejected(GatewayError):
@@ -298,7 +298,7 @@ class FirstTokenTimeout(GatewayError):
     spec = ErrorSpec(
         "UNAVAILABLE",
         "FIRST_TOKEN_TIMEOUT",
-        "Retry later, use another model, or raise the first-token timeout.",
+        "Retry later, use another model, or increase the first-token timeout.",
         fallback="next",
         breaker_effect="count",
     )
@@ -384,13 +384,13 @@ class OutputSchemaMismatch(GatewayError):
 class DeadlineExceeded(GatewayError):
     """The deadline set by the caller or the server expired."""
 
-    spec = ErrorSpec("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "Raise the timeout, or request a shorter answer.")
+    spec = ErrorSpec("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "Increase the timeout, or request a shorter answer.")
 
 
 class InternalError(GatewayError):
-    """A bug in the gateway. Only the log, under the request id, has the cause."""
+    """An internal error of the gateway. The cause is only in the log, under the request id."""
 
-    spec = ErrorSpec("INTERNAL", "INTERNAL_ERROR", "Report the request id to the operator; the log has the cause.")
+    spec = ErrorSpec("INTERNAL", "INTERNAL_ERROR", "Report the request id to the operator; the log contains the cause.")
 
 
 def all_errors(root: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:

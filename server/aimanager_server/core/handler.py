@@ -13,7 +13,7 @@ InContra = TypeVar("InContra", contravariant=True)
 
 Handler = Callable[[In], Awaitable[ResponseStream]]
 """Handles a Call or an Attempt. Awaiting it returns once the first content has arrived, so an exception from the await
-means that the caller has received nothing. Reading the returned stream brings the rest."""
+means that the caller has received nothing. The returned stream yields the rest."""
 
 CallHandler = Handler[Call]
 AttemptHandler = Handler[Attempt[Any]]

@@ -67,7 +67,7 @@ class StreamTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One model of one provider with normalized options: with aliases and defaults, without unsupported options.
+    """One model of one provider with normalized options: aliases and defaults applied, unsupported options removed.
 
     `options` is merged into the provider's native request. `warnings` lists the options that were changed or removed.
     `emulates_format`: the model has no native structured output. `context_window` is in tokens, None if unknown.

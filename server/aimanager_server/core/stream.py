@@ -35,15 +35,15 @@ Outcome = Completed | Failed | Cancelled
 
 
 class EventSource(Protocol):
-    """Where the events of a response come from."""
+    """The source of the events of a response."""
 
     @property
     def buffered(self) -> Sequence[Event]:
-        """Return events that have arrived and were not read yet."""
+        """Return events that have arrived but have not been read yet."""
         ...
 
     async def read(self) -> list[Event]:
-        """Return the events that one read brought, at least one; `Finished` last, once the connection is released.
+        """Return the events received by one read, at least one; `Finished` last, once the connection is released.
 
         Raises GatewayError.
         """
@@ -81,7 +81,7 @@ class ResponseStream:
     """A response whose first content has arrived. Read it once to the end, or close it.
 
     A reader that stops early must close the stream. Observers and finalizers run in the order in which they were added,
-    which is from the innermost layer outwards. `waiting_since` is the time, on the event loop's clock, at which a
+    which is from the innermost layer outward. `waiting_since` is the time, on the event loop's clock, at which a
     pending read began to wait for the provider, None if no read is pending.
     """
 
@@ -134,12 +134,12 @@ class ResponseStream:
 
     @property
     def buffered(self) -> Sequence[Event]:
-        """Return events that have arrived and were not read yet."""
+        """Return events that have arrived but have not been read yet."""
         return self._source.buffered
 
     @property
     def has_visible_content(self) -> bool:
-        """Whether content that the caller can see is known to have arrived, rather than hidden reasoning."""
+        """Whether content other than hidden reasoning has arrived and has not been read yet."""
         return any(type(event) is not ReasoningProgress for event in self.buffered)
 
     def usage_so_far(self) -> Usage | None:

@@ -84,7 +84,7 @@ class CreateEmbeddings:
 
 
 def split_into_batches(inputs: Sequence[str], spec: EmbeddingSpec) -> Iterator[tuple[str, ...]]:
-    """Yield the inputs in order, in batches within the limits of one request. An oversized input is a batch of its own.
+    """Yield the inputs in order, in batches within the limits of one request. An oversized input is a separate batch.
 
     >>> list(split_into_batches(["aaaa", "bbbb", "cc"], EmbeddingSpec(dimensions=1, max_inputs=2, max_tokens=3)))
     [('aaaa',), ('bbbb', 'cc')]
@@ -134,7 +134,7 @@ def _checked(call: EmbedCall, batch: EmbeddingBatch) -> EmbeddingBatch:
     if call.dimensions is not None and lengths != {call.dimensions}:
         provider, model = call.target.key
         raise CapabilityUnsupported(
-            f"Model {model!r} returned vectors of {max(lengths)} dimensions, requested were {call.dimensions}.",
+            f"Model {model!r} returned vectors of {max(lengths)} dimensions, expected {call.dimensions}.",
             solution="Omit dimensions: the model has a fixed vector length.",
             provider=provider,
             model=model,

@@ -94,7 +94,7 @@ class _BreakerCall(StreamObserver):
                 self._model_breaker.record_failure(self._model_generation, error.reason)
                 self._release_key()
             case "rate_limited":
-                # A rate limit opens no breaker: the provider says itself when to come back.
+                # A rate limit opens no breaker: the provider itself states when to retry.
                 self._block_for(root_cause(error).retry_after)
                 self._release()
             case _:

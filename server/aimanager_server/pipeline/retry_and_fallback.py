@@ -171,10 +171,10 @@ class _Progress:
         return is_first and bool(self._remaining) and not self._call.streaming
 
     def hedge(self) -> Attempt[Any]:
-        """Start an attempt at the next target, to run beside the current one."""
+        """Start an attempt at the next target, to run concurrently with the current one."""
         target, *others = self._remaining
         attempt = self._start(target, tuple(others), self._first_key(target))
-        # A timer of its own, since the two waits overlap.
+        # A separate timer, since the two waits overlap.
         attempt.upstream_timer = UpstreamTimer()
         return attempt
 

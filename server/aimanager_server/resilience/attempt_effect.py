@@ -1,4 +1,4 @@
-"""What a failed attempt says about the health of its provider."""
+"""Determine the effect of a failed attempt on the health of its provider."""
 
 from __future__ import annotations
 

@@ -153,6 +153,6 @@ def _decide_after_interruption(error: GatewayError, state: RetryState, settings:
 
 
 def _root_cause(error: GatewayError) -> GatewayError:
-    """Return the error that interrupted a stream, if known; any other error as it is."""
+    """Return the error that interrupted a stream, if known; return any other error unchanged."""
     cause = error.__cause__
     return cause if isinstance(error, StreamInterrupted) and isinstance(cause, GatewayError) else error

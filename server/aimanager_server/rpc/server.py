@@ -238,7 +238,7 @@ def _check_files(tls: TlsSettings) -> None:
     try:
         context.load_verify_locations(tls.client_ca_file)
     except (ssl.SSLError, OSError) as error:
-        raise StartupError("server.tls.client_ca_file must hold PEM certificates.") from error
+        raise StartupError("server.tls.client_ca_file must contain PEM certificates.") from error
 
 
 def _read(file: Path) -> bytes:

@@ -111,7 +111,7 @@ def _violation(error: ValidationError) -> Violation:
     message = error.message
     if len(message) > MAX_MESSAGE_LENGTH:
         # jsonschema's message starts with the value, which can be as long as the answer.
-        message = f"the value does not meet {keyword}: {error.validator_value!r}"[:MAX_MESSAGE_LENGTH]
+        message = f"the value does not satisfy {keyword}: {error.validator_value!r}"[:MAX_MESSAGE_LENGTH]
     return Violation(path, keyword, f"at {path or 'the top'}: {message}")
 
 

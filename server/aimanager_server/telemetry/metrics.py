@@ -63,7 +63,7 @@ class TargetMetrics:
 
 
 class Metrics:
-    """Register all metrics on a registry of their own.
+    """Register all metrics on a separate registry.
 
     `is_known_model` receives a provider and a model. Unknown models are counted under the label "other", so that
     callers cannot create time series by inventing names.
@@ -102,7 +102,7 @@ class Metrics:
             "aimanager_fallbacks", "Fallbacks from this provider to the next target.", ["provider"], registry=registry
         )
         self.hedged_requests = Counter(
-            "aimanager_hedged_requests", "Requests for which a second, hedging attempt was sent.", target,
+            "aimanager_hedged_requests", "Requests for which a hedged attempt was sent.", target,
             registry=registry,
         )  # fmt: skip
         self.stream_interruptions = Counter(

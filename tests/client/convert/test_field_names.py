@@ -78,7 +78,7 @@ def test_every_field_has_the_name_of_a_parameter() -> None:
 
 
 def test_no_leaf_field_keeps_a_word_of_the_api() -> None:
-    groups = {"sampling", "patience", "request"}  # messages whose fields are parameters of their own
+    groups = {"sampling", "patience", "request"}  # messages whose fields are separate parameters
 
     offenders = {
         path: parameter_name(path)

@@ -170,7 +170,7 @@ def test_unknown_reason_is_classified_by_its_code(
     ("code", "kind", "solution"),
     [
         (Code.UNIMPLEMENTED, AIError, "is an aimanager server"),
-        (Code.INVALID_ARGUMENT, InvalidRequestError, "Correct the request"),
+        (Code.INVALID_ARGUMENT, InvalidRequestError, "Fix the problem"),
         (Code.NOT_FOUND, InvalidRequestError, "aimanager models"),
         (Code.UNAUTHENTICATED, ConfigurationError, "token"),
         (Code.PERMISSION_DENIED, ConfigurationError, "operator"),

@@ -82,7 +82,7 @@ def test_save_fails_after_too_many_files_of_one_name(tmp_path: Path) -> None:
     for number in range(2, MAX_DUPLICATE_NAMES + 1):
         (tmp_path / f"a-{number}").touch()
 
-    with pytest.raises(OSError, match="exist already"):
+    with pytest.raises(OSError, match="already exist"):
         artifact_named("a").save(tmp_path)
 
 

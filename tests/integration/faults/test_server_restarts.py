@@ -55,7 +55,7 @@ def responds_slowly(interval: float) -> Responder:
 
 
 class ServerProcess:
-    """A gateway in a process of its own, which may still be starting."""
+    """A gateway in a separate process, which may still be starting."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -79,7 +79,7 @@ class ServerProcess:
 
 @contextmanager
 def server_process(folder: Path, upstream: Upstream, drain_delay: float = 0.0) -> Iterator[ServerProcess]:
-    """Start a gateway in a process of its own, without waiting for it; kill it when the block ends."""
+    """Start a gateway in a separate process, without waiting for it; kill it when the block ends."""
     config = folder / f"aimanager-{drain_delay}.toml"
     config.write_text(CONFIG.format(url=upstream.url, drain_delay=drain_delay))
     command = (sys.executable, "-m", "aimanager_server", "--config", str(config))

@@ -147,8 +147,8 @@ def test_openai_requires_nullable_properties(value: Any) -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"type": "object", "properties": {"a": TEXT}}, "the optional property 'a' must admit null"),
-        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": True}}, "must admit null"),
+        ({"type": "object", "properties": {"a": TEXT}}, "the optional property 'a' must accept null"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": True}}, "must accept null"),
         ({"type": "array", "items": TEXT}, "the root must be an object"),
         ({"anyOf": [CLOSED]}, "the root must be an object"),
         ({**CLOSED, "properties": {"a": {"allOf": [TEXT, TEXT]}}}, "'allOf' is not supported here"),

@@ -48,7 +48,7 @@ def settings_with_key(
     endpoint = _endpoint(target, config, options, provider=provider, provider_key=key)
     if key and not endpoint.tls and not is_loopback(target):
         raise ConfigurationError(
-            f"target must use TLS beyond loopback, or the provider key would travel in plaintext; got {target!r}",
+            f"target must use TLS beyond loopback, or the provider key would be sent in plaintext; got {target!r}",
             solution="Pass tls=True, or keep the key on the server and use AIManager.gateway(…).",
         )
     return ClientSettings(endpoint, _defaults(provider, model, config, options))

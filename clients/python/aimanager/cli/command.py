@@ -56,7 +56,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add_ask_arguments(add_command(commands, "ask", description, ask, environment))
     description = "List models with their capabilities, limits and prices."
     add_models_arguments(add_command(commands, "models", description, models, environment))
-    description = "Show the health of the providers; exit with 1 if one is DOWN."
+    description = "Show the health of the providers; exit with status 1 if any is DOWN."
     add_health_arguments(add_command(commands, "health", description, health, environment))
     description = "Show requests, tokens, cost and latency by model."
     add_metrics_arguments(add_command(commands, "metrics", description, metrics, environment))

@@ -16,7 +16,7 @@ from .tables import health_line, health_table, quality_table
 def add_health_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `health`."""
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--probe", action="store_true", help="fetch each provider's model list first, to test it now")
+    mode.add_argument("--probe", action="store_true", help="test each provider first by fetching its model list")
     mode.add_argument("--watch", action="store_true", help="print each change until interrupted")
     mode.add_argument("--assess", action="store_true", help="show the quality of the providers over the last hour")
 

@@ -12,8 +12,8 @@ from .tables import metrics_table
 
 def add_metrics_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `metrics`."""
-    parser.add_argument("--provider", metavar="NAME", help="show this provider only")
-    parser.add_argument("--model", metavar="ID", help="show this model only, by its id without the provider")
+    parser.add_argument("--provider", metavar="NAME", help="show only this provider")
+    parser.add_argument("--model", metavar="ID", help="show only this model, by its id without the provider")
     parser.add_argument(
         "--window",
         type=float,

@@ -11,14 +11,14 @@ from .tables import LEGEND, models_table
 
 def add_models_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `models`."""
-    parser.add_argument("--provider", default="", metavar="NAME", help="list the models of this provider only")
+    parser.add_argument("--provider", default="", metavar="NAME", help="list only the models of this provider")
     parser.add_argument(
         "--capability",
         action="append",
         metavar="NAME",
-        help="list models with this capability only, such as reasoning; repeatable",
+        help="list only models with this capability, such as reasoning; repeatable",
     )
-    parser.add_argument("--available", action="store_true", help="list models that can be called now only")
+    parser.add_argument("--available", action="store_true", help="list only models that can be called now")
     parser.add_argument("--refresh", action="store_true", help="fetch the providers' model lists first")
 
 

@@ -23,12 +23,12 @@ class Health:
     def assess(self, providers: Sequence[str] = (), *, window: float = DEFAULT_WINDOW) -> Sequence[ProviderQuality]:
         """Assess `providers`, or all, over the last `window` seconds, at most an hour.
 
-        Returns the best first, then those without samples by name.
+        Returns the best provider first; providers without samples come last, by name.
         """
         return self._channel.call(assess_providers(providers, window))
 
     def watch(self, providers: Sequence[str] = ()) -> Generator[ProviderHealth]:
-        """Yield the current health of `providers`, or of all, then each change, without end.
+        """Yield the current health of `providers`, or of all, then each change, indefinitely.
 
         Leaving the loop cancels the call.
         """
@@ -48,11 +48,11 @@ class AsyncHealth:
     async def assess(
         self, providers: Sequence[str] = (), *, window: float = DEFAULT_WINDOW
     ) -> Sequence[ProviderQuality]:
-        """Assess `providers`, or all, over the last `window` seconds, at most an hour, as Health.assess."""
+        """Assess `providers`, or all, over the last `window` seconds, at most an hour, like Health.assess."""
         return await self._channel.call(assess_providers(providers, window))
 
     def watch(self, providers: Sequence[str] = ()) -> AsyncGenerator[ProviderHealth]:
-        """Yield the current health of `providers`, or of all, then each change, without end.
+        """Yield the current health of `providers`, or of all, then each change, indefinitely.
 
         Close the generator (`aclosing`) when leaving the loop early.
         """

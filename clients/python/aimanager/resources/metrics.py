@@ -32,5 +32,5 @@ class AsyncMetrics:
     async def get_summary(
         self, provider: str | None = None, *, model: str | None = None, window: float = DEFAULT_WINDOW
     ) -> MetricsSummary:
-        """Summarize the last `window` seconds, at most a day, as Metrics.get_summary."""
+        """Summarize the last `window` seconds, at most a day, like Metrics.get_summary."""
         return await self._channel.call(metrics_summary(provider, model, window))

@@ -33,9 +33,9 @@ class Models:
     ) -> list[Model]:
         """List the models that have all `capabilities`, by provider and newest first.
 
-        `refresh` makes the gateway query the providers first, so that the list includes models its catalog does not
-        have yet, without capabilities. If a provider fails, its known models are listed and `health.list` has the
-        reason; if it is the only provider, its error is raised.
+        `refresh` makes the gateway query the providers first, so that the list includes models that its catalog does
+        not contain yet, without capabilities. If a provider fails, its known models are listed and `health.list` has
+        the reason; if it is the only provider, its error is raised.
         """
         models: list[Model] = []
         operation: ListOperation | None = list_models(
@@ -56,7 +56,7 @@ class Models:
         return self._channel.call(suggest_models(required, options))
 
     def suggest_model(self, provider: str, required: Sequence[str]) -> str:
-        """Return the id of the provider's most suitable model with all `required` capabilities.
+        """Return the id of the provider's best model with all `required` capabilities.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
@@ -84,7 +84,7 @@ class AsyncModels:
         available_only: bool = False,
         refresh: bool = False,
     ) -> list[Model]:
-        """List the models that have all `capabilities`, by provider and newest first, as Models.list."""
+        """List the models that have all `capabilities`, by provider and newest first, like Models.list."""
         models: list[Model] = []
         operation: ListOperation | None = list_models(
             provider, capabilities, available_only=available_only, refresh=refresh
@@ -106,7 +106,7 @@ class AsyncModels:
         return await self._channel.call(suggest_models(required, options))
 
     async def suggest_model(self, provider: str, required: Sequence[str]) -> str:
-        """Return the id of the provider's most suitable model with all `required` capabilities.
+        """Return the id of the provider's best model with all `required` capabilities.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """

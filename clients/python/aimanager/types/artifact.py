@@ -62,8 +62,8 @@ class Artifact:
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the content to a new file inside `folder` and return its path. A missing folder is created.
 
-        The file never leaves the folder, whatever its name. An existing file is kept: the new name gets a number.
-        Raises OSError.
+        The file never leaves the folder, whatever its name. Existing files are not overwritten: the new name gets a
+        number. Raises OSError.
 
         >>> from tempfile import mkdtemp
         >>> Artifact(content_pb2.Artifact(name="src/app.py", text="pass")).save(mkdtemp()).name
@@ -81,7 +81,7 @@ class Artifact:
             except FileExistsError:
                 continue
             return candidate
-        raise OSError(f"{MAX_DUPLICATE_NAMES} files with names like {str(path)!r} exist already")
+        raise OSError(f"{MAX_DUPLICATE_NAMES} files with names like {str(path)!r} already exist")
 
 
 def safe_path(name: str, fallback: str) -> PurePosixPath:

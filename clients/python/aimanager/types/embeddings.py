@@ -43,7 +43,7 @@ class Embeddings:
 
     @property
     def cost(self) -> Decimal | None:
-        """Cost in `currency`; None if the price is unknown, which is not zero."""
+        """Cost in `currency`; None, not zero, if the price is unknown."""
         return read_cost(self.proto, "cost")
 
     @property

@@ -56,7 +56,7 @@ class ProviderHealth:
 
     @property
     def error_rate(self) -> float:
-        """Share of calls that the provider failed, 0 to 1. Errors of callers do not count."""
+        """Share of calls that failed because of the provider, 0 to 1. Errors of callers do not count."""
         return self.proto.error_rate
 
     @property

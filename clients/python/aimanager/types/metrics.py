@@ -80,7 +80,7 @@ class MetricsRow:
 
     @property
     def cost_total(self) -> Decimal | None:
-        """Cost in `currency` of the models with a known price; None if no price is known, which is not zero."""
+        """Cost in `currency` of the models with a known price; None, not zero, if no price is known."""
         return read_cost(self.proto, "cost")
 
     @property
@@ -151,7 +151,7 @@ class MetricsSummary:
 
     @property
     def cost_total(self) -> Decimal | None:
-        """Cost in `currency` of the models with a known price; None if no price is known, which is not zero."""
+        """Cost in `currency` of the models with a known price; None, not zero, if no price is known."""
         return self.total.cost_total
 
     @property

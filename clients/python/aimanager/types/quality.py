@@ -111,7 +111,7 @@ class ProviderQuality:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Notable observations as sentences."""
+        """Notable observations, as text."""
         return tuple(self.proto.findings)
 
     @property

@@ -48,7 +48,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class SettingWarning:
-    """An option that the gateway changed or dropped, as the model does not support it. `field` is the parameter."""
+    """An option that the gateway changed or dropped because the model does not support it. `field` is the parameter."""
 
     field: str
     message: str
@@ -141,7 +141,7 @@ class AIResponse:
 
     @property
     def cost(self) -> Decimal | None:
-        """Cost in `metadata.currency`; None if the price is unknown, which is not zero."""
+        """Cost in `metadata.currency`; None, not zero, if the price is unknown."""
         return read_cost(self.proto, "cost")
 
     @property

@@ -43,4 +43,4 @@ class Restarted:
 
 
 Event: TypeAlias = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse
-"""What `AIStream.events` yields: messages of aimanager.v1, artifacts, restarts, and at last the whole response."""
+"""What `AIStream.events` yields: messages of aimanager.v1, artifacts, restarts, and finally the whole response."""

@@ -116,11 +116,11 @@ class ResponseMissingError(ExchangeError):
 
 
 class ResponseTruncatedError(ExchangeError):
-    """The response is incomplete, or its body is badly framed."""
+    """The response is incomplete, or its body is incorrectly framed."""
 
     error_type = ProviderProtocolError
     httpx_type = httpx.RemoteProtocolError
-    message = "The provider's response was truncated or badly framed."
+    message = "The provider's response was truncated or incorrectly framed."
 
 
 class InvalidResponseError(ExchangeError):

@@ -64,7 +64,7 @@ class Proxy:
 
 
 class Connector:
-    """Open connections to origins, directly or through a proxy. Has no time limit of its own.
+    """Open connections to origins, directly or through a proxy. Does not limit the time.
 
     `tls` returns the context for https origins. `proxy` is a URL.
     """

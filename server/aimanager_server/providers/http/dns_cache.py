@@ -94,7 +94,7 @@ class CachingResolver:
         self._permits = BoundedSemaphore(MAX_CONCURRENT_LOOKUPS)
 
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
-        """Return the addresses, rotated by one on each call. Raises OSError. Has no time limit of its own."""
+        """Return the addresses, rotated by one on each call. Raises OSError. Does not limit the time."""
         if _is_ip_address(host):
             return [literal_address(host, port)]
         key = (host, port)

@@ -39,7 +39,7 @@ class Endpoint(NamedTuple):
 
 
 def parse_url(url: str) -> Endpoint:
-    """Return the endpoint of a URL, which is sent as it is. Raises InvalidUrlError."""
+    """Return the endpoint of a URL, which is sent unchanged. Raises InvalidUrlError."""
     try:
         split = urlsplit(url)
         scheme, host, port = split.scheme, split.hostname or "", split.port

@@ -103,7 +103,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
     async def send(self, request: HttpRequest, deadline: float = inf) -> Response:
         """Return the response as soon as its headers have arrived. Raises GatewayError, and TimeoutError at `deadline`.
 
-        The URL is sent as it is.
+        The URL is sent unchanged.
         """
         try:
             endpoint = self._parse_url(request.url)

@@ -38,8 +38,8 @@ MAX_REFERENCE_HOPS = 8
 class SchemaRules:
     """The subset of JSON Schema that a provider accepts.
 
-    `extra_keywords` are accepted beside the structural ones. A `format` outside `formats` is dropped as an annotation.
-    `max_depth` limits how deeply objects and lists may be nested.
+    `extra_keywords` are accepted in addition to the structural ones. A `format` outside `formats` is dropped as an
+    annotation. `max_depth` limits how deeply objects and lists may be nested.
     """
 
     extra_keywords: frozenset[str] = frozenset()
@@ -181,7 +181,7 @@ class _SchemaRewriter:
             if name in required:
                 continue
             if not self._admits_null(value):
-                raise UnsupportedSchema(f"the optional property {name[:64]!r} must admit null")
+                raise UnsupportedSchema(f"the optional property {name[:64]!r} must accept null")
             yield name
 
     def _admits_null(self, schema: Any, hops: int = MAX_REFERENCE_HOPS) -> bool:

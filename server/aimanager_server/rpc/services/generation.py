@@ -58,7 +58,7 @@ class GenerationService(GenerationServiceServicer):
         rpc = current_rpc.get()
         remaining = rpc.context.time_remaining()
         if remaining is not None and remaining <= self._unary_timeout_seconds:
-            # gRPC ends the call at the caller's deadline by itself; a timer of our own costs 3 % of a call.
+            # gRPC ends the call at the caller's deadline by itself; a separate timer costs 3 % of a call.
             return await self._generate(request, rpc, deadline_after(remaining, self._clock))
         async with enforce_deadline(rpc, self._unary_timeout_seconds, self._clock) as deadline:
             return await self._generate(request, rpc, deadline)
