@@ -88,26 +88,37 @@ def _observed(layers: Sequence[ObservingLayer[In]], proceed: Handler[In]) -> Han
         return proceed
     starts = tuple(layer.observe for layer in layers)
 
-    async def handle(request: In) -> ResponseStream:
+    def handle(request: In) -> Awaitable[ResponseStream]:
         observers: list[StreamObserver] = []
         try:
             for start in starts:
                 observer = start(request)
                 if observer is not None:
                     observers.insert(0, observer)
-            stream = await proceed(request)
         except BaseException as error:
-            outcome: Outcome = Failed(error) if isinstance(error, Exception) else Cancelled()
-            end_observers(observers, outcome)
+            end_observers(observers, _outcome_of(error))
             raise
-        for observer in observers:
-            stream.observed_by(observer)
-        try:
-            for observer in observers:
-                observer.on_first_content(stream)
-        except BaseException:
-            await stream.aclose()
-            raise
-        return stream
+        return _watched(observers, request, proceed) if observers else proceed(request)
 
     return handle
+
+
+async def _watched(observers: Sequence[StreamObserver], request: In, proceed: Handler[In]) -> ResponseStream:
+    try:
+        stream = await proceed(request)
+    except BaseException as error:
+        end_observers(observers, _outcome_of(error))
+        raise
+    for observer in observers:
+        stream.observed_by(observer)
+    try:
+        for observer in observers:
+            observer.on_first_content(stream)
+    except BaseException:
+        await stream.aclose()
+        raise
+    return stream
+
+
+def _outcome_of(error: BaseException) -> Outcome:
+    return Failed(error) if isinstance(error, Exception) else Cancelled()

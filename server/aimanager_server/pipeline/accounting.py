@@ -90,7 +90,7 @@ class _AttemptObserver(StreamObserver):
         self._end("", usage, cost)
         if usage is finished.usage and cost is finished.cost:
             return finished
-        return replace(finished, usage=usage, cost=cost)
+        return finished.with_totals(usage, cost, finished.latency)
 
     def _failed(self, error: GatewayError) -> None:
         record, usage = self._attempt.record, error.usage

@@ -46,15 +46,20 @@ class FetchAttachments:
         self._max_attachment_bytes = max_attachment_bytes
         self._max_total_bytes = max_total_bytes
 
-    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+    def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
         """Download the files and proceed. Raises InvalidRequest, PayloadTooLarge or DeadlineExceeded."""
         fields = {} if self._fetcher is None else self._fields_to_fetch(attempt)
         if self._fetcher is None or not fields:
-            return await proceed(attempt)
+            return proceed(attempt)
+        return self._with_files(attempt, fields, self._fetcher, proceed)
+
+    async def _with_files(
+        self, attempt: Attempt[Any], fields: Mapping[_File, str], fetcher: Fetcher, proceed: AttemptHandler
+    ) -> ResponseStream:
         try:
             with attempt.upstream_timer.measure():
                 async with asyncio.timeout_at(attempt.deadline):
-                    files = await self._fetch(attempt, fields, self._fetcher)
+                    files = await self._fetch(attempt, fields, fetcher)
         except TimeoutError as error:
             provider, model = attempt.target.key
             message = "Deadline exceeded while downloading attachments."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,11 +33,14 @@ class ProviderConcurrency:
         }
         self._clock = clock
 
-    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+    def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
         """Acquire a permit and proceed. Raises Overloaded if no permit is released in time."""
         limiter = self._limiters.get(attempt.target.provider)
-        if limiter is None:
-            return await proceed(attempt)
+        return proceed(attempt) if limiter is None else self._limit(limiter, attempt, proceed)
+
+    async def _limit(
+        self, limiter: ConcurrencyLimiter, attempt: Attempt[Any], proceed: AttemptHandler
+    ) -> ResponseStream:
         caller = attempt.caller.name
         if not limiter.try_acquire(caller):
             await self._wait(limiter, attempt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
@@ -31,10 +32,11 @@ class Idempotency:
         self._store = store
         self._in_flight: dict[bytes, asyncio.Event] = {}
 
-    async def __call__(self, call: Call, proceed: CallHandler) -> ResponseStream:
+    def __call__(self, call: Call, proceed: CallHandler) -> Awaitable[ResponseStream]:
         """Return the stored response, or proceed. Raises InvalidRequest if the key was used for another request."""
-        if not call.idempotency_key:
-            return await proceed(call)
+        return self._once(call, proceed) if call.idempotency_key else proceed(call)
+
+    async def _once(self, call: Call, proceed: CallHandler) -> ResponseStream:
         key, fingerprint = _store_key(call), _fingerprint(call)
         while (first_ended := self._in_flight.get(key)) is not None:
             await _wait_for_first(first_ended, call)

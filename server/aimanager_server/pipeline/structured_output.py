@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.content import Message, Part, Role, Text
+from ..core.content import Message, OutputFormat, Part, Role, Text
 from ..core.errors import FieldViolation, InvalidRequest, OutputSchemaMismatch
 from ..core.handler import AttemptHandler, Clock
 from ..core.request import Attempt, Repair
@@ -38,11 +38,14 @@ class EnforceOutputFormat:
         self._clock = clock
         self._on_validated = on_validated
 
-    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+    def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
         """Proceed unchanged without an output format."""
         output_format = attempt.call.output_format
-        if output_format is None:
-            return await proceed(attempt)
+        return proceed(attempt) if output_format is None else self._enforce(output_format, attempt, proceed)
+
+    async def _enforce(
+        self, output_format: OutputFormat, attempt: Attempt[Any], proceed: AttemptHandler
+    ) -> ResponseStream:
         validator = SchemaValidator(output_format, self._clock)
         repair = attempt.repair
         attempt.forms = format_prompts(attempt) if repair is None else (repair_prompt(attempt, repair),)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import structlog
 
 from ..core.attempts import CANCELLED
@@ -31,6 +29,7 @@ class Telemetry:
         self.clock = clock
         self.log = structlog.get_logger().bind()
         self.in_flight = 0
+        metrics.requests_in_flight.set_function(lambda: self.in_flight)
 
     def observe(self, call: Call) -> StreamObserver:
         """Watch one call."""
@@ -48,7 +47,6 @@ class _CallObserver(StreamObserver):
         self._metadata = ResponseMetadata(call.id, call.requested_model, provider, model)
         self._metrics = layer.metrics.for_target(provider, model)
         (self._metrics.streaming_requests if call.streaming else self._metrics.unary_requests).inc()
-        layer.metrics.requests_in_flight.inc()
         layer.in_flight += 1
 
     def on_first_content(self, stream: ResponseStream) -> None:
@@ -67,7 +65,7 @@ class _CallObserver(StreamObserver):
             self._metadata = first.metadata
             self._metadata.time_to_first_token = self._elapsed()
         if type(last) is Finished:
-            events[-1] = replace(last, latency=self._elapsed())
+            events[-1] = last.with_totals(last.usage, last.cost, self._elapsed())
 
     def on_end(self, outcome: Outcome) -> None:
         if isinstance(outcome, Completed):
@@ -131,7 +129,6 @@ class _CallObserver(StreamObserver):
         return {"caller": self._call.caller.name, **({"labels": dict(labels)} if labels else {})}
 
     def _end(self, reason: str, latency: float | None = None) -> None:
-        self._layer.metrics.requests_in_flight.dec()
         self._layer.in_flight -= 1
         provider, model = self._call.target.key
         metadata = self._metadata

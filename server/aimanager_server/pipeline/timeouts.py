@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from math import inf
 from typing import Any
 
@@ -20,15 +21,20 @@ class EnforceTimeouts:
     after it.
     """
 
-    async def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+    def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
         """Return the response, timed while it is read."""
-        if attempt.first_token_timeout is None:
-            stream = await proceed(attempt)
-        else:
-            stream = await _first_content_within(attempt.first_token_timeout, attempt, proceed)
-        if attempt.is_streamed:
-            stream.observed_by(_IdleTimer(attempt, stream))
-        return stream
+        is_timed = attempt.is_streamed or attempt.first_token_timeout is not None
+        return _timed(attempt, proceed) if is_timed else proceed(attempt)
+
+
+async def _timed(attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+    if attempt.first_token_timeout is None:
+        stream = await proceed(attempt)
+    else:
+        stream = await _first_content_within(attempt.first_token_timeout, attempt, proceed)
+    if attempt.is_streamed:
+        stream.observed_by(_IdleTimer(attempt, stream))
+    return stream
 
 
 async def _first_content_within(seconds: float, attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
