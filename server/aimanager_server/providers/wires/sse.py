@@ -16,6 +16,10 @@ class ServerSentEvent(NamedTuple):
     data: bytes
 
 
+_new_event = tuple.__new__
+"""Creates a ServerSentEvent without the call of Python code that its constructor makes: one event is one token."""
+
+
 class SseDecoder:
     """Decode a byte stream into events, independent of how the network split it.
 
@@ -71,7 +75,7 @@ class SseDecoder:
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
-                events.append(ServerSentEvent("", block[6:]))
+                events.append(_new_event(ServerSentEvent, ("", block[6:])))
             elif (event := _parse_event(block)) is not None:
                 self._check_size(len(event.data))
                 events.append(event)

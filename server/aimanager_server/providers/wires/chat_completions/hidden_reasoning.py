@@ -21,6 +21,8 @@ def is_hidden_reasoning(delta: Mapping[str, Any], *, is_first: bool) -> bool:
     False
     """
     content = delta.get("content")
+    if isinstance(content, str) and content:
+        return False  # nearly every chunk
     if isinstance(content, list) and content:
         return all(map(_is_empty_thinking, content))
     if any(delta.get(field) for field in VISIBLE_FIELDS):

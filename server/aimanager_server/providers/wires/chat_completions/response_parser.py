@@ -65,11 +65,13 @@ class ChatCompletionsParser:
             if isinstance(choice, dict) and not choice.get("index") and not self.has_finish_reason:
                 self._add_choice(choice, field)
         usage = parse_usage(body.get("usage"))
-        # Groq's own usage field is used until the standard one arrives, if ever.
-        latest = usage or parse_usage(object_field(body, "x_groq").get("usage"))
-        if latest is not None:
-            self.usage = latest
-        return usage is not None and self.has_finish_reason
+        if usage is not None:
+            self.usage = usage
+            return self.has_finish_reason
+        if "x_groq" in body:
+            # Groq's own usage field is used until the standard one arrives, if ever.
+            self.usage = parse_usage(object_field(body, "x_groq").get("usage")) or self.usage
+        return False
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""
