@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -58,7 +60,8 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
     from ..config.errors import SettingsError
 
     try:
-        loaded = _load(options, environment)
+        with _no_garbage_collection():
+            loaded = _load(options, environment)
     except SettingsError as error:
         return _fail(str(error), 2)
     if options.command == "config":
@@ -69,9 +72,20 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
 
 
 def _serve(settings: Settings, quickstart: bool) -> int:
-    from .serve import run
+    with _no_garbage_collection():
+        from .serve import run
 
     return run(settings, quickstart=quickstart)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Import without collections, which would find nothing and take a tenth of the startup time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> LoadedSettings:

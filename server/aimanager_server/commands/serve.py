@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def run(settings: Settings, *, quickstart: bool = False) -> int:
 
 async def _serve(settings: Settings, *, quickstart: bool) -> None:
     async with running_server(settings) as server:
+        gc.freeze()  # what exists now stays: a full collection, which blocks the event loop, no longer visits it
         if quickstart:
             print(quickstart_text(settings, server.port), flush=True)
         await server.serve_until_signal()
