@@ -68,7 +68,7 @@ coverage: .venv/.dev | build
 	@$(PY) -m coverage report >build/coverage.log || { cat build/coverage.log >&2; exit 1; }
 	@echo "coverage: $$($(PY) -m coverage report --format=total --precision=1 --fail-under=0) % with branches"
 
-check: lint types structure proto-check proto-lint coverage fuzz ## Everything a change must pass; runs the tests if they are out of date
+check: lint types structure proto-check proto-lint coverage fuzz ## Run every check that a change must pass, and the tests if they are out of date
 
 test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest supported grpcio and protobuf
 	@.venv-floor/bin/python -m pytest -p no:cacheprovider tests/client $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FakeClock:
-    """A clock that advances only when told to. Sleeping on it advances it; `sleeps` lists the seconds slept."""
+    """A clock that advances only on request. Sleeping on it advances it; `sleeps` lists the seconds slept."""
 
     def __init__(self, start: float = 1000.0) -> None:
         self.time = start

@@ -105,7 +105,7 @@ class InvalidProviderError(InvalidRequestError):
 
 
 class RateLimitError(AIError):
-    """Rate limit of the gateway or the provider. Retry after `retry_after` seconds."""
+    """The rate limit of the gateway or the provider was exceeded. Retry after `retry_after` seconds."""
 
     default_reason = "RATE_LIMITED"
 

@@ -15,9 +15,7 @@ def quickstart_text(settings: Settings, port: int) -> str:
     """Return commands that work against the server on this port."""
     target = f"127.0.0.1:{port}"
     with_keys = [name for name, provider in settings.providers.items() if provider.enabled and provider.credentials()]
-    keys = (
-        f"API keys found for: {', '.join(with_keys)}" if with_keys else "no API keys found: the mock provider answers"
-    )
+    keys = f"API keys found for: {', '.join(with_keys)}" if with_keys else "no API keys found: using the mock provider"
     tls = f" --ca {settings.server.tls.certificate_file}" if settings.server.tls else ""
     lines = [
         f"aimanager is listening on {target}; {keys}. Press Ctrl-C to stop. Try in another terminal:",

@@ -64,7 +64,7 @@ class SettingsError(ValueError):
 
 
 class StartupError(Exception):
-    """The server cannot start: an address, a certificate or a route is unusable. The message says which."""
+    """The server cannot start: an address, a certificate or a route is unusable. The message names it."""
 
 
 def looks_like_secret(text: str) -> bool:

@@ -85,7 +85,7 @@ class ServerSettings(Section):
     reflection: bool = False
     """Enable server reflection, for tools such as grpcurl."""
     default_model: str = ""
-    """The model of calls without one. If empty: `latest` of the first provider with an API key, else the mock's."""
+    """The model of calls that do not name one; empty for `latest` of the first provider with a key, or of the mock."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
     max_in_flight: PositiveInt = 512

@@ -79,7 +79,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The caller's result of a tool call."""
+    """The result of a tool call, from the caller."""
 
     tool_call_id: str
     name: str

@@ -70,9 +70,9 @@ class Target:
     """One model of one provider with normalized options: aliases and defaults applied, unsupported options removed.
 
     `options` is merged into the provider's native request. `warnings` lists the options that were changed or removed.
-    `emulates_format`: the model has no native structured output. `context_window` is in tokens, None if unknown.
-    `is_reasoning`: reasoning was requested, or is the model's default. `prefers_streaming`: the model can stream, and
-    a unary response would take too long without any sign of progress.
+    `emulates_format` is true if the model has no native structured output. `context_window` is in tokens, None if
+    unknown. `is_reasoning` is true if reasoning was requested or is the model's default, `prefers_streaming` if the
+    model can stream and a unary response would take too long without any sign of progress.
     """
 
     provider: str
@@ -132,8 +132,8 @@ class Call:
     """A resolved request. Layers outside the retry loop receive it.
 
     `deadline` is in seconds on the event loop's clock and applies to the whole call. `traceparent` is the W3C header to
-    send upstream, empty if there is none. `output_format` is the required format of the answer. `streaming`: the caller
-    reads a stream. `attempts` is the log of its attempts.
+    send upstream, empty if there is none. `output_format` is the required format of the answer. `streaming` is true if
+    the caller reads a stream. `attempts` is the log of its attempts.
     """
 
     id: str
@@ -171,11 +171,12 @@ AnyCall = TypeVar("AnyCall", bound=Call)
 class Attempt(Generic[AnyCall]):
     """One attempt at a call: one target, one key. Layers inside the retry loop and providers receive it.
 
-    `api_key` without a secret means that the provider uses its only key. `first_token_timeout` is in seconds, None:
-    only the deadline applies. `is_streamed`: the upstream request is a streaming request, even if the caller's is not.
-    `messages`, `system_instruction` and `output_format` are what is sent: layers may change them. Providers receive
-    only output formats that they support natively, since the structured output layer emulates the others: `forms` are
-    the ways to request the format, the preferred one first, and `sent` is the one that the provider accepted.
+    `api_key` without a secret means that the provider uses its only key. `first_token_timeout` is in seconds, None if
+    only the deadline applies. `is_streamed` tells whether the upstream request is a streaming request; it may be one
+    even if the caller's is not. Layers may change `messages`, `system_instruction` and `output_format` before they are
+    sent. Providers receive only output formats that they support natively, since the structured output layer emulates
+    the others. `forms` lists the ways to request the format, the preferred one first; `sent` is the one that the
+    provider accepted.
     """
 
     call: AnyCall

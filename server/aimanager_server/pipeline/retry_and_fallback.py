@@ -265,7 +265,7 @@ class _Progress:
 
 
 def upstream_mode(call: Call, target: Target, *, has_fallbacks: bool) -> tuple[bool, float | None]:
-    """Return whether the upstream request is streamed, and the first-token timeout in seconds (None: the deadline).
+    """Return whether the upstream request is streamed, and the first-token timeout in seconds, None for the deadline.
 
     The timeout applies only if a fallback remains or if it is explicit: ending a wait that no other target could
     shorten turns an answer into an error. The upstream request of a unary call is streamed if the timeout applies, or

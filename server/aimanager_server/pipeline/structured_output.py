@@ -30,8 +30,8 @@ class EnforceOutputFormat:
 
     An answer is held back until it is valid; a stream shows only heartbeats until then. If the provider itself
     guarantees the format, the stream passes through and fails at its end if the guarantee was broken. Raises
-    OutputSchemaMismatch for an invalid answer; unless it comes from a repair, its `repair` says how to ask for one, and
-    usage and cost of the repair include the rejected answer.
+    OutputSchemaMismatch for an invalid answer; unless it comes from a repair, its `repair` describes how to request
+    one, and usage and cost of the repair include the rejected answer.
     """
 
     def __init__(self, clock: Clock, on_validated: OnValidated = lambda *_: None) -> None:

@@ -17,7 +17,7 @@ from ..core.request import CALLER_KEY_ID, Attempt
 
 
 def effect_of(error: GatewayError, attempt: Attempt[Any]) -> AttemptEffect:
-    """Return the effect of an error. Rejections and rate limits of a caller's own key say nothing of the provider.
+    """Return the effect of an error. Rejections and rate limits of a caller's own key have none.
 
     Neither do errors caused by the caller, including a timeout that the caller chose.
     """

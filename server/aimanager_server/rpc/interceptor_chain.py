@@ -190,6 +190,6 @@ def _too_large(actual: int, limit: int) -> GatewayError:
 
 def _undecodable(method: str) -> GatewayError:
     return InvalidRequest(
-        f"Cannot decode the request to {method}: not its protobuf message, or text that is not valid UTF-8.",
+        f"Cannot decode the request to {method}: invalid protobuf message, or text that is not UTF-8.",
         solution="Generate the client from the proto files of this server's version.",
     )

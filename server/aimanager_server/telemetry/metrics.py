@@ -106,7 +106,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.stream_interruptions = Counter(
-            "aimanager_stream_interruptions", "Streams interrupted after the first content: restarted or failed.",
+            "aimanager_stream_interruptions", "Streams interrupted after the first content, by outcome.",
             [*target, "outcome"], registry=registry,
         )  # fmt: skip
         self.quarantined_keys = Gauge(

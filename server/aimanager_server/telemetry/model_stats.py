@@ -23,7 +23,7 @@ RECOMPUTE_SECONDS = 1.0
 """Maximum age of cached quantiles."""
 
 MIN_GENERATION_SECONDS = 0.05
-"""A shorter time from the first content to the end means one single chunk, which says nothing about speed."""
+"""A shorter time from the first content to the end means a single chunk, which does not indicate the speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class ModelStats:
         self._in_flight[record.key] = self._in_flight.get(record.key, 0) + 1
 
     def attempt_ended(self, record: AttemptRecord) -> None:
-        """Count an attempt as no longer in flight and record what it says about the model."""
+        """Count an attempt as no longer in flight and record its results for the model."""
         remaining = self._in_flight.get(record.key, 0) - 1
         if remaining > 0:
             self._in_flight[record.key] = remaining

@@ -73,7 +73,7 @@ class ProviderStats:
         """Do nothing: outcomes are recorded when an attempt ends."""
 
     def attempt_ended(self, record: AttemptRecord) -> None:
-        """Record the outcome of an attempt, unless it says nothing about the provider."""
+        """Record the outcome of an attempt, unless it does not concern the provider."""
         if record.effect == "success":
             self.record_success(record.provider, record.latency)
         elif record.effect != "none":

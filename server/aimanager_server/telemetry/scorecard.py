@@ -59,7 +59,7 @@ class _RelativeScore:
 def assess(
     providers: Iterable[str], snapshots: Iterable[ModelSnapshot], blended_price: BlendedPrice
 ) -> tuple[Assessment, ...]:
-    """Assess providers against each other: best first, then by name; those without samples last.
+    """Compare providers: best first, then by name; those without samples last.
 
     - availability: successful attempts ÷ attempts.
     - speed: mean of `shortest time to first token ÷ its own` and `its tokens per second ÷ the highest`, or the known

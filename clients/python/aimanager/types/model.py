@@ -13,7 +13,7 @@ from ..v1 import model_pb2
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """Prices per million tokens in `currency`. A price that the price list omits is zero."""
+    """Prices per million tokens in `currency`. A price missing from the price list is zero."""
 
     currency: str
     input: Decimal

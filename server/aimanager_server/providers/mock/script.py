@@ -1,4 +1,4 @@
-"""Define what the mock provider can be scripted to do: what to say, how fast, and which faults to inject."""
+"""Define scripts of the mock provider: its responses, their speed, and the faults to inject."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ NO_MESSAGE = "no message"
 class ProviderErrorBody:
     """A provider's error, independent of its JSON shape.
 
-    `status` is 0 if the body contains none. `retry_after` is in seconds, None if the body does not say.
+    `status` is 0 if the body contains none. `retry_after` is in seconds, None if the body contains none.
     """
 
     message: str
