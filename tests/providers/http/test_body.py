@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,7 +13,12 @@ import pytest
 
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Text
-from aimanager_server.core.errors import ProviderProtocolError, ProviderRateLimited, StreamInterrupted
+from aimanager_server.core.errors import (
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderUnreachable,
+    StreamInterrupted,
+)
 from aimanager_server.core.request import Attempt
 from tests.support.chat_completions import collect_events, provider_responding
 from tests.support.http_servers.scripted import (
@@ -114,6 +121,39 @@ async def test_oversized_responses_are_rejected() -> None:
 
     with pytest.raises(ProviderProtocolError, match="100 bytes"):
         await provider_responding(always_respond(), limits=small)(UNARY_ATTEMPT)
+
+
+class GeneratedBody(httpx.AsyncByteStream):
+    """A body of 4 MB that is generated as it is read."""
+
+    def __init__(self, end: Exception | None) -> None:
+        self._end = end
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(400):
+            yield bytes(10_000)
+        if self._end is not None:
+            raise self._end
+
+
+@pytest.mark.parametrize("end", [None, httpx.ReadError("reset")], ids=["oversized", "lost"])
+async def test_the_error_of_a_response_does_not_keep_its_body(end: Exception | None) -> None:
+    provider = provider_responding(
+        lambda request: httpx.Response(200, stream=GeneratedBody(end)),
+        limits=Limits(max_response_bytes=5_000_000 if end else 3_900_000),
+    )
+
+    tracemalloc.start()
+    try:
+        with pytest.raises((ProviderProtocolError, ProviderUnreachable)) as caught:
+            await provider(UNARY_ATTEMPT)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert caught.value.__traceback__ is not None
+    assert peak > 3_900_000
+    assert kept < 1_000_000
 
 
 async def test_endless_streams_are_interrupted() -> None:

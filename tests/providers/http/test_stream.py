@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from aimanager_server.core.errors import (
     StreamInterrupted,
 )
 from aimanager_server.core.response import Event, Finished, TextDelta
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage
 from aimanager_server.providers.http.stream import HttpStream
 from aimanager_server.providers.http.transport import HttpxTransport, Response
@@ -75,6 +77,30 @@ async def test_an_interrupted_stream_reports_the_usage_so_far() -> None:
 
     assert caught.value.usage is not None
     assert caught.value.usage.output_tokens == 1
+
+
+async def read_to_end(stream: ResponseStream) -> None:
+    while await stream.read():
+        """Keep no events."""
+
+
+@pytest.mark.parametrize("end", [b"data: {oops\n\n", b"", ProviderUnreachable("reset")], ids=["event", "end", "reset"])
+async def test_the_error_of_an_interrupted_stream_does_not_keep_its_text(end: bytes | Exception) -> None:
+    delta = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % (b"x" * 10_000)
+    provider, _ = streaming_provider(*[delta] * 400, end)
+    stream = await provider(STREAM_ATTEMPT)
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(StreamInterrupted) as caught:
+            await read_to_end(stream)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert caught.value.__traceback__ is not None
+    assert peak > 4_000_000
+    assert kept < 1_000_000
 
 
 async def test_the_deadline_applies_before_the_first_content() -> None:

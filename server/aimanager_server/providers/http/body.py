@@ -27,9 +27,10 @@ async def read_body(response: Response, limits: Limits, deadline: float = inf) -
     Raises TimeoutError at `deadline`.
     """
     chunks = await _read_chunks(response, limits.max_response_bytes, deadline)
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if len(body) > limits.max_response_bytes:
+    if sum(map(len, chunks)) > limits.max_response_bytes:
+        chunks.clear()  # the error, whose traceback refers to this frame, may be kept for a while
         raise _too_large(limits.max_response_bytes)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return decompress(body, response.headers.get("content-encoding", ""), limits)
 
 
@@ -63,11 +64,15 @@ def decompress(body: bytes, encoding: str, limits: Limits) -> bytes:
 async def _read_chunks(response: Response, max_bytes: int, deadline: float) -> list[bytes]:
     chunks: list[bytes] = []
     size = 0
-    while chunk := await response.body.read(deadline):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
-            break
+    try:
+        while chunk := await response.body.read(deadline):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > max_bytes:
+                break
+    except BaseException:
+        chunks.clear()
+        raise
     return chunks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -38,7 +39,7 @@ class HttpStream:
     ) -> None:
         self._attempt = attempt
         self._body = response.body
-        self._reader = reader
+        self._reader: StreamReader = reader
         self._attribute = attribute
         self._max_bytes = max_bytes
         self._received_bytes = 0
@@ -83,6 +84,8 @@ class HttpStream:
         if not self._is_closed:
             self._is_closed = True
             self.buffered = []
+            # An error keeps this stream alive for a while, which must not keep the text of the whole response.
+            self._reader = _ClosedReader(self._reader.usage)
             await self._body.aclose(LINGER_SECONDS if self._is_finished else 0.0)
 
     async def _advance_or_interrupt(self) -> list[Event]:
@@ -94,6 +97,7 @@ class HttpStream:
             cause = DeadlineExceeded("Deadline exceeded before the response was complete.")
         except GatewayError as error:
             cause = error
+            _drop_tracebacks(cause)  # their frames refer to the reader
         except BaseException:
             await self.aclose()
             raise
@@ -131,3 +135,25 @@ class HttpStream:
     def _interruption(self, cause: GatewayError) -> GatewayError:
         message = f"Stream interrupted after the first content: {cause.message}"
         return self._attribute(StreamInterrupted(message, usage=self._reader.usage))
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
+@dataclass(slots=True)
+class _ClosedReader:
+    """What remains of the reader of a closed stream."""
+
+    usage: Usage
+    is_content_complete = True
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Ignore the data."""
+        return []
+
+    def end(self) -> list[Event]:
+        """Return no events."""
+        return []
