@@ -103,7 +103,7 @@ def fragment_field(value: Mapping[str, Any], field: str) -> str:
 
 def object_field(value: Any, field: str) -> Mapping[str, Any]:
     """Return an object field; empty if it is missing, not an object, or `value` is not an object."""
-    found = value.get(field) if isinstance(value, Mapping) else None
+    found = value.get(field) if isinstance(value, dict) else None
     return found if isinstance(found, dict) else {}
 
 
