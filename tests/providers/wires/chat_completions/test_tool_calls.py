@@ -6,6 +6,8 @@ import pytest
 
 from aimanager_server.core.content import ToolCall
 from aimanager_server.core.response import ToolCallDelta
+from aimanager_server.providers.wires.chat_completions.tool_calls import ToolCallAssembler
+from aimanager_server.providers.wires.part_assembler import PartAssembler
 from tests.support.chat_completions import LOOK_CALLS, chat_wire, chunk, read_stream, recorded, response_body
 from tests.support.wire_cases import completed_parts
 
@@ -34,6 +36,30 @@ def test_same_name_with_incomplete_arguments_continues_the_call() -> None:
     events = read_stream(chunk(tool_calls=calls[:1]) + chunk(tool_calls=calls[1:]) + b"data: [DONE]\n\n")
 
     assert [part.arguments_json for part in completed_parts(events) if isinstance(part, ToolCall)] == ['{"at":1}']
+
+
+class CountingId(str):
+    """An id that counts how often it is compared."""
+
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountingId.comparisons += 1
+        return super().__eq__(other)
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_effort_grows_linearly_with_the_number_of_calls(has_index: bool) -> None:
+    parts, CountingId.comparisons = PartAssembler(), 0
+    assembler = ToolCallAssembler(parts)
+
+    for number in range(1000):
+        entry = {"id": CountingId(f"call_{number}"), "function": {"name": "look", "arguments": "{}"}}
+        assembler.add(entry | ({"index": number} if has_index else {}))
+
+    assert parts.tool_calls == 1000
+    assert CountingId.comparisons < 10_000
 
 
 def test_late_id_belongs_to_the_open_call() -> None:

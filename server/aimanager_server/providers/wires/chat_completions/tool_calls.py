@@ -37,6 +37,7 @@ class ToolCallAssembler:
         self._parts = parts
         self._calls: list[_ToolCallFragments] = []
         self._by_index: dict[int, _ToolCallFragments] = {}
+        self._by_id: dict[str, _ToolCallFragments] = {}
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Add one entry of the `tool_calls` of a delta or message."""
@@ -54,8 +55,9 @@ class ToolCallAssembler:
 
     def _start(self, index: int | None, call_id: str) -> _ToolCallFragments:
         # An id that another call already has is dropped; the assembler generates one.
-        is_duplicate = any(call.id == call_id for call in self._calls)
-        call = _ToolCallFragments(("tool", len(self._calls)), "" if is_duplicate else call_id)
+        call = _ToolCallFragments(("tool", len(self._calls)), "" if call_id in self._by_id else call_id)
+        if call.id:
+            self._by_id[call.id] = call
         self._calls.append(call)
         if index is not None:
             self._by_index[index] = call
@@ -65,7 +67,7 @@ class ToolCallAssembler:
         if index is not None:
             known = self._by_index.get(index)
         elif call_id:
-            known = next((call for call in self._calls if call.id == call_id), None)
+            known = self._by_id.get(call_id)
         else:
             known = self._calls[-1] if self._calls else None
         if known is None or (call_id and call_id == known.id):
