@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .request import Attempt, Call
-from .stream import Cancelled, Failed, Outcome, ResponseStream, StreamObserver, end_observers
+from .stream import Cancelled, Failed, ResponseStream, StreamObserver, end_observers
 
 In = TypeVar("In")
 InContra = TypeVar("InContra", contravariant=True)
@@ -88,37 +88,25 @@ def _observed(layers: Sequence[ObservingLayer[In]], proceed: Handler[In]) -> Han
         return proceed
     starts = tuple(layer.observe for layer in layers)
 
-    def handle(request: In) -> Awaitable[ResponseStream]:
+    async def handle(request: In) -> ResponseStream:
         observers: list[StreamObserver] = []
         try:
             for start in starts:
                 observer = start(request)
                 if observer is not None:
                     observers.insert(0, observer)
+            stream = await proceed(request)
         except BaseException as error:
-            end_observers(observers, _outcome_of(error))
+            end_observers(observers, Failed(error) if isinstance(error, Exception) else Cancelled())
             raise
-        return _watched(observers, request, proceed) if observers else proceed(request)
+        for observer in observers:
+            stream.observed_by(observer)
+        try:
+            for observer in observers:
+                observer.on_first_content(stream)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
 
     return handle
-
-
-async def _watched(observers: Sequence[StreamObserver], request: In, proceed: Handler[In]) -> ResponseStream:
-    try:
-        stream = await proceed(request)
-    except BaseException as error:
-        end_observers(observers, _outcome_of(error))
-        raise
-    for observer in observers:
-        stream.observed_by(observer)
-    try:
-        for observer in observers:
-            observer.on_first_content(stream)
-    except BaseException:
-        await stream.aclose()
-        raise
-    return stream
-
-
-def _outcome_of(error: BaseException) -> Outcome:
-    return Failed(error) if isinstance(error, Exception) else Cancelled()
