@@ -103,6 +103,16 @@ async def test_the_error_of_an_interrupted_stream_does_not_keep_its_text(end: by
     assert kept < 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("streaming", "message"), [(True, "before the provider sent any"), (False, "before the provider completed")]
+)
+async def test_the_error_tells_what_had_not_arrived_at_the_deadline(streaming: bool, message: str) -> None:
+    provider, _ = streaming_provider(b" ", asyncio.Event())
+
+    with pytest.raises(DeadlineExceeded, match=message):
+        await provider(make_attempt(provider="upstream", streaming=streaming, deadline=deadline_in(0.02)))
+
+
 async def test_the_deadline_applies_before_the_first_content() -> None:
     provider, body = streaming_provider(b": ping\n\n", asyncio.Event())
 

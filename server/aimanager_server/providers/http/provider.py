@@ -143,7 +143,8 @@ class HttpProvider:
         try:
             return await exchange(attempt, key)
         except TimeoutError as error:
-            message = "Deadline exceeded before the provider began to respond."
+            missing = "sent any content" if attempt.is_streamed else "completed its response"
+            message = f"Deadline exceeded before the provider {missing}."
             raise DeadlineExceeded(message, provider=self._name, model=model) from error
         except GatewayError as error:
             raise self._attributed_error(model, key, error) from error.__cause__
