@@ -67,3 +67,10 @@ async def test_the_typescript_client_shows_reason_and_solution_of_an_error(examp
     assert reason.startswith("MODEL_NOT_FOUND: ")
     assert "no-such" in reason
     assert solution
+
+
+async def test_the_typescript_client_reports_an_unreachable_server(example: Path) -> None:
+    code, stdout, stderr = await run(example, "127.0.0.1:1", "Say hello.", "")
+
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith("Unavailable: ")

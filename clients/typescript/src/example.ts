@@ -1,5 +1,5 @@
 /** Streams one response: node dist/example.js http://127.0.0.1:50051 "Say hello." [model] */
-import { ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { ErrorInfoSchema, FinishReason, GenerationService, LocalizedMessageSchema, Role } from "./index.js";
 
@@ -17,6 +17,8 @@ try {
 } catch (thrown) {
   const error = ConnectError.from(thrown);
   const solution = error.findDetails(LocalizedMessageSchema)[0]?.message ?? "";
-  console.error(`${error.findDetails(ErrorInfoSchema)[0]?.reason}: ${error.rawMessage}\n${solution}`);
+  // Errors of the connection itself have a code but no reason.
+  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? Code[error.code];
+  console.error(`${reason}: ${error.rawMessage}\n${solution}`);
   process.exitCode = 1;
 }
