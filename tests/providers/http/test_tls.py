@@ -11,12 +11,13 @@ import pytest
 import trustme
 
 from aimanager_server.core.errors import GatewayError, ProviderUnreachable, ProviderUntrusted, StreamInterrupted
+from aimanager_server.providers.http.connection import MAX_UNREAD_BYTES
 from aimanager_server.providers.http.connector import tls_context
 from aimanager_server.providers.wires.wire import HttpRequest
 from tests.support.chat_completions import collect_events, connected_provider
 from tests.support.http_servers.bad_tls import alerting_server
 from tests.support.http_servers.blackhole import silent_server
-from tests.support.http_servers.raw import chunked_response, raw_server
+from tests.support.http_servers.raw import chunked_response, http_response, raw_server
 from tests.support.http_transport import http_transport
 from tests.support.pool_requests import (
     EXPECTED_PARTS,
@@ -167,3 +168,38 @@ async def test_a_slow_reader_stops_the_server_over_tls(ca: trustme.CA, tmp_path:
 
     assert stopped_at < count
     assert size == len(chunk) * count
+
+
+async def test_a_stray_response_after_a_paused_one_is_not_the_answer_to_the_next_request(
+    ca: trustme.CA, tmp_path: Path
+) -> None:
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    body, connections, stray_sent = b"x" * (MAX_UNREAD_BYTES + 100_000), 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http_response(body) if connections == 1 else http_response(b"ok"))
+        await asyncio.sleep(0.05)
+        if connections == 1:
+            writer.write(http_response(b"stray"))
+        stray_sent.set()
+        await reader.read()
+        writer.close()
+
+    tls = server_context(ca.issue_cert("127.0.0.1"))
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+        request = HttpRequest("GET", f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
+        transport = http_transport(ca_file=tmp_path / "ca.pem")
+        response = await transport.send(request)
+        await stray_sent.wait()
+        await asyncio.sleep(0.05)
+        size = 0
+        while data := await response.body.read():
+            size += len(data)
+        # Without giving the event loop a chance to pass on what TLS has already decrypted.
+        answer = await (await transport.send(request)).body.read()
+        await transport.aclose()
+
+    assert (size, answer, connections) == (len(body), b"ok", 2)

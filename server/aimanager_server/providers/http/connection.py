@@ -188,10 +188,18 @@ class HttpConnection(asyncio.Protocol):
     def _discard_unread(self) -> None:
         self._unread.clear()
         self._unread_bytes = 0
-        if self._paused:
-            self._paused = False
-            if not self.closed:
-                self.transport.resume_reading()
+        self._pause_or_resume_reading()
+
+    def _pause_or_resume_reading(self) -> None:
+        # Not paused after the end: TLS would withhold surplus data, which `is_usable` cannot see there.
+        paused = self._unread_bytes > MAX_UNREAD_BYTES and not self._complete
+        if paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
+            self.transport.pause_reading()
+        elif not self.closed:
+            self.transport.resume_reading()
 
     async def _change(self) -> None:
         waiter = self._waiter = self._loop.create_future()
@@ -237,6 +245,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._is_lingering and self._complete:
             self._end_exchange()
         else:
+            self._pause_or_resume_reading()
             self._wake()
 
     def pause_writing(self) -> None:
@@ -298,7 +307,7 @@ class HttpConnection(asyncio.Protocol):
             self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
-        """Collect body bytes. While too many are unread, the socket is not read."""
+        """Collect body bytes."""
         self._body_bytes += len(data)
         if self._complete or self._is_lingering:
             return
@@ -306,9 +315,6 @@ class HttpConnection(asyncio.Protocol):
             raise InvalidResponseError
         self._unread.append(data)
         self._unread_bytes += len(data)
-        if self._unread_bytes > MAX_UNREAD_BYTES and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
 
     def on_message_complete(self) -> None:
         """End the response, or a 1xx response before it."""
