@@ -1,4 +1,4 @@
-"""Successful responses without a valid body: redirects, HTML, bad compression, and oversized bodies."""
+"""Bodies of responses: redirects, HTML, compression, oversized bodies, and incomplete errors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ import pytest
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import (
+    ContextTooLong,
+    ProviderCredentialsInvalid,
     ProviderProtocolError,
     ProviderRateLimited,
     ProviderUnreachable,
     StreamInterrupted,
 )
 from aimanager_server.core.request import Attempt
-from tests.support.chat_completions import collect_events, provider_responding
+from tests.support.chat_completions import CANARY, collect_events, provider_responding
 from tests.support.http_servers.scripted import (
     SSE,
     STREAM,
@@ -121,6 +123,43 @@ async def test_oversized_responses_are_rejected() -> None:
 
     with pytest.raises(ProviderProtocolError, match="100 bytes"):
         await provider_responding(always_respond(), limits=small)(UNARY_ATTEMPT)
+
+
+TOO_LONG = b'{"error":{"message":"Too long.","code":"context_length_exceeded"}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (gzip.compress(TOO_LONG), "gzip"),
+        (zlib.compress(TOO_LONG), "Deflate"),
+        (gzip.compress(TOO_LONG)[:-8], "gzip"),
+        (TOO_LONG, "identity"),
+    ],
+    ids=["gzip", "deflate", "incomplete", "identity"],
+)
+async def test_the_body_of_an_error_is_decompressed(content: bytes, encoding: str) -> None:
+    respond = always_respond(400, content, {"content-encoding": encoding})
+
+    with pytest.raises(ContextTooLong, match=r"Too long\."):
+        await provider_responding(respond)(UNARY_ATTEMPT)
+
+
+async def test_a_key_in_a_compressed_error_is_redacted() -> None:
+    content = gzip.compress(b'{"error":{"message":"Bad key %s."}}' % CANARY.encode())
+
+    with pytest.raises(ProviderCredentialsInvalid, match="Bad key") as caught:
+        await provider_responding(always_respond(401, content, {"content-encoding": "gzip"}))(UNARY_ATTEMPT)
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not gzip", gzip.compress(b" " * 3_000_000)], ids=["corrupt", "decompression bomb"]
+)
+async def test_the_status_of_an_error_counts_whatever_its_compressed_body(content: bytes) -> None:
+    with pytest.raises(ProviderRateLimited, match="no message"):
+        await provider_responding(always_respond(429, content, {"content-encoding": "gzip"}))(UNARY_ATTEMPT)
 
 
 class GeneratedBody(httpx.AsyncByteStream):

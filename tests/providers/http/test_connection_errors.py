@@ -13,6 +13,7 @@ from aimanager_server.core.errors import (
     GatewayError,
     Overloaded,
     ProviderProtocolError,
+    ProviderRateLimited,
     ProviderUnreachable,
     ProviderUntrusted,
     StreamInterrupted,
@@ -99,6 +100,16 @@ async def test_a_complete_response_with_truncated_framing_is_accepted() -> None:
         events = await collect_events(await provider(streaming_attempt()))
 
     assert isinstance(events[-1], Finished)
+
+
+async def test_an_error_response_counts_even_if_its_body_is_truncated() -> None:
+    head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 99\r\n\r\n"
+
+    async with raw_server((head + b"slow", SocketFault.CLOSE)) as server, connected_provider(server.url) as provider:
+        with pytest.raises(ProviderRateLimited) as caught:
+            await provider(unary_attempt())
+
+    assert caught.value.retry_after == 7.0
 
 
 async def test_an_unresponsive_server_is_abandoned_at_the_deadline() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from math import inf
 
 from ...config.settings import Limits
-from ...core.errors import ProviderProtocolError
+from ...core.errors import GatewayError, ProviderProtocolError
 from .transport import Response
 
 RATIO_EXEMPT_BYTES = 1024 * 1024
@@ -16,9 +17,22 @@ DETECT_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 SUPPORTED_ENCODINGS = ("gzip", "x-gzip", "deflate")
 
 
-async def read_prefix(response: Response, max_bytes: int, deadline: float = inf) -> bytes:
-    """Return at most the first `max_bytes` of the body: enough to interpret an error response."""
-    return b"".join(await _read_chunks(response, max_bytes, deadline))[:max_bytes]
+async def read_error_body(response: Response, max_bytes: int, deadline: float = inf) -> bytes:
+    """Return at most the first `max_bytes` of the body of an error response, decompressed if possible.
+
+    A body that is incomplete or corrupt is returned as far as it can be read: the status matters more. Raises
+    TimeoutError at `deadline`.
+    """
+    body = bytearray()
+    with suppress(GatewayError):
+        while len(body) < max_bytes and (chunk := await response.body.read(deadline)):
+            body += chunk[: max_bytes - len(body)]
+    if response.headers.get("content-encoding", "").strip().lower() not in SUPPORTED_ENCODINGS:
+        return bytes(body)
+    try:
+        return zlib.decompressobj(DETECT_GZIP_OR_ZLIB).decompress(body, max_bytes)
+    except zlib.error:
+        return b""
 
 
 async def read_body(response: Response, limits: Limits, deadline: float = inf) -> bytes:

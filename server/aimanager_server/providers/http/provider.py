@@ -21,7 +21,7 @@ from ...core.stream import ResponseStream
 from ...resilience.key_pool import KeyPool
 from ...telemetry.redaction import MIN_SECRET_LENGTH, REDACTED, redact
 from ..wires.wire import HttpRequest, StreamReader, Wire
-from .body import read_body, read_prefix
+from .body import read_body, read_error_body
 from .headers import correlation_headers, is_json, media_type
 from .stream import HttpStream
 from .transport import Response, Transport
@@ -214,7 +214,7 @@ class HttpProvider:
                 upstream_status=status,
             )
         if not 200 <= status < 300:
-            body = await read_prefix(response, MAX_ERROR_BODY_BYTES, deadline)
+            body = await read_error_body(response, MAX_ERROR_BODY_BYTES, deadline)
             if len(key) >= MIN_SECRET_LENGTH:
                 body = body.replace(key.encode(), REDACTED.encode())
             raise self._wire.error(status, response.headers, body)
