@@ -97,6 +97,8 @@ class _Registrar:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Register the methods of a service by name."""
         wrapped = {name: self._wrap(service, name, handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        # Takes precedence and is faster to look up; grpc.aio before 1.84 ignores it.
         self._server.add_registered_method_handlers(service, wrapped)
 
     def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
