@@ -112,10 +112,10 @@ async def test_cancelled_calls_release_their_permits() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    first = asyncio.create_task(layer(make_attempt(), hold))
+    first = asyncio.ensure_future(layer(make_attempt(), hold))
     await entered.wait()
-    second = asyncio.create_task(layer(make_attempt(), hold))
-    third = asyncio.create_task(layer(make_attempt(), ScriptedUpstream()))
+    second = asyncio.ensure_future(layer(make_attempt(), hold))
+    third = asyncio.ensure_future(layer(make_attempt(), ScriptedUpstream()))
     await run_ready_tasks()
     second.cancel()
     first.cancel()

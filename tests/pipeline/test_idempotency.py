@@ -123,7 +123,7 @@ async def test_repeat_waits_while_the_first_call_is_in_flight() -> None:
 async def test_repeat_is_sent_when_the_first_call_is_cancelled() -> None:
     layer, upstream = idempotency(), ScriptedUpstream()
     first = await layer(keyed_call(), upstream)
-    second = asyncio.create_task(layer(keyed_call(), upstream))
+    second = asyncio.ensure_future(layer(keyed_call(), upstream))
     await run_ready_tasks()
     assert not second.done()
 
@@ -149,7 +149,7 @@ async def test_repeat_waits_until_the_first_response_has_ended() -> None:
     repeats: list[asyncio.Task[ResponseStream]] = []
 
     async def repeat(events: list[Event]) -> None:
-        repeats.append(asyncio.create_task(layer(keyed_call(), upstream)))
+        repeats.append(asyncio.ensure_future(layer(keyed_call(), upstream)))
         await run_ready_tasks()
         assert not repeats[0].done()
 

@@ -279,7 +279,7 @@ async def test_cancelled_reader_closes_the_upstream_response() -> None:
             return ResponseStream.from_iterator(response.metadata, events(), self._close)
 
     upstream = Silent()
-    task = asyncio.create_task(enforce(json_call(), upstream))
+    task = asyncio.ensure_future(enforce(json_call(), upstream))
     await run_ready_tasks()
 
     task.cancel()
