@@ -155,6 +155,16 @@ async def test_later_observers_and_the_reader_see_the_events_as_changed() -> Non
     assert outcomes(log) == [Completed(Finished(FinishReason.STOP, "replaced"))]
 
 
+async def test_a_batch_whose_events_were_all_removed_is_skipped() -> None:
+    class Hiding(StreamObserver):
+        def on_events(self, events: list[Event]) -> None:
+            events[:] = [event for event in events if event is not HEL]
+
+    stream = ResponseStream(metadata(), Batches([HEL], [HEL], [LO], [FINISHED])).observed_by(Hiding())
+
+    assert [await stream.read() for _ in range(3)] == [[LO], [FINISHED], []]
+
+
 async def test_finalizers_are_awaited_in_order_before_the_reader_and_the_observers_see_the_end() -> None:
     log: list[tuple[str, object]] = []
 

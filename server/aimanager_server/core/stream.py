@@ -152,7 +152,7 @@ class ResponseStream:
             return []
         try:
             events = self._completion
-            if not events:
+            while not events:
                 events = await self._pull()
                 if not events:
                     raise self._premature_end()
