@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import tracemalloc
 import zlib
@@ -15,6 +16,7 @@ from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import (
     ContextTooLong,
+    DeadlineExceeded,
     ProviderCredentialsInvalid,
     ProviderProtocolError,
     ProviderRateLimited,
@@ -22,7 +24,9 @@ from aimanager_server.core.errors import (
     StreamInterrupted,
 )
 from aimanager_server.core.request import Attempt
-from tests.support.chat_completions import CANARY, collect_events, provider_responding
+from aimanager_server.providers.http.body import ERROR_BODY_SECONDS
+from tests.support.chat_completions import CANARY, collect_events, make_attempt, provider_responding
+from tests.support.event_loop import in_virtual_time
 from tests.support.http_servers.scripted import (
     SSE,
     STREAM,
@@ -160,6 +164,26 @@ async def test_a_key_in_a_compressed_error_is_redacted() -> None:
 async def test_the_status_of_an_error_counts_whatever_its_compressed_body(content: bytes) -> None:
     with pytest.raises(ProviderRateLimited, match="no message"):
         await provider_responding(always_respond(429, content, {"content-encoding": "gzip"}))(UNARY_ATTEMPT)
+
+
+@in_virtual_time
+@pytest.mark.parametrize("pieces", [(b'{"error":{"mess',), ()], ids=["incomplete", "missing"])
+async def test_the_body_of_an_error_is_not_waited_for_long(pieces: tuple[bytes, ...]) -> None:
+    body = BodyPieces(*pieces, asyncio.Event())
+
+    with pytest.raises(ProviderRateLimited):
+        await provider_responding(lambda request: httpx.Response(429, stream=body))(UNARY_ATTEMPT)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(ERROR_BODY_SECONDS)
+    assert body.closed
+
+
+@in_virtual_time
+async def test_the_deadline_applies_while_the_body_of_an_error_arrives() -> None:
+    body = BodyPieces(asyncio.Event())
+
+    with pytest.raises(DeadlineExceeded):
+        await provider_responding(lambda request: httpx.Response(429, stream=body))(make_attempt(deadline=1.0))
 
 
 class GeneratedBody(httpx.AsyncByteStream):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from contextlib import suppress
 from math import inf
 
 from ...config.settings import Limits
@@ -13,6 +13,9 @@ from .transport import Response
 RATIO_EXEMPT_BYTES = 1024 * 1024
 """Bodies that decompress to at most this size are exempt from the ratio limit: small bodies can have any ratio."""
 
+ERROR_BODY_SECONDS = 5.0
+"""How long to wait for the body of an error response, whose status is known already."""
+
 DETECT_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 SUPPORTED_ENCODINGS = ("gzip", "x-gzip", "deflate")
 
@@ -20,13 +23,18 @@ SUPPORTED_ENCODINGS = ("gzip", "x-gzip", "deflate")
 async def read_error_body(response: Response, max_bytes: int, deadline: float = inf) -> bytes:
     """Return at most the first `max_bytes` of the body of an error response, decompressed if possible.
 
-    A body that is incomplete or corrupt is returned as far as it can be read: the status matters more. Raises
+    A body that is late, incomplete or corrupt is returned as far as it can be read: the status matters more. Raises
     TimeoutError at `deadline`.
     """
-    body = bytearray()
-    with suppress(GatewayError):
-        while len(body) < max_bytes and (chunk := await response.body.read(deadline)):
+    body, latest = bytearray(), asyncio.get_running_loop().time() + ERROR_BODY_SECONDS
+    try:
+        while len(body) < max_bytes and (chunk := await response.body.read(min(latest, deadline))):
             body += chunk[: max_bytes - len(body)]
+    except TimeoutError:
+        if deadline <= latest:
+            raise
+    except GatewayError:
+        pass
     if response.headers.get("content-encoding", "").strip().lower() not in SUPPORTED_ENCODINGS:
         return bytes(body)
     try:
