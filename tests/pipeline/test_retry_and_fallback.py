@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 
 from aimanager_server.core import errors
 from aimanager_server.core.errors import GatewayError
+from aimanager_server.core.handler import AttemptHandler
 from aimanager_server.core.request import Attempt, StreamTimeouts, Target
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.pipeline.retry_and_fallback import upstream_mode
@@ -46,6 +48,19 @@ async def test_retries_stop_after_three_attempts_and_raise_the_first_error() -> 
         "PROVIDER_ERROR",
     ]
     assert clock.sleeps == [0.25, 0.5]
+
+
+async def test_an_attempt_that_is_cancelled_before_it_is_sent_has_ended() -> None:
+    clock, call, upstream = FakeClock(), make_call(), ScriptedUpstream()
+
+    async def queue(attempt: Attempt[Any], proceed: AttemptHandler) -> ResponseStream:
+        clock.advance(0.5)
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await retrying(clock, upstream, [queue])(call)
+
+    assert [(record.error_reason, record.duration) for record in call.attempts.records] == [("CANCELLED", 0.5)]
 
 
 async def test_backoff_counts_as_upstream_time() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from ..config.resilience import CircuitBreakerSettings, RetrySettings
+from ..core.attempts import CANCELLED
 from ..core.errors import CallerKeyRejected, GatewayError, OutputSchemaMismatch, ProviderQuotaExhausted
 from ..core.handler import AttemptHandler, CallHandler, Clock
 from ..core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Attempt, Call, Target, UpstreamTimer
@@ -83,6 +84,9 @@ class RetryAndFallback:
             except GatewayError as error:
                 attempt.record.end(self.clock(), error.reason, error.usage)
                 attempt = await progress.next_attempt(attempt, error)
+            except BaseException:
+                attempt.record.end(self.clock(), CANCELLED)
+                raise
             else:
                 stream.metadata.attempts = call.attempts.records
                 return stream
