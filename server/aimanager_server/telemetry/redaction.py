@@ -14,7 +14,7 @@ KEY_SHAPED = re.compile(
     r"""
       (?<![A-Za-z0-9]) (?: sk | pk | rk | gsk | xai | pplx | hf | nvapi ) [-_] [A-Za-z0-9_*\-]{6,}
     | AIza [A-Za-z0-9_*\-]{10,}
-    | eyJ [A-Za-z0-9_\-]{10,} \. [A-Za-z0-9_.\-]+
+    | eyJ [A-Za-z0-9_\-]{10,} (?: \. [A-Za-z0-9_.\-]+ )?
     | (?<= [Bb]earer\  ) [^\s"',;]{6,}
     """,
     re.VERBOSE,
