@@ -9,7 +9,7 @@ from ..json_codec import object_field, token_count
 
 
 def parse_usage(value: Any) -> Usage | None:
-    """Return the reported usage; None if the report is missing or empty.
+    """Return the reported usage; None if the report is missing, empty or has a total that is not a token count.
 
     Cached and reasoning tokens are part of the totals. Some servers (xAI) report reasoning tokens separately, which
     `total_tokens` reveals; they are then added to the output.
@@ -21,8 +21,9 @@ def parse_usage(value: Any) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    input_tokens, output_tokens = token_count(value.get("prompt_tokens")), token_count(value.get("completion_tokens"))
-    if not input_tokens and not output_tokens:
+    totals = value.get("prompt_tokens"), value.get("completion_tokens")
+    input_tokens, output_tokens = map(token_count, totals)
+    if not (input_tokens or output_tokens) or (totals[0] and not input_tokens) or (totals[1] and not output_tokens):
         return None
     details = object_field(value, "prompt_tokens_details")
     reasoning = token_count(object_field(value, "completion_tokens_details").get("reasoning_tokens"))
