@@ -243,7 +243,8 @@ class ResponseStream:
         if self.is_ended:
             return
         self.is_ended = True
-        end_observers(self._observers, outcome)
+        observers, self._observers = self._observers, []  # breaks the reference cycle: they refer to this stream
+        end_observers(observers, outcome)
 
 
 def end_observers(observers: Iterable[StreamObserver], outcome: Outcome) -> None:
