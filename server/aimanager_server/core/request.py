@@ -175,8 +175,8 @@ class Attempt(Generic[AnyCall]):
     only the deadline applies. `is_streamed` tells whether the upstream request is a streaming request; it may be one
     even if the caller's is not. Layers may change `messages`, `system_instruction` and `output_format` before they are
     sent. Providers receive only output formats that they support natively, since the structured output layer emulates
-    the others. `forms` lists the ways to request the format, the preferred one first; `sent` is the one that the
-    provider accepted.
+    the others. `forms` lists the ways to request the format, the preferred one first, and is empty without a format;
+    `sent` is the one that the provider accepted.
     """
 
     call: AnyCall

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from ..core.errors import CapabilityUnsupported
@@ -21,16 +21,20 @@ class Dispatch:
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = providers
 
-    async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
+    def __call__(self, attempt: Attempt[Any]) -> Awaitable[ResponseStream]:
         """Return the provider's response. Raises GatewayError."""
         provider = self._providers[attempt.target.provider]
-        *preferred, last = attempt.forms or (attempt,)
-        for form in preferred:
-            attempt.sent = form
-            try:
-                return await provider(form)
-            except CapabilityUnsupported as error:
-                if not any(violation.field.startswith("output_format") for violation in error.violations):
-                    raise
-        attempt.sent = last
-        return await provider(last)
+        return _send_first_supported(attempt, provider) if attempt.forms else provider(attempt)
+
+
+async def _send_first_supported(attempt: Attempt[Any], provider: Provider) -> ResponseStream:
+    *preferred, last = attempt.forms
+    for form in preferred:
+        attempt.sent = form
+        try:
+            return await provider(form)
+        except CapabilityUnsupported as error:
+            if not any(violation.field.startswith("output_format") for violation in error.violations):
+                raise
+    attempt.sent = last
+    return await provider(last)
