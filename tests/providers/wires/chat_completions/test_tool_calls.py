@@ -33,12 +33,14 @@ def test_new_name_at_a_used_index_starts_a_new_call() -> None:
     assert [part.name for part in completed_parts(events) if isinstance(part, ToolCall)] == ["look", "listen"]
 
 
-def test_same_name_with_incomplete_arguments_continues_the_call() -> None:
-    calls = [{"index": 0, "function": {"name": "look", "arguments": piece}} for piece in ('{"at"', ":1}")]
+@pytest.mark.parametrize("pieces", [('{"at"', ":1}"), ("[", '{"at":1}', "]"), ('{"a', 't":"}', "\\", '"}', '"', "}")])
+def test_same_name_with_incomplete_arguments_continues_the_call(pieces: tuple[str, ...]) -> None:
+    calls = [{"index": 0, "function": {"name": "look", "arguments": piece}} for piece in pieces]
 
-    events = read_stream(chunk(tool_calls=calls[:1]) + chunk(tool_calls=calls[1:]) + b"data: [DONE]\n\n")
+    events = read_stream(b"".join(chunk(tool_calls=[call]) for call in calls) + b"data: [DONE]\n\n")
 
-    assert [part.arguments_json for part in completed_parts(events) if isinstance(part, ToolCall)] == ['{"at":1}']
+    arguments = [part.arguments_json for part in completed_parts(events) if isinstance(part, ToolCall)]
+    assert arguments == ["".join(pieces)]
 
 
 def steps_to_add(count: int, *, has_index: bool) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..json_codec import decode_json, encode_json, object_field, string_field
+from ..json_codec import encode_json, object_field, string_field
 from ..part_assembler import PartAssembler
 
 
@@ -17,13 +17,34 @@ class _ToolCallFragments:
     name: str = ""
     fragments: list[str] = field(default_factory=list)
 
+    _scanned: int = 0
+    _depth: int = 0
+    _in_string: bool = False
+    _escaped: bool = False
+    _is_complete: bool = False
+
     def is_complete(self) -> bool:
-        """Return whether the arguments are valid JSON, so that the next fragment belongs to another call."""
-        try:
-            decode_json("".join(self.fragments).encode("utf-8", "replace"))
-        except ValueError:
-            return False
-        return True
+        """Return whether the brackets are balanced, so that the next fragment belongs to another call.
+
+        Looks at each character once: some servers repeat the name with every fragment.
+        """
+        for fragment in self.fragments[self._scanned :]:
+            self._scan(fragment)
+        self._scanned = len(self.fragments)
+        return self._is_complete
+
+    def _scan(self, fragment: str) -> None:
+        for character in fragment:
+            if self._escaped:
+                self._escaped = False
+            elif self._in_string:
+                self._escaped = character == "\\"
+                self._in_string = character != '"'
+            elif character == '"':
+                self._in_string = True
+            elif character in "{[}]":
+                self._depth += 1 if character in "{[" else -1
+                self._is_complete = self._depth <= 0
 
 
 class ToolCallAssembler:
