@@ -74,7 +74,7 @@ async def _received_bytes(response: str) -> tuple[int, str]:
     async with running(
         build_server(answering(PartCompleted(0, Text(response)), Finished(FinishReason.STOP)))
     ) as gateway:
-        received = 0
+        received, forwarded = 0, asyncio.Event()
 
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", gateway.server.port)
@@ -86,7 +86,11 @@ async def _received_bytes(response: str) -> tuple[int, str]:
                     sink.write(data)
                 sink.close()
 
-            await asyncio.gather(copy(reader, upstream_writer, False), copy(upstream_reader, writer, True))
+            try:
+                await asyncio.gather(copy(reader, upstream_writer, False), copy(upstream_reader, writer, True))
+                await asyncio.gather(upstream_writer.wait_closed(), writer.wait_closed())
+            finally:
+                forwarded.set()
 
         proxy = await asyncio.start_server(forward, "127.0.0.1", 0)
         port = proxy.sockets[0].getsockname()[1]
@@ -95,6 +99,7 @@ async def _received_bytes(response: str) -> tuple[int, str]:
                 GENERATE, generation_pb2.GenerateRequest.SerializeToString, generation_pb2.GenerateResponse.FromString
             )
             text = (await method(REQUEST)).message.parts[0].text
+        await forwarded.wait()
         proxy.close()
     return received, text
 
