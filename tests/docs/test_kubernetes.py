@@ -1,0 +1,341 @@
+"""deploy/kubernetes.yaml is valid and works as docs/kubernetes.md says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from aimanager.v1 import generation_pb2
+from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
+from aimanager_server.app import running_server
+from aimanager_server.config.loader import load
+from aimanager_server.config.settings import Settings
+from aimanager_server.rpc.server import CANCEL_GRACE_SECONDS, REJECTION_SECONDS, GatewayServer
+from aimanager_server.telemetry.metrics import Metrics
+from tests.docs.kubernetes_manifest import (
+    PLACEHOLDER_DIGEST,
+    TOKEN,
+    Manifest,
+    documents,
+    parsed,
+    running_pod,
+    schema_problems,
+)
+from tests.support.doc_blocks import DOCS, code_blocks, commands
+from tests.support.gateway import run_in_thread, settings_with
+from tests.support.paths import ROOT
+
+RUNS = {
+    ("kubernetes.md", "python"): "test_a_client_balances_calls_over_pods_and_avoids_one_that_drains",
+    ("kubernetes.md", "yaml"): "test_every_yaml_block_is_in_the_manifest_or_valid_in_its_place",
+}
+COMMANDS = {
+    "kubectl create secret generic aimanager-provider-keys --from-file=claude=claude.key": (
+        "tests/docs/test_kubernetes.py::test_the_commands_create_what_the_manifest_refers_to"
+    ),
+    "kubectl apply -f deploy/kubernetes.yaml": (
+        "tests/docs/test_kubernetes.py::test_the_commands_create_what_the_manifest_refers_to"
+    ),
+    "kubectl rollout status deployment/aimanager": (
+        "tests/docs/test_kubernetes.py::test_the_commands_create_what_the_manifest_refers_to"
+    ),
+}
+
+PAGE = (DOCS / "kubernetes.md").read_text("utf-8")
+EXIT_SECONDS = 5.0
+"""How long the process may take to exit once its calls have ended, as the page states."""
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[Manifest]:
+    return parsed(documents())
+
+
+@pytest.fixture(scope="module")
+def deployment(manifests: list[Manifest]) -> Manifest:
+    return one(manifests, "Deployment")
+
+
+@pytest.fixture(scope="module")
+def pod_spec(deployment: Manifest) -> Manifest:
+    spec: Manifest = deployment["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture
+def settings(manifests: list[Manifest], tmp_path: Path) -> Settings:
+    """The settings in the ConfigMap, with a key file that exists."""
+    key_file, config = tmp_path / "claude", tmp_path / "aimanager.toml"
+    key_file.write_text("sk-of-claude")
+    text = one(manifests, "ConfigMap")["data"]["aimanager.toml"]
+    config.write_text(text.replace("/run/secrets/aimanager/claude", str(key_file)))
+    return load({}, config, {}).settings
+
+
+def one(manifests: list[Manifest], kind: str) -> Manifest:
+    (found,) = (manifest for manifest in manifests if manifest["kind"] == kind)
+    return found
+
+
+def test_every_document_conforms_to_the_strict_schema_of_the_api(manifests: list[Manifest]) -> None:
+    assert [schema_problems(manifest) for manifest in manifests] == [[]] * 7
+
+
+def test_the_schema_rejects_unknown_fields_and_wrong_types(deployment: Manifest) -> None:
+    spec = {**deployment["spec"], "replica": 2, "selector": {"matchLabels": {"app": 1}}}
+
+    problems = schema_problems({**deployment, "spec": spec})
+
+    assert sorted(problem.partition(":")[0] for problem in problems) == ["$.spec", "$.spec.selector.matchLabels.app"]
+
+
+def test_every_yaml_block_is_in_the_manifest_or_valid_in_its_place(manifests: list[Manifest]) -> None:
+    blocks = [block.text for block in code_blocks("kubernetes.md", "yaml")]
+    in_flight, pod_monitor = (block for block in blocks if block not in documents())
+    autoscaler = one(manifests, "HorizontalPodAutoscaler")
+    (with_metric,) = parsed([f"metrics:\n{in_flight}"])
+    scaled = {**autoscaler, "spec": {**autoscaler["spec"], **with_metric}}
+    (monitor,) = parsed([pod_monitor])
+
+    assert [document for document in documents() if document not in blocks] == []
+    assert schema_problems(scaled) == []
+    assert monitor["spec"]["selector"]["matchLabels"] == pod_labels(manifests)
+    assert [endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
+
+
+def test_selectors_and_names_refer_to_the_pods_of_the_deployment(manifests: list[Manifest]) -> None:
+    labels = pod_labels(manifests)
+    services = [manifest["spec"] for manifest in manifests if manifest["kind"] == "Service"]
+    (container,) = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    port_names = {port["name"] for port in container["ports"]}
+
+    selectors = [
+        one(manifests, "Deployment")["spec"]["selector"]["matchLabels"],
+        one(manifests, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        one(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        *(service["selector"] for service in services),
+    ]
+
+    assert selectors == [labels] * 5
+    assert {port["targetPort"] for service in services for port in service["ports"]} <= port_names
+    assert one(manifests, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": one(manifests, "Deployment")["metadata"]["name"],
+    }
+
+
+def test_ports_are_those_of_the_settings(manifests: list[Manifest], pod_spec: Manifest, settings: Settings) -> None:
+    (container,) = pod_spec["containers"]
+    addresses = (settings.server.listen, settings.server.health_listen, settings.server.metrics_listen)
+    listening = [int(str(address).rpartition(":")[2]) for address in addresses]
+    probes = [container[probe]["grpc"]["port"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")]
+    ingress = one(manifests, "NetworkPolicy")["spec"]["ingress"]
+    annotations = one(manifests, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+
+    assert [port["containerPort"] for port in container["ports"]] == listening
+    assert probes == [listening[1]] * 3
+    assert [port["port"] for rule in ingress for port in rule["ports"]] == [listening[0], listening[2]]
+    assert annotations["prometheus.io/port"] == str(listening[2])
+
+
+def test_mounted_files_are_those_that_the_settings_read(manifests: list[Manifest], pod_spec: Manifest) -> None:
+    (container,) = pod_spec["containers"]
+    config_map = one(manifests, "ConfigMap")
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod_spec["volumes"]}
+
+    assert volumes.keys() == mounts.keys()
+    assert volumes["config"]["configMap"]["name"] == config_map["metadata"]["name"]
+    assert container["args"][-1] in [f"{mounts['config']}/{name}" for name in config_map["data"]]
+    files = re.findall(r'_file = "(.*)"', config_map["data"]["aimanager.toml"])
+    assert files == [f"{mounts['provider-keys']}/claude"]
+
+
+def test_the_commands_create_what_the_manifest_refers_to(manifests: list[Manifest], pod_spec: Manifest) -> None:
+    create, apply, status = (line for block in code_blocks("kubernetes.md", "sh") for line in commands(block))
+    (secret,) = (volume["secret"]["secretName"] for volume in pod_spec["volumes"] if "secret" in volume)
+
+    assert re.fullmatch(rf"kubectl create secret generic {secret} --from-file=claude=\S+", create)
+    assert (ROOT / apply.removeprefix("kubectl apply -f ")).is_file()
+    assert status.endswith(f" deployment/{one(manifests, 'Deployment')['metadata']['name']}")
+
+
+def test_the_container_is_unprivileged(pod_spec: Manifest) -> None:
+    (container,) = pod_spec["containers"]
+    user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert user is not None
+
+    assert pod_spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": int(user[1]),
+        "runAsGroup": int(user[2]),
+        "fsGroup": int(user[2]),
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod_spec["automountServiceAccountToken"] is False
+
+
+def test_the_placeholder_is_the_digest_of_no_known_token(settings: Settings) -> None:
+    assert [caller.token_sha256 for caller in settings.callers.values()] == [PLACEHOLDER_DIGEST]
+    assert not settings.server.allow_anonymous
+
+
+def test_the_grace_period_covers_the_drain(pod_spec: Manifest, settings: Settings) -> None:
+    server = settings.server
+    steps = (
+        server.drain_delay_seconds,
+        server.drain_timeout_seconds,
+        REJECTION_SECONDS,
+        CANCEL_GRACE_SECONDS,
+        EXIT_SECONDS,
+    )
+    table = re.findall(r"^\| .* \| \**([\d.]+)\** \|$", PAGE, re.MULTILINE)
+
+    assert tuple(map(float, table)) == (*steps, sum(steps), pod_spec["terminationGracePeriodSeconds"])
+    assert sum(steps) <= pod_spec["terminationGracePeriodSeconds"]
+
+
+def test_the_drain_outlasts_the_longest_call(settings: Settings) -> None:
+    server = settings.server
+
+    assert max(server.unary_timeout_seconds, server.stream_timeout_seconds) <= server.drain_timeout_seconds
+
+
+def test_the_server_defaults_exceed_the_default_grace_period_of_kubernetes() -> None:
+    server = Settings().server
+    rest = REJECTION_SECONDS + CANCEL_GRACE_SECONDS + EXIT_SECONDS
+
+    assert f"({server.drain_delay_seconds:g} s + {server.drain_timeout_seconds:g} s + {rest:g} s)" in PAGE
+    assert server.drain_delay_seconds + server.drain_timeout_seconds + rest > 30
+
+
+def test_the_deployed_server_answers_probes_and_drains_an_open_stream(
+    manifests: list[Manifest], deployment: Manifest, pod_spec: Manifest, tmp_path: Path
+) -> None:
+    (container,) = pod_spec["containers"]
+    probes = [container[name]["grpc"]["service"] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    with (
+        running_pod(one(manifests, "ConfigMap"), deployment, tmp_path) as pod,
+        grpc.insecure_channel(f"127.0.0.1:{pod.port}") as channel,
+        grpc.insecure_channel(f"127.0.0.1:{pod.health_port}") as kubelet,
+    ):
+        stub, health = GenerationServiceStub(channel), HealthStub(kubelet)
+        assert [status(health, service) for service in probes] == [SERVING] * 3
+        assert "aimanager_requests_in_flight 0.0" in scrape(pod.metrics_port)
+        with pytest.raises(grpc.RpcError, match="Missing gateway token"):
+            stub.Generate(request("Hello."))
+        changes = health.Watch(HealthCheckRequest(service="readiness"))
+        stream = stub.StreamGenerate(
+            generation_pb2.StreamGenerateRequest(request=request("[[words: 200]] [[rate: 100]]")), metadata=token()
+        )
+        before = [next(stream) for _ in range(10)]
+        statuses = [next(changes).status]
+
+        process, stopped_at = pod.process, time.monotonic()
+        process.terminate()
+        statuses.append(next(changes).status)
+        alive = status(health, "liveness")
+        late = stub.Generate(request("[[reply: Still accepted.]]"), metadata=token())
+        after = list(stream)
+        exit_code = process.wait(pod_spec["terminationGracePeriodSeconds"])
+        seconds = time.monotonic() - stopped_at
+
+    assert statuses == [SERVING, NOT_SERVING]
+    assert alive == SERVING
+    assert late.message.parts[0].text == "Still accepted."
+    assert all(response.HasField("delta") for response in before[1:])
+    assert after[-1].completed.usage.output_tokens == 200
+    assert exit_code == 0
+    assert seconds < 5.0 + REJECTION_SECONDS + EXIT_SECONDS
+    assert pod.written_files == ["aimanager.toml", "claude"]
+
+
+def test_a_client_balances_calls_over_pods_and_avoids_one_that_drains() -> None:
+    (block,) = code_blocks("kubernetes.md", "python")
+    with pod("one") as (first, loop), pod("two") as (second, _):
+        pods = f"ipv4:127.0.0.1:{first.port},127.0.0.1:{second.port}"
+        example = re.sub(r"dns:///[\w.:-]+", pods, block.text)
+        names: dict[str, Any] = {}
+        exec(compile(example, block.page, "exec"), names)
+        with names["channel"]:
+            balanced = names["answers"]
+            drain = asyncio.run_coroutine_threadsafe(first.drain(), loop)
+            answers = map(lambda _: answer_of(names["stub"]), range(1000))
+            only_second = any(set(twelve) == {"two"} for twelve in zip(*[answers] * 12, strict=False))
+            drain.cancel()
+
+    assert sorted(set(balanced)) == ["one", "two"]
+    assert only_second
+
+
+def test_figures_are_those_of_the_readme() -> None:
+    cost = (ROOT / "README.md").read_text("utf-8").partition("## Cost of a call")[2]
+    figures = re.findall(r"(\d[\d.]*) (µs|kB|MiB of memory|s after its start)", cost)
+    measured = {f"{number} {unit.partition(' ')[0]}" for number, unit in figures}
+
+    assert {"886 µs", "184 µs", "43 kB", "71 MiB", "0.42 s"} <= measured
+    assert [figure for figure in ("886 µs", "184 µs", "43 kB", "71 MiB", "0.42 s") if figure not in PAGE] == []
+
+
+def test_named_metrics_exist() -> None:
+    exported = {metric.name for metric in Metrics(lambda provider, model: True).registry.collect()}
+    named = {name.removesuffix("_total") for name in re.findall(r"\baimanager_\w+", PAGE)}
+
+    assert named - exported == set()
+
+
+def pod_labels(manifests: list[Manifest]) -> dict[str, str]:
+    labels: dict[str, str] = one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+@contextmanager
+def pod(name: str) -> Iterator[tuple[GatewayServer, asyncio.AbstractEventLoop]]:
+    """Run a server that answers every prompt with its name and accepts calls while it drains."""
+    scripts = {"scripts": [{"match": "", "answer": name}]}
+    settings = settings_with(server={"drain_delay_seconds": 600.0}, providers={"mock": {"options": scripts}})
+    with run_in_thread(lambda stack: stack.enter_async_context(running_server(settings))) as running:
+        yield running
+
+
+def answer_of(stub: Any) -> str:
+    text: str = stub.Generate(request("Hello.", model=""), wait_for_ready=True).message.parts[0].text
+    return text
+
+
+def request(prompt: str, model: str = "mock/mock-large") -> generation_pb2.GenerateRequest:
+    message = {"role": "ROLE_USER", "parts": [{"text": prompt}]}
+    return generation_pb2.GenerateRequest(model=model, messages=[message])  # type: ignore[list-item]
+
+
+def token() -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {TOKEN}"),)
+
+
+def status(health: HealthStub, service: str) -> int:
+    """Return the status as kubelet's gRPC probe reads it."""
+    return int(health.Check(HealthCheckRequest(service=service), timeout=5).status)
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        text: str = response.read().decode()
+        return text
