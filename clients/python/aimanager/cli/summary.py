@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import takewhile
 
 from ..types.response import AIResponse
 from ..types.stream_events import Restarted
 from ..types.usage import Attempt
 from .tables import format_duration, format_money
+
+SUPERSEDED = "CANCELLED"
+"""`error_reason` of an attempt that was slower than a second one to the same or another model."""
 
 
 def summary_line(response: AIResponse) -> str:
@@ -37,17 +39,21 @@ def _model(response: AIResponse) -> str:
     """Return the model, and the failures before it if it was a fallback."""
     metadata = response.metadata
     model = f"{metadata.provider}/{metadata.model}"
-    failed = list(takewhile(lambda attempt: attempt.error_reason, metadata.attempts))
-    succeeded = metadata.attempts[len(failed) :][:1]
-    if not succeeded or all(_target(attempt) == _target(succeeded[0]) for attempt in failed):
+    failed = _failed(metadata.attempts)
+    if all(_target(attempt) == _target(metadata.attempts[-1]) for attempt in failed):
         return model
     return f"{model} (fallback: {_failures(failed)})"
 
 
 def _failures(attempts: Iterable[Attempt]) -> str:
     """List each distinct failure once."""
-    failures = (f"{_target(attempt)} failed: {attempt.error_reason}" for attempt in attempts if attempt.error_reason)
-    return ", ".join(dict.fromkeys(failures))
+    return ", ".join(
+        dict.fromkeys(f"{_target(attempt)} failed: {attempt.error_reason}" for attempt in _failed(attempts))
+    )
+
+
+def _failed(attempts: Iterable[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt.error_reason not in ("", SUPERSEDED)]
 
 
 def _target(attempt: Attempt) -> str:
