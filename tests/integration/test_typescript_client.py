@@ -57,6 +57,7 @@ async def test_the_typescript_client_reports_an_interrupted_stream(example: Path
     assert stdout.strip()
     assert "Hello there, you.".startswith(stdout.strip())
     assert stderr.startswith("STREAM_INTERRUPTED: ")
+    assert stderr.splitlines()[-1] == "attempt: mock/mock-small STREAM_INTERRUPTED"
 
 
 async def test_the_typescript_client_shows_reason_and_solution_of_an_error(example: Path, gateway: str) -> None:

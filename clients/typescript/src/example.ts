@@ -1,7 +1,14 @@
 /** Streams one response: node dist/example.js http://127.0.0.1:50051 "Say hello." [model] */
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { ErrorInfoSchema, FinishReason, GenerationService, LocalizedMessageSchema, Role } from "./index.js";
+import {
+  ErrorInfoSchema,
+  ExecutionSchema,
+  FinishReason,
+  GenerationService,
+  LocalizedMessageSchema,
+  Role,
+} from "./index.js";
 
 const [baseUrl = "http://127.0.0.1:50051", text = "Say hello.", model = ""] = process.argv.slice(2);
 const client = createClient(GenerationService, createGrpcTransport({ baseUrl }));
@@ -20,5 +27,8 @@ try {
   // Errors of the connection itself have a code but no reason.
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? Code[error.code];
   console.error(`${reason}: ${error.rawMessage}\n${solution}`);
+  for (const { provider, model, errorReason } of error.findDetails(ExecutionSchema)[0]?.attempts ?? []) {
+    console.error(`attempt: ${provider}/${model} ${errorReason}`);
+  }
   process.exitCode = 1;
 }
