@@ -38,6 +38,7 @@ def test_repeated_idempotency_key_returns_the_first_response(ai: AIManager) -> N
         first = ai.request("Hello there", idempotency_key="test_end_to_end")
         repeated = ai.request("Hello there", idempotency_key="test_end_to_end")
 
+    assert (first.cache_status, repeated.cache_status) == ("miss", "idempotent_replay")
     assert (repeated.content, repeated.from_cache) == (first.content, True)
 
 

@@ -16,7 +16,9 @@ from tests.support.fake_gateway.messages import make_response
 from tests.support.fake_gateway.restarts import INTERRUPTED_ATTEMPT
 from tests.support.fake_gateway.server import FakeGateway
 
-TIMEOUTS = generation_pb2.Patience(first_token=Duration(seconds=2, nanos=500_000_000), idle=Duration(seconds=30))
+TIMEOUTS = generation_pb2.StreamTimeouts(
+    first_token_timeout=Duration(seconds=2, nanos=500_000_000), idle_timeout=Duration(seconds=30)
+)
 OPTIONS = RequestOptions(fallback_models=["openai/fast", "mock-small"], first_token_timeout=2.5, idle_timeout=30)
 
 
@@ -26,14 +28,14 @@ def test_fallback_models_and_timeouts_are_sent(fake: FakeGateway, ai: AIManager)
 
     for request in (fake.received[0].request, fake.received[1].request.request):
         assert request.fallback_models == ["openai/fast", "mock/mock-small"]
-        assert request.patience == TIMEOUTS
+        assert request.stream_timeouts == TIMEOUTS
 
 
 async def test_async_client_sends_fallback_models_and_timeouts(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
     await async_ai.request("Hi", **OPTIONS)
 
     assert fake.received[0].request.fallback_models == ["openai/fast", "mock/mock-small"]
-    assert fake.received[0].request.patience == TIMEOUTS
+    assert fake.received[0].request.stream_timeouts == TIMEOUTS
 
 
 def test_gateway_client_sends_fallback_models_unchanged(fake: FakeGateway) -> None:
@@ -46,13 +48,15 @@ def test_gateway_client_sends_fallback_models_unchanged(fake: FakeGateway) -> No
 def test_one_timeout_leaves_the_other_unset(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", idle_timeout=0.25)
 
-    assert fake.received[0].request.patience == generation_pb2.Patience(idle=Duration(nanos=250_000_000))
+    assert fake.received[0].request.stream_timeouts == generation_pb2.StreamTimeouts(
+        idle_timeout=Duration(nanos=250_000_000)
+    )
 
 
 def test_none_leaves_options_unset(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi", fallback_models=None, first_token_timeout=None, idle_timeout=None)
 
-    assert not fake.received[0].request.HasField("patience")
+    assert not fake.received[0].request.HasField("stream_timeouts")
     assert not fake.received[0].request.fallback_models
 
 
@@ -94,7 +98,7 @@ def test_attempts_have_usage_and_cost(fake: FakeGateway, ai: AIManager) -> None:
         INTERRUPTED_ATTEMPT,
         generation_pb2.Attempt(provider="mock", model="mock-large", duration=Duration(seconds=1)),
     ]
-    fake.respond("Generate", make_response(route=generation_pb2.Route(attempts=attempts)))
+    fake.respond("Generate", make_response(execution=generation_pb2.Execution(attempts=attempts)))
 
     response = ai.request("Hi")
 

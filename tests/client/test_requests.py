@@ -25,6 +25,7 @@ from aimanager.v1 import content_pb2, generation_pb2
 from tests.support.fake_gateway.server import FakeGateway
 
 PNG = b"\x89PNG\r\n\x1a\n"
+BARE_REQUEST = generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")], extract_artifacts=True)
 
 
 def sent_request(fake: FakeGateway) -> generation_pb2.GenerateRequest:
@@ -41,7 +42,7 @@ def weather(city: str) -> str:
 def test_str_is_a_user_message_to_the_default_model(fake: FakeGateway, ai: AIManager) -> None:
     ai.request("Hi")
 
-    assert sent_request(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
+    assert sent_request(fake) == BARE_REQUEST
 
 
 def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
@@ -61,6 +62,8 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         attachments=[PNG],
         provider_options={"mock": {"delay": 0}},
         labels={"team": "a"},
+        end_user_id="u-1",
+        extract_artifacts=False,
     )
 
     assert sent_request(fake) == generation_pb2.GenerateRequest(
@@ -82,13 +85,24 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         tool_choice=ToolChoice(mode=generation_pb2.TOOL_MODE_REQUIRED),
         provider_options_json={"mock": '{"delay": 0}'},
         labels={"team": "a"},
+        end_user_id="u-1",
     )
 
 
 def test_none_leaves_options_unset(fake: FakeGateway, ai: AIManager) -> None:
-    ai.request("Hi", model=None, temperature=None, tools=None, reasoning=None, timeout=None, stop=None)
+    ai.request(
+        "Hi",
+        model=None,
+        temperature=None,
+        tools=None,
+        reasoning=None,
+        timeout=None,
+        stop=None,
+        end_user_id=None,
+        extract_artifacts=None,
+    )
 
-    assert sent_request(fake) == generation_pb2.GenerateRequest(model="mock/latest", messages=[user("Hi")])
+    assert sent_request(fake) == BARE_REQUEST
 
 
 def test_each_request_has_its_own_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
@@ -216,4 +230,5 @@ async def test_async_client_sends_the_same(fake: FakeGateway, async_ai: AsyncAIM
         model="mock/latest",
         messages=[user(attachment(b"remember", filename="notes.txt"), "Hi")],
         sampling=generation_pb2.SamplingOptions(temperature=0.5),
+        extract_artifacts=True,
     )

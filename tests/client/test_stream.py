@@ -16,6 +16,7 @@ from aimanager import (
     RateLimitError,
     StreamInterruptedError,
 )
+from aimanager.options import RequestOptions
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from tests.support.fake_gateway.messages import error_status, make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway, Hang
@@ -191,6 +192,15 @@ def test_stream_has_a_timeout_of_1200_seconds(fake: FakeGateway, ai: AIManager) 
 
     assert 1190 < fake.received[0].timeout < 1220
     assert not fake.received[0].request.request.idempotency_key
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, True), ({"extract_artifacts": False}, False)])
+def test_artifacts_are_requested_by_default(
+    fake: FakeGateway, ai: AIManager, options: RequestOptions, expected: bool
+) -> None:
+    list(ai.stream("Hi", **options))
+
+    assert fake.received[0].request.request.extract_artifacts is expected
 
 
 def test_config_disables_streaming(fake: FakeGateway) -> None:

@@ -38,7 +38,7 @@ def test_events_continue_after_a_restart(ai: AIManager) -> None:
         *("PartDelta", "PartDelta", "PartCompleted", "AIResponse"),
     ]
     assert isinstance(restart, Restarted)
-    assert (restart.provider, restart.model, restart.route.requested_model) == ("mock", "mock-large", "mock/latest")
+    assert (restart.provider, restart.model, restart.execution.requested_model) == ("mock", "mock-large", "mock/latest")
     assert [attempt.error_reason for attempt in restart.attempts] == ["PROVIDER_TIMEOUT"]
 
 

@@ -29,6 +29,7 @@ from aimanager import (
     tool,
     user,
 )
+from aimanager.v1.generation_pb2 import Execution
 
 
 def requests(ai: AIManager, error: RateLimitError) -> None:
@@ -41,13 +42,16 @@ def requests(ai: AIManager, error: RateLimitError) -> None:
     assert_type(response.attempts, tuple[Attempt, ...])
     assert_type(response.attempts[0].cost, Decimal | None)
     assert_type(error.usage, Usage | None)
+    assert_type(response.cache_status, str)
+    assert_type(response.metadata.execution, Execution)
     ai.request("Hi", fallback_models=["openai/fast"], first_token_timeout=5, idle_timeout=2.5)
+    ai.request("Hi", end_user_id="u-1", extract_artifacts=False)
     assert_type(ai.request([user("Hi"), response, "And now?"]), AIResponse)
     assert_type(ai.models.list(), list[Model])
-    assert_type(ai.models.suggest(["vision"], objective="cost"), Sequence[ModelSuggestion])
+    assert_type(ai.models.suggest(["vision"], objective="balanced"), Sequence[ModelSuggestion])
     assert_type(ai.models.count_tokens("Hi"), TokenCount)
     assert_type(ai.suggest_model("claude", ["vision"]), str)
-    assert_type(ai.embed(["a"], dimensions=8, purpose="query"), Embeddings)
+    assert_type(ai.embed(["a"], dimensions=8, purpose="query", idempotency_key="a"), Embeddings)
     assert_type(ai.embed("a")[0], Sequence[float])
     assert_type(ai.health.list(probe=True), list[ProviderHealth])
     assert_type(ai.health.assess(window=60), Sequence[ProviderQuality])
@@ -67,6 +71,7 @@ def streams(ai: AIManager) -> None:
         for event in stream.events:
             if isinstance(event, Restarted):
                 assert_type(event.attempts, tuple[Attempt, ...])
+                assert_type(event.execution, Execution)
         assert_type(stream.response, AIResponse)
         assert_type(stream.complete(), AIResponse)
     ai.stream("Hi", on_interruption="fail", idle_timeout=1)

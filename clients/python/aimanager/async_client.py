@@ -96,7 +96,7 @@ class AsyncAIManager:
     async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
         """Return one vector per text, in the same order. EmbedOptions lists the options.
 
-        Fails as a whole if one text fails. Raises AIError.
+        Fails as a whole if one text fails. Retried like `request`, and not billed twice. Raises AIError.
         """
         return await self._channel.call(embed(inputs, options, self._settings.defaults))
 

@@ -42,7 +42,9 @@ class RequestOptions(TypedDict, total=False):
     `reasoning`: an effort, True for medium, False for none, or ReasoningOptions. `attachments`: paths, https URLs,
     bytes or Attachments, added to the last user message. `output`: a JSON Schema, a pydantic model, or dict for any
     JSON object; `AIResponse.parsed` returns the result. `provider_options`: by provider, merged into its native
-    request. `labels`: copied to the gateway's logs. `idempotency_key`: a repeated request returns the first response.
+    request. `labels`: copied to the gateway's logs. `end_user_id`: stable, opaque id of the end user, for abuse
+    detection by providers that accept one; it must not be personal data. `idempotency_key`: a repeated request returns
+    the first response, for an hour. `extract_artifacts`: False leaves `AIResponse.artifacts` empty; True by default.
     `fallback_models`: at most 8 names in the form of `model`, tried in order if a model fails. A model that lacks a
     required capability is skipped with a warning. The caller's own key is sent to no other provider. `timeout`: seconds
     for the whole call. `first_token_timeout`: seconds to wait for the first token before the next model is tried.
@@ -64,7 +66,9 @@ class RequestOptions(TypedDict, total=False):
     output: Output | None
     provider_options: Mapping[str, Mapping[str, object]] | None
     labels: Mapping[str, str] | None
+    end_user_id: str | None
     idempotency_key: str | None
+    extract_artifacts: bool | None
     fallback_models: Sequence[str] | None
     timeout: float | None
     first_token_timeout: float | None
@@ -76,26 +80,28 @@ class EmbedOptions(TypedDict, total=False):
 
     `model`: [provider/]id of an embedding model; required by the gateway, whose error suggests some. `dimensions`:
     length of each vector. `purpose`: intended use, for models that distinguish uses. `provider_options`: by provider,
-    merged into its native request. `timeout`: seconds for the whole call.
+    merged into its native request. `idempotency_key`: a repeated call returns the first response, for an hour.
+    `timeout`: seconds for the whole call.
     """
 
     model: str | None
     dimensions: int | None
     purpose: Literal["document", "query", "similarity", "classification", "clustering"] | None
     provider_options: Mapping[str, Mapping[str, object]] | None
+    idempotency_key: str | None
     timeout: float | None
 
 
 class SuggestOptions(TypedDict, total=False):
     """Options of a model suggestion, besides the required capabilities.
 
-    `preferred`: capabilities that improve the score. `objective`: the main criterion, by default a balance of all.
-    `min_context_window_tokens`: excludes models with a smaller or unknown context window. `providers`: the only
-    providers to consider. `max_results`: at most 50, 3 by default.
+    `preferred`: capabilities that improve the score. `objective`: the property with the largest weight in the score,
+    balanced by default. `min_context_window_tokens`: excludes models with a smaller or unknown context window.
+    `providers`: the only providers to consider. `max_results`: at most 50, 3 by default.
     """
 
     preferred: Sequence[str]
-    objective: Literal["quality", "speed", "cost"] | None
+    objective: Literal["balanced", "quality", "speed", "cost"] | None
     min_context_window_tokens: int
     providers: Sequence[str]
     max_results: int

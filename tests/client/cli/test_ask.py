@@ -137,6 +137,17 @@ def test_artifacts_are_saved(aimanager: CommandRunner, tmp_path: Path) -> None:
     assert f"saved {tmp_path / 'app.py'}" in aimanager.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "requested"), [([], False), (["--json"], True), (["--save-artifacts", "FOLDER"], True)]
+)
+def test_artifacts_are_requested_only_if_saved_or_printed(
+    aimanager: CommandRunner, arguments: list[str], requested: bool
+) -> None:
+    aimanager("ask", "Hi", *arguments)
+
+    assert aimanager.fake.received[0].request.extract_artifacts is requested
+
+
 def test_unwritable_artifact_folder_is_an_error(aimanager: CommandRunner, tmp_path: Path) -> None:
     aimanager.fake.respond("Generate", make_response(artifacts=[SCRIPT]))
     (tmp_path / "file").touch()

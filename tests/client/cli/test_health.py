@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aimanager.v1 import health_pb2
+from aimanager.v1 import health_pb2, quality_pb2
 from tests.support.console import CommandRunner
 from tests.support.fake_gateway.catalog import UP
 from tests.support.fake_gateway.metrics import ASSESSMENT
@@ -67,7 +67,7 @@ def test_assessment_is_two_tables(aimanager: CommandRunner) -> None:
 
 
 def test_assessment_without_models_is_one_table(aimanager: CommandRunner) -> None:
-    aimanager.fake.respond("AssessProviders", health_pb2.AssessProvidersResponse())
+    aimanager.fake.respond("AssessProviders", quality_pb2.AssessProvidersResponse())
 
     aimanager("health", "--assess")
 

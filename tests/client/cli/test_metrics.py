@@ -7,7 +7,7 @@ import json
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from aimanager.v1 import health_pb2
+from aimanager.v1 import metrics_pb2
 from tests.support.console import CommandRunner
 from tests.support.fake_gateway.metrics import SUMMARY
 
@@ -28,13 +28,13 @@ def test_summary_is_a_table(aimanager: CommandRunner) -> None:
         "errors: PROVIDER_OVERLOADED 3, CANCELLED 1\n"
         "2 requests in flight · since 2026-01-02 03:04 UTC\n"
     )
-    assert aimanager.fake.received[0].request == health_pb2.GetMetricsSummaryRequest(
+    assert aimanager.fake.received[0].request == metrics_pb2.GetMetricsSummaryRequest(
         window=Duration(seconds=60), provider="mock", model="mock-large"
     )
 
 
 def test_empty_summary_has_a_total_only(aimanager: CommandRunner) -> None:
-    aimanager.fake.respond("GetMetricsSummary", health_pb2.GetMetricsSummaryResponse())
+    aimanager.fake.respond("GetMetricsSummary", metrics_pb2.GetMetricsSummaryResponse())
 
     assert aimanager("metrics") == 0
 

@@ -11,7 +11,7 @@ from tests.support.fake_gateway.messages import error_status, make_response
 from tests.support.fake_gateway.restarts import interrupted, one_stream, restarted
 from tests.support.fake_gateway.server import FakeGateway
 
-RESPONSE = make_response("Hello.", usage=None, cost=None, route=None)
+RESPONSE = make_response("Hello.", usage=None, cost=None, execution=None)
 NOTICE = "stream restarted on mock/mock-large (mock/mock-small failed: PROVIDER_TIMEOUT); discard the output above\n"
 
 
@@ -52,8 +52,8 @@ def test_failed_restart_ends_its_line(terminal: CommandRunner) -> None:
 
 
 def test_notice_omits_unknown_failures(terminal: CommandRunner) -> None:
-    route = generation_pb2.Route(provider="mock", model="mock-large")
-    bare = generation_pb2.StreamGenerateResponse(restarted=generation_pb2.StreamRestarted(route=route))
+    execution = generation_pb2.Execution(provider="mock", model="mock-large")
+    bare = generation_pb2.StreamGenerateResponse(restarted=generation_pb2.StreamRestarted(execution=execution))
     terminal.fake.respond("StreamGenerate", [bare, *restarted(RESPONSE, "Hello.")])
 
     terminal("ask", "Hi")
@@ -62,9 +62,9 @@ def test_notice_omits_unknown_failures(terminal: CommandRunner) -> None:
     assert terminal.err.startswith("stream restarted on mock/mock-large; discard the output above\n")
 
 
-def route_with(*attempts: tuple[str, str]) -> generation_pb2.Route:
+def execution_with(*attempts: tuple[str, str]) -> generation_pb2.Execution:
     rows = [generation_pb2.Attempt(provider="mock", model=model, error_reason=reason) for model, reason in attempts]
-    return generation_pb2.Route(provider="mock", model="mock-large", attempts=rows)
+    return generation_pb2.Execution(provider="mock", model="mock-large", attempts=rows)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def route_with(*attempts: tuple[str, str]) -> generation_pb2.Route:
             "mock/mock-large (fallback: mock/a failed: PROVIDER_TIMEOUT, mock/b failed: CIRCUIT_OPEN) · stop · "
             "4 attempts",
         ),
-        ([("mock-large", ""), ("late", "CANCELLED")], "mock/mock-large · stop · 2 attempts"),
+        ([("late", "CANCELLED"), ("mock-large", "")], "mock/mock-large · stop · 2 attempts"),
     ],
     ids=["first attempt", "retry", "fallback", "hedge"],
 )
 def test_summary_names_failures_before_a_fallback(
     aimanager: CommandRunner, attempts: list[tuple[str, str]], summary: str
 ) -> None:
-    aimanager.fake.respond("Generate", make_response(usage=None, cost=None, route=route_with(*attempts)))
+    aimanager.fake.respond("Generate", make_response(usage=None, cost=None, execution=execution_with(*attempts)))
 
     aimanager("ask", "Hi", "--verbose")
 

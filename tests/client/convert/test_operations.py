@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -64,6 +65,15 @@ def test_only_generations_and_embeddings_retry_a_rate_limit() -> None:
     assert methods == ["generation.Generate", "generation.StreamGenerate", "embeddings.Embed"]
 
 
+def test_only_unary_generations_and_embeddings_always_have_an_idempotency_key() -> None:
+    keys = {operation.method: getattr(operation.request, "idempotency_key", "") for operation in OPERATIONS}
+
+    assert [method for method, key in keys.items() if re.fullmatch(r"[0-9a-f]{32}", key)] == [
+        "generation.Generate",
+        "embeddings.Embed",
+    ]
+
+
 def test_only_streams_retry_an_unavailable_gateway_themselves() -> None:
     methods = [operation.method for operation in OPERATIONS if operation.retries_unavailable]
 
@@ -83,8 +93,8 @@ def test_default_timeouts() -> None:
         "models.SuggestModels": 10,
         "health.ListProviderHealth": 10,
         "health.WatchProviderHealth": None,
-        "health.AssessProviders": 10,
-        "health.GetMetricsSummary": 10,
+        "quality.AssessProviders": 10,
+        "metrics.GetMetricsSummary": 10,
     }
 
 
@@ -122,7 +132,8 @@ def test_responses_are_read_as_result_types() -> None:
     assert read.parsed == {"a": 1}
     assert embed("Hi", {}, DEFAULTS).read(embedding_pb2.EmbedResponse()) == Embeddings(embedding_pb2.EmbedResponse())
     assert get_model("a").read(model_pb2.GetModelResponse()) == Model(model_pb2.Model())
-    assert count_tokens("Hi", {}, DEFAULTS).read(model_pb2.CountTokensResponse(model="m")) == TokenCount(0, "", "m")
+    count = model_pb2.CountTokensResponse(provider="p", model="m")
+    assert count_tokens("Hi", {}, DEFAULTS).read(count) == TokenCount(0, "", "p", "m")
 
 
 def test_next_page_keeps_the_filters() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
-from aimanager.v1.generation_pb2 import JsonSchema, OutputFormat
+from aimanager.v1.generation_pb2 import JsonObject, JsonSchema, OutputFormat
 from tests.support.fake_gateway.messages import make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway
 
@@ -64,7 +64,7 @@ def test_pydantic_model_is_sent_as_its_schema(fake: FakeGateway, ai: AIManager) 
 def test_dict_requests_any_json_object(fake: FakeGateway, ai: AIManager, output: Any) -> None:
     ai.request("Hi", output=output)
 
-    assert sent_format(fake) == OutputFormat(json=True)
+    assert sent_format(fake) == OutputFormat(json_object=JsonObject())
 
 
 def test_output_format_is_sent_unchanged(fake: FakeGateway, ai: AIManager) -> None:

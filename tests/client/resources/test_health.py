@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager import AIError, AIManager, AsyncAIManager, InvalidRequestError
-from aimanager.v1 import health_pb2
+from aimanager.v1 import health_pb2, quality_pb2
 from tests.support.fake_gateway.messages import error_status
 from tests.support.fake_gateway.metrics import ASSESSMENT
 from tests.support.fake_gateway.server import FakeGateway
@@ -39,10 +39,11 @@ def test_list_has_a_timeout_of_10_seconds(populated: FakeGateway, ai: AIManager)
 
 
 def test_provider_without_samples_is_unknown(fake: FakeGateway, ai: AIManager) -> None:
-    rows = [health_pb2.ProviderHealth(provider="mock")]
+    statuses = (health_pb2.PROVIDER_STATUS_UNKNOWN, health_pb2.PROVIDER_STATUS_UNSPECIFIED)
+    rows = [health_pb2.ProviderHealth(provider="mock", status=status) for status in statuses]
     fake.respond("ListProviderHealth", health_pb2.ListProviderHealthResponse(providers=rows))
 
-    assert [health.status for health in ai.health.list()] == ["UNKNOWN"]
+    assert [health.status for health in ai.health.list()] == ["UNKNOWN", "UNKNOWN"]
 
 
 def test_closing_a_watch_cancels_the_call(populated: FakeGateway, ai: AIManager) -> None:
@@ -82,7 +83,7 @@ def test_assessment_has_scores_and_models(fake: FakeGateway, ai: AIManager) -> N
 
     best, unknown = ai.health.assess(["mock", "other"], window=60)
 
-    assert fake.received[0].request == health_pb2.AssessProvidersRequest(
+    assert fake.received[0].request == quality_pb2.AssessProvidersRequest(
         providers=["mock", "other"], window=Duration(seconds=60)
     )
     assert (best.provider, best.sample_count, best.overall, best.availability) == ("mock", 7, 0.75, 0.5)

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
-from aimanager.v1 import health_pb2
+from aimanager.v1 import metrics_pb2
 from tests.support.fake_gateway.metrics import SUMMARY
 from tests.support.fake_gateway.server import FakeGateway
 
@@ -23,14 +23,14 @@ def summary_response(fake: FakeGateway) -> None:
 def test_default_window_is_an_hour(fake: FakeGateway, ai: AIManager) -> None:
     ai.metrics.get_summary()
 
-    assert fake.received[0].request == health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=3600))
+    assert fake.received[0].request == metrics_pb2.GetMetricsSummaryRequest(window=Duration(seconds=3600))
     assert fake.received[0].timeout < 11
 
 
 def test_summary_is_filtered_by_provider_model_and_window(fake: FakeGateway, ai: AIManager) -> None:
     ai.metrics.get_summary("mock", model="mock-large", window=120)
 
-    assert fake.received[0].request == health_pb2.GetMetricsSummaryRequest(
+    assert fake.received[0].request == metrics_pb2.GetMetricsSummaryRequest(
         window=Duration(seconds=120), provider="mock", model="mock-large"
     )
 
@@ -57,7 +57,7 @@ def test_summary_has_rows_by_model(ai: AIManager) -> None:
 
 
 def test_empty_summary_has_no_means_and_no_cost(fake: FakeGateway, ai: AIManager) -> None:
-    fake.respond("GetMetricsSummary", health_pb2.GetMetricsSummaryResponse())
+    fake.respond("GetMetricsSummary", metrics_pb2.GetMetricsSummaryResponse())
 
     summary = ai.metrics.get_summary()
 

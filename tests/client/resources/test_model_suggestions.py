@@ -15,7 +15,7 @@ from tests.support.fake_gateway.messages import error_status
 from tests.support.fake_gateway.server import FakeGateway
 
 TOKEN_COUNT = model_pb2.CountTokensResponse(
-    input_tokens=42, source=usage_pb2.USAGE_SOURCE_ESTIMATED, model="claude/claude-opus-5-5"
+    input_tokens=42, source=usage_pb2.USAGE_SOURCE_ESTIMATED, provider="claude", model="claude-opus-5-5"
 )
 SUGGESTIONS = model_pb2.SuggestModelsResponse(
     suggestions=[
@@ -67,6 +67,15 @@ def test_suggest_without_options_sends_an_empty_request(fake: FakeGateway, ai: A
     assert fake.received[0].request == model_pb2.SuggestModelsRequest()
 
 
+@pytest.mark.parametrize(
+    ("objective", "number"), [("balanced", model_pb2.OBJECTIVE_BALANCED), ("quality", model_pb2.OBJECTIVE_QUALITY)]
+)
+def test_objective_is_sent(fake: FakeGateway, ai: AIManager, objective: Any, number: int) -> None:
+    ai.models.suggest(objective=objective)
+
+    assert fake.received[0].request.objective == number
+
+
 def test_suggest_model_returns_the_best_id(fake: FakeGateway, ai: AIManager) -> None:
     assert ai.suggest_model("mock", ["vision"]) == "mock/mock-large"
     assert fake.received[0].request == model_pb2.SuggestModelsRequest(
@@ -116,9 +125,10 @@ def test_count_tokens_sends_the_whole_request(fake: FakeGateway) -> None:
         count = ai.models.count_tokens("Hi", system="Be brief.", timeout=5)
 
     call = fake.received[0]
-    assert count == TokenCount(42, "estimated", "claude/claude-opus-5-5")
+    assert count == TokenCount(42, "estimated", "claude", "claude-opus-5-5")
     assert call.request.request.model == "claude/latest"
     assert call.request.request.system_instruction == "Be brief."
+    assert not call.request.request.extract_artifacts
     assert call.metadata["x-provider-key-claude"] == "s3cret"
     assert call.timeout < 6
 

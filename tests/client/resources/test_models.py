@@ -31,7 +31,8 @@ def test_model_has_capabilities_limits_and_prices(populated: FakeGateway, ai: AI
     model = ai.models.get("latest")
 
     assert populated.received[0].request.model == "latest"
-    assert (model.provider, model.display_name, model.aliases) == ("mock", "Mock Large", ("latest",))
+    assert (model.id, model.provider, model.model) == ("mock/mock-large", "mock", "mock-large")
+    assert (model.display_name, model.aliases) == ("Mock Large", ("latest",))
     assert model.capabilities == {"streaming": "native", "structured_output": "emulated", "image_input": "none"}
     assert [model.supports(name) for name in ("structured_output", "image_input", "reasoning")] == [True, False, False]
     assert (model.context_window_tokens, model.max_output_tokens) == (200_000, 8_192)

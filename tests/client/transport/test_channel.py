@@ -13,7 +13,7 @@ from aimanager import AIManager, AsyncAIManager
 from aimanager._transport.channel import AsyncChannel, SyncChannel
 from aimanager._transport.endpoint import Endpoint, channel_options, service_config
 from tests.support.fake_gateway.messages import make_response
-from tests.support.fake_gateway.server import FakeGateway, serve
+from tests.support.fake_gateway.server import SERVICES, FakeGateway, serve
 
 KEY = "sk-s3cret-0123456789"
 CLIENTS = Path(__file__).parents[3] / "clients"
@@ -25,6 +25,14 @@ def test_service_config_is_the_same_for_every_language() -> None:
 
     assert bundled == shared
     assert json.loads(service_config(3))["retryThrottling"] == shared["retryThrottling"]
+
+
+def test_every_service_has_a_retry_policy() -> None:
+    shared = json.loads((CLIENTS / "service_config.json").read_text())
+
+    named = [name["service"] for method in shared["methodConfig"] for name in method["name"]]
+
+    assert sorted(named) == sorted(SERVICES)
 
 
 def test_streams_have_no_retry_policy() -> None:

@@ -24,7 +24,7 @@ from aimanager import (
 from aimanager.errors import ERROR_CLASSES, FieldViolation, error_class
 from aimanager.types.usage import Attempt
 from aimanager_server.core.errors import all_errors
-from tests.support.fake_gateway.messages import DETAILS_KEY, error_status, make_route
+from tests.support.fake_gateway.messages import DETAILS_KEY, error_status, make_execution
 from tests.support.fake_gateway.server import ErrorStatus, FakeGateway
 
 Code = grpc.StatusCode
@@ -95,7 +95,7 @@ def test_error_classes_have_no_unknown_reason() -> None:
 
 
 def test_error_has_every_detail(fake: FakeGateway, ai: AIManager) -> None:
-    details = [violations(("sampling.temperature", "must be between 0.0 and 2.0, got 3.0")), make_route()]
+    details = [violations(("sampling.temperature", "must be between 0.0 and 2.0, got 3.0")), make_execution()]
     status = error_status(
         Code.INVALID_ARGUMENT,
         "INVALID_FIELD",

@@ -15,6 +15,7 @@ from aimanager import (
     ConfigurationError,
     RateLimitError,
 )
+from aimanager.v1.embedding_pb2 import EmbedResponse
 from tests.support.fake_gateway.messages import error_status, make_response
 from tests.support.fake_gateway.server import ErrorStatus, FakeGateway
 
@@ -37,6 +38,16 @@ def test_retry_has_the_same_idempotency_key(fake: FakeGateway, ai: AIManager) ->
     fake.respond("Generate", ErrorStatus(UNAVAILABLE.code, UNAVAILABLE.message, trailers), make_response())
 
     assert ai.request("Hi").content == "Hello."
+    assert len(fake.received) == 2
+    assert len({call.request.idempotency_key for call in fake.received}) == 1
+
+
+def test_embedding_is_retried_with_the_same_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
+    trailers = (*UNAVAILABLE.trailers, ("grpc-retry-pushback-ms", "1"))
+    fake.respond("Embed", ErrorStatus(UNAVAILABLE.code, UNAVAILABLE.message, trailers), EmbedResponse())
+
+    ai.embed("a")
+
     assert len(fake.received) == 2
     assert len({call.request.idempotency_key for call in fake.received}) == 1
 

@@ -24,7 +24,7 @@ def test_response_has_content_usage_cost_and_finish_reason(ai: AIManager) -> Non
     assert response.cost == Decimal("0.0025")
     assert not response.cost_is_exact
     assert response.finish_reason == response.metadata.finish_reason == "stop"
-    assert not response.from_cache
+    assert (response.from_cache, response.cache_status) == (False, "miss")
     assert response.tool_calls == []
     assert repr(response) == "AIResponse(provider='mock', model='mock-large', content='Hello.')"
 
@@ -46,6 +46,14 @@ def test_empty_response_has_usage_and_metadata() -> None:
     assert response.cost is None
     assert not response.cost_is_exact
     assert response.finish_reason == ""
+    assert (response.from_cache, response.cache_status) == (False, "")
+
+
+def test_replayed_response_is_from_the_cache() -> None:
+    response = AIResponse(make_response(cache_status=usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY))
+
+    assert (response.from_cache, response.cache_status) == (True, "idempotent_replay")
+    assert (response.metadata.from_cache, response.metadata.cache_status) == (True, "idempotent_replay")
 
 
 def test_cost_of_zero_is_not_an_unknown_cost() -> None:

@@ -10,6 +10,7 @@ from aimanager.v1 import health_pb2, model_pb2
 LARGE = model_pb2.Model(
     id="mock/mock-large",
     provider="mock",
+    model="mock-large",
     display_name="Mock Large",
     aliases=["latest"],
     capabilities=[
@@ -22,13 +23,15 @@ LARGE = model_pb2.Model(
     context_window_tokens=200_000,
     max_output_tokens=8_192,
     pricing=model_pb2.Pricing(
-        currency_code="USD", input_nanos_per_mtok=2_500_000_000, output_nanos_per_mtok=10_000_000_000
+        currency_code="USD",
+        input_nanos_per_million_tokens=2_500_000_000,
+        output_nanos_per_million_tokens=10_000_000_000,
     ),
     release_time=Timestamp(seconds=86_400),
     available=True,
 )
-SMALL = model_pb2.Model(id="mock/mock-small", provider="mock")
-ROUTED = model_pb2.Model(id="mock/mock-routed", provider="mock", routes=["cheap", "smart"])
+SMALL = model_pb2.Model(id="mock/mock-small", provider="mock", model="mock-small")
+ROUTED = model_pb2.Model(id="mock/mock-routed", provider="mock", model="mock-routed", routes=["cheap", "smart"])
 DOWN = health_pb2.ProviderHealth(
     provider="mock",
     status=health_pb2.PROVIDER_STATUS_DOWN,

@@ -62,14 +62,15 @@ def make_response(text: str = "Hello.", **fields: Any) -> generation_pb2.Generat
         "provider_finish_reason": "stop",
         "usage": usage_pb2.Usage(input_tokens=3, output_tokens=2, source=usage_pb2.USAGE_SOURCE_REPORTED),
         "cost": usage_pb2.Cost(currency_code="USD", total_nanos=2_500_000, estimated=True),
-        "route": make_route(),
+        "execution": make_execution(),
+        "cache_status": usage_pb2.CACHE_STATUS_MISS,
     }
     return generation_pb2.GenerateResponse(**(defaults | fields))
 
 
-def make_route() -> generation_pb2.Route:
-    """Return the route of `make_response`: one failed attempt, then a successful one, 1.5 s in total."""
-    return generation_pb2.Route(
+def make_execution() -> generation_pb2.Execution:
+    """Return the execution of `make_response`: one failed attempt, then a successful one, 1.5 s in total."""
+    return generation_pb2.Execution(
         requested_model="mock/latest",
         provider="mock",
         model="mock-large",
@@ -86,7 +87,7 @@ def stream_events(response: generation_pb2.GenerateResponse, *deltas: str) -> li
     Event = generation_pb2.StreamGenerateResponse  # noqa: N806  # it is a class
     part = generation_pb2.PartCompleted(index=0, part=content_pb2.Part(text="".join(deltas)))
     messages: list[Message] = [
-        Event(started=generation_pb2.StreamStarted(id=response.id, route=response.route)),
+        Event(started=generation_pb2.StreamStarted(id=response.id, execution=response.execution)),
         *(Event(delta=generation_pb2.PartDelta(index=0, text=delta)) for delta in deltas),
         Event(part_completed=part),
         Event(completed=response),

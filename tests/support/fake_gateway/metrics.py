@@ -5,15 +5,15 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from aimanager.v1 import health_pb2, usage_pb2
+from aimanager.v1 import metrics_pb2, quality_pb2, usage_pb2
 
 START = 1_767_323_040  # 2026-01-02 03:04 UTC
 TENTH_OF_A_SECOND, HALF_A_SECOND = Duration(nanos=100_000_000), Duration(nanos=500_000_000)
 
 
-def metrics_row(provider: str = "", model: str = "") -> health_pb2.MetricsRow:
+def metrics_row(provider: str = "", model: str = "") -> metrics_pb2.MetricsRow:
     """Return metrics of ten requests, four of which failed."""
-    return health_pb2.MetricsRow(
+    return metrics_pb2.MetricsRow(
         provider=provider,
         model=model,
         requests=10,
@@ -29,7 +29,7 @@ def metrics_row(provider: str = "", model: str = "") -> health_pb2.MetricsRow:
     )
 
 
-SUMMARY = health_pb2.GetMetricsSummaryResponse(
+SUMMARY = metrics_pb2.GetMetricsSummaryResponse(
     start_time=Timestamp(seconds=START),
     end_time=Timestamp(seconds=START + 3600),
     total=metrics_row(),
@@ -37,9 +37,9 @@ SUMMARY = health_pb2.GetMetricsSummaryResponse(
     requests_in_flight=2,
     uptime=Duration(seconds=90),
 )
-ASSESSMENT = health_pb2.AssessProvidersResponse(
+ASSESSMENT = quality_pb2.AssessProvidersResponse(
     providers=[
-        health_pb2.ProviderQuality(
+        quality_pb2.ProviderQuality(
             provider="mock",
             sample_count=7,
             overall=0.75,
@@ -48,7 +48,7 @@ ASSESSMENT = health_pb2.AssessProvidersResponse(
             economy=0.0,
             findings=["Half of its attempts failed."],
             models=[
-                health_pb2.ModelQuality(
+                quality_pb2.ModelQuality(
                     model="mock-large",
                     sample_count=7,
                     success_rate=0.5,
@@ -60,6 +60,6 @@ ASSESSMENT = health_pb2.AssessProvidersResponse(
                 )
             ],
         ),
-        health_pb2.ProviderQuality(provider="other"),
+        quality_pb2.ProviderQuality(provider="other"),
     ]
 )

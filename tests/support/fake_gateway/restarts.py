@@ -19,10 +19,10 @@ INTERRUPTED_ATTEMPT = generation_pb2.Attempt(
     usage=usage_pb2.Usage(input_tokens=3, output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED),
     cost=usage_pb2.Cost(currency_code="USD", total_nanos=1_000_000, estimated=True),
 )
-ROUTE = generation_pb2.Route(
+EXECUTION = generation_pb2.Execution(
     requested_model="mock/latest", provider="mock", model="mock-large", attempts=[INTERRUPTED_ATTEMPT]
 )
-RESTARTED = Event(restarted=generation_pb2.StreamRestarted(route=ROUTE))
+RESTARTED = Event(restarted=generation_pb2.StreamRestarted(execution=EXECUTION))
 
 
 def interrupted(*deltas: str) -> list[Message]:

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
+from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, metrics_pb2, model_pb2, quality_pb2
 
 SERVICES: Mapping[str, Mapping[str, tuple[type[Message], bool]]] = {
     "aimanager.v1.GenerationService": {
@@ -29,9 +29,9 @@ SERVICES: Mapping[str, Mapping[str, tuple[type[Message], bool]]] = {
     "aimanager.v1.HealthService": {
         "ListProviderHealth": (health_pb2.ListProviderHealthRequest, False),
         "WatchProviderHealth": (health_pb2.WatchProviderHealthRequest, True),
-        "AssessProviders": (health_pb2.AssessProvidersRequest, False),
-        "GetMetricsSummary": (health_pb2.GetMetricsSummaryRequest, False),
     },
+    "aimanager.v1.QualityService": {"AssessProviders": (quality_pb2.AssessProvidersRequest, False)},
+    "aimanager.v1.MetricsService": {"GetMetricsSummary": (metrics_pb2.GetMetricsSummaryRequest, False)},
 }
 """Service → method → request type, and whether the method streams its response."""
 

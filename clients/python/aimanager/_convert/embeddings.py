@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -18,7 +19,10 @@ EmbedOperation: TypeAlias = Operation[EmbedRequest, EmbedResponse, Embeddings]
 
 
 def embed(inputs: str | Sequence[str], options: EmbedOptions, defaults: CallDefaults) -> EmbedOperation:
-    """Describe an embedding of texts; a str is a list of one. Raises InvalidRequestError for an invalid option."""
+    """Describe an embedding of texts; a str is a list of one. Raises InvalidRequestError for an invalid option.
+
+    It always has an idempotency key: a retry after a lost response is billed once.
+    """
     reject_unknown("embed", options, EmbedOptions.__annotations__)
     timeout = defaults.timeout_for(options.get("timeout"), REQUEST_TIMEOUT)
     model, purpose = options.get("model"), options.get("purpose")
@@ -30,6 +34,7 @@ def embed(inputs: str | Sequence[str], options: EmbedOptions, defaults: CallDefa
         inputs=[require_utf8(f"inputs[{index}]", text) for index, text in enumerate(texts)],
         purpose=EmbeddingPurpose.ValueType(number),
         provider_options_json=provider_options_json(options.get("provider_options")),
+        idempotency_key=require_utf8("idempotency_key", options.get("idempotency_key") or uuid.uuid4().hex),
     )
     set_number(request, "dimensions", "dimensions", options.get("dimensions"))
     return Operation("embeddings.Embed", request, timeout, Embeddings, sends_provider_key=True, retries_rate_limit=True)

@@ -21,16 +21,14 @@ PARAMETERS: Mapping[str, str] = MappingProxyType(
         "tool_choice.mode": "tool_choice",
         "tool_choice.tool_name": "tool_choice",
         "output_format": "output",
-        "output_format.json": "output",
+        "output_format.json_object": "output",
         "output_format.json_schema": "output",
         "output_format.json_schema.name": "output",
         "output_format.json_schema.schema_json": "output",
         "output_format.json_schema.strict": "output",
         "provider_options_json": "provider_options",
-        "patience.first_token": "first_token_timeout",
-        "patience.idle": "idle_timeout",
-        "stream_timeouts.first_token": "first_token_timeout",
-        "stream_timeouts.idle": "idle_timeout",
+        "stream_timeouts.first_token_timeout": "first_token_timeout",
+        "stream_timeouts.idle_timeout": "idle_timeout",
     }
 )
 """API field path → parameter name; `[]` stands for any index. Other fields have the same name on both sides."""
@@ -71,6 +69,8 @@ def with_parameter_names(text: str, fields: Collection[str], name: Callable[[str
     'temperature must be between 0.0 and 2.0, got 3.0'
     >>> with_parameter_names("messages must not be empty: send messages", ["messages"])
     'prompt must not be empty: send messages'
+    >>> with_parameter_names("request.model must have at most 256 characters", ())
+    'model must have at most 256 characters'
     """
     remaining = list(fields)
 
@@ -85,5 +85,7 @@ def with_parameter_names(text: str, fields: Collection[str], name: Callable[[str
 
 
 def _is_unmistakable(path: str) -> bool:
-    shape = INDEX.sub("[]", path.removeprefix("request."))
+    if path.startswith("request."):
+        return True
+    shape = INDEX.sub("[]", path)
     return shape != "messages" and next(_known_prefixes(shape), None) is not None

@@ -1,4 +1,4 @@
-"""Build the operations of the health service: provider health, provider assessment and the metrics summary."""
+"""Build the operations of the health, quality and metrics services."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ..types.health import ProviderHealth
 from ..types.metrics import MetricsSummary
 from ..types.quality import ProviderQuality
-from ..v1 import health_pb2
+from ..v1 import health_pb2, metrics_pb2, quality_pb2
 from .checks import require_duration, require_names, require_utf8
 from .operation import PROBE_TIMEOUT, READ_TIMEOUT, Operation
 
@@ -21,10 +21,10 @@ WatchOperation: TypeAlias = Operation[
     health_pb2.WatchProviderHealthRequest, health_pb2.WatchProviderHealthResponse, ProviderHealth
 ]
 AssessOperation: TypeAlias = Operation[
-    health_pb2.AssessProvidersRequest, health_pb2.AssessProvidersResponse, list[ProviderQuality]
+    quality_pb2.AssessProvidersRequest, quality_pb2.AssessProvidersResponse, list[ProviderQuality]
 ]
 SummaryOperation: TypeAlias = Operation[
-    health_pb2.GetMetricsSummaryRequest, health_pb2.GetMetricsSummaryResponse, MetricsSummary
+    metrics_pb2.GetMetricsSummaryRequest, metrics_pb2.GetMetricsSummaryResponse, MetricsSummary
 ]
 
 
@@ -47,11 +47,11 @@ def watch_health(providers: Sequence[str]) -> WatchOperation:
 
 def assess_providers(providers: Sequence[str], window: float) -> AssessOperation:
     """Describe an assessment over the last `window` seconds."""
-    request = health_pb2.AssessProvidersRequest(
+    request = quality_pb2.AssessProvidersRequest(
         providers=require_names("providers", providers), window=require_duration("window", window)
     )
     return Operation(
-        "health.AssessProviders",
+        "quality.AssessProviders",
         request,
         READ_TIMEOUT,
         lambda response: [ProviderQuality(row) for row in response.providers],
@@ -60,9 +60,9 @@ def assess_providers(providers: Sequence[str], window: float) -> AssessOperation
 
 def metrics_summary(provider: str | None, model: str | None, window: float) -> SummaryOperation:
     """Describe a metrics summary of the last `window` seconds."""
-    request = health_pb2.GetMetricsSummaryRequest(
+    request = metrics_pb2.GetMetricsSummaryRequest(
         window=require_duration("window", window),
         provider=require_utf8("provider", provider or ""),
         model=require_utf8("model", model or ""),
     )
-    return Operation("health.GetMetricsSummary", request, READ_TIMEOUT, MetricsSummary)
+    return Operation("metrics.GetMetricsSummary", request, READ_TIMEOUT, MetricsSummary)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import InvalidRequestError
-from ..v1.generation_pb2 import JsonSchema, OutputFormat
+from ..v1.generation_pb2 import JsonObject, JsonSchema, OutputFormat
 
 INVALID_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_-]+")
 MAX_NAME_LENGTH = 64
@@ -40,7 +40,7 @@ def output_format(output: Output | None) -> OutputFormat | None:
     if output is None or isinstance(output, OutputFormat):
         return output
     if output is dict or output == "json":
-        return OutputFormat(json=True)
+        return OutputFormat(json_object=JsonObject())
     if isinstance(output, Mapping):
         return _schema_format(output, str(output.get("title", "")))
     if isinstance(output, type) and isinstance(output, SchemaModel):

@@ -16,11 +16,11 @@ from ..v1.generation_pb2 import (
     GenerateRequest,
     GenerateResponse,
     InterruptionPolicy,
-    Patience,
     ReasoningEffort,
     ReasoningOptions,
     SamplingOptions,
     StreamGenerateRequest,
+    StreamTimeouts,
     ToolChoice,
     ToolMode,
 )
@@ -39,7 +39,7 @@ SAMPLING_FIELDS = {
     "top_k": "top_k",
     "seed": "seed",
 }
-TIMEOUT_FIELDS = {"first_token_timeout": "first_token", "idle_timeout": "idle"}
+TIMEOUT_FIELDS = ("first_token_timeout", "idle_timeout")
 MAX_FALLBACK_MODELS = 8
 
 GenerateOperation: TypeAlias = Operation[GenerateRequest, GenerateResponse, AIResponse]
@@ -52,6 +52,7 @@ def generate(prompt: Prompt, options: RequestOptions, defaults: CallDefaults) ->
     timeout = defaults.timeout_for(options.get("timeout"), REQUEST_TIMEOUT)
     request, messages = _generate_request("request", prompt, options, defaults)
     request.idempotency_key = request.idempotency_key or uuid.uuid4().hex
+    request.extract_artifacts = _extract_artifacts(options)
     return Operation(
         "generation.Generate",
         request,
@@ -70,6 +71,7 @@ def stream_generate(
     timeout = defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)
     policy = require_choice("on_interruption", on_interruption, enum_words(InterruptionPolicy))
     request, messages = _generate_request("stream", prompt, options, defaults, "on_interruption")
+    request.extract_artifacts = _extract_artifacts(options)
     return Operation(
         "generation.StreamGenerate",
         StreamGenerateRequest(request=request, on_interruption=InterruptionPolicy.ValueType(policy)),
@@ -85,7 +87,7 @@ def stream_generate(
 def count_tokens(
     prompt: Prompt, options: RequestOptions, defaults: CallDefaults
 ) -> Operation[CountTokensRequest, CountTokensResponse, TokenCount]:
-    """Describe a token count of the request that `generate` would send."""
+    """Describe a token count of the request that `generate` would send. Artifacts do not affect it."""
     request, messages = _generate_request("count_tokens", prompt, options, defaults)
     return Operation(
         "models.CountTokens",
@@ -119,7 +121,8 @@ def _generate_request(
         idempotency_key=require_utf8("idempotency_key", options.get("idempotency_key") or ""),
         labels=_labels(options.get("labels") or {}),
         provider_options_json=provider_options_json(options.get("provider_options")),
-        patience=_stream_timeouts(options),
+        stream_timeouts=_stream_timeouts(options),
+        end_user_id=require_utf8("end_user_id", options.get("end_user_id") or ""),
     )
     if not defaults.vision:
         _reject_images(request)
@@ -149,12 +152,18 @@ def _fallback_models(models: Sequence[str], defaults: CallDefaults) -> list[str]
     return [defaults.qualified_model(name) for name in names]
 
 
-def _stream_timeouts(options: RequestOptions) -> Patience | None:
-    timeouts = Patience()
-    for parameter, field in TIMEOUT_FIELDS.items():
+def _extract_artifacts(options: RequestOptions) -> bool:
+    """Return whether to request artifacts, which the API omits by default and this client does not."""
+    requested = options.get("extract_artifacts")
+    return requested is None or requested
+
+
+def _stream_timeouts(options: RequestOptions) -> StreamTimeouts | None:
+    timeouts = StreamTimeouts()
+    for parameter in TIMEOUT_FIELDS:
         seconds = options.get(parameter)
         if seconds is not None:
-            getattr(timeouts, field).CopyFrom(require_duration(parameter, seconds))
+            getattr(timeouts, parameter).CopyFrom(require_duration(parameter, seconds))
     return timeouts if timeouts.ByteSize() else None
 
 

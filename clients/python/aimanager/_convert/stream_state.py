@@ -55,7 +55,7 @@ class StreamState:
             return Artifact(message.artifact)
         if kind == "restarted":
             self._previewed.clear()
-            self._started = StreamStarted(id=self._started.id, route=message.restarted.route)
+            self._started = StreamStarted(id=self._started.id, execution=message.restarted.execution)
             return Restarted(message.restarted)
         if kind == "started":
             self._started = message.started
@@ -90,9 +90,9 @@ class StreamState:
         return None
 
     def _piece_of(self, part: Part) -> AIResponse:
-        route = self._started.route
-        message = Message(parts=[part], provider=route.provider, model=route.model)
-        return AIResponse(GenerateResponse(id=self._started.id, message=message, route=route))
+        execution = self._started.execution
+        message = Message(parts=[part], provider=execution.provider, model=execution.model)
+        return AIResponse(GenerateResponse(id=self._started.id, message=message, execution=execution))
 
     def require_completion(self) -> None:
         """Raise StreamInterruptedError if the stream ended without a completion event."""

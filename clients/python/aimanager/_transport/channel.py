@@ -15,7 +15,14 @@ import grpc.aio
 
 from .._convert.operation import Operation, Request, Response, Result
 from ..errors import ConfigurationError
-from ..v1 import embedding_pb2_grpc, generation_pb2_grpc, health_pb2_grpc, model_pb2_grpc
+from ..v1 import (
+    embedding_pb2_grpc,
+    generation_pb2_grpc,
+    health_pb2_grpc,
+    metrics_pb2_grpc,
+    model_pb2_grpc,
+    quality_pb2_grpc,
+)
 from .endpoint import Endpoint, channel_options
 from .errors import translate_errors
 from .retry import RetryState, retry_call, retry_call_async
@@ -24,7 +31,9 @@ if TYPE_CHECKING:
     from ..v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
     from ..v1.generation_pb2_grpc import GenerationServiceAsyncStub
     from ..v1.health_pb2_grpc import HealthServiceAsyncStub
+    from ..v1.metrics_pb2_grpc import MetricsServiceAsyncStub
     from ..v1.model_pb2_grpc import ModelServiceAsyncStub
+    from ..v1.quality_pb2_grpc import QualityServiceAsyncStub
 
 STATE_TIMEOUT = 1.0  # seconds; gRPC reports the state of a channel at once, from its own thread
 UNREACHABLE = (grpc.ChannelConnectivity.CONNECTING, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
@@ -36,8 +45,10 @@ class Stubs:
 
     generation: generation_pb2_grpc.GenerationServiceStub
     models: model_pb2_grpc.ModelServiceStub
-    health: health_pb2_grpc.HealthServiceStub
     embeddings: embedding_pb2_grpc.EmbeddingServiceStub
+    health: health_pb2_grpc.HealthServiceStub
+    quality: quality_pb2_grpc.QualityServiceStub
+    metrics: metrics_pb2_grpc.MetricsServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +57,10 @@ class AsyncStubs:
 
     generation: GenerationServiceAsyncStub
     models: ModelServiceAsyncStub
-    health: HealthServiceAsyncStub
     embeddings: EmbeddingServiceAsyncStub
+    health: HealthServiceAsyncStub
+    quality: QualityServiceAsyncStub
+    metrics: MetricsServiceAsyncStub
 
 
 class SyncChannel:
@@ -74,8 +87,10 @@ class SyncChannel:
                     Stubs(
                         generation_pb2_grpc.GenerationServiceStub(channel),
                         model_pb2_grpc.ModelServiceStub(channel),
-                        health_pb2_grpc.HealthServiceStub(channel),
                         embedding_pb2_grpc.EmbeddingServiceStub(channel),
+                        health_pb2_grpc.HealthServiceStub(channel),
+                        quality_pb2_grpc.QualityServiceStub(channel),
+                        metrics_pb2_grpc.MetricsServiceStub(channel),
                     ),
                 )
             return self._opened[1]
@@ -155,8 +170,10 @@ class AsyncChannel:
                 AsyncStubs(
                     generation_pb2_grpc.GenerationServiceStub(channel),
                     model_pb2_grpc.ModelServiceStub(channel),
-                    health_pb2_grpc.HealthServiceStub(channel),
                     embedding_pb2_grpc.EmbeddingServiceStub(channel),
+                    health_pb2_grpc.HealthServiceStub(channel),
+                    quality_pb2_grpc.QualityServiceStub(channel),
+                    metrics_pb2_grpc.MetricsServiceStub(channel),
                 ),
             )
         return self._opened[1]

@@ -92,7 +92,7 @@ def _gateway_error(
     solution = _detail(status, error_details_pb2.LocalizedMessage)
     retry = _detail(status, error_details_pb2.RetryInfo)
     request = _detail(status, error_details_pb2.BadRequest)
-    route = _detail(status, generation_pb2.Route)
+    execution = _detail(status, generation_pb2.Execution)
     usage = _detail(status, usage_pb2.Usage)
     violations = request.field_violations if request else ()
     paths = [violation.field for violation in violations]
@@ -108,7 +108,7 @@ def _gateway_error(
             FieldViolation(field_name(each.field), with_parameter_names(each.description, paths, field_name))
             for each in violations
         ),
-        attempts=read_attempts(route) if route else (),
+        attempts=read_attempts(execution) if execution else (),
         usage=read_usage(usage) if usage else None,
         context=context,
     )

@@ -50,6 +50,7 @@ def ask(client: AIManager, options: argparse.Namespace, console: Console) -> int
         "attachments": options.attach,
         "reasoning": options.reasoning,
         "output": _read_schema(options.schema),
+        "extract_artifacts": options.json or options.save_artifacts is not None,
     }
     if console.stdout.isatty() and options.stream and not options.json:
         response = _stream_to_terminal(client, prompt, request, console)

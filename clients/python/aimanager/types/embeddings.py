@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .._convert.scalars import read_cost
-from ..v1 import embedding_pb2
+from .._convert.scalars import enum_word, read_cost
+from ..v1 import embedding_pb2, usage_pb2
 from .usage import Usage, read_usage
 
 
@@ -32,8 +32,13 @@ class Embeddings:
         return (embedding.values for embedding in self.proto.embeddings)
 
     @property
+    def provider(self) -> str:
+        """Provider that computed the vectors."""
+        return self.proto.provider
+
+    @property
     def model(self) -> str:
-        """Model that produced the vectors: provider/model."""
+        """Model that computed the vectors, without the provider."""
         return self.proto.model
 
     @property
@@ -51,5 +56,10 @@ class Embeddings:
         """Currency of the cost, such as USD."""
         return self.proto.cost.currency_code
 
+    @property
+    def cache_status(self) -> str:
+        """`miss` for new vectors, `idempotent_replay` for those of an earlier call with the same idempotency key."""
+        return enum_word(usage_pb2.CacheStatus, self.proto.cache_status)
+
     def __repr__(self) -> str:
-        return f"Embeddings(model={self.model!r}, count={len(self)})"
+        return f"Embeddings(provider={self.provider!r}, model={self.model!r}, count={len(self)})"

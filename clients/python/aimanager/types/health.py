@@ -26,7 +26,7 @@ class ProviderHealth:
 
     @property
     def status(self) -> str:
-        """HEALTHY, DEGRADED, DOWN, NOT_CONFIGURED, or UNKNOWN without any samples."""
+        """HEALTHY, DEGRADED, DOWN, NOT_CONFIGURED, or UNKNOWN before the first call or probe."""
         return enum_word(health_pb2.ProviderStatus, self.proto.status).upper() or "UNKNOWN"
 
     @property

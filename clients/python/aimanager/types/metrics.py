@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from .._convert.scalars import read_cost, read_seconds, read_time
-from ..v1 import health_pb2
+from ..v1 import metrics_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,11 @@ class MetricsRow:
 
     Requests are counted at their first target, tokens and cost at every target that was called.
 
-    >>> MetricsRow(health_pb2.MetricsRow(requests=4, input_tokens=30, output_tokens=10)).tokens_per_request
+    >>> MetricsRow(metrics_pb2.MetricsRow(requests=4, input_tokens=30, output_tokens=10)).tokens_per_request
     10.0
     """
 
-    proto: health_pb2.MetricsRow
+    proto: metrics_pb2.MetricsRow
 
     @property
     def provider(self) -> str:
@@ -30,7 +30,7 @@ class MetricsRow:
 
     @property
     def model(self) -> str:
-        """Model id without the provider."""
+        """Model without the provider; `other` for all models that the gateway's catalog does not list."""
         return self.proto.model
 
     @property
@@ -108,11 +108,11 @@ class MetricsRow:
 class MetricsSummary:
     """Metrics over a time window; MetricsRow describes each value. `proto` is the message from the server.
 
-    >>> MetricsSummary(health_pb2.GetMetricsSummaryResponse(requests_in_flight=2)).requests_in_flight
+    >>> MetricsSummary(metrics_pb2.GetMetricsSummaryResponse(requests_in_flight=2)).requests_in_flight
     2
     """
 
-    proto: health_pb2.GetMetricsSummaryResponse
+    proto: metrics_pb2.GetMetricsSummaryResponse
 
     @property
     def total(self) -> MetricsRow:

@@ -43,6 +43,11 @@ class Model:
         return self.proto.provider
 
     @property
+    def model(self) -> str:
+        """Model without the provider."""
+        return self.proto.model
+
+    @property
     def display_name(self) -> str:
         """Name for display."""
         return self.proto.display_name
@@ -91,10 +96,10 @@ class Model:
         pricing = self.proto.pricing
         return Pricing(
             pricing.currency_code,
-            input=pricing.input_nanos_per_mtok * NANO,
-            output=pricing.output_nanos_per_mtok * NANO,
-            cache_read=pricing.cache_read_nanos_per_mtok * NANO,
-            cache_write=pricing.cache_write_nanos_per_mtok * NANO,
+            input=pricing.input_nanos_per_million_tokens * NANO,
+            output=pricing.output_nanos_per_million_tokens * NANO,
+            cache_read=pricing.cache_read_nanos_per_million_tokens * NANO,
+            cache_write=pricing.cache_write_nanos_per_million_tokens * NANO,
         )
 
     @property

@@ -23,13 +23,18 @@ class ModelSuggestion:
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """Input tokens of a request. `source` is `reported` (by the provider) or `estimated` (by the gateway)."""
+    """Input tokens of a request. `source` is `reported` (by the provider) or `estimated` (by the gateway).
+
+    `provider` and `model` are those whose tokenizer counts.
+    """
 
     input_tokens: int
     source: str
+    provider: str
     model: str
 
 
 def read_token_count(response: model_pb2.CountTokensResponse) -> TokenCount:
     """Convert a token count from the server."""
-    return TokenCount(response.input_tokens, enum_word(usage_pb2.UsageSource, response.source), response.model)
+    source = enum_word(usage_pb2.UsageSource, response.source)
+    return TokenCount(response.input_tokens, source, response.provider, response.model)

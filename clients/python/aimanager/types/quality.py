@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._convert.scalars import read_optional, read_seconds
-from ..v1 import health_pb2
+from ..v1 import quality_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class ModelQuality:
     """Quality of one model. A value is None without samples. `proto` is the message from the server.
 
-    >>> ModelQuality(health_pb2.ModelQuality(model="claude-opus-5-5", sample_count=3)).success_rate is None
+    >>> ModelQuality(quality_pb2.ModelQuality(model="claude-opus-5-5", sample_count=3)).success_rate is None
     True
     """
 
-    proto: health_pb2.ModelQuality
+    proto: quality_pb2.ModelQuality
 
     @property
     def model(self) -> str:
@@ -68,11 +68,11 @@ class ModelQuality:
 class ProviderQuality:
     """Quality of one provider. Scores are 0 to 1, or None without samples. `proto` is the message from the server.
 
-    >>> ProviderQuality(health_pb2.ProviderQuality(provider="claude", speed=0.5)).speed
+    >>> ProviderQuality(quality_pb2.ProviderQuality(provider="claude", speed=0.5)).speed
     0.5
     """
 
-    proto: health_pb2.ProviderQuality
+    proto: quality_pb2.ProviderQuality
 
     @property
     def provider(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from .._convert.field_names import parameter_name, with_parameter_names
 from .._convert.output_format import Output, parse_output
 from .._convert.scalars import enum_word, read_cost, read_seconds
-from ..v1 import content_pb2, generation_pb2
+from ..v1 import content_pb2, generation_pb2, usage_pb2
 from .artifact import Artifact
 from .usage import Attempt, Usage, read_attempts, read_usage
 
@@ -61,6 +61,7 @@ class Metadata:
     `finish_reason` is stop, max_tokens, tool_calls, content_filter, refusal, context_window, paused or other;
     `provider_finish_reason` is the provider's own value. `latency` and `time_to_first_token` are in seconds. `cost` is
     in `currency`, None if the price is unknown; `cost_is_exact` is False for a cost from the gateway's price table.
+    `cache_status` is miss or idempotent_replay. `execution` is the message from the server.
     """
 
     request_id: str
@@ -77,7 +78,8 @@ class Metadata:
     attempts: tuple[Attempt, ...]
     warnings: tuple[SettingWarning, ...]
     from_cache: bool
-    route: generation_pb2.Route
+    cache_status: str
+    execution: generation_pb2.Execution
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -121,7 +123,7 @@ class AIResponse:
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
-        """Files, documents and data in the response. On a stream the last piece has them."""
+        """Files, documents and data in the response, if they were requested. On a stream the last piece has them."""
         return tuple(map(Artifact, self.proto.artifacts))
 
     @property
@@ -152,7 +154,7 @@ class AIResponse:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every attempt at a provider. The response's own usage and cost exclude those of failed attempts."""
-        return read_attempts(self.proto.route)
+        return read_attempts(self.proto.execution)
 
     @property
     def warnings(self) -> tuple[SettingWarning, ...]:
@@ -161,29 +163,38 @@ class AIResponse:
 
     @property
     def from_cache(self) -> bool:
-        """Whether this is the stored response to an earlier request with the same idempotency key."""
-        return self.proto.from_cache
+        """Whether this is a stored response; its usage and cost were not incurred again."""
+        return self.cache_status not in ("", "miss")
+
+    @property
+    def cache_status(self) -> str:
+        """`miss` for a new response, `idempotent_replay` for that of an earlier call with the same idempotency key.
+
+        Empty on every piece but the last.
+        """
+        return enum_word(usage_pb2.CacheStatus, self.proto.cache_status)
 
     @property
     def metadata(self) -> Metadata:
         """Provider, model, finish reason, cost, latency and attempts."""
-        route = self.proto.route
+        execution = self.proto.execution
         return Metadata(
             request_id=self.proto.id,
-            provider=self.proto.message.provider or route.provider,
-            model=self.proto.message.model or route.model,
-            requested_model=route.requested_model,
+            provider=self.proto.message.provider or execution.provider,
+            model=self.proto.message.model or execution.model,
+            requested_model=execution.requested_model,
             finish_reason=self.finish_reason,
             provider_finish_reason=self.proto.provider_finish_reason,
             cost=self.cost,
             currency=self.proto.cost.currency_code,
             cost_is_exact=self.cost_is_exact,
-            latency=read_seconds(route, "latency"),
-            time_to_first_token=read_seconds(route, "time_to_first_token"),
+            latency=read_seconds(execution, "latency"),
+            time_to_first_token=read_seconds(execution, "time_to_first_token"),
             attempts=self.attempts,
             warnings=self.warnings,
             from_cache=self.from_cache,
-            route=route,
+            cache_status=self.cache_status,
+            execution=execution,
         )
 
     def __str__(self) -> str:

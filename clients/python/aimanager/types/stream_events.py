@@ -22,24 +22,24 @@ class Restarted:
     proto: generation_pb2.StreamRestarted
 
     @property
-    def route(self) -> generation_pb2.Route:
-        """Route of the new response."""
-        return self.proto.route
+    def execution(self) -> generation_pb2.Execution:
+        """Requested model, provider, model and attempts of the new response: the message from the server."""
+        return self.proto.execution
 
     @property
     def provider(self) -> str:
         """Provider of the new response."""
-        return self.proto.route.provider
+        return self.proto.execution.provider
 
     @property
     def model(self) -> str:
         """Model of the new response."""
-        return self.proto.route.model
+        return self.proto.execution.model
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Attempts so far. The last failed one is the interrupted one; its `usage` is what it consumed."""
-        return read_attempts(self.proto.route)
+        return read_attempts(self.proto.execution)
 
 
 Event: TypeAlias = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse

@@ -35,10 +35,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to a provider. `error_reason` is empty on success.
+    """One request to a provider. `error_reason` is empty on success.
 
-    `duration` is in seconds, until the first content or the error. `usage` and `cost`, in `currency`, are those of an
-    attempt that failed after its first content or lost a hedging race; the response's own usage and cost exclude them.
+    `duration` is in seconds, until the first content or the failure. `usage` and `cost`, in `currency`, are those of a
+    failed or superseded attempt, if it spent any tokens; the response's own usage and cost exclude them.
     """
 
     provider: str
@@ -62,9 +62,9 @@ def read_usage(usage: usage_pb2.Usage) -> Usage:
     )
 
 
-def read_attempts(route: generation_pb2.Route) -> tuple[Attempt, ...]:
-    """Convert the attempts of a call, in order. The successful one is last, unless it won a hedging race."""
-    return tuple(map(_read_attempt, route.attempts))
+def read_attempts(execution: generation_pb2.Execution) -> tuple[Attempt, ...]:
+    """Convert the attempts of a call, in order. The one that answered is last."""
+    return tuple(map(_read_attempt, execution.attempts))
 
 
 def _read_attempt(attempt: generation_pb2.Attempt) -> Attempt:
