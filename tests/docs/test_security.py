@@ -1,4 +1,4 @@
-"""The tests and limits that docs/security.md names are those of the code; promises without another test are tested here."""
+"""docs/security.md names existing tests and the limits of the code; promises without another test are tested here."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_limits_are_those_of_the_code() -> None:
 
 
 def test_every_limit_among_the_settings_is_listed() -> None:
-    sections = {"limits": Limits, "idempotency": IdempotencySettings}
+    sections: dict[str, Any] = {"limits": Limits, "idempotency": IdempotencySettings}
     settings = {f"{name}.{field}" for name, section in sections.items() for field in section.model_fields}
 
     assert settings - documented_settings(PAGE) == set()
