@@ -26,7 +26,17 @@ if _version_not_supported:
 
 
 class EmbeddingServiceStub(object):
-    """Turns text into vectors.
+    """Embeds texts.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes this call use the caller's own key for provider NAME.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest, QuotaFailure, PreconditionFailure, Usage and Execution.
+    GenerationService describes them.
     """
 
     def __init__(self, channel):
@@ -43,11 +53,22 @@ class EmbeddingServiceStub(object):
 
 
 class EmbeddingServiceServicer(object):
-    """Turns text into vectors.
+    """Embeds texts.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes this call use the caller's own key for provider NAME.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest, QuotaFailure, PreconditionFailure, Usage and Execution.
+    GenerationService describes them.
     """
 
     def Embed(self, request, context):
-        """Embeds every input, in order, in as many calls to the provider as its limits need. All or nothing.
+        """Embeds every input, in as many requests to the provider as its limits require. Either all inputs are embedded or
+        the call fails.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +91,17 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService(object):
-    """Turns text into vectors.
+    """Embeds texts.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes this call use the caller's own key for provider NAME.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest, QuotaFailure, PreconditionFailure, Usage and Execution.
+    GenerationService describes them.
     """
 
     @staticmethod

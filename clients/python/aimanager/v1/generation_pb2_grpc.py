@@ -26,7 +26,25 @@ if _version_not_supported:
 
 
 class GenerationServiceStub(object):
-    """Asks a model for an answer.
+    """Generates responses with a model.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes this call use the caller's own key for provider NAME.
+
+    Request metadata, optional: `x-request-id` (1 to 128 letters, digits, `.`, `_` and `-`) and a W3C `traceparent`. The
+    request id appears in logs; both are sent to the provider.
+
+    Response metadata: `x-request-id` in the trailers, also of errors, and in the headers of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with these details:
+    - ErrorInfo: the reason, in domain `aimanager.dev`; docs/errors.md lists all of them.
+    - LocalizedMessage: what to do.
+    - RetryInfo: the delay after which a retry can succeed.
+    - BadRequest: up to 16 invalid fields.
+    - QuotaFailure: the exhausted quota, with RESOURCE_EXHAUSTED.
+    - PreconditionFailure: the missing precondition, with FAILED_PRECONDITION.
+    - aimanager.v1.Usage: tokens spent by the failed call.
+    - aimanager.v1.Execution: the attempts of the failed call.
     """
 
     def __init__(self, channel):
@@ -48,18 +66,37 @@ class GenerationServiceStub(object):
 
 
 class GenerationServiceServicer(object):
-    """Asks a model for an answer.
+    """Generates responses with a model.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes this call use the caller's own key for provider NAME.
+
+    Request metadata, optional: `x-request-id` (1 to 128 letters, digits, `.`, `_` and `-`) and a W3C `traceparent`. The
+    request id appears in logs; both are sent to the provider.
+
+    Response metadata: `x-request-id` in the trailers, also of errors, and in the headers of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with these details:
+    - ErrorInfo: the reason, in domain `aimanager.dev`; docs/errors.md lists all of them.
+    - LocalizedMessage: what to do.
+    - RetryInfo: the delay after which a retry can succeed.
+    - BadRequest: up to 16 invalid fields.
+    - QuotaFailure: the exhausted quota, with RESOURCE_EXHAUSTED.
+    - PreconditionFailure: the missing precondition, with FAILED_PRECONDITION.
+    - aimanager.v1.Usage: tokens spent by the failed call.
+    - aimanager.v1.Execution: the attempts of the failed call.
     """
 
     def Generate(self, request, context):
-        """Waits for the whole answer.
+        """Returns the complete response. The server ends a call after `server.unary_timeout_seconds`, by default 10 minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamGenerate(self, request, context):
-        """Sends the answer while it is written.
+        """Streams the response while the model generates it, for at most `server.stream_timeout_seconds`, by default 20
+        minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +124,25 @@ def add_GenerationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GenerationService(object):
-    """Asks a model for an answer.
+    """Generates responses with a model.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes this call use the caller's own key for provider NAME.
+
+    Request metadata, optional: `x-request-id` (1 to 128 letters, digits, `.`, `_` and `-`) and a W3C `traceparent`. The
+    request id appears in logs; both are sent to the provider.
+
+    Response metadata: `x-request-id` in the trailers, also of errors, and in the headers of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with these details:
+    - ErrorInfo: the reason, in domain `aimanager.dev`; docs/errors.md lists all of them.
+    - LocalizedMessage: what to do.
+    - RetryInfo: the delay after which a retry can succeed.
+    - BadRequest: up to 16 invalid fields.
+    - QuotaFailure: the exhausted quota, with RESOURCE_EXHAUSTED.
+    - PreconditionFailure: the missing precondition, with FAILED_PRECONDITION.
+    - aimanager.v1.Usage: tokens spent by the failed call.
+    - aimanager.v1.Execution: the attempts of the failed call.
     """
 
     @staticmethod

@@ -22,61 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from aimanager.v1 import usage_pb2 as aimanager_dot_v1_dot_usage__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61imanager/v1/health.proto\x12\x0c\x61imanager.v1\x1a\x18\x61imanager/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x03\n\x0eProviderHealth\x12\x10\n\x08provider\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.aimanager.v1.ProviderStatus\x12\x35\n\x0f\x63ircuit_breaker\x18\x03 \x01(\x0b\x32\x1c.aimanager.v1.CircuitBreaker\x12.\n\x0blatency_p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p95\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nerror_rate\x18\x06 \x01(\x01\x12\x35\n\x11last_success_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_failure_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11last_error_reason\x18\t \x01(\t\x12\x10\n\x08solution\x18\n \x01(\t\"\xb8\x01\n\x0e\x43ircuitBreaker\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.aimanager.v1.CircuitState\x12\x1c\n\x14\x63onsecutive_failures\x18\x02 \x01(\x05\x12-\n\topen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x19ListProviderHealthRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\x12\r\n\x05probe\x18\x02 \x01(\x08\"M\n\x1aListProviderHealthResponse\x12/\n\tproviders\x18\x01 \x03(\x0b\x32\x1c.aimanager.v1.ProviderHealth\"/\n\x1aWatchProviderHealthRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\"M\n\x1bWatchProviderHealthResponse\x12.\n\x08provider\x18\x01 \x01(\x0b\x32\x1c.aimanager.v1.ProviderHealth\"V\n\x16\x41ssessProvidersRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\x12)\n\x06window\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x17\x41ssessProvidersResponse\x12\x30\n\tproviders\x18\x01 \x03(\x0b\x32\x1d.aimanager.v1.ProviderQuality\"\xaf\x02\n\x0fProviderQuality\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x14\n\x0csample_count\x18\x02 \x01(\x03\x12\x14\n\x07overall\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x61vailability\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05speed\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x14\n\x07\x65\x63onomy\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x0b\x63onformance\x18\x07 \x01(\x01H\x04\x88\x01\x01\x12\x10\n\x08\x66indings\x18\x08 \x03(\t\x12*\n\x06models\x18\t \x03(\x0b\x32\x1a.aimanager.v1.ModelQualityB\n\n\x08_overallB\x0f\n\r_availabilityB\x08\n\x06_speedB\n\n\x08_economyB\x0e\n\x0c_conformance\"\xa5\x03\n\x0cModelQuality\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0csample_count\x18\x02 \x01(\x03\x12\x19\n\x0csuccess_rate\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12.\n\x0blatency_p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p95\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x17time_to_first_token_p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x17time_to_first_token_p95\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x18output_tokens_per_second\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0b\x63onformance\x18\t \x01(\x01H\x02\x88\x01\x01\x42\x0f\n\r_success_rateB\x1b\n\x19_output_tokens_per_secondB\x0e\n\x0c_conformance\"f\n\x18GetMetricsSummaryRequest\x12)\n\x06window\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"\x91\x02\n\x19GetMetricsSummaryResponse\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05total\x18\x03 \x01(\x0b\x32\x18.aimanager.v1.MetricsRow\x12&\n\x04rows\x18\x04 \x03(\x0b\x32\x18.aimanager.v1.MetricsRow\x12\x1a\n\x12requests_in_flight\x18\x05 \x01(\x05\x12)\n\x06uptime\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd4\x03\n\nMetricsRow\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08requests\x18\x03 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\x03\x12\x11\n\tfallbacks\x18\x05 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x06 \x01(\x03\x12\x15\n\routput_tokens\x18\x07 \x01(\x03\x12 \n\x04\x63ost\x18\x08 \x01(\x0b\x32\x12.aimanager.v1.Cost\x12.\n\x0blatency_p50\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p95\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x17time_to_first_token_p50\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12J\n\x12\x66\x61ilures_by_reason\x18\x0c \x03(\x0b\x32..aimanager.v1.MetricsRow.FailuresByReasonEntry\x1a\x37\n\x15\x46\x61iluresByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*\xaa\x01\n\x0eProviderStatus\x12\x1f\n\x1bPROVIDER_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROVIDER_STATUS_HEALTHY\x10\x01\x12\x1c\n\x18PROVIDER_STATUS_DEGRADED\x10\x02\x12\x18\n\x14PROVIDER_STATUS_DOWN\x10\x03\x12\"\n\x1ePROVIDER_STATUS_NOT_CONFIGURED\x10\x04*|\n\x0c\x43ircuitState\x12\x1d\n\x19\x43IRCUIT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43IRCUIT_STATE_CLOSED\x10\x01\x12\x16\n\x12\x43IRCUIT_STATE_OPEN\x10\x02\x12\x1b\n\x17\x43IRCUIT_STATE_HALF_OPEN\x10\x03\x32\xc0\x03\n\rHealthService\x12l\n\x12ListProviderHealth\x12\'.aimanager.v1.ListProviderHealthRequest\x1a(.aimanager.v1.ListProviderHealthResponse\"\x03\x90\x02\x01\x12q\n\x13WatchProviderHealth\x12(.aimanager.v1.WatchProviderHealthRequest\x1a).aimanager.v1.WatchProviderHealthResponse\"\x03\x90\x02\x01\x30\x01\x12\x63\n\x0f\x41ssessProviders\x12$.aimanager.v1.AssessProvidersRequest\x1a%.aimanager.v1.AssessProvidersResponse\"\x03\x90\x02\x01\x12i\n\x11GetMetricsSummary\x12&.aimanager.v1.GetMetricsSummaryRequest\x1a\'.aimanager.v1.GetMetricsSummaryResponse\"\x03\x90\x02\x01\x42X\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61imanager/v1/health.proto\x12\x0c\x61imanager.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x03\n\x0eProviderHealth\x12\x10\n\x08provider\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.aimanager.v1.ProviderStatus\x12\x35\n\x0f\x63ircuit_breaker\x18\x03 \x01(\x0b\x32\x1c.aimanager.v1.CircuitBreaker\x12.\n\x0blatency_p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p95\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nerror_rate\x18\x06 \x01(\x01\x12\x35\n\x11last_success_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_failure_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11last_error_reason\x18\t \x01(\t\x12\x10\n\x08solution\x18\n \x01(\t\"\xb8\x01\n\x0e\x43ircuitBreaker\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.aimanager.v1.CircuitState\x12\x1c\n\x14\x63onsecutive_failures\x18\x02 \x01(\x05\x12-\n\topen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x19ListProviderHealthRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\x12\r\n\x05probe\x18\x02 \x01(\x08\"M\n\x1aListProviderHealthResponse\x12/\n\tproviders\x18\x01 \x03(\x0b\x32\x1c.aimanager.v1.ProviderHealth\"/\n\x1aWatchProviderHealthRequest\x12\x11\n\tproviders\x18\x01 \x03(\t\"M\n\x1bWatchProviderHealthResponse\x12.\n\x08provider\x18\x01 \x01(\x0b\x32\x1c.aimanager.v1.ProviderHealth*\xc7\x01\n\x0eProviderStatus\x12\x1f\n\x1bPROVIDER_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROVIDER_STATUS_UNKNOWN\x10\x01\x12\x1b\n\x17PROVIDER_STATUS_HEALTHY\x10\x02\x12\x1c\n\x18PROVIDER_STATUS_DEGRADED\x10\x03\x12\x18\n\x14PROVIDER_STATUS_DOWN\x10\x04\x12\"\n\x1ePROVIDER_STATUS_NOT_CONFIGURED\x10\x05*|\n\x0c\x43ircuitState\x12\x1d\n\x19\x43IRCUIT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43IRCUIT_STATE_CLOSED\x10\x01\x12\x16\n\x12\x43IRCUIT_STATE_OPEN\x10\x02\x12\x1b\n\x17\x43IRCUIT_STATE_HALF_OPEN\x10\x03\x32\xf0\x01\n\rHealthService\x12l\n\x12ListProviderHealth\x12\'.aimanager.v1.ListProviderHealthRequest\x1a(.aimanager.v1.ListProviderHealthResponse\"\x03\x90\x02\x02\x12q\n\x13WatchProviderHealth\x12(.aimanager.v1.WatchProviderHealthRequest\x1a).aimanager.v1.WatchProviderHealthResponse\"\x03\x90\x02\x01\x30\x01\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aimanager.v1.health_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.aimanager.v1P\001ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1'
-  _globals['_METRICSROW_FAILURESBYREASONENTRY']._loaded_options = None
-  _globals['_METRICSROW_FAILURESBYREASONENTRY']._serialized_options = b'8\001'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.aimanager.v1P\001ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\242\002\003AIM\252\002\014AIManager.V1\312\002\014AIManager\\V1\352\002\rAIManager::V1'
   _globals['_HEALTHSERVICE'].methods_by_name['ListProviderHealth']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['ListProviderHealth']._serialized_options = b'\220\002\001'
+  _globals['_HEALTHSERVICE'].methods_by_name['ListProviderHealth']._serialized_options = b'\220\002\002'
   _globals['_HEALTHSERVICE'].methods_by_name['WatchProviderHealth']._loaded_options = None
   _globals['_HEALTHSERVICE'].methods_by_name['WatchProviderHealth']._serialized_options = b'\220\002\001'
-  _globals['_HEALTHSERVICE'].methods_by_name['AssessProviders']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['AssessProviders']._serialized_options = b'\220\002\001'
-  _globals['_HEALTHSERVICE'].methods_by_name['GetMetricsSummary']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['GetMetricsSummary']._serialized_options = b'\220\002\001'
-  _globals['_PROVIDERSTATUS']._serialized_start=2747
-  _globals['_PROVIDERSTATUS']._serialized_end=2917
-  _globals['_CIRCUITSTATE']._serialized_start=2919
-  _globals['_CIRCUITSTATE']._serialized_end=3043
-  _globals['_PROVIDERHEALTH']._serialized_start=135
-  _globals['_PROVIDERHEALTH']._serialized_end=541
-  _globals['_CIRCUITBREAKER']._serialized_start=544
-  _globals['_CIRCUITBREAKER']._serialized_end=728
-  _globals['_LISTPROVIDERHEALTHREQUEST']._serialized_start=730
-  _globals['_LISTPROVIDERHEALTHREQUEST']._serialized_end=791
-  _globals['_LISTPROVIDERHEALTHRESPONSE']._serialized_start=793
-  _globals['_LISTPROVIDERHEALTHRESPONSE']._serialized_end=870
-  _globals['_WATCHPROVIDERHEALTHREQUEST']._serialized_start=872
-  _globals['_WATCHPROVIDERHEALTHREQUEST']._serialized_end=919
-  _globals['_WATCHPROVIDERHEALTHRESPONSE']._serialized_start=921
-  _globals['_WATCHPROVIDERHEALTHRESPONSE']._serialized_end=998
-  _globals['_ASSESSPROVIDERSREQUEST']._serialized_start=1000
-  _globals['_ASSESSPROVIDERSREQUEST']._serialized_end=1086
-  _globals['_ASSESSPROVIDERSRESPONSE']._serialized_start=1088
-  _globals['_ASSESSPROVIDERSRESPONSE']._serialized_end=1163
-  _globals['_PROVIDERQUALITY']._serialized_start=1166
-  _globals['_PROVIDERQUALITY']._serialized_end=1469
-  _globals['_MODELQUALITY']._serialized_start=1472
-  _globals['_MODELQUALITY']._serialized_end=1893
-  _globals['_GETMETRICSSUMMARYREQUEST']._serialized_start=1895
-  _globals['_GETMETRICSSUMMARYREQUEST']._serialized_end=1997
-  _globals['_GETMETRICSSUMMARYRESPONSE']._serialized_start=2000
-  _globals['_GETMETRICSSUMMARYRESPONSE']._serialized_end=2273
-  _globals['_METRICSROW']._serialized_start=2276
-  _globals['_METRICSROW']._serialized_end=2744
-  _globals['_METRICSROW_FAILURESBYREASONENTRY']._serialized_start=2689
-  _globals['_METRICSROW_FAILURESBYREASONENTRY']._serialized_end=2744
-  _globals['_HEALTHSERVICE']._serialized_start=3046
-  _globals['_HEALTHSERVICE']._serialized_end=3494
+  _globals['_PROVIDERSTATUS']._serialized_start=975
+  _globals['_PROVIDERSTATUS']._serialized_end=1174
+  _globals['_CIRCUITSTATE']._serialized_start=1176
+  _globals['_CIRCUITSTATE']._serialized_end=1300
+  _globals['_PROVIDERHEALTH']._serialized_start=109
+  _globals['_PROVIDERHEALTH']._serialized_end=515
+  _globals['_CIRCUITBREAKER']._serialized_start=518
+  _globals['_CIRCUITBREAKER']._serialized_end=702
+  _globals['_LISTPROVIDERHEALTHREQUEST']._serialized_start=704
+  _globals['_LISTPROVIDERHEALTHREQUEST']._serialized_end=765
+  _globals['_LISTPROVIDERHEALTHRESPONSE']._serialized_start=767
+  _globals['_LISTPROVIDERHEALTHRESPONSE']._serialized_end=844
+  _globals['_WATCHPROVIDERHEALTHREQUEST']._serialized_start=846
+  _globals['_WATCHPROVIDERHEALTHREQUEST']._serialized_end=893
+  _globals['_WATCHPROVIDERHEALTHRESPONSE']._serialized_start=895
+  _globals['_WATCHPROVIDERHEALTHRESPONSE']._serialized_end=972
+  _globals['_HEALTHSERVICE']._serialized_start=1303
+  _globals['_HEALTHSERVICE']._serialized_end=1543
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,16 @@ if _version_not_supported:
 
 
 class HealthServiceStub(object):
-    """Says how the providers do.
+    """Reports the health of the providers.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest and QuotaFailure. GenerationService describes them.
     """
 
     def __init__(self, channel):
@@ -45,45 +54,30 @@ class HealthServiceStub(object):
                 request_serializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthRequest.SerializeToString,
                 response_deserializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthResponse.FromString,
                 _registered_method=True)
-        self.AssessProviders = channel.unary_unary(
-                '/aimanager.v1.HealthService/AssessProviders',
-                request_serializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersRequest.SerializeToString,
-                response_deserializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersResponse.FromString,
-                _registered_method=True)
-        self.GetMetricsSummary = channel.unary_unary(
-                '/aimanager.v1.HealthService/GetMetricsSummary',
-                request_serializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryRequest.SerializeToString,
-                response_deserializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryResponse.FromString,
-                _registered_method=True)
 
 
 class HealthServiceServicer(object):
-    """Says how the providers do.
+    """Reports the health of the providers.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest and QuotaFailure. GenerationService describes them.
     """
 
     def ListProviderHealth(self, request, context):
-        """State now.
+        """Returns the current health. `probe` sends requests to the providers, so this is not free of side effects.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchProviderHealth(self, request, context):
-        """State now, then each change of status or circuit.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def AssessProviders(self, request, context):
-        """How good the providers and their models were over a window.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetMetricsSummary(self, request, context):
-        """What was asked and what it took over a window.
+        """Sends the current health of each provider, then every change of its status or circuit breaker.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,16 +96,6 @@ def add_HealthServiceServicer_to_server(servicer, server):
                     request_deserializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthRequest.FromString,
                     response_serializer=aimanager_dot_v1_dot_health__pb2.WatchProviderHealthResponse.SerializeToString,
             ),
-            'AssessProviders': grpc.unary_unary_rpc_method_handler(
-                    servicer.AssessProviders,
-                    request_deserializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersRequest.FromString,
-                    response_serializer=aimanager_dot_v1_dot_health__pb2.AssessProvidersResponse.SerializeToString,
-            ),
-            'GetMetricsSummary': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetMetricsSummary,
-                    request_deserializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryRequest.FromString,
-                    response_serializer=aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryResponse.SerializeToString,
-            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'aimanager.v1.HealthService', rpc_method_handlers)
@@ -121,7 +105,16 @@ def add_HealthServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HealthService(object):
-    """Says how the providers do.
+    """Reports the health of the providers.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest and QuotaFailure. GenerationService describes them.
     """
 
     @staticmethod
@@ -168,60 +161,6 @@ class HealthService(object):
             '/aimanager.v1.HealthService/WatchProviderHealth',
             aimanager_dot_v1_dot_health__pb2.WatchProviderHealthRequest.SerializeToString,
             aimanager_dot_v1_dot_health__pb2.WatchProviderHealthResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def AssessProviders(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/aimanager.v1.HealthService/AssessProviders',
-            aimanager_dot_v1_dot_health__pb2.AssessProvidersRequest.SerializeToString,
-            aimanager_dot_v1_dot_health__pb2.AssessProvidersResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetMetricsSummary(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/aimanager.v1.HealthService/GetMetricsSummary',
-            aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryRequest.SerializeToString,
-            aimanager_dot_v1_dot_health__pb2.GetMetricsSummaryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,17 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Says which models there are and what they can do.
+    """Lists, describes and suggests models, and counts tokens.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes CountTokens use the caller's own key for provider NAME.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest, QuotaFailure, PreconditionFailure and Execution.
+    GenerationService describes them.
     """
 
     def __init__(self, channel):
@@ -58,32 +68,43 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """Says which models there are and what they can do.
+    """Lists, describes and suggests models, and counts tokens.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes CountTokens use the caller's own key for provider NAME.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest, QuotaFailure, PreconditionFailure and Execution.
+    GenerationService describes them.
     """
 
     def ListModels(self, request, context):
-        """Lists models. Their capabilities side by side are the capability matrix.
+        """Lists models with their capabilities. `refresh` sends requests to the providers, so this is not free of side
+        effects.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes one model; also resolves an alias.
+        """Returns one model by name, alias or route.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SuggestModels(self, request, context):
-        """Ranks models for a need.
+        """Ranks the models that meet requirements.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CountTokens(self, request, context):
-        """Counts the tokens of a question without asking it.
+        """Counts the input tokens of a request without generating a response. Providers do not bill it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +142,17 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Says which models there are and what they can do.
+    """Lists, describes and suggests models, and counts tokens.
+
+    Authentication: metadata `authorization: Bearer TOKEN` or a client certificate, unless the server permits anonymous
+    callers. `x-provider-key-NAME: KEY` makes CountTokens use the caller's own key for provider NAME.
+
+    Metadata: `x-request-id` is optional in requests; it is returned in the trailers, also of errors, and in the headers
+    of streams.
+
+    Errors: `grpc-status-details-bin` holds a google.rpc.Status with ErrorInfo (domain `aimanager.dev`), LocalizedMessage
+    (what to do) and, where they apply, RetryInfo, BadRequest, QuotaFailure, PreconditionFailure and Execution.
+    GenerationService describes them.
     """
 
     @staticmethod
