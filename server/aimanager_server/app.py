@@ -56,13 +56,13 @@ from .rpc.interceptors.metrics import RpcMetrics
 from .rpc.interceptors.rate_limit import RateLimit
 from .rpc.interceptors.request_id import RequestId
 from .rpc.server import GatewayServer, Service
-from .rpc.services.assess_providers import AssessProvidersMethod
 from .rpc.services.count_tokens import CountTokensMethod
 from .rpc.services.embeddings import EmbeddingService
 from .rpc.services.generation import GenerationService
 from .rpc.services.health import HealthService
-from .rpc.services.metrics_summary import MetricsSummaryMethod
+from .rpc.services.metrics import MetricsService
 from .rpc.services.models import ModelService
+from .rpc.services.quality import QualityService
 from .telemetry.metrics import Metrics
 from .telemetry.metrics_server import MetricsServer
 from .telemetry.model_stats import ModelStats
@@ -118,7 +118,8 @@ class Pipeline:
         fetcher = HttpsFetcher() if settings.server.fetch_attachments else None
         subscribers = (metrics, shared.usage_stats, shared.provider_stats, shared.model_stats)
         self.telemetry = Telemetry(metrics, shared.usage_stats, clock)
-        self.idempotency = Idempotency(IdempotencyStore(settings.idempotency, clock))
+        self._idempotency_store = IdempotencyStore(settings.idempotency, clock)
+        self.idempotency = Idempotency(self._idempotency_store)
         self.caller_quota = CallerQuota(settings.tiers, shared.rate_limiter)
         self.artifacts = ExtractArtifacts()
         self.stream_recovery = StreamRecovery(settings.retry, budgets, metrics, clock)
@@ -167,10 +168,9 @@ class Pipeline:
 
     def create_embeddings(self, embedders: Mapping[str, Embedder]) -> CreateEmbeddings:
         """Return the embedding operation: the layers that apply to a unary call, once per call or once per attempt."""
-        call_layers = (self.telemetry, self.caller_quota)
         attempt_layers = (self.provider_quota, self.bulkhead, self.circuit_breaker, self.accounting)
         return CreateEmbeddings(
-            partial(compose, call_layers),
+            partial(compose, (self.telemetry,)), self._idempotency_store, partial(compose, (self.caller_quota,)),
             lambda embed: self.retry.over(compose(attempt_layers, embed)),
             embedders, self._shared.catalog, self._shared.prices,
         )  # fmt: skip
@@ -241,8 +241,6 @@ def _services(
     embedding_resolver = EmbeddingResolver(shared.catalog, resolver, embedders, shared.providers, limits)
     create_embeddings = pipeline.create_embeddings(embedders)
     count_tokens = CountTokensMethod(pipeline.count_tokens(), resolver, limits, unary_timeout, clock)
-    assess_providers = AssessProvidersMethod(shared.health, shared.model_stats, shared.prices)
-    metrics_summary = MetricsSummaryMethod(shared.health, shared.usage_stats, lambda: pipeline.telemetry.in_flight)
     return (
         GenerationService(pipeline.handler(), resolver, settings, clock),
         ModelService(
@@ -252,7 +250,9 @@ def _services(
         EmbeddingService(
             create_embeddings, embedding_resolver, unary_timeout, limits.max_embedding_inputs, clock
         ),
-        HealthService(shared.health, admission.closed, assess_providers, metrics_summary),
+        HealthService(shared.health, admission.closed),
+        QualityService(shared.health, shared.model_stats, shared.prices),
+        MetricsService(shared.health, shared.usage_stats, lambda: pipeline.telemetry.in_flight),
     )  # fmt: skip
 
 

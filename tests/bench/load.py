@@ -64,7 +64,7 @@ class Load:
     async def open_stream(self) -> Any:
         """Return a stream that has delivered one token and now waits for the next one."""
         request = generation_pb2.StreamGenerateRequest(request=_request(WAITING))
-        request.request.patience.idle.seconds = IDLE_TIMEOUT_SECONDS
+        request.request.stream_timeouts.idle_timeout.seconds = IDLE_TIMEOUT_SECONDS
         for _ in range(OPEN_ATTEMPTS):
             stream = self._stub.StreamGenerate(request, metadata=METADATA, timeout=2.0 * IDLE_TIMEOUT_SECONDS)
             try:

@@ -154,9 +154,9 @@ def _record_event(event: generation_pb2.StreamGenerateResponse, observation: Obs
 
 def _record_response(response: generation_pb2.GenerateResponse, observation: Observation) -> None:
     observation.text = "".join(part.text for part in response.message.parts)
-    observation.from_cache = response.from_cache
+    observation.from_cache = response.cache_status == usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY
     observation.usage = response.usage
-    observation.attempts = list(response.route.attempts)
+    observation.attempts = list(response.execution.attempts)
     observation.attempt_count = len(observation.attempts)
 
 
@@ -172,8 +172,8 @@ def record_error(error: grpc.aio.AioRpcError, observation: Observation) -> None:
 
 def _record_details(failure: RpcFailure, observation: Observation) -> None:
     info = failure.detail(error_details_pb2.ErrorInfo)
-    route = failure.detail(generation_pb2.Route)
+    execution = failure.detail(generation_pb2.Execution)
     observation.reason = info.reason if info is not None else ""
     observation.attempt_count = int(info.metadata.get("attempts", "0")) if info is not None else 0
     observation.usage = failure.detail(usage_pb2.Usage)
-    observation.attempts = list(route.attempts) if route is not None else []
+    observation.attempts = list(execution.attempts) if execution is not None else []

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from aimanager.v1 import health_pb2
+from aimanager.v1 import metrics_pb2
 from aimanager_server.core.attempts import AttemptRecord
 from tests.chaos.clients import Observation
 from tests.chaos.environment import ObservedGateway
@@ -28,7 +28,7 @@ class Reconciliation:
     """All reports about the calls of one run."""
 
     def __init__(
-        self, gateway: ObservedGateway, observations: Sequence[Observation], summary: health_pb2.MetricsRow
+        self, gateway: ObservedGateway, observations: Sequence[Observation], summary: metrics_pb2.MetricsRow
     ) -> None:
         self._gateway = gateway
         self._observations = observations

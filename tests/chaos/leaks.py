@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from aimanager_server.pipeline.idempotency import Idempotency
 from aimanager_server.providers.http.pool import ConnectionPool
 from aimanager_server.resilience.circuit_breaker import CircuitBreaker
 from aimanager_server.resilience.concurrency_limiter import ConcurrencyLimiter
+from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.key_pool import KeyPool
 from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.telemetry.model_stats import ModelStats
@@ -51,9 +51,9 @@ def _held_resources(gateway: ObservedGateway) -> Iterator[str]:
         busy = {pooled.key.id: pooled.in_flight for pooled in pool._keys if pooled.in_flight}
         if busy:
             yield f"API keys with calls in flight: {busy}"
-    for idempotency in gateway.instances(Idempotency):
-        if idempotency._in_flight:
-            yield f"{len(idempotency._in_flight)} idempotency keys in flight"
+    for store in gateway.instances(IdempotencyStore):
+        if store._in_flight:
+            yield f"{len(store._in_flight)} idempotency keys in flight"
     for stats in gateway.instances(ModelStats):
         if stats._in_flight:
             yield f"model statistics with attempts in flight: {stats._in_flight}"

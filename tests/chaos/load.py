@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc.aio
 
-from aimanager.v1 import health_pb2
+from aimanager.v1 import metrics_pb2
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager_server.config.settings import Settings
 from aimanager_server.resilience.breaker_registry import BreakerRegistry
@@ -149,12 +149,12 @@ async def _recover(
     return observations
 
 
-async def _metrics_summary(gateway: ObservedGateway) -> health_pb2.MetricsRow:
+async def _metrics_summary(gateway: ObservedGateway) -> metrics_pb2.MetricsRow:
     async with grpc.aio.insecure_channel(gateway.target) as channel:
         stub: Any = HealthServiceStub(channel)
         credentials = (("authorization", "Bearer token-of-anna"),)
-        summary = await stub.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(), metadata=credentials)
-        total: health_pb2.MetricsRow = summary.total
+        summary = await stub.GetMetricsSummary(metrics_pb2.GetMetricsSummaryRequest(), metadata=credentials)
+        total: metrics_pb2.MetricsRow = summary.total
         return total
 
 

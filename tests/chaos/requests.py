@@ -97,8 +97,8 @@ async def _read_stream(call: Any, result: CallResult) -> None:
 
 def _record(response: generation_pb2.GenerateResponse, result: CallResult) -> None:
     result.text = text_of(response)
-    result.provider = response.route.provider
-    result.attempts = attempts_of(response.route)
+    result.provider = response.execution.provider
+    result.attempts = attempts_of(response.execution)
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:

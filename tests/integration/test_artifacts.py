@@ -34,6 +34,12 @@ def test_artifacts_are_extracted_and_the_text_is_unchanged(ai: AIManager) -> Non
     ]
 
 
+def test_artifacts_are_extracted_only_if_requested(ai: AIManager) -> None:
+    response = ai.request("Write", extract_artifacts=False, **mock_script(f"[[reply: {REPLY}]]"))
+
+    assert (response.content, response.artifacts) == (REPLY.strip(), ())
+
+
 def test_a_stream_has_the_same_artifacts_as_a_unary_response(ai: AIManager) -> None:
     tool_call = '[[tool: write_file {"path": "notes.md", "content": "# Notes"}]]'
     options = {**mock_script(f"[[reply: {REPLY}]] {tool_call}"), "tools": [write_file]}

@@ -14,14 +14,16 @@ from aimanager_server.core.embedding import EmbedCall, Embedder, EmbeddingBatch
 from aimanager_server.core.errors import (
     CapabilityUnsupported,
     GatewayError,
+    ProviderOverloaded,
     ProviderProtocolError,
     ProviderRejectedRequest,
 )
 from aimanager_server.core.handler import AttemptHandler, CallHandler, compose
 from aimanager_server.core.request import Attempt
+from aimanager_server.core.response import CacheStatus
 from aimanager_server.core.usage import Cost, Usage, UsageSource
 from aimanager_server.operations.embed import MAX_BATCHES_IN_FLIGHT, CreateEmbeddings, split_into_batches, total_usage
-from tests.support.embeddings import LengthEmbedder, embed_call
+from tests.support.embeddings import LengthEmbedder, embed_call, idempotency_store
 from tests.support.layers import accounting_layer, single_attempt
 
 CATALOG = Catalog.load()
@@ -39,7 +41,8 @@ def without_retries(embedder: Embedder) -> CreateEmbeddings:
     def once(embed: AttemptHandler) -> CallHandler:
         return single_attempt(compose((accounting_layer(price),), embed))
 
-    return CreateEmbeddings(partial(compose, ()), once, {"mock": embedder}, CATALOG, price)
+    no_layers = partial(compose, ())
+    return CreateEmbeddings(no_layers, idempotency_store(), no_layers, once, {"mock": embedder}, CATALOG, price)
 
 
 def texts(count: int) -> tuple[str, ...]:
@@ -201,3 +204,16 @@ def test_total_usage_is_estimated_if_one_part_is() -> None:
 
     assert total_usage([reported, reported]) == Usage(2, source=UsageSource.REPORTED)
     assert total_usage([reported, estimated]) == Usage(3, source=UsageSource.ESTIMATED)
+
+
+async def test_a_failed_call_releases_its_idempotency_key() -> None:
+    failures: list[GatewayError] = [ProviderOverloaded("busy")]
+    create_embeddings = without_retries(LengthEmbedder(lambda inputs: failures.pop() if failures else None))
+    call = embed_call("a", **MODEL, idempotency_key="once")
+
+    with pytest.raises(ProviderOverloaded):
+        await create_embeddings(call)
+    embedded, replayed = await create_embeddings(call), await create_embeddings(call)
+
+    assert (embedded.cache_status, replayed.cache_status) == (CacheStatus.MISS, CacheStatus.IDEMPOTENT_REPLAY)
+    assert replayed.vectors == embedded.vectors

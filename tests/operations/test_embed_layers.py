@@ -21,7 +21,7 @@ from aimanager_server.resilience.breaker_registry import BreakerRegistry
 from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.telemetry.provider_stats import ProviderStats
 from tests.support.clock import FakeClock
-from tests.support.embeddings import LengthEmbedder, embed_call
+from tests.support.embeddings import LengthEmbedder, embed_call, idempotency_store
 from tests.support.layers import accounting_layer, new_metrics, retry_layer, telemetry_layer
 from tests.support.metrics import sample_value
 
@@ -72,8 +72,10 @@ class Layered:
         def attempts(embed: AttemptHandler) -> CallHandler:
             return retry_layer(clock).over(compose(attempt_layers, embed))
 
-        call_layers = partial(compose, (self.telemetry, caller_quota))
-        self.embed = CreateEmbeddings(call_layers, attempts, {"mock": embedder}, CATALOG, price)
+        telemetry, call_layers = partial(compose, (self.telemetry,)), partial(compose, (caller_quota,))
+        self.embed = CreateEmbeddings(
+            telemetry, idempotency_store(), call_layers, attempts, {"mock": embedder}, CATALOG, price
+        )
 
 
 async def test_only_the_failed_batch_is_retried() -> None:

@@ -27,7 +27,7 @@ FINISHED = Finished(FinishReason.STOP)
 
 async def response(*events: Event) -> ResponseStream:
     """Return the response to a call through the layer."""
-    return await compose((ExtractArtifacts(),), ScriptedUpstream(events))(make_call())
+    return await compose((ExtractArtifacts(),), ScriptedUpstream(events))(make_call(extract_artifacts=True))
 
 
 async def extract(*events: Event) -> list[Event]:
@@ -81,7 +81,7 @@ async def test_artifacts_of_one_batch_follow_the_events_that_complete_them() -> 
         events: list[Event] = [TextDelta(0, TEXT), PartCompleted(0, Text(TEXT)), PartCompleted(1, Text(TEXT)), FINISHED]
         return ResponseStream.of((await ScriptedUpstream()(call)).metadata, events)
 
-    stream = await compose((ExtractArtifacts(),), batch)(make_call())
+    stream = await compose((ExtractArtifacts(),), batch)(make_call(extract_artifacts=True))
     events = await stream.read()
 
     artifacts = [ArtifactExtracted, ArtifactExtracted]
@@ -94,7 +94,7 @@ async def test_artifacts_of_one_batch_follow_the_events_that_complete_them() -> 
 
 async def test_interrupted_response_keeps_the_artifacts_received_before() -> None:
     upstream = ScriptedUpstream((TextDelta(0, TEXT), StreamInterrupted("cut")))
-    stream = await compose((ExtractArtifacts(),), upstream)(make_call())
+    stream = await compose((ExtractArtifacts(),), upstream)(make_call(extract_artifacts=True))
 
     events = await stream.read()
 

@@ -10,6 +10,7 @@ from aimanager_server.core.errors import DeadlineExceeded, InvalidRequest, Provi
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import Attempt, Call, Caller
 from aimanager_server.core.response import (
+    CacheStatus,
     Event,
     PartCompleted,
     ResponseMetadata,
@@ -50,7 +51,10 @@ async def test_repeated_key_replays_the_first_response() -> None:
     second = await (await layer(keyed_call(), upstream)).result()
 
     assert len(upstream.requests) == 1
-    assert (first.metadata.from_cache, second.metadata.from_cache) == (False, True)
+    assert (first.metadata.cache_status, second.metadata.cache_status) == (
+        CacheStatus.MISS,
+        CacheStatus.IDEMPOTENT_REPLAY,
+    )
     assert (second.message, second.finished) == (first.message, first.finished)
 
 
@@ -89,7 +93,7 @@ async def test_error_is_not_stored() -> None:
 
     response = await layer(keyed_call(), upstream)
 
-    assert (await response.result()).metadata.from_cache is False
+    assert (await response.result()).metadata.cache_status is CacheStatus.MISS
 
 
 async def test_interrupted_response_is_not_stored() -> None:
@@ -109,14 +113,14 @@ async def test_repeat_waits_while_the_first_call_is_in_flight() -> None:
         await released.wait()
         return await upstream(request)
 
-    async def is_replayed() -> bool:
-        return (await (await layer(keyed_call(), slow)).result()).metadata.from_cache
+    async def cache_status() -> CacheStatus:
+        return (await (await layer(keyed_call(), slow)).result()).metadata.cache_status
 
-    both = [asyncio.create_task(is_replayed()) for _ in range(2)]
+    both = [asyncio.create_task(cache_status()) for _ in range(2)]
     await run_ready_tasks()
     released.set()
 
-    assert await asyncio.gather(*both) == [False, True]
+    assert await asyncio.gather(*both) == [CacheStatus.MISS, CacheStatus.IDEMPOTENT_REPLAY]
     assert len(upstream.requests) == 1
 
 
@@ -129,7 +133,7 @@ async def test_repeat_is_sent_when_the_first_call_is_cancelled() -> None:
 
     await first.aclose()
 
-    assert (await second).metadata.from_cache is False
+    assert (await second).metadata.cache_status is CacheStatus.MISS
     assert (len(upstream.requests), upstream.closed) == (2, 1)
 
 
@@ -155,7 +159,7 @@ async def test_repeat_waits_until_the_first_response_has_ended() -> None:
 
     await stream.finalized_by(repeat).result()
 
-    assert (await repeats[0]).metadata.from_cache
+    assert (await repeats[0]).metadata.cache_status is CacheStatus.IDEMPOTENT_REPLAY
     assert len(upstream.requests) == 1
 
 

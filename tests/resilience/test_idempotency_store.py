@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
+
 from aimanager_server.config.resilience import IdempotencySettings
 from aimanager_server.core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from aimanager_server.core.embedding import EmbedResult
 from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
-from aimanager_server.resilience.idempotency_store import OVERHEAD_BYTES, IdempotencyStore, estimate_bytes
+from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.resilience.idempotency_store import (
+    BYTES_PER_FLOAT,
+    OVERHEAD_BYTES,
+    IdempotencyStore,
+    Result,
+    estimate_bytes,
+)
+from tests.support.calls import make_call
 from tests.support.clock import FakeClock
 
 
@@ -21,49 +32,66 @@ def idempotency_store(
     return IdempotencyStore(settings, clock or FakeClock())
 
 
-def test_entry_expires_after_its_ttl() -> None:
+async def get(store: IdempotencyStore, key: bytes, fingerprint: int = 1) -> Result | None:
+    """Return what a repeated call gets, and leave the key unclaimed."""
+    stored = await store.claim(key, fingerprint, make_call())
+    if stored is None:
+        store.release(key)
+    return stored
+
+
+async def test_entry_expires_after_its_ttl() -> None:
     clock = FakeClock()
     store = idempotency_store(clock)
-    store.put(b"key", 7, result(Text("hi")))
-    stored = store.get(b"key")
+    store.put(b"key", 1, result(Text("hi")))
+    stored = await get(store, b"key")
 
     clock.advance(60)
 
-    assert stored == (7, result(Text("hi")))
-    assert store.get(b"key") is None
-    assert store.get(b"other") is None
+    assert stored == result(Text("hi"))
+    assert await get(store, b"key") is None
+    assert await get(store, b"other") is None
 
 
-def test_least_recently_used_entry_is_evicted_first() -> None:
+async def test_least_recently_used_entry_is_evicted_first() -> None:
     store = idempotency_store(max_entries=2)
     store.put(b"a", 1, result())
-    store.put(b"b", 2, result())
-    assert store.get(b"a")
+    store.put(b"b", 1, result())
+    assert await get(store, b"a")
 
-    store.put(b"c", 3, result())
+    store.put(b"c", 1, result())
 
-    assert store.get(b"b") is None
-    assert store.get(b"a")
-    assert store.get(b"c")
+    assert await get(store, b"b") is None
+    assert await get(store, b"a")
+    assert await get(store, b"c")
 
 
-def test_size_is_bounded() -> None:
+async def test_size_is_bounded() -> None:
     store = idempotency_store(max_bytes=3 * OVERHEAD_BYTES)
 
     for number in range(10):
-        store.put(bytes([number]), number, result())
+        store.put(bytes([number]), 1, result())
 
-    assert sum(store.get(bytes([number])) is not None for number in range(10)) == 3
+    assert [await get(store, bytes([number])) is not None for number in range(10)].count(True) == 3
 
 
-def test_response_above_the_size_limit_is_not_stored_and_evicts_nothing() -> None:
+async def test_response_above_the_size_limit_is_not_stored_and_evicts_nothing() -> None:
     store = idempotency_store(max_bytes=4096)
     store.put(b"small", 1, result(Text("hi")))
 
-    store.put(b"large", 2, result(Text("x" * 5000)))
+    store.put(b"large", 1, result(Text("x" * 5000)))
 
-    assert store.get(b"large") is None
-    assert store.get(b"small")
+    assert await get(store, b"large") is None
+    assert await get(store, b"small")
+
+
+def test_vectors_count_toward_the_size() -> None:
+    usage = Usage(3, source=UsageSource.REPORTED)
+    packed = EmbedResult("mock", "embedder", (array("f", [1.0] * 8), array("f", [1.0] * 8)), usage)
+    unpacked = EmbedResult("mock", "embedder", ([1.0] * 8,), usage)
+
+    assert estimate_bytes(packed) == OVERHEAD_BYTES + 2 * 8 * 4
+    assert estimate_bytes(unpacked) == OVERHEAD_BYTES + 8 * BYTES_PER_FLOAT
 
 
 def test_every_part_counts_toward_the_size() -> None:

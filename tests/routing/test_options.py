@@ -9,12 +9,16 @@ import pytest
 from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.model import Alias
 from aimanager_server.core.content import Effort, ReasoningOptions, Sampling
+from aimanager_server.core.errors import InvalidRequest
+from aimanager_server.core.response import SettingWarning
 from tests.support.resolver import (
     CATALOG,
     LAB_SETTINGS,
     generate_params,
+    lab_resolver,
     make_resolver,
     providers,
+    resolve,
     resolve_target,
     resolver_over,
     warnings_of,
@@ -248,3 +252,37 @@ def test_every_model_receives_only_options_it_supports() -> None:
     unsupported = {case: unsupported_options(*case) for case in cases}
 
     assert {case: options for case, options in unsupported.items() if options} == {}
+
+
+def test_end_user_is_sent_in_the_field_of_each_provider() -> None:
+    models = ("claude/latest", "openai/latest", "deepseek/latest")
+    targets = [resolve(generate_params(model, end_user_id="u-1")).target for model in models]
+
+    native = [{"metadata": {"user_id": "u-1"}}, {"safety_identifier": "u-1"}, {"user_id": "u-1"}]
+    assert [target.options for target in targets] == native
+    assert [target.warnings for target in targets] == [(), (), ()]
+
+
+def test_native_options_have_precedence_over_the_end_user() -> None:
+    own = {"claude": {"metadata": {"user_id": "mine"}, "service_tier": "auto"}, "openai": {"safety_identifier": "mine"}}
+    options = [
+        resolve(generate_params(model, end_user_id="u-1", provider_options=own)).target.options
+        for model in ("claude/latest", "openai/latest")
+    ]
+
+    assert options == [own["claude"], own["openai"]]
+
+
+def test_end_user_is_removed_with_a_warning_without_a_field_for_it() -> None:
+    target = resolve(generate_params("lab/llama", end_user_id="u-1"), lab_resolver()).target
+
+    assert target.options == {}
+    assert target.warnings == (SettingWarning("end_user_id", "lab has no field for end users; it was removed."),)
+
+
+def test_end_user_must_be_a_short_opaque_id() -> None:
+    for text in ("ann@example.com", "x" * 129, "a b"):
+        with pytest.raises(InvalidRequest) as raised:
+            resolve(generate_params("claude/latest", end_user_id=text))
+        assert [violation.field for violation in raised.value.violations] == ["end_user_id"]
+        assert text not in raised.value.message

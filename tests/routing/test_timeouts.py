@@ -73,7 +73,7 @@ def test_cached_plans_depend_on_the_timeouts_of_the_call() -> None:
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf, 1200.1])
 @pytest.mark.parametrize(
     ("parameter", "field"),
-    [("first_token_timeout", "patience.first_token"), ("idle_timeout", "patience.idle")],
+    [("first_token_timeout", "stream_timeouts.first_token_timeout"), ("idle_timeout", "stream_timeouts.idle_timeout")],
 )
 def test_timeout_out_of_range_is_rejected(parameter: str, field: str, seconds: float) -> None:
     expected = f"{field} must be greater than 0 s and at most 1200 s, got {seconds:g} s"

@@ -9,14 +9,14 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.config.errors import StartupError
-from tests.support.rpc import REQUEST, bearer, build_server, callers, running, server_settings
+from tests.support.rpc import REQUEST, RunningServer, bearer, build_server, callers, running, server_settings
 from tests.support.rpc_errors import failure_of
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -27,12 +27,22 @@ async def status(channel: grpc.aio.Channel, service: str) -> int:
 
 
 async def test_a_started_server_is_serving_under_every_service_name() -> None:
-    api_services = [f"aimanager.v1.{name}Service" for name in ("Generation", "Model", "Embedding", "Health")]
+    api_services = [
+        f"aimanager.v1.{name}Service" for name in ("Generation", "Model", "Embedding", "Health", "Quality", "Metrics")
+    ]
     services = ["", "liveness", "readiness", *api_services, "grpc.health.v1.Health"]
     async with running(build_server()) as gateway:
         statuses = {service: await status(gateway.channel, service) for service in services}
 
     assert statuses == dict.fromkeys(services, SERVING)
+
+
+async def test_list_returns_the_status_of_every_service() -> None:
+    async with running(build_server()) as gateway:
+        listed = (await HealthStub(gateway.channel).List(HealthListRequest())).statuses
+
+    names = {service.name for service in gateway.server.services} | {"", "liveness", "readiness"}
+    assert {name: listed[name].status for name in listed} == dict.fromkeys(names, SERVING)
 
 
 async def test_an_unknown_service_is_not_found_by_check_and_unknown_to_watch() -> None:
@@ -75,15 +85,37 @@ async def test_the_health_listener_serves_only_the_health_service() -> None:
     assert failure.code is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_reflection_lists_the_services_if_enabled() -> None:
-    async with running(build_server(settings=server_settings({"reflection": True}))) as gateway:
-        stub = ServerReflectionStub(gateway.channel)
-        call = stub.ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")]))
-        response = await call.read()
-        call.cancel()
+async def reflected(gateway: RunningServer, version: str, **request: str) -> Any:
+    """Ask the reflection service one question."""
+    method: Any = gateway.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=ServerReflectionRequest.SerializeToString,
+        response_deserializer=ServerReflectionResponse.FromString,
+    )
+    call = method(iter([ServerReflectionRequest(**request)]))
+    response = await call.read()
+    call.cancel()
+    return response
 
-    names = {service.name for service in response.list_services_response.service}
-    assert {"aimanager.v1.GenerationService", "grpc.health.v1.Health"} <= names
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_describes_every_service_and_method_if_enabled(version: str) -> None:
+    async with running(build_server(settings=server_settings({"reflection": True}))) as gateway:
+        listed = await reflected(gateway, version, list_services="")
+        names = {service.name for service in listed.list_services_response.service}
+        symbols = {*names, "aimanager.v1.GenerationService.StreamGenerate", "aimanager.v1.GenerateRequest"}
+        found = {name: await reflected(gateway, version, file_containing_symbol=name) for name in symbols}
+        unknown = [
+            await reflected(gateway, version, file_containing_symbol=f"aimanager.v1.{name}")
+            for name in ("Nobody", "GenerationService.Nothing")
+        ]
+        file = await reflected(gateway, version, file_by_filename="grpc/reflection/v1/reflection.proto")
+
+    served = {service.name for service in gateway.server.services}
+    assert names == served | {f"grpc.reflection.{one}.ServerReflection" for one in ("v1", "v1alpha")}
+    assert {name for name, one in found.items() if not one.file_descriptor_response.file_descriptor_proto} == set()
+    assert [one.error_response.error_code for one in unknown] == [grpc.StatusCode.NOT_FOUND.value[0]] * 2
+    assert b"grpc.reflection.v1" in file.file_descriptor_response.file_descriptor_proto[0]
 
 
 async def test_undecodable_bytes_in_a_request_stream_are_an_invalid_argument() -> None:

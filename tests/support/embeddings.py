@@ -8,10 +8,18 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aimanager_server.config.resilience import IdempotencySettings
 from aimanager_server.core.embedding import EmbedCall, EmbeddingBatch, EmbeddingPurpose, inputs_as_message
 from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import NO_KEY, ApiKey, Attempt, Caller, Target
 from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.resilience.idempotency_store import IdempotencyStore
+from tests.support.clock import FakeClock
+
+
+def idempotency_store() -> IdempotencyStore:
+    """Return an empty store."""
+    return IdempotencyStore(IdempotencySettings(), FakeClock())
 
 
 def embed_call(

@@ -18,7 +18,9 @@ import grpc.aio
 from aimanager.v1 import content_pb2, generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
+from aimanager.v1.metrics_pb2_grpc import MetricsServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
+from aimanager.v1.quality_pb2_grpc import QualityServiceStub
 from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.settings import Settings
 from aimanager_server.core.attempts import AttemptRecord
@@ -30,6 +32,7 @@ from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.operations.count_tokens import CountTokens
 from aimanager_server.operations.embed import CreateEmbeddings
+from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.routing.embedding_resolver import EmbeddingResolver
@@ -41,13 +44,13 @@ from aimanager_server.rpc.interceptors.metrics import RpcMetrics
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
 from aimanager_server.rpc.interceptors.request_id import RequestId
 from aimanager_server.rpc.server import GatewayServer
-from aimanager_server.rpc.services.assess_providers import AssessProvidersMethod, CostOf
 from aimanager_server.rpc.services.count_tokens import CountTokensMethod
 from aimanager_server.rpc.services.embeddings import EmbeddingService
 from aimanager_server.rpc.services.generation import HEARTBEAT_SECONDS, GenerationService
 from aimanager_server.rpc.services.health import HealthService
-from aimanager_server.rpc.services.metrics_summary import MetricsSummaryMethod
+from aimanager_server.rpc.services.metrics import MetricsService
 from aimanager_server.rpc.services.models import IsAvailable, ModelService, Refresh
+from aimanager_server.rpc.services.quality import CostOf, QualityService
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.model_stats import ModelStats
 from aimanager_server.telemetry.usage_stats import UsageStats
@@ -194,7 +197,8 @@ def build_server(
     resolver = Resolver(catalog, settings, listed_order)
     embedding_resolver = EmbeddingResolver(catalog, resolver, (), settings.providers, settings.limits)
     count_tokens = CountTokens(_reject_attempts, {}, lambda provider, model: False, clock)
-    create_embeddings = CreateEmbeddings(partial(compose, ()), _reject_attempts, {}, catalog, lambda *_: None)
+    no_layers, store = partial(compose, ()), IdempotencyStore(settings.idempotency, clock)
+    create_embeddings = CreateEmbeddings(no_layers, store, no_layers, _reject_attempts, {}, catalog, lambda *_: None)
     admission = Admission(settings.server, is_overloaded)
     interceptors = (
         RequestId(),
@@ -216,15 +220,12 @@ def build_server(
             lambda: date(2026, 11, 22),
         ),
         EmbeddingService(create_embeddings, embedding_resolver, 10.0, 100, clock),
-        HealthService(
+        HealthService(health, admission.closed),
+        QualityService(health, model_stats or ModelStats(clock), cost_of),
+        MetricsService(
             health,
-            admission.closed,
-            AssessProvidersMethod(health, model_stats or ModelStats(clock), cost_of),
-            MetricsSummaryMethod(
-                health,
-                usage_stats or UsageStats(clock, time.time, lambda provider, model: True),
-                lambda: admission.in_flight - 1,
-            ),
+            usage_stats or UsageStats(clock, time.time, lambda provider, model: True),
+            lambda: admission.in_flight - 1,
         ),
     )
     return GatewayServer(settings, interceptors, admission, services, cancel_grace_seconds, rejection_seconds=0.0)
@@ -251,6 +252,16 @@ class RunningServer:
     def health(self) -> Any:
         """A stub of HealthService."""
         return HealthServiceStub(self.channel)
+
+    @property
+    def quality(self) -> Any:
+        """A stub of QualityService."""
+        return QualityServiceStub(self.channel)
+
+    @property
+    def metrics(self) -> Any:
+        """A stub of MetricsService."""
+        return MetricsServiceStub(self.channel)
 
     def raw(self, method: str) -> Any:
         """A unary method that sends and receives bytes."""

@@ -26,7 +26,7 @@ DEFAULT_QUALITY = 0.5
 class Objective(StrEnum):
     """The property that has the largest weight in the score."""
 
-    BALANCE = "balance"
+    BALANCED = "balanced"
     QUALITY = "quality"
     SPEED = "speed"
     COST = "cost"
@@ -38,7 +38,7 @@ class ModelQuery:
 
     required: frozenset[Capability] = frozenset()
     preferred: frozenset[Capability] = frozenset()
-    objective: Objective = Objective.BALANCE
+    objective: Objective = Objective.BALANCED
     min_context_window: int = 0
     providers: frozenset[str] = frozenset()
 
@@ -143,7 +143,7 @@ def _objective(model: Model, objective: Objective, relative_cost: float | None) 
         Objective.COST: _Criterion(1.0, cheapness, _price_reason(model, relative_cost)),
     }
     for name, criterion in criteria.items():
-        share = 1 / 3 if objective is Objective.BALANCE else 0.8 if name is objective else 0.1
+        share = 1 / 3 if objective is Objective.BALANCED else 0.8 if name is objective else 0.1
         yield _Criterion(0.4 * share, criterion.value, criterion.reason)
 
 

@@ -41,10 +41,17 @@ def _open(base_url: str, api_key_env: str = "", **more: Any) -> Mapping[str, Any
 
 KNOWN_PROVIDERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "mock": MappingProxyType({"wire": "mock"}),
-        "claude": _remote("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
-        "openai": _remote("responses", "https://api.openai.com/v1", "OPENAI_API_KEY"),
-        "deepseek": _chat("https://api.deepseek.com", "DEEPSEEK_API_KEY"),
+        "mock": MappingProxyType({"wire": "mock", "end_user_field": "end_user_id"}),
+        # The fields for end users are from the vendors' API references, read 2026-11-22.
+        "claude": _remote(
+            "anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", end_user_field="metadata.user_id"
+        ),
+        "openai": _remote(
+            "responses", "https://api.openai.com/v1", "OPENAI_API_KEY", end_user_field="safety_identifier"
+        ),
+        "deepseek": _remote(
+            "chat_completions", "https://api.deepseek.com", "DEEPSEEK_API_KEY", end_user_field="user_id"
+        ),
         "gemini": _remote("gemini", "https://generativelanguage.googleapis.com/v1beta", "GOOGLE_API_KEY"),
         "mistral": _chat("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
         "xai": _chat("https://api.x.ai/v1", "XAI_API_KEY"),

@@ -119,6 +119,8 @@ class ProviderSettings(Section):
     """Native fields merged into every request; the scripts of the mock wire."""
     defaults: SamplingDefaults = SamplingDefaults()
     """Sampling options of calls that do not set them."""
+    end_user_field: Annotated[str, Field(pattern=r"^([a-z_]+(\.[a-z_]+)?)?$")] = ""
+    """The native field for the `end_user_id` of a call, such as metadata.user_id; empty if the provider has none."""
     key_selection: Literal["weighted", "least_loaded"] = "weighted"
     """How a call selects one of several API keys: weighted round robin, or fewest calls in flight."""
     probe: Literal["models", "generation", "off"] = "models"

@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from .content import Message, Role, Text
+from .errors import FieldViolation
 from .request import Attempt, Call
+from .response import CacheStatus
 from .usage import Cost, Usage
 from .value import dataclass
 
@@ -28,13 +30,18 @@ class EmbeddingPurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EmbedParams:
-    """An embedding request as sent by the client, parsed but not yet resolved. None means "not set"."""
+    """An embedding request as sent by the client, parsed but not yet resolved. None means "not set".
+
+    `violations` were found while parsing; validation reports them together with its own.
+    """
 
     inputs: tuple[str, ...]
     model: str = ""
     dimensions: int | None = None
     purpose: EmbeddingPurpose | None = None
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    idempotency_key: str = ""
+    violations: tuple[FieldViolation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class EmbedResult:
     vectors: tuple[Vector, ...]
     usage: Usage
     cost: Cost | None = None
+    cache_status: CacheStatus = CacheStatus.MISS
 
 
 class Embedder(Protocol):

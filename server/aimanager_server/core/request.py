@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from .attempts import AttemptLog, AttemptRecord
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
+from .errors import FieldViolation
 from .response import SettingWarning
 from .usage import Cost, Usage
 from .value import dataclass
@@ -28,7 +29,8 @@ class GenerateParams:
     """A request as sent by the client, parsed but not yet resolved. `provider_options` is keyed by provider.
 
     `output_format` None means free text. Timeouts are in seconds, None if not set. `restart_on_interruption` permits
-    the gateway to restart an interrupted stream.
+    the gateway to restart an interrupted stream. `violations` were found while parsing; validation reports them
+    together with its own.
     """
 
     messages: tuple[Message, ...]
@@ -46,6 +48,9 @@ class GenerateParams:
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extract_artifacts: bool = False
+    end_user_id: str = ""
+    violations: tuple[FieldViolation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,7 @@ class Call:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     output_format: OutputFormat | None = None
+    extract_artifacts: bool = False
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     traceparent: str = ""

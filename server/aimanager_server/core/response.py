@@ -99,6 +99,13 @@ class SettingWarning:
     message: str
 
 
+class CacheStatus(StrEnum):
+    """Whether a response was generated for this call, or is the stored one of a call with the same idempotency key."""
+
+    MISS = "miss"
+    IDEMPOTENT_REPLAY = "idempotent_replay"
+
+
 @dataclass(slots=True)
 class ResponseMetadata:
     """Facts about a response, available with its first content. `time_to_first_token` is in seconds.
@@ -113,7 +120,7 @@ class ResponseMetadata:
     attempts: Sequence[AttemptRecord] = ()
     warnings: tuple[SettingWarning, ...] = ()
     time_to_first_token: float = 0.0
-    from_cache: bool = False
+    cache_status: CacheStatus = CacheStatus.MISS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,13 @@ from ..core.attempts import AttemptLog
 from ..core.embedding import EmbedCall, Embedder, EmbeddingBatch, EmbedResult
 from ..core.errors import CapabilityUnsupported, GatewayError, ProviderProtocolError
 from ..core.request import Attempt, Call
-from ..core.response import Finished
+from ..core.response import CacheStatus, Finished
 from ..core.token_estimate import estimate_tokens
 from ..core.usage import CostFunction, Usage, UsageSource
+from ..resilience.idempotency_store import IdempotencyStore, store_key
 from .unary_adapter import Layers, finished_with, run_through
+
+OPERATION = "embed"
 
 MAX_BATCHES_IN_FLIGHT = 10
 """Concurrent upstream requests of one call."""
@@ -29,16 +32,24 @@ BYTES_PER_TOKEN = 2
 
 
 class CreateEmbeddings:
-    """Embed the inputs of a call, through layers that run once per call and layers that run for every attempt."""
+    """Embed the inputs of a call: through `telemetry` in any case, through the other layers unless it is a replay.
+
+    `call_layers` run once per call, `attempt_layers` for every attempt. The result of a call with an idempotency key is
+    stored.
+    """
 
     def __init__(
         self,
+        telemetry: Layers[Call],
+        store: IdempotencyStore,
         call_layers: Layers[Call],
         attempt_layers: Layers[Attempt[Any]],
         embedders: Mapping[str, Embedder],
         catalog: Catalog,
         cost_of: CostFunction,
     ) -> None:
+        self._telemetry = telemetry
+        self._store = store
         self._call_layers = call_layers
         self._attempt_layers = attempt_layers
         self._embedders = embedders
@@ -47,6 +58,28 @@ class CreateEmbeddings:
 
     async def __call__(self, call: EmbedCall) -> EmbedResult:
         """Return one vector per input, in order. Raises the first GatewayError."""
+        result, _ = await run_through(
+            self._telemetry,
+            call,
+            lambda _: self._once(call) if call.idempotency_key else self._embed(call),
+            lambda result: replace(finished_with(result.usage), cost=result.cost),
+            lambda result: result.cache_status,
+        )
+        return result
+
+    async def _once(self, call: EmbedCall) -> EmbedResult:
+        key, fingerprint = store_key(OPERATION, call), _fingerprint(call)
+        stored = await self._store.claim(key, fingerprint, call)
+        if isinstance(stored, EmbedResult):
+            return replace(stored, cache_status=CacheStatus.IDEMPOTENT_REPLAY)
+        try:
+            result = await self._embed(call)
+            self._store.put(key, fingerprint, result)
+        finally:
+            self._store.release(key)
+        return result
+
+    async def _embed(self, call: EmbedCall) -> EmbedResult:
         provider, model = call.target.key
 
         def to_finished(batches: Sequence[EmbeddingBatch]) -> Finished:
@@ -81,6 +114,12 @@ class CreateEmbeddings:
 
         batch, _ = await run_through(self._attempt_layers, call, embed, lambda batch: finished_with(batch.usage))
         return batch
+
+
+def _fingerprint(call: EmbedCall) -> int:
+    target = call.target
+    options = repr(sorted(target.options.items()))
+    return hash((target.key, options, call.inputs, call.dimensions, call.purpose))
 
 
 def split_into_batches(inputs: Sequence[str], spec: EmbeddingSpec) -> Iterator[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ..core.handler import CallHandler, Handler
 from ..core.request import Attempt, Call
-from ..core.response import Finished, FinishReason, ResponseMetadata
+from ..core.response import CacheStatus, Finished, FinishReason, ResponseMetadata
 from ..core.stream import ResponseStream
 from ..core.usage import Usage
 
@@ -23,6 +23,7 @@ async def run_through(
     call: Call,
     operation: Callable[[Request], Awaitable[Result]],
     to_finished: Callable[[Result], Finished] = lambda result: Finished(FinishReason.STOP),
+    cache_status: Callable[[Result], CacheStatus] = lambda result: CacheStatus.MISS,
 ) -> tuple[Result, Finished]:
     """Return the operation's last result, and its completion event as the layers changed it.
 
@@ -31,9 +32,11 @@ async def run_through(
     results: list[Result] = []
 
     async def handle(request: Request) -> ResponseStream:
-        results.append(await operation(request))
-        metadata = ResponseMetadata(request.id, request.requested_model, *request.target.key)
-        return ResponseStream.of(metadata, [to_finished(results[-1])])
+        result = await operation(request)
+        results.append(result)
+        metadata = ResponseMetadata(request.id, request.requested_model, *request.target.key, call.attempts.records)
+        metadata.cache_status = cache_status(result)
+        return ResponseStream.of(metadata, [to_finished(result)])
 
     stream = await layers(handle)(call)
     return results[-1], (await stream.result()).finished

@@ -14,9 +14,9 @@ from ..core.stream import StreamObserver
 class ExtractArtifacts:
     """Insert an ArtifactExtracted event after the event that completes an artifact; pass all other events unchanged."""
 
-    def observe(self, call: Call) -> StreamObserver:
-        """Watch one response."""
-        return _ArtifactObserver()
+    def observe(self, call: Call) -> StreamObserver | None:
+        """Watch one response, if the caller asked for its artifacts."""
+        return _ArtifactObserver() if call.extract_artifacts else None
 
 
 class _ArtifactObserver(StreamObserver):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 
-from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
 from ..core.handler import CallHandler
 from ..core.request import Call
 from ..core.response import (
     ArtifactExtracted,
+    CacheStatus,
     Event,
     GenerateResult,
     PartCompleted,
@@ -19,7 +18,9 @@ from ..core.response import (
     ResponseMetadata,
 )
 from ..core.stream import OnEnd, ResponseStream, StreamObserver
-from ..resilience.idempotency_store import IdempotencyStore
+from ..resilience.idempotency_store import IdempotencyStore, store_key
+
+OPERATION = "generate"
 
 
 class Idempotency:
@@ -30,35 +31,20 @@ class Idempotency:
 
     def __init__(self, store: IdempotencyStore) -> None:
         self._store = store
-        self._in_flight: dict[bytes, asyncio.Event] = {}
 
     def __call__(self, call: Call, proceed: CallHandler) -> Awaitable[ResponseStream]:
         """Return the stored response, or proceed. Raises InvalidRequest if the key was used for another request."""
         return self._once(call, proceed) if call.idempotency_key else proceed(call)
 
     async def _once(self, call: Call, proceed: CallHandler) -> ResponseStream:
-        key, fingerprint = _store_key(call), _fingerprint(call)
-        while (first_ended := self._in_flight.get(key)) is not None:
-            await _wait_for_first(first_ended, call)
-        stored = self._store.get(key)
-        if stored is None:
-            return await self._first_call(call, proceed, key, fingerprint)
-        if stored[0] != fingerprint:
-            raise _key_reused(call.idempotency_key)
-        return replay(stored[1])
-
-    async def _first_call(self, call: Call, proceed: CallHandler, key: bytes, fingerprint: int) -> ResponseStream:
-        ended = self._in_flight[key] = asyncio.Event()
-
-        def release() -> None:
-            if self._in_flight.get(key) is ended:
-                del self._in_flight[key]
-                ended.set()
-
+        key, fingerprint = store_key(OPERATION, call), _fingerprint(call)
+        stored = await self._store.claim(key, fingerprint, call)
+        if isinstance(stored, GenerateResult):
+            return replay(stored)
         try:
             stream = await proceed(call)
         except BaseException:
-            release()
+            self._store.release(key)
             raise
         recorder = _Recorder(stream.metadata)
 
@@ -67,7 +53,8 @@ class Idempotency:
             recorder.on_events(events[-1:])
             self._store.put(key, fingerprint, recorder.result())
 
-        return stream.observed_by(recorder).finalized_by(store).observed_by(OnEnd(release))
+        released = OnEnd(partial(self._store.release, key))
+        return stream.observed_by(recorder).finalized_by(store).observed_by(released)
 
 
 class _Recorder(StreamObserver):
@@ -99,39 +86,19 @@ def replay(result: GenerateResult) -> ResponseStream:
         *map(ArtifactExtracted, result.artifacts),
         result.finished,
     ]
-    return ResponseStream.of(replace(result.metadata, from_cache=True), events)
-
-
-async def _wait_for_first(first_ended: asyncio.Event, call: Call) -> None:
-    try:
-        with call.upstream_timer.measure():
-            async with asyncio.timeout_at(call.deadline):
-                await first_ended.wait()
-    except TimeoutError as error:
-        message = "Deadline exceeded while waiting for the first call with this idempotency key."
-        raise DeadlineExceeded(message) from error
-
-
-def _store_key(call: Call) -> bytes:
-    caller = call.caller
-    digest = hashlib.sha256(repr((caller.name, call.idempotency_key)).encode())
-    for provider in sorted(caller.provider_keys):
-        digest.update(f"\0{provider}\0{caller.provider_keys[provider]}".encode())
-    return digest.digest()
+    return ResponseStream.of(replace(result.metadata, cache_status=CacheStatus.IDEMPOTENT_REPLAY), events)
 
 
 def _fingerprint(call: Call) -> int:
     # Unordered, since load balancing may change the order of the targets.
     targets = frozenset((target.provider, target.model, target.sampling, target.reasoning) for target in call.targets)
     options = repr(sorted((target.provider, target.model, sorted(target.options.items())) for target in call.targets))
-    prompt = (call.system_instruction, call.messages, call.tools, call.tool_choice, call.output_format)
-    return hash((targets, options, prompt))
-
-
-def _key_reused(key: str) -> InvalidRequest:
-    description = "was already used for a different request"
-    return InvalidRequest(
-        f"idempotency_key {key!r} {description}.",
-        solution="Use a new key for each request, and repeat a key only to retry the same request.",
-        violations=(FieldViolation("idempotency_key", description),),
+    prompt = (
+        call.system_instruction,
+        call.messages,
+        call.tools,
+        call.tool_choice,
+        call.output_format,
+        call.extract_artifacts,
     )
+    return hash((targets, options, prompt))

@@ -8,7 +8,7 @@ from ..core.attempts import CANCELLED
 from ..core.errors import GatewayError
 from ..core.handler import Clock
 from ..core.request import Call
-from ..core.response import Event, Finished, ResponseMetadata, Restarted
+from ..core.response import CacheStatus, Event, Finished, ResponseMetadata, Restarted
 from ..core.stream import Completed, Failed, Outcome, ResponseStream, StreamObserver
 from ..telemetry.metrics import Metrics
 from ..telemetry.usage_stats import UsageStats
@@ -80,7 +80,7 @@ class _CallObserver(StreamObserver):
         self._end("", finished.latency)
         self._metrics.request_duration.observe(finished.latency)
         metadata, usage = self._metadata, finished.usage
-        if not metadata.from_cache:
+        if metadata.cache_status is CacheStatus.MISS:
             self._metrics.request_tokens.observe(usage.input_tokens + usage.output_tokens)
         self._layer.log.info(
             "request.completed",
@@ -93,7 +93,7 @@ class _CallObserver(StreamObserver):
             cost_nanos=finished.cost.total_nanos if finished.cost else None,
             duration_seconds=round(finished.latency, 6),
             attempts=len(metadata.attempts),
-            from_cache=metadata.from_cache,
+            cache_status=metadata.cache_status.value,
             **self._caller_fields(),
         )
 

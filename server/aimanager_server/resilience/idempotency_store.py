@@ -1,50 +1,78 @@
-"""Keeps responses by idempotency key, bounded in entries, bytes and age."""
+"""Keeps results by idempotency key, bounded in entries, bytes and age, and makes repeated calls wait for the first."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from array import array
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from ..config.resilience import IdempotencySettings
 from ..core.content import Attachment, Reasoning, Text, ToolCall
+from ..core.embedding import EmbedResult
+from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
 from ..core.handler import Clock
+from ..core.request import Call
 from ..core.response import GenerateResult
 
 OVERHEAD_BYTES = 1024
 """Estimated size of an entry without its content."""
 BYTES_PER_CHARACTER = 4
+BYTES_PER_FLOAT = 32
+"""Of a vector that is a list: a pointer and a float object."""
+
+Result = GenerateResult | EmbedResult
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     fingerprint: int
-    result: GenerateResult
+    result: Result
     size: int
     expires_at: float
 
 
 class IdempotencyStore:
-    """Store complete responses in memory, evicting the least recently used first."""
+    """Store complete results in memory, evicting the least recently used first.
+
+    A call with a key claims it, and stores its result and releases the key when it ends. Errors are not stored: a
+    retry after an error is a new call.
+    """
 
     def __init__(self, settings: IdempotencySettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._in_flight: dict[bytes, asyncio.Event] = {}
         self._size = 0
 
-    def get(self, key: bytes) -> tuple[int, GenerateResult] | None:
-        """Return the fingerprint of the request and its response, None if absent or expired."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry.expires_at <= self._clock():
-            self._remove(key)
-            return None
-        self._entries.move_to_end(key)
-        return entry.fingerprint, entry.result
+    async def claim(self, key: bytes, fingerprint: int, call: Call) -> Result | None:
+        """Return the stored result of the key, after waiting for a first call in flight; None if this is the first.
 
-    def put(self, key: bytes, fingerprint: int, result: GenerateResult) -> None:
-        """Store a response, unless it alone exceeds the size limit."""
+        After None, the caller must `release` the key. Raises InvalidRequest if the key was used for another request,
+        and DeadlineExceeded.
+        """
+        while (first_ended := self._in_flight.get(key)) is not None:
+            await _wait_for_first(first_ended, call)
+        entry = self._entries.get(key)
+        if entry is not None and entry.expires_at <= self._clock():
+            self._remove(key)
+            entry = None
+        if entry is None:
+            self._in_flight[key] = asyncio.Event()
+            return None
+        if entry.fingerprint != fingerprint:
+            raise _key_reused(call.idempotency_key)
+        self._entries.move_to_end(key)
+        return entry.result
+
+    def release(self, key: bytes) -> None:
+        """Let calls with the same key proceed."""
+        self._in_flight.pop(key).set()
+
+    def put(self, key: bytes, fingerprint: int, result: Result) -> None:
+        """Store a result, unless it alone exceeds the size limit."""
         self._remove(key)
         size = estimate_bytes(result)
         if size > self._settings.max_bytes:
@@ -60,8 +88,22 @@ class IdempotencyStore:
             self._size -= entry.size
 
 
-def estimate_bytes(result: GenerateResult) -> int:
-    """Return the approximate size of a response in memory, assuming the widest characters."""
+def store_key(operation: str, call: Call) -> bytes:
+    """Return the key under which a call is stored: its idempotency key, for one operation and caller only."""
+    caller = call.caller
+    digest = hashlib.sha256(repr((operation, caller.name, call.idempotency_key)).encode())
+    for provider in sorted(caller.provider_keys):
+        digest.update(f"\0{provider}\0{caller.provider_keys[provider]}".encode())
+    return digest.digest()
+
+
+def estimate_bytes(result: Result) -> int:
+    """Return the approximate size of a result in memory, assuming the widest characters."""
+    if isinstance(result, EmbedResult):
+        return OVERHEAD_BYTES + sum(
+            vector.itemsize * len(vector) if isinstance(vector, array) else BYTES_PER_FLOAT * len(vector)
+            for vector in result.vectors
+        )
     size = OVERHEAD_BYTES + BYTES_PER_CHARACTER * len(result.finished.structured_json)
     for part in result.message.parts:
         size += len(part.provider_state)
@@ -77,3 +119,22 @@ def estimate_bytes(result: GenerateResult) -> int:
     for artifact in result.artifacts:
         size += BYTES_PER_CHARACTER * len(artifact.text or "") + len(artifact.data or b"")
     return size
+
+
+async def _wait_for_first(first_ended: asyncio.Event, call: Call) -> None:
+    try:
+        with call.upstream_timer.measure():
+            async with asyncio.timeout_at(call.deadline):
+                await first_ended.wait()
+    except TimeoutError as error:
+        message = "Deadline exceeded while waiting for the first call with this idempotency key."
+        raise DeadlineExceeded(message) from error
+
+
+def _key_reused(key: str) -> InvalidRequest:
+    description = "was already used for a different request"
+    return InvalidRequest(
+        f"idempotency_key {key!r} {description}.",
+        solution="Use a new key for each request, and repeat a key only to retry the same request.",
+        violations=(FieldViolation("idempotency_key", description),),
+    )

@@ -11,7 +11,12 @@ from ..core.content import ReasoningOptions
 from ..core.embedding import EmbedCall, EmbedParams, inputs_as_message
 from ..core.errors import FieldViolation, PayloadTooLarge
 from ..core.request import Caller, Target
-from ..validation.request import below_minimum, provider_options_violations
+from ..validation.request import (
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    below_minimum,
+    provider_options_violations,
+    too_long,
+)
 from ..validation.violations import raise_violations
 from .capabilities import Requirement, capability_error, meets_all
 from .resolver import Resolver
@@ -52,7 +57,7 @@ class EmbeddingResolver:
 
         Raises InvalidRequest, PayloadTooLarge, ProviderNotFound, ModelNotFound or CapabilityUnsupported.
         """
-        raise_violations(tuple(self._violations(params)))
+        raise_violations(self._violations(params), params.violations)
         resolved = self._resolver.resolve_model(params.model, caller)
         model = resolved.model
         requirements = list(self._requirements(params))
@@ -67,6 +72,7 @@ class EmbeddingResolver:
             targets=(Target(model.provider, resolved.id, options=params.provider_options.get(model.provider, {})),),
             deadline=deadline,
             traceparent=traceparent,
+            idempotency_key=params.idempotency_key,
             dimensions=params.dimensions,
             purpose=params.purpose,
         )
@@ -90,6 +96,7 @@ class EmbeddingResolver:
             if not text:
                 yield FieldViolation(f"inputs[{index}]", "must not be empty")
         yield from below_minimum("dimensions", params.dimensions)
+        yield from too_long("idempotency_key", params.idempotency_key, MAX_IDEMPOTENCY_KEY_LENGTH)
         yield from provider_options_violations(params.provider_options, self._providers, self._limits.max_json_depth)
 
     def _requirements(self, params: EmbedParams) -> Iterator[Requirement]:

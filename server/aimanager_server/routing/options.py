@@ -39,6 +39,7 @@ class OptionsNormalizer:
     def __init__(self, providers: Mapping[str, ProviderSettings], timeouts: StreamTimeoutsResolver) -> None:
         self._defaults = {name: _set_fields(settings.defaults) for name, settings in providers.items()}
         self._api_versions = {name: settings.api_version for name, settings in providers.items()}
+        self._end_user_fields = {name: settings.end_user_field for name, settings in providers.items()}
         self._timeouts = timeouts
 
     def __call__(self, candidate: Candidate, params: GenerateParams, warnings: Sequence[SettingWarning] = ()) -> Target:
@@ -63,15 +64,37 @@ class OptionsNormalizer:
             model=resolved.id,
             sampling=sampling,
             reasoning=reasoning,
-            options=params.provider_options.get(model.provider, {}),
+            options=self._native_options(model.provider, params),
             emulates_format=_emulates_structured_output(model),
-            warnings=(*sampling_warnings, *reasoning_warnings, *budget_warnings, *warnings),
+            warnings=(
+                *sampling_warnings,
+                *reasoning_warnings,
+                *budget_warnings,
+                *self._end_user_warnings(model.provider, params),
+                *warnings,
+            ),
             context_window=model.context_window,
             timeouts=self._timeouts(model, params, is_reasoning=is_reasoning),
             is_reasoning=is_reasoning,
             can_stream=can_stream,
             prefers_streaming=can_stream and (is_reasoning or has_long_output),
         )
+
+    def _native_options(self, provider: str, params: GenerateParams) -> Mapping[str, Any]:
+        """Return the caller's native options, to which the provider's field for the end user is added."""
+        options, field = params.provider_options.get(provider, {}), self._end_user_fields[provider]
+        if not (params.end_user_id and field):
+            return options
+        name, _, nested = field.partition(".")
+        if not nested:
+            return {name: params.end_user_id, **options}
+        parent = options.get(name, {})
+        return {**options, name: {nested: params.end_user_id, **parent}} if isinstance(parent, Mapping) else options
+
+    def _end_user_warnings(self, provider: str, params: GenerateParams) -> Sequence[SettingWarning]:
+        if not params.end_user_id or self._end_user_fields[provider]:
+            return ()
+        return (SettingWarning("end_user_id", f"{provider} has no field for end users; it was removed."),)
 
     def _sampling(
         self, resolved: ResolvedModel, requested: Sampling, reasoning: ReasoningOptions

@@ -65,6 +65,7 @@ class Resolver:
             tools=params.tools,
             tool_choice=params.tool_choice,
             output_format=params.output_format,
+            extract_artifacts=params.extract_artifacts,
             idempotency_key=params.idempotency_key,
             labels=params.labels,
             traceparent=traceparent,

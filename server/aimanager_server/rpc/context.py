@@ -18,7 +18,8 @@ class Rpc:
 
     `method` is the full name without the leading slash. `secrets` are credentials from the caller's metadata and must
     never be logged or returned. `attempts` is the log of the call's attempts, once it is resolved.
-    `ended_by_server` is set before the server cancels the call.
+    `ended_by_server` is set before the server cancels the call. `field_prefix` is the path of the message that is
+    being handled, within the request, such as `request.`; error details add it to the paths of invalid fields.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class Rpc:
         "caller",
         "context",
         "ended_by_server",
+        "field_prefix",
         "id",
         "metadata",
         "method",
@@ -44,6 +46,7 @@ class Rpc:
         self.secrets: tuple[str, ...] = ()
         self.attempts: AttemptLog | None = None
         self.ended_by_server = False
+        self.field_prefix = ""
         self._headers_sent = False
 
     @property

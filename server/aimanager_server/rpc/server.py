@@ -11,8 +11,6 @@ from typing import Any, Protocol
 
 import grpc
 import structlog
-from grpc_reflection.v1alpha import reflection
-from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
 from ..config.errors import StartupError
 from ..config.settings import Settings, TlsSettings
@@ -20,6 +18,7 @@ from .interceptor_chain import Interceptor, InterceptorChain
 from .interceptors.admission import Admission
 from .log_filter import redact_invalid_metadata
 from .services.grpc_health import GrpcHealthService
+from .services.reflection import ReflectionService
 
 MIB = 1024 * 1024
 MIN_GRPC_LIMIT_BYTES = 36 * MIB
@@ -182,9 +181,7 @@ class GatewayServer:
         for service in services:
             service.add_to(registrar)
         if self._settings.reflection and len(services) > 1:
-            names = [service.name for service in services]
-            servicer = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])
-            add_ServerReflectionServicer_to_server(servicer, registrar)
+            ReflectionService(service.name for service in services).add_to(registrar)
         try:
             if tls is None:
                 return server.add_insecure_port(address)

@@ -15,7 +15,7 @@ from google.rpc.status_pb2 import Status
 
 from ..core.errors import GatewayError
 from .context import REQUEST_ID_KEY
-from .convert.responses import error_route_to_proto, usage_to_proto, valid_text
+from .convert.responses import error_execution_to_proto, usage_to_proto, valid_text
 from .convert.times import duration_to_proto
 
 DOMAIN = "aimanager.dev"
@@ -29,6 +29,8 @@ MAX_TRAILER_BYTES = 6 * 1024
 MAX_MESSAGE_BYTES = 1024
 MAX_SOLUTION_BYTES = 512
 MAX_DESCRIPTION_BYTES = 256
+MIN_DESCRIPTION_BYTES = 96
+"""To this size descriptions and field paths are shortened before a violation is dropped."""
 MAX_METADATA_BYTES = 1024
 METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -69,11 +71,11 @@ def _details(error: GatewayError, request_id: str) -> Iterator[Iterator[ProtoMes
     if error.spec.code == "FAILED_PRECONDITION":
         yield iter([_precondition_failure(error)])
     if error.violations:
-        yield _variants(_bad_request(error), len(error.violations))
+        yield _bad_requests(error)
     if error.usage is not None:
         yield iter([usage_to_proto(error.usage)])
     if error.attempts:
-        yield _variants(lambda count: error_route_to_proto(error, count), len(error.attempts))
+        yield _variants(lambda count: error_execution_to_proto(error, count), len(error.attempts))
 
 
 def _metadata(error: GatewayError, request_id: str) -> dict[str, str]:
@@ -113,15 +115,24 @@ def _precondition_failure(error: GatewayError) -> details_pb2.PreconditionFailur
     return details_pb2.PreconditionFailure(violations=[violation])
 
 
-def _bad_request(error: GatewayError) -> Callable[[int], ProtoMessage]:
-    violations = [
-        details_pb2.BadRequest.FieldViolation(
-            field=_truncate(violation.field, MAX_DESCRIPTION_BYTES, _utf8_size),
-            description=_truncate(violation.description, MAX_DESCRIPTION_BYTES, _utf8_size),
-        )
-        for violation in error.violations[: MAX_TRAILER_BYTES // 8]
-    ]
-    return lambda count: details_pb2.BadRequest(field_violations=violations[:count])
+def _bad_requests(error: GatewayError) -> Iterator[ProtoMessage]:
+    """Yield the violations with ever shorter descriptions, so that all are listed, before dropping some."""
+    for size in (MAX_DESCRIPTION_BYTES, MAX_DESCRIPTION_BYTES // 2, MIN_DESCRIPTION_BYTES):
+        yield _bad_request(error, len(error.violations), size)
+    yield from _variants(lambda count: _bad_request(error, count, MIN_DESCRIPTION_BYTES), len(error.violations) // 2)
+
+
+def _bad_request(error: GatewayError, count: int, description_bytes: int) -> ProtoMessage:
+    detail: ProtoMessage = details_pb2.BadRequest(
+        field_violations=[
+            details_pb2.BadRequest.FieldViolation(
+                field=_truncate(violation.field, description_bytes, _utf8_size),
+                description=_truncate(violation.description, description_bytes, _utf8_size),
+            )
+            for violation in error.violations[:count]
+        ]
+    )
+    return detail
 
 
 def _variants(build: Callable[[int], ProtoMessage], count: int) -> Iterator[ProtoMessage]:

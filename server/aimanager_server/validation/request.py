@@ -22,6 +22,9 @@ MAX_LABELS, MAX_LABEL_NAME_LENGTH, MAX_LABEL_LENGTH = 64, 64, 512
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 
+END_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""Accepted by every provider with such a field; OpenAI's has the smallest limit."""
+
 
 def validate_request(
     params: GenerateParams, limits: Limits, providers: Collection[str], max_call_seconds: float
@@ -30,7 +33,7 @@ def validate_request(
 
     `max_call_seconds` limits the timeouts that a caller may set.
     """
-    raise_violations(list(_violations(params, limits, providers, max_call_seconds)))
+    raise_violations(_violations(params, limits, providers, max_call_seconds), params.violations)
 
 
 def _violations(
@@ -53,12 +56,12 @@ def _violations(
         yield from _label_violations(params.labels)
     if params.fallback_models:
         yield from _fallback_violations(params.fallback_models)
-    if params.first_token_timeout is not None:
-        yield from _timeout_violations("patience.first_token", params.first_token_timeout, max_call_seconds)
-    if params.idle_timeout is not None:
-        yield from _timeout_violations("patience.idle", params.idle_timeout, max_call_seconds)
-    if params.idempotency_key:
-        yield from _too_long("idempotency_key", params.idempotency_key, MAX_IDEMPOTENCY_KEY_LENGTH)
+    for timeout in ("first_token_timeout", "idle_timeout"):
+        yield from _timeout_violations(f"stream_timeouts.{timeout}", getattr(params, timeout), max_call_seconds)
+    yield from too_long("idempotency_key", params.idempotency_key, MAX_IDEMPOTENCY_KEY_LENGTH)
+    if params.end_user_id and not END_USER_ID.fullmatch(params.end_user_id):
+        # Not repeated: it may be a name or an address.
+        yield FieldViolation("end_user_id", f"must match {END_USER_ID.pattern}; send a hash of other ids")
 
 
 def _sampling_violations(sampling: Sampling) -> Iterator[FieldViolation]:
@@ -87,7 +90,8 @@ def below_minimum(field: str, value: int | None) -> Iterator[FieldViolation]:
         yield FieldViolation(field, f"must be at least 1, got {value}")
 
 
-def _too_long(field: str, text: str, max_length: int) -> Iterator[FieldViolation]:
+def too_long(field: str, text: str, max_length: int) -> Iterator[FieldViolation]:
+    """Yield a violation if the text has more than `max_length` characters."""
     if len(text) > max_length:
         yield FieldViolation(field, f"must have at most {max_length} characters, got {len(text)}")
 
@@ -145,7 +149,7 @@ def _label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:
         if not 0 < len(name) <= MAX_LABEL_NAME_LENGTH:
             description = f"must have a name of 1 to {MAX_LABEL_NAME_LENGTH} characters, got {len(name)}"
             yield FieldViolation(field, description)
-        yield from _too_long(field, value, MAX_LABEL_LENGTH)
+        yield from too_long(field, value, MAX_LABEL_LENGTH)
 
 
 def _fallback_violations(names: Sequence[str]) -> Iterator[FieldViolation]:
@@ -155,7 +159,7 @@ def _fallback_violations(names: Sequence[str]) -> Iterator[FieldViolation]:
             yield FieldViolation(f"fallback_models[{index}]", description)
 
 
-def _timeout_violations(field: str, seconds: float, max_seconds: float) -> Iterator[FieldViolation]:
+def _timeout_violations(field: str, seconds: float | None, max_seconds: float) -> Iterator[FieldViolation]:
     # The condition is also true for NaN.
-    if not 0.0 < seconds <= max_seconds:
+    if seconds is not None and not 0.0 < seconds <= max_seconds:
         yield FieldViolation(field, f"must be greater than 0 s and at most {max_seconds:g} s, got {seconds:g} s")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from pydantic_core import to_json
 
 from ..core.errors import FieldViolation, InvalidRequest, PayloadTooLarge
 
-MAX_VIOLATIONS = 20
+MAX_VIOLATIONS = 16
 """Violations listed in an error. Error details must fit into a few kilobytes of gRPC trailers."""
 
 MAX_QUOTED_LENGTH = 64
@@ -32,11 +33,16 @@ class OversizedField:
 Violation = FieldViolation | OversizedField
 
 
-def raise_violations(violations: Sequence[Violation]) -> None:
-    """Raise an error that lists the violations, if there are any.
+def raise_violations(found: Iterable[Violation], parsed: Sequence[FieldViolation] = ()) -> None:
+    """Raise an error that lists the first violations, if there are any: those found while parsing, then the others.
 
-    Raises PayloadTooLarge if all of them are oversized fields, else InvalidRequest.
+    A field that could not be parsed is listed once: what was found in its place does not count. Raises PayloadTooLarge
+    if all of them are oversized fields, else InvalidRequest.
     """
+    if parsed:
+        found = (violation for violation in found if not any(_overlap(violation, other) for other in parsed))
+    # One more than is listed tells whether there are more; a request can have millions.
+    violations: list[Violation] = [*parsed, *islice(found, MAX_VIOLATIONS + 1)][: MAX_VIOLATIONS + 1]
     if not violations:
         return
     invalid = [violation for violation in violations if isinstance(violation, FieldViolation)]
@@ -53,7 +59,19 @@ def raise_violations(violations: Sequence[Violation]) -> None:
 
 def _summary(violations: Sequence[FieldViolation]) -> str:
     first = f"{violations[0].field} {violations[0].description}."
-    return first if len(violations) == 1 else f"{len(violations)} fields are invalid. First: {first}"
+    if len(violations) == 1:
+        return first
+    count = f"More than {MAX_VIOLATIONS}" if len(violations) > MAX_VIOLATIONS else len(violations)
+    return f"{count} fields are invalid. First: {first}"
+
+
+def _overlap(violation: Violation, other: FieldViolation) -> bool:
+    """Return whether one field is the other, or a part of it."""
+    return _is_within(violation.field, other.field) or _is_within(other.field, violation.field)
+
+
+def _is_within(field: str, parent: str) -> bool:
+    return field.startswith(parent) and field[len(parent) : len(parent) + 1] in ("", ".", "[")
 
 
 def quoted(text: str) -> str:

@@ -13,9 +13,10 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
-from aimanager.v1 import content_pb2, generation_pb2, health_pb2, usage_pb2
+from aimanager.v1 import content_pb2, generation_pb2, health_pb2, metrics_pb2, usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
+from aimanager.v1.metrics_pb2_grpc import MetricsServiceStub
 from aimanager_server import app
 from tests.integration.faults.socket_faults import served_upstreams
 from tests.integration.faults.upstream import Upstream
@@ -75,8 +76,8 @@ class Failure:
     @property
     def attempts(self) -> list[tuple[str, str]]:
         """Provider and error reason of each attempt."""
-        route = self.rpc_failure.detail(generation_pb2.Route)
-        return attempts_of(route) if route is not None else []
+        execution = self.rpc_failure.detail(generation_pb2.Execution)
+        return attempts_of(execution) if execution is not None else []
 
     @property
     def usage(self) -> usage_pb2.Usage | None:
@@ -99,6 +100,7 @@ class Gateway:
         self.loop = loop
         self._generation: Any = GenerationServiceStub(self.channel)
         self._health: Any = HealthServiceStub(self.channel)
+        self._metrics: Any = MetricsServiceStub(self.channel)
 
     def start_call(
         self,
@@ -165,7 +167,7 @@ class Gateway:
 
     def requests_in_flight(self) -> int:
         """Return the number of generation calls in flight."""
-        summary = self._health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest())
+        summary = self._metrics.GetMetricsSummary(metrics_pb2.GetMetricsSummaryRequest())
         return int(summary.requests_in_flight)
 
 
@@ -175,15 +177,15 @@ def generate_request(model: str, text: str = "Hi", **fields: Any) -> generation_
     return generation_pb2.GenerateRequest(model=model, messages=[message], **fields)
 
 
-def timeouts_of_call(**seconds: float) -> generation_pb2.Patience:
+def timeouts_of_call(**seconds: float) -> generation_pb2.StreamTimeouts:
     """Return the timeouts of one call, by field."""
     durations = {name: Duration(nanos=round(1e9 * value)) for name, value in seconds.items()}
-    return generation_pb2.Patience(**durations)
+    return generation_pb2.StreamTimeouts(**durations)
 
 
-def attempts_of(route: generation_pb2.Route) -> list[tuple[str, str]]:
+def attempts_of(execution: generation_pb2.Execution) -> list[tuple[str, str]]:
     """Return provider and error reason of each attempt; the reason is empty on success."""
-    return [(attempt.provider, attempt.error_reason) for attempt in route.attempts]
+    return [(attempt.provider, attempt.error_reason) for attempt in execution.attempts]
 
 
 def text_of(response: generation_pb2.GenerateResponse) -> str:

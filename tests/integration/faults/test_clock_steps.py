@@ -63,7 +63,7 @@ def test_a_clock_step_does_not_close_an_open_breaker(step_clock: Callable[[float
         response = server.generate(fallback_models=FALLBACK, timeout=NO_DEADLINE)
         state = server.health().circuit_breaker.state
 
-    assert attempts_of(response.route) == [("first", "CIRCUIT_OPEN"), ("second", "")]
+    assert attempts_of(response.execution) == [("first", "CIRCUIT_OPEN"), ("second", "")]
     assert state == health_pb2.CIRCUIT_STATE_OPEN
     assert len(first.requests) == 1
 
@@ -80,4 +80,4 @@ def test_a_clock_step_does_not_end_a_call_in_flight(step_clock: Callable[[float]
         response = call.result()
 
     assert text_of(response) == TEXT
-    assert response.route.latency.ToTimedelta().total_seconds() < 60
+    assert response.execution.latency.ToTimedelta().total_seconds() < 60

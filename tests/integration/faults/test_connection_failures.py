@@ -38,7 +38,7 @@ def test_an_unresolvable_host_falls_back() -> None:
         response = server.generate(fallback_models=FALLBACK)
 
     assert text_of(response) == TEXT
-    assert attempts_of(response.route) == [("first", "PROVIDER_UNREACHABLE"), ("second", "")]
+    assert attempts_of(response.execution) == [("first", "PROVIDER_UNREACHABLE"), ("second", "")]
 
 
 @scenario(22)
@@ -48,8 +48,8 @@ def test_a_refused_connection_falls_back() -> None:
     with gateway(first, Upstream(responds())) as server:
         response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route)[0] == ("first", "PROVIDER_UNREACHABLE")
-    assert attempts_of(response.route)[-1] == ("second", "")
+    assert attempts_of(response.execution)[0] == ("first", "PROVIDER_UNREACHABLE")
+    assert attempts_of(response.execution)[-1] == ("second", "")
 
 
 @scenario(22)
@@ -59,9 +59,9 @@ def test_connect_timeout_bounds_the_wait_for_a_black_hole() -> None:
         with gateway(first, Upstream(responds()), retry=SINGLE_ATTEMPT) as server:
             response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route)[0] == ("first", "PROVIDER_UNREACHABLE")
-    assert attempts_of(response.route)[-1] == ("second", "")
-    assert response.route.attempts[0].duration.ToTimedelta().total_seconds() < 2.0
+    assert attempts_of(response.execution)[0] == ("first", "PROVIDER_UNREACHABLE")
+    assert attempts_of(response.execution)[-1] == ("second", "")
+    assert response.execution.attempts[0].duration.ToTimedelta().total_seconds() < 2.0
 
 
 @scenario(22)
@@ -116,7 +116,7 @@ def test_an_invalid_certificate_is_not_retried(
         response = server.generate(fallback_models=FALLBACK)
         failure = server.generate_failure()
 
-    assert attempts_of(response.route) == [("first", "PROVIDER_UNTRUSTED"), ("second", "")]
+    assert attempts_of(response.execution) == [("first", "PROVIDER_UNTRUSTED"), ("second", "")]
     assert failure.attempts == [("first", "PROVIDER_UNTRUSTED")]
     assert first.requests == []
 
@@ -128,8 +128,8 @@ def test_connect_timeout_bounds_a_stalled_tls_handshake() -> None:
         with gateway(first, Upstream(responds()), retry=SINGLE_ATTEMPT) as server:
             response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route) == [("first", "PROVIDER_UNREACHABLE"), ("second", "")]
-    assert response.route.attempts[0].duration.ToTimedelta().total_seconds() < 2.0
+    assert attempts_of(response.execution) == [("first", "PROVIDER_UNREACHABLE"), ("second", "")]
+    assert response.execution.attempts[0].duration.ToTimedelta().total_seconds() < 2.0
 
 
 @scenario(24)
@@ -141,7 +141,7 @@ def test_a_stale_pooled_connection_costs_no_attempt() -> None:
         response = server.generate()
 
     assert text_of(response) == TEXT
-    assert attempts_of(response.route) == [("first", "")]
+    assert attempts_of(response.execution) == [("first", "")]
     assert len(first.requests) == 3
     assert len(first.connections) == 2
 
@@ -159,6 +159,6 @@ def test_an_exhausted_connection_pool_falls_back_or_fails_as_overloaded() -> Non
         wait_until(lambda: first.open_connections == 0)
         afterwards = server.generate()
 
-    assert attempts_of(with_fallback.route)[-1] == ("second", "")
+    assert attempts_of(with_fallback.execution)[-1] == ("second", "")
     assert without_fallback.reason == "OVERLOADED"
     assert text_of(afterwards) == TEXT

@@ -29,7 +29,7 @@ HALF_OPEN = health_pb2.CIRCUIT_STATE_HALF_OPEN
 
 def serving_provider(server: Gateway) -> str:
     """Return the provider that serves a call with a fallback."""
-    return str(server.generate(fallback_models=FALLBACK).route.provider)
+    return str(server.generate(fallback_models=FALLBACK).execution.provider)
 
 
 def open_breaker(server: Gateway) -> None:
@@ -51,7 +51,7 @@ def test_open_breaker_admits_only_probes(wire: str) -> None:
     with gateway(first, second, circuit_breaker=BREAKER, retry=SINGLE_ATTEMPT) as server:
         open_breaker(server)
         wait_until(lambda: len(first.probes) >= 3)
-        routes = [attempts_of(server.generate(fallback_models=FALLBACK).route) for _ in range(20)]
+        routes = [attempts_of(server.generate(fallback_models=FALLBACK).execution) for _ in range(20)]
 
     assert routes == [SKIPPED] * 20
     assert len(first.requests) == FAILURE_THRESHOLD
@@ -102,7 +102,7 @@ def test_half_open_breaker_admits_one_call_of_a_herd() -> None:
         first.probe_responder = list_models
         wait_until(lambda: server.health().circuit_breaker.state == HALF_OPEN)
         herd = [server.start_call(fallback_models=FALLBACK) for _ in range(30)]
-        providers = [call.result().route.provider for call in herd]
+        providers = [call.result().execution.provider for call in herd]
 
     assert providers.count("first") == 1
     assert providers.count("second") == 29
@@ -138,11 +138,11 @@ def test_no_call_fails_while_the_primary_flaps() -> None:
             first.probe_responder = DOWN if is_down else list_models
             phase_end = time.monotonic() + 2 * PROBE_SECONDS
             while time.monotonic() < phase_end:
-                routes.append(attempts_of(server.generate(fallback_models=FALLBACK).route))
+                routes.append(attempts_of(server.generate(fallback_models=FALLBACK).execution))
         wait_until(lambda: serving_provider(server) == "first")
 
-    assert all(route[-1][1] == "" for route in routes)
-    assert max(sum(provider == "first" for provider, _ in route) for route in routes) <= 3
+    assert all(attempts[-1][1] == "" for attempts in routes)
+    assert max(sum(provider == "first" for provider, _ in attempts) for attempts in routes) <= 3
 
 
 @scenario(35)
@@ -170,5 +170,5 @@ def test_a_call_makes_at_most_three_attempts_at_a_failing_provider() -> None:
     with gateway(first, second, circuit_breaker=NEVER_OPENS) as server:
         response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route).count(("first", "PROVIDER_OVERLOADED")) <= 3
-    assert attempts_of(response.route)[-1] == ("second", "")
+    assert attempts_of(response.execution).count(("first", "PROVIDER_OVERLOADED")) <= 3
+    assert attempts_of(response.execution)[-1] == ("second", "")

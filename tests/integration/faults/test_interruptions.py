@@ -47,8 +47,8 @@ def test_an_interrupted_unary_call_gets_a_complete_response_from_the_fallback(
         response = server.generate(fallback_models=FALLBACK)
 
     assert text_of(response) == TEXT
-    assert attempts_of(response.route) == [("first", "STREAM_INTERRUPTED"), ("second", "")]
-    assert response.route.attempts[0].usage.output_tokens > 0
+    assert attempts_of(response.execution) == [("first", "STREAM_INTERRUPTED"), ("second", "")]
+    assert response.execution.attempts[0].usage.output_tokens > 0
     assert response.usage.output_tokens == 60
 
 
@@ -93,13 +93,13 @@ def test_an_interrupted_stream_restarts_if_the_caller_permits_it(interruption: R
         events = server.stream(fallback_models=FALLBACK, restart=True)
 
     (restarted,) = restarts_in(events)
-    assert restarted.route.provider == "second"
-    assert attempts_of(restarted.route)[0] == ("first", "STREAM_INTERRUPTED")
+    assert restarted.execution.provider == "second"
+    assert attempts_of(restarted.execution)[0] == ("first", "STREAM_INTERRUPTED")
     assert streamed_text(events) == text_of(events[-1].completed) == TEXT
     assert event_types(events)[0] == "started"
     assert event_types(events).count("started") == 1
     assert [event.sequence for event in events] == list(range(len(events)))
-    assert attempts_of(events[-1].completed.route) == [("first", "STREAM_INTERRUPTED"), ("second", "")]
+    assert attempts_of(events[-1].completed.execution) == [("first", "STREAM_INTERRUPTED"), ("second", "")]
     assert events[-1].completed.usage.output_tokens == 60
 
 
@@ -162,7 +162,7 @@ def test_a_connection_lost_before_the_first_content_is_retried(is_streamed: bool
 
     assert [text_of(response) for response in responses] == [TEXT] * len(upstreams)
     assert [len(upstream.requests) for upstream in upstreams] == [2] * len(upstreams)
-    assert [attempts_of(one.route)[-1] for one in responses] == [(upstream.name, "") for upstream in upstreams]
+    assert [attempts_of(one.execution)[-1] for one in responses] == [(upstream.name, "") for upstream in upstreams]
 
 
 @scenario(8)

@@ -48,7 +48,7 @@ def test_an_invalid_response_is_retried(is_streamed: bool) -> None:
 
     for name, upstream, response in zip(INVALID, upstreams, responses, strict=True):
         assert text_of(response) == TEXT, name
-        assert attempts_of(response.route) == [(upstream.name, "PROVIDER_PROTOCOL"), (upstream.name, "")], name
+        assert attempts_of(response.execution) == [(upstream.name, "PROVIDER_PROTOCOL"), (upstream.name, "")], name
 
 
 @scenario(20)

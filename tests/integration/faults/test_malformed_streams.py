@@ -79,7 +79,7 @@ def test_a_malformed_event_after_content_interrupts_the_stream(wire: str) -> Non
     assert (failure.code, failure.reason) == ("ABORTED", "STREAM_INTERRUPTED")
     assert "".join(WORDS[:20]).startswith(streamed_text(failure.events))
     assert text_of(response) == TEXT
-    assert attempts_of(response.route)[-1] == ("second", "")
+    assert attempts_of(response.execution)[-1] == ("second", "")
 
 
 @scenario(15)

@@ -30,7 +30,7 @@ def test_context_overflow_falls_back_only_to_a_larger_context_window() -> None:
     with gateway(first, second, third, models=context_windows(100_000, 50_000, 200_000)) as server:
         response = server.generate(fallback_models=FALLBACKS)
 
-    assert attempts_of(response.route) == [("first", "CONTEXT_TOO_LONG"), ("third", "")]
+    assert attempts_of(response.execution) == [("first", "CONTEXT_TOO_LONG"), ("third", "")]
     assert second.requests == []
 
 
@@ -87,7 +87,7 @@ def test_a_fallback_without_a_required_capability_is_skipped_with_a_warning() ->
         response = server.generate(fallback_models=FALLBACKS, tools=[TOOL])
 
     assert text_of(response) == TEXT
-    assert attempts_of(response.route) == [("first", "PROVIDER_CREDENTIALS_INVALID"), ("third", "")]
+    assert attempts_of(response.execution) == [("first", "PROVIDER_CREDENTIALS_INVALID"), ("third", "")]
     assert second.requests == []
     assert any(warning.field.startswith("fallback_models") for warning in response.warnings)
 

@@ -50,8 +50,8 @@ def test_fallback_is_used_if_all_keys_are_rejected() -> None:
         response = server.generate(fallback_models=FALLBACK)
         server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route)[0] == ("first", "PROVIDER_CREDENTIALS_INVALID")
-    assert attempts_of(response.route)[-1] == ("second", "")
+    assert attempts_of(response.execution)[0] == ("first", "PROVIDER_CREDENTIALS_INVALID")
+    assert attempts_of(response.execution)[-1] == ("second", "")
     assert sorted(first.api_keys) == [BAD, GOOD]
 
 

@@ -42,9 +42,9 @@ def test_hedged_request_overtakes_a_slow_target_and_cancels_it() -> None:
         wait_until(lambda: first.requests[-1].connection.closed_at is not None)
 
     assert text_of(response) == TEXT
-    assert attempts_of(response.route) == [("first", "CANCELLED"), ("second", "")]
-    assert response.route.attempts[0].usage.input_tokens > 0
-    assert response.route.latency.ToTimedelta().total_seconds() < 5
+    assert attempts_of(response.execution) == [("first", "CANCELLED"), ("second", "")]
+    assert response.execution.attempts[0].usage.input_tokens > 0
+    assert response.execution.latency.ToTimedelta().total_seconds() < 5
 
 
 def test_hedging_is_off_by_default() -> None:
@@ -55,7 +55,7 @@ def test_hedging_is_off_by_default() -> None:
             server.generate(fallback_models=FALLBACK)
         response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route) == [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]
+    assert attempts_of(response.execution) == [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]
 
 
 def test_a_weighted_route_distributes_calls_by_weight() -> None:
@@ -63,7 +63,7 @@ def test_a_weighted_route_distributes_calls_by_weight() -> None:
 
     with gateway(first, second, routes={"fast-chat": ROUTE}) as server:
         calls = [server.start_call("fast-chat") for _ in range(80)]
-        providers = Counter(call.result().route.provider for call in calls)
+        providers = Counter(call.result().execution.provider for call in calls)
 
     assert providers.total() == 80
     assert providers["first"] > providers["second"] > 0
@@ -76,5 +76,5 @@ def test_a_route_falls_back_to_its_next_target() -> None:
     with gateway(first, second, routes={"fast-chat": route}, stream_timeouts=SHORT_FIRST_TOKEN_TIMEOUTS) as server:
         response = server.generate("fast-chat")
 
-    assert response.route.requested_model == "fast-chat"
-    assert attempts_of(response.route) == [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]
+    assert response.execution.requested_model == "fast-chat"
+    assert attempts_of(response.execution) == [("first", "FIRST_TOKEN_TIMEOUT"), ("second", "")]

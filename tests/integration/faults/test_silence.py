@@ -60,9 +60,9 @@ def test_first_token_timeout_falls_back_after_one_attempt(is_streamed: bool) -> 
 
     for name, upstream, response in zip(SILENCES, upstreams, responses, strict=True):
         assert text_of(response) == TEXT, name
-        assert attempts_of(response.route) == [(upstream.name, "FIRST_TOKEN_TIMEOUT"), (fallback.name, "")], name
+        assert attempts_of(response.execution) == [(upstream.name, "FIRST_TOKEN_TIMEOUT"), (fallback.name, "")], name
         assert len(upstream.requests) == 1, name
-        silent_seconds = response.route.attempts[0].duration.ToTimedelta().total_seconds()
+        silent_seconds = response.execution.attempts[0].duration.ToTimedelta().total_seconds()
         assert SHORT_TIMEOUT / 2 <= silent_seconds < PROMPT_SECONDS, name
 
 
@@ -95,7 +95,7 @@ def test_first_token_timeout_of_the_request_applies_without_a_fallback() -> None
     first = Upstream(stalls())
 
     with gateway(first) as server:
-        failure = server.generate_failure(patience=timeouts_of_call(first_token=0.1))
+        failure = server.generate_failure(stream_timeouts=timeouts_of_call(first_token_timeout=0.1))
 
     assert (failure.code, failure.reason) == ("UNAVAILABLE", "FIRST_TOKEN_TIMEOUT")
     assert failure.seconds < PROMPT_SECONDS
@@ -110,7 +110,7 @@ def test_first_token_timeout_of_the_model_overrides_the_default() -> None:
     with gateway(first, second, models={"first/m": {"first_token_timeout_seconds": 0.1}}) as server:
         response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route) == FELL_BACK
+    assert attempts_of(response.execution) == FELL_BACK
 
 
 @scenario(10)
@@ -120,7 +120,7 @@ def test_a_slow_first_token_within_the_timeout_is_accepted() -> None:
     with gateway(first, second) as server:
         response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route) == [("first", "")]
+    assert attempts_of(response.execution) == [("first", "")]
     assert second.requests == []
 
 
@@ -148,8 +148,8 @@ def test_idle_timeout_of_a_unary_call_falls_back(wire: str) -> None:
         response = server.generate(fallback_models=FALLBACK)
 
     assert text_of(response) == TEXT
-    assert [provider for provider, _ in attempts_of(response.route)] == ["first", "second"]
-    assert response.route.attempts[0].usage.output_tokens > 0
+    assert [provider for provider, _ in attempts_of(response.execution)] == ["first", "second"]
+    assert response.execution.attempts[0].usage.output_tokens > 0
 
 
 @scenario(13)
@@ -157,7 +157,7 @@ def test_idle_timeout_of_the_request_overrides_the_default() -> None:
     first = Upstream(interrupts(20, SocketFault.STALL))
 
     with gateway(first) as server:
-        failure = server.stream_failure(patience=timeouts_of_call(idle=0.1))
+        failure = server.stream_failure(stream_timeouts=timeouts_of_call(idle_timeout=0.1))
 
     assert failure.reason == "STREAM_INTERRUPTED"
     assert failure.seconds < PROMPT_SECONDS

@@ -47,7 +47,7 @@ def test_retry_after_is_honored_if_no_fallback_is_left() -> None:
 
     assert text_of(response) == TEXT
     assert retry_delay(first) >= 0.5
-    assert attempts_of(response.route) == [("first", "PROVIDER_RATE_LIMITED"), ("first", "")]
+    assert attempts_of(response.execution) == [("first", "PROVIDER_RATE_LIMITED"), ("first", "")]
 
 
 @scenario(1)
@@ -58,7 +58,7 @@ def test_fallback_is_used_at_once_instead_of_waiting_for_retry_after(wire: str) 
     with gateway(first, second) as server:
         response = server.generate(fallback_models=FALLBACK)
 
-    assert attempts_of(response.route) == [("first", "PROVIDER_RATE_LIMITED"), ("second", "")]
+    assert attempts_of(response.execution) == [("first", "PROVIDER_RATE_LIMITED"), ("second", "")]
     assert second.requests[0].received_at - first.requests[0].received_at < 2
     assert len(first.requests) == 1
 
@@ -136,8 +136,8 @@ def test_overload_falls_back_after_retries(is_streamed: bool) -> None:
 
     for upstream, response in zip(upstreams, responses, strict=True):
         assert text_of(response) == TEXT
-        assert attempts_of(response.route)[0] == (upstream.name, "PROVIDER_OVERLOADED")
-        assert attempts_of(response.route)[-1] == (fallback.name, "")
+        assert attempts_of(response.execution)[0] == (upstream.name, "PROVIDER_OVERLOADED")
+        assert attempts_of(response.execution)[-1] == (fallback.name, "")
         assert len(upstream.requests) <= 3
 
 

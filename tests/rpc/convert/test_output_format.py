@@ -19,6 +19,7 @@ from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.response import ArtifactExtracted, Finished, FinishReason, GenerateResult, ResponseMetadata
 from aimanager_server.rpc.convert.requests import parse_generate_request
 from aimanager_server.rpc.convert.responses import artifact_to_proto, event_to_proto, generate_response_to_proto
+from aimanager_server.validation.violations import raise_violations
 
 SCRIPT = Artifact("artifact-1", "app.py", "text/x-python", "python", text="pass\n")
 SCRIPT_PROTO = content_pb2.Artifact(
@@ -29,7 +30,9 @@ SCRIPT_PROTO = content_pb2.Artifact(
 def parsed(**fields: object) -> OutputFormat | None:
     output_format = generation_pb2.OutputFormat(**fields)  # type: ignore[arg-type]  # any fields a client may send
     request = generation_pb2.GenerateRequest(output_format=output_format)
-    return parse_generate_request(request, Limits()).output_format
+    params = parse_generate_request(request, Limits())
+    raise_violations((), params.violations)
+    return params.output_format
 
 
 def schema(**fields: object) -> generation_pb2.JsonSchema:
@@ -39,11 +42,10 @@ def schema(**fields: object) -> generation_pb2.JsonSchema:
 def test_an_unset_format_is_free_text() -> None:
     assert parse_generate_request(generation_pb2.GenerateRequest(), Limits()).output_format is None
     assert parsed() is None
-    assert parsed(json=False) is None
 
 
 def test_json_means_any_object() -> None:
-    assert parsed(json=True) == JsonObjectFormat()
+    assert parsed(json_object={}) == JsonObjectFormat()
 
 
 def test_a_schema_is_kept_verbatim_and_gets_a_default_name() -> None:

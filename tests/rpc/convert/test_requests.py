@@ -27,6 +27,7 @@ from aimanager_server.core.content import (
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import GenerateParams
 from aimanager_server.rpc.convert.requests import parse_generate_request, parse_interruption_policy
+from aimanager_server.validation.violations import raise_violations
 
 USER = content_pb2.ROLE_USER
 
@@ -44,7 +45,7 @@ def message(*parts: dict[str, Any], role: int = USER) -> dict[str, Any]:
 def error_of(fields: dict[str, Any], limits: Limits | None = None) -> InvalidRequest:
     """The error of a request with these fields."""
     with pytest.raises(InvalidRequest) as caught:
-        parse_generate_request(request(**fields), limits or Limits())
+        raise_violations((), parse_generate_request(request(**fields), limits or Limits()).violations)
     return caught.value
 
 
@@ -87,10 +88,12 @@ def test_every_field_of_a_request_is_converted() -> None:
         tools=[{"name": "look", "description": "Look", "strict": True}, {"name": "b", "input_schema_json": '{"a":1}'}],
         tool_choice={"mode": generation_pb2.TOOL_MODE_REQUIRED, "parallel": False},
         fallback_models=["openai/fast", "chat"],
-        patience={"first_token": {"seconds": 2, "nanos": 500_000_000}, "idle": {"seconds": -1}},
+        stream_timeouts={"first_token_timeout": {"seconds": 2, "nanos": 500_000_000}, "idle_timeout": {"seconds": -1}},
         idempotency_key="once",
         labels={"team": "a"},
         provider_options_json={"claude": '{"metadata": {"user_id": "u"}}'},
+        extract_artifacts=True,
+        end_user_id="u-1",
     )
 
     params = parse_generate_request(sent, Limits(), restart_on_interruption=True)
@@ -119,6 +122,8 @@ def test_every_field_of_a_request_is_converted() -> None:
         idempotency_key="once",
         labels={"team": "a"},
         provider_options={"claude": {"metadata": {"user_id": "u"}}},
+        extract_artifacts=True,
+        end_user_id="u-1",
     )
 
 
@@ -129,7 +134,7 @@ def test_unset_fields_keep_their_defaults() -> None:
 
 
 def test_an_empty_duration_is_zero_seconds_not_unset() -> None:
-    params = parse_generate_request(request(patience={"first_token": {}}), Limits())
+    params = parse_generate_request(request(stream_timeouts={"first_token_timeout": {}}), Limits())
 
     assert (params.first_token_timeout, params.idle_timeout) == (0.0, None)
 
@@ -209,6 +214,15 @@ def test_an_unknown_enum_number_is_rejected_with_the_accepted_names() -> None:
     error = error_of({"messages": [message({"text": "Hi"}, role=42)]})
 
     assert error.message == "messages[0].role must be one of ROLE_USER, ROLE_ASSISTANT, got 42."
+
+
+def test_every_malformed_field_is_reported_up_to_one_more_than_is_listed() -> None:
+    invalid = {"messages": [message({"text": "Hi"}, role=42)], "model": "a\0", "reasoning": {"effort": 99}}
+    fields = [violation.field for violation in error_of(invalid).violations]
+    assert fields == ["messages[0].role", "model", "reasoning.effort"]
+
+    many = error_of({"messages": [message({"text": "a\0"})] * 1000})
+    assert (len(many.violations), many.message[:32]) == (16, "More than 16 fields are invalid.")
 
 
 def test_an_unset_role_is_shown_by_its_name() -> None:

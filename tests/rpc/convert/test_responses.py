@@ -29,12 +29,12 @@ EMPTY = GenerateResult(
 def test_submessages_are_present_even_if_every_field_has_its_default() -> None:
     response = generate_response_to_proto(EMPTY)
 
-    attempt = response.route.attempts[0]
+    attempt = response.execution.attempts[0]
     assert response.HasField("message")
     assert response.HasField("usage")
     assert response.HasField("cost")
-    assert response.route.HasField("latency")
-    assert response.route.HasField("time_to_first_token")
+    assert response.execution.HasField("latency")
+    assert response.execution.HasField("time_to_first_token")
     assert attempt.HasField("duration")
     assert attempt.HasField("usage")
     assert attempt.HasField("cost")
@@ -44,7 +44,7 @@ def test_the_usage_of_the_successful_attempt_is_only_that_of_the_response() -> N
     successful = ended_record("mock", "mock-large", usage=Usage(3, 2), cost=Cost(1, 2))
     metadata = ResponseMetadata("", "", "mock", "mock-large", (successful,))
 
-    (attempt,) = stream_started(metadata).started.route.attempts
+    (attempt,) = stream_started(metadata).started.execution.attempts
 
     assert not attempt.HasField("usage")
     assert not attempt.HasField("cost")
@@ -53,9 +53,9 @@ def test_the_usage_of_the_successful_attempt_is_only_that_of_the_response() -> N
 def test_latency_of_a_stream_is_unset_until_its_completion() -> None:
     started, completed = stream_started(METADATA).started, stream_completed(EMPTY).completed
 
-    assert started.route.HasField("time_to_first_token")
-    assert not started.route.HasField("latency")
-    assert completed.route.HasField("latency")
+    assert started.execution.HasField("time_to_first_token")
+    assert not started.execution.HasField("latency")
+    assert completed.execution.HasField("latency")
 
 
 def test_empty_parts_keep_their_kind() -> None:

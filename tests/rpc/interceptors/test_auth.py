@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, model_pb2
+from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, metrics_pb2, model_pb2, quality_pb2
 from aimanager_server.rpc.interceptor_chain import GRPC_HEALTH_SERVICE
 from aimanager_server.rpc.interceptors.auth import is_loopback_peer
 from tests.support.rpc import (
@@ -95,7 +95,7 @@ async def test_every_method_except_the_standard_health_service_requires_a_token(
     server = build_server(settings=server_settings({"reflection": True}, callers=callers("ann")))
     methods = [
         (service.full_name, method.name)
-        for proto in (generation_pb2, embedding_pb2, model_pb2, health_pb2)
+        for proto in (generation_pb2, embedding_pb2, model_pb2, health_pb2, quality_pb2, metrics_pb2)
         for service in proto.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     ]

@@ -58,7 +58,7 @@ async def test_an_error_carries_all_of_its_details() -> None:
     assert failure.metadata.items() >= {"upstreamStatus": "429", "attempts": "1", "limit": "60"}.items()
     assert failure.detail(error_details_pb2.RetryInfo).retry_delay.ToTimedelta().total_seconds() == 1.5
     assert failure.detail(error_details_pb2.QuotaFailure).violations[0].subject == "claude"
-    assert failure.detail(generation_pb2.Route).attempts[0].error_reason == "PROVIDER_RATE_LIMITED"
+    assert failure.detail(generation_pb2.Execution).attempts[0].error_reason == "PROVIDER_RATE_LIMITED"
     assert failure.detail(usage_pb2.Usage).output_tokens == 2
 
 
@@ -102,6 +102,14 @@ async def test_an_oversized_error_stays_within_the_trailer_limit_and_readable() 
     assert str(failure.error.details()).startswith("模型\n")
 
 
+async def test_sixteen_long_violations_are_all_listed() -> None:
+    violations = tuple(FieldViolation(f"request.messages[{n}].parts[999].text", "wrong " * 99) for n in range(16))
+
+    failure = await fail_with(errors.InvalidRequest("Wrong.", violations=violations))
+
+    assert list(failure.fields) == [violation.field for violation in violations]
+
+
 async def test_long_lists_of_details_are_shortened_until_they_fit() -> None:
     error = errors.InvalidRequest(
         "Wrong.", violations=tuple(FieldViolation(f"f{n}", "wrong " * 10) for n in range(100))
@@ -112,7 +120,7 @@ async def test_long_lists_of_details_are_shortened_until_they_fit() -> None:
 
     assert next(iter(failure.fields)) == "f0"
     assert 10 < len(failure.fields) < 100
-    assert len(failure.detail(generation_pb2.Route).attempts) < 40
+    assert len(failure.detail(generation_pb2.Execution).attempts) < 40
 
 
 async def test_the_client_does_not_retry_provider_errors() -> None:

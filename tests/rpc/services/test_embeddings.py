@@ -32,7 +32,7 @@ def test_inputs_are_embedded_in_batches_and_in_order(gateway: RunningGateway, mo
 
     assert [vector.values[0] for vector in response.embeddings] == [float(number % 7 + 1) for number in range(count)]
     assert len(gateway.upstream.paths) == 2
-    assert response.model == model
+    assert f"{response.provider}/{response.model}" == model
 
 
 def test_usage_and_cost_are_totals_of_all_batches(gateway: RunningGateway) -> None:
@@ -42,6 +42,20 @@ def test_usage_and_cost_are_totals_of_all_batches(gateway: RunningGateway) -> No
     assert (reported.usage.input_tokens, reported.usage.source) == (4000, usage_pb2.USAGE_SOURCE_REPORTED)
     assert (reported.cost.total_nanos, reported.cost.currency_code) == (4000 * 20, "USD")
     assert (estimated.usage.input_tokens, estimated.usage.source) == (101, usage_pb2.USAGE_SOURCE_ESTIMATED)
+
+
+def test_a_repeated_idempotency_key_returns_the_first_vectors(gateway: RunningGateway) -> None:
+    gateway.upstream.paths.clear()
+
+    first, repeated = (gateway.embed("x", "yy", idempotency_key="once") for _ in range(2))
+    other_key = gateway.embed("x", "yy", idempotency_key="twice")
+    reused = sync_failure_of(lambda: gateway.embed("z", idempotency_key="once"))
+
+    assert len(gateway.upstream.paths) == 2
+    assert (first.cache_status, other_key.cache_status) == (usage_pb2.CACHE_STATUS_MISS, usage_pb2.CACHE_STATUS_MISS)
+    assert repeated.cache_status == usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY
+    assert (repeated.embeddings, repeated.usage, repeated.cost) == (first.embeddings, first.usage, first.cost)
+    assert (reused.code, list(reused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["idempotency_key"])
 
 
 def test_an_invalid_field_is_named(gateway: RunningGateway) -> None:

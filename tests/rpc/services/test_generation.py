@@ -14,6 +14,7 @@ from aimanager_server.core.content import Attachment, Part, Reasoning, Text, Too
 from aimanager_server.core.errors import StreamInterrupted
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import (
+    CacheStatus,
     Event,
     Finished,
     FinishReason,
@@ -65,7 +66,7 @@ async def test_a_unary_response_contains_every_field() -> None:
             (ended_record("openai", "gpt", "PROVIDER_ERROR", 0.5), ended_record("claude", "claude-x", "", 0.25)),
             (SettingWarning("sampling.temperature", "Omitted."),),
             time_to_first_token=0.75,
-            from_cache=True,
+            cache_status=CacheStatus.IDEMPOTENT_REPLAY,
         )
         return ResponseStream.from_iterator(metadata, events(), close)
 
@@ -97,7 +98,7 @@ async def test_a_unary_response_contains_every_field() -> None:
             source=usage_pb2.USAGE_SOURCE_REPORTED,
         ),
         cost=usage_pb2.Cost(currency_code="USD", total_nanos=30, input_nanos=10, output_nanos=20, estimated=True),
-        route=generation_pb2.Route(
+        execution=generation_pb2.Execution(
             requested_model="claude/latest",
             provider="claude",
             model="claude-x",
@@ -111,7 +112,7 @@ async def test_a_unary_response_contains_every_field() -> None:
             time_to_first_token=Duration(nanos=750_000_000),
         ),
         warnings=[generation_pb2.Warning(field="sampling.temperature", message="Omitted.")],
-        from_cache=True,
+        cache_status=usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY,
     )
 
 
@@ -138,7 +139,7 @@ async def test_a_stream_starts_sends_deltas_and_completes_in_order() -> None:
 
     assert event_kinds(events) == ["started", *["delta", "part_completed"] * 3, "completed"]
     assert [event.sequence for event in events] == list(range(8))
-    assert events[0].started.route.provider == "mock"
+    assert events[0].started.execution.provider == "mock"
     assert (events[1].delta.index, events[1].delta.reasoning) == (0, "Hm")
     assert events[3].delta.text == "Hello"
     assert events[5].delta.tool_call == content_pb2.ToolCall(id="t1", name="look", arguments_json='{"a"')
@@ -247,3 +248,24 @@ async def test_a_cancelled_call_closes_a_stream_that_is_not_a_generator() -> Non
         await reading.wait()
         call.cancel()
         await asyncio.wait_for(closed.wait(), 10)
+
+
+async def test_paths_of_invalid_fields_are_those_of_the_request_that_was_sent() -> None:
+    invalid = generation_pb2.GenerateRequest(
+        sampling=generation_pb2.SamplingOptions(temperature=3.0),
+        tool_choice=generation_pb2.ToolChoice(mode=42),  # type: ignore[arg-type]  # unknown
+    )
+    async with running(build_server()) as gateway:
+        unary = await failure_of(gateway.generation.Generate(invalid))
+        stream = await failure_of(
+            gateway.generation.StreamGenerate(generation_pb2.StreamGenerateRequest(request=invalid))
+        )
+        outer = await failure_of(
+            gateway.generation.StreamGenerate(generation_pb2.StreamGenerateRequest(on_interruption=9))  # type: ignore[arg-type]  # unknown
+        )
+
+    assert list(unary.fields) == ["tool_choice.mode", "messages", "sampling.temperature"]
+    assert list(stream.fields) == [f"request.{field}" for field in unary.fields]
+    assert unary.message.startswith("3 fields are invalid. First: tool_choice.mode must be")
+    assert stream.message.startswith("3 fields are invalid. First: request.tool_choice.mode must be")
+    assert list(outer.fields) == ["on_interruption"]

@@ -116,7 +116,7 @@ async def test_an_alias_returns_its_model_with_all_catalog_data() -> None:
     assert "latest" in model.aliases
     assert (model.context_window_tokens, model.max_output_tokens) == (row.context_window, row.max_output_tokens)
     assert row.prices is not None
-    assert model.pricing.output_nanos_per_mtok == row.prices.standard.output
+    assert model.pricing.output_nanos_per_million_tokens == row.prices.standard.output
     assert model.pricing.currency_code == "USD"
     assert model.release_time.ToDatetime().date() == row.released
     assert not model.HasField("retire_time")
@@ -131,7 +131,9 @@ async def test_unknown_model_data_is_unset() -> None:
     async with running(build_server(settings=server_settings(providers=providers))) as gateway:
         response = await gateway.models.GetModel(model_pb2.GetModelRequest(model="local/mine"))
 
-    assert response.model == model_pb2.Model(id="local/mine", provider="local", display_name="mine", available=True)
+    assert response.model == model_pb2.Model(
+        id="local/mine", provider="local", model="mine", display_name="mine", available=True
+    )
 
 
 async def test_an_empty_name_returns_the_default_model() -> None:
@@ -182,4 +184,4 @@ async def test_tokens_of_a_route_are_counted_for_its_first_target() -> None:
     async with running(build_server(settings=server_settings(routes=ROUTES))) as gateway:
         response = await gateway.models.CountTokens(model_pb2.CountTokensRequest(request=request))
 
-    assert response.model == "mock/mock-small"
+    assert (response.provider, response.model) == ("mock", "mock-small")

@@ -31,20 +31,20 @@ def test_the_providers_token_count_is_reported(gateway: RunningGateway, model: s
 
     assert gateway.upstream.paths[-1] == path
     assert (response.input_tokens, response.source) == (42, usage_pb2.USAGE_SOURCE_REPORTED)
-    assert response.model.startswith(model.partition("/")[0])
+    assert response.provider == model.partition("/")[0]
 
 
 def test_tokens_are_estimated_for_a_provider_that_does_not_count(gateway: RunningGateway) -> None:
     response = gateway.count_tokens("deepseek/latest")
 
     assert (response.input_tokens, response.source) == (11, usage_pb2.USAGE_SOURCE_ESTIMATED)
-    assert response.model == "deepseek/deepseek-v4-pro"
+    assert (response.provider, response.model) == ("deepseek", "deepseek-v4-pro")
 
 
 def test_tokens_of_an_invalid_request_are_not_counted(gateway: RunningGateway) -> None:
     failure = sync_failure_of(lambda: gateway.models.CountTokens(model_pb2.CountTokensRequest(), timeout=10))
 
-    assert list(failure.fields) == ["messages"]
+    assert list(failure.fields) == ["request.messages"]
 
 
 def test_suggested_models_meet_the_requirements(gateway: RunningGateway) -> None:
@@ -103,13 +103,13 @@ def test_refresh_adds_models_from_the_providers_lists_and_tolerates_one_that_fai
     added = {model.id for model in after.models} - {model.id for model in before.models}
     assert added == {"openai/brand-new", "claude/brand-new", "deepseek/brand-new"}
     assert next(model for model in after.models if model.id == "openai/brand-new") == model_pb2.Model(
-        id="openai/brand-new", provider="openai", display_name="brand-new", available=True
+        id="openai/brand-new", provider="openai", model="brand-new", display_name="brand-new", available=True
     )
     statuses = {report.provider: report.status for report in health.providers}
     assert statuses["gemini"] == health_pb2.PROVIDER_STATUS_DEGRADED
     assert statuses["openai"] == health_pb2.PROVIDER_STATUS_HEALTHY
     assert failure.reason == "PROVIDER_CREDENTIALS_INVALID"
-    assert counted.model == "openai/brand-new"
+    assert (counted.provider, counted.model) == ("openai", "brand-new")
 
 
 def test_only_the_first_page_of_a_refreshed_list_calls_the_providers() -> None:

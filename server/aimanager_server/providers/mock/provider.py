@@ -112,8 +112,8 @@ class MockOptions(BaseModel):
     rate: float | None = Field(default=None, gt=0)
 
 
-ALLOWED_OPTIONS = frozenset({"script", *MockOptions.model_fields})
-"""Keys in a call's provider options: the caller's script, and the operator's options, which are merged in."""
+ALLOWED_OPTIONS = frozenset({"script", "end_user_id", *MockOptions.model_fields})
+"""Keys in a call's native options: the caller's script and end user, and the operator's options, merged in."""
 
 
 class MockProvider:

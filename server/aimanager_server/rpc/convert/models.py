@@ -18,7 +18,8 @@ CAPABILITIES = {one: model_pb2.Capability.Value(f"CAPABILITY_{one.name}") for on
 CAPABILITIES_BY_NUMBER: dict[int, Capability] = {number: one for one, number in CAPABILITIES.items()}
 SUPPORT_LEVELS = {level: model_pb2.SupportLevel.Value(f"SUPPORT_LEVEL_{level.name}") for level in SupportLevel}
 OBJECTIVES = {
-    model_pb2.OBJECTIVE_UNSPECIFIED: Objective.BALANCE,
+    model_pb2.OBJECTIVE_UNSPECIFIED: Objective.BALANCED,
+    model_pb2.OBJECTIVE_BALANCED: Objective.BALANCED,
     model_pb2.OBJECTIVE_QUALITY: Objective.QUALITY,
     model_pb2.OBJECTIVE_SPEED: Objective.SPEED,
     model_pb2.OBJECTIVE_COST: Objective.COST,
@@ -51,6 +52,7 @@ def model_to_proto(model: Model, *, available: bool, routes: Iterable[str] = ())
     return model_pb2.Model(
         id=f"{model.provider}/{model.id}",
         provider=model.provider,
+        model=model.id,
         display_name=model.name or model.id,
         aliases=model.aliases,
         capabilities=[
@@ -82,10 +84,10 @@ def _pricing(prices: Prices | None) -> model_pb2.Pricing | None:
     rates = prices.standard
     return model_pb2.Pricing(
         currency_code=prices.currency,
-        input_nanos_per_mtok=rates.input,
-        output_nanos_per_mtok=rates.output,
-        cache_read_nanos_per_mtok=rates.cache_read,
-        cache_write_nanos_per_mtok=rates.cache_write,
+        input_nanos_per_million_tokens=rates.input,
+        output_nanos_per_million_tokens=rates.output,
+        cache_read_nanos_per_million_tokens=rates.cache_read,
+        cache_write_nanos_per_million_tokens=rates.cache_write,
     )
 
 

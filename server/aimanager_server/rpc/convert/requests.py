@@ -1,7 +1,8 @@
-"""Parse protobuf requests into domain types; malformed input raises InvalidRequest with the field's path.
+"""Parse protobuf requests into domain types; validation reports malformed fields together with invalid ones.
 
 Paths are those of GenerateRequest, also for streams. Counts are checked before anything is converted, so that a small
-request cannot expand into a large one. The resolver checks what depends on the model.
+request cannot expand into a large one; only they raise InvalidRequest at once. The resolver checks what depends on the
+model.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ...core.content import (
 from ...core.embedding import EmbeddingPurpose, EmbedParams
 from ...core.request import GenerateParams
 from ...validation.violations import entry_path
-from .fields import checked_text, invalid_field, optional_field, unknown_enum_value
+from .fields import FieldParser, optional_field, unknown_enum_value
 from .times import parse_duration
 
 MAX_LABELS: Final = 64
@@ -67,24 +68,32 @@ def parse_generate_request(
 ) -> GenerateParams:
     """Parse a generation request. `restart_on_interruption` comes from the stream request around it, if any."""
     _check_counts(request, limits)
+    parser = FieldParser()
     labels = request.labels.items()
     fallbacks = enumerate(request.fallback_models)
     return GenerateParams(
-        messages=tuple(_message(message, f"messages[{index}]") for index, message in enumerate(request.messages)),
-        model=checked_text(request.model, "model"),
-        system_instruction=checked_text(request.system_instruction, "system_instruction"),
-        sampling=_sampling(request.sampling) if request.HasField("sampling") else DEFAULT_SAMPLING,
-        reasoning=_reasoning_options(request.reasoning) if request.HasField("reasoning") else DEFAULT_REASONING,
-        tools=tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)),
-        tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else DEFAULT_TOOL_CHOICE,
-        output_format=_output_format(request.output_format),
-        fallback_models=tuple(checked_text(name, f"fallback_models[{index}]") for index, name in fallbacks),
-        first_token_timeout=_stream_timeout(request, "first_token"),
-        idle_timeout=_stream_timeout(request, "idle"),
+        messages=tuple(
+            _message(parser, message, f"messages[{index}]") for index, message in enumerate(request.messages)
+        ),
+        model=parser.text(request.model, "model"),
+        system_instruction=parser.text(request.system_instruction, "system_instruction"),
+        sampling=_sampling(parser, request.sampling) if request.HasField("sampling") else DEFAULT_SAMPLING,
+        reasoning=_reasoning_options(parser, request.reasoning) if request.HasField("reasoning") else DEFAULT_REASONING,
+        tools=tuple(_tool(parser, tool, f"tools[{index}]") for index, tool in enumerate(request.tools)),
+        tool_choice=(
+            _tool_choice(parser, request.tool_choice) if request.HasField("tool_choice") else DEFAULT_TOOL_CHOICE
+        ),
+        output_format=_output_format(parser, request.output_format) if request.HasField("output_format") else None,
+        fallback_models=tuple(parser.text(name, f"fallback_models[{index}]") for index, name in fallbacks),
+        first_token_timeout=_stream_timeout(parser, request, "first_token_timeout"),
+        idle_timeout=_stream_timeout(parser, request, "idle_timeout"),
         restart_on_interruption=restart_on_interruption,
-        idempotency_key=checked_text(request.idempotency_key, "idempotency_key"),
-        labels={checked_text(key, "labels"): checked_text(value, entry_path("labels", key)) for key, value in labels},
-        provider_options=_provider_options(request.provider_options_json),
+        idempotency_key=parser.text(request.idempotency_key, "idempotency_key"),
+        labels={parser.text(key, "labels"): parser.text(value, entry_path("labels", key)) for key, value in labels},
+        provider_options=_provider_options(parser, request.provider_options_json),
+        extract_artifacts=request.extract_artifacts,
+        end_user_id=request.end_user_id,
+        violations=parser.violations,
     )
 
 
@@ -98,102 +107,111 @@ def parse_interruption_policy(policy: int) -> bool:
 
 def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) -> EmbedParams:
     """Parse an embedding request with at most `max_inputs` inputs."""
-    _check_count(max_inputs, len(request.inputs), "inputs")
+    parser = FieldParser()
+    _check_count(parser, max_inputs, len(request.inputs), "inputs")
+    _check_count(parser, MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
+    parser.raise_violations()
     purpose = EMBEDDING_PURPOSES.get(request.purpose)
     if purpose is None and request.purpose:
-        raise unknown_enum_value("purpose", embedding_pb2.EmbeddingPurpose, request.purpose)
+        parser.reject_enum("purpose", embedding_pb2.EmbeddingPurpose, request.purpose)
     return EmbedParams(
-        inputs=tuple(checked_text(text, f"inputs[{index}]") for index, text in enumerate(request.inputs)),
-        model=checked_text(request.model, "model"),
+        inputs=tuple(parser.text(text, f"inputs[{index}]") for index, text in enumerate(request.inputs)),
+        model=parser.text(request.model, "model"),
         dimensions=optional_field(request, "dimensions"),
         purpose=purpose,
-        provider_options=_provider_options(request.provider_options_json),
+        provider_options=_provider_options(parser, request.provider_options_json),
+        idempotency_key=parser.text(request.idempotency_key, "idempotency_key"),
+        violations=parser.violations,
     )
 
 
 def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
-    _check_count(limits.max_messages, len(request.messages), "messages")
-    for index, message in enumerate(request.messages):
+    parser = FieldParser()
+    _check_count(parser, limits.max_messages, len(request.messages), "messages")
+    counted = request.messages if len(request.messages) <= limits.max_messages else ()
+    for index, message in enumerate(counted):
         if len(message.parts) > limits.max_parts_per_message:
-            _check_count(limits.max_parts_per_message, len(message.parts), f"messages[{index}].parts")
-    _check_count(limits.max_tools, len(request.tools), "tools")
-    _check_count(MAX_FALLBACK_MODELS, len(request.fallback_models), "fallback_models")
-    _check_count(MAX_LABELS, len(request.labels), "labels")
+            _check_count(parser, limits.max_parts_per_message, len(message.parts), f"messages[{index}].parts")
+    _check_count(parser, limits.max_tools, len(request.tools), "tools")
+    _check_count(parser, MAX_FALLBACK_MODELS, len(request.fallback_models), "fallback_models")
+    _check_count(parser, MAX_LABELS, len(request.labels), "labels")
     if request.HasField("sampling"):
-        _check_count(MAX_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
-    _check_count(MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
+        _check_count(parser, MAX_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
+    _check_count(parser, MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
+    parser.raise_violations()
 
 
-def _check_count(limit: int, actual: int, path: str) -> None:
+def _check_count(parser: FieldParser, limit: int, actual: int, path: str) -> None:
     if actual > limit:
-        raise invalid_field(path, f"must have at most {limit} items, got {actual}")
+        parser.reject(path, f"must have at most {limit} items, got {actual}")
 
 
-def _message(message: content_pb2.Message, path: str) -> Message:
+def _message(parser: FieldParser, message: content_pb2.Message, path: str) -> Message:
     role = ROLES.get(message.role)
     if role is None:
-        raise unknown_enum_value(f"{path}.role", content_pb2.Role, message.role)
+        parser.reject_enum(f"{path}.role", content_pb2.Role, message.role)
     return Message(
-        role=role,
-        parts=tuple(_part(part, f"{path}.parts[{index}]") for index, part in enumerate(message.parts)),
-        provider=checked_text(message.provider, f"{path}.provider"),
-        model=checked_text(message.model, f"{path}.model"),
+        role=role or Role.USER,
+        parts=tuple(_part(parser, part, f"{path}.parts[{index}]") for index, part in enumerate(message.parts)),
+        provider=parser.text(message.provider, f"{path}.provider"),
+        model=parser.text(message.model, f"{path}.model"),
     )
 
 
-def _part(part: content_pb2.Part, path: str) -> Part:
+def _part(parser: FieldParser, part: content_pb2.Part, path: str) -> Part:
     state = part.provider_state
     match part.WhichOneof("content"):
         case "text":
-            return Text(checked_text(part.text, f"{path}.text"), state)
+            return Text(parser.text(part.text, f"{path}.text"), state)
         case "reasoning":
             reasoning = part.reasoning
-            return Reasoning(checked_text(reasoning.text, f"{path}.reasoning.text"), reasoning.redacted, state)
+            return Reasoning(parser.text(reasoning.text, f"{path}.reasoning.text"), reasoning.redacted, state)
         case "attachment":
-            return _attachment(part.attachment, f"{path}.attachment", state)
+            return _attachment(parser, part.attachment, f"{path}.attachment", state)
         case "tool_call":
-            return _tool_call(part.tool_call, f"{path}.tool_call", state)
+            return _tool_call(parser, part.tool_call, f"{path}.tool_call", state)
         case "tool_result":
-            return _tool_result(part.tool_result, f"{path}.tool_result", state)
+            return _tool_result(parser, part.tool_result, f"{path}.tool_result", state)
         case _:
-            raise invalid_field(path, "must set one of text, reasoning, attachment, tool_call or tool_result")
+            parser.reject(path, "must set one of text, reasoning, attachment, tool_call or tool_result")
+            return Text("", state)
 
 
-def _attachment(attachment: content_pb2.Attachment, path: str, state: bytes = b"") -> Attachment:
+def _attachment(parser: FieldParser, attachment: content_pb2.Attachment, path: str, state: bytes = b"") -> Attachment:
     source = attachment.WhichOneof("source")
     if source is None:
-        raise invalid_field(path, "must set data or uri")
+        parser.reject(path, "must set data or uri")
     return Attachment(
-        mime_type=checked_text(attachment.mime_type, f"{path}.mime_type"),
-        filename=checked_text(attachment.filename, f"{path}.filename"),
+        mime_type=parser.text(attachment.mime_type, f"{path}.mime_type"),
+        filename=parser.text(attachment.filename, f"{path}.filename"),
         data=attachment.data if source == "data" else None,
-        uri=checked_text(attachment.uri, f"{path}.uri") if source == "uri" else None,
+        uri=parser.text(attachment.uri, f"{path}.uri") if source == "uri" else None,
         provider_state=state,
     )
 
 
-def _tool_call(call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
+def _tool_call(parser: FieldParser, call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
     return ToolCall(
-        id=checked_text(call.id, f"{path}.id"),
-        name=checked_text(call.name, f"{path}.name"),
-        arguments_json=checked_text(call.arguments_json, f"{path}.arguments_json"),
+        id=parser.text(call.id, f"{path}.id"),
+        name=parser.text(call.name, f"{path}.name"),
+        arguments_json=parser.text(call.arguments_json, f"{path}.arguments_json"),
         provider_state=state,
     )
 
 
-def _tool_result(result: content_pb2.ToolResult, path: str, state: bytes) -> ToolResult:
+def _tool_result(parser: FieldParser, result: content_pb2.ToolResult, path: str, state: bytes) -> ToolResult:
     files = enumerate(result.attachments)
     return ToolResult(
-        tool_call_id=checked_text(result.tool_call_id, f"{path}.tool_call_id"),
-        name=checked_text(result.name, f"{path}.name"),
-        output=checked_text(result.output, f"{path}.output"),
-        attachments=tuple(_attachment(file, f"{path}.attachments[{index}]") for index, file in files),
+        tool_call_id=parser.text(result.tool_call_id, f"{path}.tool_call_id"),
+        name=parser.text(result.name, f"{path}.name"),
+        output=parser.text(result.output, f"{path}.output"),
+        attachments=tuple(_attachment(parser, file, f"{path}.attachments[{index}]") for index, file in files),
         is_error=result.is_error,
         provider_state=state,
     )
 
 
-def _sampling(sampling: generation_pb2.SamplingOptions) -> Sampling:
+def _sampling(parser: FieldParser, sampling: generation_pb2.SamplingOptions) -> Sampling:
     stops = enumerate(sampling.stop_sequences)
     return Sampling(
         max_output_tokens=optional_field(sampling, "max_output_tokens"),
@@ -201,61 +219,66 @@ def _sampling(sampling: generation_pb2.SamplingOptions) -> Sampling:
         top_p=optional_field(sampling, "top_p"),
         top_k=optional_field(sampling, "top_k"),
         seed=optional_field(sampling, "seed"),
-        stop_sequences=tuple(checked_text(stop, f"sampling.stop_sequences[{index}]") for index, stop in stops),
+        stop_sequences=tuple(parser.text(stop, f"sampling.stop_sequences[{index}]") for index, stop in stops),
     )
 
 
-def _reasoning_options(options: generation_pb2.ReasoningOptions) -> ReasoningOptions:
+def _reasoning_options(parser: FieldParser, options: generation_pb2.ReasoningOptions) -> ReasoningOptions:
     effort = EFFORTS.get(options.effort)
     if effort is None and options.effort:
-        raise unknown_enum_value("reasoning.effort", generation_pb2.ReasoningEffort, options.effort)
+        parser.reject_enum("reasoning.effort", generation_pb2.ReasoningEffort, options.effort)
     budget = optional_field(options, "budget_tokens")
     return ReasoningOptions(effort=effort, budget_tokens=budget, include=options.include)
 
 
-def _tool(tool: generation_pb2.Tool, path: str) -> Tool:
+def _tool(parser: FieldParser, tool: generation_pb2.Tool, path: str) -> Tool:
     return Tool(
-        name=checked_text(tool.name, f"{path}.name"),
-        description=checked_text(tool.description, f"{path}.description"),
-        input_schema_json=checked_text(tool.input_schema_json, f"{path}.input_schema_json") or "{}",
+        name=parser.text(tool.name, f"{path}.name"),
+        description=parser.text(tool.description, f"{path}.description"),
+        input_schema_json=parser.text(tool.input_schema_json, f"{path}.input_schema_json") or "{}",
         strict=tool.strict,
     )
 
 
-def _tool_choice(choice: generation_pb2.ToolChoice) -> ToolChoice:
+def _tool_choice(parser: FieldParser, choice: generation_pb2.ToolChoice) -> ToolChoice:
     mode = TOOL_MODES.get(choice.mode)
     if mode is None and choice.mode:
-        raise unknown_enum_value("tool_choice.mode", generation_pb2.ToolMode, choice.mode)
+        parser.reject_enum("tool_choice.mode", generation_pb2.ToolMode, choice.mode)
     is_named = choice.WhichOneof("choice") == "tool_name"
-    name = checked_text(choice.tool_name, "tool_choice.tool_name") if is_named else None
+    name = parser.text(choice.tool_name, "tool_choice.tool_name") if is_named else None
     return ToolChoice(mode=mode, tool_name=name, parallel=optional_field(choice, "parallel"))
 
 
-def _output_format(output: generation_pb2.OutputFormat) -> OutputFormat | None:
-    """Return None, which means free text, for `json: false` and for a format unknown to this server."""
-    if output.WhichOneof("format") != "json_schema":
-        return JsonObjectFormat() if output.json else None
+def _output_format(parser: FieldParser, output: generation_pb2.OutputFormat) -> OutputFormat | None:
+    """Return None, which means free text, for a format unknown to this server."""
+    kind = output.WhichOneof("format")
+    if kind != "json_schema":
+        return JsonObjectFormat() if kind == "json_object" else None
     schema, path = output.json_schema, "output_format.json_schema"
-    name = checked_text(schema.name, f"{path}.name") or DEFAULT_SCHEMA_NAME
-    return JsonSchemaFormat(name, checked_text(schema.schema_json, f"{path}.schema_json"), schema.strict)
+    name = parser.text(schema.name, f"{path}.name") or DEFAULT_SCHEMA_NAME
+    return JsonSchemaFormat(name, parser.text(schema.schema_json, f"{path}.schema_json"), schema.strict)
 
 
-def _stream_timeout(request: generation_pb2.GenerateRequest, field: str) -> float | None:
+def _stream_timeout(parser: FieldParser, request: generation_pb2.GenerateRequest, field: str) -> float | None:
     # The upper limit is the resolver's to check: it depends on the settings.
-    return parse_duration(request.patience, field, f"patience.{field}") if request.HasField("patience") else None
+    if not request.HasField("stream_timeouts"):
+        return None
+    return parse_duration(parser, request.stream_timeouts, field, f"stream_timeouts.{field}")
 
 
-def _provider_options(options: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+def _provider_options(parser: FieldParser, options: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
     path = "provider_options_json"
-    return {checked_text(provider, path): _options(provider, json) for provider, json in options.items()}
+    return {parser.text(provider, path): _options(parser, provider, json) for provider, json in options.items()}
 
 
-def _options(provider: str, json: str) -> Mapping[str, Any]:
+def _options(parser: FieldParser, provider: str, json: str) -> Mapping[str, Any]:
     path = entry_path("provider_options_json", provider)
     try:
         options = from_json(json, allow_inf_nan=False)
     except ValueError as error:
-        raise invalid_field(path, f"must be valid JSON: {error}") from error
+        parser.reject(path, f"must be valid JSON: {error}")
+        return {}
     if not isinstance(options, dict):
-        raise invalid_field(path, f"must be a JSON object, got {type(options).__name__}")
+        parser.reject(path, f"must be a JSON object, got {type(options).__name__}")
+        return {}
     return options

@@ -17,6 +17,7 @@ from ...core.embedding import EmbedResult
 from ...core.errors import GatewayError
 from ...core.response import (
     ArtifactExtracted,
+    CacheStatus,
     FinishReason,
     GenerateResult,
     PartCompleted,
@@ -31,6 +32,7 @@ from .times import fill_duration
 
 ROLES = {role: content_pb2.Role.Value(f"ROLE_{role.name}") for role in Role}
 FINISH_REASONS = {reason: generation_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}") for reason in FinishReason}
+CACHE_STATUSES = {status: usage_pb2.CacheStatus.Value(f"CACHE_STATUS_{status.name}") for status in CacheStatus}
 USAGE_SOURCES = {source: usage_pb2.UsageSource.Value(f"USAGE_SOURCE_{source.name}") for source in UsageSource}
 MAX_INT32 = 2**31 - 1
 MAX_NAME_LENGTH = 128
@@ -46,7 +48,8 @@ def generate_response_to_proto(result: GenerateResult) -> generation_pb2.Generat
 
 def embed_response_to_proto(result: EmbedResult) -> embedding_pb2.EmbedResponse:
     """Convert a complete embedding result."""
-    response = embedding_pb2.EmbedResponse(model=f"{result.provider}/{result.model}")
+    response = embedding_pb2.EmbedResponse(provider=result.provider, model=valid_text(result.model))
+    response.cache_status = CACHE_STATUSES[result.cache_status]
     for vector in result.vectors:
         response.embeddings.add().values.extend(vector)
     _fill_usage(response.usage, result.usage)
@@ -55,13 +58,13 @@ def embed_response_to_proto(result: EmbedResult) -> embedding_pb2.EmbedResponse:
     return response
 
 
-def error_route_to_proto(error: GatewayError, max_attempts: int) -> generation_pb2.Route:
-    """Convert the route of a failed call, with its first `max_attempts` attempts."""
-    route = generation_pb2.Route()
-    route.provider = valid_text(error.provider)[:MAX_NAME_LENGTH]
-    route.model = valid_text(error.model)[:MAX_NAME_LENGTH]
-    _add_attempts(route, error.attempts[:max_attempts])
-    return route
+def error_execution_to_proto(error: GatewayError, max_attempts: int) -> generation_pb2.Execution:
+    """Convert the execution of a failed call, with its first `max_attempts` attempts."""
+    execution = generation_pb2.Execution()
+    execution.provider = valid_text(error.provider)[:MAX_NAME_LENGTH]
+    execution.model = valid_text(error.model)[:MAX_NAME_LENGTH]
+    _add_attempts(execution, error.attempts[:max_attempts])
+    return execution
 
 
 def stream_started(metadata: ResponseMetadata) -> generation_pb2.StreamGenerateResponse:
@@ -69,7 +72,7 @@ def stream_started(metadata: ResponseMetadata) -> generation_pb2.StreamGenerateR
     message = generation_pb2.StreamGenerateResponse()
     started = message.started
     started.id = metadata.id
-    _fill_route(started.route, metadata)
+    _fill_execution(started.execution, metadata)
     return message
 
 
@@ -102,7 +105,7 @@ def event_to_proto(
         case ArtifactExtracted():
             _fill_artifact(message.artifact, event.artifact)
         case Restarted():
-            _fill_route(message.restarted.route, event.metadata)
+            _fill_execution(message.restarted.execution, event.metadata)
         case _:
             assert_never(event)
     return message
@@ -136,8 +139,8 @@ def _fill_response(response: generation_pb2.GenerateResponse, result: GenerateRe
     response.finish_reason = FINISH_REASONS[finished.reason]
     response.provider_finish_reason = valid_text(finished.provider_reason)
     _fill_usage(response.usage, finished.usage)
-    _fill_route(response.route, metadata)
-    fill_duration(response.route.latency, finished.latency)
+    _fill_execution(response.execution, metadata)
+    fill_duration(response.execution.latency, finished.latency)
     if finished.cost is not None:
         _fill_cost(response.cost, finished.cost)
     if finished.structured_json:
@@ -146,8 +149,7 @@ def _fill_response(response: generation_pb2.GenerateResponse, result: GenerateRe
         _fill_artifact(response.artifacts.add(), artifact)
     for warning in metadata.warnings:
         response.warnings.add(field=valid_text(warning.field), message=valid_text(warning.message))
-    if metadata.from_cache:
-        response.from_cache = True
+    response.cache_status = CACHE_STATUSES[metadata.cache_status]
 
 
 def _fill_message(target: content_pb2.Message, message_id: str, message: Message) -> None:
@@ -159,18 +161,18 @@ def _fill_message(target: content_pb2.Message, message_id: str, message: Message
         _fill_part(target.parts.add(), part)
 
 
-def _fill_route(route: generation_pb2.Route, metadata: ResponseMetadata) -> None:
+def _fill_execution(execution: generation_pb2.Execution, metadata: ResponseMetadata) -> None:
     """Set all but the latency, which is unknown until the end of the response."""
-    route.requested_model = valid_text(metadata.requested_model)
-    route.provider = valid_text(metadata.provider)
-    route.model = valid_text(metadata.model)
-    _add_attempts(route, metadata.attempts)
-    fill_duration(route.time_to_first_token, metadata.time_to_first_token)
+    execution.requested_model = valid_text(metadata.requested_model)
+    execution.provider = valid_text(metadata.provider)
+    execution.model = valid_text(metadata.model)
+    _add_attempts(execution, metadata.attempts)
+    fill_duration(execution.time_to_first_token, metadata.time_to_first_token)
 
 
-def _add_attempts(route: generation_pb2.Route, attempts: Iterable[AttemptRecord]) -> None:
+def _add_attempts(execution: generation_pb2.Execution, attempts: Iterable[AttemptRecord]) -> None:
     for attempt in attempts:
-        added = route.attempts.add()
+        added = execution.attempts.add()
         added.provider = valid_text(attempt.provider)[:MAX_NAME_LENGTH]
         added.model = valid_text(attempt.model)[:MAX_NAME_LENGTH]
         added.error_reason = attempt.error_reason

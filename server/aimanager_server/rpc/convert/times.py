@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from .fields import invalid_field, optional_field
+from .fields import FieldParser, invalid_field, optional_field
 
 NANOS_PER_SECOND = 1_000_000_000
 
@@ -55,11 +55,12 @@ def parse_window(request: ProtoMessage, default: float, maximum: float) -> float
     return seconds
 
 
-def parse_duration(message: ProtoMessage, field: str, path: str) -> float | None:
-    """Return a Duration field in seconds, None if not set. Raises InvalidRequest if its `nanos` are out of range."""
+def parse_duration(parser: FieldParser, message: ProtoMessage, field: str, path: str) -> float | None:
+    """Return a Duration field in seconds, None if not set; reject `nanos` out of range."""
     duration: Duration | None = optional_field(message, field)
     if duration is None:
         return None
     if not 0 <= duration.nanos < NANOS_PER_SECOND:
-        raise invalid_field(path, f"must have nanos from 0 to {NANOS_PER_SECOND - 1}, got {duration.nanos}")
+        parser.reject(path, f"must have nanos from 0 to {NANOS_PER_SECOND - 1}, got {duration.nanos}")
+        return None
     return float(duration.seconds + duration.nanos / NANOS_PER_SECOND)

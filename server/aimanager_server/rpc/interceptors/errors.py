@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from dataclasses import replace
 from typing import Any, Never
 
 import grpc
@@ -37,7 +38,8 @@ class ErrorTranslator(Interceptor):
         except GatewayError as error:
             self._metrics.count_rejection(error)
             self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)
-            await _abort(rpc, error if rpc.attempts is None else error.with_attempts(rpc.attempts))
+            known = error if rpc.attempts is None else error.with_attempts(rpc.attempts)
+            await _abort(rpc, _with_prefix(known, rpc.field_prefix))
         except grpc.aio.InternalError as error:
             # If the caller disconnected, the failed write arrives before the cancellation.
             self._log.info("rpc.write_failed", method=rpc.method)
@@ -62,6 +64,17 @@ class ErrorTranslator(Interceptor):
         for secret in rpc.secrets:
             text = text.replace(secret, REDACTED)
         self._log.error("rpc.crashed", method=rpc.method, error=type(error).__name__, exception=text)
+
+
+def _with_prefix(error: GatewayError, prefix: str) -> GatewayError:
+    """Return the error with the field paths of the request that the caller sent, which has the handled one within."""
+    if not prefix or not error.violations:
+        return error
+    first = error.violations[0].field
+    return error.replace(
+        message=error.message.replace(first, prefix + first, 1),
+        violations=tuple(replace(violation, field=prefix + violation.field) for violation in error.violations),
+    )
 
 
 def _shutdown_error(rpc: Rpc) -> GatewayError:

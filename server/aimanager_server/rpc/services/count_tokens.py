@@ -29,6 +29,7 @@ class CountTokensMethod:
     async def __call__(self, request: model_pb2.CountTokensRequest, rpc: Rpc) -> model_pb2.CountTokensResponse:
         """Count the input tokens. Raises the errors that Generate would raise before it calls the provider."""
         async with enforce_deadline(rpc, self._timeout_seconds, self._clock) as deadline:
+            rpc.field_prefix = "request."
             params = parse_generate_request(request.request, self._limits)
             call = self._resolver.resolve(
                 params, rpc.caller, id=rpc.id, deadline=deadline, streaming=False, traceparent=rpc.traceparent
@@ -38,5 +39,6 @@ class CountTokensMethod:
         return model_pb2.CountTokensResponse(
             input_tokens=clamp_int32(count.input_tokens),
             source=USAGE_SOURCES[count.source],
-            model=f"{count.provider}/{count.model}",
+            provider=count.provider,
+            model=count.model,
         )

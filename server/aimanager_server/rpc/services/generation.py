@@ -73,6 +73,7 @@ class GenerationService(GenerationServiceServicer):
             StreamWriter(rpc, self._heartbeat_interval(request)) as writer,
         ):
             may_restart = parse_interruption_policy(request.on_interruption)
+            rpc.field_prefix = "request."
             call = self._resolve(request.request, rpc, deadline, streaming=True, restart_on_interruption=may_restart)
             stream = await self._handler(call)
             try:

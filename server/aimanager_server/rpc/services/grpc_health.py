@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
@@ -58,6 +59,13 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
             message = "Unknown service. Send 'liveness', 'readiness', a full service name, or an empty name."
             await context.abort(grpc.StatusCode.NOT_FOUND, message)
         return HealthCheckResponse(status=status)
+
+    async def List(self, request: Any, context: Any) -> Any:
+        """Return the status of every service that Check knows. grpcio-health-checking before 1.81 lacks the method."""
+        services = (*sorted(self._services), LIVENESS)
+        return health_pb2.HealthListResponse(
+            statuses={service: HealthCheckResponse(status=self._status(service)) for service in services}
+        )
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> AsyncIterator[HealthCheckResponse]:
         """Send the current status of a service, then each change."""

@@ -1,4 +1,4 @@
-"""HealthService: provider health now, provider quality over time, and usage metrics."""
+"""HealthService: the health of the providers, now and as it changes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,9 @@ from ...core.errors import Overloaded
 from ...resilience.circuit_breaker import CircuitState
 from ...resilience.provider_health import ProviderHealth, ProviderReport, ProviderStatus
 from ..convert.times import optional_duration, optional_timestamp
-from .assess_providers import AssessProvidersMethod
-from .metrics_summary import MetricsSummaryMethod
 
 PROVIDER_STATUSES = {
-    status: health_pb2.ProviderStatus.Value(
-        f"PROVIDER_STATUS_{'UNSPECIFIED' if status is ProviderStatus.UNKNOWN else status.name}"
-    )
-    for status in ProviderStatus
+    status: health_pb2.ProviderStatus.Value(f"PROVIDER_STATUS_{status.name}") for status in ProviderStatus
 }
 CIRCUIT_STATES = {state: health_pb2.CircuitState.Value(f"CIRCUIT_STATE_{state.name}") for state in CircuitState}
 
@@ -33,17 +28,9 @@ class HealthService(HealthServiceServicer):
 
     name = "aimanager.v1.HealthService"
 
-    def __init__(
-        self,
-        health: ProviderHealth,
-        closed: asyncio.Event,
-        assess_providers: AssessProvidersMethod,
-        metrics_summary: MetricsSummaryMethod,
-    ) -> None:
+    def __init__(self, health: ProviderHealth, closed: asyncio.Event) -> None:
         self._health = health
         self._closed = closed
-        self._assess_providers = assess_providers
-        self._metrics_summary = metrics_summary
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register with a server that has not started yet."""
@@ -69,18 +56,6 @@ class HealthService(HealthServiceServicer):
             async for report in reports:
                 yield health_pb2.WatchProviderHealthResponse(provider=_report_to_proto(report))
         raise Overloaded("The server is shutting down.", solution="Reconnect: another replica will accept the watch.")
-
-    async def AssessProviders(
-        self, request: health_pb2.AssessProvidersRequest, context: Any
-    ) -> health_pb2.AssessProvidersResponse:
-        """Return the quality of the providers, best first."""
-        return self._assess_providers(request)
-
-    async def GetMetricsSummary(
-        self, request: health_pb2.GetMetricsSummaryRequest, context: Any
-    ) -> health_pb2.GetMetricsSummaryResponse:
-        """Return request counts, tokens and cost by provider and model."""
-        return self._metrics_summary(request)
 
 
 async def _until(stop: asyncio.Event, reports: AsyncIterator[ProviderReport]) -> AsyncGenerator[ProviderReport, None]:

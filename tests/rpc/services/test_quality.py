@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from aimanager.v1 import health_pb2
+from aimanager.v1 import quality_pb2
 from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.telemetry.model_stats import ModelStats
 from tests.support.clock import FakeClock
@@ -13,7 +13,7 @@ from tests.support.rpc import build_server, running
 from tests.support.rpc_errors import failure_of
 from tests.support.rpc_health import FakeProviderHealth
 
-ALL_PROVIDERS = health_pb2.AssessProvidersRequest()
+ALL_PROVIDERS = quality_pb2.AssessProvidersRequest()
 
 
 def cost_of(provider: str, model: str, usage: Usage) -> Cost | None:
@@ -37,14 +37,14 @@ async def test_providers_are_returned_best_first_with_scores_and_model_statistic
     health = FakeProviderHealth("claude", "mock", "openai")
     server = build_server(health=health, model_stats=an_hour_of_traffic(), cost_of=cost_of)
     async with running(server) as gateway:
-        response = await gateway.health.AssessProviders(ALL_PROVIDERS)
+        response = await gateway.quality.AssessProviders(ALL_PROVIDERS)
 
     openai, claude, mock = response.providers
     assert openai.provider == "openai"
     assert (openai.overall, openai.availability, openai.speed, openai.economy) == (1, 1, 1, 1)
     assert (claude.sample_count, claude.availability, claude.speed, claude.economy) == (4, 0.75, 0.5, 0.5)
     assert "25% of attempts failed" in claude.findings
-    assert claude.models[0] == health_pb2.ModelQuality(
+    assert claude.models[0] == quality_pb2.ModelQuality(
         model="opus",
         sample_count=4,
         success_rate=0.75,
@@ -62,7 +62,7 @@ async def test_unknown_values_are_unset() -> None:
     stats = ModelStats(FakeClock())
     stats.record_failure("mock", "mock-large")
     async with running(build_server(health=FakeProviderHealth("mock"), model_stats=stats)) as gateway:
-        response = await gateway.health.AssessProviders(ALL_PROVIDERS)
+        response = await gateway.quality.AssessProviders(ALL_PROVIDERS)
 
     (mock,) = response.providers
     assert [name for name in ("speed", "economy", "conformance") if mock.HasField(name)] == []
@@ -71,10 +71,10 @@ async def test_unknown_values_are_unset() -> None:
 
 
 async def test_only_the_requested_providers_are_assessed_once_each() -> None:
-    request = health_pb2.AssessProvidersRequest(providers=["claude", "claude"])
+    request = quality_pb2.AssessProvidersRequest(providers=["claude", "claude"])
     server = build_server(health=FakeProviderHealth("claude", "openai"), model_stats=an_hour_of_traffic())
     async with running(server) as gateway:
-        response = await gateway.health.AssessProviders(request)
+        response = await gateway.quality.AssessProviders(request)
 
     assert [(one.provider, one.speed) for one in response.providers] == [("claude", 1.0)]
 
@@ -85,17 +85,17 @@ async def test_samples_before_the_window_are_ignored() -> None:
     stats.record_failure("mock", "mock-large")
     clock.advance(61)
     stats.record_success("mock", "mock-large", 1.0, None, 0)
-    request = health_pb2.AssessProvidersRequest(window=Duration(seconds=60))
+    request = quality_pb2.AssessProvidersRequest(window=Duration(seconds=60))
     async with running(build_server(health=FakeProviderHealth("mock"), model_stats=stats)) as gateway:
-        response = await gateway.health.AssessProviders(request)
+        response = await gateway.quality.AssessProviders(request)
 
     assert response.providers[0].availability == 1.0
 
 
 async def test_an_unknown_provider_is_not_found() -> None:
-    request = health_pb2.AssessProvidersRequest(providers=["nobody"])
+    request = quality_pb2.AssessProvidersRequest(providers=["nobody"])
     async with running(build_server(health=FakeProviderHealth("mock"))) as gateway:
-        failure = await failure_of(gateway.health.AssessProviders(request))
+        failure = await failure_of(gateway.quality.AssessProviders(request))
 
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "PROVIDER_NOT_FOUND")
 
@@ -104,7 +104,7 @@ async def test_a_window_must_be_positive_and_at_most_an_hour() -> None:
     windows = [Duration(), Duration(seconds=-60), Duration(seconds=3600, nanos=1)]
     async with running(build_server(health=FakeProviderHealth("mock"))) as gateway:
         failures = [
-            await failure_of(gateway.health.AssessProviders(health_pb2.AssessProvidersRequest(window=window)))
+            await failure_of(gateway.quality.AssessProviders(quality_pb2.AssessProvidersRequest(window=window)))
             for window in windows
         ]
 

@@ -1,10 +1,14 @@
-"""HealthService.AssessProviders: compares the quality of providers and models over a window."""
+"""QualityService: compares the quality of providers and models over a window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from aimanager.v1 import health_pb2
+import grpc
+
+from aimanager.v1 import quality_pb2
+from aimanager.v1.quality_pb2_grpc import QualityServiceServicer, add_QualityServiceServicer_to_server
 
 from ...core.usage import Cost, Usage, UsageSource
 from ...resilience.provider_health import ProviderHealth
@@ -20,30 +24,38 @@ CostOf = Callable[[str, str, Usage], Cost | None]
 """Return the cost of usage with a provider's model, None if its price is unknown."""
 
 
-class AssessProvidersMethod:
-    """Implement AssessProviders over the statistics of recent attempts. `cost_of` must use one currency."""
+class QualityService(QualityServiceServicer):
+    """Implement QualityService over the statistics of recent attempts. `cost_of` must use one currency."""
+
+    name = "aimanager.v1.QualityService"
 
     def __init__(self, health: ProviderHealth, model_stats: ModelStats, cost_of: CostOf) -> None:
         self._health = health
         self._model_stats = model_stats
         self._cost_of = cost_of
 
-    def __call__(self, request: health_pb2.AssessProvidersRequest) -> health_pb2.AssessProvidersResponse:
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register with a server that has not started yet."""
+        add_QualityServiceServicer_to_server(self, server)
+
+    async def AssessProviders(
+        self, request: quality_pb2.AssessProvidersRequest, context: Any
+    ) -> quality_pb2.AssessProvidersResponse:
         """Assess the requested providers, or all of them. Raises ProviderNotFound and InvalidRequest."""
         names = sorted(set(request.providers)) or self._health.providers()
         for name in names:
             self._health.report(name)
         snapshots = self._model_stats.snapshots(parse_window(request, RETENTION_SECONDS, RETENTION_SECONDS))
         assessments = assess(names, snapshots, self._reference_cost)
-        return health_pb2.AssessProvidersResponse(providers=map(_assessment_to_proto, assessments))
+        return quality_pb2.AssessProvidersResponse(providers=map(_assessment_to_proto, assessments))
 
     def _reference_cost(self, provider: str, model: str) -> float | None:
         cost = self._cost_of(provider, model, REFERENCE_USAGE)
         return None if cost is None else float(cost.total_nanos)
 
 
-def _assessment_to_proto(assessment: Assessment) -> health_pb2.ProviderQuality:
-    return health_pb2.ProviderQuality(
+def _assessment_to_proto(assessment: Assessment) -> quality_pb2.ProviderQuality:
+    return quality_pb2.ProviderQuality(
         provider=assessment.provider,
         sample_count=assessment.samples,
         overall=assessment.overall,
@@ -56,8 +68,8 @@ def _assessment_to_proto(assessment: Assessment) -> health_pb2.ProviderQuality:
     )
 
 
-def _snapshot_to_proto(snapshot: ModelSnapshot) -> health_pb2.ModelQuality:
-    return health_pb2.ModelQuality(
+def _snapshot_to_proto(snapshot: ModelSnapshot) -> quality_pb2.ModelQuality:
+    return quality_pb2.ModelQuality(
         model=valid_text(snapshot.model),
         sample_count=snapshot.samples,
         success_rate=snapshot.succeeded / snapshot.samples if snapshot.samples else None,

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from aimanager.v1 import health_pb2, usage_pb2
+from aimanager.v1 import metrics_pb2, usage_pb2
 from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.telemetry.usage_stats import UsageStats
 from tests.support.clock import FakeClock
@@ -17,7 +17,7 @@ from tests.support.rpc import REQUEST, BlockingHandler, build_server, running
 from tests.support.rpc_errors import failure_of
 from tests.support.rpc_health import FakeProviderHealth
 
-LAST_HOUR = health_pb2.GetMetricsSummaryRequest()
+LAST_HOUR = metrics_pb2.GetMetricsSummaryRequest()
 
 
 def usage_stats_since(clock: FakeClock) -> UsageStats:
@@ -33,7 +33,7 @@ async def test_requests_tokens_and_cost_are_totaled() -> None:
     usage_stats.record_usage("openai", "gpt", Usage(30, 20), Cost(3, 4))
     clock.advance(90)
     async with running(build_server(health=FakeProviderHealth("claude", "openai"), usage_stats=usage_stats)) as gateway:
-        response = await gateway.health.GetMetricsSummary(LAST_HOUR)
+        response = await gateway.metrics.GetMetricsSummary(LAST_HOUR)
 
     claude, openai = response.rows
     assert (response.start_time, response.end_time) == (Timestamp(seconds=1000), Timestamp(seconds=1090))
@@ -45,7 +45,7 @@ async def test_requests_tokens_and_cost_are_totaled() -> None:
     assert claude.latency_p50.ToNanoseconds() == pytest.approx(2e9, rel=0.05)
     assert claude.time_to_first_token_p50.ToNanoseconds() == pytest.approx(0.5e9, rel=0.05)
     assert not claude.HasField("cost")
-    assert openai == health_pb2.MetricsRow(
+    assert openai == metrics_pb2.MetricsRow(
         provider="openai",
         model="gpt",
         input_tokens=30,
@@ -62,9 +62,9 @@ async def test_a_window_starts_at_a_full_minute() -> None:
     for _ in range(4):
         usage_stats.record_usage("claude", "opus", Usage(1, 0), None)
         clock.advance(60)
-    request = health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=90))
+    request = metrics_pb2.GetMetricsSummaryRequest(window=Duration(seconds=90))
     async with running(build_server(health=FakeProviderHealth("claude"), usage_stats=usage_stats)) as gateway:
-        response = await gateway.health.GetMetricsSummary(request)
+        response = await gateway.metrics.GetMetricsSummary(request)
 
     assert response.start_time == Timestamp(seconds=1120)
     assert response.total.input_tokens == 2
@@ -75,7 +75,7 @@ async def test_calls_in_flight_exclude_the_summary_call_itself() -> None:
     async with running(build_server(handler)) as gateway:
         call = asyncio.ensure_future(gateway.generation.Generate(REQUEST))
         await handler.entered.wait()
-        during = await gateway.health.GetMetricsSummary(LAST_HOUR)
+        during = await gateway.metrics.GetMetricsSummary(LAST_HOUR)
         handler.release.set()
         await call
 
@@ -86,30 +86,32 @@ async def test_an_unknown_provider_is_not_found_and_an_unused_model_has_no_rows(
     usage_stats = usage_stats_since(FakeClock())
     usage_stats.record_usage("claude", "opus", Usage(1, 0), None)
     async with running(build_server(health=FakeProviderHealth("claude"), usage_stats=usage_stats)) as gateway:
-        unknown = health_pb2.GetMetricsSummaryRequest(provider="nobody")
-        failure = await failure_of(gateway.health.GetMetricsSummary(unknown))
-        unused = await gateway.health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(model="haiku"))
-        used = await gateway.health.GetMetricsSummary(
-            health_pb2.GetMetricsSummaryRequest(provider="claude", model="opus")
+        unknown = metrics_pb2.GetMetricsSummaryRequest(provider="nobody")
+        failure = await failure_of(gateway.metrics.GetMetricsSummary(unknown))
+        unused = await gateway.metrics.GetMetricsSummary(metrics_pb2.GetMetricsSummaryRequest(model="haiku"))
+        used = await gateway.metrics.GetMetricsSummary(
+            metrics_pb2.GetMetricsSummaryRequest(provider="claude", model="opus")
         )
 
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "PROVIDER_NOT_FOUND")
-    assert (len(unused.rows), unused.total) == (0, health_pb2.MetricsRow())
+    assert (len(unused.rows), unused.total) == (0, metrics_pb2.MetricsRow())
     assert [row.model for row in used.rows] == ["opus"]
 
 
 @pytest.mark.parametrize("window", [Duration(), Duration(seconds=-60), Duration(seconds=86_401)])
 async def test_a_window_must_be_positive_and_at_most_a_day(window: Duration) -> None:
     async with running(build_server()) as gateway:
-        failure = await failure_of(gateway.health.GetMetricsSummary(health_pb2.GetMetricsSummaryRequest(window=window)))
+        failure = await failure_of(
+            gateway.metrics.GetMetricsSummary(metrics_pb2.GetMetricsSummaryRequest(window=window))
+        )
 
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "at most 86400 s" in failure.fields["window"]
 
 
 async def test_a_window_may_be_a_whole_day() -> None:
-    request = health_pb2.GetMetricsSummaryRequest(window=Duration(seconds=86_400))
+    request = metrics_pb2.GetMetricsSummaryRequest(window=Duration(seconds=86_400))
     async with running(build_server()) as gateway:
-        response = await gateway.health.GetMetricsSummary(request)
+        response = await gateway.metrics.GetMetricsSummary(request)
 
     assert response.start_time.seconds > 0

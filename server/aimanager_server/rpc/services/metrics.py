@@ -1,10 +1,14 @@
-"""HealthService.GetMetricsSummary: request counts, tokens and cost over a window."""
+"""MetricsService: request counts, tokens and cost over a window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from aimanager.v1 import health_pb2
+import grpc
+
+from aimanager.v1 import metrics_pb2
+from aimanager.v1.metrics_pb2_grpc import MetricsServiceServicer, add_MetricsServiceServicer_to_server
 
 from ...resilience.provider_health import ProviderHealth
 from ...telemetry.usage_stats import DAY_SECONDS, UsageRow, UsageStats
@@ -14,21 +18,29 @@ from ..convert.times import optional_duration, optional_timestamp, parse_window
 HOUR_SECONDS = 3600.0
 
 
-class MetricsSummaryMethod:
-    """Implement GetMetricsSummary. `in_flight` returns the number of calls in flight now."""
+class MetricsService(MetricsServiceServicer):
+    """Implement MetricsService. `in_flight` returns the number of calls in flight now."""
+
+    name = "aimanager.v1.MetricsService"
 
     def __init__(self, health: ProviderHealth, usage_stats: UsageStats, in_flight: Callable[[], int]) -> None:
         self._health = health
         self._usage_stats = usage_stats
         self._in_flight = in_flight
 
-    def __call__(self, request: health_pb2.GetMetricsSummaryRequest) -> health_pb2.GetMetricsSummaryResponse:
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register with a server that has not started yet."""
+        add_MetricsServiceServicer_to_server(self, server)
+
+    async def GetMetricsSummary(
+        self, request: metrics_pb2.GetMetricsSummaryRequest, context: Any
+    ) -> metrics_pb2.GetMetricsSummaryResponse:
         """Return the totals, with a row for each model used. Raises ProviderNotFound and InvalidRequest."""
         if request.provider:
             self._health.report(request.provider)
         seconds = parse_window(request, HOUR_SECONDS, DAY_SECONDS)
         summary = self._usage_stats.summary(seconds, request.provider, request.model)
-        return health_pb2.GetMetricsSummaryResponse(
+        return metrics_pb2.GetMetricsSummaryResponse(
             start_time=optional_timestamp(summary.start_time),
             end_time=optional_timestamp(summary.end_time),
             total=_row_to_proto(summary.total),
@@ -38,8 +50,8 @@ class MetricsSummaryMethod:
         )
 
 
-def _row_to_proto(row: UsageRow) -> health_pb2.MetricsRow:
-    return health_pb2.MetricsRow(
+def _row_to_proto(row: UsageRow) -> metrics_pb2.MetricsRow:
+    return metrics_pb2.MetricsRow(
         provider=row.provider,
         model=valid_text(row.model),
         requests=row.requests,

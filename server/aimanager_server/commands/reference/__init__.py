@@ -1,0 +1,1 @@
+"""Reference documentation generated from the code. `make docs` writes it into docs/."""
