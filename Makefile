@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types structure test coverage check test-floor demo run \
-        fuzz chaos live bench prices providers-table docker clean node
+        fuzz chaos live bench prices providers-table docs docker clean node
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ prices: .venv/.dev ## Propose new rows for the catalog's prices
 
 providers-table: .venv/.dev ## Write the provider table into README.md
 	@$(PY) .ci/providers_table.py
+
+docs: .venv/.dev ## Write the generated pages and tables of docs/
+	@$(PY) -m aimanager_server.commands.reference
 
 proto: build/stubs ## Generate the Python stubs from proto/
 	@rm -f $(STUBS)/*.py $(STUBS)/*.pyi

@@ -2,7 +2,7 @@
 
 `test_code_blocks.py` runs or checks the blocks of every page in these languages: python, toml, yaml, sh. A block in any
 other language, and a shell command that it does not run itself, needs a test of its own. A test module in this folder
-registers its tests with two constants, which are read from its source:
+registers its tests with two constants, which are read from its source and must be literals:
 
     RUNS = {("go.md", "go"): "test_every_go_example_runs"}
     COMMANDS = {"make demo": "tests/commands/test_demo.py::test_the_demo_runs"}
@@ -70,12 +70,19 @@ def _exists(path: str, name: str = "") -> bool:
 
 def _constants(path: Path) -> dict[str, dict[Any, str]]:
     return {
-        target.id: ast.literal_eval(node.value)
+        target.id: _literal(node.value, path)
         for node in _parse(path).body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id in ("RUNS", "COMMANDS")
     }
+
+
+def _literal(node: ast.expr, path: Path) -> dict[Any, str]:
+    try:
+        return dict(ast.literal_eval(node))
+    except ValueError:
+        raise ValueError(f"{_relative(path)}:{node.lineno}: must be a literal, as it is read from the source") from None
 
 
 def _parse(path: Path) -> ast.Module:

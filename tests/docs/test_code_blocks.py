@@ -153,7 +153,7 @@ def is_executable(command: str) -> bool:
 def run(command: str, gateway: str, folder: Path) -> None:
     """Run an installed command with the gateway as its default target; redirections to a file work."""
     name, _, arguments = command.replace(LOCAL_TARGET, gateway).partition(" ")
-    environment = {"PATH": os.environ["PATH"], "AIMANAGER_TARGET": gateway}
+    environment = {"PATH": os.environ["PATH"], **({"AIMANAGER_TARGET": gateway} if name == "aimanager" else {})}
     shell = ["sh", "-c", f"{shlex.quote(script(name))} {arguments}"]
 
     done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
