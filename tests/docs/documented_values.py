@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import reduce
 from importlib import import_module
+from typing import Any
 
 from aimanager_server.config.settings import Settings
 
@@ -37,6 +38,11 @@ def _number(text: str) -> float:
 def _value(source: str) -> float:
     path, _, constant = source.partition("` `")
     if not constant:
-        return float(reduce(getattr, source.split("."), Settings()))  # type: ignore[arg-type]  # a number
+        settings: Any = Settings()
+        return float(reduce(_member, source.split("."), settings))
     module = import_module("aimanager_server." + path.removesuffix(".py").replace("/", "."))
     return float(getattr(module, constant))
+
+
+def _member(section: Any, name: str) -> Any:
+    return section[name] if isinstance(section, dict) else getattr(section, name)
