@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types structure test coverage check test-floor demo run \
-        fuzz chaos live bench prices providers-table docs docker clean node
+        fuzz chaos live bench prices providers-table docs docker clean node proto-languages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,9 @@ proto-lint: .venv/.dev ## Check style, format and compatibility of the protos
 
 proto-baseline: .venv/.dev ## At a release: make the current protos the baseline
 	@$(BUF) build proto --exclude-source-info -o $(BASELINE)
+
+proto-languages: .venv/.python $(if $(ARGS),,.venv/.dev) | build ## Generate and compile stubs in nine languages, run the examples: ARGS="go rust"
+	@$(PY) .ci/languages $(ARGS)
 
 docker: ## Build the container image aimanager:latest
 	@docker build -t aimanager:latest .
