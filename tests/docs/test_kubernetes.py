@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -293,6 +294,42 @@ def test_figures_are_those_of_the_readme() -> None:
 
     assert {"886 µs", "184 µs", "43 kB", "71 MiB", "0.42 s"} <= measured
     assert [figure for figure in ("886 µs", "184 µs", "43 kB", "71 MiB", "0.42 s") if figure not in PAGE] == []
+
+
+def test_derived_figures_follow_from_the_measured_ones() -> None:
+    stream_ms = 50 * 184 / 1000
+
+    assert f"50 × 184 µs = {stream_ms:.1f} ms" in PAGE
+    assert f"60 × {stream_ms:.1f} ms = {60 * stream_ms / 10:.0f} % of a core" in PAGE
+    assert f"512 × 43 kB = {512 * 43 / 1000:.0f} MB" in PAGE
+    assert round(1e6 / 886, -2) == 1100
+    assert round(1000 / stream_ms, -2) == 100
+
+
+def test_quoted_defaults_are_those_of_the_server() -> None:
+    settings = Settings()
+    server, limits, mib = settings.server, settings.limits, 1024 * 1024
+    options = (ROOT / "server/aimanager_server/rpc/server.py").read_text("utf-8")
+
+    quoted = [
+        f"`max_in_flight` ({server.max_in_flight})",
+        f"`max_in_flight_per_caller` ({server.max_in_flight_per_caller})",
+        f"lags by {server.max_event_loop_lag_seconds:g} s",
+        f"`limits.max_message_bytes` ({limits.max_message_bytes // mib} MiB)",
+        f"`limits.max_response_bytes` ({limits.max_response_bytes // mib} MiB)",
+        f"up to {settings.idempotency.max_bytes // mib} MiB (`idempotency.max_bytes`)",
+        f"default of {server.stream_timeout_seconds:g} s for streams",
+        "after 30 minutes (`grpc.max_connection_age`",
+    ]
+    text = " ".join(PAGE.split())
+    assert [quote for quote in quoted if quote not in text] == []
+    assert '("grpc.max_connection_age_ms", 1_800_000)' in options
+
+
+def test_the_image_has_the_version_of_the_project(pod_spec: Manifest) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert pod_spec["containers"][0]["image"].rpartition(":")[2] == project["version"]
 
 
 def test_named_metrics_exist() -> None:

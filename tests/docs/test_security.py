@@ -21,9 +21,11 @@ from aimanager.v1 import embedding_pb2, generation_pb2, model_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
+from aimanager.v1.usage_pb2 import CACHE_STATUS_IDEMPOTENT_REPLAY, CACHE_STATUS_MISS
 from aimanager_server.config.settings import IdempotencySettings, Limits
 from tests.docs.documented_values import documented_settings, wrong_values
 from tests.support.doc_blocks import DOCS
+from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
 
 PAGE = (DOCS / "security.md").read_text("utf-8")
@@ -123,6 +125,22 @@ def test_prompts_answers_tokens_and_keys_are_in_no_log_line_and_no_metric(tmp_pa
     assert "aimanager_requests_total" in metrics
 
 
+def test_a_caller_never_receives_the_stored_answer_of_another_caller() -> None:
+    callers = {name: {"token_sha256": sha256(name.encode()).hexdigest()} for name in ("ann", "bob")}
+    message = request("Hello.")
+    message.idempotency_key = "once"
+    vectors = embedding_pb2.EmbedRequest(model="mock/mock-embedding", inputs=["Hello."], idempotency_key="once")
+
+    with started_gateway(settings_with(callers=callers)) as target, grpc.insecure_channel(target) as channel:
+        methods = [
+            (GenerationServiceStub(channel).Generate, message),
+            (EmbeddingServiceStub(channel).Embed, vectors),
+        ]
+        statuses = [cache_status(method, sent, caller) for method, sent in methods for caller in ("ann", "bob", "ann")]
+
+    assert statuses == [CACHE_STATUS_MISS, CACHE_STATUS_MISS, CACHE_STATUS_IDEMPOTENT_REPLAY] * 2
+
+
 def test_a_small_request_that_decompresses_to_a_large_one_is_rejected(gateway: str) -> None:
     with grpc.insecure_channel(gateway, [("grpc.max_send_message_length", -1)]) as channel:
         generate: Any = channel.unary_unary("/aimanager.v1.GenerationService/Generate")
@@ -163,6 +181,11 @@ def request(prompt: str) -> generation_pb2.GenerateRequest:
         messages=[message],  # type: ignore[list-item]
         system_instruction=f"{CANARY}-instruction",
     )
+
+
+def cache_status(method: Any, message: Any, caller: str) -> int:
+    status: int = method(message, metadata=(("authorization", f"Bearer {caller}"),)).cache_status
+    return status
 
 
 def read(method: Any) -> Any:
