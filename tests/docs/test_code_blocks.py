@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import shlex
@@ -28,6 +26,7 @@ from tests.support.doc_blocks import (
     inline_code,
     links,
     pages,
+    run_python,
 )
 from tests.support.paths import ROOT
 
@@ -49,10 +48,7 @@ def own_blocks(*languages: str) -> list[CodeBlock]:
 @pytest.mark.parametrize("block", own_blocks("python"), ids=str)
 def test_python_block_runs(block: CodeBlock, gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code = "\n" * block.line + block.text.replace(LOCAL_TARGET, gateway)
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(code, block.page, "exec"), {"__name__": "__main__"})
+    run_python(block, gateway)
 
 
 @pytest.mark.parametrize("block", own_blocks("toml"), ids=str)

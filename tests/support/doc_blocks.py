@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -97,6 +99,15 @@ def commands(block: CodeBlock) -> list[str]:
         lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     stripped = (re.sub(r"(^|\s+)#\s.*$", "", line).strip() for line in lines)
     return [line for line in stripped if line]
+
+
+def run_python(block: CodeBlock, target: str) -> str:
+    """Run a Python block against the gateway at `target`, which replaces LOCAL_TARGET, and return what it printed."""
+    code = "\n" * block.line + block.text.replace(LOCAL_TARGET, target)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, block.page, "exec"), {"__name__": "__main__"})
+    return output.getvalue()
 
 
 def _blocks(page: str, text: str) -> Iterator[CodeBlock]:
