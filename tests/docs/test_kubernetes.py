@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 import tomllib
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from aimanager.v1 import generation_pb2
-from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.app import running_server
 from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
-from aimanager_server.rpc.server import CANCEL_GRACE_SECONDS, REJECTION_SECONDS, GatewayServer
+from aimanager_server.rpc.server import CANCEL_GRACE_SECONDS, REJECTION_SECONDS
 from aimanager_server.telemetry.metrics import Metrics
 from tests.docs.kubernetes_manifest import (
     PLACEHOLDER_DIGEST,
-    TOKEN,
     Manifest,
     documents,
+    one,
     parsed,
-    running_pod,
     schema_problems,
 )
 from tests.support.doc_blocks import DOCS, code_blocks, commands
-from tests.support.gateway import run_in_thread, settings_with
 from tests.support.paths import ROOT
 
-RUNS = {
-    ("kubernetes.md", "python"): "test_a_client_balances_calls_over_pods_and_avoids_one_that_drains",
-    ("kubernetes.md", "yaml"): "test_every_yaml_block_is_in_the_manifest_or_valid_in_its_place",
-}
+RUNS = {("kubernetes.md", "yaml"): "test_every_yaml_block_is_in_the_manifest_or_valid_in_its_place"}
 COMMANDS = {
     "kubectl create secret generic aimanager-provider-keys --from-file=claude=claude.key": (
         "tests/docs/test_kubernetes.py::test_the_commands_create_what_the_manifest_refers_to"
@@ -56,7 +39,6 @@ COMMANDS = {
 PAGE = (DOCS / "kubernetes.md").read_text("utf-8")
 EXIT_SECONDS = 5.0
 """How long the process may take to exit once its calls have ended, as the page states."""
-SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +65,6 @@ def settings(manifests: list[Manifest], tmp_path: Path) -> Settings:
     text = one(manifests, "ConfigMap")["data"]["aimanager.toml"]
     config.write_text(text.replace("/run/secrets/aimanager/claude", str(key_file)))
     return load({}, config, {}).settings
-
-
-def one(manifests: list[Manifest], kind: str) -> Manifest:
-    (found,) = (manifest for manifest in manifests if manifest["kind"] == kind)
-    return found
 
 
 def test_every_document_conforms_to_the_strict_schema_of_the_api(manifests: list[Manifest]) -> None:
@@ -228,65 +205,6 @@ def test_the_server_defaults_exceed_the_default_grace_period_of_kubernetes() -> 
     assert server.drain_delay_seconds + server.drain_timeout_seconds + rest > 30
 
 
-def test_the_deployed_server_answers_probes_and_drains_an_open_stream(
-    manifests: list[Manifest], deployment: Manifest, pod_spec: Manifest, tmp_path: Path
-) -> None:
-    (container,) = pod_spec["containers"]
-    probes = [container[name]["grpc"]["service"] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
-    with (
-        running_pod(one(manifests, "ConfigMap"), deployment, tmp_path) as pod,
-        grpc.insecure_channel(f"127.0.0.1:{pod.port}") as channel,
-        grpc.insecure_channel(f"127.0.0.1:{pod.health_port}") as kubelet,
-    ):
-        stub, health = GenerationServiceStub(channel), HealthStub(kubelet)
-        assert [status(health, service) for service in probes] == [SERVING] * 3
-        assert "aimanager_requests_in_flight 0.0" in scrape(pod.metrics_port)
-        with pytest.raises(grpc.RpcError, match="Missing gateway token"):
-            stub.Generate(request("Hello."))
-        changes = health.Watch(HealthCheckRequest(service="readiness"))
-        stream = stub.StreamGenerate(
-            generation_pb2.StreamGenerateRequest(request=request("[[words: 200]] [[rate: 100]]")), metadata=token()
-        )
-        before = [next(stream) for _ in range(10)]
-        statuses = [next(changes).status]
-
-        process, stopped_at = pod.process, time.monotonic()
-        process.terminate()
-        statuses.append(next(changes).status)
-        alive = status(health, "liveness")
-        late = stub.Generate(request("[[reply: Still accepted.]]"), metadata=token())
-        after = list(stream)
-        exit_code = process.wait(pod_spec["terminationGracePeriodSeconds"])
-        seconds = time.monotonic() - stopped_at
-
-    assert statuses == [SERVING, NOT_SERVING]
-    assert alive == SERVING
-    assert late.message.parts[0].text == "Still accepted."
-    assert all(response.HasField("delta") for response in before[1:])
-    assert after[-1].completed.usage.output_tokens == 200
-    assert exit_code == 0
-    assert seconds < 5.0 + REJECTION_SECONDS + EXIT_SECONDS
-    assert pod.written_files == ["aimanager.toml", "claude"]
-
-
-def test_a_client_balances_calls_over_pods_and_avoids_one_that_drains() -> None:
-    (block,) = code_blocks("kubernetes.md", "python")
-    with pod("one") as (first, loop), pod("two") as (second, _):
-        pods = f"ipv4:127.0.0.1:{first.port},127.0.0.1:{second.port}"
-        example = re.sub(r"dns:///[\w.:-]+", pods, block.text)
-        names: dict[str, Any] = {}
-        exec(compile(example, block.page, "exec"), names)
-        with names["channel"]:
-            balanced = names["answers"]
-            drain = asyncio.run_coroutine_threadsafe(first.drain(), loop)
-            answers = map(lambda _: answer_of(names["stub"]), range(1000))
-            only_second = any(set(twelve) == {"two"} for twelve in zip(*[answers] * 12, strict=False))
-            drain.cancel()
-
-    assert sorted(set(balanced)) == ["one", "two"]
-    assert only_second
-
-
 def test_figures_are_those_of_the_readme() -> None:
     cost = (ROOT / "README.md").read_text("utf-8").partition("## Cost of a call")[2]
     figures = re.findall(r"(\d[\d.]*) (µs|kB|MiB of memory|s after its start)", cost)
@@ -342,37 +260,3 @@ def test_named_metrics_exist() -> None:
 def pod_labels(manifests: list[Manifest]) -> dict[str, str]:
     labels: dict[str, str] = one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
     return labels
-
-
-@contextmanager
-def pod(name: str) -> Iterator[tuple[GatewayServer, asyncio.AbstractEventLoop]]:
-    """Run a server that answers every prompt with its name and accepts calls while it drains."""
-    scripts = {"scripts": [{"match": "", "answer": name}]}
-    settings = settings_with(server={"drain_delay_seconds": 600.0}, providers={"mock": {"options": scripts}})
-    with run_in_thread(lambda stack: stack.enter_async_context(running_server(settings))) as running:
-        yield running
-
-
-def answer_of(stub: Any) -> str:
-    text: str = stub.Generate(request("Hello.", model=""), wait_for_ready=True).message.parts[0].text
-    return text
-
-
-def request(prompt: str, model: str = "mock/mock-large") -> generation_pb2.GenerateRequest:
-    message = {"role": "ROLE_USER", "parts": [{"text": prompt}]}
-    return generation_pb2.GenerateRequest(model=model, messages=[message])  # type: ignore[list-item]
-
-
-def token() -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {TOKEN}"),)
-
-
-def status(health: HealthStub, service: str) -> int:
-    """Return the status as kubelet's gRPC probe reads it."""
-    return int(health.Check(HealthCheckRequest(service=service), timeout=5).status)
-
-
-def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
-        text: str = response.read().decode()
-        return text

@@ -37,6 +37,7 @@ listen = "127.0.0.1:0"
 metrics_listen = "127.0.0.1:0"
 log_level = "debug"
 drain_delay_seconds = 0.0
+max_event_loop_lag_seconds = 30.0
 
 [callers.ann]
 token_sha256 = "{sha256(TOKEN.encode()).hexdigest()}"
