@@ -28,6 +28,7 @@ from tests.support.doc_blocks import (
     pages,
     run_python,
 )
+from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
 
 LANGUAGES = ("python", "toml", "yaml", "sh")
@@ -45,10 +46,17 @@ def own_blocks(*languages: str) -> list[CodeBlock]:
     return [block for block in every_block(*languages) if (block.page, block.language) not in runners().blocks]
 
 
+@pytest.fixture
+def new_gateway() -> Iterator[str]:
+    """A gateway for one example: errors count as failures of the mock provider, and a Retry-After blocks it."""
+    with started_gateway(settings_with()) as target:
+        yield target
+
+
 @pytest.mark.parametrize("block", own_blocks("python"), ids=str)
-def test_python_block_runs(block: CodeBlock, gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_block_runs(block: CodeBlock, new_gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run_python(block, gateway)
+    run_python(block, new_gateway)
 
 
 @pytest.mark.parametrize("block", own_blocks("toml"), ids=str)

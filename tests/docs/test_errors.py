@@ -18,6 +18,7 @@ from aimanager_server.rpc.status import DETAILS_KEY, DO_NOT_RETRY, DOMAIN, MAX_T
 from aimanager_server.validation.violations import MAX_VIOLATIONS
 from tests.support.calls import ended_record
 from tests.support.doc_blocks import DOCS, code_blocks, run_python
+from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
 from tests.support.rpc import REQUEST, build_server, raising, running
 from tests.support.rpc_errors import failure_of
@@ -59,8 +60,9 @@ def test_every_metadata_key_is_described() -> None:
     assert described == set(metadata_keys())
 
 
-def test_the_python_client_raises_the_error_that_the_page_shows(gateway: str) -> None:
-    output = run_python(code_blocks("errors.md", "python")[0], gateway)
+def test_the_python_client_raises_the_error_that_the_page_shows() -> None:
+    with started_gateway(settings_with()) as gateway:
+        output = run_python(code_blocks("errors.md", "python")[0], gateway)
 
     assert "PROVIDER_RATE_LIMITED The mock provider failed with PROVIDER_RATE_LIMITED, as scripted." in output
     assert "\n200.0 mock " in output

@@ -8,11 +8,13 @@ from pathlib import Path
 from ..error_reference import error_reference
 from .configuration import configuration_parts
 from .markdown import fill
+from .metrics import metrics_parts
 
 DOCS = Path("docs")
 
 PARTS: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "configuration.md": configuration_parts,
+    "metrics.md": metrics_parts,
 }
 """Pages with generated parts between markers."""
 
