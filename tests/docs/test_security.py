@@ -24,6 +24,10 @@ from aimanager.v1.model_pb2_grpc import ModelServiceStub
 from aimanager.v1.usage_pb2 import CACHE_STATUS_IDEMPOTENT_REPLAY, CACHE_STATUS_MISS
 from aimanager_server.config.settings import IdempotencySettings, Limits
 from tests.docs.documented_values import documented_settings, wrong_values
+from tests.integration.faults.fault_catalog import fails, responds
+from tests.integration.faults.gateway import FALLBACK
+from tests.integration.faults.gateway import gateway as faulty_gateway
+from tests.integration.faults.upstream import Upstream
 from tests.support.doc_blocks import DOCS
 from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
@@ -124,6 +128,19 @@ def test_prompts_answers_tokens_and_keys_are_in_no_log_line_and_no_metric(tmp_pa
     assert log.count("request.completed") >= 2
     assert log.count("request.failed") >= 2
     assert "aimanager_requests_total" in metrics
+
+
+def test_a_callers_key_reaches_only_its_provider_and_only_in_its_call() -> None:
+    first, second = Upstream(fails(503), responds(), api_key="sk-of-the-server"), Upstream(responds(), api_key="sk-two")
+    own_key = (("x-provider-key-first", "sk-of-the-caller"),)
+
+    with faulty_gateway(first, second, retry={"max_attempts": 1}) as server:
+        server.generate(fallback_models=FALLBACK, metadata=own_key)
+        server.generate()
+
+    assert [sent.api_key for sent in first.requests] == ["sk-of-the-caller", "sk-of-the-server"]
+    assert [sent.api_key for sent in second.requests] == ["sk-two"]
+    assert "sk-of-the-caller" not in str([sent.headers for sent in (*first.requests[1:], *second.requests)])
 
 
 def test_a_caller_never_receives_the_stored_answer_of_another_caller() -> None:
