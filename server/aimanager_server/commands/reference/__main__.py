@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..error_reference import error_reference
 from .configuration import configuration_parts
+from .logs import log_parts
 from .markdown import fill
 from .metrics import metrics_parts
 
@@ -14,6 +15,7 @@ DOCS = Path("docs")
 
 PARTS: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "configuration.md": configuration_parts,
+    "logs.md": log_parts,
     "metrics.md": metrics_parts,
 }
 """Pages with generated parts between markers."""
