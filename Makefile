@@ -89,7 +89,7 @@ bench: .venv/.dev ## Measure the cost of a call; ARGS="--against REV" compares w
 prices: .venv/.dev ## Propose new rows for the catalog's prices
 	@$(PY) .ci/prices.py $(ARGS)
 
-providers-table: .venv/.dev ## Write the provider table into README.md
+providers-table: .venv/.dev ## Write the tables of docs/providers.md
 	@$(PY) .ci/providers_table.py
 
 docs: .venv/.dev ## Write the generated pages and tables of docs/

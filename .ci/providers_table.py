@@ -1,24 +1,24 @@
-"""Write the provider table into README.md, from the catalog and the provider defaults.
+"""Write the tables of docs/providers.md, from the catalog and the provider defaults.
 
 Usage: make providers-table.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
 from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.model import Capability, SupportLevel
-from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
+from aimanager_server.commands.reference.markdown import fill, table
+from aimanager_server.config.provider_defaults import BUILT_IN_PROVIDERS, KNOWN_PROVIDERS
 from aimanager_server.providers.factory import PROVIDERS_WITHOUT_EMBEDDINGS
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- providers -->", "<!-- /providers -->"
+PAGE = Path(__file__).parents[1] / "docs" / "providers.md"
+ALIASES = ("latest", "current", "fast", "reasoning")
 COLUMNS = {
     Capability.STREAMING: "streaming",
     Capability.TOOL_CALLING: "tools",
@@ -34,19 +34,43 @@ COUNTING_WIRES = ("anthropic", "responses", "gemini", "mock")
 UNKNOWN = "?"
 
 
-def table() -> str:
-    """Return the table in Markdown."""
+def provider_table() -> str:
+    """Return the table of the providers and their capabilities."""
     head = ["provider", "wire", "key", *COLUMNS.values(), "embeddings", "token counts"]
-    rows = [head, ["---"] * len(head), *map(list, map(_row, KNOWN_PROVIDERS))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return table(head, map(list, map(_row, KNOWN_PROVIDERS)))
 
 
-def with_provider_table(text: str) -> str:
-    """Return the text with the table between its markers. Raises ValueError unless each marker occurs once."""
-    replaced, count = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{table()}{END}", text, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"{BEGIN} and {END} must occur once, found {count}")
-    return replaced
+def alias_table() -> str:
+    """Return the table of the models to which the aliases of each provider resolve."""
+    catalog = Catalog.load()
+    rows = [[f"`{name}`", *(_alias(catalog, name, alias) for alias in ALIASES)] for name in BUILT_IN_PROVIDERS]
+    return table(["provider", *(f"`{alias}`" for alias in ALIASES)], rows)
+
+
+def end_user_table() -> str:
+    """Return the table of the providers that accept the id of an end user, and its native field."""
+    fields = {name: defaults.get("end_user_field", "") for name, defaults in KNOWN_PROVIDERS.items()}
+    return table(["provider", "field"], [[f"`{name}`", f"`{field}`"] for name, field in fields.items() if field])
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "providers": provider_table,
+    "aliases": alias_table,
+    "end-users": end_user_table,
+}
+"""The tables by the name of their markers."""
+
+
+def with_tables(page: str) -> str:
+    """Return the page with the tables between their markers. Raises ValueError unless each marker occurs once."""
+    return fill(page, {name: write() for name, write in TABLES.items()})
+
+
+def _alias(catalog: Catalog, provider: str, name: str) -> str:
+    alias = catalog.alias(provider, name)
+    if alias is None:
+        raise ValueError(f"provider {provider!r} has no alias {name!r}")
+    return f"`{alias.model}`"
 
 
 def _row(name: str) -> Iterator[str]:
@@ -79,4 +103,4 @@ def _embeddings(name: str, has_models: bool) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_provider_table(README.read_text("utf-8")), "utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
