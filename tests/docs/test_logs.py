@@ -118,6 +118,14 @@ def test_every_way_to_log_is_found(source: str, event: LogEvent, tmp_path: Path)
     assert log_events(tmp_path) == [event]
 
 
+@pytest.mark.parametrize("source", ["self._log.info(name)", 'get_logger().error("Failed.")'])
+def test_an_event_without_a_literal_name_is_reported(source: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(source)
+
+    with pytest.raises(ValueError, match=r"a\.py:1: the name of the event must be a literal"):
+        log_events(tmp_path)
+
+
 def test_two_forms_of_one_event_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text('log.info("a.b")\nlog.error("a.b")\n')
 

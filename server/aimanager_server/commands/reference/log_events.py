@@ -14,6 +14,8 @@ from ...telemetry.logs import LEVELS
 PACKAGE = Path(__file__).parents[2]
 EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 LEVEL_OF_METHOD = {**{level: level for level in LEVELS}, "exception": "error"}
+LOGGERS = frozenset({"log", "_log", "get_logger"})
+"""Names of loggers, and of the function that returns one."""
 RENAMED_FIELDS = {"exc_info": "exception"}
 """Arguments that a line contains under another name."""
 
@@ -31,7 +33,10 @@ class LogEvent:
 
 
 def log_events(package: Path = PACKAGE) -> list[LogEvent]:
-    """Return the events of all modules, sorted by name. Raises ValueError if two calls log one event differently."""
+    """Return the events of all modules, sorted by name.
+
+    Raises ValueError if two calls log one event differently, or if the name of an event is not a literal.
+    """
     found: dict[str, LogEvent] = {}
     for path in sorted(package.rglob("*.py")):
         module = path.relative_to(package).as_posix()
@@ -47,6 +52,8 @@ def _module_events(module: str, tree: ast.Module) -> Iterator[LogEvent]:
     owners = {id(node): function for function in functions.values() for node in ast.walk(function)}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         names, level = _logged(call)
+        if not names and _is_logger_call(call):
+            raise ValueError(f"{module}:{call.lineno}: the name of the event must be a literal, such as 'a.b'")
         fields = tuple(dict.fromkeys(_fields(call, owners.get(id(call)), functions, tree)))
         yield from (LogEvent(name, level, fields, module) for name in names)
 
@@ -60,6 +67,13 @@ def _logged(call: ast.Call) -> tuple[list[str], str]:
         if level and level[0] in LEVELS:
             return [text for text in events if EVENT.fullmatch(text)], level[0]
     return [], ""
+
+
+def _is_logger_call(call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in LEVEL_OF_METHOD:
+        return False
+    receiver = ast.unparse(call.func.value).removesuffix("()").rpartition(".")[2]
+    return receiver in LOGGERS
 
 
 def _strings(node: ast.expr) -> Iterator[str]:
