@@ -14,11 +14,16 @@ import pytest
 
 import aimanager
 from aimanager import AIConfig, AIError, AIManager, AIResponse
+from aimanager._convert.models import CAPABILITY_SYNONYMS
 from aimanager._convert.operation import PROBE_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT
+from aimanager._convert.scalars import enum_words
 from aimanager.errors import ERROR_CLASSES
 from aimanager.options import ConnectionOptions, EmbedOptions, RequestOptions, SuggestOptions
+from aimanager.v1.model_pb2 import Capability
+from aimanager_server.config.settings import Limits
 from tests.support.doc_blocks import DOCS, LOCAL_TARGET, CodeBlock, code_blocks
 from tests.support.gateway import settings_with, started_gateway
+from tests.support.paths import ROOT
 
 RUNS = {("python.md", "python"): "test_example_prints_what_its_comments_say"}
 
@@ -68,6 +73,19 @@ def run_with_pytest(text: str, folder: Path) -> None:
     assert "2 passed" in done.stdout
 
 
+def test_examples_pass_mypy_strict(tmp_path: Path) -> None:
+    for block in BLOCKS:
+        if "import pytest" not in block.text:
+            defined = "" if "\nai = " in block.text else "from aimanager import AIManager\nai = AIManager.gateway()\n"
+            (tmp_path / f"line_{block.line}.py").write_text(defined + block.text)
+    files = map(str, sorted(tmp_path.iterdir()))
+    command = [sys.executable, "-m", "mypy", "--strict", "--scripts-are-modules", "--cache-dir", ".mypy_cache/examples"]
+
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_option_has_a_row_in_order() -> None:
     assert names(table("option", within="options")) == list(RequestOptions.__annotations__)
     assert names(table("option", within="embed options")) == list(EmbedOptions.__annotations__)
@@ -91,6 +109,22 @@ def test_every_error_has_a_row_with_its_reasons() -> None:
     assert rows == {
         kind.__name__: {reason for reason, found in ERROR_CLASSES.items() if found is kind} for kind in errors
     }
+
+
+def test_capabilities_and_their_synonyms_are_those_of_the_client() -> None:
+    paragraph = re.search(r"\nCapabilities are (.*?)\. Other names for them are (.*?)\n\n", PAGE, re.DOTALL)
+    assert paragraph is not None
+
+    capabilities, synonyms = (set(re.findall(r"`(\w+)`", text)) for text in paragraph.groups())
+
+    assert capabilities == set(enum_words(Capability)) - {""}
+    assert synonyms == set(CAPABILITY_SYNONYMS)
+
+
+def test_size_limits_are_the_defaults_of_the_settings() -> None:
+    attachment, message = (int(number) * 1024**2 for number in re.findall(r"at most\s(\d+) MiB", PAGE))
+
+    assert (attachment, message) == (Limits().max_attachment_bytes, Limits().max_message_bytes)
 
 
 def test_default_timeouts_are_those_of_the_client() -> None:

@@ -88,7 +88,7 @@ def test_python_example_runs(block: CodeBlock, gateway: str) -> None:
     assert "mock" in out.getvalue()
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("make ")])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith(("make ", ". "))])
 def test_command_runs(command: str, gateway_with_reflection: str, tmp_path: Path) -> None:
     if command.startswith("buf "):
         call_with_buf(command, gateway_with_reflection)
