@@ -24,10 +24,10 @@ from .types.response import AIResponse
 class AIManager:
     """Client of an aimanager gateway. Threads may share it; create it after forking.
 
-    `api_key` is the caller's own key for `provider`. It is sent with calls to a model of that provider only, is not
-    stored, and never leaves this machine in plaintext. The mock provider accepts any key. Use `AIManager.gateway` if
-    the gateway holds the keys. The default provider is claude and the default model latest. The channel opens on the
-    first call. Raises ConfigurationError for invalid settings.
+    `api_key` is the caller's own key for `provider`. It is sent with calls to a model and used for that provider only.
+    It is not stored, and never leaves this machine in plaintext. The mock provider accepts any key. Use
+    `AIManager.gateway` if the gateway holds the keys. The default provider is claude and the default model latest. The
+    channel opens on the first call. Raises ConfigurationError for invalid settings.
 
     >>> with AIManager("any key", provider="mock") as ai:
     ...     ai
