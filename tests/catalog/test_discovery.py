@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from aimanager_server.catalog.catalog import Catalog
-from aimanager_server.catalog.discovery import ModelDiscovery
+from aimanager_server.catalog.discovery import REFRESH_INTERVAL_SECONDS, ModelDiscovery
 from aimanager_server.catalog.model import Model
 from aimanager_server.core.errors import GatewayError, MissingCredentials, ProviderUnreachable
+from tests.support.clock import FakeClock
 
 KNOWN = [Model("up", "known"), Model("down", "old")]
 
@@ -28,7 +30,8 @@ class DiscoveryFixture:
     def __init__(self, **listers: FakeLister) -> None:
         self.catalog = Catalog(KNOWN)
         self.outcomes: list[tuple[str, str]] = []
-        self.discovery = ModelDiscovery(listers, self.catalog, self._record)
+        self.clock = FakeClock()
+        self.discovery = ModelDiscovery(listers, self.catalog, self._record, self.clock)
 
     def _record(self, provider: str, error: GatewayError | None) -> None:
         self.outcomes.append((provider, error.reason if error else ""))
@@ -55,10 +58,21 @@ async def test_second_list_replaces_the_first() -> None:
     await fixture.discovery("up")
 
     lister.outcome = [Model("up", "newer")]
+    fixture.clock.advance(REFRESH_INTERVAL_SECONDS)
     await fixture.discovery("up")
 
     assert fixture.ids("up") == ["known", "newer"]
     assert fixture.catalog.find("up", "new") is None
+
+
+async def test_refreshes_share_one_request_per_interval_and_its_error() -> None:
+    lister = FakeLister(ProviderUnreachable("no"))
+    fixture = DiscoveryFixture(down=lister)
+
+    outcomes = await asyncio.gather(*(fixture.discovery("down") for _ in range(50)), return_exceptions=True)
+
+    assert {type(outcome) for outcome in outcomes} == {ProviderUnreachable}
+    assert fixture.outcomes == [("down", "PROVIDER_UNREACHABLE")]
 
 
 async def test_failed_provider_keeps_its_models_and_is_recorded() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from aimanager_server.config.resilience import CircuitBreakerSettings, RetrySettings
@@ -9,7 +11,12 @@ from aimanager_server.core.errors import ProviderNotFound
 from aimanager_server.core.request import CALLER_KEY_ID
 from aimanager_server.resilience.breaker_registry import BreakerRegistry
 from aimanager_server.resilience.circuit_breaker import CircuitState
-from aimanager_server.resilience.provider_health import ProviderHealth, ProviderReport, ProviderStatus
+from aimanager_server.resilience.provider_health import (
+    PROBE_INTERVAL_SECONDS,
+    ProviderHealth,
+    ProviderReport,
+    ProviderStatus,
+)
 from aimanager_server.telemetry.provider_stats import ProviderStats
 from tests.support.clock import FakeClock
 from tests.support.prober import UNREACHABLE, ProbedProvider
@@ -92,6 +99,7 @@ def test_half_open_breaker_degrades_the_provider(setup: HealthSetup) -> None:
 async def test_failed_probe_degrades_until_it_is_outdated(setup: HealthSetup) -> None:
     healthy = await setup.health.probe("mock")
     setup.providers["mock"].probe_error = UNREACHABLE
+    setup.clock.advance(PROBE_INTERVAL_SECONDS)
 
     failed = await setup.health.probe("mock")
     setup.clock.advance(301)
@@ -99,6 +107,18 @@ async def test_failed_probe_degrades_until_it_is_outdated(setup: HealthSetup) ->
     assert (healthy.status, failed.status) == (ProviderStatus.HEALTHY, ProviderStatus.DEGRADED)
     assert "base_url" in failed.solution
     assert setup.report.status is ProviderStatus.UNKNOWN
+
+
+async def test_requested_probes_share_one_request_per_interval(setup: HealthSetup) -> None:
+    await asyncio.gather(*(setup.health.probe("mock") for _ in range(50)))
+    setup.clock.advance(PROBE_INTERVAL_SECONDS - 1)
+    await setup.health.probe("mock")
+
+    assert setup.providers["mock"].probes == 1
+
+    setup.clock.advance(1)
+    await setup.health.probe("mock")
+    assert setup.providers["mock"].probes == 2
 
 
 async def test_success_after_a_failed_probe_is_healthy(setup: HealthSetup) -> None:

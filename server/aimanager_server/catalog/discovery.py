@@ -8,9 +8,14 @@ from typing import Protocol
 
 import structlog
 
+from ..core.coalescing import Coalescer
 from ..core.errors import GatewayError, MissingCredentials
+from ..core.handler import Clock
 from .catalog import Catalog
 from .model import Model
+
+REFRESH_INTERVAL_SECONDS = 10.0
+"""Shortest time between two requests for the model list of a provider."""
 
 
 class ModelLister(Protocol):
@@ -25,7 +30,8 @@ class ModelDiscovery:
     """Update the catalog from `listers`, by provider.
 
     `record_outcome` receives the provider and the error, None on success: a model list also shows that the provider is
-    healthy. Providers without credentials are skipped.
+    healthy. Providers without credentials are skipped. Refreshes of the same provider share one request in
+    REFRESH_INTERVAL_SECONDS.
     """
 
     def __init__(
@@ -33,10 +39,12 @@ class ModelDiscovery:
         listers: Mapping[str, ModelLister],
         catalog: Catalog,
         record_outcome: Callable[[str, GatewayError | None], None],
+        clock: Clock,
     ) -> None:
         self._listers = listers
         self._catalog = catalog
         self._record_outcome = record_outcome
+        self._refreshes: Coalescer[GatewayError | None] = Coalescer(REFRESH_INTERVAL_SECONDS, clock)
         self._log = structlog.get_logger()
 
     async def __call__(self, provider: str = "") -> None:
@@ -57,13 +65,19 @@ class ModelDiscovery:
             self._log.warning("model_list.failed", provider=provider, reason=error.reason)
 
     async def _refresh(self, provider: str) -> None:
+        failure = await self._refreshes.run(provider, lambda: self._fetch(provider))
+        if failure is not None:
+            raise failure.replace()
+
+    async def _fetch(self, provider: str) -> GatewayError | None:
         try:
             models = await self._listers[provider].models()
-        except MissingCredentials:
-            raise
+        except MissingCredentials as error:
+            return error
         except GatewayError as error:
             self._record_outcome(provider, error)
-            raise
+            return error
         self._record_outcome(provider, None)
         self._catalog.update_listed(provider, models)
         self._log.info("model_list.updated", provider=provider, count=len(models))
+        return None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..core.coalescing import Coalescer
 from ..core.errors import GatewayError, ProviderNotFound
 from ..core.handler import Clock, Provider
 from ..telemetry.provider_stats import WINDOW_SECONDS, ProviderStats
@@ -15,6 +16,9 @@ from .circuit_breaker import CircuitBreaker, CircuitState
 
 DEGRADED_ERROR_RATE = 0.1
 MAX_MODELS_NAMED = 5
+PROBE_INTERVAL_SECONDS = 10.0
+"""Shortest time between two probes of a provider that callers request."""
+
 POLL_SECONDS = 1.0
 """Maximum delay before a watch reports a change that no call triggers, such as open to half-open."""
 
@@ -79,6 +83,7 @@ class ProviderHealth:
         self._missing_keys = missing_keys
         self._probes: dict[str, tuple[float, GatewayError | None]] = {}
         self._watches: set[_Watch] = set()
+        self._requested_probes: Coalescer[None] = Coalescer(PROBE_INTERVAL_SECONDS, clock)
         breakers.subscribe(self._on_transition)
 
     def providers(self) -> tuple[str, ...]:
@@ -110,17 +115,20 @@ class ProviderHealth:
     async def probe(self, provider: str) -> ProviderReport:
         """Send a free request to the provider and return its health. A failed probe is reported, not raised.
 
-        Raises ProviderNotFound.
+        Probes of the same provider share one request in PROBE_INTERVAL_SECONDS. Raises ProviderNotFound.
         """
         self._require_configured(provider)
         if provider not in self._missing_keys:
-            failure: GatewayError | None = None
-            try:
-                await self._providers[provider].probe()
-            except GatewayError as error:
-                failure = error
-            self.record_probe(provider, failure)
+            await self._requested_probes.run(provider, lambda: self._probe(provider))
         return self.report(provider)
+
+    async def _probe(self, provider: str) -> None:
+        failure: GatewayError | None = None
+        try:
+            await self._providers[provider].probe()
+        except GatewayError as error:
+            failure = error
+        self.record_probe(provider, failure)
 
     def record_probe(self, provider: str, error: GatewayError | None) -> None:
         """Record a probe's error, None for a success."""
