@@ -176,10 +176,11 @@ class Pipeline:
         )  # fmt: skip
 
     def count_tokens(self) -> CountTokens:
-        """Return the token counting operation, which is free and so has no quota, breaker or accounting."""
+        """Return the token counting operation, which is free and so has no breaker and no accounting."""
         counters = self._shared.provider_set.token_counters()
+        attempt_layers = (self.provider_quota, self.attachments)
         return CountTokens(
-            lambda count: self.retry.over(compose((self.attachments,), count)),
+            lambda count: compose((self.caller_quota,), self.retry.over(compose(attempt_layers, count))),
             counters, self._shared.breakers.rejects_calls, self._clock,
         )  # fmt: skip
 
@@ -218,7 +219,7 @@ class App:
         self.metrics, self.lag_monitor = shared.metrics, shared.lag_monitor
         self.attempt_layers = pipeline.attempt_layers
         self.model_discovery = ModelDiscovery(
-            shared.provider_set.model_listers(), shared.catalog, shared.health.record_probe
+            shared.provider_set.model_listers(), shared.catalog, shared.health.record_probe, clock
         )
         self.prober = Prober(
             shared.providers, _probe_kinds(settings), shared.breakers, shared.catalog.find, shared.health.record_probe,
@@ -250,7 +251,7 @@ def _services(
         EmbeddingService(
             create_embeddings, embedding_resolver, unary_timeout, limits.max_embedding_inputs, clock
         ),
-        HealthService(shared.health, admission.closed),
+        HealthService(shared.health, admission.closed, settings.server.watch_timeout_seconds),
         QualityService(shared.health, shared.model_stats, shared.prices),
         MetricsService(shared.health, shared.usage_stats, lambda: pipeline.telemetry.in_flight),
     )  # fmt: skip

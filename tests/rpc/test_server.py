@@ -56,6 +56,21 @@ async def test_an_unknown_service_is_not_found_by_check_and_unknown_to_watch() -
     assert first.status == HealthCheckResponse.SERVICE_UNKNOWN
 
 
+async def test_watches_of_the_standard_health_service_are_limited_in_number_and_time() -> None:
+    settings = server_settings({"max_watches": 1, "watch_timeout_seconds": 0.05})
+    async with running(build_server(settings=settings)) as gateway:
+        stub = HealthStub(gateway.channel)
+        first = aiter(stub.Watch(HealthCheckRequest()))
+        statuses = [(await anext(first)).status]
+        failure = await failure_of(stub.Watch(HealthCheckRequest()))
+        statuses += [response.status async for response in first]
+        again = await anext(aiter(stub.Watch(HealthCheckRequest())))
+
+    assert statuses == [SERVING]
+    assert failure.reason == "OVERLOADED"
+    assert again.status == SERVING
+
+
 async def test_a_port_in_use_is_named_and_every_port_is_released() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

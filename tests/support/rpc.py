@@ -220,7 +220,7 @@ def build_server(
             lambda: date(2026, 11, 22),
         ),
         EmbeddingService(create_embeddings, embedding_resolver, 10.0, 100, clock),
-        HealthService(health, admission.closed),
+        HealthService(health, admission.closed, settings.server.watch_timeout_seconds),
         QualityService(health, model_stats or ModelStats(clock), cost_of),
         MetricsService(
             health,

@@ -92,12 +92,20 @@ class ServerSettings(Section):
     """Concurrent calls; further calls are queued."""
     max_in_flight_per_caller: PositiveInt = 256
     """Concurrent calls of one caller; further calls are queued."""
+    max_watches: PositiveInt = 256
+    """Open watch and reflection streams of all callers; as many again of the standard health service."""
+    max_watches_per_caller: PositiveInt = 16
+    """Open watch and reflection streams of one caller."""
+    watch_timeout_seconds: Seconds = 3600.0
+    """How long a watch stays open; its client then starts another."""
     max_queue_length: Annotated[int, Field(ge=0)] = 128
     """Queued calls; further calls are rejected."""
     queue_timeout_seconds: Seconds = 1.0
     """How long a call is queued before it is rejected."""
     max_event_loop_lag_seconds: Seconds = 0.5
     """Event loop lag above which new calls are rejected."""
+    request_timeout_seconds: Seconds = 30.0
+    """How long the request message of a call may take to arrive."""
     unary_timeout_seconds: Seconds = 600.0
     """Maximum duration of a unary call, even if the caller's deadline is later."""
     stream_timeout_seconds: Seconds = 1200.0
@@ -117,7 +125,9 @@ class Limits(Section):
     """Size of a request."""
     max_attachment_bytes: PositiveInt = 20 * MIB
     """Size of an image or file."""
-    max_messages: PositiveInt = 10_000
+    max_request_fields: PositiveInt = 20_000
+    """Protobuf fields in a request, with those of all messages and parts. They take 100 ms of work at most."""
+    max_messages: PositiveInt = 5_000
     """Messages in a request."""
     max_parts_per_message: PositiveInt = 1_000
     """Parts in a message."""
@@ -156,6 +166,8 @@ class ProviderTier(Section):
 class Tier(ProviderTier):
     """Quotas of each caller in the tier, across all providers and per provider."""
 
+    reads_per_minute: PositiveInt | None = 600
+    """Calls per minute that the gateway answers itself, such as for models and health."""
     providers: dict[Name, ProviderTier] = Field(default_factory=dict)
     """Additional quotas per provider."""
 

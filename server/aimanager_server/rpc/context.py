@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.attempts import AttemptLog
 from ..core.request import Caller
+from .policies import READING, RpcPolicy
 
 REQUEST_ID_KEY = "x-request-id"
 UNKNOWN_CALLER = Caller()
@@ -16,8 +17,9 @@ UNKNOWN_CALLER = Caller()
 class Rpc:
     """One call of one method. Interceptors fill it in, outermost first; service methods read it.
 
-    `method` is the full name without the leading slash. `secrets` are credentials from the caller's metadata and must
-    never be logged or returned. `attempts` is the log of the call's attempts, once it is resolved.
+    `method` is the full name without the leading slash, `policy` its limits. `secrets` are credentials from the
+    caller's metadata and must never be logged or returned. `attempts` is the log of the call's attempts, once it is
+    resolved.
     `ended_by_server` is set before the server cancels the call. `field_prefix` is the path of the message that is
     being handled, within the request, such as `request.`; error details add it to the paths of invalid fields.
     """
@@ -32,12 +34,14 @@ class Rpc:
         "id",
         "metadata",
         "method",
+        "policy",
         "secrets",
         "traceparent",
     )
 
-    def __init__(self, method: str, context: Any) -> None:
+    def __init__(self, method: str, context: Any, policy: RpcPolicy = READING) -> None:
         self.method = method
+        self.policy = policy
         self.context = context
         self.metadata: tuple[tuple[str, str | bytes], ...] = context.invocation_metadata()
         self.id = ""

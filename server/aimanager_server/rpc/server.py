@@ -17,6 +17,7 @@ from ..config.settings import Settings, TlsSettings
 from .interceptor_chain import Interceptor, InterceptorChain
 from .interceptors.admission import Admission
 from .log_filter import redact_invalid_metadata
+from .request_receiver import RequestReceiver
 from .services.grpc_health import GrpcHealthService
 from .services.reflection import ReflectionService
 
@@ -64,8 +65,11 @@ class GatewayServer:
         self._settings = settings.server
         self._max_message_bytes = settings.limits.max_message_bytes
         self._interceptors = tuple(interceptors)
+        self._receiver = RequestReceiver(settings.limits, settings.server.request_timeout_seconds)
         self.admission = admission
-        self._health_service = GrpcHealthService(service.name for service in services)
+        self._health_service = GrpcHealthService(
+            (service.name for service in services), self._settings.max_watches, self._settings.watch_timeout_seconds
+        )
         self.services = (*services, self._health_service)
         self._cancel_grace_seconds = cancel_grace_seconds
         self._rejection_seconds = rejection_seconds
@@ -177,7 +181,7 @@ class GatewayServer:
     def _bind(self, address: str, services: Sequence[Service], tls: TlsSettings | None) -> int:
         server = grpc.aio.server(options=self._options())
         self._servers.append(server)
-        registrar = InterceptorChain(self._interceptors, self._max_message_bytes).registrar(server)
+        registrar = InterceptorChain(self._interceptors, self._receiver).registrar(server)
         for service in services:
             service.add_to(registrar)
         if self._settings.reflection and len(services) > 1:
@@ -208,7 +212,13 @@ class GatewayServer:
             ("grpc.max_connection_age_ms", 1_800_000),
             ("grpc.max_connection_age_grace_ms", round(1000 * self._settings.stream_timeout_seconds)),
             ("grpc.max_connection_idle_ms", 600_000),
-            ("grpc.max_concurrent_streams", 1000),
+            # Far above what admission takes. gRPC counts streams that it has not freed yet, and would refuse the excess
+            # without an error detail; overload protection would do so even below the limit.
+            ("grpc.max_concurrent_streams", 100_000),
+            ("grpc.http.overload_protection", 0),
+            # By default gRPC cancels a burst of calls that the event loop has not taken over yet, unseen by any log.
+            ("grpc.server.max_pending_requests", 100_000),
+            ("grpc.server.max_pending_requests_hard_limit", 200_000),
         ]
 
 

@@ -177,14 +177,14 @@ async def test_a_queued_call_is_rejected_before_its_deadline() -> None:
     )
     admission, entered = Admission(settings), asyncio.Event()
 
-    async def block(rpc: Rpc, request: Any) -> None:
+    async def block(rpc: Rpc) -> None:
         entered.set()
         await asyncio.Event().wait()
 
-    first = asyncio.ensure_future(admission.intercept(Rpc("m", NearDeadline()), None, block))
+    first = asyncio.ensure_future(admission.intercept(Rpc("m", NearDeadline()), block))
     await entered.wait()
     with pytest.raises(Overloaded):
-        await asyncio.wait_for(admission.intercept(Rpc("m", NearDeadline()), None, block), 5.0)
+        await asyncio.wait_for(admission.intercept(Rpc("m", NearDeadline()), block), 5.0)
     first.cancel()
     await asyncio.wait_for(admission.wait_until_idle(), 5.0)
 

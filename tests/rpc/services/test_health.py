@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aimanager.v1 import health_pb2
 from aimanager_server.resilience.circuit_breaker import CircuitState
 from aimanager_server.resilience.provider_health import ProviderReport, ProviderStatus
-from tests.support.rpc import build_server, running
+from tests.support.rpc import REQUEST, build_server, running, server_settings
 from tests.support.rpc_errors import failure_of
 from tests.support.rpc_health import FakeProviderHealth
 
@@ -120,3 +120,27 @@ async def test_a_watch_ends_when_the_server_shuts_down() -> None:
 
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
     assert health.watch_closed.is_set()
+
+
+async def test_watches_leave_the_slots_of_calls_free_and_have_a_limit_of_their_own() -> None:
+    limits = {"max_in_flight": 1, "max_in_flight_per_caller": 1, "max_watches_per_caller": 2}
+    async with running(build_server(settings=server_settings(limits))) as gateway:
+        request = health_pb2.WatchProviderHealthRequest()
+        watches = [aiter(gateway.health.WatchProviderHealth(request)) for _ in range(2)]
+        for watch in watches:
+            await anext(watch)
+        third = await failure_of(gateway.health.WatchProviderHealth(request))
+        response = await gateway.generation.Generate(REQUEST)
+
+    assert (third.reason, third.message) == (
+        "OVERLOADED",
+        "Concurrency limit reached for this caller (2 watches open). Retry in 1 s.",
+    )
+    assert response.message.parts[0].text == "Hello"
+
+
+async def test_a_watch_ends_after_its_lifetime() -> None:
+    async with running(build_server(settings=server_settings({"watch_timeout_seconds": 0.05}))) as gateway:
+        failure = await failure_of(gateway.health.WatchProviderHealth(health_pb2.WatchProviderHealthRequest()))
+
+    assert (failure.reason, failure.message) == ("OVERLOADED", "The watch ended after 0.05 s.")

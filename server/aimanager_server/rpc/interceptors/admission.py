@@ -13,13 +13,14 @@ from ...resilience.concurrency_limiter import ConcurrencyLimiter
 from ..context import Rpc
 from ..deadlines import deadline_after
 from ..interceptor_chain import CallerInterceptor, RpcHandler
+from ..policies import Slots
 
 RETRY_AFTER_SECONDS = 1.0
 EVENT_LOOP_LAG = "event_loop_lag"
 
 
 class Admission(CallerInterceptor):
-    """Limit calls in flight by `server.max_in_flight` and `server.max_in_flight_per_caller`.
+    """Limit calls in flight by `server.max_in_flight` and `server.max_in_flight_per_caller`, and watches separately.
 
     Calls beyond a limit wait in a queue, never past their deadline; if it is full, the caller with the most queued
     calls loses one of them to a caller with fewer. While the event loop `is_overloaded`, and once `closed` is set, new
@@ -34,6 +35,7 @@ class Admission(CallerInterceptor):
             settings.queue_timeout_seconds,
             settings.max_in_flight_per_caller,
         )
+        self._watches = ConcurrencyLimiter(settings.max_watches, 0, 0.0, settings.max_watches_per_caller)
         self._is_overloaded = is_overloaded
         self._in_flight: dict[Rpc, asyncio.Task[Any] | None] = {}
         self._idle = asyncio.Event()
@@ -50,25 +52,27 @@ class Admission(CallerInterceptor):
         """Number of calls waiting for admission."""
         return self._limiter.queued
 
-    async def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
+    async def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Any:
         """Hold a permit while the call is in flight. Raises Overloaded."""
         name = rpc.caller.name
-        if self._is_overloaded() or not self._limiter.try_acquire(name):
-            await self._wait_in_queue(rpc, name)
+        limiter = self._limiter if rpc.policy.slots is Slots.CALLS else self._watches
+        if self._is_overloaded() or not limiter.try_acquire(name):
+            await self._wait_in_queue(limiter, rpc, name)
         if not self._in_flight:
             self._idle.clear()
         self._in_flight[rpc] = asyncio.current_task()
         try:
-            return await proceed(rpc, request)
+            return await proceed(rpc)
         finally:
             del self._in_flight[rpc]
-            self._limiter.release(name)
+            limiter.release(name)
             self._signal_if_idle()
 
     def close(self) -> None:
         """Reject new and queued calls from now on, and set `closed`, which ends watch streams."""
         self.closed.set()
         self._limiter.close()
+        self._watches.close()
 
     def cancel_all(self) -> None:
         """Cancel every call in flight; its caller receives a shutdown status."""
@@ -81,7 +85,7 @@ class Admission(CallerInterceptor):
         """Return once no call is in flight."""
         await self._idle.wait()
 
-    async def _wait_in_queue(self, rpc: Rpc, name: str) -> None:
+    async def _wait_in_queue(self, limiter: ConcurrencyLimiter, rpc: Rpc, name: str) -> None:
         if self._is_overloaded() and not self.closed.is_set():
             raise Overloaded(
                 "Server overloaded (event loop lag); new calls are temporarily rejected. "
@@ -90,25 +94,30 @@ class Admission(CallerInterceptor):
                 metadata={"quota": EVENT_LOOP_LAG},
             )
         try:
-            if await self._limiter.wait_for_permit(name, _max_wait_seconds(rpc)):
+            if await limiter.wait_for_permit(name, _max_wait_seconds(rpc)):
                 return
         finally:
             self._signal_if_idle()
-        raise Overloaded(self._rejection(name), retry_after=RETRY_AFTER_SECONDS)
+        raise Overloaded(self._rejection(limiter, name), retry_after=RETRY_AFTER_SECONDS)
 
     def _signal_if_idle(self) -> None:
         # The limiter knows better than `_in_flight`: a permit may already belong to a queued call that has not resumed.
-        if not self._limiter.in_flight:
+        if not (self._limiter.in_flight or self._watches.in_flight):
             self._idle.set()
 
-    def _rejection(self, name: str) -> str:
+    def _rejection(self, limiter: ConcurrencyLimiter, name: str) -> str:
         if self.closed.is_set():
             return "The server is shutting down."
-        if self._limiter.is_at_limit(name):
-            limit, scope = self._settings.max_in_flight_per_caller, "this caller"
+        settings = self._settings
+        if limiter is self._watches:
+            limits, kind = (settings.max_watches, settings.max_watches_per_caller), "watches open"
         else:
-            limit, scope = self._settings.max_in_flight, "the server"
-        return f"Concurrency limit reached for {scope} ({limit} calls in flight). Retry in {RETRY_AFTER_SECONDS:g} s."
+            limits, kind = (settings.max_in_flight, settings.max_in_flight_per_caller), "calls in flight"
+        is_callers = limiter.is_at_limit(name)
+        scope = "this caller" if is_callers else "the server"
+        return (
+            f"Concurrency limit reached for {scope} ({limits[is_callers]} {kind}). Retry in {RETRY_AFTER_SECONDS:g} s."
+        )
 
 
 def _max_wait_seconds(rpc: Rpc) -> float:

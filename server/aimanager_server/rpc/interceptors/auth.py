@@ -41,10 +41,10 @@ class Authenticator(CallerInterceptor):
         self._uses_client_certificates = server.tls is not None and server.tls.client_ca_file is not None
         self._accept_caller_keys = server.accept_caller_keys
 
-    def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Awaitable[Any]:
+    def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Awaitable[Any]:
         """Identify the caller first. Raises Unauthenticated, PermissionDenied or InvalidRequest."""
         self._identify(rpc)
-        return proceed(rpc, request)
+        return proceed(rpc)
 
     def _identify(self, rpc: Rpc) -> None:
         token = _bearer_token(rpc.metadata_values(AUTHORIZATION))

@@ -29,10 +29,10 @@ class ErrorTranslator(Interceptor):
         self._metrics = metrics
         self._log = structlog.get_logger()
 
-    async def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
+    async def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Any:
         """Raise only AbortError, or CancelledError if this RPC was cancelled."""
         try:
-            return await proceed(rpc, request)
+            return await proceed(rpc)
         except grpc.aio.AbortError:
             raise
         except GatewayError as error:

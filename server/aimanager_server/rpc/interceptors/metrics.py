@@ -20,11 +20,11 @@ class RpcMetrics(Interceptor):
         self._metrics = metrics
         self._clock = clock
 
-    async def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
+    async def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Any:
         """Observe the duration and the status code of the RPC, however it ends."""
         started, code = self._clock(), grpc.StatusCode.OK
         try:
-            return await proceed(rpc, request)
+            return await proceed(rpc)
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
             raise

@@ -1,4 +1,4 @@
-"""Requests per minute of each caller, enforced before any work."""
+"""Requests and reads per minute of each caller, enforced before any work."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from ...core.errors import Overloaded, RateLimited
 from ...resilience.rate_limiter import RateLimiter
 from ..context import Rpc
 from ..interceptor_chain import CallerInterceptor, RpcHandler
-
-QUOTA = "requests_per_minute"
+from ..policies import Quota
 
 
 class RateLimit(CallerInterceptor):
-    """Take one request from the caller's quota, and return it if the call is rejected further in.
+    """Take one request from the caller's quota for the method, and return it if the call is rejected further in.
 
-    A caller without a tier, or with a tier that has no request quota, is not limited.
+    A caller without a tier, or with a tier without the quota, is not limited.
     """
 
     def __init__(self, limiter: RateLimiter, tiers: Mapping[str, Tier]) -> None:
         self._limiter = limiter
-        self._quotas = {name: tier.requests_per_minute for name, tier in tiers.items()}
+        self._limits: Mapping[Quota, Mapping[str, int | None]] = {
+            Quota.GENERATION: {name: tier.requests_per_minute for name, tier in tiers.items()},
+            Quota.READING: {name: tier.reads_per_minute for name, tier in tiers.items()},
+        }
 
-    def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Awaitable[Any]:
+    def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Awaitable[Any]:
         """Raise RateLimited if the quota is used up."""
-        quota = self._quotas.get(rpc.caller.tier)
-        return proceed(rpc, request) if quota is None else self._limit(quota, rpc, request, proceed)
+        limit = self._limits[rpc.policy.quota].get(rpc.caller.tier)
+        return proceed(rpc) if limit is None else self._limit(limit, rpc, proceed)
 
-    async def _limit(self, quota: int, rpc: Rpc, request: Any, proceed: RpcHandler) -> Any:
-        taken_at = self._limiter.take(rpc.caller.name, QUOTA, quota)
+    async def _limit(self, limit: int, rpc: Rpc, proceed: RpcHandler) -> Any:
+        quota = rpc.policy.quota.value
+        taken_at = self._limiter.take(rpc.caller.name, quota, limit)
         try:
-            return await proceed(rpc, request)
+            return await proceed(rpc)
         except (RateLimited, Overloaded):
-            self._limiter.adjust(rpc.caller.name, QUOTA, -1.0, taken_at)
+            self._limiter.adjust(rpc.caller.name, quota, -1.0, taken_at)
             raise

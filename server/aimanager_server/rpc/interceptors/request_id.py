@@ -27,13 +27,13 @@ class RequestId(Interceptor):
     def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
         self._new_id = new_id
 
-    def intercept(self, rpc: Rpc, request: Any, proceed: RpcHandler) -> Awaitable[Any]:
+    def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Awaitable[Any]:
         """Set `rpc.id` and `rpc.traceparent`; add the id to the trailers and to every log line of this RPC."""
         rpc.id = _single_value(rpc.metadata_values(REQUEST_ID_KEY), REQUEST_ID) or self._new_id()
         rpc.traceparent = _single_value(rpc.metadata_values("traceparent"), TRACEPARENT)
         rpc.context.set_trailing_metadata(((REQUEST_ID_KEY, rpc.id),))
         structlog.contextvars.bind_contextvars(request_id=rpc.id)
-        return proceed(rpc, request)
+        return proceed(rpc)
 
 
 def _single_value(values: list[str], pattern: re.Pattern[str]) -> str:

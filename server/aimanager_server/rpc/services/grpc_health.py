@@ -11,7 +11,11 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
+from ...core.errors import Overloaded
+from ...resilience.concurrency_limiter import ConcurrencyLimiter
 from ..interceptor_chain import GRPC_HEALTH_SERVICE
+
+RETRY_AFTER_SECONDS = 1.0
 
 LIVENESS = "liveness"
 READINESS = "readiness"
@@ -21,13 +25,18 @@ WHOLE_SERVER = ""
 class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
     """Report on the whole server, `liveness`, `readiness`, and each service by name.
 
+    At most `max_watches` are open, each for `watch_timeout_seconds`, since their callers are not known.
+
     `liveness` is SERVING from the start; the others once marked ready. The servicer of grpcio-health-checking does not
     fit: it starts as SERVING, and writes to watchers under a lock, so that one stalled watcher blocks every change.
     """
 
     name = GRPC_HEALTH_SERVICE
 
-    def __init__(self, services: Iterable[str]) -> None:
+    def __init__(self, services: Iterable[str], max_watches: int, watch_timeout_seconds: float) -> None:
+        self._watches = ConcurrencyLimiter(max_watches, max_queue_length=0, queue_timeout_seconds=0.0)
+        self._max_watches = max_watches
+        self._watch_timeout_seconds = watch_timeout_seconds
         self._services = frozenset((WHOLE_SERVER, READINESS, GRPC_HEALTH_SERVICE, *services))
         self._ready = False
         self._closed = False
@@ -69,12 +78,30 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> AsyncIterator[HealthCheckResponse]:
         """Send the current status of a service, then each change."""
+        if not self._watches.try_acquire():
+            raise Overloaded(
+                f"Too many watches of {GRPC_HEALTH_SERVICE} are open ({self._max_watches}). "
+                f"Retry in {RETRY_AFTER_SECONDS:g} s.",
+                solution="Use Check instead of Watch.",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
+        try:
+            async with asyncio.timeout(self._watch_timeout_seconds):
+                async for status in self._changes(request.service):
+                    yield HealthCheckResponse(status=status)
+        except TimeoutError:
+            return
+        finally:
+            self._watches.release()
+
+    async def _changes(self, service: str) -> AsyncIterator[int]:
+        """Yield the status of a service, then each change, until the service is closed."""
         sent: int | None = None
         while True:
-            changed, status = self._changed, self._status(request.service)
+            changed, status = self._changed, self._status(service)
             if status != sent:
                 sent = status
-                yield HealthCheckResponse(status=status)
+                yield status
             elif self._closed:
                 return
             else:

@@ -24,13 +24,14 @@ CIRCUIT_STATES = {state: health_pb2.CircuitState.Value(f"CIRCUIT_STATE_{state.na
 
 
 class HealthService(HealthServiceServicer):
-    """Implement HealthService. Watch streams end once `closed` is set, so that the server can stop."""
+    """Implement HealthService. Watch streams end after `watch_timeout_seconds`, and once `closed` is set."""
 
     name = "aimanager.v1.HealthService"
 
-    def __init__(self, health: ProviderHealth, closed: asyncio.Event) -> None:
+    def __init__(self, health: ProviderHealth, closed: asyncio.Event, watch_timeout_seconds: float) -> None:
         self._health = health
         self._closed = closed
+        self._watch_timeout_seconds = watch_timeout_seconds
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register with a server that has not started yet."""
@@ -52,20 +53,30 @@ class HealthService(HealthServiceServicer):
         names = sorted(set(request.providers)) or self._health.providers()
         for name in names:
             self._health.report(name)
-        async with aclosing(_until(self._closed, self._health.watch(names))) as reports:
+        watched = _until(self._closed, self._watch_timeout_seconds, self._health.watch(names))
+        async with aclosing(watched) as reports:
             async for report in reports:
                 yield health_pb2.WatchProviderHealthResponse(provider=_report_to_proto(report))
-        raise Overloaded("The server is shutting down.", solution="Reconnect: another replica will accept the watch.")
+        if self._closed.is_set():
+            solution = "Reconnect: another replica will accept the watch."
+            raise Overloaded("The server is shutting down.", solution=solution)
+        message = f"The watch ended after {self._watch_timeout_seconds:g} s."
+        raise Overloaded(message, solution="Start another watch.", retry_after=0.0)
 
 
-async def _until(stop: asyncio.Event, reports: AsyncIterator[ProviderReport]) -> AsyncGenerator[ProviderReport, None]:
-    """Yield from the iterator until the event is set, then close the iterator."""
+async def _until(
+    stop: asyncio.Event, seconds: float, reports: AsyncIterator[ProviderReport]
+) -> AsyncGenerator[ProviderReport, None]:
+    """Yield from the iterator until the event is set or the time is up, then close the iterator."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
     stopped = asyncio.ensure_future(stop.wait())
     pending = asyncio.ensure_future(anext(reports))
     try:
         while True:
-            await asyncio.wait({stopped, pending}, return_when=asyncio.FIRST_COMPLETED)
-            if stopped.done():
+            remaining = deadline - loop.time()
+            await asyncio.wait({stopped, pending}, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done() or not pending.done() or remaining <= 0:
                 return
             yield pending.result()
             pending = asyncio.ensure_future(anext(reports))
