@@ -119,6 +119,7 @@ proto-baseline: .venv/.dev ## At a release: make the current protos the baseline
 
 proto-languages: .venv/.python $(if $(ARGS),,.venv/.dev) | build ## Generate and compile stubs in nine languages, run the examples: ARGS="go rust"
 	@$(PY) .ci/languages $(ARGS)
+	@$(if $(ARGS),:,ALL_LANGUAGE_EXAMPLES=1 $(PY) -m pytest tests/docs/test_languages.py)
 
 docker: ## Build the container image aimanager:latest
 	@docker build -t aimanager:latest .

@@ -41,17 +41,18 @@ def write_go(folder: Path) -> str:
 
 
 def write_typescript(folder: Path) -> str:
-    """Write a copy of the npm package in clients/typescript, generated and compiled with its own tools."""
+    """Write the npm package of clients/typescript, generated and compiled with its own tools."""
     npm = find("npm", "install Node.js 22 or newer")
-    for name in ("package.json", "package-lock.json", "tsconfig.json"):
-        shutil.copy(TYPESCRIPT_CLIENT / name, folder)
-    shutil.copy(PACKAGES / "typescript/buf.gen.yaml", folder)
-    (folder / "src").mkdir()
-    for path in TYPESCRIPT_CLIENT.glob("src/*.ts"):
-        shutil.copy(path, folder / "src")
-    run([npm, "ci", "--silent", "--no-audit", "--no-fund"], folder)
-    run([npm, "run", "--silent", "build"], folder)
-    return f"generated; compiled with tsc {version_of(folder / 'node_modules/.bin/tsc', '--version')}"
+    work = TOOLS / "typescript"
+    shutil.rmtree(work / "src", ignore_errors=True)
+    shutil.copytree(TYPESCRIPT_CLIENT / "src", work / "src", ignore=shutil.ignore_patterns("gen"))
+    for path in (*TYPESCRIPT_CLIENT.glob("*.json"), PACKAGES / "typescript/buf.gen.yaml"):
+        shutil.copy(path, work)
+    run([npm, "ci", "--silent", "--no-audit", "--no-fund"], work)
+    run([npm, "run", "--silent", "build"], work)
+    shutil.copy(work / "package.json", folder)
+    shutil.copytree(work / "dist", folder / "dist")
+    return f"generated; compiled with tsc {version_of(work / 'node_modules/.bin/tsc', '--version')}"
 
 
 def write_java(folder: Path) -> str:
@@ -67,6 +68,7 @@ def write_java(folder: Path) -> str:
         return f"messages generated; services skipped: {missing}"
     generate(f"--java_out={sources}", f"--plugin=protoc-gen-grpc={_java_plugin(mvn)}", f"--grpc_out={sources}")
     run([mvn, "-q", "-B", "compile"], folder)
+    shutil.rmtree(folder / "target")
     return f"generated; compiled with javac {version_of('javac', '-version')}"
 
 
