@@ -172,7 +172,9 @@ Global___ToolMode: _TypeAlias = ToolMode  # noqa: Y015
 
 @_typing.final
 class GenerateRequest(_message.Message):
-    """A generation request. At most 32 MiB in total (`limits.max_message_bytes`). Text must not contain NUL characters."""
+    """A generation request. At most 32 MiB (`limits.max_message_bytes`) and 20,000 fields, with those of all messages and
+    parts (`limits.max_request_fields`). Text must not contain NUL characters.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -249,7 +251,7 @@ class GenerateRequest(_message.Message):
     """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]:
-        """The conversation, oldest message first; the first message is the user's. 1 to 10,000 messages
+        """The conversation, oldest message first; the first message is the user's. 1 to 5,000 messages
         (`limits.max_messages`).
         """
 
