@@ -53,21 +53,22 @@ class RequestReceiver:
                 raise _undecodable(method) from None
 
         async def receive_one(rpc: Rpc) -> Any:
-            data = await self._read(rpc)
+            data = await self.receive(rpc)
             if data is grpc.aio.EOF:
                 raise InvalidRequest(f"The call to {method} has no request message.", solution="Send one message.")
             return decode(data)
 
         async def receive_all(rpc: Rpc) -> AsyncIterator[Any]:
             async def messages() -> AsyncIterator[Any]:
-                while (data := await self._read(rpc)) is not grpc.aio.EOF:
+                while (data := await self.receive(rpc)) is not grpc.aio.EOF:
                     yield decode(data)
 
             return messages()
 
         return receive_all if is_stream else receive_one
 
-    async def _read(self, rpc: Rpc) -> Any:
+    async def receive(self, rpc: Rpc) -> Any:
+        """Return the next message of an RPC, undecoded; `grpc.aio.EOF` after the last. Raises DeadlineExceeded."""
         loop = asyncio.get_running_loop()
         self._waiting[rpc] = (loop.time() + self._timeout_seconds, asyncio.current_task())
         if self._timer is None:
