@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import time
 from collections.abc import AsyncIterator
@@ -14,8 +15,11 @@ from google.protobuf.descriptor_pool import Default
 
 from aimanager.v1 import generation_pb2, model_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
+from aimanager_server.core.errors import Unauthenticated
+from aimanager_server.rpc.context import Rpc
 from aimanager_server.rpc.policies import POLICIES
 from tests.support.counting_proxy import counting_proxy
+from tests.support.eventually import eventually
 from tests.support.rpc import REQUEST, BlockingHandler, bearer, build_server, callers, running, server_settings
 from tests.support.rpc_errors import failure_of
 
@@ -112,3 +116,15 @@ async def test_reads_do_not_use_up_the_quota_of_generations() -> None:
         second = await failure_of(gateway.generation.Generate(REQUEST))
 
     assert [failure.reason for failure in (third, second)] == ["RATE_LIMITED"] * 2
+
+
+async def test_rejected_calls_leave_no_garbage_that_only_a_full_collection_frees() -> None:
+    async with running(build_server(settings=server_settings(callers=callers("ann")))) as gateway:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await failure_of(gateway.generation.Generate(REQUEST))
+            await eventually(lambda: sum(isinstance(each, Rpc | Unauthenticated) for each in gc.get_objects()), 0)
+        finally:
+            gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -74,7 +75,11 @@ class InterceptorChain:
         async def serve(requests: Any, context: Any) -> Any:
             rpc = Rpc(method, context, policy)
             current_rpc.set(rpc)
-            return await behavior(rpc)
+            try:
+                return await behavior(rpc)
+            except grpc.aio.AbortError as error:
+                asyncio.get_running_loop().call_soon(_release_frames, error)
+                raise
 
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(serve, None, handler.response_serializer)
@@ -99,6 +104,16 @@ class _Registrar:
 
     def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
         """Ignore the handlers: generated code offers the same methods here a second time, and these are not wrapped."""
+
+
+def _release_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error and its causes. gRPC keeps the error of an aborted call in a reference cycle.
+
+    Their frames would keep the call, its request and its response in memory until a full garbage collection.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _bind(interceptor: Interceptor, proceed: RpcHandler) -> RpcHandler:

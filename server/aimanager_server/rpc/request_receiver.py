@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 import grpc
@@ -72,7 +73,7 @@ class RequestReceiver:
         loop = asyncio.get_running_loop()
         self._waiting[rpc] = (loop.time() + self._timeout_seconds, asyncio.current_task())
         if self._timer is None:
-            self._timer = loop.call_later(self._check_seconds, self._cancel_overdue)
+            self._start_timer()
         try:
             return await rpc.context.read()
         except asyncio.CancelledError:
@@ -86,6 +87,11 @@ class RequestReceiver:
             self._overdue.discard(rpc)
             del self._waiting[rpc]
 
+    def _start_timer(self) -> None:
+        # In a context of its own: that of the current RPC would keep it in memory for as long as the timer runs.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._check_seconds, self._cancel_overdue, context=Context())
+
     def _cancel_overdue(self) -> None:
         loop = asyncio.get_running_loop()
         for rpc, (deadline, task) in self._waiting.items():
@@ -94,7 +100,9 @@ class RequestReceiver:
             if task is not None and rpc not in self._overdue:
                 self._overdue.add(rpc)
                 task.cancel()
-        self._timer = loop.call_later(self._check_seconds, self._cancel_overdue) if self._waiting else None
+        self._timer = None
+        if self._waiting:
+            self._start_timer()
 
 
 def _too_large(actual: int, limit: int) -> GatewayError:
