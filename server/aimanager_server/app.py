@@ -239,7 +239,7 @@ def _services(
 ) -> tuple[Service, ...]:
     limits, unary_timeout = settings.limits, settings.server.unary_timeout_seconds
     resolver, embedders = _resolver(settings, shared), shared.provider_set.embedders()
-    embedding_resolver = EmbeddingResolver(shared.catalog, resolver, embedders, shared.providers, limits)
+    embedding_resolver = EmbeddingResolver(shared.catalog, resolver, embedders, settings.providers, limits)
     create_embeddings = pipeline.create_embeddings(embedders)
     count_tokens = CountTokensMethod(pipeline.count_tokens(), resolver, limits, unary_timeout, clock)
     return (

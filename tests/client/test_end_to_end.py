@@ -35,8 +35,8 @@ def test_streamed_text_equals_the_response(ai: AIManager) -> None:
 
 def test_repeated_idempotency_key_returns_the_first_response(ai: AIManager) -> None:
     with ai:
-        first = ai.request("Hello there", idempotency_key="test_end_to_end")
-        repeated = ai.request("Hello there", idempotency_key="test_end_to_end")
+        first = ai.request("Hello there", idempotency_key="test_end_to_end_0123456789")
+        repeated = ai.request("Hello there", idempotency_key="test_end_to_end_0123456789")
 
     assert (first.cache_status, repeated.cache_status) == ("miss", "idempotent_replay")
     assert (repeated.content, repeated.from_cache) == (first.content, True)

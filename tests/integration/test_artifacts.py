@@ -62,8 +62,8 @@ def test_an_artifact_event_precedes_the_following_parts(ai: AIManager) -> None:
 def test_a_replayed_response_has_its_artifacts(ai: AIManager) -> None:
     options = mock_script(f"[[reply: {REPLY}]]")
 
-    first = ai.request("Write", idempotency_key="artifacts", **options)
-    replay = ai.request("Write", idempotency_key="artifacts", **options)
+    first = ai.request("Write", idempotency_key="artifacts_of_a_replayed_response", **options)
+    replay = ai.request("Write", idempotency_key="artifacts_of_a_replayed_response", **options)
 
     assert replay.from_cache
     assert replay.artifacts == first.artifacts != ()

@@ -264,7 +264,7 @@ def test_end_user_is_sent_in_the_field_of_each_provider() -> None:
 
 
 def test_native_options_have_precedence_over_the_end_user() -> None:
-    own = {"claude": {"metadata": {"user_id": "mine"}, "service_tier": "auto"}, "openai": {"safety_identifier": "mine"}}
+    own = {"claude": {"metadata": {"user_id": "mine"}, "thinking": {}}, "openai": {"safety_identifier": "mine"}}
     options = [
         resolve(generate_params(model, end_user_id="u-1", provider_options=own)).target.options
         for model in ("claude/latest", "openai/latest")

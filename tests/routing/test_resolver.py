@@ -70,7 +70,7 @@ def test_alternate_id_is_kept() -> None:
 
 
 def test_target_has_the_native_options_of_its_provider_only() -> None:
-    options = {"mock": {"script": "x"}, "claude": {"speed": "fast"}}
+    options = {"mock": {"script": "x"}, "claude": {"thinking": {}}}
 
     assert resolve_target(generate_params("mock/latest", provider_options=options)).options == {"script": "x"}
     assert resolve_target(generate_params("openai/latest", provider_options=options)).options == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +15,7 @@ import pytest
 
 from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, model_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
 from tests.support.gateway import settings_with, started_gateway
@@ -102,6 +103,11 @@ class RunningGateway:
         request = embedding_pb2.EmbedRequest(model=model, inputs=inputs, **fields)
         return EmbeddingServiceStub(self.channel).Embed(request, timeout=10)
 
+    def generate(self, text: str, model: str = "mock/latest", **fields: Any) -> Any:
+        message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text=text)])
+        request = generation_pb2.GenerateRequest(model=model, messages=[message], **fields)
+        return GenerationServiceStub(self.channel).Generate(request, timeout=10)
+
     def count_tokens(self, model: str) -> model_pb2.CountTokensResponse:
         """Count the tokens of a prompt of 40 characters."""
         message = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="x" * 40)])
@@ -123,14 +129,15 @@ class RunningGateway:
 
 
 @contextmanager
-def running_gateway(**sections: Any) -> Iterator[RunningGateway]:
-    """Run a gateway with four providers that all lead to one fake provider server."""
+def running_gateway(more_providers: Mapping[str, Any] = {}, **sections: Any) -> Iterator[RunningGateway]:
+    """Run a gateway with four providers that all lead to one fake provider server, and with any others."""
     with fake_provider_server() as upstream:
         providers = {
             "openai": {"wire": "responses", "base_url": f"{upstream.url}/v1", "api_key": "k"},
             "claude": {"base_url": f"{upstream.url}", "api_key": "k"},
             "gemini": {"base_url": f"{upstream.url}/v1beta", "api_key": "k"},
             "deepseek": {"base_url": f"{upstream.url}/deep", "api_key": "k"},
+            **more_providers,
         }
         with (
             started_gateway(settings_with(providers=providers, **sections)) as target,

@@ -10,7 +10,7 @@ import pytest
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat, Message, OutputFormat, Role, Text
 from aimanager_server.core.errors import InvalidRequest
-from aimanager_server.core.request import GenerateParams
+from aimanager_server.core.request import Caller, GenerateParams
 from aimanager_server.validation.json_schema import (
     MAX_PATTERNS,
     MAX_SUBSCHEMAS,
@@ -18,7 +18,7 @@ from aimanager_server.validation.json_schema import (
     resolve_reference,
 )
 from aimanager_server.validation.output_format import MAX_SCHEMA_LENGTH
-from aimanager_server.validation.request import validate_request
+from aimanager_server.validation.request import RequestValidator
 
 PROMPT = (Message(Role.USER, (Text("Hi"),)),)
 FIELD = "output_format.json_schema.schema_json"
@@ -73,7 +73,7 @@ INVALID: list[tuple[Any, str]] = [
 def violations(output_format: OutputFormat, messages: tuple[Message, ...] = PROMPT) -> dict[str, str]:
     params = GenerateParams(messages, output_format=output_format)
     try:
-        validate_request(params, Limits(), {}, max_call_seconds=1200.0)
+        RequestValidator(Limits(), {}, max_call_seconds=1200.0)(params, Caller("ann"))
     except InvalidRequest as error:
         return {violation.field: violation.description for violation in error.violations}
     return {}

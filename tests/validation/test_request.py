@@ -35,6 +35,11 @@ def violations(resolver: Resolver = RESOLVER, **fields: Any) -> dict[str, str]:
         (Sampling(max_output_tokens=0), "sampling.max_output_tokens", "must be at least 1, got 0"),
         (Sampling(max_output_tokens=-5), "sampling.max_output_tokens", "must be at least 1, got -5"),
         (Sampling(stop_sequences=("a", "")), "sampling.stop_sequences[1]", "must not be empty"),
+        (
+            Sampling(stop_sequences=("a" * 256, "a" * 257)),
+            "sampling.stop_sequences[1]",
+            "must have at most 256 characters, got 257",
+        ),
     ],
 )
 def test_sampling_value_out_of_range_is_rejected(sampling: Sampling, field: str, description: str) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_serializer, model_validator
 
+from .restricted_options import canonical_path, restricted_paths
 from .types import (
     HeaderName,
     HeaderValue,
@@ -117,6 +118,8 @@ class ProviderSettings(Section):
     """HTTP headers added to every request. Treated as secret."""
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Native fields merged into every request; the scripts of the mock wire."""
+    allowed_options: list[str] = Field(default_factory=list)
+    """Restricted native fields that callers may set in `provider_options_json`, such as service_tier."""
     defaults: SamplingDefaults = SamplingDefaults()
     """Sampling options of calls that do not set them."""
     end_user_field: Annotated[str, Field(pattern=r"^([a-z_]+(\.[a-z_]+)?)?$")] = ""
@@ -150,7 +153,7 @@ class ProviderSettings(Section):
 
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
-        found = [*self._url_problems(), *self._key_problems()]
+        found = [*self._url_problems(), *self._key_problems(), *self._option_problems()]
         if found:
             raise invalid_values(found)
         single = _credential(self, weight=1)
@@ -167,6 +170,14 @@ class ProviderSettings(Section):
         used = [name for name in KEY_SETTINGS if getattr(self, name)]
         for name in used[1:]:
             yield (name,), f"conflicts with {used[0]}; set only one of {', '.join(KEY_SETTINGS)}"
+
+    def _option_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        restricted = restricted_paths(self.wire)
+        known = set(map(canonical_path, restricted))
+        for index, path in enumerate(self.allowed_options):
+            if canonical_path(path) not in known:
+                names = ", ".join(restricted) or "none"
+                yield ("allowed_options", index), f"is not a restricted field; those of this wire are: {names}"
 
     @field_serializer("headers")
     def _masked(self, headers: dict[str, str]) -> dict[str, str]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from ..catalog.catalog import Catalog
 from ..catalog.model import Model
+from ..config.providers import ProviderSettings
+from ..config.restricted_options import RESTRICTED_EMBEDDING_OPTIONS
 from ..config.settings import Limits
 from ..core.content import ReasoningOptions
 from ..core.embedding import EmbedCall, EmbedParams, inputs_as_message
 from ..core.errors import FieldViolation, PayloadTooLarge
 from ..core.request import Caller, Target
-from ..validation.request import (
-    MAX_IDEMPOTENCY_KEY_LENGTH,
-    below_minimum,
-    provider_options_violations,
-    too_long,
-)
+from ..validation.idempotency_key import idempotency_key_violations
+from ..validation.native_options import NativeOptionsRules
+from ..validation.request import below_minimum
 from ..validation.violations import raise_violations
 from .capabilities import Requirement, capability_error, meets_all
 from .resolver import Resolver
@@ -35,13 +34,13 @@ class EmbeddingResolver:
         catalog: Catalog,
         resolver: Resolver,
         embedders: Collection[str],
-        providers: Collection[str],
+        providers: Mapping[str, ProviderSettings],
         limits: Limits,
     ) -> None:
         self._catalog = catalog
         self._resolver = resolver
         self._embedders = embedders
-        self._providers = providers
+        self._native_options = NativeOptionsRules(providers, RESTRICTED_EMBEDDING_OPTIONS, limits.max_json_depth)
         self._limits = limits
 
     def resolve(
@@ -57,7 +56,7 @@ class EmbeddingResolver:
 
         Raises InvalidRequest, PayloadTooLarge, ProviderNotFound, ModelNotFound or CapabilityUnsupported.
         """
-        raise_violations(self._violations(params), params.violations)
+        raise_violations(self._violations(params, caller), params.violations)
         resolved = self._resolver.resolve_model(params.model, caller)
         model = resolved.model
         requirements = list(self._requirements(params))
@@ -77,7 +76,7 @@ class EmbeddingResolver:
             purpose=params.purpose,
         )
 
-    def _violations(self, params: EmbedParams) -> Iterator[FieldViolation]:
+    def _violations(self, params: EmbedParams, caller: Caller) -> Iterator[FieldViolation]:
         targets = self._resolver.route_targets(params.model)
         if params.model and len(targets) > 1:
             got = f"got a route with {len(targets)} targets, whose vectors differ"
@@ -96,8 +95,10 @@ class EmbeddingResolver:
             if not text:
                 yield FieldViolation(f"inputs[{index}]", "must not be empty")
         yield from below_minimum("dimensions", params.dimensions)
-        yield from too_long("idempotency_key", params.idempotency_key, MAX_IDEMPOTENCY_KEY_LENGTH)
-        yield from provider_options_violations(params.provider_options, self._providers, self._limits.max_json_depth)
+        if params.idempotency_key:
+            yield from idempotency_key_violations(params.idempotency_key, caller)
+        if params.provider_options:
+            yield from self._native_options.violations(params.provider_options)
 
     def _requirements(self, params: EmbedParams) -> Iterator[Requirement]:
         yield Requirement(

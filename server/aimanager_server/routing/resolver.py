@@ -8,7 +8,7 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..core.errors import CapabilityUnsupported
 from ..core.request import Call, Caller, GenerateParams, Target
-from ..validation.request import validate_request
+from ..validation.request import RequestValidator
 from .candidate_filter import filter_candidates
 from .candidates import Candidate, CandidateFinder, CandidateGroup
 from .capabilities import Requirement, RequirementFinder, capability_error, meets_all
@@ -27,6 +27,7 @@ class Resolver:
         self._settings = settings
         self._target_order = target_order
         server, providers, routes = settings.server, settings.providers, settings.routes
+        self._validate = RequestValidator(settings.limits, providers, server.stream_timeout_seconds)
         self._wires = {name: provider.wire for name, provider in providers.items() if provider.enabled}
         self._names = ModelNameResolver(catalog, providers, self.route_targets(server.default_model)[0], routes)
         self._route_table = RouteTable(routes, self._names, catalog, providers)
@@ -49,8 +50,7 @@ class Resolver:
 
         Raises InvalidRequest, PayloadTooLarge, ProviderNotFound, ModelNotFound or CapabilityUnsupported.
         """
-        settings = self._settings
-        validate_request(params, settings.limits, settings.providers, settings.server.stream_timeout_seconds)
+        self._validate(params, caller)
         targets = self._targets(params, caller, streaming=streaming)
         return Call(
             id=id,

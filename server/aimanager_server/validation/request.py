@@ -3,65 +3,71 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..catalog.model import MAX_MODEL_NAME_LENGTH
+from ..config.providers import ProviderSettings
+from ..config.restricted_options import RESTRICTED_OPTIONS
 from ..config.settings import Limits
 from ..core.content import Sampling, Tool
 from ..core.errors import FieldViolation
-from ..core.request import GenerateParams
-from .json_depth import check_depth, parse_json_object
+from ..core.request import Caller, GenerateParams
+from .idempotency_key import idempotency_key_violations
+from .json_depth import parse_json_object
 from .messages import message_violations, tool_result_violations
+from .native_options import NativeOptionsRules
 from .output_format import output_format_violations
-from .violations import Violation, entry_path, quoted, raise_violations
+from .violations import Violation, entry_path, quoted, raise_violations, too_long
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_LABELS, MAX_LABEL_NAME_LENGTH, MAX_LABEL_LENGTH = 64, 64, 512
 
-MAX_IDEMPOTENCY_KEY_LENGTH = 255
+MAX_STOP_SEQUENCE_LENGTH = 256
 
 END_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """Accepted by every provider with such a field; OpenAI's has the smallest limit."""
 
 
-def validate_request(
-    params: GenerateParams, limits: Limits, providers: Collection[str], max_call_seconds: float
-) -> None:
-    """Raise InvalidRequest with every invalid field, or PayloadTooLarge if the only problem is size.
+class RequestValidator:
+    """Validate generation requests. `max_call_seconds` limits the timeouts that a caller may set."""
 
-    `max_call_seconds` limits the timeouts that a caller may set.
-    """
-    raise_violations(_violations(params, limits, providers, max_call_seconds), params.violations)
+    def __init__(self, limits: Limits, providers: Mapping[str, ProviderSettings], max_call_seconds: float) -> None:
+        self._limits = limits
+        self._max_call_seconds = max_call_seconds
+        self._native_options = NativeOptionsRules(providers, RESTRICTED_OPTIONS, limits.max_json_depth)
 
+    def __call__(self, params: GenerateParams, caller: Caller) -> None:
+        """Raise InvalidRequest with every invalid field, or PayloadTooLarge if the only problem is size."""
+        raise_violations(self._violations(params, caller), params.violations)
 
-def _violations(
-    params: GenerateParams, limits: Limits, providers: Collection[str], max_call_seconds: float
-) -> Iterator[Violation]:
-    # Most requests have few fields set, and an unset field costs no more than its condition.
-    yield from message_violations(params.messages, limits)
-    yield from tool_result_violations(params.messages)
-    yield from _sampling_violations(params.sampling)
-    if params.reasoning.budget_tokens is not None:
-        yield from below_minimum("reasoning.budget_tokens", params.reasoning.budget_tokens)
-    if params.tools:
-        yield from _tool_violations(params.tools, limits)
-    yield from _tool_choice_violations(params)
-    if params.output_format is not None:
-        yield from output_format_violations(params, limits.max_json_depth)
-    if params.provider_options:
-        yield from provider_options_violations(params.provider_options, providers, limits.max_json_depth)
-    if params.labels:
-        yield from _label_violations(params.labels)
-    if params.fallback_models:
-        yield from _fallback_violations(params.fallback_models)
-    for timeout in ("first_token_timeout", "idle_timeout"):
-        yield from _timeout_violations(f"stream_timeouts.{timeout}", getattr(params, timeout), max_call_seconds)
-    yield from too_long("idempotency_key", params.idempotency_key, MAX_IDEMPOTENCY_KEY_LENGTH)
-    if params.end_user_id and not END_USER_ID.fullmatch(params.end_user_id):
-        # Not repeated: it may be a name or an address.
-        yield FieldViolation("end_user_id", f"must match {END_USER_ID.pattern}; send a hash of other ids")
+    def _violations(self, params: GenerateParams, caller: Caller) -> Iterator[Violation]:
+        # Most requests have few fields set, and an unset field costs no more than its condition.
+        limits = self._limits
+        yield from message_violations(params.messages, limits)
+        yield from tool_result_violations(params.messages)
+        yield from _sampling_violations(params.sampling)
+        if params.reasoning.budget_tokens is not None:
+            yield from below_minimum("reasoning.budget_tokens", params.reasoning.budget_tokens)
+        if params.tools:
+            yield from _tool_violations(params.tools, limits)
+        yield from _tool_choice_violations(params)
+        if params.output_format is not None:
+            yield from output_format_violations(params, limits.max_json_depth)
+        if params.provider_options:
+            yield from self._native_options.violations(params.provider_options)
+        if params.labels:
+            yield from _label_violations(params.labels)
+        if params.fallback_models:
+            yield from _fallback_violations(params.fallback_models)
+        for timeout in ("first_token_timeout", "idle_timeout"):
+            seconds = getattr(params, timeout)
+            yield from _timeout_violations(f"stream_timeouts.{timeout}", seconds, self._max_call_seconds)
+        if params.idempotency_key:
+            yield from idempotency_key_violations(params.idempotency_key, caller)
+        if params.end_user_id and not END_USER_ID.fullmatch(params.end_user_id):
+            # Not repeated: it may be a name or an address.
+            yield FieldViolation("end_user_id", f"must match {END_USER_ID.pattern}; send a hash of other ids")
 
 
 def _sampling_violations(sampling: Sampling) -> Iterator[FieldViolation]:
@@ -74,8 +80,10 @@ def _sampling_violations(sampling: Sampling) -> Iterator[FieldViolation]:
     if sampling.max_output_tokens is not None:
         yield from below_minimum("sampling.max_output_tokens", sampling.max_output_tokens)
     for index, sequence in enumerate(sampling.stop_sequences):
+        field = f"sampling.stop_sequences[{index}]"
         if not sequence:
-            yield FieldViolation(f"sampling.stop_sequences[{index}]", "must not be empty")
+            yield FieldViolation(field, "must not be empty")
+        yield from too_long(field, sequence, MAX_STOP_SEQUENCE_LENGTH)
 
 
 def _out_of_range(field: str, value: float, maximum: float) -> Iterator[FieldViolation]:
@@ -88,12 +96,6 @@ def below_minimum(field: str, value: int | None) -> Iterator[FieldViolation]:
     """Yield a violation if the value is set and less than 1."""
     if value is not None and value < 1:
         yield FieldViolation(field, f"must be at least 1, got {value}")
-
-
-def too_long(field: str, text: str, max_length: int) -> Iterator[FieldViolation]:
-    """Yield a violation if the text has more than `max_length` characters."""
-    if len(text) > max_length:
-        yield FieldViolation(field, f"must have at most {max_length} characters, got {len(text)}")
 
 
 def _tool_violations(tools: Sequence[Tool], limits: Limits) -> Iterator[FieldViolation]:
@@ -123,21 +125,6 @@ def _tool_choice_violations(params: GenerateParams) -> Iterator[FieldViolation]:
     elif choice.tool_name is not None and choice.tool_name not in {tool.name for tool in params.tools}:
         description = f"must be the name of one of the tools, got {quoted(choice.tool_name)}"
         yield FieldViolation("tool_choice.tool_name", description)
-
-
-def provider_options_violations(
-    provider_options: Mapping[str, Mapping[str, Any]], providers: Collection[str], max_depth: int
-) -> Iterator[FieldViolation]:
-    """Yield options for unknown providers, and options that are nested too deeply."""
-    for name, options in provider_options.items():
-        field = entry_path("provider_options_json", name)
-        if name not in providers:
-            yield FieldViolation(field, f"names an unknown provider; use one of {', '.join(sorted(providers))}")
-            continue
-        try:
-            check_depth(dict(options), max_depth)
-        except ValueError as error:
-            yield FieldViolation(field, str(error))
 
 
 def _label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:

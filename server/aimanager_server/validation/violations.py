@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -72,6 +72,12 @@ def _overlap(violation: Violation, other: FieldViolation) -> bool:
 
 def _is_within(field: str, parent: str) -> bool:
     return field.startswith(parent) and field[len(parent) : len(parent) + 1] in ("", ".", "[")
+
+
+def too_long(field: str, text: str, max_length: int) -> Iterator[FieldViolation]:
+    """Yield a violation if the text has more than `max_length` characters."""
+    if len(text) > max_length:
+        yield FieldViolation(field, f"must have at most {max_length} characters, got {len(text)}")
 
 
 def quoted(text: str) -> str:

@@ -47,9 +47,9 @@ def test_usage_and_cost_are_totals_of_all_batches(gateway: RunningGateway) -> No
 def test_a_repeated_idempotency_key_returns_the_first_vectors(gateway: RunningGateway) -> None:
     gateway.upstream.paths.clear()
 
-    first, repeated = (gateway.embed("x", "yy", idempotency_key="once") for _ in range(2))
-    other_key = gateway.embed("x", "yy", idempotency_key="twice")
-    reused = sync_failure_of(lambda: gateway.embed("z", idempotency_key="once"))
+    first, repeated = (gateway.embed("x", "yy", idempotency_key="once-0123456789-0123456789") for _ in range(2))
+    other_key = gateway.embed("x", "yy", idempotency_key="twice-0123456789-0123456789")
+    reused = sync_failure_of(lambda: gateway.embed("z", idempotency_key="once-0123456789-0123456789"))
 
     assert len(gateway.upstream.paths) == 2
     assert (first.cache_status, other_key.cache_status) == (usage_pb2.CACHE_STATUS_MISS, usage_pb2.CACHE_STATUS_MISS)
