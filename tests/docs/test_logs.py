@@ -37,7 +37,7 @@ def lines() -> Iterator[list[dict[str, object]]]:
     writer = logs.configure("debug", str, stream)
     try:
         with started_gateway(settings_with()) as target, AIManager.gateway(target) as ai:
-            ai.request("Hi", idempotency_key="log")
+            ai.request("Hi", idempotency_key="log-0123456789-0123456789")
             for _ in range(6):
                 with pytest.raises(AIError):
                     ai.request("[[error: PROVIDER_ERROR]]")
