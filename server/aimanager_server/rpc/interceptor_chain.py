@@ -107,13 +107,14 @@ class _Registrar:
 
 
 def _release_frames(error: BaseException | None) -> None:
-    """Drop the tracebacks of an error and its causes. gRPC keeps the error of an aborted call in a reference cycle.
+    """Drop the tracebacks and causes of an error. gRPC keeps the error of an aborted call in a reference cycle.
 
-    Their frames would keep the call, its request and its response in memory until a full garbage collection.
+    The frames would keep the call, its request and its response in memory until a full garbage collection.
     """
     while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+        cause = error.__cause__ or error.__context__
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        error = cause
 
 
 def _bind(interceptor: Interceptor, proceed: RpcHandler) -> RpcHandler:
