@@ -17,14 +17,17 @@ AttemptEffect = Literal["none", "success", "rate_limited", "failure", "credentia
 class AttemptRecord:
     """One attempt, written once when it ends and read by everybody who needs to know.
 
+    `affects_health` tells whether the outcome counts for the provider's health: its circuit breakers, the quarantine of
+    its keys, its retry budget and the statistics that routing uses. A provider that injects faults for a caller clears
+    it.
     `started_at`, `sent_at`, `first_content_at` and `ended_at` are seconds on the monotonic clock, None before they
     happen; an attempt that was never sent does not count towards `max_attempts`. `error_reason` is empty on success and
     while the attempt is in progress, `solution` the advice of its error. `cost` is None if the price is unknown.
     """
 
     __slots__ = (
-        "cost", "effect", "ended_at", "error_reason", "first_content_at", "is_interrupted", "is_streamed", "key_id",
-        "model", "provider", "sent_at", "solution", "started_at", "usage",
+        "affects_health", "cost", "effect", "ended_at", "error_reason", "first_content_at", "is_interrupted",
+        "is_streamed", "key_id", "model", "provider", "sent_at", "solution", "started_at", "usage",
     )  # fmt: skip
 
     def __init__(self, provider: str, model: str, started_at: float, *, is_streamed: bool = False) -> None:
@@ -39,6 +42,7 @@ class AttemptRecord:
         self.is_interrupted = False
         self.error_reason = ""
         self.solution = ""
+        self.affects_health = True
         self.effect: AttemptEffect = "none"
         self.usage: Usage | None = None
         self.cost: Cost | None = None

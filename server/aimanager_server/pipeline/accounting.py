@@ -86,7 +86,7 @@ class _AttemptObserver(StreamObserver):
         if cost is None:
             cost = self._cost(usage)
         record = self._attempt.record
-        record.effect = "success"
+        record.effect = "success" if record.affects_health else "none"
         self._end("", usage, cost)
         if usage is finished.usage and cost is finished.cost:
             return finished

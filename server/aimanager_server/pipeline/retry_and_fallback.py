@@ -15,6 +15,7 @@ from ..core.handler import AttemptHandler, CallHandler, Clock
 from ..core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Attempt, Call, Target, UpstreamTimer
 from ..core.request import Repair as SchemaRepair
 from ..core.stream import OnEnd, ResponseStream
+from ..resilience.attempt_effect import effect_of
 from ..resilience.key_pool import KeyPool
 from ..resilience.retry_budget import RetryBudget, RetryBudgets
 from ..resilience.retry_policy import (
@@ -106,7 +107,7 @@ class RetryAndFallback:
         except BaseException as error:
             if release is not None:
                 release()
-            if isinstance(error, REJECTED_KEY_ERRORS):
+            if isinstance(error, GatewayError) and effect_of(error, attempt) == "credentials":
                 self._quarantine(pool, attempt, error)
             raise
         return stream if release is None else stream.observed_by(OnEnd(release))
@@ -146,7 +147,7 @@ class _Progress:
         decision = self._decide(error, attempt)
         if isinstance(decision, NextKey):
             if decision.is_retry:
-                self._budget.withdraw()
+                self._withdraw_retry(attempt)
             return self._another_attempt(attempt, repair=attempt.repair)
         if isinstance(decision, Repair) and isinstance(error, OutputSchemaMismatch):
             return self._another_attempt(attempt, attempt.api_key, error.repair)
@@ -156,7 +157,7 @@ class _Progress:
         self._first_error = self._first_error or error
         if isinstance(decision, Retry):
             if self._was_sent:
-                self._budget.withdraw()
+                self._withdraw_retry(attempt)
                 layer.metrics.retries.labels(self._target.provider).inc()
             if decision.delay:
                 with attempt.upstream_timer.measure():
@@ -185,6 +186,10 @@ class _Progress:
     @property
     def _budget(self) -> RetryBudget:
         return self._layer.budgets.get(self._call, self._target.provider)
+
+    def _withdraw_retry(self, failed: Attempt[Any]) -> None:
+        if failed.record.affects_health:
+            self._budget.withdraw()
 
     @property
     def _was_sent(self) -> bool:

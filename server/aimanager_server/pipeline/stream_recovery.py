@@ -131,7 +131,7 @@ class _Recovery:
         (metrics.failed_streams if isinstance(decision, Fail) else metrics.restarted_streams).inc()
         if isinstance(decision, Fail):
             self._fail(error)
-        if isinstance(decision, Retry):
+        if isinstance(decision, Retry) and self._call.attempts.records[-1].affects_health:
             self._layer.budgets.get(self._call, target.provider).withdraw()
         self._call = self._call.with_targets(*((target,) if isinstance(decision, Retry) else fallbacks))
         try:

@@ -19,8 +19,10 @@ from ..core.request import CALLER_KEY_ID, Attempt
 def effect_of(error: GatewayError, attempt: Attempt[Any]) -> AttemptEffect:
     """Return the effect of an error. Rejections and rate limits of a caller's own key have none.
 
-    Neither do errors caused by the caller, including a timeout that the caller chose.
+    Neither do errors caused by the caller, including a timeout that the caller chose, and faults injected on request.
     """
+    if not attempt.record.affects_health:
+        return "none"
     cause = root_cause(error)
     uses_caller_key = attempt.api_key.id == CALLER_KEY_ID
     if isinstance(cause, ProviderRateLimited):
