@@ -14,8 +14,8 @@ SMALL = "mock/mock-small"
 
 @pytest.fixture
 def gateway() -> Iterator[str]:
-    """A server for one test, so that its failures open no circuit breaker of another."""
-    with started_gateway(settings_with()) as target:
+    """A server for one test, whose mock provider counts scripted faults as failures."""
+    with started_gateway(settings_with(providers={"mock": {"options": {"faults_count": True}}})) as target:
         yield target
 
 

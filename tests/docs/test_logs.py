@@ -35,8 +35,9 @@ def lines() -> Iterator[list[dict[str, object]]]:
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     writer = logs.configure("debug", str, stream)
+    settings = settings_with(providers={"mock": {"options": {"faults_count": True}}})
     try:
-        with started_gateway(settings_with()) as target, AIManager.gateway(target) as ai:
+        with started_gateway(settings) as target, AIManager.gateway(target) as ai:
             ai.request("Hi", idempotency_key="log-0123456789-0123456789")
             for _ in range(6):
                 with pytest.raises(AIError):

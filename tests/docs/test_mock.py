@@ -9,9 +9,13 @@ import pytest
 
 from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.core.response import FinishReason
-from aimanager_server.providers.mock.answers import TOKENS_PER_ATTACHMENT
-from aimanager_server.providers.mock.provider import MAX_TRACKED_PROMPTS, MockOptions
-from aimanager_server.providers.mock.script_parser import DIRECTIVES, MAX_WORDS
+from aimanager_server.providers.mock.call_counts import MAX_TRACKED_PROMPTS
+from aimanager_server.providers.mock.embeddings import MAX_INPUT_LENGTH
+from aimanager_server.providers.mock.options import MockOptions
+from aimanager_server.providers.mock.playback import SINGLE_TOKENS, TOKENS_PER_READ
+from aimanager_server.providers.mock.prompt import TOKENS_PER_ATTACHMENT
+from aimanager_server.providers.mock.script_parser import MAX_ANSWER_LENGTH, MAX_DIRECTIVES, MAX_HIDDEN_TOKENS
+from aimanager_server.providers.mock.script_scanner import DIRECTIVES, MAX_BRACKETS, MAX_OPENINGS
 from tests.support.doc_blocks import DOCS, CodeBlock, code_blocks, run_python
 from tests.support.gateway import settings_with, started_gateway
 
@@ -50,6 +54,15 @@ def test_the_page_names_what_the_code_accepts() -> None:
     reasons = {f"`{reason}`" for reason in FinishReason}
 
     assert {name for name in models | settings | reasons if name not in PAGE} == set()
-    assert f"at most {MAX_WORDS}" in PAGE
-    assert f"the last {MAX_TRACKED_PROMPTS} prompts" in PAGE
-    assert f"an attachment counts as {TOKENS_PER_ATTACHMENT}" in PAGE
+
+
+def test_the_page_states_the_limits() -> None:
+    text = " ".join(PAGE.split())
+
+    assert f"{MAX_DIRECTIVES} directives, {MAX_ANSWER_LENGTH:,} characters of text" in text
+    assert f"{MAX_HIDDEN_TOKENS:,} tokens of hidden reasoning, {MAX_BRACKETS:,} brackets" in text
+    assert f"the first {MAX_OPENINGS:,} double brackets" in text
+    assert f"the last {MAX_TRACKED_PROMPTS} prompts" in text
+    assert f"an attachment counts as {TOKENS_PER_ATTACHMENT}" in text
+    assert f"its first {SINGLE_TOKENS} tokens, then in pieces of {TOKENS_PER_READ} tokens" in text
+    assert f"An input has at most {MAX_INPUT_LENGTH:,} characters" in text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 async def run_ready_tasks(iterations: int = 10) -> None:
@@ -52,3 +54,17 @@ def in_virtual_time(test: Callable[Parameters, Coroutine[None, None, None]]) -> 
             runner.run(test(*args, **kwargs))
 
     return run
+
+
+async def longest_step(work: Awaitable[Result]) -> tuple[float, Result]:
+    """Await `work`; return the CPU seconds that the event loop needed at most between two of its tasks, and the result.
+
+    CPU time, so that a busy machine does not matter.
+    """
+    task = asyncio.ensure_future(work)
+    longest = 0.0
+    while not task.done():
+        before = time.thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.thread_time() - before)
+    return longest, await task

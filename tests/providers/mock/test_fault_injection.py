@@ -19,7 +19,8 @@ from aimanager_server.core.errors import (
 from aimanager_server.core.request import Caller
 from aimanager_server.core.response import Event, Finished, PartCompleted, ReasoningDelta, TextDelta
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock.provider import MAX_TRACKED_PROMPTS, MockProvider
+from aimanager_server.providers.mock.call_counts import MAX_TRACKED_PROMPTS
+from aimanager_server.providers.mock.provider import MockProvider
 from tests.support.clock import FakeClock
 from tests.support.mock_provider import DEADLINE, append_events, attempt, mock, reply_text, stream_events
 

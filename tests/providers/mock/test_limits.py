@@ -20,7 +20,7 @@ from aimanager_server.core.content import (
 from aimanager_server.core.errors import ProviderRejectedRequest
 from aimanager_server.core.response import FinishReason
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock.answers import provider_state_for
+from aimanager_server.providers.mock.prompt import provider_state_for
 from tests.support.mock_provider import generate, reply_text, user_message
 
 

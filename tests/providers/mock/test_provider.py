@@ -13,7 +13,7 @@ from aimanager_server.core.response import (
     ToolCallDelta,
 )
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.mock.answers import provider_state_for
+from aimanager_server.providers.mock.prompt import provider_state_for
 from tests.support.mock_provider import WEATHER, generate, reply_text, stream_events, user_message
 
 

@@ -9,7 +9,7 @@ import pytest
 from aimanager_server.core.content import Message, Role, Text, ToolCall, ToolResult
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.response import FinishReason
-from aimanager_server.providers.mock.script_parser import DIRECTIVES
+from aimanager_server.providers.mock.script_scanner import DIRECTIVES
 from tests.support.mock_provider import WEATHER, generate, mock, reply_text, user_message
 
 
@@ -32,8 +32,8 @@ async def test_other_double_brackets_are_ordinary_text(text: str) -> None:
         ("[[cut: 1.5]]", "'1.5'"),
         ("[[cut]]", "''"),
         ("[[stall: 9999999999]]", "999999999"),
-        ("[[words: 1000001]]", "1000000"),
-        ("[[think: 1000001]]", "1000000"),
+        ("[[words: 1000001]]", "at most 1048576 characters for the mock provider, got 10888907"),
+        ("[[think: 100001]]", "at most 100000 tokens in total, got 100001"),
         ("[[think]]", "''"),
         ("[[cut: 3 seconds=1]]", "'seconds' is not one of times"),
         ("[[stall: 3 for=1]]", "'for' is not one of seconds, times"),

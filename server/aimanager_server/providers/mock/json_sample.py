@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from ...core.content import JsonObjectFormat, OutputFormat
+from ...validation.json_schema import resolve_reference
 
 MAX_DEPTH = 32
 """Limit for recursive schemas."""
 
-MAX_SCHEMAS = 1_000
-"""Limit for visited schemas, including resolved references, and for list items. Anything beyond it is omitted."""
+MAX_COST = 100_000
+"""Limit for the characters of the sample and the keywords of visited schemas. Anything beyond it is omitted."""
 
-MAX_STRING_LENGTH = 10_000
+VISIT_COST = 100
+"""Cost of visiting one schema."""
 
 
 def sample_json(output_format: OutputFormat) -> str:
@@ -35,30 +37,41 @@ def sample_json(output_format: OutputFormat) -> str:
 class _Sampler:
     def __init__(self, root: Any) -> None:
         self._root = root
-        self._remaining_schemas = MAX_SCHEMAS
+        self._remaining_cost = MAX_COST
+        self._complexities: dict[int, int] = {}
 
     def sample(self, schema: Any, depth: int = 0) -> Any:
-        if not isinstance(schema, dict) or depth > MAX_DEPTH or self._remaining_schemas <= 0:
+        if not isinstance(schema, dict) or depth > MAX_DEPTH or not self._spend(VISIT_COST):
             return None
         schema = self._merge_subschemas(schema, depth)
         for keyword in ("const", "default"):
             if keyword in schema:
-                return schema[keyword]
+                return self._affordable(schema[keyword])
         if schema.get("enum"):
-            return schema["enum"][0]
+            return self._affordable(schema["enum"][0])
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                return self.sample(min(schema[keyword], key=_complexity), depth + 1)
+                return self.sample(self._simplest(schema[keyword]), depth + 1)
         return self._sample_type(schema, depth)
+
+    def _spend(self, cost: int) -> bool:
+        """Return whether the cost is within what remains, and deduct it."""
+        if cost > self._remaining_cost:
+            return False
+        self._remaining_cost -= cost
+        return True
+
+    def _affordable(self, value: Any) -> Any:
+        return value if self._spend(len(to_json(value))) else None
 
     def _merge_subschemas(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
         """Return the schema merged with its `$ref` and `allOf` schemas."""
-        self._remaining_schemas -= 1
         others = list(schema.get("allOf", ()))
-        if "$ref" in schema:
-            others.append(_dereference(self._root, schema["$ref"]))
+        reference = schema.get("$ref", "")
+        if reference and self._spend(len(reference)):
+            others.append(resolve_reference(self._root, reference))
         for other in others:
-            if isinstance(other, dict) and depth < MAX_DEPTH and self._remaining_schemas > 0:
+            if isinstance(other, dict) and depth < MAX_DEPTH and self._spend(VISIT_COST + len(other) + len(schema)):
                 schema = {**self._merge_subschemas(other, depth + 1), **schema}
         return schema
 
@@ -66,18 +79,38 @@ class _Sampler:
         match _type_of(schema):
             case "object":
                 properties = schema.get("properties", {})
-                return {name: self.sample(properties.get(name), depth + 1) for name in schema.get("required", ())}
+                required = (name for name in schema.get("required", ()) if self._spend(len(name)))
+                return {name: self.sample(properties.get(name), depth + 1) for name in required}
             case "array":
-                return [self.sample(schema.get("items"), depth + 1)] * min(int(schema.get("minItems", 0)), MAX_SCHEMAS)
+                return self._sample_array(schema, depth)
             case "string":
-                length = min(int(schema.get("minLength", 0)), MAX_STRING_LENGTH)
-                return "text".ljust(length, ".")[: int(schema.get("maxLength", MAX_STRING_LENGTH))]
+                length = min(int(schema.get("minLength", 0)), int(schema.get("maxLength", MAX_COST)), MAX_COST)
+                return self._affordable("text".ljust(length, ".")[: int(schema.get("maxLength", MAX_COST))])
             case "integer" | "number":
                 return _sample_number(schema)
             case "boolean":
                 return True
             case _:
                 return None
+
+    def _sample_array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+        count = min(int(schema.get("minItems", 0)), MAX_COST)
+        item = self.sample(schema.get("items"), depth + 1)
+        size = len(to_json(item)) + 1
+        affordable = min(count, self._remaining_cost // size)
+        self._spend(affordable * size)
+        return [item] * affordable
+
+    def _simplest(self, schemas: Sequence[Any]) -> Any:
+        return min(schemas, key=self._complexity) if self._spend(len(schemas)) else None
+
+    def _complexity(self, schema: Any) -> int:
+        """Rank schemas without references first, so that recursive schemas terminate."""
+        known = self._complexities.get(id(schema))
+        if known is None:
+            known = len(to_json(schema)) if isinstance(schema, dict) and "$ref" not in schema else 1_000_000
+            self._complexities[id(schema)] = known
+        return known
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:
@@ -93,18 +126,8 @@ def _type_of(schema: Mapping[str, Any]) -> str:
 def _sample_number(schema: Mapping[str, Any]) -> int | float:
     step: int | float = schema.get("multipleOf", 1)
     minimum: int | float = schema.get("minimum", schema.get("exclusiveMinimum", min(0, schema.get("maximum", 0))))
-    number: int | float = -(-minimum // step) * step
+    try:
+        number: int | float = -(-minimum // step) * step
+    except OverflowError:  # an integer that is too large for a float
+        return minimum
     return number + step if number == schema.get("exclusiveMinimum") else number
-
-
-def _complexity(schema: Any) -> int:
-    """Rank schemas without references first, so that recursive schemas terminate."""
-    return len(to_json(schema)) if isinstance(schema, dict) and "$ref" not in schema else 1_000_000
-
-
-def _dereference(root: Any, reference: str) -> Any:
-    found = root
-    for step in filter(None, reference.removeprefix("#").split("/")):
-        name = step.replace("~1", "/").replace("~0", "~")
-        found = found.get(name) if isinstance(found, dict) else None
-    return found

@@ -1,17 +1,37 @@
-"""Play back a mock response token by token, at its scripted rate and with its injected faults."""
+"""Generate the response of the mock provider token by token, at its scripted rate and with its injected faults."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from itertools import chain, repeat
 from typing import Any
 
+from ...core.content import Part, Reasoning, Text, ToolCall
 from ...core.errors import DeadlineExceeded, GatewayError, ProviderProtocolError, StreamInterrupted
 from ...core.handler import Clock
 from ...core.request import Attempt
-from ...core.response import Event, PartCompleted
+from ...core.response import (
+    Event,
+    Finished,
+    FinishReason,
+    PartCompleted,
+    ReasoningDelta,
+    ReasoningProgress,
+    TextDelta,
+    ToolCallDelta,
+)
 from ...core.usage import Usage
-from .answers import MockResponse
-from .script import Script
+from .answers import Answer
+from .pace import Pace
+from .prompt import provider_state_for
+from .script import HiddenReasoning, Script, ScriptPart, Words
+from .tokens import fragments, words
+
+SINGLE_TOKENS = 100
+"""Tokens that arrive one by one; those after them arrive together, which costs less."""
+
+TOKENS_PER_READ = 100
 
 
 class Delay:
@@ -32,43 +52,101 @@ class Delay:
 
 
 class Playback:
-    """The playback of one response. `call_number` selects the faults that apply; `rate` is in tokens per second."""
+    """The playback of one answer. `call_number` selects the faults that apply; `rate` is in tokens per second.
+
+    The events of a response that is not streamed are its parts and its end.
+    """
 
     def __init__(
-        self, attempt: Attempt[Any], script: Script, response: MockResponse, call_number: int, rate: float | None
+        self,
+        attempt: Attempt[Any],
+        script: Script,
+        answer: Answer,
+        call_number: int,
+        rate: float | None,
+        delay: Delay,
+        pace: Pace,
     ) -> None:
         self._attempt = attempt
-        self._response = response
+        self._answer = answer
         self._cut = script.cut if script.cut and script.cut.applies_to(call_number) else None
         self._stall = script.stall if script.stall and script.stall.applies_to(call_number) else None
-        self._rate = rate
+        self._token_seconds = 1 / rate if rate else 0.0
+        self._max_tokens = attempt.target.sampling.max_output_tokens
+        self._delay = delay
+        self._pace = pace
         self._emitted_tokens = 0
+        self._reasoning_tokens = 0
+        self._finished: Finished | None = None
+
+    @property
+    def events_per_read(self) -> int:
+        """Return how many events arrive with one read: one, but more once a response without a rate is long."""
+        is_steady = self._token_seconds or self._cut is not None or self._stall is not None
+        return 1 if is_steady or self._emitted_tokens < SINGLE_TOKENS else TOKENS_PER_READ
 
     def usage_so_far(self) -> Usage:
         """Return the usage of the tokens emitted so far."""
-        total = sum(not isinstance(event, PartCompleted) for event in self._response.events)
-        is_complete = self._emitted_tokens == total
-        return self._response.finished.usage if is_complete else self._response.usage(self._emitted_tokens)
+        return self._emitted_usage() if self._finished is None else self._finished.usage
 
-    async def events(self, delay: Delay) -> AsyncGenerator[Event, None]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield all events. Raises the injected faults, and an error once the deadline is reached."""
-        for event in self._response.events:
-            if not isinstance(event, PartCompleted):
-                await self._inject_faults(delay, at_end=False)
-                if not await delay.wait(1 / self._rate if self._rate and self._emitted_tokens else 0.0, self._attempt):
-                    raise self._deadline_error()
+        index, natural_reason = 0, FinishReason.STOP
+        for part in self._answer.parts:
+            content = _Content(part, index, f"call_{len(self._attempt.messages)}_{index}")
+            for token in content.tokens():
+                if self._emitted_tokens == self._max_tokens:
+                    natural_reason = FinishReason.MAX_TOKENS
+                    break
+                await self._before_token()
                 self._emitted_tokens += 1
-            yield event
-        await self._inject_faults(delay, at_end=True)
-        yield self._response.finished
+                self._reasoning_tokens += content.is_reasoning
+                if self._attempt.is_streamed:
+                    yield content.delta(token)
+                content.accept(token)
+            completed = content.completed_part()
+            if completed is not None:
+                yield PartCompleted(index, completed)
+                index += 1
+            if natural_reason is FinishReason.MAX_TOKENS:
+                break
+            if isinstance(part, ToolCall):
+                natural_reason = FinishReason.TOOL_CALLS
+        self._finished = self._finish(natural_reason)
+        await self._inject_faults(at_end=True)
+        yield self._finished
 
-    async def _inject_faults(self, delay: Delay, *, at_end: bool) -> None:
+    async def _before_token(self) -> None:
+        """Inject the faults before a token, and wait as long as it takes to generate."""
+        if self._cut is not None or self._stall is not None:
+            await self._inject_faults(at_end=False)
+        if self._token_seconds or not self._emitted_tokens:
+            seconds = self._token_seconds if self._emitted_tokens else 0.0
+        elif self._pace.is_due():
+            await self._pace.pause()
+            seconds = 0.0
+        else:
+            return
+        if not await self._delay.wait(seconds, self._attempt):
+            raise self._deadline_error()
+
+    def _finish(self, natural_reason: FinishReason) -> Finished:
+        answer = self._answer
+        reason = answer.finish or natural_reason
+        provider_reason = "stop_sequence" if answer.is_stopped and reason is FinishReason.STOP else reason.value
+        usage = answer.usage if answer.has_scripted_usage else self._emitted_usage()
+        return Finished(reason, provider_reason, usage)
+
+    def _emitted_usage(self) -> Usage:
+        return replace(self._answer.usage, output_tokens=self._emitted_tokens, reasoning_tokens=self._reasoning_tokens)
+
+    async def _inject_faults(self, *, at_end: bool) -> None:
         if self._cut is not None and (at_end or self._emitted_tokens == self._cut.after_tokens):
             raise self._cut_error()
         stall = self._stall
         if stall is not None and (at_end or self._emitted_tokens == stall.after_tokens):
             self._stall = None
-            if not await delay.wait(stall.seconds, self._attempt):
+            if not await self._delay.wait(stall.seconds, self._attempt):
                 raise self._deadline_error()
 
     def _cut_error(self) -> GatewayError:
@@ -91,8 +169,69 @@ class Playback:
     def _interruption(self, reason: str) -> StreamInterrupted:
         provider, model = self._attempt.target.key
         message = f"Mock stream interrupted after {self._emitted_tokens} tokens: {reason}."
-        usage = self._response.usage(self._emitted_tokens)
-        return StreamInterrupted(message, provider=provider, model=model, usage=usage)
+        return StreamInterrupted(message, provider=provider, model=model, usage=self._emitted_usage())
+
+
+class _Content:
+    """The content of one part: its tokens, and the part that the emitted ones amount to."""
+
+    def __init__(self, part: ScriptPart, index: int, call_id: str) -> None:
+        self._part = part
+        self._index = index
+        self._call_id = call_id
+        self._has_begun = False
+        self._length = 0
+        self._words: list[str] = []
+        self.is_reasoning = isinstance(part, Reasoning | HiddenReasoning)
+
+    def tokens(self) -> Iterator[str]:
+        """Yield the tokens, each when it is needed. The header of a tool call and hidden reasoning have no text."""
+        match self._part:
+            case Text(text) | Reasoning(text):
+                return words(text)
+            case Words():
+                return iter(self._part)
+            case HiddenReasoning(tokens):
+                return repeat("", tokens)
+            case ToolCall():
+                return chain(("",), fragments(self._part.arguments_json))
+
+    def delta(self, token: str) -> Event:
+        """Return the delta of the token that `accept` has not yet been called for."""
+        match self._part:
+            case Text() | Words():
+                return TextDelta(self._index, token)
+            case Reasoning():
+                return ReasoningDelta(self._index, token)
+            case HiddenReasoning():
+                return ReasoningProgress()
+            case ToolCall():
+                header = ("", "") if self._has_begun else (self._call_id, self._part.name)
+                return ToolCallDelta(self._index, *header, token)
+
+    def accept(self, token: str) -> None:
+        """Add an emitted token."""
+        self._has_begun = True
+        self._length += len(token)
+        if isinstance(self._part, Words):
+            self._words.append(token)
+
+    def completed_part(self) -> Part | None:
+        """Return the part with the content emitted so far, None if nothing of it is visible."""
+        if not self._has_begun:
+            return None
+        match self._part:
+            case Text(text):
+                return Text(text[: self._length])
+            case Words():
+                return Text("".join(self._words))
+            case Reasoning(text):
+                shown = text[: self._length]
+                return Reasoning(shown, provider_state=provider_state_for(shown))
+            case ToolCall():
+                return ToolCall(self._call_id, self._part.name, self._part.arguments_json[: self._length])
+            case HiddenReasoning():
+                return None
 
 
 def deadline_exceeded(attempt: Attempt[Any]) -> DeadlineExceeded:

@@ -8,7 +8,7 @@ double brackets within the prompt script the response:
 Content, in the order written. Any of these directives replaces the default response:
 
     [[reply: Hello]]                    Text. Each reply is a separate part; an empty reply adds nothing.
-    [[words: 200]]                      Text of this many words.
+    [[words: 200]]                      Text of this many words: "word1 word2 …".
     [[reasoning: I think]]              Reasoning, with a provider_state (see below).
     [[think: 5]]                        Hidden reasoning of this many tokens. Without other content, the default
                                         response follows.
@@ -41,6 +41,13 @@ Behavior, which also applies to the default response:
 An unknown or malformed directive fails with INVALID_FIELD; the message lists what is accepted. Brackets inside a
 directive must be balanced. Double brackets without a colon, such as `[[Other]]`, are ordinary text.
 
+A script may have 256 directives, 1,048,576 characters of text, reasoning and tool calls (`max_answer_length`), 100,000
+tokens of hidden reasoning, and 50,000 brackets within a directive; beyond a limit, the call fails with INVALID_FIELD.
+Only the first 50,000 double brackets of a prompt are examined.
+
+Scripted errors, cuts, stalls, latencies and rates concern the caller alone: they move no circuit breaker, no health and
+no statistics that routing uses, unless the operator sets `faults_count`.
+
 The same language works outside the prompt. Callers send `{"script": "[[reply: Hello]]"}` as provider options of the
 mock provider. Operators configure scripts; the first one whose `match` is a substring of the prompt applies. In both,
 text between directives becomes replies. A caller's script takes precedence over the prompt, the prompt over the
@@ -49,68 +56,42 @@ configuration.
     [providers.mock.options]
     latency = 0.2
     rate = 40
+    max_answer_length = 100_000
+    faults_count = true
     scripts = [
       { match = "weather", answer = '[[tool: get_weather {"city": "Rome"}]] [[then]] Sunny.' },
       { match = "", answer = "Hello from the staging environment." },
     ]
 
 In all other respects it behaves like a real provider. A token is a word, or eight characters of tool call arguments;
-usage is counted in tokens. max_output_tokens and stop_sequences are supported. Without directives, the response
-includes reasoning if the model is mock-thinker or the call requests reasoning, and is JSON that satisfies the requested
-schema. Reasoning that is sent back must carry its provider_state unmodified, else the call fails with
-PROVIDER_REJECTED_REQUEST, as it would at a real provider.
+usage is counted in tokens. Beyond the first million characters of a prompt, every four count as one token.
+max_output_tokens and stop_sequences are supported. Without directives, the response includes reasoning if the model is
+mock-thinker or the call requests reasoning, and is JSON that satisfies the requested schema. Reasoning that is sent
+back must carry its provider_state unmodified, else the call fails with PROVIDER_REJECTED_REQUEST, as it would at a real
+provider.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from ...core.errors import FieldViolation, InvalidRequest
+from ...core.errors import FieldViolation, GatewayError, InvalidRequest
 from ...core.handler import Clock
 from ...core.request import Attempt
-from ...core.response import Event, Finished, ReasoningProgress, ResponseMetadata
+from ...core.response import Event, Finished, ResponseMetadata
 from ...core.stream import ResponseStream
-from .answers import Prompt, build_response, check_provider_states, parse_prompt
+from ...validation.violations import quoted
+from .answers import choose_answer
+from .call_counts import CallCounts
+from .options import MockOptions
+from .pace import Pace
 from .playback import Delay, Playback, deadline_exceeded
+from .prompt import Prompt, check_provider_states, contains, read_prompt
 from .script import ParsedScript, Script
-from .script_parser import parse_script
-
-MAX_TRACKED_PROMPTS = 1000
-"""Prompts with `times` whose calls are counted; the least recently used is dropped first."""
-
-
-class ScriptOption(BaseModel):
-    """A configured response to every prompt that contains `match`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    match: str
-    answer: str
-
-    @field_validator("answer")
-    @classmethod
-    def _is_valid_script(cls, answer: str) -> str:
-        try:
-            parse_script(answer, text_is_reply=True)
-        except InvalidRequest as error:
-            raise ValueError(error.violations[0].description) from error
-        return answer
-
-
-class MockOptions(BaseModel):
-    """The section `[providers.mock.options]`: default `latency` in seconds, `rate` in tokens per second, scripts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scripts: tuple[ScriptOption, ...] = ()
-    latency: float = Field(default=0.0, ge=0)
-    rate: float | None = Field(default=None, gt=0)
-
+from .script_parser import parse_untrusted_script
 
 ALLOWED_OPTIONS = frozenset({"script", "end_user_id", *MockOptions.model_fields})
 """Keys in a call's native options: the caller's script and end user, and the operator's options, merged in."""
@@ -124,24 +105,29 @@ class MockProvider:
 
     def __init__(self, options: Mapping[str, Any], clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._options = MockOptions.model_validate(dict(options))
-        self._configured_scripts = [
-            (script.match, parse_script(script.answer, text_is_reply=True)) for script in self._options.scripts
-        ]
+        self._configured_scripts = self._options.parsed_scripts()
         self._delay = Delay(clock, sleep)
-        self._call_counts: OrderedDict[tuple[str, int, str], int] = OrderedDict()
+        self._call_counts = CallCounts()
+        self._line = asyncio.Lock()
 
     async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
         """Return the scripted response. Raises the scripted errors, and DeadlineExceeded."""
-        check_provider_states(attempt)
-        prompt = parse_prompt(attempt)
-        script = self._select_script(attempt, prompt)
-        call_number = self._count_call(attempt, prompt) if script.depends_on_call_number else 1
+        pace, max_length = self.pace(), self._options.max_answer_length
+        await check_provider_states(attempt, max_length, pace)
+        prompt = await read_prompt(attempt, max_length, pace)
+        script = await self._select_script(attempt, prompt, pace)
+        if script.injects_faults and not self._options.faults_count:
+            attempt.record.affects_health = False
+        call_number = 1
+        if script.depends_on_call_number:
+            call_number = await self._call_counts.count(attempt, prompt.text, pace)
         if not await self._delay.wait(self._latency(script, call_number), attempt):
             raise deadline_exceeded(attempt)
         call_number = _raise_injected_error(attempt, script, call_number)
-        response = build_response(attempt, prompt, script)
-        playback = Playback(attempt, script, response, call_number, script.rate or self._options.rate)
-        events = playback.events(self._delay)
+        answer = await choose_answer(attempt, prompt, script, pace)
+        rate = script.rate or self._options.rate
+        playback = Playback(attempt, script, answer, call_number, rate, self._delay, pace)
+        events = playback.events()
         provider, model = attempt.target.key
         metadata = ResponseMetadata(
             attempt.id, attempt.requested_model, provider, model, warnings=attempt.target.warnings
@@ -149,8 +135,11 @@ class MockProvider:
         if attempt.is_streamed:
             return ResponseStream(metadata, _PlaybackSource(await anext(events), events, playback))
         async with aclosing(events):
-            whole: list[Event] = [event async for event in events if not isinstance(event, ReasoningProgress)]
-        return ResponseStream.of(metadata, whole)
+            return ResponseStream.of(metadata, [event async for event in events])
+
+    def pace(self) -> Pace:
+        """Return the pace of one call."""
+        return Pace(self._line)
 
     async def probe(self) -> None:
         """Succeed always."""
@@ -158,37 +147,31 @@ class MockProvider:
     async def aclose(self) -> None:
         """Do nothing: the mock provider holds no connections."""
 
-    def _select_script(self, attempt: Attempt[Any], prompt: Prompt) -> Script:
-        rounds = self._parsed_script(attempt, prompt).rounds
+    async def _select_script(self, attempt: Attempt[Any], prompt: Prompt, pace: Pace) -> Script:
+        rounds = (await self._parsed_script(attempt, prompt, pace)).rounds
         return rounds[prompt.tool_round] if prompt.tool_round < len(rounds) else Script()
 
-    def _parsed_script(self, attempt: Attempt[Any], prompt: Prompt) -> ParsedScript:
+    async def _parsed_script(self, attempt: Attempt[Any], prompt: Prompt, pace: Pace) -> ParsedScript:
         unknown = set(attempt.target.options) - ALLOWED_OPTIONS
         if unknown:
-            raise _invalid_options(f"must contain only 'script' for the mock provider, got {min(unknown)!r}")
+            raise _invalid_options(f"must contain only 'script' for the mock provider, got {quoted(min(unknown))}")
         script = attempt.target.options.get("script")
         if isinstance(script, str):
-            return parse_script(script, text_is_reply=True)
+            return await parse_untrusted_script(script, self._options.max_answer_length, pace, text_is_reply=True)
         if script is not None:
             raise _invalid_options(f"must contain a string as 'script', got {type(script).__name__!r}")
         if prompt.script.is_scripted:
             return prompt.script
-        configured = (parsed for match, parsed in self._configured_scripts if match in prompt.text)
-        return next(configured, ParsedScript((Script(),), ""))
+        for match, parsed in self._configured_scripts:
+            if await contains(prompt.text, match, pace):
+                return parsed
+        return ParsedScript((Script(),))
 
     def _latency(self, script: Script, call_number: int) -> float:
         latency = script.latency
         if latency is None or latency.seconds is None or not latency.applies_to(call_number):
             return self._options.latency
         return latency.seconds
-
-    def _count_call(self, attempt: Attempt[Any], prompt: Prompt) -> int:
-        """Return the 1-based number of this caller's calls with this prompt, across models."""
-        key = (attempt.caller.name, len(attempt.messages), prompt.text)
-        self._call_counts[key] = self._call_counts.pop(key, 0) + 1
-        if len(self._call_counts) > MAX_TRACKED_PROMPTS:
-            self._call_counts.popitem(last=False)
-        return self._call_counts[key]
 
 
 def _raise_injected_error(attempt: Attempt[Any], script: Script, call_number: int) -> int:
@@ -212,19 +195,29 @@ def _invalid_options(description: str) -> InvalidRequest:
 
 
 class _PlaybackSource:
-    """The events of one streamed playback, one per read."""
+    """The events of one streamed playback, `Playback.events_per_read` at a time."""
 
     def __init__(self, first: Event, events: AsyncGenerator[Event, None], playback: Playback) -> None:
         self.buffered: list[Event] = [first]
         self._events = events
+        self._playback = playback
+        self._error: GatewayError | None = None
         self.usage_so_far = playback.usage_so_far
 
     async def read(self) -> list[Event]:
         batch, self.buffered = self.buffered, []
-        if not batch:
-            event = await anext(self._events, None)
-            batch = [] if event is None else [event]
-        if batch and type(batch[-1]) is Finished:
+        if self._error is not None:
+            raise self._error
+        try:
+            while len(batch) < self._playback.events_per_read and not (batch and type(batch[-1]) is Finished):
+                batch.append(await anext(self._events))
+        except StopAsyncIteration:
+            return batch
+        except GatewayError as error:
+            if not batch:
+                raise
+            self._error = error
+        if type(batch[-1]) is Finished:
             await self._events.aclose()
         return batch
 

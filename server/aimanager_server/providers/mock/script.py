@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...core.content import Reasoning, Text, ToolCall
 from ...core.errors import GatewayError
 from ...core.response import FinishReason
 from ...core.usage import Usage
+
+MAX_HEAD_LENGTH = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,34 @@ class HiddenReasoning:
     tokens: int
 
 
-ScriptPart = Text | Reasoning | ToolCall | HiddenReasoning
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text of `count` numbered words, generated one by one.
+
+    >>> "".join(Words(3)), Words(3).length
+    ('word1 word2 word3', 17)
+    """
+
+    count: int
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(1, self.count):
+            yield f"word{number} "
+        if self.count:
+            yield f"word{self.count}"
+
+    @property
+    def length(self) -> int:
+        """Return the number of characters, without generating them."""
+        total, first = 0, 1
+        while first <= self.count:
+            last = min(self.count, 10 * first - 1)
+            total += (last - first + 1) * (len("word ") + len(str(first)))
+            first *= 10
+        return max(total - 1, 0)
+
+
+ScriptPart = Text | Words | Reasoning | ToolCall | HiddenReasoning
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +94,28 @@ class Script:
         injected = (*self.errors, self.latency, self.cut, self.stall)
         return any(fault is not None and fault.times is not None for fault in injected)
 
+    @property
+    def injects_faults(self) -> bool:
+        """Whether the response fails, stalls or is delayed on purpose."""
+        return bool(self.errors or self.rate or self.latency or self.cut or self.stall)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedScript:
-    """A parsed text: one script for each round of a tool loop, and the text outside the directives."""
+    """A parsed text: one script for each round of a tool loop, and the pieces of text outside the directives."""
 
     rounds: tuple[Script, ...]
-    remaining_text: str
+    remaining: tuple[str, ...] = ()
 
     @property
     def is_scripted(self) -> bool:
         """Whether the text contains a directive."""
         return self.rounds != (Script(),)
+
+    @property
+    def head(self) -> str:
+        """The beginning of the text outside the directives, at most MAX_HEAD_LENGTH characters."""
+        head = ""
+        for piece in self.remaining:
+            head += piece[: MAX_HEAD_LENGTH - len(head)]
+        return head.strip()

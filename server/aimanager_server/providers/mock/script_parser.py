@@ -5,153 +5,201 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ...core.content import Reasoning, Text, ToolCall
-from ...core.errors import FieldViolation, InvalidRequest, all_errors
+from ...core.errors import GatewayError, all_errors
 from ...core.response import FinishReason
 from ...core.usage import Usage, UsageSource
-from .script import HiddenReasoning, InjectedError, InjectedFault, ParsedScript, Script, ScriptPart
+from ...validation.violations import quoted
+from .pace import Pace
+from .script import HiddenReasoning, InjectedError, InjectedFault, ParsedScript, Script, ScriptPart, Words
+from .script_scanner import Piece, invalid_script, malformed, scan
 
-DIRECTIVES: dict[str, str] = {
-    "reply": "[[reply: Hello]]",
-    "words": "[[words: 200]]",
-    "reasoning": "[[reasoning: I think]]",
-    "think": "[[think: 5]]",
-    "tool": '[[tool: get_weather {"city": "Rome"}]]',
-    "then": "[[then]]",
-    "rate": "[[rate: 50]]",
-    "latency": "[[latency: 0.2 times=1]]",
-    "error": "[[error: PROVIDER_RATE_LIMITED retry_after=2 times=1]]",
-    "cut": "[[cut: 3 times=1]]",
-    "stall": "[[stall: 3 seconds=2 times=1]]",
-    "finish": "[[finish: max_tokens]]",
-    "usage": "[[usage: 10/20 cache_read=4 cache_write=2 reasoning=5]]",
-}
-"""An example of every directive, by name."""
+MAX_ANSWER_LENGTH = 1_048_576
+"""Default limit for the characters of text, reasoning and tool calls that one script describes."""
 
-MAX_WORDS = 1_000_000
+MAX_HIDDEN_TOKENS = 100_000
+"""Tokens of hidden reasoning in one script."""
+
+MAX_DIRECTIVES = 256
+MAX_VALUE_LENGTH = 1_000
+"""Characters of the value of a directive other than a reply, reasoning or tool call."""
+
 MAX_COUNT = 999_999_999
 
-_OPENING = re.compile(r"\[\[([a-z_]+)(?=:|\]\])")
+CONTENT_DIRECTIVES = frozenset(("reply", "reasoning", "tool"))
 
 
-def parse_script(text: str, *, text_is_reply: bool = False) -> ParsedScript:
-    """Parse the directives in a text. With `text_is_reply`, the text between them becomes replies.
+def parse_script(text: str, *, max_answer_length: int = MAX_ANSWER_LENGTH, text_is_reply: bool = False) -> ParsedScript:
+    """Parse the directives in a text at once. With `text_is_reply`, the text between them becomes replies.
 
-    Raises InvalidRequest for an unknown or malformed directive.
+    Raises InvalidRequest for an unknown or malformed directive, and for a script beyond a limit.
 
     >>> parse_script("Hi [[reply: Hello]][[finish: refusal]]").rounds[0].finish
     <FinishReason.REFUSAL: 'refusal'>
     >>> parse_script("Sunny. [[rate: 50]]", text_is_reply=True).rounds[0].parts
     (Text(text='Sunny.', provider_state=b''),)
     """
-    rounds, remaining = [Script()], []
-    for name, value in _tokens(text):
+    parser = _ScriptParser(text, max_answer_length, text_is_reply=text_is_reply)
+    for _ in parser.steps():
+        pass
+    return parser.result()
+
+
+async def parse_untrusted_script(
+    text: str, max_answer_length: int, pace: Pace, *, text_is_reply: bool = False
+) -> ParsedScript:
+    """Parse a text of any length as `parse_script` does, with pauses."""
+    parser = _ScriptParser(text, max_answer_length, text_is_reply=text_is_reply)
+    for _ in parser.steps():
+        if pace.is_due():
+            await pace.pause()
+    return parser.result()
+
+
+class _ScriptParser:
+    """Parse one text: run `steps` to its end, then read `result`."""
+
+    def __init__(self, text: str, max_answer_length: int, *, text_is_reply: bool) -> None:
+        self._text = text
+        self._max_answer_length = max_answer_length
+        self._text_is_reply = text_is_reply
+        self._rounds = [Script()]
+        self._remaining: list[str] = []
+        self._directives = 0
+        self._answer_length = 0
+        self._hidden_tokens = 0
+
+    def steps(self) -> Iterator[None]:
+        """Parse the text in short steps. Raises InvalidRequest."""
+        for piece in scan(self._text):
+            if piece is not None:
+                self._add(piece)
+            yield
+
+    def result(self) -> ParsedScript:
+        """Return the parsed script."""
+        return ParsedScript(tuple(self._rounds), tuple(self._remaining))
+
+    def _add(self, piece: Piece) -> None:
+        name, start, end = piece
+        if name:
+            self._add_directive(name, start, end)
+        elif not self._text_is_reply:
+            self._remaining.append(self._text[start:end])
+        else:
+            self._check_answer_length(end - start)
+            value = self._text[start:end].strip()
+            if value:
+                self._rounds[-1] = self._counted(self._rounds[-1], Text(value))
+
+    def _add_directive(self, name: str, start: int, end: int) -> None:
+        self._directives += 1
+        if self._directives > MAX_DIRECTIVES:
+            raise invalid_script(
+                f"must contain at most {MAX_DIRECTIVES} mock directives, got {self._directives} or more"
+            )
         if name == "then":
-            rounds.append(Script())
-        elif name:
-            rounds[-1] = _PARSERS[name](rounds[-1], value)
-        elif text_is_reply and value.strip():
-            rounds[-1] = _with_part(rounds[-1], Text(value.strip()))
+            self._rounds.append(Script())
+            return
+        start += self._text.startswith(" ", start, end)
+        if name in CONTENT_DIRECTIVES:
+            self._check_answer_length(end - start)
+        elif end - start > MAX_VALUE_LENGTH:
+            raise malformed(name, f"must have at most {MAX_VALUE_LENGTH} characters, got {end - start}")
+        value = self._text[start:end].strip()
+        script = self._rounds[-1]
+        if name in _PARTS:
+            self._rounds[-1] = self._counted(script, _PARTS[name](value))
         else:
-            remaining.append(value)
-    return ParsedScript(tuple(rounds), "".join(remaining).strip())
+            self._rounds[-1] = replace(script, **_SETTINGS[name](script, value))
+
+    def _counted(self, script: Script, part: ScriptPart) -> Script:
+        """Return the script with one more part. Raises InvalidRequest if the answer becomes too long."""
+        match part:
+            case HiddenReasoning(tokens):
+                self._hidden_tokens += tokens
+            case Words():
+                self._answer_length += part.length
+            case ToolCall():
+                self._answer_length += len(part.name) + len(part.arguments_json)
+            case Text() | Reasoning():
+                self._answer_length += len(part.text)
+        if self._hidden_tokens > MAX_HIDDEN_TOKENS:
+            raise malformed("think", f"must be at most {MAX_HIDDEN_TOKENS} tokens in total, got {self._hidden_tokens}")
+        self._check_answer_length(0)
+        return replace(script, parts=(*script.parts, part))
+
+    def _check_answer_length(self, added: int) -> None:
+        length = self._answer_length + added
+        if length > self._max_answer_length:
+            raise invalid_script(
+                f"must script an answer of at most {self._max_answer_length} characters for the mock provider, "
+                f"got {length}"
+            )
 
 
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    """Yield directives as (name, value), and the text between them with an empty name."""
-    position = 0
-    while opening := _OPENING.search(text, position):
-        yield "", text[position : opening.start()]
-        end = _find_closing(text, opening.end())
-        name, has_no_value = opening[1], end == opening.end()
-        if has_no_value and name not in DIRECTIVES:
-            yield "", text[opening.start() : end + 2]
-        elif name not in DIRECTIVES:
-            raise _unknown(name)
-        elif end < 0:
-            raise _malformed(name, "closing ']]' is missing (brackets inside must be balanced)")
-        else:
-            yield name, text[opening.end() + 1 : end].strip()
-        position = end + 2
-    yield "", text[position:]
-
-
-def _find_closing(text: str, start: int) -> int:
-    """Return the position of the ']]' that closes a directive, -1 if missing. Brackets inside are balanced."""
-    depth = 0
-    for position in range(start, len(text)):
-        if depth == 0 and text.startswith("]]", position):
-            return position
-        depth += {"[": 1, "]": -1}.get(text[position], 0)
-    return -1
-
-
-def _with_part(script: Script, part: ScriptPart) -> Script:
-    return replace(script, parts=(*script.parts, part))
-
-
-def _words(script: Script, value: str) -> Script:
-    count = _parse_size("words", value)
-    return _with_part(script, Text(" ".join(f"word{number}" for number in range(1, count + 1))))
-
-
-def _tool(script: Script, value: str) -> Script:
+def _tool(value: str) -> ScriptPart:
     name, _, arguments = value.partition(" ")
     if not name:
-        raise _malformed("tool", "tool name is missing")
-    return _with_part(script, ToolCall("", name, arguments.strip() or "{}"))
+        raise malformed("tool", "tool name is missing")
+    return ToolCall("", name, arguments.strip() or "{}")
 
 
-def _error(script: Script, value: str) -> Script:
+def _error(script: Script, value: str) -> dict[str, Any]:
     reason, options = _parse_options("error", value, {"retry_after": _parse_seconds, "times": _parse_count})
-    error_types = {error_type.spec.reason: error_type for error_type in all_errors()}
+    error_types = _error_types()
     if reason not in error_types:
-        raise _malformed("error", f"{reason!r} is not one of {', '.join(sorted(error_types))}")
-    return replace(script, errors=(*script.errors, InjectedError(error_types[reason], **options)))
+        raise malformed("error", f"{quoted(reason)} is not one of {', '.join(sorted(error_types))}")
+    return {"errors": (*script.errors, InjectedError(error_types[reason], **options))}
 
 
-def _latency(script: Script, value: str) -> Script:
+@cache
+def _error_types() -> Mapping[str, type[GatewayError]]:
+    return {error_type.spec.reason: error_type for error_type in all_errors()}
+
+
+def _latency(script: Script, value: str) -> dict[str, Any]:
     seconds, options = _parse_options("latency", value, {"times": _parse_count})
-    return replace(script, latency=InjectedFault(seconds=_parse_seconds("latency", seconds), **options))
+    return {"latency": InjectedFault(seconds=_parse_seconds("latency", seconds), **options)}
 
 
-def _cut(script: Script, value: str) -> Script:
+def _cut(script: Script, value: str) -> dict[str, Any]:
     after_tokens, options = _parse_options("cut", value, {"times": _parse_count})
-    return replace(script, cut=InjectedFault(_parse_count("cut", after_tokens), **options))
+    return {"cut": InjectedFault(_parse_count("cut", after_tokens), **options)}
 
 
-def _stall(script: Script, value: str) -> Script:
+def _stall(script: Script, value: str) -> dict[str, Any]:
     after_tokens, options = _parse_options("stall", value, {"seconds": _parse_seconds, "times": _parse_count})
-    return replace(script, stall=InjectedFault(_parse_count("stall", after_tokens), **options))
+    return {"stall": InjectedFault(_parse_count("stall", after_tokens), **options)}
 
 
-def _finish(script: Script, value: str) -> Script:
+def _finish(script: Script, value: str) -> dict[str, Any]:
     if value not in set(FinishReason):
-        raise _malformed("finish", f"{value!r} is not one of {', '.join(FinishReason)}")
-    return replace(script, finish=FinishReason(value))
+        raise malformed("finish", f"{quoted(value)} is not one of {', '.join(FinishReason)}")
+    return {"finish": FinishReason(value)}
 
 
-def _usage(script: Script, value: str) -> Script:
+def _usage(script: Script, value: str) -> dict[str, Any]:
     known = dict.fromkeys(("cache_read", "cache_write", "reasoning"), _parse_count)
     totals, options = _parse_options("usage", value, known)
     input_tokens, _, output_tokens = totals.partition("/")
-    details = {f"{name}_tokens": count for name, count in options.items()}
     usage = Usage(
         _parse_count("usage", input_tokens),
         _parse_count("usage", output_tokens),
-        **details,
+        **{f"{name}_tokens": count for name, count in options.items()},
         source=UsageSource.REPORTED,
     )
-    return replace(script, usage=usage)
+    return {"usage": usage}
 
 
-def _rate(script: Script, value: str) -> Script:
+def _rate(script: Script, value: str) -> dict[str, Any]:
     rate = _parse_seconds("rate", value)
     if not rate:
-        raise _malformed("rate", "rate must be greater than 0")
-    return replace(script, rate=rate)
+        raise malformed("rate", "rate must be greater than 0")
+    return {"rate": rate}
 
 
 def _parse_options(name: str, value: str, known: Mapping[str, Callable[[str, str], Any]]) -> tuple[str, dict[str, Any]]:
@@ -161,36 +209,32 @@ def _parse_options(name: str, value: str, known: Mapping[str, Callable[[str, str
     for word in words:
         key, _, option = word.partition("=")
         if key not in known:
-            raise _malformed(name, f"{key!r} is not one of {', '.join(known)}")
+            raise malformed(name, f"{quoted(key)} is not one of {', '.join(known)}")
         options[key] = known[key](name, option)
     return first, options
 
 
-def _parse_size(name: str, value: str) -> int:
-    count = _parse_count(name, value)
-    if count > MAX_WORDS:
-        raise _malformed(name, f"must be at most {MAX_WORDS}, got {count}")
-    return count
-
-
 def _parse_count(name: str, value: str) -> int:
-    if not value.isdecimal() or len(value) > len(str(MAX_COUNT)):
-        raise _malformed(name, f"must be an integer from 0 to {MAX_COUNT}, got {value!r}")
+    if not (value.isascii() and value.isdecimal()) or len(value) > len(str(MAX_COUNT)):
+        raise malformed(name, f"must be an integer from 0 to {MAX_COUNT}, got {quoted(value)}")
     return int(value)
 
 
 def _parse_seconds(name: str, value: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
-        raise _malformed(name, f"must be a number such as 2 or 0.5, got {value!r}")
+        raise malformed(name, f"must be a number such as 2 or 0.5, got {quoted(value)}")
     return float(value)
 
 
-_PARSERS: dict[str, Callable[[Script, str], Script]] = {
-    "reply": lambda script, value: _with_part(script, Text(value)),
-    "words": _words,
-    "reasoning": lambda script, value: _with_part(script, Reasoning(value)),
-    "think": lambda script, value: _with_part(script, HiddenReasoning(_parse_size("think", value))),
+_PARTS: Mapping[str, Callable[[str], ScriptPart]] = {
+    "reply": Text,
+    "words": lambda value: Words(_parse_count("words", value)),
+    "reasoning": Reasoning,
+    "think": lambda value: HiddenReasoning(_parse_count("think", value)),
     "tool": _tool,
+}
+
+_SETTINGS: Mapping[str, Callable[[Script, str], dict[str, Any]]] = {
     "rate": _rate,
     "latency": _latency,
     "error": _error,
@@ -199,19 +243,3 @@ _PARSERS: dict[str, Callable[[Script, str], Script]] = {
     "finish": _finish,
     "usage": _usage,
 }
-
-
-def _unknown(name: str) -> InvalidRequest:
-    return _invalid(f"must contain known mock directives only, got {name!r}; known: {', '.join(DIRECTIVES.values())}")
-
-
-def _malformed(name: str, reason: str) -> InvalidRequest:
-    return _invalid(f"must contain valid mock directives only; {name!r}: {reason} (example: {DIRECTIVES[name]})")
-
-
-def _invalid(description: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"messages {description}.",
-        violations=(FieldViolation("messages", description),),
-        solution="Correct or remove the directive between [[ and ]].",
-    )
