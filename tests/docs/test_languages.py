@@ -59,7 +59,7 @@ def private_gateway() -> Iterator[str]:
 @contextmanager
 def gateway_that_answers(script: str) -> Iterator[str]:
     """Yield the address of a gateway whose mock provider answers every prompt with a script."""
-    options = {"scripts": [{"match": "", "answer": script}]}
+    options = {"scripts": [{"match": "", "answer": script}], "max_answer_length": 2 * len(script)}
     with started_gateway(settings_with(providers={"mock": {"options": options}})) as target:
         yield target
 
