@@ -16,6 +16,7 @@ PROTO = ROOT / "proto"
 SOURCES = Path(__file__).parent
 BUILD = ROOT / "build/languages"
 TOOLS = BUILD / "tools"
+CACHES = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
 class MissingTool(Exception):
@@ -106,4 +107,4 @@ def version_of(*command: str | Path) -> str:
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
+        yield from (file for file in found if file.is_file() and CACHES.isdisjoint(file.parts))
