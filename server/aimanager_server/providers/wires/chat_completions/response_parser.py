@@ -62,9 +62,10 @@ class ChatCompletionsParser:
             raise error_in_success(body)
         choices = body.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and not choice.get("index") and not self.has_finish_reason:
+            if isinstance(choice, dict) and not choice.get("index") and self._finish_reason is None:
                 self._add_choice(choice, field)
-        usage = parse_usage(body.get("usage"))
+        reported = body.get("usage")
+        usage = parse_usage(reported) if reported else None
         if usage is not None:
             self.usage = usage
             return self.has_finish_reason
