@@ -29,6 +29,11 @@ class HttpStream:
     an error with the provider's name and redacts secrets. `max_bytes` limits the size of the response.
     """
 
+    __slots__ = (
+        "_attempt", "_attribute", "_body", "_deadline", "_grace", "_grace_ends", "_is_closed", "_is_finished",
+        "_max_bytes", "_reader", "_received_bytes", "buffered",
+    )  # fmt: skip
+
     def __init__(
         self,
         attempt: Attempt[Any],

@@ -51,6 +51,8 @@ class PartAssembler:
     Adjacent fragments of one part become one event.
     """
 
+    __slots__ = ("_count", "_emitted", "_events", "_growing", "_open", "tool_calls")
+
     def __init__(self) -> None:
         self._open: dict[Hashable, _OpenPart] = {}
         self._events: list[Event] = []

@@ -39,6 +39,8 @@ FAILED_FINISH_REASONS = {
 class ChatCompletionsParser:
     """Parse one response. Only the first choice is read, up to its finish reason."""
 
+    __slots__ = ("_finish_reason", "_parts", "_refused", "_tool_calls", "has_started", "usage")
+
     def __init__(self) -> None:
         self._parts = PartAssembler()
         self._tool_calls = ToolCallAssembler(self._parts)
