@@ -19,46 +19,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .attempts import AttemptLog, AttemptRecord
+from .error_spec import ErrorSpec
 from .usage import Cost, Usage
 
 if TYPE_CHECKING:
     from .request import Repair
-
-StatusCode = Literal[
-    "INVALID_ARGUMENT",
-    "UNAUTHENTICATED",
-    "PERMISSION_DENIED",
-    "FAILED_PRECONDITION",
-    "NOT_FOUND",
-    "RESOURCE_EXHAUSTED",
-    "UNAVAILABLE",
-    "ABORTED",
-    "DEADLINE_EXCEEDED",
-    "INTERNAL",
-]
-FallbackRule = Literal["next", "larger", "never"]
-BreakerEffect = Literal["ignore", "count", "open"]
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorSpec:
-    """Properties that all errors of one class share.
-
-    `retryable`: the gateway may retry the same target before the first content. `fallback`: which other targets may be
-    tried. `breaker_effect`: whether the error counts as a failure of the provider. `client_may_retry`: the client may
-    retry the call automatically. `solution`: the default advice for the reader.
-    """
-
-    code: StatusCode
-    reason: str
-    solution: str
-    retryable: bool = False
-    fallback: FallbackRule = "never"
-    breaker_effect: BreakerEffect = "ignore"
-    client_may_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
