@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -39,6 +39,7 @@ from .pipeline.timeouts import EnforceTimeouts
 from .providers.attachments.fetcher import HttpsFetcher
 from .providers.factory import ProviderSet
 from .providers.plugins.registry import ProviderRegistry
+from .resilience.auth_backoff import AuthBackoff
 from .resilience.breaker_registry import BreakerRegistry
 from .resilience.idempotency_store import IdempotencyStore
 from .resilience.load_shedding import EventLoopLagMonitor
@@ -49,6 +50,7 @@ from .resilience.retry_budget import RetryBudgets
 from .routing.embedding_resolver import EmbeddingResolver
 from .routing.load_balancing import LoadBalancer
 from .routing.resolver import Resolver
+from .rpc.caller_directory import CallerDirectory
 from .rpc.interceptors.admission import Admission
 from .rpc.interceptors.auth import Authenticator
 from .rpc.interceptors.errors import ErrorTranslator
@@ -211,7 +213,8 @@ class App:
             RequestId(),  # first, so that every response and log line has the id
             RpcMetrics(shared.metrics, clock),  # outside the translation, to see the status code that was sent
             ErrorTranslator(shared.metrics),  # around everything that may reject
-            Authenticator(settings),  # before any work for an unknown caller
+            # before any work for an unknown caller
+            Authenticator(settings, CallerDirectory(settings, time.time), AuthBackoff(clock)),
             RateLimit(shared.rate_limiter, settings.tiers),  # needs the caller; a rejected call takes no permit
             admission,  # last: holds a permit only while the handler runs
         )
@@ -280,18 +283,12 @@ def _probe_kinds(settings: Settings) -> dict[str, ProbeKind]:
 
 
 @asynccontextmanager
-async def running_server(
-    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
-) -> AsyncIterator[GatewayServer]:
+async def running_server(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[GatewayServer]:
     """Run a server until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
-
-    `dropped_log_lines` returns how many lines the log has lost, for the metrics.
 
     Raises StartupError if an address, certificate or route cannot be used, SettingsError for an unusable plug-in.
     """
     app = App(settings, registry)
-    if dropped_log_lines is not None:
-        app.metrics.export_dropped_log_lines(dropped_log_lines)
     async with AsyncExitStack() as stack:
         for provider in app.providers.values():
             stack.push_async_callback(provider.aclose)

@@ -11,10 +11,11 @@ from typing import Any
 import grpc
 
 from aimanager.v1 import content_pb2, generation_pb2, generation_pb2_grpc
+from tests.support.tokens import token_of
 
 from .workload import ANSWER, BURST, PACED, TOKENS, UNARY, WAITING
 
-CALLER_TOKEN = "bench-caller-token"
+CALLER_TOKEN = token_of("bench")
 METADATA = (("authorization", f"Bearer {CALLER_TOKEN}"),)
 TIMEOUT_SECONDS = 60.0
 IDLE_TIMEOUT_SECONDS = 300

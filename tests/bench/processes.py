@@ -30,7 +30,7 @@ max_in_flight = 4000
 max_in_flight_per_caller = 4000
 
 [callers.bench]
-token_sha256 = "{digest}"
+{token}
 tier = "bench"
 
 [tiers.bench]
@@ -44,7 +44,7 @@ api_key = "bench-provider-key"
 allow_any_model = true
 max_connections = 4000
 """
-"""Only settings whose names are the same in every revision since the first with a benchmark."""
+"""Only settings whose names are the same in every revision since the first with a benchmark, but for `token`."""
 
 
 class Process:
@@ -103,12 +103,19 @@ async def gateway(
     """Run the gateway of a revision in front of the upstream, through `module`, once it is SERVING."""
     port = free_port()
     config = folder / f"gateway-{port}.toml"
-    digest = hashlib.sha256(CALLER_TOKEN.encode()).hexdigest()
-    config.write_text(CONFIG.format(port=port, metrics_port=free_port(), upstream_port=upstream_port, digest=digest))
+    token = _token_settings(revision)
+    config.write_text(CONFIG.format(port=port, metrics_port=free_port(), upstream_port=upstream_port, token=token))
     arguments = (*module, "serve", "--config", str(config))
     async with started(port, *arguments, python_path=revision.python_path) as process:
         await _wait_until_serving(process)
         yield process
+
+
+def _token_settings(revision: Revision) -> str:
+    digest = hashlib.sha256(CALLER_TOKEN.encode()).hexdigest()
+    if (revision.tree / "server/aimanager_server/config/callers.py").exists():
+        return f'tokens = [{{ id = "bench", sha256 = "{digest}" }}]'
+    return f'token_sha256 = "{digest}"'  # older revisions
 
 
 def free_port() -> int:

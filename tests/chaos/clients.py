@@ -17,6 +17,7 @@ from aimanager.v1 import generation_pb2, usage_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from tests.chaos.schedule import PlannedCall
 from tests.support.rpc_errors import RpcFailure
+from tests.support.tokens import bearer
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class Clients:
 
 
 def _metadata(plan: PlannedCall) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", plan.id), ("authorization", f"Bearer token-of-{plan.caller}"))
+    return (("x-request-id", plan.id), *bearer(plan.caller))
 
 
 def _schedule_cancellation(call: Any, plan: PlannedCall, observation: Observation) -> asyncio.TimerHandle | None:

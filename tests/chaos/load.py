@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import grpc.aio
 
 from aimanager.v1 import metrics_pb2
-from aimanager.v1.health_pb2_grpc import HealthServiceStub
+from aimanager.v1.metrics_pb2_grpc import MetricsServiceStub
 from aimanager_server.config.settings import Settings
 from aimanager_server.resilience.breaker_registry import BreakerRegistry
 from tests.chaos.checks import violations
@@ -39,6 +38,7 @@ from tests.chaos.schedule import CALLERS, PROVIDERS, PlannedCall, planned_calls
 from tests.integration.faults.gateway import TIMEOUT_SETTINGS
 from tests.integration.faults.socket_faults import served_upstreams
 from tests.support.gateway import settings_with
+from tests.support.tokens import bearer, caller_settings
 
 RECOVERY_SECONDS = 15.0
 RATE = 45.0
@@ -47,6 +47,9 @@ MAX_LISTED = 12
 
 GRPC_SOCKETS = 4
 """Sockets that gRPC's poller keeps open as long as the process lives."""
+
+ADMIN = "anna"
+"""The caller that reads the metrics of all callers."""
 
 COUNTERS = ("retries", "fallbacks", "hedged_requests", "stream_interruptions", "provider_probes")
 
@@ -65,13 +68,10 @@ def gateway_settings(upstreams: list[FaultInjectingUpstream]) -> Settings:
         models={f"{name}/m": {"prices": {"input": "1.00", "output": "2.00"}} for name in PROVIDERS},
         tiers={"wide": {"tokens_per_minute": 10_000_000, "providers": {"second": {"tokens_per_minute": 9_000_000}}},
                "narrow": {"tokens_per_minute": 6_000, "requests_per_minute": 400}},
-        callers={name: {"token_sha256": _token_digest(name), "tier": tier} for name, tier in callers.items()},
+        callers={name: caller_settings(name, tier=tier, role="admin" if name == ADMIN else "caller")
+                 for name, tier in callers.items()},
         providers=provider_tables(upstreams),
     )  # fmt: skip
-
-
-def _token_digest(caller: str) -> str:
-    return hashlib.sha256(f"token-of-{caller}".encode()).hexdigest()
 
 
 def load(seed: int, seconds: float) -> Report:
@@ -151,9 +151,8 @@ async def _recover(
 
 async def _metrics_summary(gateway: ObservedGateway) -> metrics_pb2.MetricsRow:
     async with grpc.aio.insecure_channel(gateway.target) as channel:
-        stub: Any = HealthServiceStub(channel)
-        credentials = (("authorization", "Bearer token-of-anna"),)
-        summary = await stub.GetMetricsSummary(metrics_pb2.GetMetricsSummaryRequest(), metadata=credentials)
+        stub: Any = MetricsServiceStub(channel)
+        summary = await stub.GetMetricsSummary(metrics_pb2.GetMetricsSummaryRequest(), metadata=bearer(ADMIN))
         total: metrics_pb2.MetricsRow = summary.total
         return total
 

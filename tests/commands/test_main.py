@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ def test_a_missing_config_file_is_reported(capsys: pytest.CaptureFixture[str]) -
     ("arguments", "text"),
     [
         (["cofnig"], "unknown command; did you mean config?"),
-        ([CANARY], "unknown command; must be one of serve, config, errors"),
+        ([CANARY], "unknown command; must be one of serve, config, token, errors"),
         (["--api-key", CANARY], "unknown argument: --api-key; see --help"),
         ([f"--api-key={CANARY}"], "unknown argument: --api-key; see --help"),
         (["serve", CANARY], "unexpected positional argument; see --help"),
@@ -204,7 +205,7 @@ def test_config_prints_valid_toml_with_masked_secrets(tmp_path: Path) -> None:
             }
         },
         "tiers": {"free": {"requests_per_minute": 1, "providers": {"mock": {"tokens_per_minute": 2}}}},
-        "callers": {"a": {"token_sha256": "ab" * 32}},
+        "callers": {"a": {"tokens": [{"id": "k1", "sha256": "ab" * 32, "expires": "2027-01-31T00:00:00Z"}]}},
     }
 
     shown = tomllib.loads(settings_report(load(settings, None, {})))
@@ -216,7 +217,8 @@ def test_config_prints_valid_toml_with_masked_secrets(tmp_path: Path) -> None:
     assert shown["server"]["default_model"] == 'a"\\\n'
     assert shown["server"]["metrics_listen"] == "off"
     assert shown["tiers"]["free"]["providers"] == {"mock": {"tokens_per_minute": 2}}
-    assert shown["callers"]["a"] == {"token_sha256": "••••", "tier": "free"}
+    tokens = [{"id": "k1", "sha256": "••••", "expires": datetime(2027, 1, 31, tzinfo=UTC)}]
+    assert shown["callers"]["a"] == {"tokens": tokens, "certificate_names": [], "tier": "free", "role": "caller"}
 
 
 def test_config_prints_the_sample(capsys: pytest.CaptureFixture[str]) -> None:

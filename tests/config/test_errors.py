@@ -10,8 +10,7 @@ import pytest
 
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.loader import load
-
-DIGEST = "ab" * 32
+from tests.support.tokens import caller_settings, callers, token_settings
 
 
 def error_of(arguments: Mapping[str, Any]) -> str:
@@ -60,20 +59,48 @@ VALUES: list[tuple[Mapping[str, Any], str]] = [
         "circuit_breaker.open_seconds (argument): must be at most max_open_seconds (60), got 61",
     ),
     (
-        {"callers": {"a": {"token_sha256": "abc"}}},
-        "callers.a.token_sha256 (argument): must be the SHA-256 of the",
+        {"callers": {"a": {"tokens": [{"id": "a", "sha256": "abc"}]}}},
+        "callers.a.tokens[0].sha256 (argument): must be the SHA-256 of the",
     ),
     (
-        {"callers": {"a": {"token_sha256": DIGEST, "tier": "gold"}}},
+        {"callers": callers("a", tier="gold")},
         "callers.a.tier (argument): unknown tier; no [tiers.NAME] is defined",
     ),
     (
-        {"callers": {"a": {"token_sha256": DIGEST}}, "tiers": {"gold": {}}},
+        {"callers": callers("a"), "tiers": {"gold": {}}},
         "callers.a.tier (argument): unknown tier; defined tiers: gold",
     ),
     (
-        {"callers": {"a": {"token_sha256": DIGEST}, "b": {"token_sha256": DIGEST.upper()}}},
-        "callers.b.token_sha256 (argument): duplicate token: each caller needs its own",
+        {"callers": {"a": {"tokens": [{"id": "A_b", "sha256": "ab" * 32}]}}},
+        "callers.a.tokens[0].id (argument): must be the ID within the token aim_ID_SECRET: 1 to 32 lowercase letters",
+    ),
+    (
+        {"callers": {"a": {"tokens": [token_settings("aim_a_b", expires="2027-01-31")]}}},
+        "callers.a.tokens[0].expires (argument): must be a date and time with a time zone, such as 2027-",
+    ),
+    (
+        {"callers": {"a": {"tokens": [token_settings("aim_a_b", expires=1)]}}},
+        "callers.a.tokens[0].expires (argument): must be a date and time with a time zone",
+    ),
+    (
+        {"callers": {"a": {}}},
+        "callers.a.tokens (argument): is required; 'aimanager-server token NAME' generates one",
+    ),
+    (
+        {"callers": callers("a", certificate_names=["spiffe://a"])},
+        "callers.a.certificate_names (argument): requires server.tls.client_ca_file",
+    ),
+    (
+        {"callers": callers("a", certificate_names=["a\n"])},
+        "callers.a.certificate_names[0] (argument): must be 1 to 512 printable ASCII characters",
+    ),
+    (
+        {"callers": callers("a", role="root")},
+        "callers.a.role (argument): must be 'caller' or 'admin'",
+    ),
+    (
+        {"callers": {"a": caller_settings("a"), "b": caller_settings("a")}},
+        "callers.b.tokens[0].id (argument): duplicate ID: each token needs its own",
     ),
     (
         {"tiers": {"free": {"providers": {"cloud": {}}}}},
@@ -200,9 +227,9 @@ def test_all_invalid_values_are_listed_at_once() -> None:
 
 
 def test_all_inconsistent_values_are_listed_at_once() -> None:
-    caller = {"token_sha256": DIGEST, "tier": "gold"}
-
-    error = error_of({"callers": {"a": caller}, "tiers": {"free": {"providers": {"cloud": {}}}}, **provider(models=[])})
+    error = error_of(
+        {"callers": callers("a", tier="gold"), "tiers": {"free": {"providers": {"cloud": {}}}}, **provider(models=[])}
+    )
 
     assert [line.split(" ")[1] for line in error.splitlines()[1:]] == [
         "tiers.free.providers.cloud",

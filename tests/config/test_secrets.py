@@ -15,6 +15,7 @@ from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.loader import load
 from aimanager_server.config.report import settings_report
 from aimanager_server.config.settings import Settings
+from tests.support.tokens import callers
 
 CANARY = "canary7f3e"
 KEY_SHAPED = "sk-ant-canary7f3e"
@@ -61,7 +62,7 @@ def test_the_report_masks_misplaced_values_that_look_like_api_keys() -> None:
     arguments = {
         "server": {"default_model": KEY_SHAPED},
         "tiers": {KEY_SHAPED: {}},
-        "callers": {"a": {"token_sha256": DIGEST, "tier": KEY_SHAPED}},
+        "callers": {"a": {"tokens": [{"id": "a", "sha256": DIGEST}], "tier": KEY_SHAPED}},
         "providers": {"mock": {"options": {"a": [KEY_SHAPED], KEY_SHAPED: 1}, "models": [KEY_SHAPED]}},
     }
 
@@ -81,7 +82,7 @@ MISPLACED: list[Mapping[str, Any]] = [
     {"server": {"api_key": CANARY}},
     {"server": {"tls": {"certificate_file": CANARY, "key_file": CANARY}}},
     {"callers": {"a": {"token_sha256": CANARY}}},
-    {"callers": {"a": {"token_sha256": DIGEST, "tier": CANARY}}},
+    {"callers": callers("a", tier=CANARY)},
     {"callers": {"a": {"token": CANARY}}},
     {"callers": {KEY_SHAPED: {}}},
     {KEY_SHAPED: 1},
@@ -90,7 +91,7 @@ MISPLACED: list[Mapping[str, Any]] = [
         "tiers": {"free": {"providers": {"x": {}}}},
     },
     {"providers": {KEY_SHAPED: {"wire": "mock", "models": ["m"]}}, "tiers": {"free": {"providers": {"x": {}}}}},
-    {"tiers": {KEY_SHAPED: {}}, "callers": {"a": {"token_sha256": DIGEST}}},
+    {"tiers": {KEY_SHAPED: {}}, "callers": callers("a")},
     {"providers": {"claude": CANARY}},
     {"providers": CANARY},
     {"providers": {"claude": {"base_url": CANARY}}},

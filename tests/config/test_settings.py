@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.loader import load
-from aimanager_server.config.settings import CallerSettings, ProviderSettings, ServerSettings, Settings
+from aimanager_server.config.settings import CallerSettings, ProviderSettings, ServerSettings, Settings, TokenSettings
+from tests.support.tokens import callers
 
 DIGEST = "ab" * 32
 
@@ -100,7 +102,7 @@ def test_a_loopback_listener_needs_no_authentication(address: str) -> None:
 
 @pytest.mark.parametrize(
     "access",
-    [{"callers": {"a": {"token_sha256": DIGEST}}}, {"server": {"allow_anonymous": True}}],
+    [{"callers": callers("a")}, {"server": {"allow_anonymous": True}}],
 )
 def test_a_public_listener_is_accepted_with_callers_or_allow_anonymous(access: Mapping[str, Any]) -> None:
     server = {"listen": "0.0.0.0:50051"} | access.get("server", {})
@@ -173,8 +175,74 @@ def test_an_invalid_base_url_is_rejected(url: str) -> None:
 
 
 def test_a_caller_needs_no_tier_if_none_are_defined() -> None:
-    assert Settings(callers={"a": CallerSettings(token_sha256=DIGEST)}).callers["a"].tier == "free"
+    assert (
+        Settings(callers={"a": CallerSettings(tokens=[TokenSettings(id="a", sha256=DIGEST)])}).callers["a"].tier
+        == "free"
+    )
+
+
+def test_tiers_without_the_default_one_are_accepted_if_every_caller_has_a_tier() -> None:
+    settings = load({"callers": callers("a", tier="gold"), "tiers": {"gold": {}}}, None, {}).settings
+
+    assert set(settings.tiers) == {"gold"}
+
+
+def mutual_tls(folder: Path) -> Mapping[str, Any]:
+    (folder / "pem").write_text("pem")
+    return {"tls": dict.fromkeys(("certificate_file", "key_file", "client_ca_file"), str(folder / "pem"))}
+
+
+@pytest.mark.parametrize("settings", [{}, {"server": {"allow_anonymous": True}, "callers": callers("a", tier="gold")}])
+def test_anonymous_callers_need_the_default_tier(settings: Mapping[str, Any]) -> None:
+    error = error_of({**settings, "tiers": {"gold": {"requests_per_minute": 5}}})
+    accepted = load({**settings, "tiers": {"gold": {}, "free": {}}}, None, {}).settings
+
+    assert error.endswith(
+        "- tiers.free (argument): is required, since anonymous callers have this tier and would not be limited; add "
+        "[tiers.free] with their quotas, or without any to set no limits"
+    )
+    assert set(accepted.tiers) == {"gold", "free"}
+
+
+def test_callers_named_by_a_certificate_need_the_default_tier(tmp_path: Path) -> None:
+    error = error_of({"server": mutual_tls(tmp_path), "tiers": {"gold": {}}})
+
+    assert "tiers.free (argument): is required, since callers named by a certificate have this tier" in error
+
+
+def test_with_client_certificates_a_caller_needs_no_token(tmp_path: Path) -> None:
+    callers = {"a": {}, "b": {"certificate_names": ["spiffe://b", "b.example"]}}
+
+    settings = load({"server": mutual_tls(tmp_path), "callers": callers}, None, {}).settings
+
+    assert [settings.certificate_names(name) for name in callers] == [("a",), ["spiffe://b", "b.example"]]
+
+
+def test_a_certificate_name_identifies_one_caller_only(tmp_path: Path) -> None:
+    callers = {"a": {}, "b": {"certificate_names": ["a"]}}
+
+    error = error_of({"server": mutual_tls(tmp_path), "callers": callers})
+
+    assert error.endswith("- callers.b.certificate_names[0] (argument): must name one caller only")
+
+
+def test_the_expiry_of_a_token_has_a_time_zone(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(
+        f'[callers.a]\ntokens = [{{ id = "a", sha256 = "{DIGEST}", expires = 2027-01-31T00:00:00+01:00 }}]\n'
+    )
+
+    (token,) = load({}, tmp_path / "a.toml", {}).settings.callers["a"].tokens
+
+    assert token.expires == datetime(2027, 1, 30, 23, tzinfo=UTC)
+
+
+def test_tokens_can_be_set_in_the_environment() -> None:
+    tokens = f'[{{"id": "a", "sha256": "{DIGEST}", "expires": "2027-01-31T00:00:00Z"}}]'
+
+    (token,) = load({}, None, {"AIMANAGER_CALLERS__A__TOKENS": tokens}).settings.callers["a"].tokens
+
+    assert (token.id, token.expires) == ("a", datetime(2027, 1, 31, tzinfo=UTC))
 
 
 def test_a_token_digest_is_converted_to_lower_case() -> None:
-    assert CallerSettings(token_sha256=DIGEST.upper()).token_sha256 == DIGEST
+    assert TokenSettings(id="a", sha256=DIGEST.upper()).sha256 == DIGEST

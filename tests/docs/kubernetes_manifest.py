@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 
 from tests.support.paths import ROOT
+from tests.support.tokens import token_of
 
 MANIFEST = ROOT / "deploy" / "kubernetes.yaml"
 SCHEMAS = json.loads(Path(__file__).with_name("kubernetes_schema.json").read_text("utf-8"))["kinds"]
@@ -28,7 +29,8 @@ import "google/protobuf/struct.proto";
 message Document { google.protobuf.Struct content = 1; }
 """
 PLACEHOLDER_DIGEST = "0" * 64
-TOKEN = "token-of-team-a"
+PLACEHOLDER_ID = "00000000"
+TOKEN = token_of("team-a")
 
 Manifest = Mapping[str, Any]
 
@@ -87,13 +89,15 @@ class Pod:
 def running_pod(config_map: Manifest, deployment: Manifest, folder: Path) -> Iterator[Pod]:
     """Run the container of the Deployment with the image's entry point and environment; kill it when the block ends.
 
-    Adapted are the ports, which are free ones, the folders of the mounts, which are below `folder`, and the digest of
-    the caller's token, which is a placeholder in the manifest. On a busy machine the event loop's lag rejects no call.
+    Adapted are the ports, which are free ones, the folders of the mounts, which are below `folder`, and the id and
+    digest of the caller's token, which are placeholders in the manifest. On a busy machine the event loop's lag rejects
+    no call.
     """
     pod_spec = deployment["spec"]["template"]["spec"]
     (container,) = pod_spec["containers"]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     config = config_map["data"]["aimanager.toml"].replace(PLACEHOLDER_DIGEST, sha256(TOKEN.encode()).hexdigest())
+    config = config.replace(PLACEHOLDER_ID, TOKEN.split("_")[1])
     config = re.sub(r'(?<=\]:)\d+(?=")', "0", config)
     for path in mounts.values():
         config = config.replace(f'"{path}/', f'"{folder}{path}/')

@@ -36,7 +36,7 @@ LANGUAGES = ("python", "toml", "yaml", "sh")
 
 EXECUTABLES: dict[str, tuple[str, ...]] = {
     "aimanager": (),
-    "aimanager-server": ("config", "errors", "--version", "--help"),
+    "aimanager-server": ("config", "errors", "token", "--version", "--help"),
 }
 """Commands that run as written, and their first arguments, any if empty. Each must succeed."""
 

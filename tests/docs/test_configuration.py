@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 from pathlib import Path
@@ -18,14 +17,10 @@ from aimanager_server.config.models import CapabilityName
 from aimanager_server.config.routes import RoutingPolicy
 from aimanager_server.config.settings import Settings
 from aimanager_server.config.types import Section
-from tests.support.doc_blocks import DOCS, code_blocks, commands, inline_code
+from tests.support.doc_blocks import DOCS, inline_code
+from tests.support.tokens import token_of, token_settings
 
 PAGE = DOCS / "configuration.md"
-COMMANDS = {
-    'printf %s "$TOKEN" | sha256sum': (
-        "tests/docs/test_configuration.py::test_the_digest_of_a_token_is_the_one_that_a_caller_needs"
-    )
-}
 
 
 def test_the_tables_are_up_to_date() -> None:
@@ -86,11 +81,12 @@ def test_every_policy_and_capability_is_described() -> None:
 
 
 def test_the_digest_of_a_token_is_the_one_that_a_caller_needs() -> None:
-    [command] = [text for block in code_blocks(PAGE, "sh") for text in commands(block) if "sha256sum" in text]
+    [command] = [code for code in inline_code(PAGE) if "sha256sum" in code]
+    token = token_of("ann")
 
-    done = subprocess.run(["sh", "-c", command], env={"TOKEN": "t0ken"}, capture_output=True, text=True, check=True)
+    done = subprocess.run(["sh", "-c", command], env={"TOKEN": token}, capture_output=True, text=True, check=True)
 
-    assert done.stdout.split()[0] == hashlib.sha256(b"t0ken").hexdigest()
+    assert done.stdout.split()[0] == token_settings(token)["sha256"]
 
 
 def descendants(kind: type[Section]) -> set[type[Section]]:

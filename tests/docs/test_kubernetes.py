@@ -172,7 +172,9 @@ def test_the_container_is_unprivileged(pod_spec: Manifest) -> None:
 
 
 def test_the_placeholder_is_the_digest_of_no_known_token(settings: Settings) -> None:
-    assert [caller.token_sha256 for caller in settings.callers.values()] == [PLACEHOLDER_DIGEST]
+    (caller,) = settings.callers.values()
+
+    assert [token.sha256 for token in caller.tokens] == [PLACEHOLDER_DIGEST]
     assert not settings.server.allow_anonymous
 
 

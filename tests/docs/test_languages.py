@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ from tests.docs.language_reader import LANGUAGES, PAGE, Output, Reader, blocks_b
 from tests.support.doc_blocks import LOCAL_TARGET, code_blocks, commands
 from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
+from tests.support.tokens import callers, token_of
 
 RUNS = {
     ("languages.md", "go"): "test_go_programs_print_the_response",
@@ -50,9 +50,8 @@ def reflecting_gateway() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def private_gateway() -> Iterator[str]:
-    """Return the address of a gateway that requires the token `secret`."""
-    callers = {"ann": {"token_sha256": hashlib.sha256(b"secret").hexdigest()}}
-    with started_gateway(settings_with(callers=callers)) as target:
+    """Return the address of a gateway that requires the token of ann."""
+    with started_gateway(settings_with(callers=callers("ann"))) as target:
         yield target
 
 
@@ -158,7 +157,7 @@ def test_go_program_retries_as_the_server_permits(go: Reader) -> None:
 @pytest.mark.usefixtures("go_outputs")
 def test_go_program_sends_its_token(go: Reader, private_gateway: str) -> None:
     rejected = go.run("./hello", "-target", private_gateway, "Hi")
-    accepted = go.run("./hello", "-target", private_gateway, "Hi", environment={"AIMANAGER_TOKEN": "secret"})
+    accepted = go.run("./hello", "-target", private_gateway, "Hi", environment={"AIMANAGER_TOKEN": token_of("ann")})
 
     assert stderr_lines(rejected)[1] == "reason: API_KEY_INVALID"
     assert accepted.code == 0, accepted.stderr
@@ -211,7 +210,7 @@ def test_typescript_program_sends_its_token(typescript: Reader, private_gateway:
     target = {"AIMANAGER_TARGET": private_gateway}
 
     rejected = typescript.run("node", "stream.js", "Hi", environment=target)
-    accepted = typescript.run("node", "stream.js", "Hi", environment={**target, "AIMANAGER_TOKEN": "secret"})
+    accepted = typescript.run("node", "stream.js", "Hi", environment={**target, "AIMANAGER_TOKEN": token_of("ann")})
 
     assert stderr_lines(rejected)[1] == "reason: API_KEY_INVALID"
     assert accepted.code == 0, accepted.stderr

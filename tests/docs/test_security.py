@@ -31,10 +31,11 @@ from tests.integration.faults.upstream import Upstream
 from tests.support.doc_blocks import DOCS
 from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
+from tests.support.tokens import bearer, callers
 
 PAGE = (DOCS / "security.md").read_text("utf-8")
 CANARY = "canary"
-TOKEN = f"{CANARY}-token"
+TOKEN = f"aim_ann_{CANARY}-token"
 CONFIG = f"""
 [server]
 listen = "127.0.0.1:0"
@@ -44,7 +45,7 @@ drain_delay_seconds = 0.0
 max_event_loop_lag_seconds = 30.0
 
 [callers.ann]
-token_sha256 = "{sha256(TOKEN.encode()).hexdigest()}"
+tokens = [{{ id = "ann", sha256 = "{sha256(TOKEN.encode()).hexdigest()}" }}]
 """
 
 
@@ -144,12 +145,14 @@ def test_a_callers_key_reaches_only_its_provider_and_only_in_its_call() -> None:
 
 
 def test_a_caller_never_receives_the_stored_answer_of_another_caller() -> None:
-    callers = {name: {"token_sha256": sha256(name.encode()).hexdigest()} for name in ("ann", "bob")}
     message = request("Hello.")
     message.idempotency_key = "once"
     vectors = embedding_pb2.EmbedRequest(model="mock/mock-embedding", inputs=["Hello."], idempotency_key="once")
 
-    with started_gateway(settings_with(callers=callers)) as target, grpc.insecure_channel(target) as channel:
+    with (
+        started_gateway(settings_with(callers=callers("ann", "bob"))) as target,
+        grpc.insecure_channel(target) as channel,
+    ):
         methods = [
             (GenerationServiceStub(channel).Generate, message),
             (EmbeddingServiceStub(channel).Embed, vectors),
@@ -182,7 +185,7 @@ def generations(channel: grpc.Channel) -> list[grpc.StatusCode]:
         code(stub.Generate, request(f"{CANARY}-prompt [[error: INTERNAL_ERROR]]")),
         code(read(stub.StreamGenerate), cut),
         code(stub.Generate, invalid),
-        code(stub.Generate, request(f"{CANARY}-prompt"), token=f"{CANARY}-unknown"),
+        code(stub.Generate, request(f"{CANARY}-prompt"), token=f"aim_ann_{CANARY}-unknown"),
     ]
 
 
@@ -202,7 +205,7 @@ def request(prompt: str) -> generation_pb2.GenerateRequest:
 
 
 def cache_status(method: Any, message: Any, caller: str) -> int:
-    status: int = method(message, metadata=(("authorization", f"Bearer {caller}"),)).cache_status
+    status: int = method(message, metadata=bearer(caller)).cache_status
     return status
 
 

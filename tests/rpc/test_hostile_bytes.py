@@ -34,6 +34,14 @@ async def test_grpc_does_not_log_a_token_that_is_not_utf_8(
     assert "canary" not in caplog.text + repr(log_events) + repr(response)
 
 
+async def test_a_token_that_is_not_utf_8_is_rejected_even_if_anonymous_callers_are_accepted() -> None:
+    settings = server_settings({"allow_anonymous": True}, callers=callers("ann"))
+    async with running(build_server(settings=settings)) as gateway:
+        response = await send_call(gateway.server.port, GENERATE, (b"authorization", b"Bearer \xff\xfe"))
+
+    assert b"grpc-status\x0216" in response
+
+
 async def retry_until_accepted(stub: Any) -> Any:
     """Return the response, retrying until the server accepts calls again."""
     while True:

@@ -15,14 +15,13 @@ from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.rpc.context import Rpc
 from aimanager_server.rpc.interceptor_chain import Interceptor, InterceptorChain, RpcHandler
 from aimanager_server.rpc.interceptors.admission import Admission
-from aimanager_server.rpc.interceptors.auth import Authenticator
 from aimanager_server.rpc.interceptors.errors import ErrorTranslator
 from aimanager_server.rpc.interceptors.metrics import RpcMetrics
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
 from aimanager_server.rpc.interceptors.request_id import RequestId
 from aimanager_server.rpc.request_receiver import RequestReceiver
 from aimanager_server.telemetry.metrics import Metrics
-from tests.support.rpc import REQUEST, server_settings
+from tests.support.rpc import REQUEST, authenticator, server_settings
 
 SERVICE = "aimanager.v1.GenerationService"
 
@@ -60,8 +59,6 @@ class FakeContext:
     def set_trailing_metadata(self, metadata: object) -> None: ...
 
     def time_remaining(self) -> None: ...
-
-    def disable_next_message_compression(self) -> None: ...
 
     async def read(self) -> bytes:
         return REQUEST.SerializeToString()
@@ -145,7 +142,7 @@ async def test_interceptors_that_only_act_before_the_method_add_no_frame() -> No
         RequestId(),
         RpcMetrics(metrics, time.monotonic),
         ErrorTranslator(metrics),
-        Authenticator(settings),
+        authenticator(settings),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         Admission(settings.server),
     )

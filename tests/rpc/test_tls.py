@@ -67,15 +67,6 @@ async def test_a_client_certificate_of_an_unknown_caller_is_rejected(certificate
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID")
 
 
-async def test_without_configured_callers_any_certificate_name_is_accepted(certificates: Certificates) -> None:
-    handler = RecordingHandler()
-    server = build_server(handler, server_settings({"tls": certificates.mutual_tls, "listen": "0.0.0.0:0"}))
-    async with running(server), certificates.channel(server.port, certificates.client_ca, "eve") as channel:
-        await GenerationServiceStub(channel).Generate(REQUEST)
-
-    assert handler.calls[0].caller.name == "eve"
-
-
 @pytest.mark.parametrize("issuer", [lambda one: one.untrusted_ca, lambda one: None], ids=["untrusted", "none"])
 async def test_an_untrusted_or_missing_client_certificate_cannot_connect(
     certificates: Certificates, issuer: Callable[[Certificates], trustme.CA | None]

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate chain and its private key, PEM."""
+
+    chain: bytes
+    key: bytes
 
 
 class Certificates:
@@ -33,10 +54,49 @@ class Certificates:
 
     def channel(self, port: int, issuer: trustme.CA | None = None, name: str = "ann") -> grpc.aio.Channel:
         """A channel that trusts the server; with `issuer`, it presents a client certificate for `name`."""
-        certificate = issuer.issue_cert(f"{name}.test", common_name=name) if issuer else None
-        credentials = grpc.ssl_channel_credentials(
-            self.ca.cert_pem.bytes(),
-            certificate.private_key_pem.bytes() if certificate else None,
-            b"".join(blob.bytes() for blob in certificate.cert_chain_pems) if certificate else None,
-        )
+        if issuer is None:
+            return self.channel_with(port, None)
+        certificate = issuer.issue_cert(f"{name}.test", common_name=name)
+        chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+        return self.channel_with(port, ClientCertificate(chain, certificate.private_key_pem.bytes()))
+
+    def channel_with(self, port: int, certificate: ClientCertificate | None) -> grpc.aio.Channel:
+        """A channel that trusts the server and presents this client certificate."""
+        key, chain = (certificate.key, certificate.chain) if certificate else (None, None)
+        credentials = grpc.ssl_channel_credentials(self.ca.cert_pem.bytes(), key, chain)
         return grpc.aio.secure_channel(f"localhost:{port}", credentials)
+
+    def client(
+        self,
+        *,
+        common_name: str = "",
+        dns: Sequence[str] = (),
+        uris: Sequence[str] = (),
+        valid_for: timedelta = timedelta(days=1),
+        issuer: trustme.CA | None = None,
+        self_signed: bool = False,
+    ) -> ClientCertificate:
+        """A client certificate with exactly these names, by the client CA. With a negative validity it has expired."""
+        issuer = issuer or self.client_ca
+        key = ec.generate_private_key(ec.SECP256R1())
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+        names = [*map(x509.DNSName, dns), *map(x509.UniformResourceIdentifier, uris)]
+        subject = x509.Name(attributes)
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(
+            subject if self_signed else x509.load_pem_x509_certificate(issuer.cert_pem.bytes()).subject,
+            subject,
+            key.public_key(),
+            x509.random_serial_number(),
+            now - timedelta(days=30),
+            now + valid_for,
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not common_name)
+        issuer_key = key if self_signed else load_pem_private_key(issuer.private_key_pem.bytes(), None)
+        assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+        certificate = builder.sign(issuer_key, SHA256())
+        return ClientCertificate(
+            certificate.public_bytes(Encoding.PEM),
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -25,18 +24,20 @@ from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.settings import Settings
 from aimanager_server.core.attempts import AttemptRecord
 from aimanager_server.core.content import Text
-from aimanager_server.core.handler import AttemptHandler, CallHandler, compose
+from aimanager_server.core.handler import AttemptHandler, CallHandler, Clock, compose
 from aimanager_server.core.request import Attempt, Call
 from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseMetadata, TextDelta
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.operations.count_tokens import CountTokens
 from aimanager_server.operations.embed import CreateEmbeddings
+from aimanager_server.resilience.auth_backoff import AuthBackoff
 from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.routing.embedding_resolver import EmbeddingResolver
 from aimanager_server.routing.resolver import Resolver
+from aimanager_server.rpc.caller_directory import CallerDirectory
 from aimanager_server.rpc.interceptors.admission import Admission
 from aimanager_server.rpc.interceptors.auth import Authenticator
 from aimanager_server.rpc.interceptors.errors import ErrorTranslator
@@ -56,6 +57,8 @@ from aimanager_server.telemetry.model_stats import ModelStats
 from aimanager_server.telemetry.usage_stats import UsageStats
 from tests.support.resolver import listed_order
 from tests.support.rpc_health import FakeProviderHealth
+from tests.support.tokens import bearer as bearer
+from tests.support.tokens import callers as callers
 
 CANARY = "sk-canary-7f3a"
 """A secret that must not appear in logs or responses."""
@@ -77,16 +80,6 @@ def server_settings(server: dict[str, Any] | None = None, **sections: Any) -> Se
     """Settings of a server on a free loopback port that drains without delay."""
     defaults = {"listen": "127.0.0.1:0", "drain_delay_seconds": 0.0, "drain_timeout_seconds": 5.0}
     return Settings.model_validate({"server": {**defaults, **(server or {})}, **sections})
-
-
-def callers(*names: str) -> dict[str, Any]:
-    """Callers whose tokens are `token-of-NAME`."""
-    return {name: {"token_sha256": hashlib.sha256(f"token-of-{name}".encode()).hexdigest()} for name in names}
-
-
-def bearer(name: str) -> tuple[tuple[str, str], ...]:
-    """The metadata of a caller."""
-    return (("authorization", f"Bearer token-of-{name}"),)
 
 
 def text_of(response: generation_pb2.GenerateResponse) -> str:
@@ -170,6 +163,18 @@ async def no_refresh(provider: str) -> None:
     """A refresh that finds no new models."""
 
 
+async def no_delay(seconds: float) -> None:
+    """A sleep that returns at once."""
+
+
+def authenticator(
+    settings: Settings, backoff: AuthBackoff | None = None, wall_clock: Clock = time.time
+) -> Authenticator:
+    """An authenticator that, by default, delays no failure."""
+    backoff = backoff or AuthBackoff(time.monotonic, no_delay)
+    return Authenticator(settings, CallerDirectory(settings, wall_clock), backoff)
+
+
 def _reject_attempts(handler: AttemptHandler) -> CallHandler:
     raise AssertionError("No provider counts tokens or embeds.")
 
@@ -187,6 +192,8 @@ def build_server(
     cost_of: CostOf = lambda *_: None,
     is_overloaded: Callable[[], bool] = lambda: False,
     cancel_grace_seconds: float = 0.05,
+    backoff: AuthBackoff | None = None,
+    wall_clock: Clock = time.time,
 ) -> GatewayServer:
     """Construct a server as `app.py` does, with the given parts in place of the real ones."""
     settings = settings or server_settings()
@@ -204,7 +211,7 @@ def build_server(
         RequestId(),
         RpcMetrics(metrics, clock),
         ErrorTranslator(metrics),
-        Authenticator(settings),
+        authenticator(settings, backoff, wall_clock),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,
     )

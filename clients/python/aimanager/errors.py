@@ -138,6 +138,7 @@ ERROR_CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "MODEL_NOT_FOUND": InvalidModelError,
         "PROVIDER_NOT_FOUND": InvalidProviderError,
         "API_KEY_INVALID": ConfigurationError,
+        "API_KEY_EXPIRED": ConfigurationError,
         "ACCESS_DENIED": ConfigurationError,
         "MISSING_CREDENTIALS": MissingCredentialsError,
         "RATE_LIMITED": RateLimitError,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..config.loader import LoadedSettings
     from ..config.settings import Settings
 
-COMMANDS = ("serve", "config", "errors")
+COMMANDS = ("serve", "config", "token", "errors")
 CONFIG_FILE = "aimanager.toml"
 SERVER_FLAGS = (
     "listen",
@@ -55,6 +55,8 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
         from .error_reference import error_reference
 
         return _print(error_reference())
+    if options.command == "token":
+        return _print_token(options)
     if options.command == "config" and options.sample:
         return _print(Path(__file__).parents[1].joinpath("config/sample.toml").read_text("utf-8"))
     from ..config.errors import SettingsError
@@ -69,6 +71,19 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
 
         return _print(settings_report(loaded))
     return serve(loaded.settings, options.quickstart)
+
+
+def _print_token(options: argparse.Namespace) -> int:
+    """Print the token to stdout and its table to stderr, so that a script can pass the token on without showing it."""
+    from .token import new_token, token_table
+
+    token = new_token()
+    try:
+        table = token_table(token, options.name, options.expires)
+    except ValueError as error:
+        return _fail(str(error), 2)
+    sys.stderr.write(table)
+    return _print(f"{token}\n")
 
 
 def _serve(settings: Settings, quickstart: bool) -> int:
@@ -147,7 +162,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="aimanager-server", description="One typed gRPC API in front of many model providers.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,config,errors}", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="{serve,config,token,errors}", parser_class=_Parser)
     shared = _settings_arguments()
     serve = commands.add_parser("serve", parents=[shared], allow_abbrev=False, help="run the server (default)")
     serve.add_argument("--quickstart", action="store_true", help="print example commands once the server is ready")
@@ -155,6 +170,13 @@ def _parser() -> argparse.ArgumentParser:
         "config", parents=[shared], allow_abbrev=False, help="print the effective settings and their origins"
     )
     config.add_argument("--sample", action="store_true", help="print a commented config file instead")
+    token = commands.add_parser(
+        "token",
+        allow_abbrev=False,
+        help="print a new token of a caller, and its table for the config file to stderr",
+    )
+    token.add_argument("name", metavar="NAME", help="name of the caller, as in [callers.NAME]")
+    token.add_argument("--expires", metavar="DATE", help="when the token expires, such as 2027-01-31")
     commands.add_parser("errors", allow_abbrev=False, help="print the error reference as Markdown")
     return parser
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from .loader import LoadedSettings
 from .types import Section, SettingPath
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-SECRET_NAMES = re.compile(r"key$|token|secret|password|authorization|cookie", re.IGNORECASE)
-MASKED_SETTINGS = ("token_sha256",)
+SECRET_NAMES = re.compile(r"key$|token|secret|password|authorization|cookie|sha256", re.IGNORECASE)
 ORIGIN_COLUMN = 52
 """The column of the origins, unless the value is longer."""
 
@@ -58,7 +58,7 @@ def _line(name: str, value: object, origin: str) -> str:
 def _masked(name: str, value: Any) -> str:
     if name == "headers":
         return _toml(dict.fromkeys(value, MASK))
-    return _toml(MASK if name in MASKED_SETTINGS else value)
+    return _toml(value)
 
 
 def _toml(value: Any) -> str:
@@ -72,6 +72,8 @@ def _toml(value: Any) -> str:
             return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
         case list() | tuple():
             return f"[{', '.join(_toml(item) for item in value)}]"
+        case datetime():
+            return value.isoformat()
         case str() | Path():
             return json.dumps(MASK if looks_like_secret(str(value)) else str(value), ensure_ascii=False)
         case _:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from .callers import DEFAULT_TIER, CallerSettings, ProviderTier, Tier, TokenSettings
 from .errors import display_name
 from .models import ModelName, ModelSettings
 from .provider_defaults import KNOWN_PROVIDERS, PLUGIN_WIRE, with_provider_defaults
@@ -30,7 +31,6 @@ from .types import (
     Seconds,
     Section,
     SettingPath,
-    Sha256Hex,
     invalid_values,
     is_loopback,
     listen_host,
@@ -53,6 +53,7 @@ __all__ = [
     "StreamTimeoutSettings",
     "Tier",
     "TlsSettings",
+    "TokenSettings",
 ]
 
 
@@ -77,7 +78,7 @@ class ServerSettings(Section):
     metrics_listen: OptionalListenAddress = "127.0.0.1:9464"
     """Prometheus metrics, or "off". Metrics contain no API keys and no prompts."""
     allow_anonymous: bool = False
-    """Accept callers without a token beyond loopback."""
+    """Accept callers without a token, also beyond loopback. With client certificates there are none."""
     accept_caller_keys: bool = True
     """Accept provider API keys that callers send with their calls."""
     fetch_attachments: bool = False
@@ -145,33 +146,6 @@ class Limits(Section):
     """Ratio of the decompressed to the compressed size of a response."""
 
 
-class CallerSettings(Section):
-    """One caller of the gateway."""
-
-    token_sha256: Sha256Hex = Field(repr=False)
-    """The SHA-256 of its token, 64 hexadecimal digits."""
-    tier: str = "free"
-    """The tier with its quotas. If no tiers are defined, calls are not limited."""
-
-
-class ProviderTier(Section):
-    """Quotas of a tier at one provider."""
-
-    requests_per_minute: PositiveInt | None = None
-    """Requests per minute; unlimited if not set."""
-    tokens_per_minute: PositiveInt | None = None
-    """Input and output tokens per minute; unlimited if not set."""
-
-
-class Tier(ProviderTier):
-    """Quotas of each caller in the tier, across all providers and per provider."""
-
-    reads_per_minute: PositiveInt | None = 600
-    """Calls per minute that the gateway answers itself, such as for models and health."""
-    providers: dict[Name, ProviderTier] = Field(default_factory=dict)
-    """Additional quotas per provider."""
-
-
 class Settings(Section):
     """All settings. `providers` always contains the built-in ones."""
 
@@ -188,6 +162,25 @@ class Settings(Section):
     models: dict[ModelName, ModelSettings] = Field(default_factory=dict)
     plugins: PluginSettings = PluginSettings()
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict, validate_default=True)
+
+    @property
+    def uses_client_certificates(self) -> bool:
+        """Return whether every connection to the API needs a client certificate."""
+        return self.server.tls is not None and self.server.tls.client_ca_file is not None
+
+    @property
+    def is_open_on_loopback(self) -> bool:
+        """Return whether anybody on this machine, and nobody else, may call without identifying themselves."""
+        return not (self.callers or self.uses_client_certificates) and is_loopback(listen_host(self.server.listen))
+
+    @property
+    def accepts_anonymous(self) -> bool:
+        """Return whether callers need not identify themselves. With client certificates all of them do."""
+        return not self.uses_client_certificates and (self.server.allow_anonymous or self.is_open_on_loopback)
+
+    def certificate_names(self, caller: str) -> Sequence[str]:
+        """Return the names in client certificates that identify a configured caller."""
+        return self.callers[caller].certificate_names or (caller,)
 
     def missing_api_keys(self) -> dict[str, str]:
         """Return how to set the API key of each provider that requires one and has none."""
@@ -226,8 +219,7 @@ class Settings(Section):
         return self
 
     def _listener_problems(self) -> Iterator[tuple[SettingPath, str]]:
-        server = self.server
-        has_authentication = self.callers or (server.tls and server.tls.client_ca_file)
+        server, has_authentication = self.server, self.callers or self.uses_client_certificates
         if not (has_authentication or server.allow_anonymous or is_loopback(listen_host(server.listen))):
             yield (
                 ("server", "listen"),
@@ -248,16 +240,40 @@ class Settings(Section):
             for provider in tier.providers:
                 if provider not in self.providers:
                     yield ("tiers", name, "providers", provider), f"unknown provider; {self._provider_names()}"
+        if self.tiers and DEFAULT_TIER not in self.tiers and (unlimited := self._callers_without_settings()):
+            yield (
+                ("tiers", DEFAULT_TIER),
+                f"is required, since {unlimited} have this tier and would not be limited; add [tiers.{DEFAULT_TIER}] "
+                "with their quotas, or without any to set no limits",
+            )
+
+    def _callers_without_settings(self) -> str:
+        if self.accepts_anonymous:
+            return "anonymous callers"
+        return "callers named by a certificate" if self.uses_client_certificates and not self.callers else ""
 
     def _caller_problems(self) -> Iterator[tuple[SettingPath, str]]:
         defined = f"defined tiers: {_names(self.tiers)}" if self.tiers else "no [tiers.NAME] is defined"
-        counts = Counter(caller.token_sha256 for caller in self.callers.values())
+        token_ids = Counter(token.id for caller in self.callers.values() for token in caller.tokens)
         for name, caller in self.callers.items():
             needs_tier = bool(self.tiers) or "tier" in caller.model_fields_set
             if needs_tier and caller.tier not in self.tiers:
                 yield ("callers", name, "tier"), f"unknown tier; {defined}"
-            if counts[caller.token_sha256] > 1:
-                yield ("callers", name, "token_sha256"), "duplicate token: each caller needs its own"
+            for index, token in enumerate(caller.tokens):
+                if token_ids[token.id] > 1:
+                    yield ("callers", name, "tokens", index, "id"), "duplicate ID: each token needs its own"
+            yield from self._certificate_problems(name, caller)
+
+    def _certificate_problems(self, name: str, caller: CallerSettings) -> Iterator[tuple[SettingPath, str]]:
+        if not self.uses_client_certificates:
+            if not caller.tokens:
+                yield ("callers", name, "tokens"), "is required; 'aimanager-server token NAME' generates one"
+            if caller.certificate_names:
+                yield ("callers", name, "certificate_names"), "requires server.tls.client_ca_file"
+        owners = Counter(each for one in self.callers for each in self.certificate_names(one))
+        for index, each in enumerate(caller.certificate_names):
+            if owners[each] > 1:
+                yield ("callers", name, "certificate_names", index), "must name one caller only"
 
     def _provider_problems(self) -> Iterator[tuple[SettingPath, str]]:
         for name, provider in self.providers.items():

@@ -2,7 +2,8 @@
 
     GatewayError
     ├── request           InvalidRequest · CapabilityUnsupported · PayloadTooLarge · ContextTooLong · ContentBlocked
-    │                     Unauthenticated · PermissionDenied · MissingCredentials · ProviderNotFound · ModelNotFound
+    │                     Unauthenticated · TokenExpired · PermissionDenied · MissingCredentials · ProviderNotFound
+    │                     ModelNotFound
     ├── gateway limits    RateLimited · Overloaded
     ├── provider          ProviderRejectedRequest · CallerKeyRejected · ProviderCredentialsInvalid
     │                     ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout · FirstTokenTimeout
@@ -152,6 +153,12 @@ class Unauthenticated(GatewayError):
     """The gateway token is missing or invalid."""
 
     spec = ErrorSpec("UNAUTHENTICATED", "API_KEY_INVALID", "Send the gateway token as 'authorization: Bearer TOKEN'.")
+
+
+class TokenExpired(Unauthenticated):
+    """The gateway token was valid until it expired."""
+
+    spec = ErrorSpec("UNAUTHENTICATED", "API_KEY_EXPIRED", "Ask the operator of the gateway for a new token.")
 
 
 class PermissionDenied(GatewayError):

@@ -17,11 +17,15 @@ from .value import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated caller. `name` is empty if anonymous; `provider_keys` are the caller's API keys by provider."""
+    """The authenticated caller. `name` is empty if anonymous; `provider_keys` are the caller's API keys by provider.
+
+    An admin sees the data of all callers.
+    """
 
     name: str = ""
     tier: str = ""
     provider_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

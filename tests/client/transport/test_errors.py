@@ -35,6 +35,7 @@ EXPECTED = {
     "CONTEXT_TOO_LONG": "InvalidRequestError",
     "CONTENT_BLOCKED": "InvalidRequestError",
     "API_KEY_INVALID": "ConfigurationError",
+    "API_KEY_EXPIRED": "ConfigurationError",
     "ACCESS_DENIED": "ConfigurationError",
     "MISSING_CREDENTIALS": "MissingCredentialsError",
     "PROVIDER_NOT_FOUND": "InvalidProviderError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 
@@ -14,12 +13,13 @@ from tests.integration.faults.gateway import FALLBACK, SINGLE_ATTEMPT, attempts_
 from tests.integration.faults.scenarios import scenario
 from tests.integration.faults.upstream import Upstream
 from tests.integration.faults.wires import TEXT
+from tests.support.tokens import bearer, callers
 
 HOUR = 3600.0
 NO_DEADLINE = None
 """gRPC computes deadlines with time.time(), which these tests replace for Python but not for gRPC's own threads."""
 
-CREDENTIALS = (("authorization", "Bearer token-of-ann"),)
+CREDENTIALS = bearer("ann")
 
 
 @pytest.fixture
@@ -37,10 +37,9 @@ def step_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @scenario(33)
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_step_does_not_change_a_quota_window(step_clock: Callable[[float], None], hours: int) -> None:
-    callers = {"ann": {"token_sha256": hashlib.sha256(b"token-of-ann").hexdigest(), "tier": "two"}}
     tiers = {"two": {"requests_per_minute": 2}}
 
-    with gateway(Upstream(responds()), callers=callers, tiers=tiers) as server:
+    with gateway(Upstream(responds()), callers=callers("ann", tier="two"), tiers=tiers) as server:
         texts = [text_of(server.generate(metadata=CREDENTIALS, timeout=NO_DEADLINE)) for _ in range(2)]
         step_clock(hours * HOUR)
         failure = server.generate_failure(metadata=CREDENTIALS, timeout=NO_DEADLINE)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import socket
+import time
+from collections import Counter
 from typing import Any
 
 import grpc
@@ -14,8 +17,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, metrics_pb2, model_pb2, quality_pb2
+from aimanager_server.resilience.auth_backoff import AuthBackoff
 from aimanager_server.rpc.interceptor_chain import GRPC_HEALTH_SERVICE
-from aimanager_server.rpc.interceptors.auth import is_loopback_peer
+from tests.support.eventually import eventually
 from tests.support.rpc import (
     CANARY,
     REQUEST,
@@ -28,9 +32,27 @@ from tests.support.rpc import (
     text_of,
 )
 from tests.support.rpc_errors import failure_of
+from tests.support.tokens import token_of
 
 GENERATE = "/aimanager.v1.GenerationService/Generate"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+class BlockingSleep:
+    """Delays that last until `release` is set. `delays` are all of them, `waiting` those that last now."""
+
+    def __init__(self) -> None:
+        self.delays: list[float] = []
+        self.waiting = 0
+        self.release = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.delays.append(seconds)
+        self.waiting += 1
+        try:
+            await self.release.wait()
+        finally:
+            self.waiting -= 1
 
 
 async def test_a_caller_without_a_token_learns_nothing_about_its_undecodable_request() -> None:
@@ -53,12 +75,12 @@ async def test_a_valid_token_identifies_the_caller() -> None:
     [
         ((), "Missing gateway token."),
         (bearer("mallory"), "Invalid gateway token."),
-        ((("authorization", "Basic token-of-ann"),), "Invalid authorization header: expected 'Bearer TOKEN'."),
+        ((("authorization", f"Basic {token_of('ann')}"),), "Invalid authorization header: expected 'Bearer TOKEN'."),
         ((("authorization", "Bearer "),), "Invalid authorization header: expected 'Bearer TOKEN'."),
-        ((("authorization", "token-of-ann"),), "Invalid authorization header: expected 'Bearer TOKEN'."),
+        ((("authorization", token_of("ann")),), "Invalid authorization header: expected 'Bearer TOKEN'."),
         ((*bearer("ann"), *bearer("ann")), "Multiple authorization headers; send exactly one."),
         (
-            (("authorization", "Bearer " + hashlib.sha256(b"token-of-ann").hexdigest()),),
+            (("authorization", "Bearer " + hashlib.sha256(token_of("ann").encode()).hexdigest()),),
             "Invalid gateway token.",
         ),
     ],
@@ -73,10 +95,50 @@ async def test_a_missing_or_invalid_token_is_rejected(metadata: tuple[tuple[str,
     assert failure.message == message
 
 
+async def test_failed_authentication_is_delayed_and_a_valid_token_from_the_same_peer_never_is(
+    log_events: list[dict[str, object]],
+) -> None:
+    sleep = BlockingSleep()
+    settings = server_settings(callers=callers("ann"))
+    async with running(build_server(settings=settings, backoff=AuthBackoff(time.monotonic, sleep))) as gateway:
+        guesses = [
+            asyncio.ensure_future(failure_of(gateway.generation.Generate(REQUEST, metadata=bearer(f"guess{number}"))))
+            for number in range(100)
+        ]
+        await eventually(lambda: (len(sleep.delays), sum(guess.done() for guess in guesses)), (16, 84))
+        response = await gateway.generation.Generate(REQUEST, metadata=bearer("ann"))
+        refused = [guess.result() for guess in guesses if guess.done()]
+        sleep.release.set()
+        failures = await asyncio.gather(*guesses)
+
+    assert text_of(response) == "Hello"
+    assert Counter(failure.reason for failure in refused) == {"API_KEY_INVALID": 5, "RATE_LIMITED": 79}
+    assert Counter(failure.reason for failure in failures) == {"API_KEY_INVALID": 21, "RATE_LIMITED": 79}
+    assert {failure.code for failure in refused} == {
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+    assert (min(sleep.delays), max(sleep.delays)) == (0.1, 2.0)
+    delayed = [event for event in log_events if event["event"] == "authentication.delayed"]
+    assert [(event["peer"], event["failures"]) for event in delayed] == [("127.0.0.1", 6)]
+
+
+async def test_a_caller_that_stops_waiting_for_its_rejection_frees_its_place() -> None:
+    sleep = BlockingSleep()
+    settings = server_settings(callers=callers("ann"))
+    async with running(build_server(settings=settings, backoff=AuthBackoff(time.monotonic, sleep))) as gateway:
+        for _ in range(2):
+            guesses = [gateway.generation.Generate(REQUEST, metadata=bearer("mallory")) for _ in range(30)]
+            await eventually(lambda: sleep.waiting, 16)
+            for guess in guesses:
+                guess.cancel()
+            await eventually(lambda: sleep.waiting, 0)
+
+
 async def test_the_bearer_scheme_is_case_insensitive() -> None:
     handler = RecordingHandler()
     async with running(build_server(handler, server_settings(callers=callers("ann")))) as gateway:
-        await gateway.generation.Generate(REQUEST, metadata=(("authorization", "bearer token-of-ann"),))
+        await gateway.generation.Generate(REQUEST, metadata=(("authorization", f"bearer {token_of('ann')}"),))
 
     assert handler.calls[0].caller.name == "ann"
 
@@ -159,21 +221,6 @@ async def test_a_plaintext_provider_key_from_another_machine_is_rejected(log_eve
     assert failure.code is grpc.StatusCode.PERMISSION_DENIED
     assert CANARY not in repr(failure.error) + repr(failure.trailers) + repr(log_events)
     assert response
-
-
-def test_loopback_peers_are_recognized() -> None:
-    peers = {
-        "ipv4:127.0.0.1:50000": True,
-        "ipv4:10.0.0.1:50000": False,
-        "ipv6:%5B::1%5D:50000": True,
-        "ipv6:[::ffff:127.0.0.1]:50000": True,
-        "ipv6:[::ffff:10.0.0.1]:50000": False,
-        "ipv6:[fe80::1%25eth0]:50000": False,
-        "unix:/run/socket": True,
-        "nonsense": False,
-    }
-
-    assert {peer: is_loopback_peer(peer) for peer in peers} == peers
 
 
 @pytest.mark.parametrize(

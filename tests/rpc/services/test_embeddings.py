@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from aimanager.v1 import embedding_pb2, usage_pb2
 from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from tests.support.rpc_operations import RunningGateway, running_gateway, sync_failure_of
+from tests.support.tokens import bearer, callers
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +89,12 @@ def test_an_embedding_model_does_not_generate(gateway: RunningGateway) -> None:
 
 
 def test_embed_requires_a_token_and_counts_against_the_quota() -> None:
-    caller = {"token_sha256": hashlib.sha256(b"t").hexdigest(), "tier": "free"}
     tiers = {"free": {"requests_per_minute": 1}}
-    with running_gateway(callers={"ann": caller}, tiers=tiers) as gateway:
+    with running_gateway(callers=callers("ann"), tiers=tiers) as gateway:
         stub = EmbeddingServiceStub(gateway.channel)
         request = embedding_pb2.EmbedRequest(model="mock/mock-embedding", inputs=["a"])
-        token = (("authorization", "Bearer t"),)
         anonymous = sync_failure_of(lambda: stub.Embed(request, timeout=10))
-        response = stub.Embed(request, metadata=token, timeout=10)
-        limited = sync_failure_of(lambda: stub.Embed(request, metadata=token, timeout=10))
+        response = stub.Embed(request, metadata=bearer("ann"), timeout=10)
+        limited = sync_failure_of(lambda: stub.Embed(request, metadata=bearer("ann"), timeout=10))
 
     assert (anonymous.reason, len(response.embeddings), limited.reason) == ("API_KEY_INVALID", 1, "RATE_LIMITED")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic.fields import FieldInfo
 
-from ...config import models, routes, types
+from ...config import callers, models, routes, types
 from ...config.provider_defaults import (
     API_KEY_ENV_ALIASES,
     BASE_URL_ENV,
@@ -35,6 +35,9 @@ TYPE_NAMES: tuple[tuple[object, str], ...] = (
     (types.SecretKey, "string, secret"),
     (types.HeaderName, "header name"),
     (types.HeaderValue, "string"),
+    (callers.TokenId, "1 to 32 lowercase letters and digits"),
+    (callers.CertificateName, "string"),
+    (callers.Moment, "date and time"),
     (models.Dollars, "US dollars as a string"),
     (models.ModelName, "`PROVIDER/ID`"),
     (models.CapabilityName, "capability"),

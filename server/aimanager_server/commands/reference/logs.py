@@ -8,6 +8,7 @@ from .log_events import LogEvent, log_events
 from .markdown import table
 
 DESCRIPTIONS: Mapping[str, str] = {
+    "authentication.delayed": "A peer failed to authenticate several times; its further failures are delayed.",
     "circuit_breaker.closed": "The trial call succeeded: calls to the target are admitted again.",
     "circuit_breaker.half_opened": "A probe succeeded or the open interval ended: one trial call is admitted.",
     "circuit_breaker.opened": "Calls to the target are blocked after the failure `reason`.",
@@ -32,6 +33,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "server.listener_reopened": "gRPC stopped accepting calls after an invalid method name; the port was reopened.",
     "server.started": "The server accepts calls. `health_port` is 0 without `health_listen`.",
     "server.stopped": "The server has stopped; `cancelled_calls` did not end within the drain timeout.",
+    "token.expired": "A caller used a token that has expired; once a day for each token.",
+    "token.expiring": "A caller used a token that expires within 14 days; once a day for each token.",
     "token_count.estimated": "The provider could not count tokens, so the gateway estimated them.",
 }
 """When each event is logged."""

@@ -39,8 +39,6 @@ FAILED_FINISH_REASONS = {
 class ChatCompletionsParser:
     """Parse one response. Only the first choice is read, up to its finish reason."""
 
-    __slots__ = ("_finish_reason", "_parts", "_refused", "_tool_calls", "has_started", "usage")
-
     def __init__(self) -> None:
         self._parts = PartAssembler()
         self._tool_calls = ToolCallAssembler(self._parts)
@@ -64,10 +62,9 @@ class ChatCompletionsParser:
             raise error_in_success(body)
         choices = body.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and not choice.get("index") and self._finish_reason is None:
+            if isinstance(choice, dict) and not choice.get("index") and not self.has_finish_reason:
                 self._add_choice(choice, field)
-        reported = body.get("usage")
-        usage = parse_usage(reported) if reported else None
+        usage = parse_usage(body.get("usage"))
         if usage is not None:
             self.usage = usage
             return self.has_finish_reason
