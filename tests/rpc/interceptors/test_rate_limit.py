@@ -99,6 +99,7 @@ async def test_every_rpc_is_counted_by_method_and_code() -> None:
         cancelled = gateway.generation.StreamGenerate(STREAM_REQUEST)
         await handler.entered.wait()
         cancelled.cancel()
+        await failure_of(gateway.generation.Generate(REQUEST, timeout=0.05))
         handler.release.set()
         await gateway.generation.Generate(REQUEST)
         await failure_of(gateway.raw(GENERATE)(b"\xff"))
@@ -114,6 +115,7 @@ async def test_every_rpc_is_counted_by_method_and_code() -> None:
     assert counted == {
         ("Generate", "OK"),
         ("Generate", "INVALID_ARGUMENT"),
+        ("Generate", "DEADLINE_EXCEEDED"),
         ("StreamGenerate", "CANCELLED"),
         ("Check", "NOT_FOUND"),
     }

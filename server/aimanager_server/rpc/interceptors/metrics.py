@@ -26,7 +26,9 @@ class RpcMetrics(Interceptor):
         try:
             return await proceed(rpc)
         except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
+            remaining = rpc.context.time_remaining()
+            is_overdue = remaining is not None and remaining <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if is_overdue else grpc.StatusCode.CANCELLED
             raise
         except grpc.aio.BaseError:
             code = rpc.context.code() or grpc.StatusCode.UNKNOWN
