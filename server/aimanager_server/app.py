@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -283,12 +283,18 @@ def _probe_kinds(settings: Settings) -> dict[str, ProbeKind]:
 
 
 @asynccontextmanager
-async def running_server(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[GatewayServer]:
+async def running_server(
+    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
+) -> AsyncIterator[GatewayServer]:
     """Run a server until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
+
+    `dropped_log_lines` returns how many lines the log has lost, for the metrics.
 
     Raises StartupError if an address, certificate or route cannot be used, SettingsError for an unusable plug-in.
     """
     app = App(settings, registry)
+    if dropped_log_lines is not None:
+        app.metrics.export_dropped_log_lines(dropped_log_lines)
     async with AsyncExitStack() as stack:
         for provider in app.providers.values():
             stack.push_async_callback(provider.aclose)

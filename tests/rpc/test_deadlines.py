@@ -15,7 +15,7 @@ from aimanager_server.core.request import Call
 from aimanager_server.core.response import Event, PartCompleted
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.rpc.context import Rpc
-from aimanager_server.rpc.deadlines import enforce_deadline
+from aimanager_server.rpc.deadlines import CallDeadline
 from tests.support.rpc import (
     HELLO_EVENTS,
     REQUEST,
@@ -54,19 +54,19 @@ def rpc(remaining: float | None) -> Rpc:
 async def test_the_earlier_deadline_applies_less_a_margin_for_the_response(
     remaining: float | None, max_seconds: float, deadline: float
 ) -> None:
-    async with enforce_deadline(rpc(remaining), max_seconds, lambda: 1000.0) as actual:
+    async with CallDeadline(rpc(remaining), max_seconds, lambda: 1000.0) as actual:
         assert actual == pytest.approx(deadline)
 
 
 async def test_a_block_that_exceeds_the_deadline_is_cancelled() -> None:
     with pytest.raises(DeadlineExceeded, match=r"did not finish within 0.01 s"):
-        async with enforce_deadline(rpc(None), 0.01, lambda: 0.0):
+        async with CallDeadline(rpc(None), 0.01, lambda: 0.0):
             await asyncio.Event().wait()
 
 
 async def test_a_timeout_from_inside_the_block_passes_unchanged() -> None:
     with pytest.raises(TimeoutError):
-        async with enforce_deadline(rpc(None), 5.0, lambda: 0.0):
+        async with CallDeadline(rpc(None), 5.0, lambda: 0.0):
             raise TimeoutError
 
 

@@ -60,6 +60,8 @@ class FakeContext:
 
     def time_remaining(self) -> None: ...
 
+    def disable_next_message_compression(self) -> None: ...
+
     async def read(self) -> bytes:
         return REQUEST.SerializeToString()
 

@@ -12,9 +12,9 @@ import pytest
 from aimanager.v1 import content_pb2, generation_pb2
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
-from aimanager_server.core.response import Finished, FinishReason, PartCompleted
+from aimanager_server.core.response import Finished, FinishReason, PartCompleted, TextDelta
 from aimanager_server.core.stream import ResponseStream
-from tests.support.rpc import REQUEST, answering, build_server, running, server_settings
+from tests.support.rpc import REQUEST, STREAM_REQUEST, answering, build_server, running, server_settings
 from tests.support.rpc_errors import failure_of
 
 GENERATE = "/aimanager.v1.GenerationService/Generate"
@@ -109,6 +109,18 @@ async def test_a_long_unary_response_is_compressed() -> None:
 
     assert text == "word " * 40_000
     assert received < 20_000
+
+
+async def test_a_response_is_not_compressed_for_a_client_that_does_not_accept_it() -> None:
+    identity_only = ("grpc.compression_enabled_algorithms_bitset", 1)
+    text = "word " * 40_000
+    server = build_server(answering(TextDelta(0, text), PartCompleted(0, Text(text)), Finished(FinishReason.STOP)))
+    async with running(server, identity_only) as gateway:
+        response = await gateway.generation.Generate(REQUEST)
+        events = [event async for event in gateway.generation.StreamGenerate(STREAM_REQUEST)]
+
+    assert response.message.parts[0].text == text
+    assert events[-1].completed.message.parts[0].text == text
 
 
 async def test_a_short_unary_response_is_not_compressed() -> None:

@@ -8,72 +8,88 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import structlog
 
 from aimanager_server.telemetry import logs
+from aimanager_server.telemetry.log_writer import LogWriter
+from tests.support.eventually import eventually
 
 SECRET = "sk-canary-0123456789"
 
 EXIT_SCRIPT = """
-import asyncio, threading
+import asyncio
 import structlog
 from aimanager_server.telemetry import logs
 
 async def log():
-    structlog.get_logger().info("request.completed", threads=threading.active_count())
+    structlog.get_logger().info("request.completed")
 
 logs.configure("info", str)
 asyncio.run(log())
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What was logged."""
+
+    stream: io.StringIO
+    writer: LogWriter
+
+    @property
+    def text(self) -> str:
+        self.writer.close()
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
+def log() -> Iterator[Log]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
-    logs.configure("info", lambda text: text.replace(SECRET, "[redacted]"), stream)
-    yield stream
+    yield Log(stream, logs.configure("info", lambda text: text.replace(SECRET, "[redacted]"), stream))
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers[:], root.level = handlers, level
 
 
-def lines(stream: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
-
-
-def test_event_is_one_json_line_with_the_request_id(stream: io.StringIO) -> None:
+def test_event_is_one_json_line_with_the_request_id(log: Log) -> None:
     structlog.contextvars.bind_contextvars(request_id="r1")
 
     structlog.get_logger().info("request.completed", attempts=2)
 
-    (line,) = lines(stream)
+    (line,) = log.lines
     assert str(line.pop("timestamp")).endswith("Z")
     assert line == {"event": "request.completed", "attempts": 2, "request_id": "r1", "level": "info"}
 
 
-def test_fields_keep_their_order(stream: io.StringIO) -> None:
+def test_fields_keep_their_order(log: Log) -> None:
     structlog.contextvars.bind_contextvars(request_id="r1")
 
     structlog.get_logger().bind(provider="mock").warning("request.failed", reason="QUOTA", attempts=None)
 
-    (line,) = lines(stream)
+    (line,) = log.lines
     assert list(line) == ["timestamp", "level", "event", "provider", "reason", "attempts", "request_id"]
 
 
-def test_every_method_of_a_logger_writes_its_level(stream: io.StringIO) -> None:
-    log = structlog.get_logger()
-    log.info("%d of %d", 1, 2)
-    log.warn("old name")
-    log.log(logging.ERROR, "by number", count=1)
-    log.fatal("old name")
-    asyncio.run(log.ainfo("from a thread"))
+def test_every_method_of_a_logger_writes_its_level(log: Log) -> None:
+    logger = structlog.get_logger()
+    logger.info("%d of %d", 1, 2)
+    logger.warn("old name")
+    logger.log(logging.ERROR, "by number", count=1)
+    logger.fatal("old name")
+    asyncio.run(logger.ainfo("from a thread"))
 
-    assert [(line["level"], line["event"]) for line in lines(stream)] == [
+    assert [(line["level"], line["event"]) for line in log.lines] == [
         ("info", "1 of 2"),
         ("warning", "old name"),
         ("error", "by number"),
@@ -82,22 +98,19 @@ def test_every_method_of_a_logger_writes_its_level(stream: io.StringIO) -> None:
     ]
 
 
-def test_text_that_is_not_valid_unicode_is_escaped(stream: io.StringIO) -> None:
+def test_text_that_is_not_valid_unicode_is_escaped(log: Log) -> None:
     structlog.get_logger().info("request.completed", caller="\ud800")
 
-    (line,) = lines(stream)
+    (line,) = log.lines
     assert line["caller"] == "\ud800"
 
 
-async def test_errors_are_not_buffered(stream: io.StringIO) -> None:
+@pytest.mark.parametrize("logger_of", [structlog.get_logger, lambda: logging.getLogger("grpc")])
+async def test_an_error_is_written_without_waiting_for_more_lines(logger_of: Callable[[], Any], log: Log) -> None:
     structlog.get_logger().info("request.completed")
-    buffered = stream.getvalue()
+    logger_of().error("failed")
 
-    structlog.get_logger().error("rpc.crashed")
-    logging.getLogger("grpc").error("failed")
-
-    assert buffered == ""
-    assert [line["event"] for line in lines(stream)] == ["request.completed", "rpc.crashed", "failed"]
+    await eventually(lambda: log.stream.getvalue().count("\n"), 2)
 
 
 async def test_lost_lines_are_reported_without_the_request_that_found_the_loss() -> None:
@@ -118,29 +131,29 @@ def test_buffered_lines_are_written_at_exit(redirection: str) -> None:
     )
 
     written = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [(line["event"], line["threads"]) for line in written] == ([] if redirection else [("request.completed", 1)])
+    assert [line["event"] for line in written] == ([] if redirection else ["request.completed"])
 
 
-def test_events_below_the_level_are_dropped(stream: io.StringIO) -> None:
+def test_events_below_the_level_are_dropped(log: Log) -> None:
     structlog.get_logger().debug("request.detail")
     logging.getLogger("httpx").info("chatter")
 
-    assert lines(stream) == []
+    assert log.lines == []
 
 
-def test_warnings_of_other_libraries_use_the_same_json(stream: io.StringIO) -> None:
+def test_warnings_of_other_libraries_use_the_same_json(log: Log) -> None:
     logging.getLogger("httpx.client").warning("unclosed %s", "session")
 
-    (line,) = lines(stream)
+    (line,) = log.lines
     assert (line["event"], line["logger"], line["level"]) == ("unclosed session", "httpx.client", "warning")
 
 
-def test_tracebacks_are_redacted(stream: io.StringIO) -> None:
+def test_tracebacks_are_redacted(log: Log) -> None:
     try:
         raise KeyError(SECRET)
     except KeyError:
         structlog.get_logger().exception("rpc.failed")
         logging.getLogger("grpc").exception("failed with %s", SECRET)
 
-    assert SECRET not in stream.getvalue()
-    assert all("KeyError" in str(line["exception"]) for line in lines(stream))
+    assert SECRET not in log.text
+    assert all("KeyError" in str(line["exception"]) for line in log.lines)

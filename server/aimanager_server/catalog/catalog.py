@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +17,9 @@ from .model import Alias, Capability, Model, RetiredModel
 from .overrides import apply_override
 
 CATALOG_FILE = Path(__file__).with_name("catalog.toml")
+
+MAX_UNLISTED_MODELS = 1000
+"""How many models of providers that accept any model are kept: constructing one takes longer than a lookup."""
 
 MAX_FUZZY_MATCH_LENGTH = 200
 """Characters of a name that are compared for suggestions; the cost of a comparison grows with the length."""
@@ -38,6 +42,7 @@ class Catalog:
         self._models = tuple(replace(model, aliases=self._aliases_of(model)) for model in models)
         self._retired = {(model.provider, model.id): model for model in retired}
         self._open = dict(open_providers)
+        self._unlisted = lru_cache(MAX_UNLISTED_MODELS)(self._unlisted_model)
         self._listed: dict[str, dict[str, Model]] = {}
         self._by_id = {
             (model.provider, model_id): model for model in self._models for model_id in (model.id, *model.alternate_ids)
@@ -102,7 +107,7 @@ class Catalog:
         """
         found = self._by_id.get((provider, model_id)) or self._listed.get(provider, {}).get(model_id)
         if found is None and provider in self._open and model_id:
-            return Model(provider, model_id).on_wire(self._open[provider])
+            return self._unlisted(provider, model_id)
         return found
 
     def providers_of(self, model_id: str) -> tuple[str, ...]:
@@ -150,6 +155,9 @@ class Catalog:
             if model.is_known and all(model.supports(capability) for capability in required) and matches(model)
         )
         return tuple(sorted(capable, key=lambda model: model.provider != provider))
+
+    def _unlisted_model(self, provider: str, model_id: str) -> Model:
+        return Model(provider, model_id).on_wire(self._open[provider])
 
     def _aliases_of(self, model: Model) -> tuple[str, ...]:
         return tuple(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta, timezone
-from functools import lru_cache
 
 from ..core.usage import Cost, Usage, UsageSource
 from .catalog import Catalog
@@ -28,7 +27,7 @@ class PriceList:
     """Price usage by provider and model at the current time."""
 
     def __init__(self, catalog: Catalog, now: Callable[[], datetime]) -> None:
-        self._find = lru_cache(maxsize=1000)(catalog.find)
+        self._find = catalog.find
         self._now = now
 
     def __call__(self, provider: str, model: str, usage: Usage) -> Cost | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from ..app import running_server
 from ..config.errors import SettingsError, StartupError
 from ..config.settings import Settings
 from ..telemetry import logs
+from ..telemetry.log_writer import LogWriter
 from ..telemetry.redaction import redact
+from ..telemetry.stderr_capture import STDERR, StderrCapture
 from .quickstart import quickstart_text
 
 MAX_LOG_TEXT_LENGTH = 20_000
@@ -25,13 +29,15 @@ def run(settings: Settings, *, quickstart: bool = False) -> int:
     if sys.stderr is None:
         # Takes the free descriptor of stderr. Otherwise a socket would, and C libraries write to that descriptor.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    secrets = settings.secrets()
-    log_writer = logs.configure(
-        settings.server.log_level, lambda text: redact(text, secrets, max_length=MAX_LOG_TEXT_LENGTH)
-    )
+    level, secrets = settings.server.log_level, settings.secrets()
+    redactor = partial(redact, secrets=secrets, max_length=MAX_LOG_TEXT_LENGTH)
     try:
-        with closing(log_writer), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, quickstart=quickstart))
+        with StderrCapture(level, secrets, MAX_LOG_TEXT_LENGTH) as capture:
+            faulthandler.enable(STDERR)
+            log_writer = logs.configure(level, redactor, capture.stream)
+            with closing(log_writer), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                dropped_log_lines = partial(_dropped_log_lines, log_writer, capture)
+                runner.run(_serve(settings, dropped_log_lines, quickstart=quickstart))
     except StartupError as error:
         print(f"aimanager-server: {error}", file=sys.stderr)
         return 1
@@ -41,12 +47,16 @@ def run(settings: Settings, *, quickstart: bool = False) -> int:
     return 0
 
 
-async def _serve(settings: Settings, *, quickstart: bool) -> None:
-    async with running_server(settings) as server:
+async def _serve(settings: Settings, dropped_log_lines: Callable[[], int], *, quickstart: bool) -> None:
+    async with running_server(settings, dropped_log_lines=dropped_log_lines) as server:
         gc.freeze()  # what exists now stays: a full collection, which blocks the event loop, no longer visits it
         if quickstart:
             print(quickstart_text(settings, server.port), flush=True)
         await server.serve_until_signal()
+
+
+def _dropped_log_lines(writer: LogWriter, capture: StderrCapture) -> int:
+    return writer.dropped_count + capture.dropped_count
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

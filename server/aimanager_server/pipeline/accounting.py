@@ -73,6 +73,8 @@ class _AttemptObserver(StreamObserver):
             events[-1] = self._completed(last)
 
     def on_end(self, outcome: Outcome) -> None:
+        if self._attempt.record.ended_at is not None:
+            return  # complete, even if a layer further out rejected the answer
         if isinstance(outcome, Failed) and isinstance(outcome.error, GatewayError):
             self._failed(outcome.error)
         else:
@@ -94,8 +96,6 @@ class _AttemptObserver(StreamObserver):
 
     def _failed(self, error: GatewayError) -> None:
         record, usage = self._attempt.record, error.usage
-        if record.ended_at is not None:
-            return  # complete, but a layer further out rejected the answer
         record.is_interrupted = self._stream is not None
         # After a timeout, the provider has still processed the prompt.
         if record.is_interrupted or isinstance(error, FirstTokenTimeout | DeadlineExceeded):
@@ -119,8 +119,6 @@ class _AttemptObserver(StreamObserver):
 
     def _end(self, reason: str, usage: Usage | None, cost: Cost | None) -> None:
         record = self._attempt.record
-        if record.ended_at is not None:
-            return
         record.end(self._layer.clock(), reason, usage, cost)
         for subscriber in self._layer.subscribers:
             subscriber.attempt_ended(record)

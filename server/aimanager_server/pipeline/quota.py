@@ -57,31 +57,31 @@ class ProviderQuota:
 class Reservation:
     """The quotas taken by one call, until they are adjusted to its actual usage."""
 
-    __slots__ = ("_call", "_limiter", "_providers", "_taken", "_tier", "estimated_tokens")
+    __slots__ = ("_call", "_limiter", "_taken", "_tier", "estimated_tokens")
 
     def __init__(self, limiter: RateLimiter, call: Call, tier: Tier) -> None:
         self._limiter = limiter
         self._call = call
         self._tier = tier
-        self._providers: set[str] = set()
         self._taken: dict[str, tuple[float, float]] = {}
         self.estimated_tokens = estimate_tokens(call)
 
     def take_at_provider(self, provider: str) -> None:
         """Take one request and the estimated tokens, only once per provider. Raises RateLimited and takes neither."""
         quota = self._tier.providers.get(provider)
-        if quota is None or provider in self._providers:
+        if quota is None:
             return
-        requests = f"{provider}.requests_per_minute"
+        requests, tokens = f"{provider}.requests_per_minute", f"{provider}.tokens_per_minute"
+        if requests in self._taken or tokens in self._taken:
+            return
         self.take(requests, quota.requests_per_minute, 1)
         try:
-            self.take(f"{provider}.tokens_per_minute", quota.tokens_per_minute, self.estimated_tokens)
+            self.take(tokens, quota.tokens_per_minute, self.estimated_tokens)
         except GatewayError:
             if requests in self._taken:
                 taken, taken_at = self._taken.pop(requests)
                 self._limiter.adjust(self._call.caller.name, requests, -taken, taken_at)
             raise
-        self._providers.add(provider)
 
     def take(self, quota: str, per_minute: int | None, amount: int) -> None:
         """Take an amount of a quota; None is unlimited. Raises RateLimited."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ..config.routes import RouteSettings, RoutingPolicy
 from ..core.content import ReasoningOptions
 from ..core.errors import FieldViolation, GatewayError, ModelNotFound, ProviderNotFound
 from ..core.request import Caller, GenerateParams
+from ..core.value import dataclass
 from .model_names import ModelNameResolver, ResolvedModel
 from .reasoning import requested_reasoning
 

@@ -10,7 +10,6 @@ provider has resolves there. An alias does not, since all providers have the sam
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ..catalog.catalog import Catalog
@@ -18,6 +17,7 @@ from ..catalog.model import MAX_MODEL_NAME_LENGTH, Alias, Model, RetiredModel
 from ..config.providers import ProviderSettings
 from ..core.errors import FieldViolation, InvalidRequest, ModelNotFound, ProviderNotFound
 from ..core.request import Caller
+from ..core.value import dataclass
 from ..validation.violations import quoted
 
 LATEST = "latest"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
+import grpc
+
 from ..core.attempts import AttemptLog
 from ..core.request import Caller
 from .policies import READING, RpcPolicy
@@ -66,10 +68,11 @@ class Rpc:
         """Send the response headers, once.
 
         Call it only right before a message: a gRPC client retries transparently until it receives headers. Small unary
-        responses skip it, which saves 70 µs; their request id is in the trailers.
+        responses skip it, which saves 70 µs; their request id is in the trailers. Messages are not compressed then.
         """
         if not self._headers_sent:
             self._headers_sent = True
+            self.context.set_compression(grpc.Compression.NoCompression)
             await self.context.send_initial_metadata(((REQUEST_ID_KEY, self.id),))
 
     async def write(self, message: Any) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from ..core.errors import DeadlineExceeded
 from ..core.handler import Clock
@@ -20,20 +19,35 @@ def deadline_after(seconds: float, clock: Clock) -> float:
     return clock() + seconds - min(RESPONSE_MARGIN_SECONDS, seconds * RESPONSE_MARGIN_RATIO)
 
 
-@asynccontextmanager
-async def enforce_deadline(rpc: Rpc, max_seconds: float, clock: Clock) -> AsyncIterator[float]:
-    """Cancel the block when its time is up; yield its deadline on `clock`. Raises DeadlineExceeded.
+class CallDeadline:
+    """Limit the time of a block; used as a context manager, which returns the block's deadline on `clock`.
 
     The limit is the caller's remaining time, at most `max_seconds`. It also bounds writes to a caller that does not
-    read, which the pipeline's deadline does not cover.
+    read, which the pipeline's deadline does not cover. Raises DeadlineExceeded.
     """
-    remaining: float | None = rpc.context.time_remaining()
-    seconds = max_seconds if remaining is None else min(remaining, max_seconds)
-    timeout = asyncio.timeout(seconds)
-    try:
-        async with timeout:
-            yield deadline_after(seconds, clock)
-    except TimeoutError:
-        if not timeout.expired():
-            raise
-        raise DeadlineExceeded(f"Deadline exceeded: the call did not finish within {seconds:g} s.") from None
+
+    __slots__ = ("_clock", "_seconds", "_timeout")
+
+    def __init__(self, rpc: Rpc, max_seconds: float, clock: Clock) -> None:
+        remaining: float | None = rpc.context.time_remaining()
+        # gRPC itself cancels a call at its caller's deadline, so it needs no timer here.
+        is_callers = remaining is not None and remaining <= max_seconds
+        self._timeout = None if is_callers else asyncio.timeout(max_seconds)
+        self._seconds = max_seconds if remaining is None else min(remaining, max_seconds)
+        self._clock = clock
+
+    async def __aenter__(self) -> float:
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
+        return deadline_after(self._seconds, self._clock)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timeout is None:
+            return
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            message = f"Deadline exceeded: the call did not finish within {self._seconds:g} s."
+            raise DeadlineExceeded(message) from None

@@ -18,7 +18,10 @@ from .request_receiver import Receive, RequestReceiver
 GRPC_HEALTH_SERVICE = "grpc.health.v1.Health"
 
 COMPRESSION_THRESHOLD_BYTES = 8 * 1024
-"""Larger unary responses are compressed. Stream messages never are: most are small and compression would grow them."""
+"""Larger unary responses are compressed if the client accepts it, as the option of the server says.
+
+Stream messages never are: most are small and compression would grow them.
+"""
 
 RpcHandler = Callable[[Rpc], Awaitable[Any]]
 """The next interceptor, or the innermost handler, which receives the request and calls the service method."""
@@ -133,9 +136,8 @@ def _unary_handler(handler: Any, receive: Receive) -> RpcHandler:
     # Serialized here, inside the interceptors, so that a serialization failure is translated like any other error.
     async def handle(rpc: Rpc) -> bytes:
         payload: bytes = serialize(await behavior(await receive(rpc), rpc.context))
-        if len(payload) > COMPRESSION_THRESHOLD_BYTES:
-            rpc.context.set_compression(grpc.Compression.Gzip)
-            await rpc.send_headers()
+        if len(payload) <= COMPRESSION_THRESHOLD_BYTES:
+            rpc.context.disable_next_message_compression()
         return payload
 
     return handle

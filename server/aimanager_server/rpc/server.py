@@ -26,6 +26,9 @@ MIN_GRPC_LIMIT_BYTES = 36 * MIB
 GRPC_LIMIT_MARGIN_BYTES = 4 * MIB
 """gRPC's own message limit exceeds ours by this much: its rejection carries no error details, ours does."""
 
+COMPRESSION_LEVEL = 2
+"""GRPC_COMPRESS_LEVEL_MED, which is gzip if the client accepts it."""
+
 REJECTION_SECONDS = 0.3
 """How long new calls are still rejected with a status after the last call ended, before the ports close."""
 
@@ -203,6 +206,8 @@ class GatewayServer:
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", grpc_limit),
             ("grpc.max_send_message_length", grpc_limit),
+            # Negotiated with each client, which an explicit algorithm would not be.
+            ("grpc.default_compression_level", COMPRESSION_LEVEL),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -22,6 +22,10 @@ class StreamWriter:
     costs no timer and no task, and the stream's pending read is never cancelled. One message at a time is in flight.
     """
 
+    __slots__ = (
+        "_heartbeat", "_interval", "_last_write", "_loop", "_rpc", "_sequence", "_start", "_timer", "_writing"
+    )  # fmt: skip
+
     def __init__(self, rpc: Rpc, heartbeat_interval: float) -> None:
         self._rpc = rpc
         self._interval = heartbeat_interval

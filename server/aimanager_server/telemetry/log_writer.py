@@ -1,36 +1,47 @@
-"""A bounded writer that sends log lines to stderr in batches and never blocks the event loop."""
+"""A bounded writer that sends log lines to stderr from its own thread, so that a slow stderr never blocks a call."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import select
 import sys
+import time
 from collections.abc import Callable
-from threading import RLock
+from queue import Empty, SimpleQueue
+from threading import Lock, RLock, Thread
 from typing import TextIO
 
 BATCH_BYTES = getattr(select, "PIPE_BUF", 512)
-"""Bytes of one write. A pipe takes as much without blocking or interleaving the writes of other processes."""
+"""Bytes of one write. A pipe takes as much without interleaving it with the writes of other processes."""
 
 MAX_BUFFERED_BYTES = 256 * 1024
 FLUSH_SECONDS = 0.05
-CLOSE_SECONDS = 1.0
 
-Sink = Callable[[bytes, float], int]
-"""Write what the destination takes at once and return the number of bytes; wait for it at most so many seconds.
+RETRY_SECONDS = 1.0
+"""When a failed write is repeated, if no other line is written before."""
+
+STALL_SECONDS = 1.0
+"""How long `close` waits while the destination takes nothing."""
+
+CLOSE_SECONDS = 5.0
+"""How long `close` waits in all."""
+
+WAITING, URGENT = 1, 2
+
+Sink = Callable[[bytes], int]
+"""Write to a destination, blocking if necessary, and return the number of bytes written.
 
 Raises OSError, or ValueError for a closed stream.
 """
 
 
 class LogWriter:
-    """Buffer lines for at most BATCH_BYTES or FLUSH_SECONDS, and write them whole and in order.
+    """Collect lines for at most FLUSH_SECONDS, and write them whole and in order from a thread.
 
-    A timer of the running event loop writes what a batch does not fill; without a running loop each line is written at
-    once. A destination that does not take the lines is retried while the buffer has room; further lines are dropped and
-    counted. Threads may share a writer, and a destructor may log while a line is written.
+    Adding a line never blocks and never fails. While the destination takes nothing, `max_buffered_bytes` are kept;
+    further lines are dropped and counted, and a line reports their number once the destination takes lines again.
+    Threads may share a writer, and a destructor may log while a line is added.
     """
 
     def __init__(
@@ -48,104 +59,122 @@ class LogWriter:
         self._lock = RLock()
         self._lines: list[bytes] = []
         self._buffered_bytes = 0
-        self._dropped = 0
-        self._is_flushing = False
-        self._is_stalled = False
-        self._timer_loop: asyncio.AbstractEventLoop | None = None
+        self._unreported = 0
+        self._dropped_count = 0
+        self._due = 0
+        self._is_failing = False
+        self._wakeups: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._written_bytes = 0
+        self._stalled_at = -1
+        Thread(target=self._run, name="log-writer", daemon=True).start()
+
+    @property
+    def dropped_count(self) -> int:
+        """Lines dropped since the start."""
+        return self._dropped_count
 
     def write(self, line: bytes, at_once: bool = False) -> None:
-        """Add a line, which ends with a newline; `at_once` writes it before returning, if the destination takes it."""
+        """Add a line, which ends with a newline; `at_once` writes it without waiting for more lines."""
         with self._lock:
             buffered = self._buffered_bytes + len(line)
-            if buffered > BATCH_BYTES:
-                if not self._is_stalled:
-                    self.flush()
-                buffered = self._buffered_bytes + len(line)
-                if buffered > self._max_buffered_bytes:
-                    self._dropped += 1
-                    return
-            self._lines.append(line)
-            self._buffered_bytes = buffered
-            if not self._start_timer() or at_once:
-                self.flush()
-
-    def flush(self, timeout: float = 0.0) -> None:
-        """Write the buffered lines until the destination takes no more for `timeout` seconds."""
-        with self._lock:
-            if self._is_flushing:
-                return
-            self._is_flushing = True
-            try:
-                self._is_stalled = not self._drain(timeout)
-            finally:
-                self._is_flushing = False
-                self._buffered_bytes = sum(map(len, self._lines))
+            if buffered > self._max_buffered_bytes:
+                self._unreported += 1
+                self._dropped_count += 1
+            else:
+                self._lines.append(line)
+                self._buffered_bytes = buffered
+            is_urgent = (at_once or 2 * buffered > self._max_buffered_bytes) and not self._is_failing
+            due = URGENT if is_urgent else WAITING
+            if due > self._due:
+                self._due = due
+                self._wakeups.put(None if due == WAITING else _nothing)
 
     def close(self) -> None:
-        """Flush, waiting for a slow destination at most CLOSE_SECONDS a batch. Lines written later are accepted."""
-        self.flush(CLOSE_SECONDS)
+        """Write what is buffered. Waits STALL_SECONDS for a destination that takes nothing, and CLOSE_SECONDS at most.
 
-    def _drain(self, timeout: float) -> bool:
-        """Return whether the buffer is empty now."""
-        while self._lines or self._dropped:
-            if not self._lines:
-                dropped, self._dropped = self._dropped, 0
-                self._lines.append(self._dropped_line(dropped))
+        Lines added later are written too, unless the process exits first.
+        """
+        written = self._written_bytes
+        if written == self._stalled_at:
+            return
+        finished = Lock()
+        finished.acquire()
+        self._wakeups.put(finished.release)
+        end = time.monotonic() + CLOSE_SECONDS
+        while not finished.acquire(timeout=STALL_SECONDS):
+            if self._written_bytes == written or time.monotonic() >= end:
+                self._stalled_at = self._written_bytes
+                return
+            written = self._written_bytes
+
+    def _run(self) -> None:
+        while True:
+            done = self._next_wakeup(RETRY_SECONDS if self._is_failing else None)
+            if done is None:
+                done = self._next_wakeup(self._flush_seconds)
+            self._drain()
+            if done is not None:
+                done()
+
+    def _next_wakeup(self, timeout: float | None) -> Callable[[], object] | None:
+        """Wait for a line. Return what to call after writing; None if more lines may be collected before."""
+        try:
+            return self._wakeups.get(timeout=timeout)
+        except Empty:
+            return None
+
+    def _drain(self) -> None:
+        """Write the buffered lines, then how many were dropped; keep what cannot be written."""
+        with self._lock:
+            self._due = 0
             lines, self._lines = self._lines, []
-            buffered = b"".join(lines)
-            written = self._write_batches(buffered, timeout)
-            if written < len(buffered):
-                self._lines.insert(0, buffered[written:])
-                return False
-        return True
+            unreported, self._unreported = self._unreported, 0
+        text = b"".join(lines)
+        rest = text[self._write(text) :]
+        if unreported and not rest:
+            rest, unreported = self._report(unreported)
+        with self._lock:
+            if rest:
+                self._lines.insert(0, rest)
+            self._is_failing = bool(rest or unreported)
+            self._unreported += unreported
+            self._buffered_bytes += len(rest) - len(text)
 
-    def _write_batches(self, buffered: bytes, timeout: float) -> int:
+    def _report(self, dropped: int) -> tuple[bytes, int]:
+        """Write how many lines were dropped. Return what remains of that line, or the number if nothing was written."""
+        line = self._dropped_line(dropped)
+        written = self._write(line)
+        return (line[written:], 0) if written else (b"", dropped)
+
+    def _write(self, text: bytes) -> int:
+        """Write whole lines in batches, and return the number of bytes written."""
         start = 0
         try:
-            while start < len(buffered):
-                written = self._sink(buffered[start : _batch_end(buffered, start)], timeout)
-                if written == 0:
-                    break
+            while start < len(text):
+                written = self._sink(text[start : _batch_end(text, start)])
                 start += written
-        except (OSError, ValueError):
-            pass  # closed, broken or out of space: retried with the next flush
+                self._written_bytes += written
+        except Exception:
+            pass  # closed, broken or out of space: repeated later
         return start
 
-    def _start_timer(self) -> bool:
-        """Start the timer unless it is pending in the running loop. Return False if no loop runs in this thread.
 
-        Another loop, such as that of a plug-in, may be closed or blocked: its timer does not count.
-        """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-        if loop is not self._timer_loop:
-            loop.call_later(self._flush_seconds, self._on_timer, loop)
-            self._timer_loop = loop
-        return True
-
-    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
-            if self._timer_loop is loop:
-                self._timer_loop = None
-            self.flush()
-            if self._is_stalled:
-                self._start_timer()
+def _nothing() -> None:
+    """Mark a wake-up that does not wait for more lines."""
 
 
-def _batch_end(buffered: bytes, start: int) -> int:
+def _batch_end(text: bytes, start: int) -> int:
     """Return where the batch ends: after its last whole line, or inside a line that is longer than a batch."""
     end = start + BATCH_BYTES
-    if end >= len(buffered):
-        return len(buffered)
-    return buffered.rfind(b"\n", start, end) + 1 or end
+    if end >= len(text):
+        return len(text)
+    return text.rfind(b"\n", start, end) + 1 or end
 
 
 def sink_for(stream: TextIO | None) -> Sink:
     """Return the sink of a stream: its file descriptor if it has one. None, a closed stderr, discards the lines."""
     if stream is None:
-        return lambda data, _timeout: len(data)
+        return len
     try:
         stream.fileno()
     except (io.UnsupportedOperation, AttributeError):
@@ -154,16 +183,20 @@ def sink_for(stream: TextIO | None) -> Sink:
 
 
 class _DescriptorSink:
-    """Write to the file descriptor of a stream when it is ready. Its mode is left as is: other processes share it."""
+    """Write to the file descriptor of a stream. Its mode, blocking or not, is left as is: other processes share it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def __call__(self, data: bytes, timeout: float) -> int:
+    def __call__(self, data: bytes) -> int:
         descriptor = self._stream.fileno()
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT)
-        return os.write(descriptor, data) if poll.poll(1000 * timeout) else 0
+        while True:
+            try:
+                return os.write(descriptor, data)
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLOUT)
+                poll.poll()
 
 
 class _TextSink:
@@ -172,7 +205,7 @@ class _TextSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def __call__(self, data: bytes, _timeout: float) -> int:
+    def __call__(self, data: bytes) -> int:
         self._stream.write(data.decode())
         self._stream.flush()
         return len(data)

@@ -30,7 +30,7 @@ def configure(level: str, redactor: Redactor, stream: TextIO | None = None) -> L
     """Write the server's events from `level` up, and other libraries' warnings, to `stream` (stderr) as JSON.
 
     Text that the server did not write (other libraries' messages, tracebacks) passes through `redactor`. The returned
-    writer holds lines for up to 50 ms; they are written when the process exits at the latest.
+    writer holds lines for up to 50 ms; `close` writes them, and `logging` calls it when the process exits.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer = JsonRenderer(redactor)
@@ -62,8 +62,8 @@ class JsonRenderer:
         if "exc_info" in line:
             line = dict(structlog.processors.format_exc_info(None, level, line))
         if "exception" in line or "logger" in line:
-            for untrusted in ("exception", "event"):
-                line[untrusted] = self._redactor(str(line.get(untrusted, "")))
+            for untrusted in line.keys() & {"exception", "event"}:
+                line[untrusted] = self._redactor(str(line[untrusted]))
         try:
             return self._to_json(line, fallback=str) + b"\n"
         except PydanticSerializationError:  # text that is not valid Unicode

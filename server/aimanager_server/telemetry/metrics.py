@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.registry import Collector
 
 from ..core.attempts import AttemptRecord
 from ..core.errors import GatewayError, Overloaded, RateLimited
@@ -138,6 +139,11 @@ class Metrics:
         self.event_loop_lag = Gauge(
             "aimanager_event_loop_lag_seconds", "Delay of timers on the event loop.", registry=registry
         )
+        self.dropped_log_lines = Counter(
+            "aimanager_dropped_log_lines", "Log lines dropped because stderr did not take them.", registry=None
+        )
+        self._log_writer = _ReadCounter(self.dropped_log_lines)
+        registry.register(self._log_writer)
         self.is_known_model = is_known_model
         self._for_target = cache(self._bind)
         self._rpc = cache(self.rpc_duration.labels)
@@ -183,8 +189,28 @@ class Metrics:
         """Export the event loop's lag, read on each scrape in the scraper's thread."""
         self.event_loop_lag.set_function(lag_seconds)
 
+    def export_dropped_log_lines(self, dropped_count: Callable[[], int]) -> None:
+        """Export the number of log lines dropped since the start, read on each scrape in the scraper's thread."""
+        self._log_writer.read = dropped_count
+
     def _bind(self, provider: str, model: str) -> TargetMetrics:
         return TargetMetrics(self, provider, model)
+
+
+class _ReadCounter(Collector):
+    """A counter that takes its value from the function `read`."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._counted = 0
+        self.read: Callable[[], int] = int
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the current value."""
+        count = self.read()
+        self._counter.inc(count - self._counted)
+        self._counted = count
+        return self._counter.collect()
 
 
 def _state_number(circuit_state: Callable[[str], str], provider: str) -> float:

@@ -20,6 +20,14 @@ KEY_SHAPED = re.compile(
     re.VERBOSE,
 )
 
+SECRET_NAME = re.compile(
+    r"key|token|secret|passw|passphrase|credential|auth(?!ority)|cookie|signature|^sig$|session|bearer", re.IGNORECASE
+)
+"""Names of metadata, options and query parameters whose values are secret."""
+
+NAMED_VALUE = re.compile(r"(?<![\w.\-])([\w.\-]++)\s*+[:=]\s*+")
+VALUE_END = re.compile(r"[\n,]|$")
+
 
 def redact(text: str, secrets: Iterable[str] = (), max_length: int = MAX_LENGTH) -> str:
     """Replace these secrets and anything shaped like a key, then truncate to `max_length` characters.
@@ -35,6 +43,24 @@ def redact(text: str, secrets: Iterable[str] = (), max_length: int = MAX_LENGTH)
         if len(secret) >= MIN_SECRET_LENGTH:
             text = _without_fragments(text.replace(secret, REDACTED), secret)
     return truncate(KEY_SHAPED.sub(REDACTED, text), max_length)
+
+
+def redact_metadata(text: str) -> str:
+    """Replace the values of `name: value` and `name=value` up to the next comma if the name says that they are secret.
+
+    >>> redact_metadata("HTTP:1:HDR:SVR: x-provider-key-claude: canary")
+    'HTTP:1:HDR:SVR: x-provider-key-claude: [redacted]'
+    >>> redact_metadata(":authority: localhost, cookie: id=canary")
+    ':authority: localhost, cookie: [redacted]'
+    """
+    pieces: list[str] = []
+    end = 0
+    for found in NAMED_VALUE.finditer(text):
+        if found.start() >= end and SECRET_NAME.search(found[1]):
+            pieces += text[end : found.end()], REDACTED
+            value_end = VALUE_END.search(text, found.end())
+            end = value_end.start() if value_end else len(text)
+    return "".join((*pieces, text[end:]))
 
 
 def _without_fragments(text: str, secret: str) -> str:

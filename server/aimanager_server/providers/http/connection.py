@@ -18,6 +18,7 @@ from .connection_errors import (
     ResponseMissingError,
     ResponseTruncatedError,
 )
+from .request_head import Origin
 
 MAX_HEADER_BYTES = 64 * 1024
 """All headers of one response together, with those of 1xx responses and trailers."""
@@ -52,7 +53,7 @@ class HttpConnection(asyncio.Protocol):
         "_headers_complete", "_is_head_request", "_is_informational", "_is_lingering", "_is_request_sent",
         "_is_writing_paused", "_keep_alive", "_loop", "_on_closed", "_on_idle", "_parser", "_paused",
         "_received_bytes", "_unread", "_unread_bytes", "_waiter", "closed", "deadline", "headers", "idle_since",
-        "in_use", "status", "transport",
+        "in_use", "origin", "status", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,8 @@ class HttpConnection(asyncio.Protocol):
         self._has_input: Callable[[], bool] | None = None
         self.transport = cast(Transport, None)
         self.closed = self.in_use = False
+        self.origin: Origin | None = None
+        """Where the pool keeps this connection while it is idle."""
         self.idle_since = 0.0
         self.deadline = inf
         self._reset()

@@ -47,7 +47,7 @@ class ConnectionPool:
         self._limiter = ConcurrencyLimiter(max_connections, sys.maxsize, connect_timeout)
         self._max_idle_connections = max_idle_connections
         self._connect_timeout = connect_timeout
-        self._idle: dict[Origin, dict[HttpConnection, None]] = {}
+        self._idle: dict[Origin | None, dict[HttpConnection, None]] = {}
         """Per origin, the connection that became idle last is last."""
         self._idle_count = 0
         self._busy: set[HttpConnection] = set()
@@ -156,7 +156,7 @@ class ConnectionPool:
             raise PoolClosedError
         loop = asyncio.get_running_loop()
         latest = loop.time() + min(self._connect_timeout, timeouts.connect)
-        create = partial(HttpConnection, loop, partial(self._keep, origin), partial(self._forget, origin))
+        create = partial(HttpConnection, loop, self._keep, self._forget)
         try:
             async with asyncio.timeout_at(min(latest, deadline)):
                 connection = await self._connector.connect(origin, create)
@@ -164,6 +164,7 @@ class ConnectionPool:
             if deadline <= latest:
                 raise
             raise ConnectTimeoutError from error
+        connection.origin = origin
         if self._is_closed:
             connection.abort()
             raise PoolClosedError
@@ -181,21 +182,21 @@ class ConnectionPool:
             connection.abort()
         return None
 
-    def _keep(self, origin: Origin, connection: HttpConnection) -> None:
+    def _keep(self, connection: HttpConnection) -> None:
         self._busy.discard(connection)
         if self._is_closed or self._idle_count >= self._max_idle_connections:
             connection.abort()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
-        self._idle.setdefault(origin, {})[connection] = None
+        self._idle.setdefault(connection.origin, {})[connection] = None
         self._idle_count += 1
         if self._idle_timer is None:
             self._idle_timer = loop.call_later(IDLE_TIMEOUT_SECONDS, self._close_expired, loop)
 
-    def _forget(self, origin: Origin, connection: HttpConnection) -> None:
+    def _forget(self, connection: HttpConnection) -> None:
         self._busy.discard(connection)
-        idle = self._idle.get(origin)
+        idle = self._idle.get(connection.origin)
         if idle is not None and connection in idle:
             del idle[connection]
             self._idle_count -= 1

@@ -29,6 +29,11 @@ class HttpStream:
     an error with the provider's name and redacts secrets. `max_bytes` limits the size of the response.
     """
 
+    __slots__ = (
+        "_attempt", "_attribute", "_body", "_deadline", "_grace", "_grace_ends", "_is_closed", "_is_finished",
+        "_max_bytes", "_reader", "_received_bytes", "buffered",
+    )  # fmt: skip
+
     def __init__(
         self,
         attempt: Attempt[Any],
@@ -71,27 +76,10 @@ class HttpStream:
     async def read(self) -> list[Event]:
         """Return the events that one network read brought, or those that arrived with the first content."""
         events, self.buffered = self.buffered, []
-        while not events:
-            if self._is_closed:
-                return []
-            events = await self._advance_or_interrupt()
-        if type(events[-1]) is Finished:
-            await self.aclose()
-        return events
-
-    async def aclose(self) -> None:
-        """Discard the remaining events, and close the connection unless its response is complete."""
-        if not self._is_closed:
-            self._is_closed = True
-            self.buffered = []
-            # An error keeps this stream alive for a while, which must not keep the text of the whole response.
-            self._reader = _ClosedReader(self._reader.usage)
-            await self._body.aclose(LINGER_SECONDS if self._is_finished else 0.0)
-
-    async def _advance_or_interrupt(self) -> list[Event]:
         cause: GatewayError
         try:
-            return await self._advance()
+            while not events and not self._is_closed:
+                events = await self._advance()
         except TimeoutError:
             # The deadline passed between two reads: the connection still had that of the first content.
             cause = DeadlineExceeded("Deadline exceeded before the response was complete.")
@@ -101,8 +89,21 @@ class HttpStream:
         except BaseException:
             await self.aclose()
             raise
+        else:
+            if events and type(events[-1]) is Finished:
+                await self.aclose()
+            return events
         await self.aclose()
         raise self._interruption(cause) from cause
+
+    async def aclose(self) -> None:
+        """Discard the remaining events, and close the connection unless its response is complete."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.buffered = []
+            # An error keeps this stream alive for a while, which must not keep the text of the whole response.
+            self._reader = _ClosedReader(self._reader.usage)
+            await self._body.aclose(LINGER_SECONDS if self._is_finished else 0.0)
 
     async def _advance(self) -> list[Event]:
         with self._attempt.upstream_timer.measure():

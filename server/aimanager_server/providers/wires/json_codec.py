@@ -84,6 +84,8 @@ def encode_json(value: Any) -> str:
 
 def fix_surrogates(text: str) -> str:
     """Join surrogate pairs and replace lone surrogates with U+FFFD, so that UTF-8 can encode the text."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

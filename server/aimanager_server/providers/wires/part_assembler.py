@@ -51,9 +51,14 @@ class PartAssembler:
     Adjacent fragments of one part become one event.
     """
 
+    __slots__ = ("_count", "_emitted", "_events", "_growing", "_open", "tool_calls")
+
     def __init__(self) -> None:
         self._open: dict[Hashable, _OpenPart] = {}
         self._events: list[Event] = []
+        self._growing: _OpenPart | None = None
+        """The part whose fragments from `_emitted` on are one delta that is not in `_events` yet."""
+        self._emitted = 0
         self._count = 0
         self.tool_calls = 0
 
@@ -78,6 +83,7 @@ class PartAssembler:
 
     def add_reasoning_progress(self) -> None:
         """Emit ReasoningProgress: the model is reasoning, but no content is visible."""
+        self._emit_growing()
         if not (self._events and isinstance(self._events[-1], ReasoningProgress)):
             self._events.append(ReasoningProgress())
 
@@ -90,7 +96,7 @@ class PartAssembler:
             part.name = name
             part.index = self._next_index()
             self.tool_calls += 1
-            self._events.append(ToolCallDelta(part.index, part.id, part.name, fragment))
+            self._emit(ToolCallDelta(part.index, part.id, part.name, fragment))
         else:
             late_name = "" if part.name else name
             part.name = part.name or name
@@ -101,7 +107,7 @@ class PartAssembler:
 
     def add_attachment(self, attachment: Attachment) -> None:
         """Add a file from the model as a completed part."""
-        self._events.append(PartCompleted(self._next_index(), attachment))
+        self._emit(PartCompleted(self._next_index(), attachment))
 
     def complete(self, slot: Hashable) -> None:
         """Complete a part. Unknown and already completed slots are ignored."""
@@ -115,7 +121,7 @@ class PartAssembler:
             return
         if part.index < 0:
             part.index = self._next_index()
-        self._events.append(PartCompleted(part.index, part.build()))
+        self._emit(PartCompleted(part.index, part.build()))
 
     def complete_all(self) -> None:
         """Complete every open part."""
@@ -124,6 +130,7 @@ class PartAssembler:
 
     def drain(self) -> list[Event]:
         """Return the events added since the last drain."""
+        self._emit_growing()
         events, self._events = self._events, []
         return events
 
@@ -137,27 +144,36 @@ class PartAssembler:
         part = self._open_part(slot, kind)
         fragment = part.join_surrogates(fragment)
         if fragment:
-            self._emit_delta(part, fragment)
+            self._append(part, fragment)
 
     def _flush_surrogate(self, part: _OpenPart) -> None:
         if part.kind is ToolCall:
             part.fragments.append(REPLACEMENT)
             self._emit_tool_call_delta(part, "", REPLACEMENT)
         else:
-            self._emit_delta(part, REPLACEMENT)
+            self._append(part, REPLACEMENT)
 
-    def _emit_delta(self, part: _OpenPart, fragment: str) -> None:
-        if part.index < 0:
-            part.index = self._next_index()
+    def _append(self, part: _OpenPart, fragment: str) -> None:
+        if part is not self._growing:
+            self._emit_growing()
+            self._growing, self._emitted = part, len(part.fragments)
+            if part.index < 0:
+                part.index = self._next_index()
         part.fragments.append(fragment)
-        delta: type[TextDelta | ReasoningDelta] = TextDelta if part.kind is Text else ReasoningDelta
-        last = self._events[-1] if self._events else None
-        if isinstance(last, delta) and last.index == part.index:
-            self._events[-1] = delta(part.index, last.text + fragment)
-        else:
-            self._events.append(delta(part.index, fragment))
+
+    def _emit_growing(self) -> None:
+        """Emit the fragments since the last event as one delta."""
+        part, self._growing = self._growing, None
+        if part is not None:
+            delta: type[TextDelta | ReasoningDelta] = TextDelta if part.kind is Text else ReasoningDelta
+            self._events.append(delta(part.index, "".join(part.fragments[self._emitted :])))
+
+    def _emit(self, event: Event) -> None:
+        self._emit_growing()
+        self._events.append(event)
 
     def _emit_tool_call_delta(self, part: _OpenPart, late_name: str, fragment: str) -> None:
+        self._emit_growing()
         last = self._events[-1] if self._events else None
         if isinstance(last, ToolCallDelta) and last.index == part.index:
             self._events[-1] = ToolCallDelta(

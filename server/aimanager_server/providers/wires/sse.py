@@ -35,6 +35,8 @@ class SseDecoder:
 
     __slots__ = ("_buffer", "_ends_with_cr", "_max_event_bytes", "_started")
 
+    __slots__ = ("_buffer", "_ends_with_cr", "_max_event_bytes", "_started")
+
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._buffer = bytearray()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from ...core.errors import GatewayError
 from ...core.request import Attempt
 from ...core.response import Event
 from ...core.usage import Usage
+from ...core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ...routing.resolver import Resolver
 from ..context import Rpc
 from ..convert.requests import parse_generate_request
 from ..convert.responses import USAGE_SOURCES, clamp_int32
-from ..deadlines import enforce_deadline
+from ..deadlines import CallDeadline
 
 
 class CountTokensMethod:
@@ -28,7 +28,7 @@ class CountTokensMethod:
 
     async def __call__(self, request: model_pb2.CountTokensRequest, rpc: Rpc) -> model_pb2.CountTokensResponse:
         """Count the input tokens. Raises the errors that Generate would raise before it calls the provider."""
-        async with enforce_deadline(rpc, self._timeout_seconds, self._clock) as deadline:
+        async with CallDeadline(rpc, self._timeout_seconds, self._clock) as deadline:
             rpc.field_prefix = "request."
             params = parse_generate_request(request.request, self._limits)
             call = self._resolver.resolve(

@@ -15,7 +15,7 @@ from ...routing.embedding_resolver import EmbeddingResolver
 from ..context import current_rpc
 from ..convert.requests import parse_embed_request
 from ..convert.responses import embed_response_to_proto
-from ..deadlines import enforce_deadline
+from ..deadlines import CallDeadline
 
 
 class EmbeddingService(EmbeddingServiceServicer):
@@ -44,7 +44,7 @@ class EmbeddingService(EmbeddingServiceServicer):
     async def Embed(self, request: embedding_pb2.EmbedRequest, context: Any) -> embedding_pb2.EmbedResponse:
         """Return one vector per input, in order."""
         rpc = current_rpc.get()
-        async with enforce_deadline(rpc, self._timeout_seconds, self._clock) as deadline:
+        async with CallDeadline(rpc, self._timeout_seconds, self._clock) as deadline:
             params = parse_embed_request(request, self._max_inputs)
             call = self._resolver.resolve(params, rpc.caller, id=rpc.id, deadline=deadline, traceparent=rpc.traceparent)
             rpc.attempts = call.attempts

@@ -19,7 +19,7 @@ from ..context import Rpc, current_rpc
 from ..convert.requests import parse_generate_request, parse_interruption_policy
 from ..convert.responses import event_to_proto, generate_response_to_proto, stream_completed, stream_started
 from ..convert.times import parse_interval
-from ..deadlines import deadline_after, enforce_deadline
+from ..deadlines import CallDeadline
 from ..stream_writer import StreamWriter
 
 HEARTBEAT_SECONDS = 15.0
@@ -56,11 +56,7 @@ class GenerationService(GenerationServiceServicer):
     async def Generate(self, request: generation_pb2.GenerateRequest, context: Any) -> generation_pb2.GenerateResponse:
         """Return the complete response."""
         rpc = current_rpc.get()
-        remaining = rpc.context.time_remaining()
-        if remaining is not None and remaining <= self._unary_timeout_seconds:
-            # gRPC ends the call at the caller's deadline by itself; a separate timer costs 3 % of a call.
-            return await self._generate(request, rpc, deadline_after(remaining, self._clock))
-        async with enforce_deadline(rpc, self._unary_timeout_seconds, self._clock) as deadline:
+        async with CallDeadline(rpc, self._unary_timeout_seconds, self._clock) as deadline:
             return await self._generate(request, rpc, deadline)
 
     async def StreamGenerate(  # type: ignore[override]  # writes its messages itself, since heartbeats interleave
@@ -69,7 +65,7 @@ class GenerationService(GenerationServiceServicer):
         """Write the response while the provider generates it."""
         rpc = current_rpc.get()
         async with (
-            enforce_deadline(rpc, self._stream_timeout_seconds, self._clock) as deadline,
+            CallDeadline(rpc, self._stream_timeout_seconds, self._clock) as deadline,
             StreamWriter(rpc, self._heartbeat_interval(request)) as writer,
         ):
             may_restart = parse_interruption_policy(request.on_interruption)

@@ -39,6 +39,8 @@ FAILED_FINISH_REASONS = {
 class ChatCompletionsParser:
     """Parse one response. Only the first choice is read, up to its finish reason."""
 
+    __slots__ = ("_finish_reason", "_parts", "_refused", "_tool_calls", "has_started", "usage")
+
     def __init__(self) -> None:
         self._parts = PartAssembler()
         self._tool_calls = ToolCallAssembler(self._parts)
@@ -62,9 +64,10 @@ class ChatCompletionsParser:
             raise error_in_success(body)
         choices = body.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and not choice.get("index") and not self.has_finish_reason:
+            if isinstance(choice, dict) and not choice.get("index") and self._finish_reason is None:
                 self._add_choice(choice, field)
-        usage = parse_usage(body.get("usage"))
+        reported = body.get("usage")
+        usage = parse_usage(reported) if reported else None
         if usage is not None:
             self.usage = usage
             return self.has_finish_reason

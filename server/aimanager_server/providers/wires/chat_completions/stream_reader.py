@@ -16,6 +16,8 @@ class ChatCompletionsStreamReader:
     A finish reason proves it complete. For servers that omit one, `[DONE]` after a choice does as well.
     """
 
+    __slots__ = ("_decoder", "_finished", "_parser")
+
     def __init__(self, max_line_bytes: int) -> None:
         self._decoder = SseDecoder(max_line_bytes)
         self._parser = ChatCompletionsParser()

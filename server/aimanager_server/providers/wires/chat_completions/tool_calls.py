@@ -54,6 +54,8 @@ class ToolCallAssembler:
     omit the id. A new id, or a new name after complete arguments, starts a new call.
     """
 
+    __slots__ = ("_by_id", "_by_index", "_calls", "_parts")
+
     def __init__(self, parts: PartAssembler) -> None:
         self._parts = parts
         self._calls: list[_ToolCallFragments] = []

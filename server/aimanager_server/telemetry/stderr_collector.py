@@ -1,0 +1,127 @@
+"""A program that turns native text on its standard input into JSON log lines; `StderrCapture` starts it.
+
+It imports the standard library alone, so that it starts fast and needs little memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TextIO
+
+from .log_writer import LogWriter, sink_for
+from .native_text import NativeText, parse_native_text
+from .redaction import redact, redact_metadata
+
+STDIN, STDOUT = range(2)
+READ_BYTES = 64 * 1024
+MAX_TEXT_BYTES = 16 * 1024
+"""Longer texts are split."""
+
+QUIET_SECONDS = 0.05
+"""A text is complete after this long without more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The first line of the input, as JSON: the lowest level to write, the secrets to redact, and a maximum length."""
+
+    level: str
+    secrets: tuple[str, ...]
+    max_length: int
+
+    def to_line(self) -> bytes:
+        """Return the line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def main() -> None:
+    """Write the lines to stderr until the input ends, and on stdout how many were dropped so far."""
+    os.set_blocking(STDOUT, False)
+    text = b""
+    while b"\n" not in text:
+        data = os.read(STDIN, READ_BYTES)
+        if not data:
+            return
+        text += data
+    line, _, text = text.partition(b"\n")
+    collect(STDIN, text, sys.stderr, Configuration(**json.loads(line)), _report_dropped)
+
+
+def collect(
+    descriptor: int,
+    text: bytes,
+    stream: TextIO | None,
+    configuration: Configuration,
+    on_dropped: Callable[[int], None],
+) -> None:
+    """Write `text` and what follows in a pipe to `stream` as JSON lines, until the pipe is closed.
+
+    `on_dropped` receives how many lines have been dropped since the start, whenever that changes.
+    """
+    writer = LogWriter(sink_for(stream), _dropped_line)
+    minimum = _number(configuration.level)
+    redactor = partial(redact, secrets=configuration.secrets, max_length=configuration.max_length)
+    reported = 0
+
+    def write(part: bytes) -> None:
+        nonlocal reported
+        for entry in parse_native_text(part.decode("utf-8", "backslashreplace")):
+            if _number(entry.level) >= minimum:
+                writer.write(_line(entry, redactor), at_once=True)
+        if writer.dropped_count > reported:
+            reported = writer.dropped_count
+            on_dropped(reported)
+
+    _read(descriptor, text, write)
+    writer.close()
+
+
+def _read(descriptor: int, text: bytes, write: Callable[[bytes], None]) -> None:
+    """Pass on whole lines when nothing more follows for QUIET_SECONDS, or in parts of about MAX_TEXT_BYTES."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while True:
+        is_quiet = not poll.poll(1000 * QUIET_SECONDS if text else None)
+        more = b"" if is_quiet else os.read(descriptor, READ_BYTES)
+        text += more
+        if not more or len(text) >= MAX_TEXT_BYTES:
+            end = len(text) if not more else text.rfind(b"\n") + 1 or len(text)
+            write(text[:end])
+            text = text[end:]
+        if not (more or is_quiet):
+            return
+
+
+def _line(entry: NativeText, redactor: Callable[[str], str]) -> bytes:
+    if not entry.source:
+        return _json(level=entry.level, event=redactor(entry.text), logger=entry.logger)
+    event = redactor(redact_metadata(entry.text))
+    return _json(level=entry.level, event=event, logger=entry.logger, source=entry.source)
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def _dropped_line(count: int) -> bytes:
+    return _json(level="warning", event="log_lines.dropped", count=count)
+
+
+def _json(**fields: object) -> bytes:
+    timestamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return json.dumps({"timestamp": timestamp, **fields}, separators=(",", ":")).encode() + b"\n"
+
+
+def _report_dropped(count: int) -> None:
+    # A pipe that is full, as nothing scrapes the metrics, does not matter: the next count includes this one.
+    with suppress(OSError):
+        os.write(STDOUT, b"%d\n" % count)
