@@ -13,6 +13,10 @@ from ..context import Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
 
 
+DEADLINE_TOLERANCE_SECONDS = 0.05
+"""The caller's own timer ends a call this long before the deadline here, which began when the request arrived."""
+
+
 class RpcMetrics(Interceptor):
     """Observe `rpc_server_call_duration_seconds`. Unknown methods never get here, so the labels are a closed set."""
 
@@ -27,7 +31,7 @@ class RpcMetrics(Interceptor):
             return await proceed(rpc)
         except asyncio.CancelledError:
             remaining = rpc.context.time_remaining()
-            is_overdue = remaining is not None and remaining <= 0
+            is_overdue = remaining is not None and remaining <= DEADLINE_TOLERANCE_SECONDS
             code = grpc.StatusCode.DEADLINE_EXCEEDED if is_overdue else grpc.StatusCode.CANCELLED
             raise
         except grpc.aio.BaseError:
