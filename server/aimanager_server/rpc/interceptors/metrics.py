@@ -12,7 +12,6 @@ from ...telemetry.metrics import Metrics
 from ..context import Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
 
-
 DEADLINE_TOLERANCE_SECONDS = 0.05
 """The caller's own timer ends a call this long before the deadline here, which began when the request arrived."""
 
