@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from tests.support.console import CommandRunner
-from tests.support.fake_gateway.messages import make_response
+from tests.support.fake_gateway.messages import error_status, make_response
 from tests.support.fake_gateway.server import FakeGateway, serve
 
 
@@ -34,6 +34,22 @@ def test_help_is_printed(aimanager: CommandRunner, arguments: list[str], capsys:
 
     assert stopped.value.code == 0
     assert "--help" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ("Model not found.", "Model not found. Ask."),
+        ("Full", "Full. Ask."),
+        ("Not found. Did you mean a?", "Not found. Did you mean a? Ask."),
+    ],
+)
+def test_an_error_is_printed_as_sentences(aimanager: CommandRunner, message: str, printed: str) -> None:
+    error = error_status(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message, solution="Ask.")
+    aimanager.fake.respond("Generate", error)
+
+    assert aimanager("ask", "Hi") == 1
+    assert aimanager.err == f"aimanager: {printed}\n"
 
 
 def test_token_comes_from_environment_or_argument(aimanager: CommandRunner) -> None:

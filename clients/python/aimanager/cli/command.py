@@ -34,7 +34,9 @@ def main(
             exit_code: int = options.command(client, options, console)
             return exit_code
     except AIError as error:
-        console.write_line_to_stderr(f"aimanager: {str(error).removesuffix('.')}. {error.solution}".rstrip())
+        message = str(error)
+        end = "" if message.endswith((".", "?", "!")) else "."
+        console.write_line_to_stderr(f"aimanager: {message}{end} {error.solution}".rstrip())
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
