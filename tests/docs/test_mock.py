@@ -12,7 +12,7 @@ from aimanager_server.core.response import FinishReason
 from aimanager_server.providers.mock.call_counts import MAX_TRACKED_PROMPTS
 from aimanager_server.providers.mock.embeddings import MAX_INPUT_LENGTH
 from aimanager_server.providers.mock.options import MockOptions
-from aimanager_server.providers.mock.playback import SINGLE_TOKENS, TOKENS_PER_READ
+from aimanager_server.providers.mock.playback import SINGLE_TOKENS, TOKENS_PER_DELTA
 from aimanager_server.providers.mock.prompt import TOKENS_PER_ATTACHMENT
 from aimanager_server.providers.mock.script_parser import MAX_ANSWER_LENGTH, MAX_DIRECTIVES, MAX_HIDDEN_TOKENS
 from aimanager_server.providers.mock.script_scanner import DIRECTIVES, MAX_BRACKETS, MAX_OPENINGS
@@ -64,5 +64,5 @@ def test_the_page_states_the_limits() -> None:
     assert f"the first {MAX_OPENINGS:,} double brackets" in text
     assert f"the last {MAX_TRACKED_PROMPTS} prompts" in text
     assert f"an attachment counts as {TOKENS_PER_ATTACHMENT}" in text
-    assert f"its first {SINGLE_TOKENS} tokens, then in pieces of {TOKENS_PER_READ} tokens" in text
+    assert f"its first {SINGLE_TOKENS} tokens, then in pieces of {TOKENS_PER_DELTA} tokens" in text
     assert f"An input has at most {MAX_INPUT_LENGTH:,} characters" in text

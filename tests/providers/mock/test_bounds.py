@@ -136,24 +136,17 @@ async def test_double_brackets_beyond_the_limit_are_ordinary_text() -> None:
 
 
 async def test_a_long_answer_arrives_in_larger_pieces() -> None:
-    stream = await mock()(attempt("[[words: 1000]]", streaming=True))
-    sizes, text = [], ""
+    texts = [event.text for event in await stream_events("[[words: 350]]") if isinstance(event, TextDelta)]
 
-    while events := await stream.read():
-        sizes.append(len(events))
-        text += "".join(event.text for event in events if isinstance(event, TextDelta))
-
-    assert sizes[:99] == [1] * 99
-    assert len(sizes) < 120
-    assert text == " ".join(f"word{number}" for number in range(1, 1001))
+    assert [len(text.split()) for text in texts] == [1] * 100 + [100, 100, 50]
+    assert "".join(texts) == " ".join(f"word{number}" for number in range(1, 351))
 
 
-async def test_a_deadline_within_a_large_read_shows_what_arrived_before() -> None:
-    words = [
-        event.text for event in await stream_events("[[words: 500]] [[rate: 1000]]") if isinstance(event, TextDelta)
-    ]
+@pytest.mark.parametrize("directive", ["rate: 1000", "stall: 340 seconds=1"])
+async def test_a_long_answer_with_a_rate_or_a_fault_arrives_token_by_token(directive: str) -> None:
+    events = await stream_events(f"[[words: 350]] [[{directive}]]")
 
-    assert len(words) == 500
+    assert sum(isinstance(event, TextDelta) for event in events) >= 340
 
 
 async def test_the_words_of_a_long_prompt_are_estimated_beyond_a_million_characters() -> None:

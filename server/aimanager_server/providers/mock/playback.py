@@ -29,9 +29,10 @@ from .script import HiddenReasoning, Script, ScriptPart, Words
 from .tokens import fragments, words
 
 SINGLE_TOKENS = 100
-"""Tokens that arrive one by one; those after them arrive together, which costs less."""
+"""Tokens of a response without rate and faults that arrive one by one. Those after them arrive together, which costs
+less."""
 
-TOKENS_PER_READ = 100
+TOKENS_PER_DELTA = 100
 
 
 class Delay:
@@ -79,12 +80,6 @@ class Playback:
         self._reasoning_tokens = 0
         self._finished: Finished | None = None
 
-    @property
-    def events_per_read(self) -> int:
-        """Return how many events arrive with one read: one, but more once a response without a rate is long."""
-        is_steady = self._token_seconds or self._cut is not None or self._stall is not None
-        return 1 if is_steady or self._emitted_tokens < SINGLE_TOKENS else TOKENS_PER_READ
-
     def usage_so_far(self) -> Usage:
         """Return the usage of the tokens emitted so far."""
         return self._emitted_usage() if self._finished is None else self._finished.usage
@@ -94,6 +89,7 @@ class Playback:
         index, natural_reason = 0, FinishReason.STOP
         for part in self._answer.parts:
             content = _Content(part, index, f"call_{len(self._attempt.messages)}_{index}")
+            pending: list[str] = []
             for token in content.tokens():
                 if self._emitted_tokens == self._max_tokens:
                     natural_reason = FinishReason.MAX_TOKENS
@@ -101,9 +97,13 @@ class Playback:
                 await self._before_token()
                 self._emitted_tokens += 1
                 self._reasoning_tokens += content.is_reasoning
-                if self._attempt.is_streamed:
-                    yield content.delta(token)
                 content.accept(token)
+                pending.append(token)
+                if self._attempt.is_streamed and self._is_delta_due(pending):
+                    yield content.delta("".join(pending))
+                    pending.clear()
+            if self._attempt.is_streamed and pending:
+                yield content.delta("".join(pending))
             completed = content.completed_part()
             if completed is not None:
                 yield PartCompleted(index, completed)
@@ -115,6 +115,10 @@ class Playback:
         self._finished = self._finish(natural_reason)
         await self._inject_faults(at_end=True)
         yield self._finished
+
+    def _is_delta_due(self, pending: list[str]) -> bool:
+        is_steady = bool(self._token_seconds) or self._cut is not None or self._stall is not None
+        return is_steady or self._emitted_tokens <= SINGLE_TOKENS or len(pending) == TOKENS_PER_DELTA
 
     async def _before_token(self) -> None:
         """Inject the faults before a token, and wait as long as it takes to generate."""
@@ -179,7 +183,7 @@ class _Content:
         self._part = part
         self._index = index
         self._call_id = call_id
-        self._has_begun = False
+        self._has_begun = self._has_header = False
         self._length = 0
         self._words: list[str] = []
         self.is_reasoning = isinstance(part, Reasoning | HiddenReasoning)
@@ -196,18 +200,19 @@ class _Content:
             case ToolCall():
                 return chain(("",), fragments(self._part.arguments_json))
 
-    def delta(self, token: str) -> Event:
-        """Return the delta of the token that `accept` has not yet been called for."""
+    def delta(self, text: str) -> Event:
+        """Return the next delta, with the text of one or more tokens."""
         match self._part:
             case Text() | Words():
-                return TextDelta(self._index, token)
+                return TextDelta(self._index, text)
             case Reasoning():
-                return ReasoningDelta(self._index, token)
+                return ReasoningDelta(self._index, text)
             case HiddenReasoning():
                 return ReasoningProgress()
             case ToolCall():
-                header = ("", "") if self._has_begun else (self._call_id, self._part.name)
-                return ToolCallDelta(self._index, *header, token)
+                header = ("", "") if self._has_header else (self._call_id, self._part.name)
+                self._has_header = True
+                return ToolCallDelta(self._index, *header, text)
 
     def accept(self, token: str) -> None:
         """Add an emitted token."""

@@ -78,7 +78,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from ...core.errors import FieldViolation, GatewayError, InvalidRequest
+from ...core.errors import FieldViolation, InvalidRequest
 from ...core.handler import Clock
 from ...core.request import Attempt
 from ...core.response import Event, Finished, ResponseMetadata
@@ -195,29 +195,19 @@ def _invalid_options(description: str) -> InvalidRequest:
 
 
 class _PlaybackSource:
-    """The events of one streamed playback, `Playback.events_per_read` at a time."""
+    """The events of one streamed playback, one per read."""
 
     def __init__(self, first: Event, events: AsyncGenerator[Event, None], playback: Playback) -> None:
         self.buffered: list[Event] = [first]
         self._events = events
-        self._playback = playback
-        self._error: GatewayError | None = None
         self.usage_so_far = playback.usage_so_far
 
     async def read(self) -> list[Event]:
         batch, self.buffered = self.buffered, []
-        if self._error is not None:
-            raise self._error
-        try:
-            while len(batch) < self._playback.events_per_read and not (batch and type(batch[-1]) is Finished):
-                batch.append(await anext(self._events))
-        except StopAsyncIteration:
-            return batch
-        except GatewayError as error:
-            if not batch:
-                raise
-            self._error = error
-        if type(batch[-1]) is Finished:
+        if not batch:
+            event = await anext(self._events, None)
+            batch = [] if event is None else [event]
+        if batch and type(batch[-1]) is Finished:
             await self._events.aclose()
         return batch
 
