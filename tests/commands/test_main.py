@@ -43,6 +43,17 @@ def test_serve_is_the_default_command(command: list[str]) -> None:
     assert (code, serve.settings.server.listen, serve.quickstart) == (3, "localhost:1", True)
 
 
+def test_only_the_quickstart_adds_the_mock_provider() -> None:
+    serve = FakeServe()
+
+    main(["--quickstart"], {}, serve)
+    assert serve.settings.providers["mock"].enabled
+    main(["--quickstart", "--set", "providers.mock.enabled=false"], {}, serve)
+    assert not serve.settings.providers["mock"].enabled
+    main([], {}, serve)
+    assert "mock" not in serve.settings.providers
+
+
 def test_no_arguments_run_serve() -> None:
     serve = FakeServe()
 

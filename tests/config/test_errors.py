@@ -104,7 +104,7 @@ VALUES: list[tuple[Mapping[str, Any], str]] = [
     ),
     (
         {"tiers": {"free": {"providers": {"cloud": {}}}}},
-        "tiers.free.providers.cloud (argument): unknown provider; known providers: mock, claude",
+        "tiers.free.providers.cloud (argument): unknown provider; known providers: claude",
     ),
 ]
 
@@ -162,7 +162,7 @@ PROVIDERS: list[tuple[Mapping[str, Any], str]] = [
 ]
 
 MODELS_AND_ROUTES: list[tuple[Mapping[str, Any], str]] = [
-    ({"models": {"nobody/x": {}}}, "models.nobody/x (argument): unknown provider; known providers: mock, claude"),
+    ({"models": {"nobody/x": {}}}, "models.nobody/x (argument): unknown provider; known providers: claude"),
     ({"models": {"openai": {}}}, 'models.openai (argument): must be "PROVIDER/ID"'),
     ({"models": {"openai/": {}}}, 'models.openai/ (argument): must be "PROVIDER/ID"'),
     (model(windoe=1), "models.openai/x.windoe (argument): unknown setting"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,11 @@ from aimanager_server.config.provider_defaults import BUILT_IN_PROVIDERS, KNOWN_
 
 REQUIRED_SETTINGS = {"azure": {"base_url": "https://my-resource.openai.azure.com"}}
 OPTIONAL_PROVIDERS = [name for name in KNOWN_PROVIDERS if name not in BUILT_IN_PROVIDERS]
-WITH_API_KEY = [name for name in OPTIONAL_PROVIDERS if KNOWN_PROVIDERS[name]["api_key_env"] and name != "azure"]
+HTTP_PROVIDERS = [name for name in OPTIONAL_PROVIDERS if name != "mock"]
+WITH_API_KEY = [name for name in HTTP_PROVIDERS if KNOWN_PROVIDERS[name]["api_key_env"] and name != "azure"]
 
 
-@pytest.mark.parametrize("name", OPTIONAL_PROVIDERS)
+@pytest.mark.parametrize("name", HTTP_PROVIDERS)
 def test_a_table_with_its_name_adds_a_known_provider(name: str) -> None:
     loaded = load({"providers": {name: REQUIRED_SETTINGS.get(name, {})}}, None, {})
 
@@ -39,6 +42,21 @@ def test_without_tables_and_api_keys_only_the_built_in_providers_exist() -> None
     settings = load({}, None, {"GROQ_API_KEY": "", "OLLAMA_HOST": "127.0.0.1"}).settings
 
     assert tuple(settings.providers) == BUILT_IN_PROVIDERS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        ({"providers": {"mock": {}}}, {}),
+        ({"providers": {"mock": {"enabled": True}}}, {}),
+        ({}, {"AIMANAGER_PROVIDERS__MOCK__ENABLED": "true"}),
+    ],
+)
+def test_the_mock_provider_exists_only_if_the_settings_name_it(
+    arguments: Mapping[str, Any], variables: Mapping[str, str]
+) -> None:
+    assert load(arguments, None, variables).settings.providers["mock"].wire == "mock"
+    assert "mock" not in load({"server": {"default_model": "mock/latest"}}, None, {}).settings.providers
 
 
 def test_azure_requires_its_endpoint_in_addition_to_the_api_key() -> None:

@@ -34,7 +34,6 @@ def test_the_built_in_providers_need_no_settings() -> None:
     providers = Settings().providers
 
     assert {name: (each.wire, each.base_url, each.api_key_env) for name, each in providers.items()} == {
-        "mock": ("mock", "", ""),
         "claude": ("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
         "openai": ("responses", "https://api.openai.com/v1", "OPENAI_API_KEY"),
         "deepseek": ("chat_completions", "https://api.deepseek.com", "DEEPSEEK_API_KEY"),
@@ -47,7 +46,7 @@ def test_a_provider_built_in_code_is_added_to_the_built_in_ones() -> None:
 
     providers = Settings(providers={"scripted": scripted}).providers
 
-    assert list(providers) == ["mock", "claude", "openai", "deepseek", "gemini", "scripted"]
+    assert list(providers) == ["claude", "openai", "deepseek", "gemini", "scripted"]
     assert providers["scripted"] == scripted
 
 

@@ -85,13 +85,16 @@ class Pod:
         return sorted(path.name for path in self.folder.rglob("*") if path.is_file())
 
 
+ADDED_SETTINGS = ("--set", "server.max_event_loop_lag_seconds=30.0", "--set", "providers.mock.enabled=true")
+
+
 @contextmanager
 def running_pod(config_map: Manifest, deployment: Manifest, folder: Path) -> Iterator[Pod]:
     """Run the container of the Deployment with the image's entry point and environment; kill it when the block ends.
 
     Adapted are the ports, which are free ones, the folders of the mounts, which are below `folder`, and the id and
-    digest of the caller's token, which are placeholders in the manifest. On a busy machine the event loop's lag rejects
-    no call.
+    digest of the caller's token, which are placeholders in the manifest. The mock provider is added. On a busy machine
+    the event loop's lag rejects no call.
     """
     pod_spec = deployment["spec"]["template"]["spec"]
     (container,) = pod_spec["containers"]
@@ -109,7 +112,7 @@ def running_pod(config_map: Manifest, deployment: Manifest, folder: Path) -> Ite
     environment |= {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "absent")}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT / "server", ROOT / "clients" / "python")))
     with subprocess.Popen(
-        [*entry_point(), *arguments, "--set", "server.max_event_loop_lag_seconds=30.0"],
+        [*entry_point(), *arguments, *ADDED_SETTINGS],
         cwd=folder,
         env=environment,
         stderr=subprocess.PIPE,

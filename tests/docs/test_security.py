@@ -44,6 +44,8 @@ log_level = "debug"
 drain_delay_seconds = 0.0
 max_event_loop_lag_seconds = 30.0
 
+[providers.mock]
+
 [callers.ann]
 tokens = [{{ id = "ann", sha256 = "{sha256(TOKEN.encode()).hexdigest()}" }}]
 """

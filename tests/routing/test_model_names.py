@@ -12,6 +12,7 @@ from aimanager_server.routing.resolver import Resolver
 from tests.support.resolver import LAB_SETTINGS, generate_params, make_resolver, resolve
 
 KEY = {"api_key": "secret"}
+OFF = {"enabled": False}
 
 
 def resolved(name: str, resolver: Resolver | None = None, caller: Caller | None = None) -> str:
@@ -88,9 +89,25 @@ def test_key_of_the_caller_counts() -> None:
     assert resolved("", caller=Caller(provider_keys={"openai": "theirs"})) == "openai/gpt-6.2-sol"
 
 
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"lab": {**LAB_SETTINGS, "api_key_env": "", "models": ["llama"]}}, "lab/llama"),
+        ({"lab": {**LAB_SETTINGS, "api_key_env": "", "models": ["llama"]}, "openai": KEY}, "openai/gpt-6.2-sol"),
+        ({"lab": {**LAB_SETTINGS, "api_key_env": "", "models": ["llama"]}, "gemini": KEY}, "gemini/gemini-4-argon"),
+        ({"mock": OFF}, "claude/claude-opus-5-5"),
+        ({"mock": OFF, "claude": OFF}, "openai/gpt-6.2-sol"),
+    ],
+)
+def test_without_a_key_a_provider_that_needs_none_is_the_default(changed: dict[str, Any], found: str) -> None:
+    """If there is none, the error of the first one names the key to set."""
+    assert resolved("", make_resolver(**changed)) == found
+    assert resolved("latest" if "lab/" not in found else "", make_resolver(**changed)) == found
+
+
 def test_missing_name_is_rejected_without_a_default() -> None:
     with pytest.raises(InvalidRequest, match="must be set, since the server has no default model") as raised:
-        resolved("", make_resolver(mock={"enabled": False}))
+        resolved("", make_resolver(mock=OFF, claude=OFF, openai=OFF, deepseek=OFF))
 
     assert raised.value.violations[0].field == "model"
 
@@ -108,6 +125,13 @@ def test_unknown_provider_without_similar_names_lists_the_configured() -> None:
 
     assert raised.value.metadata == {}
     assert "mock, claude, openai, deepseek" in raised.value.message
+
+
+def test_a_known_provider_that_is_not_configured_can_be() -> None:
+    with pytest.raises(ProviderNotFound, match=r"add \[providers.groq\] to the config file or set GROQ_API_KEY\."):
+        resolved("groq/llama")
+    with pytest.raises(ProviderNotFound, match=r"add \[providers.ollama\] to the config file\."):
+        resolved("ollama/llama")
 
 
 def test_disabled_provider_is_not_found() -> None:

@@ -12,6 +12,7 @@ from aimanager_server import app
 from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
 from aimanager_server.providers.plugins.registry import ProviderRegistry
+from tests.support.settings import with_mock
 
 Started = TypeVar("Started")
 
@@ -26,9 +27,12 @@ FAST_SERVER = {
 
 
 def settings_with(environment: Mapping[str, str] | None = None, **sections: Any) -> Settings:
-    """Return settings with these sections of a config file; the environment of the test process is not read."""
+    """Return settings with these sections of a config file, and the mock provider.
+
+    The environment of the test process is not read.
+    """
     server = {**FAST_SERVER, **sections.pop("server", {})}
-    return load({"server": server, **sections}, None, environment or {}).settings
+    return load(with_mock({"server": server, **sections}), None, environment or {}).settings
 
 
 @contextmanager

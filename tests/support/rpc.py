@@ -57,6 +57,7 @@ from aimanager_server.telemetry.model_stats import ModelStats
 from aimanager_server.telemetry.usage_stats import UsageStats
 from tests.support.resolver import listed_order
 from tests.support.rpc_health import FakeProviderHealth
+from tests.support.settings import with_mock
 from tests.support.tokens import bearer as bearer
 from tests.support.tokens import callers as callers
 
@@ -77,9 +78,9 @@ HELLO_EVENTS: tuple[Event, ...] = (
 
 
 def server_settings(server: dict[str, Any] | None = None, **sections: Any) -> Settings:
-    """Settings of a server on a free loopback port that drains without delay."""
+    """Settings of a server with the mock provider, on a free loopback port, that drains without delay."""
     defaults = {"listen": "127.0.0.1:0", "drain_delay_seconds": 0.0, "drain_timeout_seconds": 5.0}
-    return Settings.model_validate({"server": {**defaults, **(server or {})}, **sections})
+    return Settings.model_validate(with_mock({"server": {**defaults, **(server or {})}, **sections}))
 
 
 def text_of(response: generation_pb2.GenerateResponse) -> str:

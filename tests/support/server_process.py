@@ -15,6 +15,7 @@ from typing import Any
 
 SERVER = ("-m", "aimanager_server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
 NO_DRAIN = ("--set", "server.drain_delay_seconds=0")
+MOCK = ("--set", "providers.mock.enabled=true")
 STOP_SECONDS = 20.0
 
 
@@ -60,10 +61,13 @@ class ServerProcess:
 def server_process(
     *arguments: str, environment: Mapping[str, str] | None = None, command: tuple[str, ...] = (sys.executable,)
 ) -> Iterator[ServerProcess]:
-    """Run `aimanager-server` on free ports and kill it when the block ends; `command` runs its interpreter."""
+    """Run `aimanager-server` with the mock provider on free ports, and kill it when the block ends.
+
+    `command` runs its interpreter.
+    """
     reading, writing = os.pipe()
     variables = {**os.environ, **(environment or {})}
-    with subprocess.Popen([*command, *SERVER, *NO_DRAIN, *arguments], stderr=writing, env=variables) as process:
+    with subprocess.Popen([*command, *SERVER, *NO_DRAIN, *MOCK, *arguments], stderr=writing, env=variables) as process:
         os.close(writing)
         server = ServerProcess(process, reading, 0, 0)
         try:

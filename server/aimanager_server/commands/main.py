@@ -124,6 +124,8 @@ def _arguments(options: argparse.Namespace) -> Mapping[str, Any]:
             layers.add(nest(("server", name), value), "argument")
     for path, text in reversed(options.set):
         layers.add(nest(path, parse_value(text, path)), "argument")
+    if getattr(options, "quickstart", False):
+        layers.add({"providers": {"mock": {}}}, "argument")
     return layers.values
 
 
@@ -165,7 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="{serve,config,token,errors}", parser_class=_Parser)
     shared = _settings_arguments()
     serve = commands.add_parser("serve", parents=[shared], allow_abbrev=False, help="run the server (default)")
-    serve.add_argument("--quickstart", action="store_true", help="print example commands once the server is ready")
+    serve.add_argument(
+        "--quickstart", action="store_true", help="add the mock provider, and print example commands once ready"
+    )
     config = commands.add_parser(
         "config", parents=[shared], allow_abbrev=False, help="print the effective settings and their origins"
     )

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-BUILT_IN_PROVIDERS: tuple[str, ...] = ("mock", "claude", "openai", "deepseek", "gemini")
+BUILT_IN_PROVIDERS: tuple[str, ...] = ("claude", "openai", "deepseek", "gemini")
 """Providers that every server has. Other known providers need a table in the config file or an API key."""
 
 BASE_URL_ENV: Mapping[str, str] = {
@@ -107,7 +107,7 @@ def providers_with_keys(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the providers that need no table: the built-in ones, and those with an API key and a base URL.
 
     >>> providers_with_keys({"GROQ_API_KEY": "k", "AZURE_OPENAI_API_KEY": "k"})
-    ('mock', 'claude', 'openai', 'deepseek', 'gemini', 'groq')
+    ('claude', 'openai', 'deepseek', 'gemini', 'groq')
     """
     others = (name for name in KNOWN_PROVIDERS if name not in BUILT_IN_PROVIDERS)
     return (*BUILT_IN_PROVIDERS, *(name for name in others if _is_usable(name, environment)))
@@ -160,5 +160,5 @@ def _is_other_host(base_url: object, default: str) -> bool:
 
 def _is_usable(name: str, environment: Mapping[str, str]) -> bool:
     known = KNOWN_PROVIDERS[name]
-    has_key = bool(environment.get(known["api_key_env"], "").strip())
+    has_key = bool(environment.get(known.get("api_key_env", ""), "").strip())
     return has_key and bool(known["base_url"] or environment.get(BASE_URL_ENV.get(name, "")))

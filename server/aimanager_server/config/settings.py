@@ -86,7 +86,7 @@ class ServerSettings(Section):
     reflection: bool = False
     """Enable server reflection, for tools such as grpcurl."""
     default_model: str = ""
-    """The model of calls that do not name one; empty for `latest` of the first provider with a key, or of the mock."""
+    """The model of calls that do not name one; empty for `latest` of the first provider that has or needs no key."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
     max_in_flight: PositiveInt = 512
@@ -181,6 +181,14 @@ class Settings(Section):
     def certificate_names(self, caller: str) -> Sequence[str]:
         """Return the names in client certificates that identify a configured caller."""
         return self.callers[caller].certificate_names or (caller,)
+
+    def callable_providers(self) -> tuple[str, ...]:
+        """Return the enabled providers that have an API key, need none, or may be called with a caller's key."""
+        return tuple(
+            name
+            for name, provider in self.providers.items()
+            if provider.enabled and (self.server.accept_caller_keys or not provider.lacks_api_key)
+        )
 
     def missing_api_keys(self) -> dict[str, str]:
         """Return how to set the API key of each provider that requires one and has none."""

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 
 from ..catalog.catalog import Catalog
 from ..catalog.model import MAX_MODEL_NAME_LENGTH, Alias, Model, RetiredModel
+from ..config.provider_defaults import KNOWN_PROVIDERS
 from ..config.providers import ProviderSettings
 from ..core.errors import FieldViolation, InvalidRequest, ModelNotFound, ProviderNotFound
 from ..core.request import Caller
@@ -25,7 +26,8 @@ LATEST = "latest"
 PREFERRED_PROVIDERS = ("claude", "openai", "deepseek")
 """Providers tried first if neither the request nor the settings name a model; others follow in configured order."""
 
-LAST_RESORT = "mock"
+LAST_WIRE = "mock"
+"""The wire of providers that are tried last, since they invent their answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +125,27 @@ class ModelNameResolver:
         return owners[0] if len(owners) == 1 else ""
 
     def _first_usable_provider(self, caller: Caller) -> str:
-        """Return the first provider with a key and a default model."""
-        for name, server_has_key in self._preferred.items():
-            has_key = server_has_key or name in caller.provider_keys
-            if has_key and self._default_model_of(name) is not None:
+        """Return the first provider with a default model that has a key or needs none.
+
+        If none is usable, return the first with a default model, so that the error names its key; empty if none has.
+        """
+        with_default = [name for name in self._preferred if self._default_model_of(name) is not None]
+        for name in with_default:
+            if self._preferred[name] or name in caller.provider_keys:
                 return name
-        return LAST_RESORT
+        return with_default[0] if with_default else ""
 
     def _preferred_providers(self) -> Mapping[str, bool]:
-        """Return the providers in the order of preference, and whether the server has a key for each."""
+        """Return the providers in the order of preference, and whether the server can call each without more keys.
+
+        Those that need no key follow those that do, and the mock provider is the last.
+        """
         preferred = [name for name in PREFERRED_PROVIDERS if name in self._enabled]
-        others = [name for name in self._enabled if name not in PREFERRED_PROVIDERS and name != LAST_RESORT]
-        return {name: bool(self._providers[name].credentials()) for name in (*preferred, *others)}
+        others = sorted(
+            (name for name in self._enabled if name not in PREFERRED_PROVIDERS),
+            key=lambda name: (self._providers[name].wire == LAST_WIRE, not self._providers[name].api_key_env),
+        )
+        return {name: not self._providers[name].lacks_api_key for name in (*preferred, *others)}
 
     def _default_model_of(self, provider: str) -> ResolvedModel | None:
         """Return the provider's `latest` model, or the first it lists."""
@@ -143,14 +154,18 @@ class ModelNameResolver:
 
     def _implicit_default(self, caller: Caller) -> ResolvedModel:
         provider = self._first_usable_provider(caller)
-        resolved = self._default_model_of(provider) if provider in self._enabled else None
+        resolved = self._default_model_of(provider) if provider else None
         if resolved is None:
             raise _invalid_model("must be set, since the server has no default model; use a name like 'claude/latest'")
         return resolved
 
     def _provider_not_found(self, provider: str) -> ProviderNotFound:
+        hint = ""
+        if provider in KNOWN_PROVIDERS:
+            key = KNOWN_PROVIDERS[provider].get("api_key_env")
+            hint = f" To configure it, add [providers.{provider}] to the config file{f' or set {key}' if key else ''}."
         return ProviderNotFound(
-            f"Provider {quoted(provider)} not found. Configured providers: {', '.join(self._enabled)}.",
+            f"Provider {quoted(provider)} not found. Configured providers: {', '.join(self._enabled)}.{hint}",
             metadata=self._similar_providers(provider),
         )
 

@@ -29,6 +29,11 @@ GRPC_LIMIT_MARGIN_BYTES = 4 * MIB
 COMPRESSION_LEVEL = 2
 """GRPC_COMPRESS_LEVEL_MED, which is gzip if the client accepts it."""
 
+NO_CALLABLE_PROVIDER_SOLUTION = (
+    "Set the API key of a provider, such as ANTHROPIC_API_KEY, add one that needs no key, such as [providers.ollama] "
+    "or [providers.mock], or set server.accept_caller_keys = true."
+)
+
 REJECTION_SECONDS = 0.3
 """How long new calls are still rejected with a status after the last call ended, before the ports close."""
 
@@ -66,6 +71,7 @@ class GatewayServer:
         rejection_seconds: float = REJECTION_SECONDS,
     ) -> None:
         self._settings = settings.server
+        self._has_callable_provider = bool(settings.callable_providers())
         self._max_message_bytes = settings.limits.max_message_bytes
         self._interceptors = tuple(interceptors)
         self._receiver = RequestReceiver(settings.limits, settings.server.request_timeout_seconds)
@@ -84,7 +90,10 @@ class GatewayServer:
         self.health_port = 0
 
     async def start(self) -> None:
-        """Listen on every address, then report readiness. Raises StartupError and releases every port if one fails."""
+        """Listen on every address, then report readiness, unless no provider can be called.
+
+        Raises StartupError and releases every port if one fails.
+        """
         try:
             self.port = self._bind(self._settings.listen, self.services, self._settings.tls)
             if self._settings.health_listen is not None:
@@ -95,7 +104,10 @@ class GatewayServer:
         redact_invalid_metadata()
         for server in self._servers:
             await server.start()
-        self._health_service.mark_ready()
+        if self._has_callable_provider:
+            self._health_service.mark_ready()
+        else:
+            self._log.warning("server.no_callable_provider", solution=NO_CALLABLE_PROVIDER_SOLUTION)
         self._log.info("server.started", port=self.port, health_port=self.health_port)
 
     async def serve_until_signal(self) -> None:

@@ -30,6 +30,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "rpc.failed": "An RPC of any method failed, also if it was rejected before it became a request.",
     "rpc.write_failed": "A response could not be written, usually because the caller disconnected.",
     "server.draining": "The server received SIGTERM or SIGINT, reports NOT_SERVING and will stop.",
+    "server.no_callable_provider": "No provider has a key or can do without: readiness stays NOT_SERVING.",
     "server.listener_reopened": "gRPC stopped accepting calls after an invalid method name; the port was reopened.",
     "server.started": "The server accepts calls. `health_port` is 0 without `health_listen`.",
     "server.stopped": "The server has stopped; `cancelled_calls` did not end within the drain timeout.",
