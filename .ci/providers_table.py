@@ -43,7 +43,8 @@ def provider_table() -> str:
 def alias_table() -> str:
     """Return the table of the models to which the aliases of each provider resolve."""
     catalog = Catalog.load()
-    rows = [[f"`{name}`", *(_alias(catalog, name, alias) for alias in ALIASES)] for name in ("mock", *BUILT_IN_PROVIDERS)]
+    names = ("mock", *BUILT_IN_PROVIDERS)
+    rows = [[f"`{name}`", *(_alias(catalog, name, alias) for alias in ALIASES)] for name in names]
     return table(["provider", *(f"`{alias}`" for alias in ALIASES)], rows)
 
 
