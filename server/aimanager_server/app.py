@@ -299,7 +299,7 @@ async def running_server(
         for provider in app.providers.values():
             stack.push_async_callback(provider.aclose)
         if settings.server.metrics_listen is not None:
-            stack.enter_context(MetricsServer(settings.server.metrics_listen, app.metrics.registry))
+            await stack.enter_async_context(MetricsServer(settings.server.metrics_listen, app.metrics.registry))
         app.lag_monitor.start()
         stack.callback(app.lag_monitor.stop)
         stack.push_async_callback(app.prober.aclose)

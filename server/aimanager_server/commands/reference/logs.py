@@ -13,6 +13,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "circuit_breaker.half_opened": "A probe succeeded or the open interval ended: one trial call is admitted.",
     "circuit_breaker.opened": "Calls to the target are blocked after the failure `reason`.",
     "log_lines.dropped": "The destination took no lines for so long that `count` lines were dropped.",
+    "metrics_server.failed": "The metrics could not be rendered; the scraper received status 500.",
     "metrics_server.started": "The endpoint of the metrics is open.",
     "model_list.failed": "The model list of a provider could not be fetched; the previous one stays.",
     "model_list.updated": "The model list of a provider was fetched, at startup of a plug-in or because a caller "
