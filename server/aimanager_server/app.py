@@ -37,6 +37,7 @@ from .pipeline.structured_output import EnforceOutputFormat
 from .pipeline.telemetry import Telemetry
 from .pipeline.timeouts import EnforceTimeouts
 from .providers.attachments.fetcher import HttpsFetcher
+from .providers.attachments.host_lookup import HostLookup
 from .providers.factory import ProviderSet
 from .providers.plugins.registry import ProviderRegistry
 from .resilience.auth_backoff import AuthBackoff
@@ -117,7 +118,8 @@ class Pipeline:
     def __init__(self, settings: Settings, shared: SharedComponents, clock: Clock) -> None:
         self._shared, self._clock = shared, clock
         metrics, budgets, limits = shared.metrics, shared.retry_budgets, settings.limits
-        fetcher = HttpsFetcher() if settings.server.fetch_attachments else None
+        self._host_lookup = HostLookup()
+        fetcher = HttpsFetcher(self._host_lookup) if settings.server.fetch_attachments else None
         subscribers = (metrics, shared.usage_stats, shared.provider_stats, shared.model_stats)
         self.telemetry = Telemetry(metrics, shared.usage_stats, clock)
         self._idempotency_store = IdempotencyStore(settings.idempotency, clock)
@@ -162,6 +164,10 @@ class Pipeline:
             self.accounting,  # inside the breaker: records only what was sent
             self.timeouts,  # next to the provider: measures its silence, not ours
         )
+
+    def close(self) -> None:
+        """End the threads of this server's worker pools."""
+        self._host_lookup.close()
 
     def handler(self) -> CallHandler:
         """Return the handler of generation calls."""
@@ -221,6 +227,7 @@ class App:
         self.providers, self.plugin_names = shared.providers, shared.provider_set.plugin_names
         self.metrics, self.lag_monitor = shared.metrics, shared.lag_monitor
         self.attempt_layers = pipeline.attempt_layers
+        self.close_pools = pipeline.close
         self.model_discovery = ModelDiscovery(
             shared.provider_set.model_listers(), shared.catalog, shared.health.record_probe, clock
         )
@@ -296,6 +303,7 @@ async def running_server(
     if dropped_log_lines is not None:
         app.metrics.export_dropped_log_lines(dropped_log_lines)
     async with AsyncExitStack() as stack:
+        stack.callback(app.close_pools)
         for provider in app.providers.values():
             stack.push_async_callback(provider.aclose)
         if settings.server.metrics_listen is not None:

@@ -33,7 +33,7 @@ class FakeFetcher:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, int, str]] = []
 
-    async def __call__(self, uri: str, mime_type: str, max_bytes: int, field: str) -> bytes:
+    async def __call__(self, uri: str, mime_type: str, max_bytes: int, field: str, caller: str) -> bytes:
         self.requests.append((uri, mime_type, max_bytes, field))
         if max_bytes < len(INLINE.data or b""):
             raise PayloadTooLarge("too large")

@@ -28,7 +28,7 @@ class FakeResolver:
     answers: Sequence[tuple[str, ...]] = (("127.0.0.1",),)
     lookups: list[tuple[str, int]] = field(default_factory=list)
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    async def __call__(self, host: str, port: int, caller: str) -> Sequence[str]:
         self.lookups.append((host, port))
         return self.answers[min(len(self.lookups), len(self.answers)) - 1]
 
@@ -50,7 +50,7 @@ class FileServer:
     async def fetch(
         self, mime_type: str = "image/png", max_bytes: int = 1000, *, host: str = HOST, **options: Any
     ) -> bytes:
-        return await self.fetcher(**options)(self.url(host=host), mime_type, max_bytes, FIELD)
+        return await self.fetcher(**options)(self.url(host=host), mime_type, max_bytes, FIELD, "ann")
 
 
 @asynccontextmanager

@@ -17,8 +17,8 @@ from ..core.stream import ResponseStream
 MAX_FETCHES = 20
 """Downloads per call. The limit keeps callers from using the gateway to flood other servers."""
 
-Fetcher = Callable[[str, str, int, str], Awaitable[bytes]]
-"""Download a URL of the given MIME type and size limit in bytes. The last argument is the field that holds the URL.
+Fetcher = Callable[[str, str, int, str, str], Awaitable[bytes]]
+"""Download a URL of the given MIME type and size limit in bytes, from this field of the request, for this caller.
 
 Raises InvalidRequest or PayloadTooLarge, naming the field.
 """
@@ -86,7 +86,8 @@ class FetchAttachments:
         bytes_left = max(0, self._max_total_bytes - inline_bytes)
         files: dict[_File, bytes] = {}
         for (uri, mime_type), field in fields.items():
-            data = await fetcher(uri, mime_type, min(self._max_attachment_bytes, bytes_left), field)
+            max_bytes = min(self._max_attachment_bytes, bytes_left)
+            data = await fetcher(uri, mime_type, max_bytes, field, attempt.caller.name)
             bytes_left -= len(data)
             files[uri, mime_type] = data
         return files

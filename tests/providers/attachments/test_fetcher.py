@@ -11,6 +11,7 @@ import trustme
 
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.providers.attachments.fetcher import HttpsFetcher
+from aimanager_server.providers.attachments.host_lookup import HostLookup
 from tests.support.attachments import FIELD, PNG, SECRET, FakeResolver, check_disclosure, fetch_error, file_server
 from tests.support.http_servers.raw import SocketFault, http_response
 
@@ -28,7 +29,7 @@ async def test_requests_contain_no_identifying_headers() -> None:
     async with file_server(http_response(PNG, content_type="image/png", headers=("Set-Cookie: a=b",))) as files:
         fetcher = files.fetcher()
         for _ in range(2):
-            await fetcher(files.url(), "image/png", 1000, FIELD)
+            await fetcher(files.url(), "image/png", 1000, FIELD, "ann")
 
     for request in files.server.requests:
         header_names = {line.partition(b":")[0].lower() for line in request.split(b"\r\n")[1:] if line}
@@ -72,7 +73,7 @@ async def accepted_urls(fetcher: HttpsFetcher, reasons: Mapping[str, str]) -> li
     accepted = []
     for url, reason in reasons.items():
         try:
-            await fetcher(url, "image/png", 1000, FIELD)
+            await fetcher(url, "image/png", 1000, FIELD, "ann")
         except InvalidRequest as error:
             if re.search(reason, check_disclosure(error).message):
                 continue
@@ -83,7 +84,9 @@ async def accepted_urls(fetcher: HttpsFetcher, reasons: Mapping[str, str]) -> li
 async def test_addresses_of_private_networks_are_rejected() -> None:
     urls = [f"https://{host}/a.png?{SECRET}" for host in PRIVATE_HOSTS]
 
-    accepted = await accepted_urls(HttpsFetcher(), dict.fromkeys(urls, "must have a host on the public internet"))
+    accepted = await accepted_urls(
+        HttpsFetcher(HostLookup()), dict.fromkeys(urls, "must have a host on the public internet")
+    )
 
     assert accepted == []
 
@@ -105,14 +108,14 @@ async def test_names_of_metadata_services_are_rejected(address: str) -> None:
     fetcher = HttpsFetcher(resolve=FakeResolver(((address,),)))
 
     with pytest.raises(InvalidRequest, match="must have a host on the public internet"):
-        await fetcher("https://metadata.google.internal/", "image/png", 1000, FIELD)
+        await fetcher("https://metadata.google.internal/", "image/png", 1000, FIELD, "ann")
 
 
-async def failing_resolver(host: str, port: int) -> Sequence[str]:
+async def failing_resolver(host: str, port: int, caller: str) -> Sequence[str]:
     raise OSError("unknown")
 
 
-async def empty_resolver(host: str, port: int) -> Sequence[str]:
+async def empty_resolver(host: str, port: int, caller: str) -> Sequence[str]:
     return ()
 
 

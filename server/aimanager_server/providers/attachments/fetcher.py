@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
@@ -33,8 +32,8 @@ HOST_PATTERN = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 NUMERIC_HOST_PATTERN = re.compile(r"(?:.*\.)?(?:\d+|0[xX][0-9A-Fa-f]*)\.?")
 """A host that some parsers read as an IPv4 address. It is accepted only in the form that all parsers agree on."""
 
-ResolveHost = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Return the IP addresses of a host for a port. Raises OSError if it has none."""
+ResolveHost = Callable[[str, int, str], Awaitable[Sequence[str]]]
+"""Return the IP addresses of a host for a port. Raises OSError. The last argument is the name of the caller."""
 
 
 class FileUrl(NamedTuple):
@@ -49,12 +48,6 @@ class FileUrl(NamedTuple):
         return httpx.URL(scheme="https", host=self.host, port=self.port)
 
 
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """Resolve a host as the operating system does."""
-    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in infos))
-
-
 class HttpsFetcher:
     """Fetch files over https from the allowed ports of allowed IP addresses.
 
@@ -64,10 +57,10 @@ class HttpsFetcher:
 
     def __init__(
         self,
+        resolve: ResolveHost,
         *,
         allowed_ports: frozenset[int] = frozenset({443}),
         tls: ssl.SSLContext | None = None,
-        resolve: ResolveHost = system_resolver,
         is_allowed: Callable[[str], bool] = is_public,
         timeout: float = FETCH_TIMEOUT_SECONDS,
     ) -> None:
@@ -77,13 +70,13 @@ class HttpsFetcher:
         self._is_allowed = is_allowed
         self._timeout = timeout
 
-    async def __call__(self, uri: str, mime_type: str, max_bytes: int, field: str) -> bytes:
-        """Return the bytes of the file. Raises InvalidRequest or PayloadTooLarge that names `field`."""
+    async def __call__(self, uri: str, mime_type: str, max_bytes: int, field: str, caller: str) -> bytes:
+        """Return the bytes of the file for a caller. Raises InvalidRequest or PayloadTooLarge that names `field`."""
         expectation = FetchExpectation(field, mime_type, max_bytes)
         try:
             async with asyncio.timeout(self._timeout):
                 url = self._parse(uri, expectation)
-                addresses = await self._resolve_allowed(url, expectation)
+                addresses = await self._resolve_allowed(url, caller, expectation)
                 data = await self._download(url, addresses, expectation)
         except TimeoutError as error:
             raise expectation.rejected(f"must return the whole file within {self._timeout:g} s") from error
@@ -114,13 +107,13 @@ class HttpsFetcher:
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         return FileUrl(host, port, quote(target, safe=PRINTABLE_ASCII))
 
-    async def _resolve_allowed(self, url: FileUrl, expectation: FetchExpectation) -> Sequence[str]:
+    async def _resolve_allowed(self, url: FileUrl, caller: str, expectation: FetchExpectation) -> Sequence[str]:
         """Return the addresses if all are allowed.
 
         One message covers all failures, so that a caller cannot probe the names of the gateway's network.
         """
         try:
-            addresses = await self._resolve(url.host, url.port)
+            addresses = (url.host,) if _is_ip(url.host) else await self._resolve(url.host, url.port, caller)
         except (OSError, UnicodeError):
             addresses = ()
         if not addresses or not all(map(self._is_allowed, addresses)):

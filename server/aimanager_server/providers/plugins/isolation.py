@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -45,6 +46,7 @@ class PluginLoop:
         self._shutdown_timeout = shutdown_timeout
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
+        self._thread_ended = asyncio.Event()
         self._loops_started = 0
         self._stopped_loops: WeakSet[Loop] = WeakSet()
         self._closed = False
@@ -88,7 +90,10 @@ class PluginLoop:
         if loop is not None and thread is not None:
             with contextlib.suppress(RuntimeError):  # already stopped
                 loop.call_soon_threadsafe(loop.stop)
-            await asyncio.to_thread(thread.join, 2 * self._shutdown_timeout)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * self._shutdown_timeout):
+                    await self._thread_ended.wait()
+                    thread.join()  # it does nothing more
 
     def _current_loop(self) -> Loop:
         if self._loop is not None and not self._loop.is_closed():
@@ -103,9 +108,11 @@ class PluginLoop:
             )
         self._loops_started += 1
         self._loop = asyncio.new_event_loop()
+        self._thread_ended = asyncio.Event()
+        signal_end = partial(asyncio.get_running_loop().call_soon_threadsafe, self._thread_ended.set)
         self._thread = threading.Thread(
             target=_run_loop,
-            args=(self._loop, self._discard, self._shutdown_timeout),
+            args=(self._loop, self._discard, self._shutdown_timeout, signal_end),
             name=f"plugin-{self._name}",
             daemon=True,
         )
@@ -161,7 +168,12 @@ class PluginLoop:
         )
 
 
-def _run_loop(loop: Loop, discard: Callable[[Loop], None], shutdown_timeout: float) -> None:
+def _run_loop(
+    loop: Loop,
+    discard: Callable[[Loop], None],
+    shutdown_timeout: float,
+    signal_end: Callable[[], object],
+) -> None:
     asyncio.set_event_loop(loop)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):  # raised by a task that the plug-in started
         loop.run_forever()
@@ -175,3 +187,5 @@ def _run_loop(loop: Loop, discard: Callable[[Loop], None], shutdown_timeout: flo
             loop.run_until_complete(asyncio.wait(tasks, timeout=shutdown_timeout))
     finally:
         loop.close()
+        with contextlib.suppress(RuntimeError):  # the server's event loop is closed
+            signal_end()
