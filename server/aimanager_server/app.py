@@ -48,6 +48,7 @@ from .resilience.prober import ProbeKind, Prober
 from .resilience.provider_health import ProviderHealth
 from .resilience.rate_limiter import RateLimiter
 from .resilience.retry_budget import RetryBudgets
+from .resilience.worker_pool import WorkerPool
 from .routing.embedding_resolver import EmbeddingResolver
 from .routing.load_balancing import LoadBalancer
 from .routing.resolver import Resolver
@@ -74,6 +75,9 @@ from .telemetry.usage_stats import UsageStats
 
 PLUGIN_LISTING_SECONDS = 1.0
 """How long startup waits for the model lists of plug-ins; later ones arrive while the server already serves."""
+
+VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER = 4, 1
+"""Threads that validate answers. They share one interpreter, so more of them would not validate more."""
 
 HEDGING_QUANTILE = 0.95
 """Quantile of the time to first token after which a hedged request is sent."""
@@ -135,7 +139,8 @@ class Pipeline:
         self.attachments = FetchAttachments(
             fetcher, shared.catalog.find, limits.max_attachment_bytes, limits.max_message_bytes
         )
-        self.output_format = EnforceOutputFormat(clock, shared.model_stats.record_validation)
+        self._validation_pool = WorkerPool("validation", VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER)
+        self.output_format = EnforceOutputFormat(clock, self._validation_pool.run, shared.model_stats.record_validation)
         self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
         self.circuit_breaker = CircuitBreakerLayer(shared.breakers)
         self.accounting = Accounting(shared.prices, clock, subscribers)
@@ -168,6 +173,7 @@ class Pipeline:
     def close(self) -> None:
         """End the threads of this server's worker pools."""
         self._host_lookup.close()
+        self._validation_pool.close()
 
     def handler(self) -> CallHandler:
         """Return the handler of generation calls."""

@@ -25,6 +25,7 @@ from tests.support.calls import make_call
 from tests.support.clock import FakeClock
 from tests.support.event_loop import run_ready_tasks
 from tests.support.layers import new_metrics, single_attempt, telemetry_layer
+from tests.support.structured_output import run_at_once
 from tests.support.upstream import FINISHED, RESPONSE_EVENTS, ScriptedUpstream
 
 
@@ -220,7 +221,7 @@ async def test_validated_json_of_a_stream_is_replayed() -> None:
     layer, json_text = idempotency(), '{"name": "Ann"}'
     answer: tuple[Event, ...] = (TextDelta(0, json_text), PartCompleted(0, Text(json_text)), FINISHED)
     upstream = ScriptedUpstream(answer)
-    structured = EnforceOutputFormat(FakeClock())
+    structured = EnforceOutputFormat(FakeClock(), run_at_once)
 
     async def native_json(attempt: Attempt[Any]) -> ResponseStream:
         attempt.sent = attempt

@@ -1,10 +1,16 @@
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat
-from aimanager_server.structured_output.validator import MAX_SECONDS, SchemaValidator, ValidationBudgetExceeded
+from aimanager_server.structured_output.validator import (
+    MAX_SECONDS,
+    AnswerTooLarge,
+    SchemaValidator,
+    ValidationBudgetExceeded,
+)
 from tests.support.clock import FakeClock
 
 
@@ -145,6 +151,62 @@ def test_slow_validation_exceeds_the_budget() -> None:
 
     with pytest.raises(ValidationBudgetExceeded):
         validator(PERSON, Slow()).validate("{}")
+
+
+def test_a_failing_alternative_keeps_no_errors() -> None:
+    leaf: dict[str, Any] = {"anyOf": [{"type": "string"}] * 50}
+    schema = {"oneOf": [{"anyOf": [leaf] * 20}] * 20}
+    checked = validator(schema)
+
+    tracemalloc.start()
+    found = checked.validate("{}").violations
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found[0].message == "at the top: {} is valid under none of the given schemas"
+    assert peak < 1_000_000
+
+
+def test_a_validation_pauses_after_each_slice_for_as_long_as_it_worked() -> None:
+    clock, pauses = FakeClock(), list[float]()
+    schema_format = JsonSchemaFormat("answer", json.dumps({"items": {"type": "integer"}}))
+
+    def work_for_a_millisecond() -> float:
+        clock.advance(0.001)
+        return clock()
+
+    SchemaValidator(schema_format, work_for_a_millisecond, pause=pauses.append).validate(json.dumps([1] * 20))
+
+    assert len(pauses) >= 5
+    assert all(0.002 < seconds < 0.004 for seconds in pauses)
+
+
+def test_a_stopped_validation_ends_early() -> None:
+    stopped = validator({"items": {"type": "integer"}})
+    stopped.stop()
+
+    with pytest.raises(ValidationBudgetExceeded):
+        stopped.validate("[1]")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" " * 2_100_000 + "{}", "2100002 characters, at most 2097152 are validated"),
+        (f'{{"a": [{"[]," * 60_000}[]]}}', "120003 brackets and commas, at most 100000 are validated"),
+    ],
+)
+def test_an_answer_that_would_take_too_long_to_parse_is_not_validated(text: str, message: str) -> None:
+    with pytest.raises(AnswerTooLarge, match=message):
+        SchemaValidator(JsonObjectFormat(), FakeClock()).validate(text)
+
+
+def test_a_match_that_would_take_too_long_exceeds_the_budget() -> None:
+    checked = validator({"pattern": "(?:[ab]*a[ab]{1000}c|d)"})
+
+    assert checked.validate('"%s"' % ("ab" * 700)).violations
+    with pytest.raises(ValidationBudgetExceeded):
+        checked.validate('"%s"' % ("ab" * 800))
 
 
 def test_backtracking_pattern_is_evaluated_in_linear_time() -> None:

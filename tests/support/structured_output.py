@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Cost
 from aimanager_server.pipeline.dispatch import Dispatch
 from aimanager_server.pipeline.structured_output import EnforceOutputFormat, OnValidated
+from aimanager_server.structured_output.validator import ValidationResult
 from tests.support.calls import TARGET, make_call
 from tests.support.clock import FakeClock
 from tests.support.layers import retrying
@@ -61,10 +63,16 @@ class LimitedUpstream(ProviderUpstream):
         return await super().__call__(request)
 
 
+async def run_at_once(caller: str, validate: Callable[[], ValidationResult]) -> ValidationResult:
+    """Validate in place of a thread."""
+    return validate()
+
+
 def enforcing(upstream: ProviderUpstream, on_validated: OnValidated = lambda *_: None, **options: Any) -> CallHandler:
     """Return the retry loop over the layer, accounting and the upstream, which is the provider "mock"."""
     clock = FakeClock()
-    return retrying(clock, Dispatch({"mock": upstream}), [EnforceOutputFormat(clock, on_validated)], **options)
+    layer = EnforceOutputFormat(clock, run_at_once, on_validated)
+    return retrying(clock, Dispatch({"mock": upstream}), [layer], **options)
 
 
 async def enforce(call: Call, upstream: ProviderUpstream) -> list[Event]:

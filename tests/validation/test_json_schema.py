@@ -12,12 +12,12 @@ from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat, Me
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import Caller, GenerateParams
 from aimanager_server.validation.json_schema import (
-    MAX_PATTERNS,
     MAX_SUBSCHEMAS,
     find_schema_problem,
     resolve_reference,
 )
 from aimanager_server.validation.output_format import MAX_SCHEMA_LENGTH
+from aimanager_server.validation.patterns import MAX_PATTERNS
 from aimanager_server.validation.request import RequestValidator
 
 PROMPT = (Message(Role.USER, (Text("Hi"),)),)
@@ -64,7 +64,15 @@ INVALID: list[tuple[Any, str]] = [
     ({"unevaluatedProperties": False}, "is an unsupported keyword"),
     ({"pattern": "(?=a)"}, "without look-around or back-references"),
     ({"pattern": r"(a)\1"}, "without look-around or back-references"),
-    ({"pattern": "((a{0,100}){0,100}){0,100}"}, "not too large"),
+    ({"pattern": "((a{0,100}){0,100}){0,100}"}, "must have at most 10000 states when compiled, estimated 2030342"),
+    ({"pattern": r"(?:\w{1,100}x){2}"}, "or use [0-9A-Za-z_] for \\w"),
+    ({"properties": {str(each): {"pattern": rf"\w{{12}}{each}"} for each in range(3)}}, "all patterns in a schema"),
+    ({"pattern": "(?x) a {1000} {1000}"}, "must not use the flag x"),
+    ({"$ref": "#/x-schema", "x-schema": {"pattern": r"\w{1000}"}}, "'/$ref/pattern' must have at most 10000 states"),
+    ({"$ref": "#/x-schema", "x-schema": {"type": 1}}, "'/$ref/type' must be one or more of"),
+    ({"$ref": "#/allOf/" + "9" * 900, "allOf": [{}]}, "must point to a schema inside this document"),
+    ({"$ref": "#/" + "a" * 999}, "must have at most 1000 characters, got 1001"),
+    ('{"minLength": 1e999}', "must be a non-negative integer"),
     ({"pattern": "a" * 1001}, "must have patterns of at most 1000 characters, got 1001"),
     ({"patternProperties": {"(": True}}, "must be a valid regular expression"),
 ]

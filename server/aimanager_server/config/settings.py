@@ -138,6 +138,10 @@ class Limits(Section):
     """Texts in an embedding request."""
     max_json_depth: PositiveInt = 64
     """Nesting of a JSON value or schema."""
+    max_json_characters: PositiveInt = MIB
+    """Characters of all tool schemas, the output schema and the native options of a request."""
+    max_json_values: PositiveInt = 30_000
+    """Brackets and commas in them, which approximate their values and so the time to parse them."""
     max_response_bytes: PositiveInt = 64 * MIB
     """Size of a provider's response."""
     max_line_bytes: PositiveInt = 8 * MIB

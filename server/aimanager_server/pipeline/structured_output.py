@@ -15,7 +15,7 @@ from ..core.response import Event, Finished, FinishReason, ResponseBuilder
 from ..core.stream import ResponseStream, StreamObserver
 from ..core.usage import add_cost, add_usage
 from ..structured_output.prompts import format_prompts, repair_prompt
-from ..structured_output.validator import SchemaValidator, ValidationBudgetExceeded, ValidationResult
+from ..structured_output.validator import AnswerTooLarge, SchemaValidator, ValidationBudgetExceeded, ValidationResult
 from ..validation.output_format import JSON_SCHEMA_FIELD
 
 CHECKED_FINISHES = frozenset((FinishReason.STOP, FinishReason.OTHER))
@@ -23,6 +23,9 @@ CHECKED_FINISHES = frozenset((FinishReason.STOP, FinishReason.OTHER))
 
 OnValidated = Callable[[str, str, bool], None]
 """Receives provider, model, and whether the first answer was valid."""
+
+RunInThread = Callable[[str, Callable[[], ValidationResult]], Awaitable[ValidationResult]]
+"""Runs a validation for the caller of this name outside the event loop's thread."""
 
 
 class EnforceOutputFormat:
@@ -34,8 +37,9 @@ class EnforceOutputFormat:
     one, and usage and cost of the repair include the rejected answer.
     """
 
-    def __init__(self, clock: Clock, on_validated: OnValidated = lambda *_: None) -> None:
+    def __init__(self, clock: Clock, run_in_thread: RunInThread, on_validated: OnValidated = lambda *_: None) -> None:
         self._clock = clock
+        self._run_in_thread = run_in_thread
         self._on_validated = on_validated
 
     def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
@@ -52,12 +56,12 @@ class EnforceOutputFormat:
         stream = await proceed(attempt)
         assert attempt.sent is not None
         if attempt.call.streaming and repair is None and attempt.sent.output_format == output_format:
-            native = _NativeAnswer(attempt, validator, self._on_validated)
+            native = _NativeAnswer(attempt, validator, self._run_in_thread, self._on_validated)
             return stream.observed_by(native).finalized_by(native.validate)
         answer = await _read(stream)
         if repair is not None:
             answer = answer.after(repair)
-        result = await _validate(attempt, answer, validator)
+        result = await _validate(attempt, answer, validator, self._run_in_thread)
         if repair is None and answer.finished.reason in CHECKED_FINISHES:
             self._on_validated(*attempt.target.key, not result.violations)
         if not result.violations:
@@ -88,11 +92,14 @@ class _Answer:
 class _NativeAnswer(StreamObserver):
     """Validates a stream whose provider guarantees the format, before its reader sees the end."""
 
-    __slots__ = ("_attempt", "_builder", "_on_validated", "_validator")
+    __slots__ = ("_attempt", "_builder", "_on_validated", "_run_in_thread", "_validator")
 
-    def __init__(self, attempt: Attempt[Any], validator: SchemaValidator, on_validated: OnValidated) -> None:
+    def __init__(
+        self, attempt: Attempt[Any], validator: SchemaValidator, run_in_thread: RunInThread, on_validated: OnValidated
+    ) -> None:
         self._attempt = attempt
         self._validator = validator
+        self._run_in_thread = run_in_thread
         self._on_validated = on_validated
         self._builder = ResponseBuilder()
 
@@ -107,7 +114,7 @@ class _NativeAnswer(StreamObserver):
             return
         parts = tuple(self._builder.parts[index] for index in sorted(self._builder.parts))
         answer = _Answer(events, Message(Role.ASSISTANT, parts), finished)
-        result = await _validate(self._attempt, answer, self._validator)
+        result = await _validate(self._attempt, answer, self._validator, self._run_in_thread)
         self._on_validated(*self._attempt.target.key, not result.violations)
         if result.violations:
             self._attempt.record.reject(OutputSchemaMismatch.spec.reason)
@@ -125,12 +132,29 @@ async def _read(stream: ResponseStream) -> _Answer:
     return _Answer(events, result.message, result.finished)
 
 
-async def _validate(attempt: Attempt[Any], answer: _Answer, validator: SchemaValidator) -> ValidationResult:
+async def _validate(
+    attempt: Attempt[Any], answer: _Answer, validator: SchemaValidator, run_in_thread: RunInThread
+) -> ValidationResult:
     """Validate in a thread, since a long answer would block the event loop."""
     if answer.finished.reason not in CHECKED_FINISHES:
         return ValidationResult("")
+    text = _text_of(answer.message.parts)
     try:
-        return await asyncio.to_thread(validator.validate, _text_of(answer.message.parts))
+        return await run_in_thread(attempt.caller.name, lambda: validator.validate(text))
+    except asyncio.CancelledError:
+        validator.stop()
+        raise
+    except AnswerTooLarge as cause:
+        attempt.record.reject(OutputSchemaMismatch.spec.reason)
+        provider, model = attempt.target.key
+        raise OutputSchemaMismatch(
+            f"The model's answer is too large to validate against output_format: {cause}.",
+            solution="Set a lower limit for the output tokens.",
+            provider=provider,
+            model=model,
+            usage=answer.finished.usage,
+            cost=answer.finished.cost,
+        ) from cause
     except ValidationBudgetExceeded as cause:
         attempt.record.reject(InvalidRequest.spec.reason)
         field, description = f"{JSON_SCHEMA_FIELD}.schema_json", "takes too many steps to validate"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,13 +17,26 @@ from referencing.exceptions import Unresolvable
 
 from ..core.content import JsonObjectFormat, OutputFormat
 from ..core.handler import Clock
-from ..validation.json_schema import compile_pattern
+from ..validation.json_depth import count_values
+from ..validation.patterns import MatchTooExpensive, Pattern, compile_pattern
 
 MAX_STEPS = 500_000
 """Keyword evaluations per validation; the longest model output takes about a tenth of this."""
 
 MAX_SECONDS = 5.0
 """Duration of one validation."""
+
+SLICE_SECONDS = 0.002
+"""Duration of a piece of work, after which a validation pauses for as long, so that the event loop can run."""
+
+MATCH_COST_PER_STEP = 50
+"""Cost of matching a pattern that counts as one step."""
+
+MAX_ANSWER_LENGTH = 2 * 1024 * 1024
+"""Characters of an answer that is validated."""
+
+MAX_ANSWER_VALUES = 100_000
+"""Brackets and commas of such an answer, which its values cannot exceed by more than one."""
 
 MAX_VIOLATIONS = 5
 MAX_MESSAGE_LENGTH = 300
@@ -32,6 +46,10 @@ Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 class ValidationBudgetExceeded(Exception):
     """The validation exceeded its steps or MAX_SECONDS, or the schema recurses without end."""
+
+
+class AnswerTooLarge(Exception):
+    """The answer is too large to validate. The message states the size and the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +72,14 @@ class ValidationResult:
 class SchemaValidator:
     """Validate the answers of one call against its output format. Not thread-safe."""
 
-    def __init__(self, output_format: OutputFormat, clock: Clock, max_steps: int = MAX_STEPS) -> None:
-        self._budget = _StepBudget(clock, max_steps)
+    def __init__(
+        self,
+        output_format: OutputFormat,
+        clock: Clock,
+        max_steps: int = MAX_STEPS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._budget = _StepBudget(clock, max_steps, pause)
         self._validator: Validator | None = None
         if not isinstance(output_format, JsonObjectFormat):
             kind = extend(Draft202012Validator, _budgeted_keywords(self._budget))  # type: ignore[no-untyped-call]  # untyped
@@ -64,8 +88,9 @@ class SchemaValidator:
     def validate(self, text: str) -> ValidationResult:
         """Validate a complete answer, without the code fence around it if it has one.
 
-        Raises ValidationBudgetExceeded.
+        Raises ValidationBudgetExceeded or AnswerTooLarge. May take seconds; it pauses in between.
         """
+        _check_size(text)
         json = strip_code_fence(text)
         try:
             value = from_json(json, allow_inf_nan=False)
@@ -76,11 +101,15 @@ class SchemaValidator:
         violations = self._violations(self._validator, value)
         return ValidationResult("", violations) if violations else ValidationResult(json)
 
+    def stop(self) -> None:
+        """Let a validation in another thread raise ValidationBudgetExceeded soon: its result is no longer needed."""
+        self._budget.stop()
+
     def _violations(self, validator: Validator, value: Any) -> tuple[Violation, ...]:
         self._budget.start()
         try:
             return tuple(map(_violation, islice(validator.iter_errors(value), MAX_VIOLATIONS)))
-        except (RecursionError, ArithmeticError, Unresolvable) as error:
+        except (RecursionError, ArithmeticError, MatchTooExpensive, Unresolvable) as error:
             raise ValidationBudgetExceeded from error
 
 
@@ -97,6 +126,14 @@ def strip_code_fence(text: str) -> str:
     if fence[:3] in ("```", "~~~") and len(set(fence)) == 1 and opening.startswith(fence):
         return content.strip()
     return text
+
+
+def _check_size(text: str) -> None:
+    if len(text) > MAX_ANSWER_LENGTH:
+        raise AnswerTooLarge(f"{len(text)} characters, at most {MAX_ANSWER_LENGTH} are validated")
+    # No text of at most this length has more values.
+    if len(text) > MAX_ANSWER_VALUES and (found := count_values(text)) > MAX_ANSWER_VALUES:
+        raise AnswerTooLarge(f"{found} brackets and commas, at most {MAX_ANSWER_VALUES} are validated")
 
 
 def _validate_object(json: str, value: Any) -> ValidationResult:
@@ -116,33 +153,47 @@ def _violation(error: ValidationError) -> Violation:
 
 
 class _StepBudget:
-    """Limit the steps and seconds of one validation."""
+    """Limit the steps and seconds of one validation, and pause it after each slice of time."""
 
-    __slots__ = ("_clock", "_deadline", "_max_steps", "_steps_left")
+    __slots__ = ("_clock", "_deadline", "_is_stopped", "_max_steps", "_pause", "_resumed_at", "_steps_left")
 
-    def __init__(self, clock: Clock, max_steps: int) -> None:
+    def __init__(self, clock: Clock, max_steps: int, pause: Callable[[float], None]) -> None:
         self._clock = clock
         self._max_steps = max_steps
+        self._pause = pause
         self._steps_left = 0
         self._deadline = 0.0
+        self._resumed_at = 0.0
+        self._is_stopped = False
 
     def start(self) -> None:
         self._steps_left = self._max_steps
-        self._deadline = self._clock() + MAX_SECONDS
+        self._resumed_at = self._clock()
+        self._deadline = self._resumed_at + MAX_SECONDS
+
+    def stop(self) -> None:
+        self._is_stopped = True
 
     def spend(self, steps: int) -> None:
         self._steps_left -= steps
-        if self._steps_left < 0 or self._clock() > self._deadline:
+        now = self._clock()
+        if self._steps_left < 0 or now > self._deadline or self._is_stopped:
             raise ValidationBudgetExceeded
+        if now - self._resumed_at > SLICE_SECONDS:
+            self._pause(now - self._resumed_at)
+            self._resumed_at = self._clock()
 
 
 def _budgeted_keywords(budget: _StepBudget) -> Mapping[str, Keyword]:
-    """Return all keywords, each spending from the budget; replace those that are slow on hostile input."""
+    """Return all keywords, each spending from the budget; replace those that take too long or too much memory."""
+    patterns = _Patterns(budget)
     replacements: dict[str, Keyword] = {
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "additionalProperties": _additional_properties,
+        "pattern": patterns.pattern,
+        "patternProperties": patterns.pattern_properties,
+        "additionalProperties": patterns.additional_properties,
         "uniqueItems": _unique_items,
+        "anyOf": _any_of,
+        "oneOf": _one_of,
     }
     keywords = {**Draft202012Validator.VALIDATORS, **replacements}
     return {name: _budgeted(keyword, budget) for name, keyword in keywords.items()}
@@ -160,33 +211,65 @@ def _length(value: Any) -> int:
     return len(value) if isinstance(value, list | dict) else 0
 
 
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not compile_pattern(pattern)(instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+class _Patterns:
+    """The keywords with patterns. Each pattern is compiled once a validator."""
 
+    def __init__(self, budget: _StepBudget) -> None:
+        self._budget = budget
+        self._compiled: dict[str, Pattern] = {}
 
-def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not isinstance(instance, dict):
-        return
-    for pattern, subschema in patterns.items():
-        matches = compile_pattern(pattern)
+    def pattern(self, validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        if isinstance(instance, str) and not self._matches(pattern, instance):
+            yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+    def pattern_properties(
+        self, validator: Any, patterns: Any, instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        if not isinstance(instance, dict):
+            return
+        for pattern, subschema in patterns.items():
+            for name, value in instance.items():
+                if self._matches(pattern, name):
+                    yield from validator.descend(value, subschema, path=name, schema_path=pattern)
+
+    def additional_properties(
+        self, validator: Any, subschema: Any, instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        if not isinstance(instance, dict):
+            return
+        patterns = schema.get("patternProperties", ())
+        known = schema.get("properties", {})
         for name, value in instance.items():
-            if matches(name):
-                yield from validator.descend(value, subschema, path=name, schema_path=pattern)
+            if name in known or any(self._matches(pattern, name) for pattern in patterns):
+                continue
+            if subschema is False:
+                yield ValidationError(f"the property {name!r} is not allowed")
+            else:
+                yield from validator.descend(value, subschema, path=name)
+
+    def _matches(self, pattern: str, text: str) -> bool:
+        compiled = self._compiled.get(pattern)
+        if compiled is None:
+            compiled = self._compiled[pattern] = compile_pattern(pattern)
+        self._budget.spend(1 + compiled.cost(text) // MATCH_COST_PER_STEP)
+        return compiled.matches(text)
 
 
-def _additional_properties(validator: Any, subschema: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not isinstance(instance, dict):
-        return
-    patterns = [compile_pattern(pattern) for pattern in schema.get("patternProperties", ())]
-    known = schema.get("properties", {})
-    for name, value in instance.items():
-        if name in known or any(matches(name) for matches in patterns):
-            continue
-        if subschema is False:
-            yield ValidationError(f"the property {name!r} is not allowed")
-        else:
-            yield from validator.descend(value, subschema, path=name)
+def _any_of(validator: Any, subschemas: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if not any(_is_valid(validator, subschema, instance) for subschema in subschemas):
+        yield ValidationError(f"{instance!r} is not valid under any of the given schemas")
+
+
+def _one_of(validator: Any, subschemas: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    matching = sum(_is_valid(validator, subschema, instance) for subschema in subschemas)
+    if matching != 1:
+        number = "more than one" if matching else "none"
+        yield ValidationError(f"{instance!r} is valid under {number} of the given schemas")
+
+
+def _is_valid(validator: Any, subschema: Any, instance: Any) -> bool:
+    """Return whether there is no error. Collecting all errors, as jsonschema does, can take gigabytes."""
+    return next(validator.descend(instance, subschema), None) is None
 
 
 def _unique_items(validator: Any, unique: bool, instance: Any, schema: Any) -> Iterator[ValidationError]:

@@ -6,22 +6,20 @@ evaluated locations. References must stay inside the schema. Patterns must be va
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from math import inf
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from pydantic_core import SchemaError as InvalidPattern
-from pydantic_core import SchemaValidator, core_schema
+from .patterns import MAX_PATTERN_LENGTH, MAX_PATTERNS, MAX_TOTAL_PATTERN_SIZE, compile_pattern
 
 MAX_SUBSCHEMAS = 5_000
 """Subschemas of a schema, including the schema itself."""
 
-MAX_PATTERNS = 100
-"""Patterns of a schema. A compiled pattern can take megabytes."""
-
-MAX_PATTERN_LENGTH = 1_000
+MAX_REFERENCE_LENGTH = 1_000
+"""Characters of a `$ref`, `$id` or `$schema`. The libraries that resolve references keep some of them."""
 
 UNSUPPORTED_KEYWORDS = frozenset(
     (
@@ -32,9 +30,6 @@ UNSUPPORTED_KEYWORDS = frozenset(
 
 TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
 
-Pattern = Callable[[Any], bool]
-"""Returns whether a string contains a match."""
-
 
 class SchemaProblem(NamedTuple):
     """A location in a schema, as a JSON pointer, and what is wrong there."""
@@ -43,38 +38,29 @@ class SchemaProblem(NamedTuple):
     description: str
 
 
-@lru_cache(maxsize=256)
-def compile_pattern(text: str) -> Pattern:
-    """Compile a pattern of the `regex` crate, which matches in linear time. Raises ValueError for an invalid pattern.
-
-    >>> compile_pattern("^a+$")("aaa"), compile_pattern("^a+$")("b")
-    (True, False)
-    """
-    try:
-        return SchemaValidator(core_schema.str_schema(pattern=text, regex_engine="rust-regex")).isinstance_python
-    except InvalidPattern as error:
-        raise ValueError(
-            "must be a valid regular expression without look-around or back-references, and not too large"
-        ) from error
-
-
 def find_schema_problem(schema: Any) -> SchemaProblem | None:
     """Return the first problem of a schema, None if it is valid. The caller must have checked its depth."""
     return next(_SchemaChecker(schema).problems(), None)
 
 
 class _SchemaChecker:
-    """Walk one schema and its subschemas without following references."""
+    """Walk one schema, its subschemas, and what its references point to, each once."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
+        self._pending: list[tuple[str, Any]] = [("", root)]
+        self._targets: list[tuple[str, Any]] = []
+        self._seen: set[int] = set()
         self._schemas = 0
         self._patterns = 0
+        self._total_pattern_size = 0
 
     def problems(self) -> Iterator[SchemaProblem]:
-        pending: list[tuple[str, Any]] = [("", self._root)]
-        while pending:
-            pointer, schema = pending.pop()
+        # Targets of references come last: few are below a keyword without subschemas, and so not seen before.
+        while self._pending or self._targets:
+            pointer, schema = (self._pending or self._targets).pop()
+            if id(schema) in self._seen:
+                continue
             self._schemas += 1
             if self._schemas > MAX_SUBSCHEMAS:
                 yield SchemaProblem("", f"must have at most {MAX_SUBSCHEMAS} subschemas")
@@ -84,24 +70,37 @@ class _SchemaChecker:
             if not isinstance(schema, dict):
                 yield SchemaProblem(pointer, "must be a schema: a JSON object, true or false")
                 return
+            self._seen.add(id(schema))
             for keyword, value in schema.items():
-                location = f"{pointer}/{keyword}"
-                yield from self._check_keyword(location, pointer, keyword, value)
-                pending += _subschemas(location, keyword, value)
+                if keyword in KEYWORDS or keyword in UNSUPPORTED_KEYWORDS:
+                    yield from self._check_keyword(f"{pointer}/{keyword}", pointer, keyword, value)
 
     def _check_keyword(self, location: str, pointer: str, keyword: str, value: Any) -> Iterator[SchemaProblem]:
-        rule = KEYWORDS.get(keyword)
         if keyword in UNSUPPORTED_KEYWORDS or (keyword == "$id" and pointer):
             yield SchemaProblem(location, "is an unsupported keyword")
-        elif rule is not None and not rule[0](value):
-            yield SchemaProblem(location, f"must be {rule[1]}")
-        elif keyword == "$ref" and not isinstance(resolve_reference(self._root, value), dict | bool):
-            yield SchemaProblem(location, "must point to a schema inside this document, such as '#/$defs/item'")
+            return
+        is_valid, description = KEYWORDS[keyword]
+        if not is_valid(value):
+            yield SchemaProblem(location, f"must be {description}")
+        elif keyword in REFERENCE_KEYWORDS:
+            yield from self._check_reference(location, keyword, value)
         elif keyword == "pattern":
             yield from self._check_pattern(location, value)
-        elif keyword == "patternProperties":
-            for text in value:
-                yield from self._check_pattern(location, text)
+        else:
+            if keyword == "patternProperties":
+                for text in value:
+                    yield from self._check_pattern(location, text)
+            self._pending += _subschemas(location, keyword, value)
+
+    def _check_reference(self, location: str, keyword: str, value: str) -> Iterator[SchemaProblem]:
+        if len(value) > MAX_REFERENCE_LENGTH:
+            yield SchemaProblem(location, f"must have at most {MAX_REFERENCE_LENGTH} characters, got {len(value)}")
+        elif keyword == "$ref":
+            found = resolve_reference(self._root, value)
+            if isinstance(found, dict):
+                self._targets.append((location, found))
+            elif not isinstance(found, bool):
+                yield SchemaProblem(location, "must point to a schema inside this document, such as '#/$defs/item'")
 
     def _check_pattern(self, location: str, text: str) -> Iterator[SchemaProblem]:
         self._patterns += 1
@@ -112,9 +111,15 @@ class _SchemaChecker:
             yield SchemaProblem(location, description)
         else:
             try:
-                compile_pattern(text)
+                self._total_pattern_size += compile_pattern(text).size.states
             except ValueError as error:
                 yield SchemaProblem(location, str(error))
+        if self._total_pattern_size > MAX_TOTAL_PATTERN_SIZE:
+            yield SchemaProblem(
+                location,
+                f"exceeds the limit of all patterns in a schema together: at most {MAX_TOTAL_PATTERN_SIZE} states "
+                f"when compiled, estimated {self._total_pattern_size}",
+            )
 
 
 def _subschemas(location: str, keyword: str, value: Any) -> list[tuple[str, Any]]:
@@ -142,7 +147,7 @@ def resolve_reference(root: Any, reference: str) -> Any:
         name = unquote(step).replace("~1", "/").replace("~0", "~")
         if isinstance(found, dict) and name in found:
             found = found[name]
-        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+        elif isinstance(found, list) and LIST_INDEX.fullmatch(name) and int(name) < len(found):
             found = found[int(name)]
         else:
             return None
@@ -154,7 +159,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0 and value == int(value)
+    return _is_number(value) and 0 <= value < inf and value == int(value)
 
 
 def _is_string(value: Any) -> bool:
@@ -181,6 +186,10 @@ def _is_non_empty_list(value: Any) -> bool:
 def _is_schema(value: Any) -> bool:
     return isinstance(value, dict | bool)
 
+
+LIST_INDEX = re.compile(r"[0-9]{1,9}")
+
+REFERENCE_KEYWORDS = frozenset(("$ref", "$id", "$schema"))
 
 SCHEMA_KEYWORDS = frozenset(
     ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then", "contentSchema")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..config.settings import Limits
 from ..core.content import Attachment, Message, Reasoning, Role, Text, ToolCall, ToolResult
 from ..core.errors import FieldViolation
+from .json_depth import count_values
 from .violations import OversizedField, Violation, quoted
 
 IMAGE_MIME_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/gif", "image/webp"})
@@ -18,6 +19,9 @@ DOCUMENT_MIME_TYPES = frozenset({"application/pdf"})
 ACCEPTED_MIME_TYPES = "image/jpeg, image/png, image/gif, image/webp, application/pdf or text/* in lower case"
 
 MAX_URI_LENGTH = 8192
+
+MAX_MESSAGE_JSON_VALUES = 300_000
+"""Brackets and commas in the tool call arguments and provider states of a request, which some wires parse."""
 
 ASSISTANT_ONLY = "is only allowed in assistant messages"
 USER_ONLY = "is only allowed in user messages"
@@ -142,6 +146,34 @@ def tool_result_violations(messages: Sequence[Message]) -> Iterator[FieldViolati
                 field = f"messages[{index}].parts[{position}].tool_result.tool_call_id"
                 yield _unmatched_result(part.tool_call_id, field, seen)
     yield from _missing_results(pending)
+
+
+def message_json_violations(messages: Sequence[Message]) -> Iterator[FieldViolation]:
+    """Yield a violation at the largest part if parsing the JSON within all messages would take too long."""
+    length = 0
+    for message in messages:
+        for part in message.parts:
+            length += len(part.provider_state)
+            if isinstance(part, ToolCall):
+                length += len(part.arguments_json)
+    # No JSON of at most this length has more values.
+    if length <= MAX_MESSAGE_JSON_VALUES:
+        return
+    counts = dict(_json_value_counts(messages))
+    total = sum(counts.values())
+    if total > MAX_MESSAGE_JSON_VALUES:
+        others = "together with the other arguments and provider states"
+        description = f"must have at most {MAX_MESSAGE_JSON_VALUES} brackets and commas {others}, got {total}"
+        yield FieldViolation(max(counts, key=lambda path: counts[path]), description)
+
+
+def _json_value_counts(messages: Sequence[Message]) -> Iterator[tuple[str, int]]:
+    for index, message in enumerate(messages):
+        for position, part in enumerate(message.parts):
+            field = f"messages[{index}].parts[{position}]"
+            yield f"{field}.provider_state", count_values(part.provider_state)
+            if isinstance(part, ToolCall):
+                yield f"{field}.tool_call.arguments_json", count_values(part.arguments_json)
 
 
 def _unmatched_result(call_id: str, field: str, seen: set[str]) -> FieldViolation:

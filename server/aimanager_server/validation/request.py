@@ -14,7 +14,7 @@ from ..core.errors import FieldViolation
 from ..core.request import Caller, GenerateParams
 from .idempotency_key import idempotency_key_violations
 from .json_depth import parse_json_object
-from .messages import message_violations, tool_result_violations
+from .messages import message_json_violations, message_violations, tool_result_violations
 from .native_options import NativeOptionsRules
 from .output_format import output_format_violations
 from .violations import Violation, entry_path, quoted, raise_violations, too_long
@@ -46,6 +46,7 @@ class RequestValidator:
         limits = self._limits
         yield from message_violations(params.messages, limits)
         yield from tool_result_violations(params.messages)
+        yield from message_json_violations(params.messages)
         yield from _sampling_violations(params.sampling)
         if params.reasoning.budget_tokens is not None:
             yield from below_minimum("reasoning.budget_tokens", params.reasoning.budget_tokens)

@@ -1,6 +1,7 @@
 """JSON Schemas are rewritten under the rules of each provider, or rejected."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -191,3 +192,17 @@ def test_schema_of_the_caller_is_not_modified() -> None:
     rewrite_schema(schema, OPENAI)
 
     assert repr(schema) == before
+
+
+def test_rewriting_takes_time_in_proportion_to_the_schema() -> None:
+    options = {f"a{level}": {"anyOf": [{"$ref": f"#/$defs/a{level + 1}"}] * 50} for level in range(4)}
+    multiplying = {**CLOSED, "properties": {"b": {"$ref": "#/$defs/a0"}}, "$defs": {**options, "a4": TEXT}}
+    nullable = {str(number): {"type": "null"} for number in range(4_000)}
+    wide = {**CLOSED, "properties": nullable, "required": [f"r{number}" for number in range(8_000)]}
+
+    started = time.process_time()
+    with pytest.raises(UnsupportedSchema, match="the optional property 'b' must accept null"):
+        rewrite_schema(multiplying, OPENAI)
+    rewrite_schema(wide, OPENAI)
+
+    assert time.process_time() - started < 0.5

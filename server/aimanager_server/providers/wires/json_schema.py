@@ -126,6 +126,7 @@ class _SchemaRewriter:
     def __init__(self, root: Schema, rules: SchemaRules) -> None:
         self._root = root
         self._rules = rules
+        self._nullable_references: dict[str, bool] = {}
 
     def rewrite(self, schema: Any, depth: int) -> dict[str, Any]:
         if not isinstance(schema, dict) or not schema.keys() - ANNOTATIONS - set(DEFINITIONS):
@@ -177,8 +178,9 @@ class _SchemaRewriter:
         }
 
     def _optional_properties(self, properties: Schema, required: list[str]) -> Iterator[str]:
+        names = set(required)
         for name, value in properties.items():
-            if name in required:
+            if name in names:
                 continue
             if not self._admits_null(value):
                 raise UnsupportedSchema(f"the optional property {name[:64]!r} must accept null")
@@ -188,10 +190,18 @@ class _SchemaRewriter:
         if not isinstance(schema, dict) or not hops:
             return False
         if "$ref" in schema:
-            return self._admits_null(_definition(self._root, schema["$ref"]), hops - 1)
+            return self._reference_admits_null(schema["$ref"], hops)
         if "null" in _types(schema) or None in schema.get("enum", ()):
             return True
         return any(self._admits_null(option, hops - 1) for option in schema.get("anyOf", ()))
+
+    def _reference_admits_null(self, reference: str, hops: int) -> bool:
+        """Follow each reference once: alternatives that refer to the same definitions would multiply."""
+        if reference not in self._nullable_references:
+            self._nullable_references[reference] = False
+            found = _definition(self._root, reference)
+            self._nullable_references[reference] = self._admits_null(found, hops - 1)
+        return self._nullable_references[reference]
 
     def _combined(self, keyword: str, schemas: list[Any], depth: int) -> list[dict[str, Any]]:
         if keyword == "allOf" and (not self._rules.allows_all_of or any("$ref" in schema for schema in schemas)):

@@ -38,6 +38,7 @@ from ...core.embedding import EmbeddingPurpose, EmbedParams
 from ...core.request import GenerateParams
 from ...validation.violations import entry_path
 from .fields import FieldParser, optional_field, unknown_enum_value
+from .json_size import check_embedding_options_size, check_json_size
 from .times import parse_duration
 
 MAX_LABELS: Final = 64
@@ -111,6 +112,8 @@ def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) ->
     _check_count(parser, max_inputs, len(request.inputs), "inputs")
     _check_count(parser, MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
     parser.raise_violations()
+    check_embedding_options_size(parser, request.provider_options_json)
+    parser.raise_violations()
     purpose = EMBEDDING_PURPOSES.get(request.purpose)
     if purpose is None and request.purpose:
         parser.reject_enum("purpose", embedding_pb2.EmbeddingPurpose, request.purpose)
@@ -139,6 +142,9 @@ def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> No
         _check_count(parser, MAX_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
     _check_count(parser, MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
     parser.raise_violations()
+    if request.tools or request.provider_options_json or request.HasField("output_format"):
+        check_json_size(parser, request, limits)
+        parser.raise_violations()
 
 
 def _check_count(parser: FieldParser, limit: int, actual: int, path: str) -> None:

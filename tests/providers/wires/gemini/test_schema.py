@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from aimanager_server.providers.wires.gemini.schema import inline_references
+from aimanager_server.providers.wires.gemini.schema import ReferenceInliner
 
 NAME = {"type": "string", "description": "A name."}
 
@@ -32,7 +33,7 @@ NAME = {"type": "string", "description": "A name."}
     ],
 )
 def test_references_are_inlined(schema: dict[str, Any], inlined: dict[str, Any]) -> None:
-    assert inline_references(schema) == inlined
+    assert ReferenceInliner().inline(json.dumps(schema)) == inlined
 
 
 @pytest.mark.parametrize(
@@ -45,11 +46,22 @@ def test_references_are_inlined(schema: dict[str, Any], inlined: dict[str, Any])
     ],
 )
 def test_schema_with_unresolvable_references_is_unchanged(schema: dict[str, Any]) -> None:
-    assert inline_references(schema) == schema
+    assert ReferenceInliner().inline(json.dumps(schema)) == schema
 
 
 def test_schema_above_the_expansion_limit_is_unchanged() -> None:
     levels = {f"l{n}": {"anyOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 10} for n in range(9)}
     schema = {"$ref": "#/$defs/l0", "$defs": {**levels, "l9": NAME}}
 
-    assert inline_references(schema) == schema
+    assert ReferenceInliner().inline(json.dumps(schema)) == schema
+
+
+def test_the_schemas_of_a_request_share_the_limit() -> None:
+    repeated = {"anyOf": [{"$ref": "#/$defs/a"}] * 100, "$defs": {"a": {"enum": list(range(200))}}}
+    without = {"type": "string"}
+    inliner = ReferenceInliner()
+
+    inlined = [inliner.inline(json.dumps(schema)) for schema in (repeated, repeated, without)]
+
+    assert inlined[0] != repeated
+    assert inlined[1:] == [repeated, without]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from ....catalog.model import Model
 from ....core.content import JsonObjectFormat, Tool, ToolChoice, ToolMode
@@ -13,7 +13,7 @@ from ....core.request import Attempt
 from ..json_schema import unsupported_format
 from ..native_options import deep_merge
 from .message_encoder import encode_contents
-from .schema import inline_references
+from .schema import ReferenceInliner
 from .thinking import thinking_config, uses_thinking_budget
 
 FUNCTION_CALLING_MODES: dict[ToolMode, str] = {ToolMode.AUTO: "AUTO", ToolMode.REQUIRED: "ANY", ToolMode.NONE: "NONE"}
@@ -21,12 +21,13 @@ FUNCTION_CALLING_MODES: dict[ToolMode, str] = {ToolMode.AUTO: "AUTO", ToolMode.R
 
 def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
-    config = {name: value for name, value in _generation(attempt, model).items() if value is not None}
+    inliner = ReferenceInliner()
+    config = {name: value for name, value in _generation(attempt, model, inliner).items() if value is not None}
     body: dict[str, Any] = {"contents": encode_contents(attempt, uses_signatures=not uses_thinking_budget(model))}
     if attempt.system_instruction:
         body["systemInstruction"] = {"parts": [{"text": attempt.system_instruction}]}
     if attempt.tools:
-        body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in attempt.tools]}]
+        body["tools"] = [{"functionDeclarations": [_declaration(tool, inliner) for tool in attempt.tools]}]
         function_calling = _function_calling(attempt.tool_choice, strict=any(tool.strict for tool in attempt.tools))
         if function_calling:
             body["toolConfig"] = {"functionCallingConfig": function_calling}
@@ -35,7 +36,7 @@ def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str
     return to_json(deep_merge(deep_merge(body, options), attempt.target.options), inf_nan_mode="null")
 
 
-def _generation(attempt: Attempt[Any], model: Model | None) -> dict[str, Any]:
+def _generation(attempt: Attempt[Any], model: Model | None, inliner: ReferenceInliner) -> dict[str, Any]:
     sampling = attempt.target.sampling
     return {
         "maxOutputTokens": sampling.max_output_tokens,
@@ -45,11 +46,11 @@ def _generation(attempt: Attempt[Any], model: Model | None) -> dict[str, Any]:
         "topK": sampling.top_k,
         "seed": sampling.seed,
         "thinkingConfig": thinking_config(attempt.target.reasoning, model) or None,
-        **_format(attempt, model),
+        **_format(attempt, model, inliner),
     }
 
 
-def _format(attempt: Attempt[Any], model: Model | None) -> dict[str, Any]:
+def _format(attempt: Attempt[Any], model: Model | None, inliner: ReferenceInliner) -> dict[str, Any]:
     """Return the format fields. Raises CapabilityUnsupported if the model does not support the format natively."""
     output_format = attempt.output_format
     if output_format is None:
@@ -60,17 +61,17 @@ def _format(attempt: Attempt[Any], model: Model | None) -> dict[str, Any]:
         return {"responseMimeType": "application/json"}
     return {
         "responseMimeType": "application/json",
-        "responseJsonSchema": inline_references(from_json(output_format.schema_json)),
+        "responseJsonSchema": inliner.inline(output_format.schema_json),
     }
 
 
-def _declaration(tool: Tool) -> dict[str, Any]:
+def _declaration(tool: Tool, inliner: ReferenceInliner) -> dict[str, Any]:
     declaration: dict[str, Any] = {"name": tool.name}
     if tool.description:
         declaration["description"] = tool.description
-    schema = from_json(tool.input_schema_json or "{}")
+    schema = inliner.inline(tool.input_schema_json or "{}")
     if schema:
-        declaration["parametersJsonSchema"] = inline_references(schema)
+        declaration["parametersJsonSchema"] = schema
     return declaration
 
 
