@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.core.errors import MissingCredentials
 from aimanager_server.core.request import ApiKey
@@ -47,6 +49,26 @@ def test_an_invalid_ca_file_is_rejected_at_startup(tmp_path: Path) -> None:
 
     with pytest.raises(ssl.SSLError):
         open_provider("other", provider_settings(ca_file=file), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"speed": 1}, "providers.mock.options.speed: unknown option; known options: scripts, latency, rate,"),
+        ({"rate": 0}, "providers.mock.options.rate: must be greater than 0, got 0"),
+        (
+            {"scripts": [{"match": "a", "answer": "[[repyl: x]]"}]},
+            "options.scripts[0].answer: must contain known mock",
+        ),
+    ],
+)
+def test_invalid_options_of_the_mock_provider_are_settings_errors(options: dict[str, Any], problem: str) -> None:
+    settings = ProviderSettings.model_validate({"wire": "mock", "options": options})
+
+    with pytest.raises(SettingsError) as caught:
+        open_provider("mock", settings, LIMITS)
+
+    assert problem in str(caught.value)
 
 
 async def test_a_given_key_pool_is_used_even_if_empty() -> None:

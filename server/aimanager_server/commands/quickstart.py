@@ -14,8 +14,10 @@ BUF = Path(sys.executable).with_name("buf")
 def quickstart_text(settings: Settings, port: int) -> str:
     """Return commands that work against the server on this port."""
     target = f"127.0.0.1:{port}"
-    with_keys = [name for name, provider in settings.providers.items() if provider.enabled and provider.credentials()]
-    keys = f"API keys found for: {', '.join(with_keys)}" if with_keys else "no API keys found: using the mock provider"
+    enabled = {name: provider for name, provider in settings.providers.items() if provider.enabled}
+    with_keys = [name for name, provider in enabled.items() if provider.credentials()]
+    without_keys = "no API keys found: using the mock provider" if "mock" in enabled else "no API keys found"
+    keys = f"API keys found for: {', '.join(with_keys)}" if with_keys else without_keys
     tls = f" --ca {settings.server.tls.certificate_file}" if settings.server.tls else ""
     lines = [
         f"aimanager is listening on {target}; {keys}. Press Ctrl-C to stop. Try in another terminal:",

@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from pydantic import ValidationError
+
 from ..catalog.catalog import Catalog
 from ..catalog.discovery import ModelLister
 from ..catalog.model import Model
+from ..config.errors import SettingsError, problems_from
 from ..config.providers import ProviderSettings
 from ..config.settings import Limits, Settings
 from ..core.embedding import Embedder
@@ -32,6 +36,7 @@ from .http.dns_cache import CachingResolver
 from .http.provider import HttpProvider
 from .http.transport import HttpTransport, HttpxTransport
 from .mock.embeddings import MockEmbedder, MockTokenCounter
+from .mock.options import MockOptions
 from .mock.provider import MockProvider
 from .plugins.adapter import PluginProvider
 from .plugins.isolation import PluginLoop
@@ -113,10 +118,10 @@ def open_provider(
     """Create a built-in provider. On the chat-completions wire, `name` selects the quirks of a vendor.
 
     `key_pool` is the pool to share with other parts of the server; without it, one is created from the settings. Raises
-    OSError or ssl.SSLError if the `ca_file` cannot be loaded.
+    OSError or ssl.SSLError if the `ca_file` cannot be loaded, SettingsError for invalid options of the mock provider.
     """
     if settings.wire == "mock":
-        return MockProvider(settings.options, lambda: asyncio.get_running_loop().time(), asyncio.sleep)
+        return _open_mock(name, settings)
     wire, wire_for = _wires(name, settings, limits, find_model)
     open_pool = partial(
         HttpTransport,
@@ -137,6 +142,16 @@ def open_provider(
         secrets=tuple(settings.headers.values()),
         user_agent=f"aimanager/{_version()}",
     )
+
+
+def _open_mock(name: str, settings: ProviderSettings) -> MockProvider:
+    try:
+        return MockProvider(settings.options, lambda: asyncio.get_running_loop().time(), asyncio.sleep)
+    except ValidationError as error:
+        known = f"unknown option; known options: {', '.join(MockOptions.model_fields)}"
+        table = f"providers.{name}.options"
+        problems = problems_from(error, lambda path: "", lambda path: known)
+        raise SettingsError(replace(one, setting=f"{table}.{one.setting}") for one in problems) from None
 
 
 def key_pool_for(settings: ProviderSettings) -> KeyPool:

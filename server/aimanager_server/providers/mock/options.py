@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ...config.types import invalid_values
 from ...core.errors import InvalidRequest
 from .script import ParsedScript
 from .script_parser import MAX_ANSWER_LENGTH, parse_script
@@ -37,15 +38,16 @@ class MockOptions(BaseModel):
 
     def parsed_scripts(self) -> tuple[tuple[str, ParsedScript], ...]:
         """Return the configured scripts in order, each with the text that a prompt must contain."""
-        return tuple(
-            (script.match, parse_script(script.answer, max_answer_length=self.max_answer_length, text_is_reply=True))
-            for script in self.scripts
-        )
+        return tuple((script.match, self._parsed(script)) for script in self.scripts)
+
+    def _parsed(self, script: ScriptOption) -> ParsedScript:
+        return parse_script(script.answer, max_answer_length=self.max_answer_length, text_is_reply=True)
 
     @model_validator(mode="after")
     def _has_valid_scripts(self) -> Self:
-        try:
-            self.parsed_scripts()
-        except InvalidRequest as error:
-            raise ValueError(f"scripts: {error.violations[0].description}") from error
+        for index, script in enumerate(self.scripts):
+            try:
+                self._parsed(script)
+            except InvalidRequest as error:
+                raise invalid_values([(("scripts", index, "answer"), error.violations[0].description)]) from error
         return self
