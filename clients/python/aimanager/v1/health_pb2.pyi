@@ -108,9 +108,9 @@ class ProviderHealth(_message.Message):
     error_rate: _builtins.float
     """Share of the calls of the last five minutes that failed because of the provider, 0 to 1."""
     last_error_reason: _builtins.str
-    """ErrorInfo reason of the last failure."""
+    """ErrorInfo reason of the last failure. Set for admins."""
     solution: _builtins.str
-    """What an operator can do."""
+    """What an operator can do, for admins; what a caller can do, for everybody else."""
     @_builtins.property
     def circuit_breaker(self) -> Global___CircuitBreaker:
         """State of the circuit breaker."""
@@ -125,11 +125,11 @@ class ProviderHealth(_message.Message):
 
     @_builtins.property
     def last_success_time(self) -> _timestamp_pb2.Timestamp:
-        """Time of the last response."""
+        """Time of the last response. Set for admins."""
 
     @_builtins.property
     def last_failure_time(self) -> _timestamp_pb2.Timestamp:
-        """Time of the last failure."""
+        """Time of the last failure. Set for admins."""
 
     def __init__(
         self,

@@ -36,7 +36,9 @@ class GetMetricsSummaryRequest(_message.Message):
     """Model without the provider. Empty: all."""
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """Length of the window, which ends now, in whole minutes. Greater than 0 and at most 24 hours. Unset: 1 hour."""
+        """Length of the window, which ends now, in whole minutes. Greater than 0 and at most 24 hours. Unset: 1 hour. On a
+        server with many callers or models, a window that starts long ago may start at a full hour.
+        """
 
     def __init__(
         self,

@@ -65,7 +65,8 @@ class MetricsServiceServicer(object):
     """
 
     def GetMetricsSummary(self, request, context):
-        """Returns requests, failures, tokens and cost of a time window.
+        """Returns requests, failures, tokens and cost of a time window: of all callers for an admin, of the caller itself for
+        everybody else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,9 @@ class MetricsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MetricsServiceAsyncStub: ...
     GetMetricsSummary: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.GetMetricsSummaryRequest, _metrics_pb2.GetMetricsSummaryResponse]
-    """Returns requests, failures, tokens and cost of a time window."""
+    """Returns requests, failures, tokens and cost of a time window: of all callers for an admin, of the caller itself for
+    everybody else.
+    """
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
@@ -62,7 +64,9 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMetricsSummary: _aio.UnaryUnaryMultiCallable[_metrics_pb2.GetMetricsSummaryRequest, _metrics_pb2.GetMetricsSummaryResponse]  # type: ignore[assignment]
-    """Returns requests, failures, tokens and cost of a time window."""
+    """Returns requests, failures, tokens and cost of a time window: of all callers for an admin, of the caller itself for
+    everybody else.
+    """
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reports usage totals of this server. Prometheus metrics are separate; see docs/metrics.md.
@@ -83,6 +87,8 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_pb2.GetMetricsSummaryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_pb2.GetMetricsSummaryResponse, _abc.Awaitable[_metrics_pb2.GetMetricsSummaryResponse]]:
-        """Returns requests, failures, tokens and cost of a time window."""
+        """Returns requests, failures, tokens and cost of a time window: of all callers for an admin, of the caller itself for
+        everybody else.
+        """
 
 def add_MetricsServiceServicer_to_server(servicer: MetricsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -65,7 +65,8 @@ class QualityServiceServicer(object):
     """
 
     def AssessProviders(self, request, context):
-        """Assesses providers and their models by the calls of a time window.
+        """Assesses providers and their models by the calls of a time window: those of all callers for an admin, those of the
+        caller itself for everybody else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,9 @@ class QualityServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QualityServiceAsyncStub: ...
     AssessProviders: _grpc.UnaryUnaryMultiCallable[_quality_pb2.AssessProvidersRequest, _quality_pb2.AssessProvidersResponse]
-    """Assesses providers and their models by the calls of a time window."""
+    """Assesses providers and their models by the calls of a time window: those of all callers for an admin, those of the
+    caller itself for everybody else.
+    """
 
 @_typing.type_check_only
 class QualityServiceAsyncStub(QualityServiceStub):
@@ -62,7 +64,9 @@ class QualityServiceAsyncStub(QualityServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AssessProviders: _aio.UnaryUnaryMultiCallable[_quality_pb2.AssessProvidersRequest, _quality_pb2.AssessProvidersResponse]  # type: ignore[assignment]
-    """Assesses providers and their models by the calls of a time window."""
+    """Assesses providers and their models by the calls of a time window: those of all callers for an admin, those of the
+    caller itself for everybody else.
+    """
 
 class QualityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Compares the quality of providers and models.
@@ -83,6 +87,8 @@ class QualityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quality_pb2.AssessProvidersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quality_pb2.AssessProvidersResponse, _abc.Awaitable[_quality_pb2.AssessProvidersResponse]]:
-        """Assesses providers and their models by the calls of a time window."""
+        """Assesses providers and their models by the calls of a time window: those of all callers for an admin, those of the
+        caller itself for everybody else.
+        """
 
 def add_QualityServiceServicer_to_server(servicer: QualityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
