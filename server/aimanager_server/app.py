@@ -93,7 +93,7 @@ class SharedComponents:
         self.provider_set = ProviderSet(settings, self.catalog, registry)
         self.providers = self.provider_set.providers
         self.prices = PriceList(self.catalog, lambda: datetime.now(UTC))
-        self.usage_stats = UsageStats(clock, time.time, self.metrics.is_known_model)
+        self.usage_stats = UsageStats(clock, time.time, self.metrics.is_known_model, settings.max_callers)
         self.provider_stats = ProviderStats(clock, time.time)
         self.model_stats = ModelStats(clock)
         self.rate_limiter = RateLimiter(clock)
@@ -269,7 +269,7 @@ def _services(
         ),
         HealthService(shared.health, admission.closed, settings.server.watch_timeout_seconds),
         QualityService(shared.health, shared.model_stats, shared.prices),
-        MetricsService(shared.health, shared.usage_stats, lambda: pipeline.telemetry.in_flight),
+        MetricsService(shared.health, shared.usage_stats, shared.usage_stats.in_flight),
     )  # fmt: skip
 
 

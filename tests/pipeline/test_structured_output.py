@@ -155,14 +155,14 @@ async def test_repair_continues_with_the_next_key_if_its_key_is_rejected() -> No
 
 
 async def test_only_the_first_answer_counts_for_the_models_validity() -> None:
-    validated: list[tuple[str, str, bool]] = []
+    validated: list[tuple[str, str, bool, str]] = []
     upstream = ProviderUpstream(answer(INVALID), answer(VALID), answer(VALID))
     handle = enforcing(upstream, lambda *result: validated.append(result))
 
     await handle(json_call())
     await handle(json_call())
 
-    assert validated == [("mock", "mock-large", False), ("mock", "mock-large", True)]
+    assert validated == [("mock", "mock-large", False, "ann"), ("mock", "mock-large", True, "ann")]
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def build_server(
         MetricsService(
             health,
             usage_stats or UsageStats(clock, time.time, lambda provider, model: True),
-            lambda: admission.in_flight - 1,
+            lambda caller: admission.in_flight - 1,
         ),
     )
     return GatewayServer(settings, interceptors, admission, services, cancel_grace_seconds, rejection_seconds=0.0)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from aimanager_server.core.attempts import AttemptRecord
 from aimanager_server.core.usage import Cost, Usage
+from aimanager_server.telemetry.caller_usage import HOUR_MINUTES, MINUTE_SECONDS, CallerUsage
 from aimanager_server.telemetry.model_stats import percentile
+from aimanager_server.telemetry.usage_buckets import UsageRow
 from aimanager_server.telemetry.usage_stats import (
     DAY_SECONDS,
     MAX_BUCKETS,
-    MINUTE_SECONDS,
-    UsageRow,
+    MIN_BUCKETS_PER_CALLER,
     UsageStats,
     UsageSummary,
 )
@@ -59,8 +60,8 @@ def usage_stats(clock: FakeClock | None = None, *, known: tuple[str, ...] | None
     return UsageStats(clock, clock, lambda provider, model: known is None or model in known)
 
 
-def record_call(stats: UsageStats, provider: str, model: str, reason: str = "") -> None:
-    stats.record_call(provider, model, reason, used_fallback=False, latency=1.0, time_to_first_token=None)
+def record_call(stats: UsageStats, provider: str, model: str, reason: str = "", caller: str = "") -> None:
+    stats.of(caller).record_call(provider, model, reason, used_fallback=False, latency=1.0, time_to_first_token=None)
 
 
 def summarize(events: list[Event], window: float) -> tuple[UsageSummary, list[Event]]:
@@ -69,14 +70,14 @@ def summarize(events: list[Event], window: float) -> tuple[UsageSummary, list[Ev
     stats = usage_stats(clock)
     for event in events:
         clock.advance(event.pause)
-        stats.record_call(
+        stats.of("").record_call(
             *event.target,
             event.reason,
             used_fallback=event.used_fallback,
             latency=event.latency,
             time_to_first_token=event.latency / 4,
         )
-        stats.record_usage(*event.target, Usage(event.tokens, 2 * event.tokens), event.cost)
+        stats.of("").record_usage(*event.target, Usage(event.tokens, 2 * event.tokens), event.cost)
         dated.append((clock.time, event))
     summary = stats.summary(window)
     return summary, [event for when, event in dated if when >= summary.start_time]
@@ -158,10 +159,10 @@ def test_filters_select_rows_and_the_total_covers_only_them(
 
 def test_cost_in_another_currency_is_ignored() -> None:
     stats = usage_stats()
-    stats.record_usage("claude", "opus", Usage(1, 1), Cost(5, 6, "EUR"))
+    stats.of("").record_usage("claude", "opus", Usage(1, 1), Cost(5, 6, "EUR"))
     cost_in_euros = stats.summary(60).total.cost
 
-    stats.record_usage("claude", "opus", Usage(1, 1), Cost(7, 8, estimated=False))
+    stats.of("").record_usage("claude", "opus", Usage(1, 1), Cost(7, 8, estimated=False))
 
     assert cost_in_euros is None
     assert stats.summary(60).total.cost == Cost(7, 8, "USD", estimated=False)
@@ -180,19 +181,102 @@ def test_one_day_is_retained() -> None:
     assert summary.end_time - summary.start_time == DAY_SECONDS
 
 
-def test_too_many_buckets_evict_the_oldest_minutes_and_shorten_the_window() -> None:
-    clock = FakeClock()
+def test_too_many_buckets_leave_only_the_hours_of_the_oldest_minutes() -> None:
+    clock = FakeClock(0.0)
     stats = usage_stats(clock)
     per_minute = MAX_BUCKETS // 10
-    for _ in range(12):
-        for number in range(per_minute):
-            stats.record_usage("claude", str(number), Usage(1, 0), None)
+    for minute in range(3 * HOUR_MINUTES):
+        for number in range(per_minute if minute >= 2 * HOUR_MINUTES else 1):
+            stats.of("").record_usage("claude", str(number), Usage(1, 0), None)
         clock.advance(MINUTE_SECONDS)
 
-    summary = stats.summary(DAY_SECONDS)
+    last_minutes, an_hour_and_a_half = stats.summary(5 * MINUTE_SECONDS), stats.summary(90 * MINUTE_SECONDS)
 
-    assert summary.total.input_tokens == MAX_BUCKETS
-    assert summary.end_time - summary.start_time == 10 * MINUTE_SECONDS
+    assert (last_minutes.start_time, last_minutes.total.input_tokens) == (175 * MINUTE_SECONDS, 5 * per_minute)
+    assert an_hour_and_a_half.start_time == HOUR_MINUTES * MINUTE_SECONDS
+    assert an_hour_and_a_half.total.input_tokens == HOUR_MINUTES + HOUR_MINUTES * per_minute
+
+
+@STABLE
+@given(HISTORIES, WINDOWS, st.integers(1, 6))
+def test_totals_equal_the_events_in_the_window_however_few_minutes_are_kept(
+    events: list[Event], window: int, max_buckets: int
+) -> None:
+    clock, dated = FakeClock(), []
+    usage = CallerUsage(clock, clock(), lambda provider, model: True, max_buckets)
+    started = clock()
+    for event in events:
+        clock.advance(event.pause)
+        usage.record_usage(*event.target, Usage(event.tokens, 0), None)
+        dated.append((clock() - started, event.tokens))
+    wanted = max(int((clock() - started - window) // MINUTE_SECONDS), 0)
+
+    first = usage.first_minute(wanted)
+    total = sum(
+        bucket.row().input_tokens for buckets in usage.since(first) for bucket in buckets.values()
+    )  # fmt: skip
+
+    assert wanted - HOUR_MINUTES < first <= wanted
+    assert total == sum(tokens for when, tokens in dated if when >= first * MINUTE_SECONDS)
+
+
+def test_a_caller_sees_its_own_usage_only() -> None:
+    clock = FakeClock()
+    stats = UsageStats(clock, clock, lambda provider, model: True, max_callers=3)
+    for caller, model in (("ann", "opus"), ("ann", "haiku"), ("bob", "opus"), ("", "opus")):
+        record_call(stats, "claude", model, caller=caller)
+    stats.of("ann").in_flight += 2
+
+    rows = {
+        caller: [(row.model, row.requests) for row in stats.summary(60, caller=caller).rows]
+        for caller in ("ann", "bob", "", "eve", None)
+    }
+
+    assert rows == {
+        "ann": [("haiku", 1), ("opus", 1)],
+        "bob": [("opus", 1)],
+        "": [("opus", 1)],
+        "eve": [],
+        None: [("haiku", 1), ("opus", 3)],
+    }
+    assert [stats.in_flight(caller) for caller in ("ann", "bob", None)] == [2, 0, 2]
+
+
+def test_usage_of_callers_beyond_the_limit_is_part_of_all_totals_only() -> None:
+    clock = FakeClock()
+    stats = UsageStats(clock, clock, lambda provider, model: True, max_callers=2)
+    for caller in ("ann", "bob", "eve", "eve"):
+        record_call(stats, "claude", "opus", caller=caller)
+
+    assert [stats.summary(60, caller=caller).total.requests for caller in ("ann", "bob", "eve")] == [1, 1, 0]
+    assert stats.summary(60).total.requests == 4
+
+
+def test_a_caller_that_was_idle_for_a_day_gives_way_to_another_one() -> None:
+    clock = FakeClock()
+    stats = UsageStats(clock, clock, lambda provider, model: True, max_callers=2)
+    record_call(stats, "claude", "opus", caller="ann")
+    stats.of("bob").in_flight += 1
+    clock.advance(DAY_SECONDS + 2 * HOUR_MINUTES * MINUTE_SECONDS)
+
+    record_call(stats, "claude", "opus", caller="eve")
+
+    assert [stats.summary(60, caller=caller).total.requests for caller in ("ann", "eve")] == [0, 1]
+    assert stats.in_flight("bob") == 1
+
+
+def test_many_callers_keep_a_bounded_number_of_minutes_and_all_hours() -> None:
+    clock = FakeClock(0.0)
+    stats = UsageStats(clock, clock, lambda provider, model: True, max_callers=MAX_BUCKETS)
+    for _ in range(MIN_BUCKETS_PER_CALLER + 3 * HOUR_MINUTES):
+        record_call(stats, "claude", "opus", caller="ann")
+        clock.advance(MINUTE_SECONDS)
+
+    two_hours = stats.summary(MIN_BUCKETS_PER_CALLER * MINUTE_SECONDS, caller="ann")
+    four_and_a_half_hours = stats.summary(4.5 * HOUR_MINUTES * MINUTE_SECONDS, caller="ann")
+
+    assert (two_hours.total.requests, four_and_a_half_hours.total.requests) == (120, 300)
+    assert four_and_a_half_hours.start_time == 0
 
 
 @pytest.mark.parametrize("reason", ["", "STREAM_INTERRUPTED"])

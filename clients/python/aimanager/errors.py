@@ -81,7 +81,7 @@ class ConfigurationError(AIError):
 
 
 class MissingCredentialsError(ConfigurationError):
-    """Neither the client nor the server has a key for the provider; `context["envVar"]` names the server's variable."""
+    """Neither the client nor the server has a key for the provider; `context["envVar"]` tells admins its variable."""
 
     default_reason = "MISSING_CREDENTIALS"
 

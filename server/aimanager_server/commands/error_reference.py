@@ -89,7 +89,7 @@ omitted if necessary.
 | MODEL_NOT_FOUND, PROVIDER_NOT_FOUND | `nearest` | similar names |
 | MODEL_NOT_FOUND | `replacement`, `retired` | the successor of a retired model, and the date |
 | CAPABILITY_UNSUPPORTED | `models` | models that support the request |
-| MISSING_CREDENTIALS | `envVar` | the environment variable of the API key |
+| MISSING_CREDENTIALS | `envVar` | the environment variable of the API key, for admins |
 | OUTPUT_SCHEMA_MISMATCH | `path`, `keyword` | where the answer violates its schema, and which keyword |
 
 ## Other trailers

@@ -14,6 +14,9 @@ DEFAULT_TIER = "free"
 """The tier of callers that do not set one: anonymous ones, and those that only a certificate names."""
 
 MAX_CERTIFICATE_NAME_LENGTH = 512
+MAX_CERTIFICATE_CALLERS = 256
+"""How many callers that are not configured are told apart in usage totals."""
+
 TOKEN_ID = re.compile(r"[a-z0-9]{1,32}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from .callers import DEFAULT_TIER, CallerSettings, ProviderTier, Tier, TokenSettings
+from .callers import DEFAULT_TIER, MAX_CERTIFICATE_CALLERS, CallerSettings, ProviderTier, Tier, TokenSettings
 from .errors import display_name
 from .models import ModelName, ModelSettings
 from .provider_defaults import KNOWN_PROVIDERS, PLUGIN_WIRE, with_provider_defaults
@@ -181,6 +181,13 @@ class Settings(Section):
     def accepts_anonymous(self) -> bool:
         """Return whether callers need not identify themselves. With client certificates all of them do."""
         return not self.uses_client_certificates and (self.server.allow_anonymous or self.is_open_on_loopback)
+
+    @property
+    def max_callers(self) -> int:
+        """Return how many callers can be told apart: those configured, and one for all anonymous ones."""
+        if self.uses_client_certificates and not self.callers:
+            return MAX_CERTIFICATE_CALLERS
+        return len(self.callers) + self.accepts_anonymous
 
     def certificate_names(self, caller: str) -> Sequence[str]:
         """Return the names in client certificates that identify a configured caller."""

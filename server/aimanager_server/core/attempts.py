@@ -17,6 +17,7 @@ AttemptEffect = Literal["none", "success", "rate_limited", "failure", "credentia
 class AttemptRecord:
     """One attempt, written once when it ends and read by everybody who needs to know.
 
+    `caller` is the name of the caller, empty if anonymous.
     `affects_health` tells whether the outcome counts for the provider's health: its circuit breakers, the quarantine of
     its keys, its retry budget and the statistics that routing uses. A provider that injects faults for a caller clears
     it.
@@ -26,7 +27,7 @@ class AttemptRecord:
     """
 
     __slots__ = (
-        "affects_health", "cost", "effect", "ended_at", "error_reason", "first_content_at", "is_interrupted",
+        "affects_health", "caller", "cost", "effect", "ended_at", "error_reason", "first_content_at", "is_interrupted",
         "is_streamed", "key_id", "model", "provider", "sent_at", "solution", "started_at", "usage",
     )  # fmt: skip
 
@@ -34,6 +35,7 @@ class AttemptRecord:
         self.provider = provider
         self.model = model
         self.key_id = ""
+        self.caller = ""
         self.started_at = started_at
         self.first_content_at: float | None = None
         self.ended_at: float | None = None

@@ -168,7 +168,7 @@ class PermissionDenied(GatewayError):
 
 
 class MissingCredentials(GatewayError):
-    """Neither the caller nor the server has an API key for the provider; metadata `envVar` names its variable."""
+    """Neither the caller nor the server has an API key for the provider; metadata `envVar` tells admins its name."""
 
     spec = ErrorSpec(
         "FAILED_PRECONDITION",

@@ -27,6 +27,11 @@ class Caller:
     provider_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_admin: bool = False
 
+    @property
+    def data_owner(self) -> str | None:
+        """Return whose data this caller sees: None for that of all callers, or its own name."""
+        return None if self.is_admin else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class GenerateParams:
@@ -217,6 +222,7 @@ class Attempt(Generic[AnyCall]):
         """Start an attempt and add its record to the call's log; `now` is on the monotonic clock."""
         record = call.attempts.start(target.provider, target.model, now, is_streamed=is_streamed)
         record.key_id = api_key.id
+        record.caller = call.caller.name
         return cls(
             call, target, record, is_streamed, first_token_timeout, api_key, call.messages, call.system_instruction,
             call.output_format, call.upstream_timer,

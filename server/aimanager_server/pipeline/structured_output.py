@@ -21,8 +21,8 @@ from ..validation.output_format import JSON_SCHEMA_FIELD
 CHECKED_FINISHES = frozenset((FinishReason.STOP, FinishReason.OTHER))
 """Answers that are validated. Truncated, filtered and refused answers and tool calls are passed unchanged."""
 
-OnValidated = Callable[[str, str, bool], None]
-"""Receives provider, model, and whether the first answer was valid."""
+OnValidated = Callable[[str, str, bool, str], None]
+"""Receives provider, model, whether the first answer was valid, and the name of the caller."""
 
 RunInThread = Callable[[str, Callable[[], ValidationResult]], Awaitable[ValidationResult]]
 """Runs a validation for the caller of this name outside the event loop's thread."""
@@ -63,7 +63,7 @@ class EnforceOutputFormat:
             answer = answer.after(repair)
         result = await _validate(attempt, answer, validator, self._run_in_thread)
         if repair is None and answer.finished.reason in CHECKED_FINISHES:
-            self._on_validated(*attempt.target.key, not result.violations)
+            self._on_validated(*attempt.target.key, not result.violations, attempt.caller.name)
         if not result.violations:
             return ResponseStream.of(stream.metadata, answer.events_with(result.json))
         attempt.record.reject(OutputSchemaMismatch.spec.reason)
@@ -115,7 +115,7 @@ class _NativeAnswer(StreamObserver):
         parts = tuple(self._builder.parts[index] for index in sorted(self._builder.parts))
         answer = _Answer(events, Message(Role.ASSISTANT, parts), finished)
         result = await _validate(self._attempt, answer, self._validator, self._run_in_thread)
-        self._on_validated(*self._attempt.target.key, not result.violations)
+        self._on_validated(*self._attempt.target.key, not result.violations, self._attempt.caller.name)
         if result.violations:
             self._attempt.record.reject(OutputSchemaMismatch.spec.reason)
             raise _mismatch(self._attempt, answer, result, is_repairable=False)

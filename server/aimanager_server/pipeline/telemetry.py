@@ -37,7 +37,7 @@ class Telemetry:
 
 
 class _CallObserver(StreamObserver):
-    __slots__ = ("_call", "_layer", "_metadata", "_metrics", "_started_at")
+    __slots__ = ("_call", "_layer", "_metadata", "_metrics", "_started_at", "_usage")
 
     def __init__(self, layer: Telemetry, call: Call) -> None:
         self._layer = layer
@@ -46,6 +46,8 @@ class _CallObserver(StreamObserver):
         provider, model = call.target.key
         self._metadata = ResponseMetadata(call.id, call.requested_model, provider, model)
         self._metrics = layer.metrics.for_target(provider, model)
+        self._usage = layer.usage_stats.of(call.caller.name)
+        self._usage.in_flight += 1
         (self._metrics.streaming_requests if call.streaming else self._metrics.unary_requests).inc()
         layer.in_flight += 1
 
@@ -130,9 +132,10 @@ class _CallObserver(StreamObserver):
 
     def _end(self, reason: str, latency: float | None = None) -> None:
         self._layer.in_flight -= 1
+        self._usage.in_flight -= 1
         provider, model = self._call.target.key
         metadata = self._metadata
-        self._layer.usage_stats.record_call(
+        self._usage.record_call(
             provider,
             model,
             reason,

@@ -54,6 +54,7 @@ class _AttemptSample(NamedTuple):
     latency: float | None
     time_to_first_token: float | None
     output_tokens: int
+    caller: str
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -71,7 +72,7 @@ class _ModelSamples:
 
     def __init__(self) -> None:
         self.attempts: deque[_AttemptSample] = deque(maxlen=MAX_SAMPLES)
-        self.validations: deque[tuple[float, bool]] = deque(maxlen=MAX_SAMPLES)
+        self.validations: deque[tuple[float, bool, str]] = deque(maxlen=MAX_SAMPLES)
         self._latencies: list[float] = []
         self._first_token_times: list[float] = []
         self._sorted_at = -math.inf
@@ -120,32 +121,38 @@ class ModelStats:
             self._in_flight.pop(record.key, None)
         if record.effect == "success":
             output_tokens = record.usage.output_tokens if record.usage else 0
-            self.record_success(*record.key, record.latency, record.time_to_first_token, output_tokens)
+            self.record_success(*record.key, record.latency, record.time_to_first_token, output_tokens, record.caller)
         elif record.effect != "none":
-            self.record_failure(*record.key)
+            self.record_failure(*record.key, record.caller)
 
     def in_flight(self, provider: str, model: str) -> int:
         """Return the number of attempts in flight."""
         return self._in_flight.get((provider, model), 0)
 
     def record_success(
-        self, provider: str, model: str, latency: float, time_to_first_token: float | None, output_tokens: int
+        self,
+        provider: str,
+        model: str,
+        latency: float,
+        time_to_first_token: float | None,
+        output_tokens: int,
+        caller: str = "",
     ) -> None:
         """Record a complete response.
 
         Times are in seconds since the start of the attempt. `time_to_first_token` is None if the response was not
         streamed. `output_tokens` is 0 if unknown.
         """
-        sample = _AttemptSample(self._clock(), latency, time_to_first_token, output_tokens)
+        sample = _AttemptSample(self._clock(), latency, time_to_first_token, output_tokens, caller)
         self._of(provider, model).attempts.append(sample)
 
-    def record_failure(self, provider: str, model: str) -> None:
+    def record_failure(self, provider: str, model: str, caller: str = "") -> None:
         """Record an attempt that failed because of the provider."""
-        self._of(provider, model).attempts.append(_AttemptSample(self._clock(), None, None, 0))
+        self._of(provider, model).attempts.append(_AttemptSample(self._clock(), None, None, 0, caller))
 
-    def record_validation(self, provider: str, model: str, passed: bool) -> None:
+    def record_validation(self, provider: str, model: str, passed: bool, caller: str = "") -> None:
         """Record whether a structured output or tool call matched its schema on the first try."""
-        self._of(provider, model).validations.append((self._clock(), passed))
+        self._of(provider, model).validations.append((self._clock(), passed, caller))
 
     def latency(self, provider: str, model: str, quantile: float, min_samples: int = MIN_SAMPLES) -> float | None:
         """Return the latency at `quantile` (0 to 1) over the last hour, None below `min_samples` responses.
@@ -164,10 +171,13 @@ class ModelStats:
         times = samples.first_token_times(self._clock()) if samples else []
         return percentile(times, quantile) if len(times) >= min_samples else None
 
-    def snapshots(self, window: float = RETENTION_SECONDS) -> tuple[ModelSnapshot, ...]:
-        """Return the models used in the last `window` seconds, at most an hour, sorted by provider and model."""
+    def snapshots(self, window: float = RETENTION_SECONDS, caller: str | None = None) -> tuple[ModelSnapshot, ...]:
+        """Return the models used in the last `window` seconds, at most an hour, sorted by provider and model.
+
+        With a `caller`, only its own attempts and outputs count.
+        """
         since = self._clock() - min(window, RETENTION_SECONDS)
-        snapshots = (_snapshot(*key, self._samples[key], since) for key in sorted(self._samples))
+        snapshots = (_snapshot(*key, self._samples[key], since, caller) for key in sorted(self._samples))
         return tuple(snapshot for snapshot in snapshots if snapshot.samples or snapshot.validated)
 
     def _of(self, provider: str, model: str) -> _ModelSamples:
@@ -191,9 +201,9 @@ def percentile(ordered: Sequence[float], quantile: float) -> float | None:
     return ordered[max(math.ceil(quantile * len(ordered)) - 1, 0)] if ordered else None
 
 
-def _snapshot(provider: str, model: str, samples: _ModelSamples, since: float) -> ModelSnapshot:
-    attempts = [sample for sample in samples.attempts if sample.when >= since]
-    validations = [passed for when, passed in samples.validations if when >= since]
+def _snapshot(provider: str, model: str, samples: _ModelSamples, since: float, caller: str | None) -> ModelSnapshot:
+    attempts = [one for one in samples.attempts if one.when >= since and caller in (None, one.caller)]
+    validations = [passed for when, passed, who in samples.validations if when >= since and caller in (None, who)]
     latencies = _sorted(sample.latency for sample in attempts)
     first_token_times = _sorted(sample.time_to_first_token for sample in attempts)
     return ModelSnapshot(

@@ -28,9 +28,11 @@ def usage_stats_since(clock: FakeClock) -> UsageStats:
 async def test_requests_tokens_and_cost_are_totaled() -> None:
     clock = FakeClock()
     usage_stats = usage_stats_since(clock)
-    usage_stats.record_call("claude", "opus", "", used_fallback=True, latency=2.0, time_to_first_token=0.5)
-    usage_stats.record_call("claude", "opus", "CANCELLED", used_fallback=False, latency=None, time_to_first_token=None)
-    usage_stats.record_usage("openai", "gpt", Usage(30, 20), Cost(3, 4))
+    usage_stats.of("").record_call("claude", "opus", "", used_fallback=True, latency=2.0, time_to_first_token=0.5)
+    usage_stats.of("").record_call(
+        "claude", "opus", "CANCELLED", used_fallback=False, latency=None, time_to_first_token=None
+    )
+    usage_stats.of("").record_usage("openai", "gpt", Usage(30, 20), Cost(3, 4))
     clock.advance(90)
     async with running(build_server(health=FakeProviderHealth("claude", "openai"), usage_stats=usage_stats)) as gateway:
         response = await gateway.metrics.GetMetricsSummary(LAST_HOUR)
@@ -60,7 +62,7 @@ async def test_a_window_starts_at_a_full_minute() -> None:
     clock = FakeClock()
     usage_stats = usage_stats_since(clock)
     for _ in range(4):
-        usage_stats.record_usage("claude", "opus", Usage(1, 0), None)
+        usage_stats.of("").record_usage("claude", "opus", Usage(1, 0), None)
         clock.advance(60)
     request = metrics_pb2.GetMetricsSummaryRequest(window=Duration(seconds=90))
     async with running(build_server(health=FakeProviderHealth("claude"), usage_stats=usage_stats)) as gateway:
@@ -84,7 +86,7 @@ async def test_calls_in_flight_exclude_the_summary_call_itself() -> None:
 
 async def test_an_unknown_provider_is_not_found_and_an_unused_model_has_no_rows() -> None:
     usage_stats = usage_stats_since(FakeClock())
-    usage_stats.record_usage("claude", "opus", Usage(1, 0), None)
+    usage_stats.of("").record_usage("claude", "opus", Usage(1, 0), None)
     async with running(build_server(health=FakeProviderHealth("claude"), usage_stats=usage_stats)) as gateway:
         unknown = metrics_pb2.GetMetricsSummaryRequest(provider="nobody")
         failure = await failure_of(gateway.metrics.GetMetricsSummary(unknown))

@@ -76,5 +76,5 @@ class ProviderHealth:
 
     @property
     def solution(self) -> str:
-        """Recommended action for the operator; empty if none is needed."""
+        """Recommended action, of the operator for an admin, else of the caller; empty if none is needed."""
         return self.proto.solution

@@ -10,13 +10,17 @@ from typing import Any, Never
 import grpc
 import structlog
 
-from ...core.errors import GatewayError, InternalError, Overloaded, StreamInterrupted
+from ...core.errors import GatewayError, InternalError, MissingCredentials, Overloaded, StreamInterrupted
+from ...core.request import Caller
 from ...telemetry.metrics import Metrics
 from ..context import Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
 from ..status import to_status
 
 REDACTED = "[redacted]"
+KEY_SOLUTION = (
+    "Use another provider, pass your own key to the client: AIManager(api_key=…), or ask the operator of the gateway."
+)
 
 
 class ErrorTranslator(Interceptor):
@@ -39,7 +43,7 @@ class ErrorTranslator(Interceptor):
             self._metrics.count_rejection(error)
             self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)
             known = error if rpc.attempts is None else error.with_attempts(rpc.attempts)
-            await _abort(rpc, _with_prefix(known, rpc.field_prefix))
+            await _abort(rpc, _visible_to(rpc.caller, _with_prefix(known, rpc.field_prefix)))
         except grpc.aio.InternalError as error:
             # If the caller disconnected, the failed write arrives before the cancellation.
             self._log.info("rpc.write_failed", method=rpc.method)
@@ -64,6 +68,13 @@ class ErrorTranslator(Interceptor):
         for secret in rpc.secrets:
             text = text.replace(secret, REDACTED)
         self._log.error("rpc.crashed", method=rpc.method, error=type(error).__name__, exception=text)
+
+
+def _visible_to(caller: Caller, error: GatewayError) -> GatewayError:
+    """Return the error without the name of the variable of a missing API key, which only admins see."""
+    if caller.is_admin or not isinstance(error, MissingCredentials):
+        return error
+    return error.replace(solution=KEY_SOLUTION, metadata={})
 
 
 def _with_prefix(error: GatewayError, prefix: str) -> GatewayError:

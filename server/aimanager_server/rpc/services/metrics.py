@@ -1,4 +1,4 @@
-"""MetricsService: request counts, tokens and cost over a window."""
+"""MetricsService: request counts, tokens and cost over a window, of all callers for an admin, else of one's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from aimanager.v1 import metrics_pb2
 from aimanager.v1.metrics_pb2_grpc import MetricsServiceServicer, add_MetricsServiceServicer_to_server
 
 from ...resilience.provider_health import ProviderHealth
-from ...telemetry.usage_stats import DAY_SECONDS, UsageRow, UsageStats
+from ...telemetry.usage_buckets import UsageRow
+from ...telemetry.usage_stats import DAY_SECONDS, UsageStats
+from ..context import current_rpc
 from ..convert.responses import cost_to_proto, valid_text
 from ..convert.times import optional_duration, optional_timestamp, parse_window
 
@@ -19,11 +21,11 @@ HOUR_SECONDS = 3600.0
 
 
 class MetricsService(MetricsServiceServicer):
-    """Implement MetricsService. `in_flight` returns the number of calls in flight now."""
+    """Implement MetricsService. `in_flight` returns the number of calls in flight of one caller, or of all."""
 
     name = "aimanager.v1.MetricsService"
 
-    def __init__(self, health: ProviderHealth, usage_stats: UsageStats, in_flight: Callable[[], int]) -> None:
+    def __init__(self, health: ProviderHealth, usage_stats: UsageStats, in_flight: Callable[[str | None], int]) -> None:
         self._health = health
         self._usage_stats = usage_stats
         self._in_flight = in_flight
@@ -36,16 +38,17 @@ class MetricsService(MetricsServiceServicer):
         self, request: metrics_pb2.GetMetricsSummaryRequest, context: Any
     ) -> metrics_pb2.GetMetricsSummaryResponse:
         """Return the totals, with a row for each model used. Raises ProviderNotFound and InvalidRequest."""
+        caller = current_rpc.get().caller.data_owner
         if request.provider:
             self._health.report(request.provider)
         seconds = parse_window(request, HOUR_SECONDS, DAY_SECONDS)
-        summary = self._usage_stats.summary(seconds, request.provider, request.model)
+        summary = self._usage_stats.summary(seconds, request.provider, request.model, caller)
         return metrics_pb2.GetMetricsSummaryResponse(
             start_time=optional_timestamp(summary.start_time),
             end_time=optional_timestamp(summary.end_time),
             total=_row_to_proto(summary.total),
             rows=map(_row_to_proto, summary.rows),
-            requests_in_flight=max(self._in_flight(), 0),
+            requests_in_flight=max(self._in_flight(caller), 0),
             uptime=optional_duration(summary.uptime),
         )
 

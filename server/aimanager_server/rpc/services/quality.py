@@ -14,6 +14,7 @@ from ...core.usage import Cost, Usage, UsageSource
 from ...resilience.provider_health import ProviderHealth
 from ...telemetry.model_stats import RETENTION_SECONDS, ModelSnapshot, ModelStats
 from ...telemetry.scorecard import Assessment, assess
+from ..context import current_rpc
 from ..convert.responses import valid_text
 from ..convert.times import optional_duration, parse_window
 
@@ -41,11 +42,15 @@ class QualityService(QualityServiceServicer):
     async def AssessProviders(
         self, request: quality_pb2.AssessProvidersRequest, context: Any
     ) -> quality_pb2.AssessProvidersResponse:
-        """Assess the requested providers, or all of them. Raises ProviderNotFound and InvalidRequest."""
+        """Assess the requested providers, or all of them. Raises ProviderNotFound and InvalidRequest.
+
+        Of the attempts, only the caller's own count, unless it is an admin.
+        """
         names = sorted(set(request.providers)) or self._health.providers()
         for name in names:
             self._health.report(name)
-        snapshots = self._model_stats.snapshots(parse_window(request, RETENTION_SECONDS, RETENTION_SECONDS))
+        window = parse_window(request, RETENTION_SECONDS, RETENTION_SECONDS)
+        snapshots = self._model_stats.snapshots(window, current_rpc.get().caller.data_owner)
         assessments = assess(names, snapshots, self._reference_cost)
         return quality_pb2.AssessProvidersResponse(providers=map(_assessment_to_proto, assessments))
 
