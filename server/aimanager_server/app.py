@@ -68,7 +68,7 @@ from .rpc.services.metrics import MetricsService
 from .rpc.services.models import ModelService
 from .rpc.services.quality import QualityService
 from .telemetry.metrics import Metrics
-from .telemetry.metrics_server import MetricsServer
+from .telemetry.metrics_server import MetricsServer, check_metrics_address
 from .telemetry.model_stats import ModelStats
 from .telemetry.provider_stats import ProviderStats
 from .telemetry.usage_stats import UsageStats
@@ -324,3 +324,18 @@ async def running_server(
         await app.server.start()
         stack.push_async_callback(app.server.stop, 1.0)
         yield app.server
+
+
+async def check_startup(settings: Settings) -> None:
+    """Raise what would keep `running_server` from starting, without listening or connecting.
+
+    An address that is in use passes: the server that uses it may be the one to replace.
+    """
+    app = App(settings)
+    try:
+        if settings.server.metrics_listen is not None:
+            check_metrics_address(settings.server.metrics_listen)
+        app.server.check()
+    finally:
+        for provider in app.providers.values():
+            await provider.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,38 @@ def test_the_report_masks_misplaced_values_that_look_like_api_keys() -> None:
 
     assert KEY_SHAPED not in report
     assert DIGEST not in report
+
+
+SECRET_OPTIONS: dict[str, Any] = {
+    **{name: CANARY for name in ("credential", "auth", "authToken", "apiKey", "x-signature", "Cookie", "passphrase")},
+    "tokens": [CANARY, {"value": CANARY}],
+    "session": {"nested": {"values": [[CANARY]]}},
+    "deep": [{"deeper": [{"secret": CANARY}]}],
+    "proxy": f"http://ann:{CANARY}@proxy:3128",
+    "callback": f"https://host/hook?page=2&sig={CANARY}&access_token={CANARY}#end",
+    "text": f"Bearer {CANARY}, or sk-{CANARY}",
+}
+
+
+def test_the_report_masks_secrets_in_options_by_name_and_by_shape() -> None:
+    shown = {"max_tokens": 5, "temperature": 0.5, "user": "ann", "url": "https://host/v1?page=2"}
+    arguments = {"providers": {"mock": {"base_url": "https://host/v1"}, "claude": {"options": SECRET_OPTIONS | shown}}}
+
+    report = settings_report(load(arguments, None, {}))
+
+    assert CANARY not in report
+    options = tomllib.loads(report)["providers"]["claude"]["options"]
+    assert options.keys() == SECRET_OPTIONS.keys() | shown.keys()
+    assert {name: options[name] for name in shown} == shown
+    assert options["callback"] == "https://host/hook?page=2&sig=••••&access_token=••••#end"
+
+
+def test_the_report_masks_an_opaque_part_of_a_base_url() -> None:
+    arguments = {"providers": {"claude": {"base_url": "https://host/0123456789abcdef0123456789abcdef/v1"}}}
+
+    report = settings_report(load(arguments, None, {}))
+
+    assert tomllib.loads(report)["providers"]["claude"]["base_url"] == "https://host/••••/v1"
 
 
 MISPLACED: list[Mapping[str, Any]] = [

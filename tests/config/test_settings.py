@@ -128,12 +128,20 @@ def test_a_public_listener_with_only_tls_is_rejected(tmp_path: Path) -> None:
     assert "server.listen (argument): is reachable from other machines without authentication" in error
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9464", "[::]:9464", "0.0.0.0:9464"])
+def test_two_listeners_must_not_share_an_address(address: str) -> None:
+    error = error_of({"server": {"health_listen": address}})
+
+    assert "server.metrics_listen" in error
+    assert "must not be the address of server.health_listen" in error
+
+
 @pytest.mark.parametrize("name", ["health_listen", "metrics_listen"])
 def test_health_and_metrics_may_listen_publicly_or_be_off(name: str) -> None:
-    public = load({"server": {name: "[::]:9464"}}, None, {}).settings.server
+    public = load({"server": {name: "[::]:9465"}}, None, {}).settings.server
     off = load({"server": {name: "off"}}, None, {}).settings.server
 
-    assert (getattr(public, name), getattr(off, name)) == ("[::]:9464", None)
+    assert (getattr(public, name), getattr(off, name)) == ("[::]:9465", None)
 
 
 @pytest.mark.parametrize(

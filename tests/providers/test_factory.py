@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,14 +39,6 @@ async def test_any_other_provider_is_created_by_its_wire(wire: str) -> None:
     provider = open_provider("other", settings, LIMITS)
 
     assert isinstance(provider, MockProvider if wire == "mock" else HttpProvider)
-
-
-def test_an_invalid_ca_file_is_rejected_at_startup(tmp_path: Path) -> None:
-    file = tmp_path / "ca.pem"
-    file.write_text("not a certificate")
-
-    with pytest.raises(ssl.SSLError):
-        open_provider("other", provider_settings(ca_file=file), LIMITS)
 
 
 @pytest.mark.parametrize(

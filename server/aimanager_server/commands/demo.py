@@ -12,10 +12,10 @@ from typing import TextIO
 from aimanager import AIResponse, AsyncAIManager
 
 from ..app import running_server
-from ..config.errors import SettingsError
 from ..config.loader import load
 from ..config.settings import ServerSettings, Settings
 from ..telemetry import logs
+from .serve import startup_errors
 
 PROMPT = "In two sentences: why put one gateway in front of every model provider?"
 SECOND_PROMPT = "And what should it never do?"
@@ -58,14 +58,11 @@ def demo_settings(environment: Mapping[str, str]) -> Settings:
 
 def main() -> int:
     """Run the demo and return the exit status."""
-    try:
+    with startup_errors() as status:
         settings = demo_settings(os.environ)
-    except SettingsError as error:
-        sys.stderr.write(f"demo: {error}\n")
-        return 2
-    logs.configure("error", str)
-    asyncio.run(run_demo(settings, sys.stdout))
-    return 0
+        logs.configure("error", str)
+        asyncio.run(run_demo(settings, sys.stdout))
+    return status.code
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
     except SettingsError as error:
         return _fail(str(error), 2)
     if options.command == "config":
+        if options.check:
+            from .serve import check
+
+            return check(loaded.settings)
         from ..config.report import settings_report
 
         return _print(settings_report(loaded))
@@ -172,6 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     config = commands.add_parser(
         "config", parents=[shared], allow_abbrev=False, help="print the effective settings and their origins"
+    )
+    config.add_argument(
+        "--check", action="store_true", help="run every check of `serve` instead, and exit with its status"
     )
     config.add_argument("--sample", action="store_true", help="print a commented config file instead")
     token = commands.add_parser(

@@ -7,11 +7,12 @@ import faulthandler
 import gc
 import os
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 
-from ..app import running_server
+from ..app import check_startup, running_server
 from ..config.errors import SettingsError, StartupError
 from ..config.settings import Settings
 from ..telemetry import logs
@@ -31,20 +32,40 @@ def run(settings: Settings, *, quickstart: bool = False) -> int:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     level, secrets = settings.server.log_level, settings.secrets()
     redactor = partial(redact, secrets=secrets, max_length=MAX_LOG_TEXT_LENGTH)
+    with startup_errors() as status, StderrCapture(level, secrets, MAX_LOG_TEXT_LENGTH) as capture:
+        faulthandler.enable(STDERR)
+        log_writer = logs.configure(level, redactor, capture.stream)
+        with closing(log_writer), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            dropped_log_lines = partial(_dropped_log_lines, log_writer, capture)
+            runner.run(_serve(settings, dropped_log_lines, quickstart=quickstart))
+    return status.code
+
+
+def check(settings: Settings) -> int:
+    """Run every check of `run` without serving. Print the same error, or that the settings are usable."""
+    logs.configure("error", str)
+    with startup_errors() as status:
+        asyncio.run(check_startup(settings))
+        print("The settings are usable.")
+    return status.code
+
+
+@dataclass(slots=True)
+class ExitStatus:
+    """The status to exit with: 1 if the server cannot start, 2 for invalid settings, else 0."""
+
+    code: int = 0
+
+
+@contextmanager
+def startup_errors() -> Iterator[ExitStatus]:
+    """Print the error that keeps the server from starting, and set the exit status to it."""
+    status = ExitStatus()
     try:
-        with StderrCapture(level, secrets, MAX_LOG_TEXT_LENGTH) as capture:
-            faulthandler.enable(STDERR)
-            log_writer = logs.configure(level, redactor, capture.stream)
-            with closing(log_writer), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                dropped_log_lines = partial(_dropped_log_lines, log_writer, capture)
-                runner.run(_serve(settings, dropped_log_lines, quickstart=quickstart))
-    except StartupError as error:
+        yield status
+    except (StartupError, SettingsError) as error:
         print(f"aimanager-server: {error}", file=sys.stderr)
-        return 1
-    except SettingsError as error:
-        print(f"aimanager-server: {error}", file=sys.stderr)
-        return 2
-    return 0
+        status.code = 2 if isinstance(error, SettingsError) else 1
 
 
 async def _serve(settings: Settings, dropped_log_lines: Callable[[], int], *, quickstart: bool) -> None:

@@ -12,12 +12,12 @@ from pydantic import AfterValidator, Field, PrivateAttr, field_serializer, model
 
 from .restricted_options import canonical_path, restricted_paths
 from .types import (
+    CertificateAuthorities,
     HeaderName,
     HeaderValue,
     KeyFile,
     Name,
     PositiveInt,
-    ReadableFile,
     Seconds,
     SecretKey,
     Section,
@@ -136,7 +136,7 @@ class ProviderSettings(Section):
     """Concurrent connections for generations, and as many for embeddings and token counts."""
     max_idle_connections: Annotated[int, Field(ge=0)] = 100
     """Idle connections kept open for reuse."""
-    ca_file: ReadableFile | None = None
+    ca_file: CertificateAuthorities | None = None
     """Certificate authorities to trust instead of the system's."""
     use_proxy: bool = False
     """Use the proxy from HTTPS_PROXY and related variables."""

@@ -13,10 +13,10 @@ from pydantic import SecretStr
 
 from .errors import MASK, looks_like_secret
 from .loader import LoadedSettings
+from .secret_shapes import SECRET_NAME, without_secrets
 from .types import Section, SettingPath
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-SECRET_NAMES = re.compile(r"key$|token|secret|password|authorization|cookie|sha256", re.IGNORECASE)
 ORIGIN_COLUMN = 52
 """The column of the origins, unless the value is longer."""
 
@@ -51,14 +51,14 @@ def _is_table(value: object) -> bool:
 def _line(name: str, value: object, origin: str) -> str:
     if value is None and name.endswith("_listen"):
         value = "off"
-    assignment = f"# {name} is not set" if value is None else f"{name} = {_masked(name, value)}"
+    shown = _masked(value) if _is_secret_setting(name) else value
+    assignment = f"# {name} is not set" if value is None else f"{name} = {_toml(shown)}"
     return f"{assignment:<{ORIGIN_COLUMN}}  # {origin}"
 
 
-def _masked(name: str, value: Any) -> str:
-    if name == "headers":
-        return _toml(dict.fromkeys(value, MASK))
-    return _toml(value)
+def _is_secret_setting(name: str) -> bool:
+    """Return whether a declared setting is secret. API keys have a type of their own."""
+    return name == "headers" or "sha256" in name
 
 
 def _toml(value: Any) -> str:
@@ -66,22 +66,41 @@ def _toml(value: Any) -> str:
         case SecretStr():
             return json.dumps(MASK, ensure_ascii=False)
         case Section():
-            return _toml({name: item for name, item in value if item is not None})
+            known = {name: item for name, item in value if item is not None}
+            return _inline_table(
+                {name: _masked(item) if _is_secret_setting(name) else item for name, item in known.items()}
+            )
         case Mapping():
-            pairs = [f"{_key(name)} = {_toml(_unless_secret(name, item))}" for name, item in value.items()]
-            return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+            return _inline_table(
+                {name: _masked(item) if SECRET_NAME.search(name) else item for name, item in value.items()}
+            )
         case list() | tuple():
             return f"[{', '.join(_toml(item) for item in value)}]"
         case datetime():
             return value.isoformat()
         case str() | Path():
-            return json.dumps(MASK if looks_like_secret(str(value)) else str(value), ensure_ascii=False)
+            text = str(value)
+            return json.dumps(MASK if looks_like_secret(text) else without_secrets(text, MASK), ensure_ascii=False)
         case _:
             return json.dumps(value)
 
 
-def _unless_secret(name: str, value: object) -> object:
-    return MASK if isinstance(value, str) and SECRET_NAMES.search(name) else value
+def _inline_table(values: Mapping[str, object]) -> str:
+    pairs = [f"{_key(name)} = {_toml(item)}" for name, item in values.items()]
+    return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+
+
+def _masked(value: object) -> object:
+    """Mask every text in a value. Numbers, such as a limit of tokens, are no secrets."""
+    match value:
+        case str():
+            return MASK
+        case Mapping():
+            return {name: _masked(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_masked(item) for item in value]
+        case _:
+            return value
 
 
 def _key(name: str) -> str:

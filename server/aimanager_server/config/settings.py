@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from .callers import DEFAULT_TIER, MAX_CERTIFICATE_CALLERS, CallerSettings, ProviderTier, Tier, TokenSettings
 from .errors import display_name
+from .listeners import overlap
 from .models import ModelName, ModelSettings
 from .provider_defaults import KNOWN_PROVIDERS, PLUGIN_WIRE, with_provider_defaults
 from .providers import PluginSettings, ProviderSettings
@@ -245,6 +246,13 @@ class Settings(Section):
                 "is reachable from other machines without authentication; use a loopback address, or set [callers], "
                 "server.tls.client_ca_file or server.allow_anonymous = true",
             )
+
+        listeners = ("listen", "health_listen", "metrics_listen")
+        for index, name in enumerate(listeners):
+            for other in listeners[:index]:
+                address, other_address = getattr(server, name), getattr(server, other)
+                if address and other_address and overlap(address, other_address):
+                    yield ("server", name), f"must not be the address of server.{other}"
 
     def _breaker_problems(self) -> Iterator[tuple[SettingPath, str]]:
         breaker = self.circuit_breaker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -116,6 +117,14 @@ def _readable_file(path: Path) -> Path:
         raise ValueError(f"cannot read the file ({error.strerror})") from None
 
 
+def _certificate_authorities(path: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # includes ssl.SSLError
+        raise ValueError("must contain PEM certificates") from None
+    return path
+
+
 def _secret_key(secret: SecretStr) -> SecretStr:
     return SecretStr(validated_key(secret.get_secret_value()))
 
@@ -139,6 +148,7 @@ ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 OptionalListenAddress = Annotated[ListenAddress | None, BeforeValidator(_none_if_off)]
 Sha256Hex = Annotated[str, AfterValidator(_sha256_hex)]
 ReadableFile = Annotated[Path, Field(strict=False), AfterValidator(_readable_file)]
+CertificateAuthorities = Annotated[ReadableFile, AfterValidator(_certificate_authorities)]
 KeyFile = Annotated[Path, Field(strict=False)]
 SecretKey = Annotated[SecretStr, AfterValidator(_secret_key)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]

@@ -118,7 +118,7 @@ def open_provider(
     """Create a built-in provider. On the chat-completions wire, `name` selects the quirks of a vendor.
 
     `key_pool` is the pool to share with other parts of the server; without it, one is created from the settings. Raises
-    OSError or ssl.SSLError if the `ca_file` cannot be loaded, SettingsError for invalid options of the mock provider.
+    OSError if the `ca_file` cannot be loaded any more, SettingsError for invalid options of the mock provider.
     """
     if settings.wire == "mock":
         return _open_mock(name, settings)

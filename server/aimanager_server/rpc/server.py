@@ -13,6 +13,7 @@ import grpc
 import structlog
 
 from ..config.errors import StartupError
+from ..config.listeners import check_bindable
 from ..config.settings import Settings, TlsSettings
 from .interceptor_chain import Interceptor, InterceptorChain
 from .interceptors.admission import Admission
@@ -110,6 +111,16 @@ class GatewayServer:
             self._log.warning("server.no_callable_provider", solution=NO_CALLABLE_PROVIDER_SOLUTION)
         self._log.info("server.started", port=self.port, health_port=self.health_port)
 
+    def check(self) -> None:
+        """Raise StartupError if `start` would fail, without listening. An address that is in use passes."""
+        if self._settings.tls is not None:
+            _credentials(self._settings.tls)
+        for address in filter(None, (self._settings.listen, self._settings.health_listen)):
+            try:
+                check_bindable(address)
+            except OSError as error:
+                raise _cannot_listen(address) from error
+
     async def serve_until_signal(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Raises gRPC's own failures."""
         loop, stop_requested = asyncio.get_running_loop(), asyncio.Event()
@@ -206,10 +217,7 @@ class GatewayServer:
                 return server.add_insecure_port(address)
             return server.add_secure_port(address, _credentials(tls))
         except RuntimeError as error:
-            raise StartupError(
-                f"Cannot listen on {address!r}: the port is in use, or the address does not belong to this machine. "
-                "Stop the other process, or set server.listen or server.health_listen to a free address."
-            ) from error
+            raise _cannot_listen(address) from error
 
     def _options(self) -> list[tuple[str, Any]]:
         grpc_limit = max(MIN_GRPC_LIMIT_BYTES, self._max_message_bytes + GRPC_LIMIT_MARGIN_BYTES)
@@ -237,6 +245,13 @@ class GatewayServer:
             ("grpc.server.max_pending_requests", 100_000),
             ("grpc.server.max_pending_requests_hard_limit", 200_000),
         ]
+
+
+def _cannot_listen(address: str) -> StartupError:
+    return StartupError(
+        f"Cannot listen on {address!r}: the port is in use, or the address does not belong to this machine. "
+        "Stop the other process, or set server.listen or server.health_listen to a free address."
+    )
 
 
 def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:

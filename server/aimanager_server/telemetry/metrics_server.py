@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -13,6 +12,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ..config.errors import StartupError
+from ..config.listeners import bound_socket, check_bindable
 from .shared_rendering import SharedRendering
 
 MAX_CONNECTIONS = 16
@@ -69,12 +69,11 @@ class MetricsServer:
 
     async def __aenter__(self) -> Self:
         try:
-            listener = _listener(self._address)
+            listener = bound_socket(self._address)
+            listener.listen(MAX_CONNECTIONS)
         except OSError as error:
-            raise StartupError(
-                f"Cannot listen on {self._address!r} for metrics: {error.strerror}. "
-                'Stop the other process, or set server.metrics_listen to a free address or "off".'
-            ) from error
+            raise _cannot_listen(self._address, error) from error
+        listener.setblocking(False)
         self._server = await asyncio.start_server(self._accept, sock=listener, limit=MAX_HEAD_BYTES)
         self.port = listener.getsockname()[1]
         structlog.get_logger().info("metrics_server.started", port=self.port)
@@ -133,6 +132,21 @@ class MetricsServer:
         return _response(200, text, is_head=method == "HEAD")
 
 
+def check_metrics_address(address: str) -> None:
+    """Raise StartupError if this machine cannot listen on the address. An address that is in use passes."""
+    try:
+        check_bindable(address)
+    except OSError as error:
+        raise _cannot_listen(address, error) from error
+
+
+def _cannot_listen(address: str, error: OSError) -> StartupError:
+    return StartupError(
+        f"Cannot listen on {address!r} for metrics: {error.strerror}. "
+        'Stop the other process, or set server.metrics_listen to a free address or "off".'
+    )
+
+
 def parse_request(head: bytes) -> tuple[str, int]:
     r"""Return the method of a request, and the status of its response.
 
@@ -157,23 +171,3 @@ def _response(status: int, text: bytes = b"", *, is_head: bool = False) -> bytes
     }
     lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode() + (b"" if is_head else text)
-
-
-def _listener(address: str) -> socket.socket:
-    """Return a socket that listens; an IPv6 one accepts IPv4 too, as the gRPC listeners do. Raises OSError."""
-    host, _, port = address.rpartition(":")
-    family, kind, protocol, _, bound = socket.getaddrinfo(
-        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(bound)
-        listener.listen(MAX_CONNECTIONS)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener

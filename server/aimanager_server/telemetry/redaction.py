@@ -5,25 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ..config.secret_shapes import KEY_SHAPED, SECRET_NAME
+
 REDACTED = "[redacted]"
 MAX_LENGTH = 1000
 MIN_SECRET_LENGTH = 4
 FRAGMENT_LENGTH = 8
-
-KEY_SHAPED = re.compile(
-    r"""
-      (?<![A-Za-z0-9]) (?: sk | pk | rk | gsk | xai | pplx | hf | nvapi ) [-_] [A-Za-z0-9_*\-]{6,}
-    | AIza [A-Za-z0-9_*\-]{10,}
-    | eyJ [A-Za-z0-9_\-]{10,} (?: \. [A-Za-z0-9_.\-]+ )?
-    | (?<= [Bb]earer\  ) [^\s"',;]{6,}
-    """,
-    re.VERBOSE,
-)
-
-SECRET_NAME = re.compile(
-    r"key|token|secret|passw|passphrase|credential|auth(?!ority)|cookie|signature|^sig$|session|bearer", re.IGNORECASE
-)
-"""Names of metadata, options and query parameters whose values are secret."""
 
 NAMED_VALUE = re.compile(r"(?<![\w.\-])([\w.\-]++)\s*+[:=]\s*+")
 VALUE_END = re.compile(r"[\n,]|$")

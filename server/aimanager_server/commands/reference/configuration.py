@@ -31,6 +31,7 @@ TYPE_NAMES: tuple[tuple[object, str], ...] = (
     (types.ListenAddress, "`HOST:PORT`"),
     (types.Sha256Hex, "64 hexadecimal digits"),
     (types.ReadableFile, "path"),
+    (types.CertificateAuthorities, "path"),
     (types.KeyFile, "path"),
     (types.SecretKey, "string, secret"),
     (types.HeaderName, "header name"),
