@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Iterable
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS = 0, 1, 4
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
 END_STREAM, END_HEADERS = 1, 4
 EMPTY_MESSAGE = b"\0\0\0\0\0"
 GRPC_HEADERS = (
@@ -20,18 +21,33 @@ GRPC_HEADERS = (
 
 async def send_call(port: int, path: bytes, *headers: tuple[bytes, bytes]) -> bytes:
     """Call a method with an empty message and return every byte received until the call ended."""
+    return await send_headers(port, (*GRPC_HEADERS, (b":path", path), *headers))
+
+
+async def send_headers(port: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Start a call with exactly these headers, send an empty message, and return every byte until the call ended."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    block = b"".join(_literal(name, value) for name, value in (*GRPC_HEADERS, (b":path", path), *headers))
+    block = b"".join(_literal(name, value) for name, value in headers)
     writer.write(PREFACE + _frame(SETTINGS, 0, 0, b"") + _frame(HEADERS, END_HEADERS, 1, block))
     writer.write(_frame(DATA, END_STREAM, 1, EMPTY_MESSAGE))
     received = b""
-    while b"grpc-status" not in received:
+    while b"grpc-status" not in received and not _is_reset(received):
         data = await asyncio.wait_for(reader.read(65536), 10)
         if not data:
             break
         received += data
     writer.close()
     return received
+
+
+def _is_reset(received: bytes) -> bool:
+    """Return whether the call was reset, or the connection is about to close."""
+    while len(received) >= 9:
+        length, kind = int.from_bytes(received[:3]), received[3]
+        if kind in (RST_STREAM, GOAWAY):
+            return True
+        received = received[9 + length :]
+    return False
 
 
 def _literal(name: bytes, value: bytes) -> bytes:
