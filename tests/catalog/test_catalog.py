@@ -210,3 +210,14 @@ def test_reasoning_by_effort() -> None:
     assert not find("claude", "claude-opus-4-8").reasons_at(None)
     assert not find("openai", "gpt-4o").reasons_at(Effort.HIGH)
     assert not Model("lab", "llama").reasons_at(Effort.HIGH)
+
+
+def test_listed_models_are_kept_by_the_catalog_of_other_settings() -> None:
+    previous, successor = (CATALOG.with_providers({}) for _ in range(2))
+    for provider in ("claude", "openai"):
+        previous.update_listed(provider, [Model(provider, "listed-only")])
+
+    successor.adopt_listed(previous, ["claude", "gemini"])
+
+    assert successor.find("claude", "listed-only") is not None
+    assert successor.find("openai", "listed-only") is None

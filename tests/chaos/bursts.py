@@ -62,7 +62,7 @@ async def _retry_storm(gateway: ObservedGateway, down: Upstream, report: Report,
     report.record("retries: calls", CALLS)
     retries = len(down.requests) - CALLS
     report.at_most("retries: of a provider that is down", retries, CALLS * 0.1 + 10 + seconds)
-    counted = gateway.app.metrics.registry.get_sample_value("aimanager_retries_total", {"provider": "down"})
+    counted = gateway.app.state.metrics.registry.get_sample_value("aimanager_retries_total", {"provider": "down"})
     if counted != retries:
         report.violation(f"retries: aimanager_retries_total is {counted}, the provider received {retries}")
     await client.channel.close()

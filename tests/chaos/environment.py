@@ -127,9 +127,9 @@ async def _start(settings: Settings, log: list[dict[str, Any]], stack: AsyncExit
         stack.push_async_callback(provider.aclose)
         observed: Any = ObservedProvider(name, provider, calls)
         app.providers[name] = observed
-    app.lag_monitor.start()
-    stack.callback(app.lag_monitor.stop)
-    stack.push_async_callback(app.prober.aclose)
+    app.state.lag_monitor.start()
+    stack.callback(app.state.lag_monitor.stop)
+    stack.push_async_callback(app.state.prober.aclose)
     await app.server.start()
     stack.push_async_callback(app.server.stop, 1.0)
     return ObservedGateway(app, asyncio.get_running_loop(), f"127.0.0.1:{app.server.port}", log, calls)

@@ -165,7 +165,7 @@ def metric_total(gateway: ObservedGateway, name: str, **labels: str) -> float:
     """Return the sum of a metric over all series with these labels."""
     return sum(
         sample.value
-        for family in gateway.app.metrics.registry.collect()
+        for family in gateway.app.state.metrics.registry.collect()
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     )

@@ -35,7 +35,7 @@ def leaks(gateway: ObservedGateway) -> Iterator[str]:
     admission = gateway.admission
     if admission.in_flight or admission.queued:
         yield f"admission: {admission.in_flight} calls hold permits, {admission.queued} are queued"
-    in_flight = gateway.app.metrics.registry.get_sample_value("aimanager_requests_in_flight")
+    in_flight = gateway.app.state.metrics.registry.get_sample_value("aimanager_requests_in_flight")
     if in_flight:
         yield f"aimanager_requests_in_flight is {in_flight}"
     yield from _held_resources(gateway)
@@ -46,7 +46,7 @@ def leaks(gateway: ObservedGateway) -> Iterator[str]:
 def _held_resources(gateway: ObservedGateway) -> Iterator[str]:
     for limiter in gateway.instances(ConcurrencyLimiter):
         if limiter.in_flight or limiter.queued or limiter._permits:
-            yield f"limiter of {limiter._limit}: {limiter._permits} hold permits, {limiter.queued} calls are queued"
+            yield f"limiter of {limiter.limit}: {limiter._permits} hold permits, {limiter.queued} calls are queued"
     for pool in gateway.instances(KeyPool):
         busy = {pooled.key.id: pooled.in_flight for pooled in pool._keys if pooled.in_flight}
         if busy:

@@ -105,7 +105,7 @@ async def _run(
     observations = await clients.run(calls)
     report.record("load: seconds", time.monotonic() - started_at)
     usage_by_quota = quota_usage(gateway)
-    lag = gateway.app.lag_monitor.lag_seconds()
+    lag = gateway.app.state.lag_monitor.lag_seconds()
     recovery = await _recover(gateway, clients, upstreams)
     everything = [*warm_up, *observations, *recovery]
     _record_counts(report, observations, clients, upstreams)
@@ -140,7 +140,7 @@ async def _recover(
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
         not_closed = [name for name in PROVIDERS if breakers.not_closed(name)]
-        if not not_closed and not gateway.app.prober.active_providers and len(observations) > 30:
+        if not not_closed and not gateway.app.state.prober.active_providers and len(observations) > 30:
             break
         number = 1000 + len(observations)
         calls = [_healthy_call(name, number + offset) for offset, name in enumerate(PROVIDERS * 2)]
@@ -194,8 +194,8 @@ def _check_leaks(
     report.at_most("load: resources still held", len(found), 0)
     for one in found:
         report.violation(f"leak: {one}")
-    if gateway.app.prober.active_providers:
-        report.violation(f"leak: still probing {gateway.app.prober.active_providers}")
+    if gateway.app.state.prober.active_providers:
+        report.violation(f"leak: still probing {gateway.app.state.prober.active_providers}")
 
 
 def _wrong_quota_usage(

@@ -17,7 +17,7 @@ from aimanager_server.app import check_startup, running_server
 from aimanager_server.commands.main import main
 from aimanager_server.commands.serve import startup_errors
 from aimanager_server.config.errors import SettingsError, StartupError
-from aimanager_server.config.loader import load
+from aimanager_server.config.loader import ConfigSource, load
 from aimanager_server.config.settings import Settings
 from tests.support.paths import ROOT
 from tests.support.startup_cases import FREE, startup_cases
@@ -26,7 +26,9 @@ PACKAGE = ROOT / "server/aimanager_server"
 RAISED_ELSEWHERE = {
     ("providers/plugins/registry.py", "register_provider"),  # by code that embeds the server
     ("providers/plugins/registry.py", "get_provider"),
-    ("rpc/server.py", "_read"),  # a TLS file that disappears after the settings were read
+    ("reload.py", "_check_not_emptied"),  # only while the server runs
+    ("rpc/tls.py", "_configuration"),  # TLS files that change while they are read
+    ("rpc/tls.py", "_read"),  # a TLS file that disappears after the settings were read
     ("rpc/server.py", "_bind"),  # an address in use
     ("telemetry/metrics_server.py", "__aenter__"),
 }
@@ -42,7 +44,7 @@ def restored_logging() -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
 
 
-def serve(settings: Settings, quickstart: bool) -> int:
+def serve(settings: Settings, source: ConfigSource, quickstart: bool) -> int:
     """Start the server as `serve` does, and stop it."""
 
     async def start() -> None:

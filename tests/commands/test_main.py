@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aimanager_server.commands.main import main
-from aimanager_server.config.loader import load
+from aimanager_server.config.loader import ConfigSource, load
 from aimanager_server.config.report import settings_report
 from aimanager_server.config.settings import Settings
 from aimanager_server.core import errors
@@ -29,7 +29,7 @@ class FakeServe:
         self.settings = Settings()
         self.quickstart = False
 
-    def __call__(self, settings: Settings, quickstart: bool) -> int:
+    def __call__(self, settings: Settings, source: ConfigSource, quickstart: bool) -> int:
         self.settings, self.quickstart = settings, quickstart
         return self.status
 
@@ -247,7 +247,7 @@ def test_errors_prints_a_row_for_every_error(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys: pytest.CaptureFixture[str]) -> None:
-    def serve(settings: Settings, quickstart: bool) -> int:
+    def serve(settings: Settings, source: ConfigSource, quickstart: bool) -> int:
         raise ModuleNotFoundError("No module named 'httptools'", name="httptools")
 
     assert main([], {}, serve) == 1
@@ -258,7 +258,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys: py
 
 @pytest.mark.parametrize("name", ["aimanager_server.nowhere", "aimanager.v1"])
 def test_a_missing_module_of_the_server_itself_raises(name: str) -> None:
-    def serve(settings: Settings, quickstart: bool) -> int:
+    def serve(settings: Settings, source: ConfigSource, quickstart: bool) -> int:
         raise ModuleNotFoundError("gone", name=name)
 
     with pytest.raises(ModuleNotFoundError):

@@ -61,9 +61,10 @@ def test_server_started_with_closed_stderr_keeps_its_descriptor_from_sockets() -
     script = (
         "import sys\n"
         "from aimanager_server.commands import serve\n"
+        "from aimanager_server.config.loader import ConfigSource\n"
         "from aimanager_server.config.settings import Settings\n"
         "server = {'listen': '192.0.2.1:1', 'allow_anonymous': True, 'metrics_listen': None}\n"
-        "status = serve.run(Settings.model_validate({'server': server}))\n"
+        "status = serve.run(Settings.model_validate({'server': server}), ConfigSource({}, None, {}))\n"
         "print(status, sys.stderr.fileno(), sys.stderr.name)"
     )
 

@@ -19,9 +19,8 @@ from aimanager.cli.command import main
 from aimanager.cli.console import Console
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.app import Pipeline, SharedComponents, running_server
+from aimanager_server.app import App, running_server
 from aimanager_server.config.settings import Settings
-from aimanager_server.providers.plugins.registry import ProviderRegistry
 from tests.docs.documented_values import wrong_values
 from tests.docs.import_diagram import with_diagram
 from tests.integration.faults.fault_catalog import responds
@@ -73,7 +72,7 @@ def test_every_package_has_a_row() -> None:
     server = SOURCES[0]
     packages = {path.name for path in server.iterdir() if (path / "__init__.py").exists()}
 
-    assert packages | {"app", "plugins"} == names
+    assert packages | {"app", "plugins", "reload", "state"} == names
 
 
 def test_every_named_file_and_function_exists() -> None:
@@ -102,8 +101,7 @@ def test_a_call_takes_the_documented_path(method: str, heading: str) -> None:
 
 
 def test_layers_are_named_in_their_order() -> None:
-    settings = Settings()
-    pipeline = Pipeline(settings, SharedComponents(settings, ProviderRegistry(), lambda: 0.0), lambda: 0.0)
+    pipeline = App(Settings()).components.pipeline
     layers = [type(layer).__name__ for layer in (*pipeline.call_layers, *pipeline.attempt_layers)]
     unary_call = ARCHITECTURE.partition("## A unary call")[2].partition("\n## ")[0]
     in_table = re.findall(r"`pipeline/\w+\.py` `(\w+)\.\w+`", unary_call)

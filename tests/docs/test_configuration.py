@@ -14,9 +14,11 @@ from aimanager_server.commands.reference.configuration import configuration_part
 from aimanager_server.commands.reference.markdown import fill
 from aimanager_server.config.loader import load
 from aimanager_server.config.models import CapabilityName
+from aimanager_server.config.restart import RESTART_SETTINGS
 from aimanager_server.config.routes import RoutingPolicy
 from aimanager_server.config.settings import Settings
 from aimanager_server.config.types import Section
+from aimanager_server.reload import ReloadTimings
 from tests.support.doc_blocks import DOCS, inline_code
 from tests.support.tokens import token_of, token_settings
 
@@ -33,7 +35,7 @@ def test_every_section_has_a_table() -> None:
     shown = {section for _, section in sections()}
 
     assert set(Settings.model_fields) == {path.split(".")[0] for path, _ in sections()}
-    assert descendants(Section) - {Settings} <= shown
+    assert {section for section in descendants(Section) - {Settings} if section.model_fields} <= shown
 
 
 def test_a_setting_without_a_docstring_is_reported() -> None:
@@ -92,3 +94,12 @@ def test_the_digest_of_a_token_is_the_one_that_a_caller_needs() -> None:
 def descendants(kind: type[Section]) -> set[type[Section]]:
     children = {child for child in kind.__subclasses__() if child.__module__.startswith("aimanager_server.")}
     return children.union(*map(descendants, children))
+
+
+def test_the_page_says_when_a_change_is_used_and_what_needs_a_restart() -> None:
+    section = PAGE.read_text("utf-8").partition("## Changes while the server runs")[2].partition("\n## ")[0]
+    timings = ReloadTimings()
+
+    assert timings.poll + timings.max_settle + timings.settle < 5
+    assert timings.settle == 0.25
+    assert [name for name in RESTART_SETTINGS if f"`server.{name}`" not in section] == []

@@ -27,7 +27,7 @@ async def test_a_metrics_port_in_use_is_named() -> None:
     async with app.running_server(settings_with(server={"metrics_listen": "127.0.0.1:0"})):
         pass
     running = app.App(settings_with())
-    async with MetricsServer("127.0.0.1:0", running.metrics.registry) as listener:
+    async with MetricsServer("127.0.0.1:0", running.state.metrics.registry) as listener:
         settings = settings_with(server={"metrics_listen": f"127.0.0.1:{listener.port}"})
 
         with pytest.raises(StartupError, match=f"127.0.0.1:{listener.port}"):

@@ -84,7 +84,7 @@ async def test_every_provider_except_plugins_has_a_pool_of_its_keys() -> None:
     providers = {"up": upstream, "scripted": {"wire": "plugin", "api_key": "scripted-1234"}}
     settings = settings_with(providers=providers, plugins={"providers": ["scripted"]})
 
-    created = ProviderSet(settings, Catalog.load().with_providers(settings.providers), registry)
+    created = ProviderSet(settings, Catalog.load().with_providers(settings.providers).find, registry)
 
     assert list(created.key_pools["up"].candidates()) == [ApiKey("1", "one-1234"), ApiKey("2", "two-1234")]
     assert created.key_pools["up"].tracks_in_flight

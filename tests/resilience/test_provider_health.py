@@ -30,8 +30,8 @@ class HealthSetup:
         self.breakers = BreakerRegistry(CircuitBreakerSettings(), RetrySettings(), self.clock)
         self.stats = ProviderStats(self.clock, self.clock)
         self.providers = {"mock": ProbedProvider(), "claude": ProbedProvider()}
-        missing_keys = {"claude": "Set ANTHROPIC_API_KEY."}
-        self.health = ProviderHealth(self.providers, self.breakers, self.stats, self.clock, self.clock, missing_keys)
+        self.health = ProviderHealth(self.breakers, self.stats, self.clock, self.clock)
+        self.health.replace_providers(self.providers, {"claude": "Set ANTHROPIC_API_KEY."})
 
     @property
     def report(self) -> ProviderReport:

@@ -62,8 +62,6 @@ class ProberSetup:
         self.probe_recorded = asyncio.Semaphore(0)
         self._wakeups = asyncio.Semaphore(0)
         self.prober = Prober(
-            {"claude": self.provider},
-            {"claude": kind},
             self.breakers,
             lambda provider, model: self.models.get(model),
             self._record,
@@ -72,6 +70,7 @@ class ProberSetup:
             lambda: random,
             timeout_seconds,
         )
+        self.prober.replace_providers({"claude": self.provider}, {"claude": kind})
 
     def _record(self, provider: str, error: GatewayError | None) -> None:
         self.recorded.append(error.reason if error else "")

@@ -32,7 +32,7 @@ class FakeProviderHealth(ProviderHealth):
 
     async def watch(self, providers: Iterable[str]) -> AsyncIterator[ProviderReport]:
         try:
-            for name in providers:
+            for name in providers or self.reports:
                 yield self.reports[name]
             while True:
                 yield await self.changes.get()

@@ -16,7 +16,6 @@ import pytest
 import structlog
 
 from aimanager_server.telemetry import logs
-from aimanager_server.telemetry.log_writer import LogWriter
 from tests.support.eventually import eventually
 
 SECRET = "sk-canary-0123456789"
@@ -39,7 +38,7 @@ class Log:
     """What was logged."""
 
     stream: io.StringIO
-    writer: LogWriter
+    writer: logs.Logs
 
     @property
     def text(self) -> str:
@@ -157,3 +156,17 @@ def test_tracebacks_are_redacted(log: Log) -> None:
 
     assert SECRET not in log.text
     assert all("KeyError" in str(line["exception"]) for line in log.lines)
+
+
+def test_the_level_changes_without_new_handlers(log: Log) -> None:
+    handlers = logging.getLogger().handlers[:]
+    log.writer.set_level("error")
+    structlog.get_logger().info("not.logged")
+    logging.getLogger("other").warning("not logged")
+
+    log.writer.set_level("debug")
+    structlog.get_logger().debug("is.logged")
+    logging.getLogger("other").warning("is logged")
+
+    assert [line["event"] for line in log.lines] == ["is.logged", "is logged"]
+    assert logging.getLogger().handlers == handlers

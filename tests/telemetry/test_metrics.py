@@ -142,3 +142,26 @@ def test_only_rejections_by_own_limits_are_counted(metrics: Metrics, error: Gate
         if sample.name == "aimanager_rejected_requests_total"
     ]
     assert counted == ([] if reason is None else [reason])
+
+
+def test_the_state_of_a_removed_provider_is_not_exported(metrics: Metrics) -> None:
+    metrics.export_breaker_states(["mock", "plugin"], lambda _: "closed")
+    metrics.export_quarantined_keys(["mock"], lambda _: 0)
+
+    metrics.forget_provider("mock")
+    metrics.forget_provider("plugin")  # has no keys
+
+    exported = generate_latest(metrics.registry)
+    assert b'provider="mock"' not in exported
+    assert b'provider="plugin"' not in exported
+
+
+def test_reloads_are_counted_by_outcome(metrics: Metrics) -> None:
+    started = sample_value(metrics.registry, "aimanager_config_last_reload_success_timestamp_seconds")
+
+    metrics.count_reload(succeeded=False)
+
+    assert sample_value(metrics.registry, "aimanager_config_reloads_total", outcome="failure") == 1
+    assert metrics.registry.get_sample_value("aimanager_config_reloads_total", {"outcome": "success"}) == 0
+    assert sample_value(metrics.registry, "aimanager_config_last_reload_successful") == 0
+    assert sample_value(metrics.registry, "aimanager_config_last_reload_success_timestamp_seconds") == started > 0

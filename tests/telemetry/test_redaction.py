@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from aimanager_server.telemetry.redaction import redact
+from aimanager_server.telemetry.redaction import ConfiguredSecrets, redact
 
 KEYS = [
     "sk-proj-Ab12Cd34Ef56",
@@ -53,3 +53,11 @@ def test_known_secret_is_redacted_whatever_its_shape() -> None:
 
 def test_text_is_truncated_after_redaction() -> None:
     assert redact("x" * 8 + "hunter2" + "y" * 20, ["hunter2"], max_length=12) == "xxxxxxxx[re…"
+
+
+def test_secrets_of_earlier_configurations_stay_redacted_while_calls_may_use_them() -> None:
+    secrets = ConfiguredSecrets(["first"])
+    for added in (["second"], ["third"], ["third"], ["fourth"]):
+        secrets.add(added)
+
+    assert secrets.all() == ("second", "third", "fourth")

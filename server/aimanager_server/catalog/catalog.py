@@ -94,6 +94,12 @@ class Catalog:
             model.id: model for model in listed if not any((provider, model.id) in names for names in known)
         }
 
+    def adopt_listed(self, previous: Catalog, providers: Iterable[str]) -> None:
+        """Keep the models that these providers listed when `previous` was in use."""
+        for provider in providers:
+            if provider in previous._listed:
+                self.update_listed(provider, previous._listed[provider].values())
+
     def models(self, provider: str = "") -> tuple[Model, ...]:
         """Return one provider's models, or all, ordered by provider; within it, newest first, then listed models."""
         listed = (model for models in self._listed.values() for model in models.values())

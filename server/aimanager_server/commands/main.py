@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ..config.loader import LoadedSettings
+    from ..config.loader import ConfigSource
     from ..config.settings import Settings
 
 COMMANDS = ("serve", "config", "token", "errors")
@@ -32,8 +32,9 @@ SERVER_FLAGS = (
 SECRET_SETTINGS = frozenset({"api_key", "keys", "headers"})
 """Rejected on the command line, which every user of the machine can read."""
 
-Serve = Callable[["Settings", bool], int]
-"""Run the server until a signal and return the exit status; the flag requests the quickstart text."""
+Serve = Callable[["Settings", "ConfigSource", bool], int]
+"""Run the server until a signal and return the exit status. The source of the settings is for reloads; the flag
+requests the quickstart text."""
 
 
 def main(
@@ -63,7 +64,8 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
 
     try:
         with _no_garbage_collection():
-            loaded = _load(options, environment)
+            source = _source(options, environment)
+            loaded = source.load()
     except SettingsError as error:
         return _fail(str(error), 2)
     if options.command == "config":
@@ -74,7 +76,7 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
         from ..config.report import settings_report
 
         return _print(settings_report(loaded))
-    return serve(loaded.settings, options.quickstart)
+    return serve(loaded.settings, source, options.quickstart)
 
 
 def _print_token(options: argparse.Namespace) -> int:
@@ -90,11 +92,11 @@ def _print_token(options: argparse.Namespace) -> int:
     return _print(f"{token}\n")
 
 
-def _serve(settings: Settings, quickstart: bool) -> int:
+def _serve(settings: Settings, source: ConfigSource, quickstart: bool) -> int:
     with _no_garbage_collection():
         from .serve import run
 
-    return run(settings, quickstart=quickstart)
+    return run(settings, source, quickstart=quickstart)
 
 
 @contextmanager
@@ -107,13 +109,13 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> LoadedSettings:
-    from ..config.loader import CONFIG_ENV, load
+def _source(options: argparse.Namespace, environment: Mapping[str, str]) -> ConfigSource:
+    from ..config.loader import CONFIG_ENV, ConfigSource
 
     chosen = options.config or environment.get(CONFIG_ENV)
     default = Path(CONFIG_FILE)
     config = Path(chosen) if chosen else default if default.exists() else None
-    return load(_arguments(options), config, environment)
+    return ConfigSource(_arguments(options), config, environment)
 
 
 def _arguments(options: argparse.Namespace) -> Mapping[str, Any]:

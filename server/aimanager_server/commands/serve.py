@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
-from ..app import check_startup, running_server
+from ..app import check_startup, running_app
 from ..config.errors import SettingsError, StartupError
+from ..config.loader import ConfigSource
 from ..config.settings import Settings
+from ..reload import ignore_hangup, live_reload
 from ..telemetry import logs
-from ..telemetry.log_writer import LogWriter
-from ..telemetry.redaction import redact
+from ..telemetry.redaction import ConfiguredSecrets, redact
 from ..telemetry.stderr_capture import STDERR, StderrCapture
 from .quickstart import quickstart_text
 
@@ -25,19 +25,21 @@ MAX_LOG_TEXT_LENGTH = 20_000
 """Characters of a traceback or of another library's message in a log line."""
 
 
-def run(settings: Settings, *, quickstart: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT and return the exit status; `quickstart` prints example commands once ready."""
+def run(settings: Settings, source: ConfigSource, *, quickstart: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT and return the exit status; `quickstart` prints example commands once ready.
+
+    SIGHUP and changed files load the settings from `source` again.
+    """
+    ignore_hangup()
     if sys.stderr is None:
         # Takes the free descriptor of stderr. Otherwise a socket would, and C libraries write to that descriptor.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    level, secrets = settings.server.log_level, settings.secrets()
-    redactor = partial(redact, secrets=secrets, max_length=MAX_LOG_TEXT_LENGTH)
-    with startup_errors() as status, StderrCapture(level, secrets, MAX_LOG_TEXT_LENGTH) as capture:
+    level, secrets = settings.server.log_level, ConfiguredSecrets(settings.secrets())
+    with startup_errors() as status, StderrCapture(level, secrets.all(), MAX_LOG_TEXT_LENGTH) as capture:
         faulthandler.enable(STDERR)
-        log_writer = logs.configure(level, redactor, capture.stream)
-        with closing(log_writer), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            dropped_log_lines = partial(_dropped_log_lines, log_writer, capture)
-            runner.run(_serve(settings, dropped_log_lines, quickstart=quickstart))
+        output = logs.configure(level, lambda text: redact(text, secrets.all(), MAX_LOG_TEXT_LENGTH), capture.stream)
+        with closing(output), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, source, output, secrets, capture, quickstart=quickstart))
     return status.code
 
 
@@ -68,16 +70,26 @@ def startup_errors() -> Iterator[ExitStatus]:
         status.code = 2 if isinstance(error, SettingsError) else 1
 
 
-async def _serve(settings: Settings, dropped_log_lines: Callable[[], int], *, quickstart: bool) -> None:
-    async with running_server(settings, dropped_log_lines=dropped_log_lines) as server:
+async def _serve(
+    settings: Settings,
+    source: ConfigSource,
+    output: logs.Logs,
+    secrets: ConfiguredSecrets,
+    capture: StderrCapture,
+    *,
+    quickstart: bool,
+) -> None:
+    def dropped_log_lines() -> int:
+        return output.dropped_count + capture.dropped_count
+
+    async with (
+        running_app(settings, dropped_log_lines=dropped_log_lines) as app,
+        live_reload(app, source, output, secrets),
+    ):
         gc.freeze()  # what exists now stays: a full collection, which blocks the event loop, no longer visits it
         if quickstart:
-            print(quickstart_text(settings, server.port), flush=True)
-        await server.serve_until_signal()
-
-
-def _dropped_log_lines(writer: LogWriter, capture: StderrCapture) -> int:
-    return writer.dropped_count + capture.dropped_count
+            print(quickstart_text(settings, app.server.port), flush=True)
+        await app.server.serve_until_signal()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -18,6 +19,15 @@ MAX_CERTIFICATE_CALLERS = 256
 """How many callers that are not configured are told apart in usage totals."""
 
 TOKEN_ID = re.compile(r"[a-z0-9]{1,32}")
+
+
+class UnknownCallers(IntEnum):
+    """What callers may do that are not configured, from least to most."""
+
+    REJECTED = 0
+    ACCEPTED = 1
+    ADMINS = 2
+    """Anybody on this machine may do everything."""
 
 
 def is_certificate_name(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .types import SettingPath
@@ -56,10 +57,14 @@ class Problem:
 
 
 class SettingsError(ValueError):
-    """The settings are invalid. The text is for the operator; it shows no value that could be a secret."""
+    """The settings are invalid. The text is for the operator; it shows no value that could be a secret.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `files` are the files that the settings name, as far as they could be read.
+    """
+
+    def __init__(self, problems: Iterable[Problem], files: Iterable[Path] = ()) -> None:
         self.problems = tuple(problems)
+        self.files = tuple(files)
         super().__init__("\n".join(["Invalid settings:", *(f"- {problem}" for problem in self.problems)]))
 
 

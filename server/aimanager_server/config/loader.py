@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ ENV_PREFIX = "AIMANAGER_"
 CONFIG_ENV = "AIMANAGER_CONFIG"
 """The environment variable with the path of the config file. It is not a setting."""
 
+FILE_SETTINGS = frozenset({"api_key_file", "ca_file", "certificate_file", "key_file", "client_ca_file"})
+"""The settings that name a file, in whichever table."""
+
 KUBERNETES_SERVICE_LINKS = re.compile(
     r"AIMANAGER(_[A-Z0-9]+)*?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)"
 )
@@ -41,7 +44,7 @@ KUBERNETES_SERVICE_LINKS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The effective settings, and the source of each value.
+    """The effective settings, the source of each value, and the `files` that were read: the config file and its files.
 
     `origins` maps a path to "argument", "file:PATH", "environment:VARIABLE" or "provider default". A path without an
     entry has its system default.
@@ -49,12 +52,26 @@ class LoadedSettings:
 
     settings: Settings
     origins: Mapping[SettingPath, str]
+    files: tuple[Path, ...] = ()
 
     def origin(self, path: SettingPath) -> str:
         """Return the source of the value at `path`, of a table around it, or of a value inside it; else "default"."""
         around = (self.origins.get(path[:end]) for end in range(len(path), 0, -1))
         inside = (origin for known, origin in self.origins.items() if known[: len(path)] == path)
         return next(filter(None, (*around, *inside)), "default")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSource:
+    """Where settings are loaded from, any number of times. `config` is the path of the config file, None if none."""
+
+    arguments: Mapping[str, Any]
+    config: Path | None
+    environment: Mapping[str, str]
+
+    def load(self) -> LoadedSettings:
+        """Return the settings as they are now. Raises SettingsError."""
+        return load(self.arguments, self.config, self.environment)
 
 
 def load(arguments: Mapping[str, Any], config: Path | None, environment: Mapping[str, str]) -> LoadedSettings:
@@ -66,13 +83,28 @@ def load(arguments: Mapping[str, Any], config: Path | None, environment: Mapping
     layers = ConfigLayers()
     layers.add(arguments, "argument")
     layers.add_layer(_file(config))
+    files = () if config is None else (config,)
     layers.add_layer(_environment(environment))
     names = (*providers_with_keys(environment), *layers.providers())
     layers.add_layer(_vendor_environment(environment, names))
     layers.add({"providers": plugin_provider_defaults(layers.values.get("plugins"))}, "provider default")
     layers.add({"providers": defaults_for(names, layers.providers())}, "provider default")
     _add_api_keys(layers, environment)
-    return LoadedSettings(_validated(layers), dict(layers.origins))
+    files = (*files, *dict.fromkeys(_named_files(layers.values)))
+    return LoadedSettings(_validated(layers, files), dict(layers.origins), files)
+
+
+def _named_files(values: object) -> Iterator[Path]:
+    """Yield the path in each setting that names a file, valid or not."""
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            if name in FILE_SETTINGS and isinstance(value, str | Path):
+                yield Path(value)
+            else:
+                yield from _named_files(value)
+    elif isinstance(values, list):
+        for value in values:
+            yield from _named_files(value)
 
 
 def _file(config: Path | None) -> ConfigLayers:
@@ -85,11 +117,11 @@ def _file(config: Path | None) -> ConfigLayers:
             values = tomllib.load(file)
     except OSError as error:
         message = f"cannot read the file ({error.strerror}); must be the path of a TOML file"
-        raise SettingsError([Problem("config", origin, message)]) from None
+        raise SettingsError([Problem("config", origin, message)], [config]) from None
     except UnicodeDecodeError:
-        raise SettingsError([Problem("config", origin, "invalid TOML: the file is not UTF-8")]) from None
+        raise SettingsError([Problem("config", origin, "invalid TOML: the file is not UTF-8")], [config]) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError([Problem("config", origin, _toml_problem(str(error)))]) from None
+        raise SettingsError([Problem("config", origin, _toml_problem(str(error)))], [config]) from None
     layers.add(values, origin)
     return layers
 
@@ -138,12 +170,12 @@ def _add_api_keys(layers: ConfigLayers, environment: Mapping[str, str]) -> None:
                 layers.add(nest(("providers", name, "api_key"), environment[each]), f"environment:{each}")
 
 
-def _validated(layers: ConfigLayers) -> Settings:
+def _validated(layers: ConfigLayers, files: tuple[Path, ...]) -> Settings:
     problems = list(layers.problems)
     try:
         settings = Settings.model_validate(layers.values)
     except ValidationError as error:
         problems.extend(problems_from(error, layers.origin_of, describe_unknown))
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(problems, files)
     return settings

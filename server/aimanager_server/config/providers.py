@@ -21,6 +21,7 @@ from .types import (
     Seconds,
     SecretKey,
     Section,
+    SectionWithFiles,
     SettingPath,
     invalid_values,
     is_loopback,
@@ -41,8 +42,8 @@ class Credential:
     weight: int = 1
 
 
-class KeySettings(Section):
-    """One of several API keys, given directly or in a file that is read once, at startup."""
+class KeySettings(SectionWithFiles):
+    """One of several API keys, given directly or in a file."""
 
     api_key: SecretKey | None = None
     """The key itself. Prefer a file or an environment variable: config files get copied."""
@@ -86,8 +87,8 @@ def _without_trailing_slash(url: str) -> str:
     return url.rstrip("/")
 
 
-class ProviderSettings(Section):
-    """One provider. Its API key files are read once, at startup."""
+class ProviderSettings(SectionWithFiles):
+    """One provider. Its API key files are read when the settings are loaded."""
 
     enabled: bool = True
     """Whether calls are sent to the provider."""

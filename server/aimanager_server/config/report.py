@@ -52,7 +52,7 @@ def _line(name: str, value: object, origin: str) -> str:
     if value is None and name.endswith("_listen"):
         value = "off"
     shown = _masked(value) if _is_secret_setting(name) else value
-    assignment = f"# {name} is not set" if value is None else f"{name} = {_toml(shown)}"
+    assignment = f"# {name} is not set" if value is None else f"{name} = {display_value(shown)}"
     return f"{assignment:<{ORIGIN_COLUMN}}  # {origin}"
 
 
@@ -61,7 +61,8 @@ def _is_secret_setting(name: str) -> bool:
     return name == "headers" or "sha256" in name
 
 
-def _toml(value: Any) -> str:
+def display_value(value: Any) -> str:
+    """Return the value as TOML, with a mask for what could be a secret."""
     match value:
         case SecretStr():
             return json.dumps(MASK, ensure_ascii=False)
@@ -75,7 +76,7 @@ def _toml(value: Any) -> str:
                 {name: _masked(item) if SECRET_NAME.search(name) else item for name, item in value.items()}
             )
         case list() | tuple():
-            return f"[{', '.join(_toml(item) for item in value)}]"
+            return f"[{', '.join(display_value(item) for item in value)}]"
         case datetime():
             return value.isoformat()
         case str() | Path():
@@ -86,7 +87,7 @@ def _toml(value: Any) -> str:
 
 
 def _inline_table(values: Mapping[str, object]) -> str:
-    pairs = [f"{_key(name)} = {_toml(item)}" for name, item in values.items()]
+    pairs = [f"{_key(name)} = {display_value(item)}" for name, item in values.items()]
     return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
 
 

@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from .callers import DEFAULT_TIER, MAX_CERTIFICATE_CALLERS, CallerSettings, ProviderTier, Tier, TokenSettings
+from .callers import (
+    DEFAULT_TIER,
+    MAX_CERTIFICATE_CALLERS,
+    CallerSettings,
+    ProviderTier,
+    Tier,
+    TokenSettings,
+    UnknownCallers,
+)
 from .errors import display_name
 from .listeners import overlap
 from .models import ModelName, ModelSettings
@@ -31,6 +39,7 @@ from .types import (
     ReadableFile,
     Seconds,
     Section,
+    SectionWithFiles,
     SettingPath,
     invalid_values,
     is_loopback,
@@ -58,7 +67,7 @@ __all__ = [
 ]
 
 
-class TlsSettings(Section):
+class TlsSettings(SectionWithFiles):
     """TLS on `server.listen`."""
 
     certificate_file: ReadableFile
@@ -182,6 +191,14 @@ class Settings(Section):
     def accepts_anonymous(self) -> bool:
         """Return whether callers need not identify themselves. With client certificates all of them do."""
         return not self.uses_client_certificates and (self.server.allow_anonymous or self.is_open_on_loopback)
+
+    @property
+    def unknown_callers(self) -> UnknownCallers:
+        """Return what callers may do that are not configured: anonymous ones, or those that a certificate names."""
+        if self.is_open_on_loopback:
+            return UnknownCallers.ADMINS
+        is_accepted = self.accepts_anonymous or (self.uses_client_certificates and not self.callers)
+        return UnknownCallers.ACCEPTED if is_accepted else UnknownCallers.REJECTED
 
     @property
     def max_callers(self) -> int:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MIB = 1024 * 1024
@@ -20,6 +30,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 KEY_FILE_BYTES = 64 * 1024
+MAX_FILE_BYTES = 16 * MIB
+"""Bytes of a file that are compared with its earlier content."""
 
 SettingPath = tuple[str | int, ...]
 """Path of a setting below some section, such as `("keys", 0, "weight")`."""
@@ -35,6 +47,32 @@ class Section(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
     )
+
+
+class SectionWithFiles(Section):
+    """A table that names files. Two are equal only if the contents of their files were equal when they were loaded."""
+
+    _digests: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def file_digests(self) -> Mapping[str, str]:
+        """Return a digest of the content of each file, by the setting that names it."""
+        return self._digests
+
+    @model_validator(mode="after")
+    def _digest_files(self) -> Self:
+        files = {name: getattr(self, name) for name in type(self).model_fields}
+        self._digests = {name: file_digest(path) for name, path in files.items() if isinstance(path, Path)}
+        return self
+
+
+def file_digest(path: Path) -> str:
+    """Return a digest of the content of a file, or of the reason why it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.sha256(file.read(MAX_FILE_BYTES)).hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.errno}"
 
 
 def invalid_values(found: Sequence[tuple[SettingPath, str]]) -> PydanticCustomError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
@@ -24,14 +25,23 @@ class ProviderConcurrency:
     """
 
     def __init__(self, providers: Mapping[str, ProviderSettings], server: ServerSettings, clock: Clock) -> None:
-        self._limits = {
-            name: provider.max_in_flight for name, provider in providers.items() if provider.max_in_flight is not None
-        }
-        self._limiters = {
-            name: ConcurrencyLimiter(limit, server.max_queue_length, server.queue_timeout_seconds)
-            for name, limit in self._limits.items()
-        }
+        self._limiters: dict[str, ConcurrencyLimiter] = {}
         self._clock = clock
+        self.reconfigure(providers, server)
+
+    def reconfigure(self, providers: Mapping[str, ProviderSettings], server: ServerSettings) -> None:
+        """Change the limits. The calls in flight at a provider still count, unless it had no limit."""
+        limiters: dict[str, ConcurrencyLimiter] = {}
+        for name, provider in providers.items():
+            if provider.max_in_flight is None:
+                continue
+            limits = (provider.max_in_flight, server.max_queue_length, server.queue_timeout_seconds)
+            limiters[name] = self._limiters.get(name) or ConcurrencyLimiter(*limits)
+            limiters[name].reconfigure(*limits)
+        for name, limiter in self._limiters.items():
+            if name not in limiters:
+                limiter.reconfigure(sys.maxsize, 0, 0.0)
+        self._limiters = limiters
 
     def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
         """Acquire a permit and proceed. Raises Overloaded if no permit is released in time."""
@@ -58,7 +68,7 @@ class ProviderConcurrency:
         if not acquired:
             provider, model = attempt.target.key
             raise Overloaded(
-                f"Concurrency limit reached for provider {provider!r} ({self._limits[provider]} calls in flight).",
+                f"Concurrency limit reached for provider {provider!r} ({limiter.limit} calls in flight).",
                 solution=f"Retry the call, or raise providers.{provider}.max_in_flight in the server's configuration.",
                 provider=provider,
                 model=model,

@@ -17,7 +17,6 @@ from urllib.request import getproxies, proxy_bypass
 
 from pydantic import ValidationError
 
-from ..catalog.catalog import Catalog
 from ..catalog.discovery import ModelLister
 from ..catalog.model import Model
 from ..config.errors import SettingsError, problems_from
@@ -39,6 +38,7 @@ from .mock.embeddings import MockEmbedder, MockTokenCounter
 from .mock.options import MockOptions
 from .mock.provider import MockProvider
 from .plugins.adapter import PluginProvider
+from .plugins.api import ProviderPlugin
 from .plugins.isolation import PluginLoop
 from .plugins.registry import ProviderRegistry
 from .wires.anthropic import AnthropicWire
@@ -64,35 +64,36 @@ class ProviderSet:
     """Create the enabled providers. Raises SettingsError if a plug-in cannot be loaded.
 
     `providers` and `key_pools` are keyed by provider name. Plug-ins manage their own keys and have no key pool.
+    `find_model` looks up a provider and a model in the current catalog. The providers of `previous` whose settings are
+    the same are used again, with their connections and keys.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, registry: ProviderRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        find_model: Callable[[str, str], Model | None],
+        registry: ProviderRegistry,
+        previous: ProviderSet | None = None,
+    ) -> None:
         self._settings = settings
-        self._catalog = catalog
+        self._find_model = find_model
         enabled = [name for name, provider in settings.providers.items() if provider.enabled]
         plugins = registry.load([name for name in settings.plugins.providers if name in enabled])
         self.plugin_names: tuple[str, ...] = tuple(plugins)
         self.providers: dict[str, Provider] = {}
         self.key_pools: dict[str, KeyPool] = {}
         for name in enabled:
-            provider_settings = settings.providers[name]
-            if name in plugins:
-                self.providers[name] = PluginProvider(
-                    plugins[name],
-                    provider_settings,
-                    partial(open_transport, name, provider_settings),
-                    time.monotonic,
-                    PluginLoop(name),
-                )
+            if previous is not None and previous._has_same(name, settings):
+                self._use_again(name, previous)
+            elif name in plugins:
+                self._open_plugin(name, plugins[name])
             else:
-                key_pool = self.key_pools[name] = key_pool_for(provider_settings)
-                find_model = partial(catalog.find, name)
-                self.providers[name] = open_provider(name, provider_settings, settings.limits, find_model, key_pool)
+                self._open(name, previous)
 
     def embedders(self) -> Mapping[str, Embedder]:
         """Return the providers that support embeddings."""
         found = {
-            name: embedder_for(name, self._settings.providers[name].wire, provider, partial(self._catalog.find, name))
+            name: embedder_for(name, self._settings.providers[name].wire, provider, partial(self._find_model, name))
             for name, provider in self.providers.items()
         }
         return {name: embedder for name, embedder in found.items() if embedder is not None}
@@ -106,6 +107,29 @@ class ProviderSet:
         """Return the providers that list their models."""
         found = {name: model_lister_for(name, provider) for name, provider in self.providers.items()}
         return {name: lister for name, lister in found.items() if lister is not None}
+
+    def _has_same(self, name: str, settings: Settings) -> bool:
+        mine = self._settings
+        is_same = mine.providers.get(name) == settings.providers[name] and mine.limits == settings.limits
+        return is_same and name in self.providers
+
+    def _use_again(self, name: str, previous: ProviderSet) -> None:
+        self.providers[name] = previous.providers[name]
+        if name in previous.key_pools:
+            self.key_pools[name] = previous.key_pools[name]
+
+    def _open(self, name: str, previous: ProviderSet | None) -> None:
+        settings = self._settings.providers[name]
+        key_pool = self.key_pools[name] = key_pool_for(settings)
+        if previous is not None and name in previous.key_pools:
+            key_pool.adopt_quarantines(previous.key_pools[name])
+        find_model = partial(self._find_model, name)
+        self.providers[name] = open_provider(name, settings, self._settings.limits, find_model, key_pool)
+
+    def _open_plugin(self, name: str, plugin: ProviderPlugin) -> None:
+        settings = self._settings.providers[name]
+        open_pool = partial(open_transport, name, settings)
+        self.providers[name] = PluginProvider(plugin, settings, open_pool, time.monotonic, PluginLoop(name))
 
 
 def open_provider(

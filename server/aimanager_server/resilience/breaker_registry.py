@@ -34,8 +34,25 @@ class BreakerRegistry:
         self._subscribers.append(on_transition)
 
     def delegate_probing(self, providers: Collection[str]) -> None:
-        """Leave recovery of these providers to probes. Applies to breakers created afterwards."""
+        """Leave recovery of these providers to probes, and of all others to trial calls."""
         self._probed_providers = providers
+        for breaker in self._breakers.values():
+            breaker.delegate_probing(breaker.provider in providers)
+
+    def reconfigure(self, settings: CircuitBreakerSettings, retry: RetrySettings) -> None:
+        """Change the settings of all breakers. Their states stay."""
+        self.settings = settings
+        self._retry = retry
+        for breaker in self._breakers.values():
+            breaker.reconfigure(settings, retry)
+
+    def forget(self, provider: str, key_ids: Collection[str] | None = None) -> None:
+        """Drop the breakers of a provider, or only those of some keys: what they know is about a previous one."""
+        key_ids = self._key_ids.get(provider, set()) if key_ids is None else key_ids
+        for scope in [scope for scope in self._breakers if scope[0] == provider and scope[2] in key_ids]:
+            self._not_closed.get(provider, {}).pop(self._breakers.pop(scope), None)
+        self._key_ids.get(provider, set()).difference_update(key_ids)
+        self._notify(provider)
 
     def get(self, provider: str, model: str = "", key_id: str = "") -> CircuitBreaker:
         """Return the breaker, created on first use.

@@ -68,6 +68,18 @@ class CircuitBreaker:
         self.opened_at: float | None = None
         self.retry_at: float | None = None
 
+    def reconfigure(self, settings: CircuitBreakerSettings, retry: RetrySettings) -> None:
+        """Change the settings. The state stays, and an interval that has begun keeps its length."""
+        self._settings = settings
+        self._max_block_seconds = retry.max_retry_after_seconds
+        is_closed = self.retry_at is None
+        self._open_seconds = settings.open_seconds if is_closed else min(self._open_seconds, settings.max_open_seconds)
+
+    def delegate_probing(self, is_probed: bool) -> None:
+        """Leave the recovery to probes or, as without probes, to a trial call once the interval has passed."""
+        self.is_probed = is_probed
+        self.awaiting_probe = self.awaiting_probe and is_probed
+
     @property
     def state(self) -> CircuitState:
         """Return the current state."""

@@ -23,21 +23,32 @@ class ConcurrencyLimiter:
     """
 
     __slots__ = (
-        "_is_closed", "_limit", "_limit_per_caller", "_max_queue_length", "_permits", "_queue",
-        "_queue_timeout_seconds", "in_flight",
+        "_is_closed", "_limit_per_caller", "_max_queue_length", "_permits", "_queue", "_queue_timeout_seconds",
+        "in_flight", "limit",
     )  # fmt: skip
 
     def __init__(
         self, limit: int, max_queue_length: int, queue_timeout_seconds: float, limit_per_caller: int | None = None
     ) -> None:
         self.in_flight = 0
-        self._limit = limit
+        self.limit = limit
         self._limit_per_caller = limit if limit_per_caller is None else limit_per_caller
         self._max_queue_length = max_queue_length
         self._queue_timeout_seconds = queue_timeout_seconds
         self._permits: dict[str, int] = {}
         self._queue: dict[asyncio.Future[bool], str] = {}
         self._is_closed = False
+
+    def reconfigure(
+        self, limit: int, max_queue_length: int, queue_timeout_seconds: float, limit_per_caller: int | None = None
+    ) -> None:
+        """Change the limits, and admit the queued calls that fit now. Permits that are held stay."""
+        self.limit = limit
+        self._limit_per_caller = limit if limit_per_caller is None else limit_per_caller
+        self._max_queue_length = max_queue_length
+        self._queue_timeout_seconds = queue_timeout_seconds
+        while self._admit_next():
+            pass
 
     @property
     def queued(self) -> int:
@@ -54,7 +65,7 @@ class ConcurrencyLimiter:
         Never overtakes a queued call: a queued call is one that no free permit fits.
         """
         held = self._permits.get(caller, 0)
-        if self.in_flight >= self._limit or held >= self._limit_per_caller or self._is_closed:
+        if self.in_flight >= self.limit or held >= self._limit_per_caller or self._is_closed:
             return False
         self.in_flight += 1
         self._permits[caller] = held + 1
@@ -100,13 +111,14 @@ class ConcurrencyLimiter:
         for permit in list(self._queue):
             self._reject(permit)
 
-    def _admit_next(self) -> None:
-        """Grant the released permit to the first queued call it fits. One release fits at most one call."""
+    def _admit_next(self) -> bool:
+        """Grant a permit to the first queued call it fits; return False if none does. One release fits one call."""
         for permit, caller in self._queue.items():
             if not permit.done() and self.try_acquire(caller):
                 del self._queue[permit]
                 permit.set_result(True)
-                return
+                return True
+        return False
 
     def _make_room_for(self, caller: str) -> bool:
         if len(self._queue) < self._max_queue_length:

@@ -47,6 +47,11 @@ class IdempotencyStore:
         self._in_flight: dict[bytes, asyncio.Event] = {}
         self._size = 0
 
+    def reconfigure(self, settings: IdempotencySettings) -> None:
+        """Change the limits, and evict what exceeds them. Stored results keep their expiry."""
+        self._settings = settings
+        self._evict_excess()
+
     async def claim(self, key: bytes, fingerprint: int, call: Call) -> Result | None:
         """Return the stored result of the key, after waiting for a first call in flight; None if this is the first.
 
@@ -79,6 +84,9 @@ class IdempotencyStore:
             return
         self._entries[key] = _Entry(fingerprint, result, size, self._clock() + self._settings.ttl_seconds)
         self._size += size
+        self._evict_excess()
+
+    def _evict_excess(self) -> None:
         while self._size > self._settings.max_bytes or len(self._entries) > self._settings.max_entries:
             self._remove(next(iter(self._entries)))
 

@@ -84,6 +84,17 @@ class KeyPool:
         if pooled is not None:
             pooled.quarantined_until = self._clock() + seconds
 
+    def adopt_quarantines(self, previous: KeyPool) -> None:
+        """Keep the keys in quarantine that are in quarantine in the pool that this one replaces."""
+        until = {pooled.key.secret: pooled.quarantined_until for pooled in previous._keys}
+        for pooled in self._keys:
+            pooled.quarantined_until = until.get(pooled.key.secret, NEVER)
+
+    def changed_ids(self, previous: KeyPool) -> frozenset[str]:
+        """Return the ids that do not name the same key in both pools."""
+        mine, others = ({pooled.key.id: pooled.key for pooled in pool._keys} for pool in (self, previous))
+        return frozenset(key_id for key_id in {*mine, *others} if mine.get(key_id) != others.get(key_id))
+
     def acquire(self, key: ApiKey) -> None:
         """Count a call with this key as in flight."""
         self._by_id[key.id].in_flight += 1

@@ -18,11 +18,11 @@ class EventLoopLagMonitor:
     loop, unlike the loop's own clock.
     """
 
-    __slots__ = ("_clock", "_due_at", "_interval_seconds", "_last_lag", "_max_lag_seconds", "_timer")
+    __slots__ = ("_clock", "_due_at", "_interval_seconds", "_last_lag", "_timer", "max_lag_seconds")
 
     def __init__(self, clock: Clock, max_lag_seconds: float, interval_seconds: float = SAMPLE_INTERVAL_SECONDS) -> None:
         self._clock = clock
-        self._max_lag_seconds = max_lag_seconds
+        self.max_lag_seconds = max_lag_seconds
         self._interval_seconds = interval_seconds
         self._last_lag = 0.0
         self._due_at = math.inf
@@ -48,7 +48,7 @@ class EventLoopLagMonitor:
 
     def is_overloaded(self) -> bool:
         """Return whether the lag exceeds the maximum."""
-        return self.lag_seconds() > self._max_lag_seconds
+        return self.lag_seconds() > self.max_lag_seconds
 
     def _on_timer(self) -> None:
         self._last_lag = max(0.0, self._clock() - self._due_at)

@@ -29,16 +29,13 @@ NOT_IMPLEMENTED = 501
 class Prober:
     """Run one background task for each provider that has a breaker awaiting a probe.
 
-    Create it before any circuit breaker: breakers of the providers in `kinds` then await its probes. The kind "models"
-    lists the provider's models; "generation" generates one token with each failing model. `find_model` returns a
-    model's catalog entry. `record_probe` receives the provider and the error, None for a success; `count_probe`
-    receives the provider and "success" or the error's reason. Uses the running event loop once a breaker opens.
+    Probes the providers of `replace_providers`, none before. `find_model` returns a model's catalog entry.
+    `record_probe` receives the provider and the error, None for a success; `count_probe` receives the provider and
+    "success" or the error's reason. Uses the running event loop once a breaker opens.
     """
 
     def __init__(
         self,
-        providers: Mapping[str, Provider],
-        kinds: Mapping[str, ProbeKind],
         breakers: BreakerRegistry,
         find_model: Callable[[str, str], Model | None],
         record_probe: Callable[[str, GatewayError | None], None],
@@ -47,8 +44,8 @@ class Prober:
         random: Callable[[], float],
         timeout_seconds: float = PROBE_TIMEOUT_SECONDS,
     ) -> None:
-        self._providers = providers
-        self._kinds = kinds
+        self._providers: Mapping[str, Provider] = {}
+        self._kinds: Mapping[str, ProbeKind] = {}
         self._breakers = breakers
         self._find_model = find_model
         self._record_probe = record_probe
@@ -60,8 +57,22 @@ class Prober:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._log = structlog.get_logger()
-        breakers.delegate_probing(frozenset(kinds))
         breakers.subscribe(self._on_transition)
+
+    def replace_providers(self, providers: Mapping[str, Provider], kinds: Mapping[str, ProbeKind]) -> None:
+        """Probe these providers from now on; probes of others, and of those that were replaced, end.
+
+        The kind "models" lists the provider's models; "generation" generates one token with each failing model.
+        """
+        changed = [
+            name for name in self._loops
+            if providers.get(name) is not self._providers.get(name) or kinds.get(name) != self._kinds.get(name)
+        ]  # fmt: skip
+        self._providers, self._kinds = providers, kinds
+        self._breakers.delegate_probing(frozenset(kinds))
+        for provider in changed:
+            self._stop(provider)
+            self._on_transition(provider)
 
     @property
     def active_providers(self) -> tuple[str, ...]:
@@ -96,10 +107,10 @@ class Prober:
         return task
 
     async def _probe_repeatedly(self, provider: str) -> None:
-        interval = self._breakers.settings.probe_interval_seconds
         pending: list[asyncio.Task[None]] = []
         try:
             while True:
+                interval = self._breakers.settings.probe_interval_seconds
                 delay = interval * (1 + JITTER * (2 * self._random() - 1))
                 for breaker in self._breakers.awaiting_probe(provider):
                     breaker.schedule_probe(delay)

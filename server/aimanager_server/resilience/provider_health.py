@@ -58,9 +58,9 @@ class ProviderReport:
 
 
 class ProviderHealth:
-    """Report on every provider of the server.
+    """Report on the providers of `replace_providers`.
 
-    `missing_keys` maps each provider without an API key to the solution. A provider reports its worst circuit breaker,
+    A provider reports its worst circuit breaker,
     and of several equals the one that is retried first. It is DOWN if a model's breakers are open for every key of the
     server used there and no call to the provider succeeded since; any other breaker that is not closed makes it
     DEGRADED.
@@ -68,23 +68,33 @@ class ProviderHealth:
 
     def __init__(
         self,
-        providers: Mapping[str, Provider],
         breakers: BreakerRegistry,
         stats: ProviderStats,
         clock: Clock,
         wall_clock: Clock,
-        missing_keys: Mapping[str, str],
     ) -> None:
-        self._providers = providers
+        self._providers: Mapping[str, Provider] = {}
+        self._missing_keys: Mapping[str, str] = {}
         self._breakers = breakers
         self._stats = stats
         self._clock = clock
         self._wall_clock = wall_clock
-        self._missing_keys = missing_keys
         self._probes: dict[str, tuple[float, GatewayError | None]] = {}
         self._watches: set[_Watch] = set()
         self._requested_probes: Coalescer[None] = Coalescer(PROBE_INTERVAL_SECONDS, clock)
         breakers.subscribe(self._on_transition)
+
+    def replace_providers(self, providers: Mapping[str, Provider], missing_keys: Mapping[str, str]) -> None:
+        """Report on these providers from now on. `missing_keys` maps each without an API key to the solution.
+
+        A provider that stays keeps its last probe. Watches of all providers include new ones; providers that were
+        removed are not reported any more.
+        """
+        self._probes = {
+            name: probe for name, probe in self._probes.items() if providers.get(name) is self._providers.get(name)
+        }
+        self._providers, self._missing_keys = providers, missing_keys
+        self._stats.notify()
 
     def providers(self) -> tuple[str, ...]:
         """Return the names of all providers, sorted."""
@@ -139,11 +149,11 @@ class ProviderHealth:
 
         Watches every provider if `providers` is empty. Never ends. Reports each circuit state, however brief.
         """
-        watch = _Watch(tuple(providers) or self.providers())
+        watch = _Watch(tuple(providers))
         self._watches.add(watch)
         try:
             while True:
-                for provider in watch.providers:
+                for provider in self._watched_by(watch):
                     self._report_change(watch, provider)
                 if not watch.reports:
                     await self._stats.wait_for_change(POLL_SECONDS)
@@ -163,9 +173,12 @@ class ProviderHealth:
 
     def _on_transition(self, provider: str) -> None:
         for watch in self._watches:
-            if provider in watch.providers:
+            if provider in self._watched_by(watch):
                 self._report_change(watch, provider)
         self._stats.notify()
+
+    def _watched_by(self, watch: _Watch) -> Iterable[str]:
+        return (name for name in watch.providers or self.providers() if name in self._providers)
 
     def _report_change(self, watch: _Watch, provider: str) -> None:
         state = self._state(provider)
@@ -227,7 +240,7 @@ class ProviderHealth:
 
 
 class _Watch:
-    """One watcher: the last state reported for each provider, and the unread reports."""
+    """One watcher: its providers, all if empty, the last state reported for each, and the unread reports."""
 
     def __init__(self, providers: tuple[str, ...]) -> None:
         self.providers = providers

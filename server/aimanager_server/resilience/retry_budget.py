@@ -30,6 +30,12 @@ class RetryBudget:
         self._tokens = self._burst
         self._refilled_at = clock()
 
+    def reconfigure(self, settings: RetrySettings) -> None:
+        """Change the ratio and the burst; tokens beyond a lower burst expire as requests add new ones."""
+        self._ratio = settings.budget_ratio
+        self._burst = float(settings.budget_burst)
+        self._tokens = min(self._tokens, max(MAX_TOKENS, self._burst))
+
     def deposit(self) -> None:
         """Add the share of one request."""
         self._tokens = min(self._tokens + self._ratio, max(MAX_TOKENS, self._burst))
@@ -55,6 +61,12 @@ class RetryBudgets:
         self._settings = settings
         self._clock = clock
         self._budgets: OrderedDict[tuple[str, int], RetryBudget] = OrderedDict()
+
+    def reconfigure(self, settings: RetrySettings) -> None:
+        """Change the settings of all budgets. What they contain stays."""
+        self._settings = settings
+        for budget in self._budgets.values():
+            budget.reconfigure(settings)
 
     def get(self, call: Call, provider: str) -> RetryBudget:
         """Return the budget for the call's retries at a provider, created on first use.

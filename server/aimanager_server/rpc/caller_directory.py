@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import structlog
 
-from ..config.callers import DEFAULT_TIER, CallerSettings
+from ..config.callers import DEFAULT_TIER, CallerSettings, UnknownCallers
 from ..config.settings import Settings
 from ..core.errors import TokenExpired, Unauthenticated
 from ..core.handler import Clock
@@ -39,9 +39,12 @@ class CallerDirectory:
     """The configured callers. `wall_clock` returns seconds since the Unix epoch.
 
     Without configured callers, every name in a verified client certificate is a caller of the default tier.
+    Callers that are not configured may do no more than both the settings and `unknown_callers` permit.
     """
 
-    def __init__(self, settings: Settings, wall_clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, wall_clock: Clock, unknown_callers: UnknownCallers = UnknownCallers.ADMINS
+    ) -> None:
         self._wall_clock = wall_clock
         self._log = structlog.get_logger()
         callers = {name: _caller(name, caller) for name, caller in settings.callers.items()}
@@ -51,8 +54,10 @@ class CallerDirectory:
         self._by_certificate_name = {
             each: caller for name, caller in callers.items() for each in settings.certificate_names(name)
         }
-        self.is_empty = not callers
-        self.anonymous = Caller(tier=DEFAULT_TIER, is_admin=settings.is_open_on_loopback)
+        permitted = min(settings.unknown_callers, unknown_callers)
+        self.accepts_unknown = permitted >= UnknownCallers.ACCEPTED
+        self.is_open = not callers and self.accepts_unknown
+        self.anonymous = Caller(tier=DEFAULT_TIER, is_admin=permitted is UnknownCallers.ADMINS)
 
     def by_token(self, token: str) -> Caller:
         """Return the caller of a token. Raises Unauthenticated, and TokenExpired if it was valid."""
@@ -72,7 +77,7 @@ class CallerDirectory:
                 "The client certificate names no caller: it has no SPIFFE ID, DNS name or common name that is usable.",
                 solution="Use a certificate that names the caller.",
             )
-        if self.is_empty:
+        if self.is_open:
             return Caller(names[0], DEFAULT_TIER)
         for name in names:
             caller = self._by_certificate_name.get(name)

@@ -61,10 +61,20 @@ class InterceptorChain:
     def __init__(self, interceptors: Sequence[Interceptor], receiver: RequestReceiver) -> None:
         self._interceptors = tuple(interceptors)
         self._receiver = receiver
+        self._handlers: dict[str, RpcHandler] = {}
 
     def registrar(self, server: grpc.aio.Server) -> Any:
         """Return a stand-in for `server` to pass to generated `add_…_to_server` functions; it wraps each method."""
         return _Registrar(server, self._wrap)
+
+    def bind(self, services: Iterable[Any]) -> None:
+        """Bind the interceptors to every method of these services, which another chain has registered."""
+        for service in services:
+            service.add_to(_Registrar(None, self._wrap))
+
+    def adopt(self, other: InterceptorChain) -> None:
+        """Handle RPCs that arrive from now on as the other chain would; those in flight are not affected."""
+        self._interceptors, self._receiver, self._handlers = other._interceptors, other._receiver, other._handlers
 
     def _wrap(self, service: str, name: str, handler: Any) -> Any:
         method = f"{service}/{name}"
@@ -74,12 +84,13 @@ class InterceptorChain:
         for interceptor in reversed(self._interceptors):
             if interceptor.applies_to(service):
                 behavior = _bind(interceptor, behavior)
+        self._handlers.setdefault(method, behavior)  # unless it is registered with another listener already
 
         async def serve(requests: Any, context: Any) -> Any:
             rpc = Rpc(method, context, policy)
             current_rpc.set(rpc)
             try:
-                return await behavior(rpc)
+                return await self._handlers[method](rpc)
             except grpc.aio.AbortError as error:
                 asyncio.get_running_loop().call_soon(_release_frames, error)
                 raise
@@ -90,9 +101,9 @@ class InterceptorChain:
 
 
 class _Registrar:
-    """Register methods with `server`, each wrapped by `wrap(service, name, handler)`."""
+    """Register methods with `server`, if any, each wrapped by `wrap(service, name, handler)`."""
 
-    def __init__(self, server: Any, wrap: Callable[[str, str, Any], Any]) -> None:
+    def __init__(self, server: Any | None, wrap: Callable[[str, str, Any], Any]) -> None:
         self._server = server
         self._wrap = wrap
 
@@ -103,6 +114,8 @@ class _Registrar:
         starts and ends all of these waits again for every call.
         """
         wrapped = {name: self._wrap(service, name, handler) for name, handler in handlers.items()}
+        if self._server is None:
+            return
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
     def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:

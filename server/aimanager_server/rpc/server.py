@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
@@ -14,13 +13,14 @@ import structlog
 
 from ..config.errors import StartupError
 from ..config.listeners import check_bindable
-from ..config.settings import Settings, TlsSettings
+from ..config.settings import ServerSettings, Settings
 from .interceptor_chain import Interceptor, InterceptorChain
 from .interceptors.admission import Admission
 from .log_filter import redact_invalid_metadata
 from .request_receiver import RequestReceiver
 from .services.grpc_health import GrpcHealthService
 from .services.reflection import ReflectionService
+from .tls import ServerCredentials, TlsCertificates
 
 MIB = 1024 * 1024
 MIN_GRPC_LIMIT_BYTES = 36 * MIB
@@ -55,6 +55,16 @@ class Service(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Parts of a server that replace others while it runs."""
+
+    settings: ServerSettings
+    services: Sequence[Service]
+    chain: InterceptorChain
+    certificates: TlsCertificates | None
+
+
 class GatewayServer:
     """Serve the API on `server.listen` and, if configured, the health service alone on `server.health_listen`.
 
@@ -74,13 +84,14 @@ class GatewayServer:
         self._settings = settings.server
         self._has_callable_provider = bool(settings.callable_providers())
         self._max_message_bytes = settings.limits.max_message_bytes
-        self._interceptors = tuple(interceptors)
-        self._receiver = RequestReceiver(settings.limits, settings.server.request_timeout_seconds)
+        self._chain = _chain(settings, interceptors)
+        self._credentials: ServerCredentials | None = None
         self.admission = admission
         self._health_service = GrpcHealthService(
             (service.name for service in services), self._settings.max_watches, self._settings.watch_timeout_seconds
         )
-        self.services = (*services, self._health_service)
+        self.services: Sequence[Service] = (*services, self._health_service)
+        self._reflection_service = ReflectionService(service.name for service in self.services)
         self._cancel_grace_seconds = cancel_grace_seconds
         self._rejection_seconds = rejection_seconds
         self._servers: list[grpc.aio.Server] = []
@@ -96,7 +107,9 @@ class GatewayServer:
         Raises StartupError and releases every port if one fails.
         """
         try:
-            self.port = self._bind(self._settings.listen, self.services, self._settings.tls)
+            certificates = _certificates(self._settings)
+            self._credentials = None if certificates is None else ServerCredentials(certificates)
+            self.port = self._bind(self._settings.listen, self.services, self._credentials)
             if self._settings.health_listen is not None:
                 self.health_port = self._bind(self._settings.health_listen, (self._health_service,), None)
         except StartupError:
@@ -113,13 +126,35 @@ class GatewayServer:
 
     def check(self) -> None:
         """Raise StartupError if `start` would fail, without listening. An address that is in use passes."""
-        if self._settings.tls is not None:
-            _credentials(self._settings.tls)
+        _certificates(self._settings)
         for address in filter(None, (self._settings.listen, self._settings.health_listen)):
             try:
                 check_bindable(address)
             except OSError as error:
                 raise _cannot_listen(address) from error
+
+    def prepare(
+        self, settings: Settings, interceptors: Sequence[Interceptor], services: Sequence[Service]
+    ) -> Replacement:
+        """Return these parts and the certificates of the settings, for `replace`. Safe to call from any thread.
+
+        Raises StartupError if a certificate cannot be used.
+        """
+        chain = _chain(settings, interceptors)
+        services = (*services, self._health_service)
+        chain.bind((*services, self._reflection_service))
+        return Replacement(settings.server, services, chain, _certificates(settings.server))
+
+    def replace(self, replacement: Replacement) -> None:
+        """Handle new RPCs with these parts, and new connections with these certificates.
+
+        RPCs in flight and open connections keep theirs. Listeners, reflection and the limits of gRPC stay as they are.
+        """
+        self._settings, self.services = replacement.settings, replacement.services
+        self._chain.adopt(replacement.chain)
+        self._health_service.reconfigure(self._settings.max_watches, self._settings.watch_timeout_seconds)
+        if self._credentials is not None and replacement.certificates is not None:
+            self._credentials.certificates = replacement.certificates
 
     async def serve_until_signal(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Raises gRPC's own failures."""
@@ -184,7 +219,7 @@ class GatewayServer:
         stopping.add_done_callback(lambda _: self._replaced.pop(broken))
         self._replaced[broken] = stopping
         host = self._settings.listen.rpartition(":")[0]
-        self._bind(f"{host}:{self.port}", self.services, self._settings.tls)
+        self._bind(f"{host}:{self.port}", self.services, self._credentials)
         self._servers.insert(0, self._servers.pop())
         await self._servers[0].start()
 
@@ -204,18 +239,18 @@ class GatewayServer:
             await server.start()
         await self.stop()
 
-    def _bind(self, address: str, services: Sequence[Service], tls: TlsSettings | None) -> int:
+    def _bind(self, address: str, services: Sequence[Service], credentials: ServerCredentials | None) -> int:
         server = grpc.aio.server(options=self._options())
         self._servers.append(server)
-        registrar = InterceptorChain(self._interceptors, self._receiver).registrar(server)
+        registrar = self._chain.registrar(server)
         for service in services:
             service.add_to(registrar)
         if self._settings.reflection and len(services) > 1:
-            ReflectionService(service.name for service in services).add_to(registrar)
+            self._reflection_service.add_to(registrar)
         try:
-            if tls is None:
+            if credentials is None:
                 return server.add_insecure_port(address)
-            return server.add_secure_port(address, _credentials(tls))
+            return server.add_secure_port(address, credentials.for_listener())
         except RuntimeError as error:
             raise _cannot_listen(address) from error
 
@@ -254,34 +289,9 @@ def _cannot_listen(address: str) -> StartupError:
     )
 
 
-def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
-    certificates, key = _read(tls.certificate_file), _read(tls.key_file)
-    authorities = None if tls.client_ca_file is None else _read(tls.client_ca_file)
-    _check_files(tls)
-    return grpc.ssl_server_credentials([(key, certificates)], authorities, authorities is not None)
+def _chain(settings: Settings, interceptors: Sequence[Interceptor]) -> InterceptorChain:
+    return InterceptorChain(interceptors, RequestReceiver(settings.limits, settings.server.request_timeout_seconds))
 
 
-def _check_files(tls: TlsSettings) -> None:
-    """Load the files with ssl first: gRPC reports unusable ones only as a failure to listen."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        # Without a password, an encrypted key would prompt for one on the terminal.
-        context.load_cert_chain(tls.certificate_file, tls.key_file, password="")
-    except (ssl.SSLError, OSError) as error:
-        raise StartupError(
-            "server.tls.certificate_file and server.tls.key_file must be a PEM certificate chain and its matching, "
-            "unencrypted PEM private key."
-        ) from error
-    if tls.client_ca_file is None:
-        return
-    try:
-        context.load_verify_locations(tls.client_ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise StartupError("server.tls.client_ca_file must contain PEM certificates.") from error
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise StartupError(f"Cannot read the TLS file {str(file)!r}: {error.strerror}.") from error
+def _certificates(settings: ServerSettings) -> TlsCertificates | None:
+    return None if settings.tls is None else TlsCertificates(settings.tls)

@@ -26,23 +26,49 @@ Redactor = Callable[[str], str]
 Fields = dict[str, Any]
 
 
-def configure(level: str, redactor: Redactor, stream: TextIO | None = None) -> LogWriter:
+def configure(level: str, redactor: Redactor, stream: TextIO | None = None) -> Logs:
     """Write the server's events from `level` up, and other libraries' warnings, to `stream` (stderr) as JSON.
 
     Text that the server did not write (other libraries' messages, tracebacks) passes through `redactor`. The returned
-    writer holds lines for up to 50 ms; `close` writes them, and `logging` calls it when the process exits.
+    logs hold lines for up to 50 ms; `close` writes them, and `logging` calls it when the process exits.
     """
-    number = logging.getLevelNamesMapping()[level.upper()]
-    renderer = JsonRenderer(redactor)
-    writer = LogWriter(sink_for(stream or sys.stderr), renderer.dropped)
-    structlog.configure(
-        processors=[],
-        wrapper_class=_logger_class(number, renderer.render, writer),
-        logger_factory=lambda *_names: writer,
-        cache_logger_on_first_use=False,
-    )
-    logging.basicConfig(handlers=[_JsonHandler(renderer, writer)], level=max(number, logging.WARNING), force=True)
-    return writer
+    logs = Logs(redactor, stream)
+    logs.install(level)
+    return logs
+
+
+class Logs:
+    """The process's logs, written as JSON by one writer."""
+
+    def __init__(self, redactor: Redactor, stream: TextIO | None = None) -> None:
+        self._renderer = JsonRenderer(redactor)
+        self._writer = LogWriter(sink_for(stream or sys.stderr), self._renderer.dropped)
+
+    def install(self, level: str) -> None:
+        """Replace the handlers of other libraries, and write events from this level up."""
+        logging.basicConfig(handlers=[_JsonHandler(self._renderer, self._writer)], force=True)
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Write events from this level up. Loggers that are bound already keep their level."""
+        number = logging.getLevelNamesMapping()[level.upper()]
+        writer = self._writer
+        structlog.configure(
+            processors=[],
+            wrapper_class=_logger_class(number, self._renderer.render, writer),
+            logger_factory=lambda *_names: writer,
+            cache_logger_on_first_use=False,
+        )
+        logging.getLogger().setLevel(max(number, logging.WARNING))
+
+    @property
+    def dropped_count(self) -> int:
+        """Lines that were lost because the destination did not take them."""
+        return self._writer.dropped_count
+
+    def close(self) -> None:
+        """Write the lines that are held. Lines written later are accepted."""
+        self._writer.close()
 
 
 class JsonRenderer:

@@ -20,6 +20,7 @@ OTHER = "other"
 IN_FLIGHT = "in_flight"
 CIRCUIT_STATES = ("closed", "half_open", "open")
 SUCCESS = "success"
+RELOAD_OUTCOMES = (SUCCESS, "failure")
 
 
 class TargetMetrics:
@@ -144,6 +145,22 @@ class Metrics:
         )
         self._log_writer = _ReadCounter(self.dropped_log_lines)
         registry.register(self._log_writer)
+        self.config_reloads = Counter(
+            "aimanager_config_reloads", "Reloads of the configuration, by outcome.", ["outcome"], registry=registry
+        )
+        self.config_last_reload_successful = Gauge(
+            "aimanager_config_last_reload_successful",
+            "Whether the configuration was loaded at the last change: 1, or 0 if the previous one is in use.",
+            registry=registry,
+        )
+        self.config_last_reload_success_timestamp = Gauge(
+            "aimanager_config_last_reload_success_timestamp_seconds",
+            "When the configuration in use was loaded, in seconds since the Unix epoch.", registry=registry,
+        )  # fmt: skip
+        for outcome in RELOAD_OUTCOMES:
+            self.config_reloads.labels(outcome)
+        self.config_last_reload_successful.set(1)
+        self.config_last_reload_success_timestamp.set_to_current_time()
         self.is_known_model = is_known_model
         self._for_target = cache(self._bind)
         self._rpc = cache(self.rpc_duration.labels)
@@ -184,6 +201,18 @@ class Metrics:
     def count_probe(self, provider: str, outcome: str) -> None:
         """Count a circuit-breaker probe. `outcome` is "success" or the reason of its error."""
         self.provider_probes.labels(provider, outcome).inc()
+
+    def forget_provider(self, provider: str) -> None:
+        """Stop exporting the state of a provider that was removed. Its counters stay."""
+        for gauge in (self.circuit_breaker_state, self.quarantined_keys):
+            gauge.remove(provider)
+
+    def count_reload(self, *, succeeded: bool) -> None:
+        """Count a reload of the configuration."""
+        self.config_reloads.labels(RELOAD_OUTCOMES[0 if succeeded else 1]).inc()
+        self.config_last_reload_successful.set(succeeded)
+        if succeeded:
+            self.config_last_reload_success_timestamp.set_to_current_time()
 
     def export_event_loop_lag(self, lag_seconds: Callable[[], float]) -> None:
         """Export the event loop's lag, read on each scrape in the scraper's thread."""

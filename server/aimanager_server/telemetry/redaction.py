@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 
 from ..config.secret_shapes import KEY_SHAPED, SECRET_NAME
@@ -14,6 +15,28 @@ FRAGMENT_LENGTH = 8
 
 NAMED_VALUE = re.compile(r"(?<![\w.\-])([\w.\-]++)\s*+[:=]\s*+")
 VALUE_END = re.compile(r"[\n,]|$")
+
+
+REMEMBERED_CONFIGURATIONS = 3
+"""Configurations whose secrets are redacted: the current one, one being checked, and one with calls in flight."""
+
+
+class ConfiguredSecrets:
+    """The secrets of the configuration, and those of earlier ones, which calls in flight may still use."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._remembered: deque[tuple[str, ...]] = deque([tuple(secrets)], REMEMBERED_CONFIGURATIONS)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Add the secrets of a configuration before it is used; forget the oldest that differ from them."""
+        added = tuple(secrets)
+        if added in self._remembered:
+            self._remembered.remove(added)
+        self._remembered.append(added)
+
+    def all(self) -> tuple[str, ...]:
+        """Return every secret that is remembered."""
+        return tuple({secret: None for secrets in self._remembered for secret in secrets})
 
 
 def redact(text: str, secrets: Iterable[str] = (), max_length: int = MAX_LENGTH) -> str:

@@ -43,11 +43,15 @@ class UsageStats:
         self._clock = clock
         self._wall_clock = wall_clock
         self._is_known_model = is_known_model
-        self._max_callers = max_callers
-        self._max_buckets = max(MAX_BUCKETS // max_callers, MIN_BUCKETS_PER_CALLER)
-        self._started = clock()
         self._callers: dict[str, CallerUsage] = {}
+        self.reconfigure(max_callers)
+        self._started = clock()
         self._others = self._new_usage()
+
+    def reconfigure(self, max_callers: int) -> None:
+        """Tell so many callers apart from now on, in addition to those that are told apart already."""
+        self._max_callers = max(max_callers, 1) + len(self._callers)
+        self._max_buckets = max(MAX_BUCKETS // self._max_callers, MIN_BUCKETS_PER_CALLER)
 
     def of(self, caller: str) -> CallerUsage:
         """Return the usage of a caller, to record in while one of its calls is in flight."""

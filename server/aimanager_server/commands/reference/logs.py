@@ -12,6 +12,10 @@ DESCRIPTIONS: Mapping[str, str] = {
     "circuit_breaker.closed": "The trial call succeeded: calls to the target are admitted again.",
     "circuit_breaker.half_opened": "A probe succeeded or the open interval ended: one trial call is admitted.",
     "circuit_breaker.opened": "Calls to the target are blocked after the failure `reason`.",
+    "config.reload_failed": "A changed configuration has `problems`, and the previous one stays in use: **the operator "
+    "must correct it**.",
+    "config.reloaded": "The configuration was loaded again; `changes` is empty if it is the same.",
+    "config.restart_required": "These settings of the configuration are not in use: they need a restart.",
     "log_lines.dropped": "The destination took no lines for so long that `count` lines were dropped.",
     "metrics_server.failed": "The metrics could not be rendered; the scraper received status 500.",
     "metrics_server.started": "The endpoint of the metrics is open.",

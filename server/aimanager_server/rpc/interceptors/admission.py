@@ -29,15 +29,11 @@ class Admission(CallerInterceptor):
 
     def __init__(self, settings: ServerSettings, is_overloaded: Callable[[], bool] = lambda: False) -> None:
         self._settings = settings
-        self._limiter = ConcurrencyLimiter(
-            settings.max_in_flight,
-            settings.max_queue_length,
-            settings.queue_timeout_seconds,
-            settings.max_in_flight_per_caller,
-        )
-        self._watches = ConcurrencyLimiter(settings.max_watches, 0, 0.0, settings.max_watches_per_caller)
+        self._limiter = ConcurrencyLimiter(*_call_limits(settings))
+        self._watches = ConcurrencyLimiter(*_watch_limits(settings))
         self._is_overloaded = is_overloaded
         self._in_flight: dict[Rpc, asyncio.Task[Any] | None] = {}
+        self._waiting: dict[Rpc, asyncio.Task[Any] | None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self.closed = asyncio.Event()
@@ -68,6 +64,17 @@ class Admission(CallerInterceptor):
             limiter.release(name)
             self._signal_if_idle()
 
+    def reconfigure(self, settings: ServerSettings) -> None:
+        """Change the limits. Calls in flight stay, even beyond a lower limit; queued calls that fit are admitted."""
+        self._settings = settings
+        self._limiter.reconfigure(*_call_limits(settings))
+        self._watches.reconfigure(*_watch_limits(settings))
+
+    def tasks(self) -> frozenset[asyncio.Task[Any]]:
+        """Return the tasks of the calls in flight and in the queue, without watches, which stay open without work."""
+        calls = {**self._in_flight, **self._waiting}
+        return frozenset(task for rpc, task in calls.items() if task and rpc.policy.slots is Slots.CALLS)
+
     def close(self) -> None:
         """Reject new and queued calls from now on, and set `closed`, which ends watch streams."""
         self.closed.set()
@@ -93,10 +100,12 @@ class Admission(CallerInterceptor):
                 retry_after=RETRY_AFTER_SECONDS,
                 metadata={"quota": EVENT_LOOP_LAG},
             )
+        self._waiting[rpc] = asyncio.current_task()
         try:
             if await limiter.wait_for_permit(name, _max_wait_seconds(rpc)):
                 return
         finally:
+            del self._waiting[rpc]
             self._signal_if_idle()
         raise Overloaded(self._rejection(limiter, name), retry_after=RETRY_AFTER_SECONDS)
 
@@ -118,6 +127,19 @@ class Admission(CallerInterceptor):
         return (
             f"Concurrency limit reached for {scope} ({limits[is_callers]} {kind}). Retry in {RETRY_AFTER_SECONDS:g} s."
         )
+
+
+def _call_limits(settings: ServerSettings) -> tuple[int, int, float, int]:
+    return (
+        settings.max_in_flight,
+        settings.max_queue_length,
+        settings.queue_timeout_seconds,
+        settings.max_in_flight_per_caller,
+    )
+
+
+def _watch_limits(settings: ServerSettings) -> tuple[int, int, float, int]:
+    return settings.max_watches, 0, 0.0, settings.max_watches_per_caller
 
 
 def _max_wait_seconds(rpc: Rpc) -> float:

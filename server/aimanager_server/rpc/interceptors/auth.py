@@ -29,7 +29,7 @@ class Authenticator(CallerInterceptor):
     def __init__(self, settings: Settings, callers: CallerDirectory, backoff: AuthBackoff) -> None:
         self._callers = callers
         self._backoff = backoff
-        self._accepts_anonymous = settings.accepts_anonymous
+        self._accepts_anonymous = settings.accepts_anonymous and callers.accepts_unknown
         self._uses_client_certificates = settings.uses_client_certificates
         self._accept_caller_keys = settings.server.accept_caller_keys
 
@@ -59,7 +59,7 @@ class Authenticator(CallerInterceptor):
         if credentials:
             token = _bearer_token(credentials)
             rpc.secrets = (token,)
-            caller = self._without_token(rpc) if self._callers.is_empty else self._callers.by_token(token)
+            caller = self._without_token(rpc) if self._callers.is_open else self._callers.by_token(token)
         else:
             caller = self._without_token(rpc)
         if sent_keys:

@@ -42,6 +42,11 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
         self._closed = False
         self._changed = asyncio.Event()
 
+    def reconfigure(self, max_watches: int, watch_timeout_seconds: float) -> None:
+        """Change the limits of new watches."""
+        self._watches.reconfigure(max_watches, max_queue_length=0, queue_timeout_seconds=0.0)
+        self._max_watches, self._watch_timeout_seconds = max_watches, watch_timeout_seconds
+
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register with a server that has not started yet."""
         add_HealthServicer_to_server(self, server)

@@ -63,7 +63,7 @@ class HealthService(HealthServiceServicer):
         self, request: health_pb2.WatchProviderHealthRequest, context: Any
     ) -> AsyncIterator[health_pb2.WatchProviderHealthResponse]:
         """Send the current health of each provider, then each change, until the server shuts down."""
-        names, caller = sorted(set(request.providers)) or self._health.providers(), current_rpc.get().caller
+        names, caller = sorted(set(request.providers)), current_rpc.get().caller
         for name in names:
             self._health.report(name)
         watched = _until(self._closed, self._watch_timeout_seconds, self._health.watch(names))

@@ -1,0 +1,162 @@
+"""The state of one server that outlives a reload of its configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+from .catalog.catalog import Catalog
+from .catalog.model import Model
+from .config.callers import UnknownCallers
+from .config.providers import ProviderSettings
+from .config.settings import Settings
+from .core.handler import Clock, Provider
+from .core.request import NO_KEY
+from .pipeline.bulkhead import ProviderConcurrency
+from .pipeline.telemetry import Telemetry
+from .providers.attachments.fetcher import HttpsFetcher
+from .providers.attachments.host_lookup import HostLookup
+from .providers.factory import ProviderSet
+from .resilience.auth_backoff import AuthBackoff
+from .resilience.breaker_registry import BreakerRegistry
+from .resilience.idempotency_store import IdempotencyStore
+from .resilience.key_pool import KeyPool
+from .resilience.load_shedding import EventLoopLagMonitor
+from .resilience.prober import ProbeKind, Prober
+from .resilience.provider_health import ProviderHealth
+from .resilience.rate_limiter import RateLimiter
+from .resilience.retry_budget import RetryBudgets
+from .resilience.worker_pool import WorkerPool
+from .rpc.interceptors.admission import Admission
+from .telemetry.metrics import Metrics
+from .telemetry.model_stats import ModelStats
+from .telemetry.provider_stats import ProviderStats
+from .telemetry.usage_stats import UsageStats
+
+VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER = 4, 1
+"""Threads that validate answers. They share one interpreter, so more of them would not validate more."""
+
+ENDPOINT_SETTINGS = ("wire", "base_url", "api_version", "ca_file", "use_proxy", "enabled")
+"""Settings of a provider that determine which server is called: circuit breakers and listed models belong to it."""
+
+
+class SharedState:
+    """Statistics, quotas, circuit breakers, permits and stored responses, and the settings in use."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.catalog = Catalog(())
+        self.providers: Mapping[str, Provider] = {}
+        self.unknown_callers = UnknownCallers.ADMINS
+        self._key_pools: Mapping[str, KeyPool] = {}
+        self._known_models: frozenset[tuple[str, str]] = frozenset()
+        self.metrics = Metrics(lambda provider, model: (provider, model) in self._known_models)
+        self.usage_stats = UsageStats(clock, time.time, self.metrics.is_known_model, settings.max_callers)
+        self.provider_stats = ProviderStats(clock, time.time)
+        self.model_stats = ModelStats(clock)
+        self.rate_limiter = RateLimiter(clock)
+        self.retry_budgets = RetryBudgets(settings.retry, clock)
+        self.breakers = BreakerRegistry(settings.circuit_breaker, settings.retry, clock)
+        self.health = ProviderHealth(self.breakers, self.provider_stats, clock, time.time)
+        self.auth_backoff = AuthBackoff(clock)
+        self.validation_pool = WorkerPool("validation", VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER)
+        self._host_lookup = HostLookup()
+        self.lag_monitor = EventLoopLagMonitor(clock, settings.server.max_event_loop_lag_seconds)
+        self.admission = Admission(settings.server, self.lag_monitor.is_overloaded)
+        self.idempotency_store = IdempotencyStore(settings.idempotency, clock)
+        self.telemetry = Telemetry(self.metrics, self.usage_stats, clock)
+        self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
+        self.prober = Prober(
+            self.breakers, self.find_model, self.health.record_probe, self.metrics.count_probe, asyncio.sleep,
+            random.random,
+        )  # fmt: skip
+        self.metrics.export_event_loop_lag(self.lag_monitor.lag_seconds)
+
+    @cached_property
+    def attachment_fetcher(self) -> HttpsFetcher:
+        """Downloads attachments."""
+        return HttpsFetcher(self._host_lookup)
+
+    def close(self) -> None:
+        """End the threads of the worker pools."""
+        self._host_lookup.close()
+        self.validation_pool.close()
+
+    def find_model(self, provider: str, model: str) -> Model | None:
+        """Look up a model in the current catalog."""
+        return self.catalog.find(provider, model)
+
+    def activate(self, settings: Settings, catalog: Catalog, provider_set: ProviderSet) -> list[Provider]:
+        """Use these settings, models and providers from now on; return the providers that are not used any more.
+
+        Raises nothing and does not wait, so that no call sees one without the others.
+        """
+        replaced = [name for name, one in self.providers.items() if provider_set.providers.get(name) is not one]
+        unused = [self.providers[name] for name in replaced]
+        self._replace_catalog(settings, catalog)
+        self._forget_failures(settings, provider_set, replaced)
+        self._replace_providers(settings, provider_set)
+        self._reconfigure(settings)
+        self.settings = settings
+        return unused
+
+    def _replace_catalog(self, settings: Settings, catalog: Catalog) -> None:
+        providers, previous = settings.providers, self.settings.providers
+        self._known_models = frozenset((model.provider, model.id) for model in catalog.models())
+        kept = (name for name in providers if _has_same_endpoint(name, previous, providers))
+        catalog.adopt_listed(self.catalog, kept)
+        self.catalog = catalog
+
+    def _forget_failures(self, settings: Settings, provider_set: ProviderSet, replaced: Iterable[str]) -> None:
+        """Drop the circuit breakers of servers and keys that are not used any more."""
+        for name in replaced:
+            if not _has_same_endpoint(name, self.settings.providers, settings.providers):
+                self.breakers.forget(name)
+            elif name in self._key_pools:
+                changed = provider_set.key_pools[name].changed_ids(self._key_pools[name])
+                # Calls of a provider with only one key do not name it.
+                self.breakers.forget(name, {*changed, NO_KEY.id} if changed else ())
+
+    def _replace_providers(self, settings: Settings, provider_set: ProviderSet) -> None:
+        for name in self.providers.keys() - provider_set.providers.keys():
+            self.metrics.forget_provider(name)
+        self.providers, self._key_pools = provider_set.providers, provider_set.key_pools
+        self.health.replace_providers(self.providers, settings.missing_api_keys())
+        self.prober.replace_providers(self.providers, _probe_kinds(settings))
+        self.metrics.export_breaker_states(self.providers, self.health.circuit_state)
+        self.metrics.export_quarantined_keys(self._key_pools, self._quarantined_count)
+
+    def _reconfigure(self, settings: Settings) -> None:
+        # Never more than before: a reload must not turn authentication off.
+        self.unknown_callers = min(self.unknown_callers, settings.unknown_callers)
+        self.usage_stats.reconfigure(settings.max_callers)
+        self.breakers.reconfigure(settings.circuit_breaker, settings.retry)
+        self.retry_budgets.reconfigure(settings.retry)
+        self.idempotency_store.reconfigure(settings.idempotency)
+        self.bulkhead.reconfigure(settings.providers, settings.server)
+        self.admission.reconfigure(settings.server)
+        self.lag_monitor.max_lag_seconds = settings.server.max_event_loop_lag_seconds
+
+    def _quarantined_count(self, provider: str) -> int:
+        key_pool = self._key_pools.get(provider)
+        return 0 if key_pool is None else key_pool.quarantined_count
+
+
+def _has_same_endpoint(name: str, old: Mapping[str, ProviderSettings], new: Mapping[str, ProviderSettings]) -> bool:
+    if name not in old or name not in new:
+        return False
+    before, after = old[name], new[name]
+    return all(getattr(before, setting) == getattr(after, setting) for setting in ENDPOINT_SETTINGS)
+
+
+def _probe_kinds(settings: Settings) -> dict[str, ProbeKind]:
+    """Return how each provider is probed while its circuit breaker is open; a provider without its key is not."""
+    return {
+        name: provider.probe
+        for name, provider in settings.providers.items()
+        if provider.enabled and not provider.lacks_api_key and provider.probe != "off"
+    }
