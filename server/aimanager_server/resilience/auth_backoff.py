@@ -23,7 +23,9 @@ FORGET_SECONDS = 60.0
 MAX_PEERS = 1024
 MAX_DELAYED = 256
 MAX_DELAYED_PER_PEER = 16
-QUOTA = "failed_authentications"
+FAILED_AUTHENTICATIONS = "failed_authentications"
+"""The quota in the metadata of the error, and the label of rejected requests."""
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -64,7 +66,7 @@ class AuthBackoff:
                 f"Too many failed authentications. Retry in {seconds:g} s.",
                 solution="Send a valid token; it is never delayed.",
                 retry_after=seconds,
-                metadata={"quota": QUOTA},
+                metadata={"quota": FAILED_AUTHENTICATIONS},
             )
         self._delayed += 1
         peer.delayed += 1

@@ -121,6 +121,8 @@ async def test_failed_authentication_is_delayed_and_a_valid_token_from_the_same_
     assert (min(sleep.delays), max(sleep.delays)) == (0.1, 2.0)
     delayed = [event for event in log_events if event["event"] == "authentication.delayed"]
     assert [(event["peer"], event["failures"]) for event in delayed] == [("127.0.0.1", 6)]
+    logged = Counter(event["reason"] for event in log_events if event["event"] == "rpc.failed")
+    assert logged == {"API_KEY_INVALID": 21}
 
 
 async def test_a_caller_that_stops_waiting_for_its_rejection_frees_its_place() -> None:

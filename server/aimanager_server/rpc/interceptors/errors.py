@@ -12,6 +12,7 @@ import structlog
 
 from ...core.errors import GatewayError, InternalError, MissingCredentials, Overloaded, StreamInterrupted
 from ...core.request import Caller
+from ...resilience.auth_backoff import FAILED_AUTHENTICATIONS
 from ...telemetry.metrics import Metrics
 from ..context import Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
@@ -41,7 +42,9 @@ class ErrorTranslator(Interceptor):
             raise
         except GatewayError as error:
             self._metrics.count_rejection(error)
-            self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)
+            # Strangers could fill the log with these; the metric counts them.
+            if error.metadata.get("quota") != FAILED_AUTHENTICATIONS:
+                self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)
             known = error if rpc.attempts is None else error.with_attempts(rpc.attempts)
             await _abort(rpc, _visible_to(rpc.caller, _with_prefix(known, rpc.field_prefix)))
         except grpc.aio.InternalError as error:
