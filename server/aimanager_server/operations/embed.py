@@ -16,6 +16,7 @@ from ..core.request import Attempt, Call
 from ..core.response import CacheStatus, Finished
 from ..core.token_estimate import estimate_tokens
 from ..core.usage import CostFunction, Usage, UsageSource
+from ..resilience.fingerprint import Fingerprints
 from ..resilience.idempotency_store import IdempotencyStore, store_key
 from .unary_adapter import Layers, finished_with, run_through
 
@@ -55,6 +56,7 @@ class CreateEmbeddings:
         self._embedders = embedders
         self._catalog = catalog
         self._cost_of = cost_of
+        self._fingerprints = Fingerprints()
 
     async def __call__(self, call: EmbedCall) -> EmbedResult:
         """Return one vector per input, in order. Raises the first GatewayError."""
@@ -68,16 +70,21 @@ class CreateEmbeddings:
         return result
 
     async def _once(self, call: EmbedCall) -> EmbedResult:
-        key, fingerprint = store_key(OPERATION, call), _fingerprint(call)
-        stored = await self._store.claim(key, fingerprint, call)
+        key, digest = store_key(OPERATION, call), await self._digest(call)
+        stored = await self._store.claim(key, digest, call)
         if isinstance(stored, EmbedResult):
             return replace(stored, cache_status=CacheStatus.IDEMPOTENT_REPLAY)
         try:
             result = await self._embed(call)
-            self._store.put(key, fingerprint, result)
+            self._store.put(key, digest, result)
         finally:
             self._store.release(key)
         return result
+
+    async def _digest(self, call: EmbedCall) -> bytes:
+        """Return the digest of what determines the vectors."""
+        target = call.target
+        return await self._fingerprints.digest(target.key, target.options, call.inputs, call.dimensions, call.purpose)
 
     async def _embed(self, call: EmbedCall) -> EmbedResult:
         provider, model = call.target.key
@@ -114,12 +121,6 @@ class CreateEmbeddings:
 
         batch, _ = await run_through(self._attempt_layers, call, embed, lambda batch: finished_with(batch.usage))
         return batch
-
-
-def _fingerprint(call: EmbedCall) -> int:
-    target = call.target
-    options = repr(sorted(target.options.items()))
-    return hash((target.key, options, call.inputs, call.dimensions, call.purpose))
 
 
 def split_into_batches(inputs: Sequence[str], spec: EmbeddingSpec) -> Iterator[tuple[str, ...]]:

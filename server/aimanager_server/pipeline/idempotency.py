@@ -18,6 +18,7 @@ from ..core.response import (
     ResponseMetadata,
 )
 from ..core.stream import OnEnd, ResponseStream, StreamObserver
+from ..resilience.fingerprint import Fingerprints
 from ..resilience.idempotency_store import IdempotencyStore, store_key
 
 OPERATION = "generate"
@@ -31,14 +32,15 @@ class Idempotency:
 
     def __init__(self, store: IdempotencyStore) -> None:
         self._store = store
+        self._fingerprints = Fingerprints()
 
     def __call__(self, call: Call, proceed: CallHandler) -> Awaitable[ResponseStream]:
         """Return the stored response, or proceed. Raises InvalidRequest if the key was used for another request."""
         return self._once(call, proceed) if call.idempotency_key else proceed(call)
 
     async def _once(self, call: Call, proceed: CallHandler) -> ResponseStream:
-        key, fingerprint = store_key(OPERATION, call), _fingerprint(call)
-        stored = await self._store.claim(key, fingerprint, call)
+        key, digest = store_key(OPERATION, call), await self._digest(call)
+        stored = await self._store.claim(key, digest, call)
         if isinstance(stored, GenerateResult):
             return replay(stored)
         try:
@@ -51,10 +53,24 @@ class Idempotency:
         async def store(events: list[Event]) -> None:
             # An inner finalizer may have completed the last event, such as with its validated JSON.
             recorder.on_events(events[-1:])
-            self._store.put(key, fingerprint, recorder.result())
+            self._store.put(key, digest, recorder.result())
 
         released = OnEnd(partial(self._store.release, key))
         return stream.observed_by(recorder).finalized_by(store).observed_by(released)
+
+    async def _digest(self, call: Call) -> bytes:
+        """Return the digest of what determines the response."""
+        # Sorted, since load balancing may change the order of the targets.
+        targets = sorted(call.targets, key=lambda target: target.key)
+        return await self._fingerprints.digest(
+            [(target.key, target.sampling, target.reasoning, target.options) for target in targets],
+            call.system_instruction,
+            call.messages,
+            call.tools,
+            call.tool_choice,
+            call.output_format,
+            call.extract_artifacts,
+        )
 
 
 class _Recorder(StreamObserver):
@@ -87,18 +103,3 @@ def replay(result: GenerateResult) -> ResponseStream:
         result.finished,
     ]
     return ResponseStream.of(replace(result.metadata, cache_status=CacheStatus.IDEMPOTENT_REPLAY), events)
-
-
-def _fingerprint(call: Call) -> int:
-    # Unordered, since load balancing may change the order of the targets.
-    targets = frozenset((target.provider, target.model, target.sampling, target.reasoning) for target in call.targets)
-    options = repr(sorted((target.provider, target.model, sorted(target.options.items())) for target in call.targets))
-    prompt = (
-        call.system_instruction,
-        call.messages,
-        call.tools,
-        call.tool_choice,
-        call.output_format,
-        call.extract_artifacts,
-    )
-    return hash((targets, options, prompt))

@@ -27,7 +27,7 @@ Result = GenerateResult | EmbedResult
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    fingerprint: int
+    fingerprint: bytes
     result: Result
     size: int
     expires_at: float
@@ -52,7 +52,7 @@ class IdempotencyStore:
         self._settings = settings
         self._evict_excess()
 
-    async def claim(self, key: bytes, fingerprint: int, call: Call) -> Result | None:
+    async def claim(self, key: bytes, fingerprint: bytes, call: Call) -> Result | None:
         """Return the stored result of the key, after waiting for a first call in flight; None if this is the first.
 
         After None, the caller must `release` the key. Raises InvalidRequest if the key was used for another request,
@@ -76,7 +76,7 @@ class IdempotencyStore:
         """Let calls with the same key proceed."""
         self._in_flight.pop(key).set()
 
-    def put(self, key: bytes, fingerprint: int, result: Result) -> None:
+    def put(self, key: bytes, fingerprint: bytes, result: Result) -> None:
         """Store a result, unless it alone exceeds the size limit."""
         self._remove(key)
         size = estimate_bytes(result)
