@@ -27,7 +27,7 @@ from .core.errors import (
     StreamInterrupted,
 )
 from .core.handler import AttemptHandler, Clock
-from .core.request import Attempt, Call, Caller, Target
+from .core.request import HOPS_HEADER, Attempt, Call, Caller, Target
 from .core.response import (
     Event,
     Finished,
@@ -46,6 +46,7 @@ from .providers.plugins.api import API_VERSION, ProviderPlugin, Transport
 
 __all__ = [
     "API_VERSION",
+    "HOPS_HEADER",
     "Attachment",
     "Attempt",
     "AttemptHandler",

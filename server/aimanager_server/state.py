@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -31,6 +32,7 @@ from .resilience.rate_limiter import RateLimiter
 from .resilience.retry_budget import RetryBudgets
 from .resilience.worker_pool import WorkerPool
 from .rpc.interceptors.admission import Admission
+from .rpc.interceptors.loop_guard import LoopGuard
 from .telemetry.metrics import Metrics
 from .telemetry.model_stats import ModelStats
 from .telemetry.provider_stats import ProviderStats
@@ -66,6 +68,7 @@ class SharedState:
         self.validation_pool = WorkerPool("validation", VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER)
         self._host_lookup = HostLookup()
         self.lag_monitor = EventLoopLagMonitor(clock, settings.server.max_event_loop_lag_seconds)
+        self.loop_guard = LoopGuard(secrets.token_hex(8))
         self.admission = Admission(settings.server, self.lag_monitor.is_overloaded)
         self.idempotency_store = IdempotencyStore(settings.idempotency, clock)
         self.telemetry = Telemetry(self.metrics, self.usage_stats, clock)

@@ -19,6 +19,8 @@ from aimanager_server.resilience.idempotency_store import (
 from tests.support.calls import make_call
 from tests.support.clock import FakeClock
 
+DIGEST = b"digest"
+
 
 def result(*parts: Part) -> GenerateResult:
     metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
@@ -32,7 +34,7 @@ def idempotency_store(
     return IdempotencyStore(settings, clock or FakeClock())
 
 
-async def get(store: IdempotencyStore, key: bytes, fingerprint: int = 1) -> Result | None:
+async def get(store: IdempotencyStore, key: bytes, fingerprint: bytes = DIGEST) -> Result | None:
     """Return what a repeated call gets, and leave the key unclaimed."""
     stored = await store.claim(key, fingerprint, make_call())
     if stored is None:
@@ -43,7 +45,7 @@ async def get(store: IdempotencyStore, key: bytes, fingerprint: int = 1) -> Resu
 async def test_entry_expires_after_its_ttl() -> None:
     clock = FakeClock()
     store = idempotency_store(clock)
-    store.put(b"key", 1, result(Text("hi")))
+    store.put(b"key", DIGEST, result(Text("hi")))
     stored = await get(store, b"key")
 
     clock.advance(60)
@@ -55,11 +57,11 @@ async def test_entry_expires_after_its_ttl() -> None:
 
 async def test_least_recently_used_entry_is_evicted_first() -> None:
     store = idempotency_store(max_entries=2)
-    store.put(b"a", 1, result())
-    store.put(b"b", 1, result())
+    store.put(b"a", DIGEST, result())
+    store.put(b"b", DIGEST, result())
     assert await get(store, b"a")
 
-    store.put(b"c", 1, result())
+    store.put(b"c", DIGEST, result())
 
     assert await get(store, b"b") is None
     assert await get(store, b"a")
@@ -70,16 +72,16 @@ async def test_size_is_bounded() -> None:
     store = idempotency_store(max_bytes=3 * OVERHEAD_BYTES)
 
     for number in range(10):
-        store.put(bytes([number]), 1, result())
+        store.put(bytes([number]), DIGEST, result())
 
     assert [await get(store, bytes([number])) is not None for number in range(10)].count(True) == 3
 
 
 async def test_response_above_the_size_limit_is_not_stored_and_evicts_nothing() -> None:
     store = idempotency_store(max_bytes=4096)
-    store.put(b"small", 1, result(Text("hi")))
+    store.put(b"small", DIGEST, result(Text("hi")))
 
-    store.put(b"large", 1, result(Text("x" * 5000)))
+    store.put(b"large", DIGEST, result(Text("x" * 5000)))
 
     assert await get(store, b"large") is None
     assert await get(store, b"small")

@@ -141,6 +141,7 @@ ERROR_CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "API_KEY_EXPIRED": ConfigurationError,
         "ACCESS_DENIED": ConfigurationError,
         "MISSING_CREDENTIALS": MissingCredentialsError,
+        "LOOP_DETECTED": ConfigurationError,
         "RATE_LIMITED": RateLimitError,
         "PROVIDER_RATE_LIMITED": RateLimitError,
         "FIRST_TOKEN_TIMEOUT": ProviderError,

@@ -3,7 +3,7 @@
     GatewayError
     ├── request           InvalidRequest · CapabilityUnsupported · PayloadTooLarge · ContextTooLong · ContentBlocked
     │                     Unauthenticated · TokenExpired · PermissionDenied · MissingCredentials · ProviderNotFound
-    │                     ModelNotFound
+    │                     ModelNotFound · LoopDetected
     ├── gateway limits    RateLimited · Overloaded
     ├── provider          ProviderRejectedRequest · CallerKeyRejected · ProviderCredentialsInvalid
     │                     ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout · FirstTokenTimeout
@@ -175,6 +175,16 @@ class MissingCredentials(GatewayError):
         "MISSING_CREDENTIALS",
         "Configure an API key for the provider on the server.",
         fallback="next",
+    )
+
+
+class LoopDetected(GatewayError):
+    """The call has passed this gateway before, or too many gateways; metadata `hops` is their number."""
+
+    spec = ErrorSpec(
+        "FAILED_PRECONDITION",
+        "LOOP_DETECTED",
+        "The operator must correct the base_url, or the plug-in, that leads back to a gateway.",
     )
 
 

@@ -136,6 +136,9 @@ class ApiKey:
     secret: str = field(default="", repr=False)
 
 
+HOPS_HEADER = "X-AIManager-Hops"
+"""Header and metadata with the ids of the gateways that a call has passed, separated by commas."""
+
 NO_KEY = ApiKey()
 CALLER_KEY_ID = "own"
 """`ApiKey.id` of a key that the caller sent."""
@@ -146,8 +149,9 @@ class Call:
     """A resolved request. Layers outside the retry loop receive it.
 
     `deadline` is in seconds on the event loop's clock and applies to the whole call. `traceparent` is the W3C header to
-    send upstream, empty if there is none. `output_format` is the required format of the answer. `streaming` is true if
-    the caller reads a stream. `attempts` is the log of its attempts.
+    send upstream, empty if there is none, and `hops` the value of HOPS_HEADER, which includes this gateway.
+    `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `attempts`
+    is the log of its attempts.
     """
 
     id: str
@@ -166,6 +170,7 @@ class Call:
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     traceparent: str = ""
+    hops: str = ""
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
     attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
 
@@ -267,6 +272,11 @@ class Attempt(Generic[AnyCall]):
     def traceparent(self) -> str:
         """Return the W3C trace header to send upstream."""
         return self.call.traceparent
+
+    @property
+    def hops(self) -> str:
+        """Return the gateways that the call has passed. A plug-in that calls a gateway sends it in HOPS_HEADER."""
+        return self.call.hops
 
 
 @dataclass(frozen=True, slots=True)

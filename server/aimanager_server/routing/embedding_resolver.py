@@ -51,6 +51,7 @@ class EmbeddingResolver:
         id: str,  # noqa: A002 - the field of Call it becomes
         deadline: float,
         traceparent: str = "",
+        hops: str = "",
     ) -> EmbedCall:
         """Return the call. `deadline` is in seconds on the event loop's clock.
 
@@ -71,6 +72,7 @@ class EmbeddingResolver:
             targets=(Target(model.provider, resolved.id, options=params.provider_options.get(model.provider, {})),),
             deadline=deadline,
             traceparent=traceparent,
+            hops=hops,
             idempotency_key=params.idempotency_key,
             dimensions=params.dimensions,
             purpose=params.purpose,

@@ -45,6 +45,7 @@ class Resolver:
         deadline: float,
         streaming: bool,
         traceparent: str = "",
+        hops: str = "",
     ) -> Call:
         """Return the call. `deadline` is in seconds on the event loop's clock.
 
@@ -69,6 +70,7 @@ class Resolver:
             idempotency_key=params.idempotency_key,
             labels=params.labels,
             traceparent=traceparent,
+            hops=hops,
         )
 
     def resolve_model(self, name: str, caller: Caller | None = None) -> ResolvedModel:

@@ -22,8 +22,9 @@ class Rpc:
     `method` is the full name without the leading slash, `policy` its limits. `secrets` are credentials from the
     caller's metadata and must never be logged or returned. `attempts` is the log of the call's attempts, once it is
     resolved.
-    `ended_by_server` is set before the server cancels the call. `field_prefix` is the path of the message that is
-    being handled, within the request, such as `request.`; error details add it to the paths of invalid fields.
+    `hops` lists the gateways that the call has passed, including this one. `ended_by_server` is set before the server
+    cancels the call. `field_prefix` is the path of the message that is being handled, within the request, such as
+    `request.`; error details add it to the paths of invalid fields.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Rpc:
         "context",
         "ended_by_server",
         "field_prefix",
+        "hops",
         "id",
         "metadata",
         "method",
@@ -48,6 +50,7 @@ class Rpc:
         self.metadata: tuple[tuple[str, str | bytes], ...] = context.invocation_metadata()
         self.id = ""
         self.traceparent = ""
+        self.hops = ""
         self.caller = UNKNOWN_CALLER
         self.secrets: tuple[str, ...] = ()
         self.attempts: AttemptLog | None = None

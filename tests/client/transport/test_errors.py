@@ -38,6 +38,7 @@ EXPECTED = {
     "API_KEY_EXPIRED": "ConfigurationError",
     "ACCESS_DENIED": "ConfigurationError",
     "MISSING_CREDENTIALS": "MissingCredentialsError",
+    "LOOP_DETECTED": "ConfigurationError",
     "PROVIDER_NOT_FOUND": "InvalidProviderError",
     "MODEL_NOT_FOUND": "InvalidModelError",
     "RATE_LIMITED": "RateLimitError",

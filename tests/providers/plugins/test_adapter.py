@@ -28,7 +28,7 @@ from aimanager_server.core.usage import Usage
 from aimanager_server.providers.factory import model_lister_for
 from aimanager_server.providers.plugins.api import Transport
 from tests.support.eventually import eventually
-from tests.support.http_servers.raw import SocketFault, raw_server
+from tests.support.http_servers.raw import SocketFault, http_response, raw_server
 from tests.support.http_transport import http_transport
 from tests.support.plugins import (
     HELLO,
@@ -287,3 +287,13 @@ async def test_a_failed_connection_of_a_plugin_is_the_error_of_any_provider() ->
 
         assert message in caught.value.message
         assert caught.value.provider == "scripted"
+
+
+async def test_requests_of_a_plugin_list_the_gateways_that_the_call_has_passed() -> None:
+    async with (
+        raw_server((http_response(b"{}"),)) as server,
+        plugin_provider(ForwardingPlugin(server.url), transport=http_transport()) as provider,
+    ):
+        await (await provider(plugin_attempt(hops="g1,g2"))).result()
+
+    assert b"\r\nx-aimanager-hops: g1,g2\r\n" in server.requests[0].lower()

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...core.request import Attempt
+from ...core.request import HOPS_HEADER, Attempt
 
 MAX_HEADER_VALUE_LENGTH = 512
 
 
 def correlation_headers(attempt: Attempt[Any]) -> dict[str, str]:
-    """Return the headers that correlate the request with the call; values not valid in a header are left out."""
-    values = (("X-Client-Request-Id", attempt.id), ("traceparent", attempt.traceparent))
+    """Return the headers that correlate the request with the call; values not valid in a header are left out.
+
+    One of them lists the gateways that the call has passed, so that a gateway notices that it calls itself.
+    """
+    call = attempt.call
+    values = (("X-Client-Request-Id", call.id), ("traceparent", call.traceparent), (HOPS_HEADER, call.hops))
     return {name: value for name, value in values if _is_valid_header_value(value)}
 
 

@@ -17,6 +17,7 @@ from ...core.response import Event, Finished, ResponseMetadata, Restarted
 from ...core.stream import ResponseStream
 from ...core.usage import Usage
 from .api import ProviderPlugin, Transport
+from .hops import HopsTransport, current_hops
 from .isolation import SHUTDOWN_TIMEOUT_SECONDS, Loop, PluginLoop
 
 LIST_TIMEOUT_SECONDS = 10.0
@@ -105,6 +106,7 @@ class PluginProvider:
 
     async def _call_plugin(self, attempt: Attempt[Any]) -> tuple[ResponseStream, Loop]:
         """Return the plug-in's stream and the event loop that it belongs to."""
+        current_hops.set(attempt.hops)
         stream = await self._handler()(self._with_permitted_keys(attempt))
         if not isinstance(stream, ResponseStream):
             raise ProviderProtocolError(
@@ -123,7 +125,7 @@ class PluginProvider:
     def _handler(self) -> AttemptHandler:
         loop = asyncio.get_running_loop()
         if self._opened is None or self._opened[0] is not loop:
-            transport = self._open_transport()
+            transport = HopsTransport(self._open_transport())
             self._opened = loop, self._plugin.open(self._settings, transport, self._clock), transport
         return self._opened[1]
 

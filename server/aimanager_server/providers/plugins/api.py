@@ -24,6 +24,9 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 Transport = httpx.AsyncBaseTransport
 """An httpx transport over a connection pool with the provider's settings. Redirects are not followed.
 
+It sends HOPS_HEADER, so that a gateway notices that it calls itself. A plug-in with other connections sends
+`attempt.hops` in this header, or in gRPC metadata of the same name in lower case.
+
 A plug-in may let its exceptions out: they become the errors that any provider raises for a failed connection."""
 
 

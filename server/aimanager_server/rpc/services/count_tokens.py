@@ -32,7 +32,13 @@ class CountTokensMethod:
             rpc.field_prefix = "request."
             params = parse_generate_request(request.request, self._limits)
             call = self._resolver.resolve(
-                params, rpc.caller, id=rpc.id, deadline=deadline, streaming=False, traceparent=rpc.traceparent
+                params,
+                rpc.caller,
+                id=rpc.id,
+                deadline=deadline,
+                streaming=False,
+                traceparent=rpc.traceparent,
+                hops=rpc.hops,
             )
             rpc.attempts = call.attempts
             count = await self._count_tokens(call)

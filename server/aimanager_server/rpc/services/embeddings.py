@@ -46,6 +46,8 @@ class EmbeddingService(EmbeddingServiceServicer):
         rpc = current_rpc.get()
         async with CallDeadline(rpc, self._timeout_seconds, self._clock) as deadline:
             params = parse_embed_request(request, self._max_inputs)
-            call = self._resolver.resolve(params, rpc.caller, id=rpc.id, deadline=deadline, traceparent=rpc.traceparent)
+            call = self._resolver.resolve(
+                params, rpc.caller, id=rpc.id, deadline=deadline, traceparent=rpc.traceparent, hops=rpc.hops
+            )
             rpc.attempts = call.attempts
             return embed_response_to_proto(await self._create_embeddings(call))

@@ -94,7 +94,13 @@ class GenerationService(GenerationServiceServicer):
     ) -> Call:
         params = parse_generate_request(request, self._limits, restart_on_interruption=restart_on_interruption)
         call = self._resolver.resolve(
-            params, rpc.caller, id=rpc.id, deadline=deadline, streaming=streaming, traceparent=rpc.traceparent
+            params,
+            rpc.caller,
+            id=rpc.id,
+            deadline=deadline,
+            streaming=streaming,
+            traceparent=rpc.traceparent,
+            hops=rpc.hops,
         )
         rpc.attempts = call.attempts
         return call
