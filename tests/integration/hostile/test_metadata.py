@@ -37,7 +37,7 @@ UNKNOWN_FIELD = b"\xc0\x3e\x01"
 
 SENT_HEADERS = {
     "accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent",
-    "x-client-request-id", "traceparent",
+    "x-client-request-id", "traceparent", "x-aimanager-hops",
 }  # fmt: skip
 
 
