@@ -119,12 +119,12 @@ async def test_stored_responses_beyond_a_lower_limit_are_evicted() -> None:
     metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
     result = GenerateResult(metadata, Message(Role.ASSISTANT, ()), Finished(FinishReason.STOP))
     for key in (b"first", b"second"):
-        store.put(key, 1, result)
+        store.put(key, b"1", result)
 
     store.reconfigure(IdempotencySettings(max_entries=1))
 
-    assert await store.claim(b"second", 1, make_call()) is result
-    assert await store.claim(b"first", 1, make_call()) is None
+    assert await store.claim(b"second", b"1", make_call()) is result
+    assert await store.claim(b"first", b"1", make_call()) is None
 
 
 def key_pool(*secrets: str) -> KeyPool:
