@@ -9,7 +9,7 @@ import pytest
 from aimanager_server.config.resilience import CircuitBreakerSettings, IdempotencySettings, RetrySettings
 from aimanager_server.config.settings import ProviderSettings, ServerSettings
 from aimanager_server.core.content import Message, Role
-from aimanager_server.core.errors import Overloaded
+from aimanager_server.core.errors import InvalidRequest, Overloaded
 from aimanager_server.core.handler import compose
 from aimanager_server.core.request import CALLER_KEY_ID, ApiKey, Caller
 from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
@@ -20,6 +20,7 @@ from aimanager_server.resilience.concurrency_limiter import ConcurrencyLimiter
 from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.key_pool import KeyPool
 from aimanager_server.resilience.retry_budget import RetryBudgets
+from aimanager_server.telemetry.usage_stats import UsageStats
 from tests.support.calls import TARGET, make_attempt, make_call
 from tests.support.clock import FakeClock
 from tests.support.event_loop import run_ready_tasks
@@ -125,6 +126,41 @@ async def test_stored_responses_beyond_a_lower_limit_are_evicted() -> None:
 
     assert await store.claim(b"second", b"1", make_call()) is result
     assert await store.claim(b"first", b"1", make_call()) is None
+
+
+async def test_a_repeated_request_that_a_new_configuration_resolves_differently_is_the_first_again() -> None:
+    store = IdempotencyStore(IdempotencySettings(), FakeClock())
+    metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
+    result = GenerateResult(metadata, Message(Role.ASSISTANT, ()), Finished(FinishReason.STOP))
+    for key in (b"same", b"other", b"in flight"):
+        await store.claim(key, 1, make_call())
+        store.put(key, 1, result)
+        if key != b"in flight":
+            store.release(key)
+
+    store.reconfigure(IdempotencySettings())
+    store.put(b"in flight", 1, result)
+    store.release(b"in flight")
+
+    assert await store.claim(b"same", 1, make_call()) is result
+    assert await store.claim(b"other", 2, make_call()) is None
+    assert await store.claim(b"in flight", 2, make_call()) is None
+    store.put(b"other", 2, result)
+    store.release(b"other")
+    with pytest.raises(InvalidRequest):
+        await store.claim(b"other", 3, make_call())
+
+
+def test_callers_are_told_apart_beside_those_that_were_removed() -> None:
+    stats = UsageStats(FakeClock(), FakeClock(), lambda provider, model: True, max_callers=1)
+    first = stats.of("ann")
+    first.in_flight += 1
+    shared = stats.of("bob")
+
+    stats.reconfigure(1)
+
+    assert stats.of("bob") not in (first, shared)
+    assert stats.of("ann") is first
 
 
 def key_pool(*secrets: str) -> KeyPool:

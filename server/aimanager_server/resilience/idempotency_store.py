@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config.resilience import IdempotencySettings
 from ..core.content import Attachment, Reasoning, Text, ToolCall
@@ -31,6 +31,15 @@ class _Entry:
     result: Result
     size: int
     expires_at: float
+    configuration: int
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstCall:
+    """The call in flight that claimed a key. Calls with the same key wait until it ends."""
+
+    configuration: int
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class IdempotencyStore:
@@ -44,37 +53,46 @@ class IdempotencyStore:
         self._settings = settings
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
-        self._in_flight: dict[bytes, asyncio.Event] = {}
+        self._in_flight: dict[bytes, _FirstCall] = {}
+        self._configuration = 0
         self._size = 0
 
     def reconfigure(self, settings: IdempotencySettings) -> None:
-        """Change the limits, and evict what exceeds them. Stored results keep their expiry."""
+        """Change the limits, and evict what exceeds them. Stored results keep their expiry.
+
+        Call this for every change of the configuration: equal requests may have other targets and options from now on.
+        """
         self._settings = settings
+        self._configuration += 1
         self._evict_excess()
 
     async def claim(self, key: bytes, fingerprint: bytes, call: Call) -> Result | None:
         """Return the stored result of the key, after waiting for a first call in flight; None if this is the first.
 
         After None, the caller must `release` the key. Raises InvalidRequest if the key was used for another request,
-        and DeadlineExceeded.
+        and DeadlineExceeded. After a change of the configuration the same request may have other targets, and then counts
+        as the first.
         """
-        while (first_ended := self._in_flight.get(key)) is not None:
-            await _wait_for_first(first_ended, call)
+        while (first := self._in_flight.get(key)) is not None:
+            await _wait_for_first(first.ended, call)
         entry = self._entries.get(key)
-        if entry is not None and entry.expires_at <= self._clock():
+        is_same = entry is not None and entry.fingerprint == fingerprint
+        if entry is not None and (
+            entry.expires_at <= self._clock() or (not is_same and entry.configuration != self._configuration)
+        ):
             self._remove(key)
             entry = None
         if entry is None:
-            self._in_flight[key] = asyncio.Event()
+            self._in_flight[key] = _FirstCall(self._configuration)
             return None
-        if entry.fingerprint != fingerprint:
+        if not is_same:
             raise _key_reused(call.idempotency_key)
         self._entries.move_to_end(key)
         return entry.result
 
     def release(self, key: bytes) -> None:
         """Let calls with the same key proceed."""
-        self._in_flight.pop(key).set()
+        self._in_flight.pop(key).ended.set()
 
     def put(self, key: bytes, fingerprint: bytes, result: Result) -> None:
         """Store a result, unless it alone exceeds the size limit."""
@@ -82,7 +100,10 @@ class IdempotencyStore:
         size = estimate_bytes(result)
         if size > self._settings.max_bytes:
             return
-        self._entries[key] = _Entry(fingerprint, result, size, self._clock() + self._settings.ttl_seconds)
+        first = self._in_flight.get(key)
+        configuration = self._configuration if first is None else first.configuration
+        expires_at = self._clock() + self._settings.ttl_seconds
+        self._entries[key] = _Entry(fingerprint, result, size, expires_at, configuration)
         self._size += size
         self._evict_excess()
 
