@@ -54,6 +54,10 @@ class _Change:
     needing_restart: list[str]
 
 
+class _LoopClosedError(Exception):
+    """The event loop of the server has ended."""
+
+
 class Reloader:
     """Load the configuration of `app` again after `request`, and after a file that it names changed.
 
@@ -101,9 +105,9 @@ class Reloader:
     # in the thread
 
     def _run(self) -> None:
-        with suppress(RuntimeError):  # the event loop is closed
+        with suppress(_LoopClosedError):
             self._watch()
-            self._loop.call_soon_threadsafe(self._ended.set)
+            self._on_loop(self._ended.set)
 
     def _watch(self) -> None:
         loaded = self._first_digests()
@@ -121,7 +125,7 @@ class Reloader:
     def _first_digests(self) -> dict[Path, str]:
         """Return the digests of the files if they contain what `app` was started with; if not, they have changed."""
         digests, loaded = self._load()
-        is_same = isinstance(loaded, LoadedSettings) and loaded.settings == self._app.started_settings
+        is_same = not isinstance(loaded, Exception) and loaded.settings == self._app.started_settings
         return digests if is_same else {}
 
     def _digests(self) -> dict[Path, str]:
@@ -145,30 +149,33 @@ class Reloader:
             self._on_loop(partial(self._reject, trigger, [str(problem) for problem in error.problems]))
         except StartupError as error:
             self._on_loop(partial(self._reject, trigger, [str(error)]))
+        except _LoopClosedError:
+            raise
         # A bug must neither end the thread nor the use of the current configuration.
         except Exception as error:
             problem = f"internal error: {type(error).__name__}"
             self._on_loop(partial(self._reject, trigger, [problem], error))
         return digests
 
-    def _load(self) -> tuple[dict[Path, str], LoadedSettings | SettingsError]:
+    def _load(self) -> tuple[dict[Path, str], LoadedSettings | Exception]:
         """Load the settings, after the digest of each file that they name was taken."""
-        loaded: LoadedSettings | SettingsError
+        loaded: LoadedSettings | Exception
         for _ in range(MAX_LOADS):
             digests = self._digests()
             try:
                 loaded = self._source.load()
                 self._files = self._used_files = loaded.files
-            except SettingsError as error:
+            except Exception as error:  # raised again where it is reported
                 loaded = error
-                self._files = tuple(dict.fromkeys((*self._used_files, *error.files)))
+                files = error.files if isinstance(error, SettingsError) else self._files
+                self._files = tuple(dict.fromkeys((*self._used_files, *files)))
             if digests.keys() >= {*self._files}:
                 break
         return {file: digests.get(file, "") for file in self._files}, loaded
 
-    def _prepare(self, trigger: str, loaded: LoadedSettings | SettingsError) -> _Change:
+    def _prepare(self, trigger: str, loaded: LoadedSettings | Exception) -> _Change:
         """Build the components of the settings. Raises SettingsError and StartupError if they cannot be used."""
-        if isinstance(loaded, SettingsError):
+        if isinstance(loaded, Exception):
             raise loaded
         app, current = self._app, self._app.state.settings
         settings = until_restart(app.started_settings, loaded.settings)
@@ -201,7 +208,10 @@ class Reloader:
             else:
                 done.set_result(None)
 
-        self._loop.call_soon_threadsafe(run)
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError as error:
+            raise _LoopClosedError from error
         done.result()
 
     # on the event loop

@@ -20,6 +20,7 @@ from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
 from aimanager_server.app import App, running_app
 from aimanager_server.config.loader import ConfigSource
+from aimanager_server.providers.plugins.registry import ProviderRegistry
 from aimanager_server.reload import Reloader, ReloadTimings
 from tests.support.metrics import sample_value
 from tests.support.rpc import text_of
@@ -129,14 +130,19 @@ async def live_gateway(
     text: str = "",
     timings: ReloadTimings = FAST,
     credentials: grpc.ChannelCredentials | None = None,
+    registry: ProviderRegistry | None = None,
+    source: ConfigSource | None = None,
 ) -> AsyncIterator[LiveGateway]:
-    """Run a gateway with this config file until the block ends; `text`, if any, is written to it first."""
+    """Run a gateway with this config file until the block ends; `text`, if any, is written to it first.
+
+    `source` replaces the one that reads the file when it is reloaded.
+    """
     if text:
         _write(config, text)
-    source = ConfigSource({}, config, {})
+    files = ConfigSource({}, config, {})
     with capture_logs() as log:
-        async with running_app(source.load().settings) as app:
-            reloader = Reloader(app, source, timings=timings)
+        async with running_app(files.load().settings, registry) as app:
+            reloader = Reloader(app, source or files, timings=timings)
             reloader.start()
             async with open_channel(app.server.port, credentials) as channel:
                 yield LiveGateway(app, config, reloader, channel, log)

@@ -70,8 +70,8 @@ class IdempotencyStore:
         """Return the stored result of the key, after waiting for a first call in flight; None if this is the first.
 
         After None, the caller must `release` the key. Raises InvalidRequest if the key was used for another request,
-        and DeadlineExceeded. After a change of the configuration the same request may have other targets, and then counts
-        as the first.
+        and DeadlineExceeded. After a change of the configuration, a request that has other targets now counts as the
+        first.
         """
         while (first := self._in_flight.get(key)) is not None:
             await _wait_for_first(first.ended, call)
