@@ -133,22 +133,22 @@ async def test_a_repeated_request_that_a_new_configuration_resolves_differently_
     metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
     result = GenerateResult(metadata, Message(Role.ASSISTANT, ()), Finished(FinishReason.STOP))
     for key in (b"same", b"other", b"in flight"):
-        await store.claim(key, 1, make_call())
-        store.put(key, 1, result)
+        await store.claim(key, b"1", make_call())
+        store.put(key, b"1", result)
         if key != b"in flight":
             store.release(key)
 
     store.reconfigure(IdempotencySettings())
-    store.put(b"in flight", 1, result)
+    store.put(b"in flight", b"1", result)
     store.release(b"in flight")
 
-    assert await store.claim(b"same", 1, make_call()) is result
-    assert await store.claim(b"other", 2, make_call()) is None
-    assert await store.claim(b"in flight", 2, make_call()) is None
-    store.put(b"other", 2, result)
+    assert await store.claim(b"same", b"1", make_call()) is result
+    assert await store.claim(b"other", b"2", make_call()) is None
+    assert await store.claim(b"in flight", b"2", make_call()) is None
+    store.put(b"other", b"2", result)
     store.release(b"other")
     with pytest.raises(InvalidRequest):
-        await store.claim(b"other", 3, make_call())
+        await store.claim(b"other", b"3", make_call())
 
 
 def test_callers_are_told_apart_beside_those_that_were_removed() -> None:
