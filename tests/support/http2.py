@@ -7,8 +7,9 @@ import struct
 from collections.abc import Iterable
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
 END_STREAM, END_HEADERS = 1, 4
+ACK = 1
 EMPTY_MESSAGE = b"\0\0\0\0\0"
 GRPC_HEADERS = (
     (b":method", b"POST"),
@@ -27,9 +28,9 @@ async def send_call(port: int, path: bytes, *headers: tuple[bytes, bytes]) -> by
 async def send_headers(port: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Start a call with exactly these headers, send an empty message, and return every byte until the call ended."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    block = b"".join(_literal(name, value) for name, value in headers)
-    writer.write(PREFACE + _frame(SETTINGS, 0, 0, b"") + _frame(HEADERS, END_HEADERS, 1, block))
-    writer.write(_frame(DATA, END_STREAM, 1, EMPTY_MESSAGE))
+    block = b"".join(header_field(name, value) for name, value in headers)
+    writer.write(PREFACE + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, block))
+    writer.write(frame(DATA, END_STREAM, 1, EMPTY_MESSAGE))
     received = b""
     while b"grpc-status" not in received and not _is_reset(received):
         data = await asyncio.wait_for(reader.read(65536), 10)
@@ -50,9 +51,11 @@ def _is_reset(received: bytes) -> bool:
     return False
 
 
-def _literal(name: bytes, value: bytes) -> bytes:
+def header_field(name: bytes, value: bytes) -> bytes:
+    """Encode a header of fewer than 127 bytes each, not indexed."""
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """Encode a frame."""
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
