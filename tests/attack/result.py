@@ -158,4 +158,4 @@ def _received(received: Received) -> str:
     shown = [f"{count} {outcome}" for outcome, count in outcomes[:MAX_SHOWN_OUTCOMES]]
     if others := sum(count for _, count in outcomes[MAX_SHOWN_OUTCOMES:]):
         shown.append(f"{others} other")
-    return ", ".join([*shown, *(f"{name} {value:g}" for name, value in received.figures.items())])
+    return ", ".join([*shown, *(f"{name} {value:.0f}" for name, value in received.figures.items())])

@@ -11,7 +11,7 @@ from tests.attack.requests import ATTACKER, GENERATE
 from tests.support.http2 import PING, SETTINGS, frame
 
 FLOOD_SECONDS = 3.0
-BATCH, CONNECTIONS = 50, 1
+BATCH = 50
 MAX_FRAMES = 1_000_000
 RESET_HEADERS = call_headers(GENERATE, *authorization(ATTACKER))
 PINGS = frame(PING, 0, 0, bytes(8)) * BATCH
@@ -32,24 +32,18 @@ def _change_settings(connection: Http2Connection) -> None:
 
 
 async def _flood(target: Target, send: Callable[[Http2Connection], None]) -> Received:
-    """Send batches on each connection until the time is over. One that the server closes is opened again."""
-    received, loop = Received(figures={"sent": 0, "connections": 0}), asyncio.get_running_loop()
-    ends_at = loop.time() + FLOOD_SECONDS
-
-    def is_over() -> bool:
-        return loop.time() >= ends_at or received.figures["sent"] >= MAX_FRAMES
-
-    async def flood() -> None:
-        while not is_over():
-            async with open_connection(target.port) as connection:
-                received.figures["connections"] += 1
-                while not (connection.is_closed or is_over()):
-                    send(connection)
-                    received.figures["sent"] += BATCH
-                    await connection.drain()
-                received.outcomes += connection.received
-
-    await asyncio.gather(*(flood() for _ in range(CONNECTIONS)))
+    """Send batches until the time is over. A connection that the server closes is opened again."""
+    received, loop = Received(), asyncio.get_running_loop()
+    ends_at, sent, connections = loop.time() + FLOOD_SECONDS, 0, 0
+    while loop.time() < ends_at and sent < MAX_FRAMES:
+        async with open_connection(target.port) as connection:
+            connections += 1
+            while not connection.is_closed and loop.time() < ends_at and sent < MAX_FRAMES:
+                send(connection)
+                sent += BATCH
+                await connection.drain()
+            received.outcomes += connection.received
+    received.figures |= {"sent": sent, "connections": connections}
     return received
 
 
@@ -66,7 +60,7 @@ async def _flood_settings(target: Target) -> Received:
 
 
 ATTACKS = (
-    Attack("rapid_reset", f"calls that are reset at once on {CONNECTIONS} connections, for {FLOOD_SECONDS:g} s", _reset_rapidly),
-    Attack("ping_flood", f"PING frames on {CONNECTIONS} connections for {FLOOD_SECONDS:g} s", _flood_pings),
-    Attack("settings_flood", f"SETTINGS frames on {CONNECTIONS} connections for {FLOOD_SECONDS:g} s", _flood_settings),
+    Attack("rapid_reset", f"calls on one connection that are reset at once, for {FLOOD_SECONDS:g} s", _reset_rapidly),
+    Attack("ping_flood", f"PING frames for {FLOOD_SECONDS:g} s", _flood_pings),
+    Attack("settings_flood", f"SETTINGS frames for {FLOOD_SECONDS:g} s", _flood_settings),
 )
