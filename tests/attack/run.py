@@ -141,6 +141,11 @@ def main() -> int:
     if sys.platform != "linux":
         raise SystemExit("attack: needs Linux, since it reads /proc")
     _raise_open_files()
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load > processors:
+        print(
+            f"attack: other programs use this machine (load {load:.1f} on {processors} processors): waits are too long"
+        )
     started_at = time.monotonic()
     results = asyncio.run(run([ATTACKS[name] for name in arguments.only], arguments.tries))
     seconds = time.monotonic() - started_at
