@@ -10,10 +10,12 @@ import grpc.aio
 import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
+from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.core.content import Text
 from aimanager_server.core.request import Call
 from aimanager_server.core.response import Finished, FinishReason, PartCompleted, TextDelta
 from aimanager_server.core.stream import ResponseStream
+from tests.support.counting_proxy import counting_proxy
 from tests.support.rpc import REQUEST, STREAM_REQUEST, answering, build_server, running, server_settings
 from tests.support.rpc_errors import failure_of
 
@@ -109,6 +111,20 @@ async def test_a_long_unary_response_is_compressed() -> None:
 
     assert text == "word " * 40_000
     assert received < 20_000
+
+
+async def test_stream_messages_are_not_compressed() -> None:
+    text = "word " * 40_000
+    server = build_server(answering(TextDelta(0, text), PartCompleted(0, Text(text)), Finished(FinishReason.STOP)))
+    async with (
+        running(server) as gateway,
+        counting_proxy(gateway.server.port) as proxy,
+        grpc.aio.insecure_channel(proxy.target) as channel,
+    ):
+        events = [event async for event in GenerationServiceStub(channel).StreamGenerate(STREAM_REQUEST)]
+
+    assert events[-1].completed.message.parts[0].text == text
+    assert proxy.received > 3 * len(text)  # the delta, the part and the complete response
 
 
 async def test_a_response_is_not_compressed_for_a_client_that_does_not_accept_it() -> None:

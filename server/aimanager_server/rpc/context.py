@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-import grpc
-
 from ..core.attempts import AttemptLog
 from ..core.request import Caller
 from .policies import READING, RpcPolicy
@@ -71,17 +69,20 @@ class Rpc:
         """Send the response headers, once.
 
         Call it only right before a message: a gRPC client retries transparently until it receives headers. Small unary
-        responses skip it, which saves 70 µs; their request id is in the trailers. Messages are not compressed then.
+        responses skip it, which saves 70 µs; their request id is in the trailers.
         """
         if not self._headers_sent:
             self._headers_sent = True
-            self.context.set_compression(grpc.Compression.NoCompression)
             await self.context.send_initial_metadata(((REQUEST_ID_KEY, self.id),))
 
     async def write(self, message: Any) -> None:
-        """Write one message of a stream and wait until the transport accepted it. Not safe to call concurrently."""
+        """Write one message of a stream and wait until the transport accepted it. Not safe to call concurrently.
+
+        It is not compressed: most messages are small, and flow control would bound only what compression leaves.
+        """
         if not self._headers_sent:
             await self.send_headers()
+        self.context.disable_next_message_compression()
         await self.context.write(message)
 
 
