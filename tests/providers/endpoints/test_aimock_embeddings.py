@@ -49,7 +49,7 @@ def test_vectors_are_in_the_order_of_the_inputs(
 
     assert len(found) == 150
     assert [list(vector) for vector in again] == [list(found[0]), list(found[149])]
-    assert found.model == model
+    assert f"{found.provider}/{found.model}" == model
     assert found.cost is not None
     sent = upstream.requests()[before:]
     assert [entry["path"].endswith(path) for entry in sent] == [True] * (requests + 1)
