@@ -137,7 +137,9 @@ class Pipeline:
             state.attachment_fetcher if fetches else None, components.catalog.find, limits.max_attachment_bytes,
             limits.max_message_bytes,
         )  # fmt: skip
-        self.output_format = EnforceOutputFormat(clock, state.validation_pool.run, state.model_stats.record_validation)
+        self.output_format = EnforceOutputFormat(
+            clock, state.validation_pool.run, state.model_stats.record_validation, state.validation_turns.pause
+        )
         self.bulkhead = state.bulkhead
         self.circuit_breaker = CircuitBreakerLayer(state.breakers)
         self.accounting = Accounting(components.prices, clock, subscribers)

@@ -30,6 +30,7 @@ from .resilience.prober import ProbeKind, Prober
 from .resilience.provider_health import ProviderHealth
 from .resilience.rate_limiter import RateLimiter
 from .resilience.retry_budget import RetryBudgets
+from .resilience.turns import Turns
 from .resilience.worker_pool import WorkerPool
 from .rpc.interceptors.admission import Admission
 from .rpc.interceptors.loop_guard import LoopGuard
@@ -39,7 +40,7 @@ from .telemetry.provider_stats import ProviderStats
 from .telemetry.usage_stats import UsageStats
 
 VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER = 4, 1
-"""Threads that validate answers. They share one interpreter, so more of them would not validate more."""
+"""Threads that validate answers. They take turns, since only one of them can run Python code at a time."""
 
 ENDPOINT_SETTINGS = ("wire", "base_url", "api_version", "ca_file", "use_proxy", "enabled")
 """Settings of a provider that determine which server is called: circuit breakers and listed models belong to it."""
@@ -65,7 +66,10 @@ class SharedState:
         self.breakers = BreakerRegistry(settings.circuit_breaker, settings.retry, clock)
         self.health = ProviderHealth(self.breakers, self.provider_stats, clock, time.time)
         self.auth_backoff = AuthBackoff(clock)
-        self.validation_pool = WorkerPool("validation", VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER)
+        self.validation_turns = Turns()
+        self.validation_pool = WorkerPool(
+            "validation", VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER, self.validation_turns
+        )
         self._host_lookup = HostLookup()
         self.lag_monitor = EventLoopLagMonitor(clock, settings.server.max_event_loop_lag_seconds)
         self.loop_guard = LoopGuard(secrets.token_hex(8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,9 +38,16 @@ class EnforceOutputFormat:
     one, and usage and cost of the repair include the rejected answer.
     """
 
-    def __init__(self, clock: Clock, run_in_thread: RunInThread, on_validated: OnValidated = lambda *_: None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        run_in_thread: RunInThread,
+        on_validated: OnValidated = lambda *_: None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._clock = clock
         self._run_in_thread = run_in_thread
+        self._pause = pause
         self._on_validated = on_validated
 
     def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
@@ -50,7 +58,7 @@ class EnforceOutputFormat:
     async def _enforce(
         self, output_format: OutputFormat, attempt: Attempt[Any], proceed: AttemptHandler
     ) -> ResponseStream:
-        validator = SchemaValidator(output_format, self._clock)
+        validator = SchemaValidator(output_format, self._clock, pause=self._pause)
         repair = attempt.repair
         attempt.forms = format_prompts(attempt) if repair is None else (repair_prompt(attempt, repair),)
         stream = await proceed(attempt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -30,11 +30,18 @@ class WorkerPool:
     The others wait, and callers take turns. A running function cannot be cancelled: it occupies its thread until it
     returns. The threads are daemons, so that one that hangs does not keep the process alive; the event loop's default
     executor, which everything shares, is not used. Belongs to one event loop. The number of waiting functions is not
-    limited here: each belongs to a call in flight.
+    limited here: each belongs to a call in flight. `turns`, if given, is entered around each function.
     """
 
-    def __init__(self, name: str, max_threads: int, max_threads_per_caller: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        max_threads: int,
+        max_threads_per_caller: int,
+        turns: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._name = name
+        self._turns = turns or nullcontext()
         self._max_threads = max_threads
         self._max_threads_per_caller = max_threads_per_caller
         self._running: Counter[str] = Counter()
@@ -85,7 +92,8 @@ class WorkerPool:
             result: Any = None
             error: BaseException | None = None
             try:
-                result = job.work()
+                with self._turns:
+                    result = job.work()
             # Belongs to the caller of `run`, whatever it is.
             except BaseException as raised:
                 error = raised
