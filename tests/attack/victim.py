@@ -20,7 +20,7 @@ from aimanager.v1 import generation_pb2_grpc
 from tests.attack.requests import VICTIM, generate_request, open_channel, outcome_of, schema_request
 
 TICK_SECONDS = 0.02
-WARM_UP_TICKS = 40
+WARM_UP_TICKS = 25
 ANSWER_SECONDS = 8.0
 """How long a call may take before it counts as not answered."""
 
