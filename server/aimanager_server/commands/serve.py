@@ -19,6 +19,7 @@ from ..reload import ignore_hangup, live_reload
 from ..telemetry import logs
 from ..telemetry.redaction import ConfiguredSecrets, redact
 from ..telemetry.stderr_capture import STDERR, StderrCapture
+from .allocator import return_large_blocks
 from .quickstart import quickstart_text
 
 MAX_LOG_TEXT_LENGTH = 20_000
@@ -31,6 +32,7 @@ def run(settings: Settings, source: ConfigSource, *, quickstart: bool = False) -
     SIGHUP and changed files load the settings from `source` again.
     """
     ignore_hangup()
+    return_large_blocks()
     if sys.stderr is None:
         # Takes the free descriptor of stderr. Otherwise a socket would, and C libraries write to that descriptor.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115

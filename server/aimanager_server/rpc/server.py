@@ -272,10 +272,12 @@ class GatewayServer:
             ("grpc.max_connection_age_ms", 1_800_000),
             ("grpc.max_connection_age_grace_ms", round(1000 * self._settings.stream_timeout_seconds)),
             ("grpc.max_connection_idle_ms", 600_000),
-            # Far above what admission takes. gRPC counts streams that it has not freed yet, and would refuse the excess
-            # without an error detail; overload protection would do so even below the limit.
-            ("grpc.max_concurrent_streams", 100_000),
-            ("grpc.http.overload_protection", 0),
+            # Far above what admission takes. gRPC counts streams that it has not freed yet, and refuses the excess
+            # without an error detail. Without overload protection, reset streams would queue without limit.
+            ("grpc.max_concurrent_streams", 4096),
+            ("grpc.http.overload_protection", 1),
+            # Probing would let each stream of an unknown caller hold up to 7 MiB instead of the flow-control window.
+            ("grpc.http2.bdp_probe", 0),
             # By default gRPC cancels a burst of calls that the event loop has not taken over yet, unseen by any log.
             ("grpc.server.max_pending_requests", 100_000),
             ("grpc.server.max_pending_requests_hard_limit", 200_000),
