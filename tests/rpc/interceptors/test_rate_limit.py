@@ -99,7 +99,7 @@ async def test_every_rpc_is_counted_by_method_and_code() -> None:
         cancelled = gateway.generation.StreamGenerate(STREAM_REQUEST)
         await handler.entered.wait()
         cancelled.cancel()
-        await failure_of(gateway.generation.Generate(REQUEST, timeout=0.05))
+        await failure_of(gateway.generation.Generate(REQUEST, timeout=0.5))
         handler.release.set()
         await gateway.generation.Generate(REQUEST)
         await failure_of(gateway.raw(GENERATE)(b"\xff"))
