@@ -20,7 +20,7 @@ from tests.integration.faults.wires import TEXT
 from tests.support.http_servers.raw import SocketFault
 
 CANCELS = 20
-PROMPT_SECONDS = 0.1
+PROMPT_SECONDS = 0.3
 StartCall = Callable[[Gateway, Upstream], Any]
 
 

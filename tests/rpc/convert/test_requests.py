@@ -255,4 +255,4 @@ def test_a_million_empty_messages_are_rejected_before_they_are_converted() -> No
     with pytest.raises(InvalidRequest, match="got 1000000"):
         parse_generate_request(large, Limits())
 
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 0.5
