@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
 from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.handler import Clock
+from .outcome_window import OutcomeWindow
 
 TRIAL_RETRY_SECONDS = 1.0
 """Advertised wait while a trial or a probe is in flight, whose duration is unknown."""
 TIMER_TOLERANCE = 0.01
 """Timers may fire early by this much; a caller that waited out the block must not be rejected."""
-MAX_OUTCOMES = 1000
-"""Outcomes kept for the failure rate."""
 
 
 class CircuitState(StrEnum):
@@ -57,7 +55,7 @@ class CircuitBreaker:
         self.provider, self.model, self.key_id = scope
         self._on_transition = on_transition
         self.is_probed = is_probed
-        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=MAX_OUTCOMES)
+        self._outcomes = OutcomeWindow(settings.window_seconds)
         self._open_seconds = settings.open_seconds
         self._blocked_until = -math.inf
         self._is_trial_in_flight = False
@@ -69,7 +67,12 @@ class CircuitBreaker:
         self.retry_at: float | None = None
 
     def reconfigure(self, settings: CircuitBreakerSettings, retry: RetrySettings) -> None:
-        """Change the settings. The state stays, and an interval that has begun keeps its length."""
+        """Change the settings. The state stays, and an interval that has begun keeps its length.
+
+        A window of another length begins empty.
+        """
+        if settings.window_seconds != self._settings.window_seconds:
+            self._outcomes = OutcomeWindow(settings.window_seconds)
         self._settings = settings
         self._max_block_seconds = retry.max_retry_after_seconds
         is_closed = self.retry_at is None
@@ -124,7 +127,7 @@ class CircuitBreaker:
         """Record a complete response: close the breaker and reset its open interval."""
         if generation != self.generation:
             return
-        self._outcomes.append((self._clock(), True))
+        self._outcomes.add(self._clock(), is_failure=False)
         self.consecutive_failures = 0
         self._open_seconds = self._settings.open_seconds
         if self.retry_at is not None:
@@ -134,7 +137,7 @@ class CircuitBreaker:
         """Record a failure caused by the provider; open if it was a trial or a threshold is reached."""
         if generation != self.generation:
             return
-        self._outcomes.append((self._clock(), False))
+        self._outcomes.add(self._clock(), is_failure=True)
         self.consecutive_failures += 1
         threshold_reached = self.consecutive_failures >= self._settings.failure_threshold
         if not (self._is_trial_in_flight or threshold_reached or self._is_failure_rate_exceeded()):
@@ -196,8 +199,5 @@ class CircuitBreaker:
         self._on_transition(self, "")
 
     def _is_failure_rate_exceeded(self) -> bool:
-        oldest = self._clock() - self._settings.window_seconds
-        outcomes = [success for when, success in self._outcomes if when >= oldest]
-        if len(outcomes) < self._settings.minimum_calls:
-            return False
-        return outcomes.count(False) / len(outcomes) >= self._settings.failure_rate_threshold
+        calls, failures = self._outcomes.counts(self._clock())
+        return calls >= self._settings.minimum_calls and failures / calls >= self._settings.failure_rate_threshold
