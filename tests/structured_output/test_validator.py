@@ -5,12 +5,8 @@ from typing import Any
 import pytest
 
 from aimanager_server.core.content import JsonObjectFormat, JsonSchemaFormat
-from aimanager_server.structured_output.validator import (
-    MAX_SECONDS,
-    AnswerTooLarge,
-    SchemaValidator,
-    ValidationBudgetExceeded,
-)
+from aimanager_server.structured_output.budgeted_keywords import MAX_SECONDS, ValidationBudgetExceeded
+from aimanager_server.structured_output.validator import AnswerTooLarge, SchemaValidator
 from tests.support.clock import FakeClock
 
 
@@ -134,6 +130,29 @@ def test_exponential_schema_exceeds_the_budget() -> None:
 
     with pytest.raises(ValidationBudgetExceeded):
         SchemaValidator(output_format, FakeClock(), max_steps=10_000).validate('"x"')
+
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$schema": DRAFT_7, "$ref": "#/$defs/l5"}}},
+        {
+            "$schema": DRAFT_7,
+            "properties": {"a": {"$ref": "#"}},
+            "if": {"type": "string"},
+            "then": {"$ref": "#/$defs/l5"},
+        },
+    ],
+    ids=["of a subschema", "of a schema that refers to itself"],
+)
+def test_another_draft_does_not_leave_the_budget(schema: Any) -> None:
+    output_format = JsonSchemaFormat("answer", json.dumps({"$defs": EXPONENTIAL["$defs"], **schema}))
+
+    with pytest.raises(ValidationBudgetExceeded):
+        SchemaValidator(output_format, FakeClock(), max_steps=10_000).validate('{"a": "x"}')
 
 
 def test_large_enum_on_a_long_array_exceeds_the_budget() -> None:

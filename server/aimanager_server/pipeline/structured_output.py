@@ -15,8 +15,9 @@ from ..core.request import Attempt, Repair
 from ..core.response import Event, Finished, FinishReason, ResponseBuilder
 from ..core.stream import ResponseStream, StreamObserver
 from ..core.usage import add_cost, add_usage
+from ..structured_output.budgeted_keywords import ValidationBudgetExceeded
 from ..structured_output.prompts import format_prompts, repair_prompt
-from ..structured_output.validator import AnswerTooLarge, SchemaValidator, ValidationBudgetExceeded, ValidationResult
+from ..structured_output.validator import AnswerTooLarge, SchemaValidator, ValidationResult
 from ..validation.output_format import JSON_SCHEMA_FIELD
 
 CHECKED_FINISHES = frozenset((FinishReason.STOP, FinishReason.OTHER))

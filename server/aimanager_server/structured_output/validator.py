@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 from jsonschema.protocols import Validator
-from jsonschema.validators import extend
 from pydantic_core import from_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -18,19 +17,11 @@ from referencing.exceptions import Unresolvable
 from ..core.content import JsonObjectFormat, OutputFormat
 from ..core.handler import Clock
 from ..validation.json_depth import count_values
-from ..validation.patterns import MatchTooExpensive, Pattern, compile_pattern
+from ..validation.patterns import MatchTooExpensive
+from .budgeted_keywords import BudgetedValidator, StepBudget, ValidationBudgetExceeded, validation_run
 
 MAX_STEPS = 500_000
 """Keyword evaluations per validation; the longest model output takes about a tenth of this."""
-
-MAX_SECONDS = 5.0
-"""Duration of one validation."""
-
-SLICE_SECONDS = 0.002
-"""Duration of a piece of work, after which a validation pauses for as long, so that the event loop can run."""
-
-MATCH_COST_PER_STEP = 50
-"""Cost of matching a pattern that counts as one step."""
 
 MAX_ANSWER_LENGTH = 2 * 1024 * 1024
 """Characters of an answer that is validated."""
@@ -40,12 +31,6 @@ MAX_ANSWER_VALUES = 100_000
 
 MAX_VIOLATIONS = 5
 MAX_MESSAGE_LENGTH = 300
-
-Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
-
-
-class ValidationBudgetExceeded(Exception):
-    """The validation exceeded its steps or MAX_SECONDS, or the schema recurses without end."""
 
 
 class AnswerTooLarge(Exception):
@@ -79,11 +64,10 @@ class SchemaValidator:
         max_steps: int = MAX_STEPS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._budget = _StepBudget(clock, max_steps, pause)
+        self._budget = StepBudget(clock, max_steps, pause)
         self._validator: Validator | None = None
         if not isinstance(output_format, JsonObjectFormat):
-            kind = extend(Draft202012Validator, _budgeted_keywords(self._budget))  # type: ignore[no-untyped-call]  # untyped
-            self._validator = kind(from_json(output_format.schema_json), registry=Registry())
+            self._validator = BudgetedValidator(from_json(output_format.schema_json), registry=Registry())
 
     def validate(self, text: str) -> ValidationResult:
         """Validate a complete answer, without the code fence around it if it has one.
@@ -108,7 +92,8 @@ class SchemaValidator:
     def _violations(self, validator: Validator, value: Any) -> tuple[Violation, ...]:
         self._budget.start()
         try:
-            return tuple(map(_violation, islice(validator.iter_errors(value), MAX_VIOLATIONS)))
+            with validation_run(self._budget):
+                return tuple(map(_violation, islice(validator.iter_errors(value), MAX_VIOLATIONS)))
         except (RecursionError, ArithmeticError, MatchTooExpensive, Unresolvable) as error:
             raise ValidationBudgetExceeded from error
 
@@ -150,141 +135,3 @@ def _violation(error: ValidationError) -> Violation:
         # jsonschema's message starts with the value, which can be as long as the answer.
         message = f"the value does not satisfy {keyword}: {error.validator_value!r}"[:MAX_MESSAGE_LENGTH]
     return Violation(path, keyword, f"at {path or 'the top'}: {message}")
-
-
-class _StepBudget:
-    """Limit the steps and seconds of one validation, and pause it after each slice of time."""
-
-    __slots__ = ("_clock", "_deadline", "_is_stopped", "_max_steps", "_pause", "_resumed_at", "_steps_left")
-
-    def __init__(self, clock: Clock, max_steps: int, pause: Callable[[float], None]) -> None:
-        self._clock = clock
-        self._max_steps = max_steps
-        self._pause = pause
-        self._steps_left = 0
-        self._deadline = 0.0
-        self._resumed_at = 0.0
-        self._is_stopped = False
-
-    def start(self) -> None:
-        self._steps_left = self._max_steps
-        self._resumed_at = self._clock()
-        self._deadline = self._resumed_at + MAX_SECONDS
-
-    def stop(self) -> None:
-        self._is_stopped = True
-
-    def spend(self, steps: int) -> None:
-        self._steps_left -= steps
-        now = self._clock()
-        if self._steps_left < 0 or now > self._deadline or self._is_stopped:
-            raise ValidationBudgetExceeded
-        if now - self._resumed_at > SLICE_SECONDS:
-            self._pause(now - self._resumed_at)
-            self._resumed_at = self._clock()
-
-
-def _budgeted_keywords(budget: _StepBudget) -> Mapping[str, Keyword]:
-    """Return all keywords, each spending from the budget; replace those that take too long or too much memory."""
-    patterns = _Patterns(budget)
-    replacements: dict[str, Keyword] = {
-        "pattern": patterns.pattern,
-        "patternProperties": patterns.pattern_properties,
-        "additionalProperties": patterns.additional_properties,
-        "uniqueItems": _unique_items,
-        "anyOf": _any_of,
-        "oneOf": _one_of,
-    }
-    keywords = {**Draft202012Validator.VALIDATORS, **replacements}
-    return {name: _budgeted(keyword, budget) for name, keyword in keywords.items()}
-
-
-def _budgeted(keyword: Keyword, budget: _StepBudget) -> Keyword:
-    def validate(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
-        budget.spend(1 + _length(value) + _length(instance))
-        return keyword(validator, value, instance, schema)
-
-    return validate
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, list | dict) else 0
-
-
-class _Patterns:
-    """The keywords with patterns. Each pattern is compiled once a validator."""
-
-    def __init__(self, budget: _StepBudget) -> None:
-        self._budget = budget
-        self._compiled: dict[str, Pattern] = {}
-
-    def pattern(self, validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        if isinstance(instance, str) and not self._matches(pattern, instance):
-            yield ValidationError(f"{instance!r} does not match {pattern!r}")
-
-    def pattern_properties(
-        self, validator: Any, patterns: Any, instance: Any, schema: Any
-    ) -> Iterator[ValidationError]:
-        if not isinstance(instance, dict):
-            return
-        for pattern, subschema in patterns.items():
-            for name, value in instance.items():
-                if self._matches(pattern, name):
-                    yield from validator.descend(value, subschema, path=name, schema_path=pattern)
-
-    def additional_properties(
-        self, validator: Any, subschema: Any, instance: Any, schema: Any
-    ) -> Iterator[ValidationError]:
-        if not isinstance(instance, dict):
-            return
-        patterns = schema.get("patternProperties", ())
-        known = schema.get("properties", {})
-        for name, value in instance.items():
-            if name in known or any(self._matches(pattern, name) for pattern in patterns):
-                continue
-            if subschema is False:
-                yield ValidationError(f"the property {name!r} is not allowed")
-            else:
-                yield from validator.descend(value, subschema, path=name)
-
-    def _matches(self, pattern: str, text: str) -> bool:
-        compiled = self._compiled.get(pattern)
-        if compiled is None:
-            compiled = self._compiled[pattern] = compile_pattern(pattern)
-        self._budget.spend(1 + compiled.cost(text) // MATCH_COST_PER_STEP)
-        return compiled.matches(text)
-
-
-def _any_of(validator: Any, subschemas: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not any(_is_valid(validator, subschema, instance) for subschema in subschemas):
-        yield ValidationError(f"{instance!r} is not valid under any of the given schemas")
-
-
-def _one_of(validator: Any, subschemas: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    matching = sum(_is_valid(validator, subschema, instance) for subschema in subschemas)
-    if matching != 1:
-        number = "more than one" if matching else "none"
-        yield ValidationError(f"{instance!r} is valid under {number} of the given schemas")
-
-
-def _is_valid(validator: Any, subschema: Any, instance: Any) -> bool:
-    """Return whether there is no error. Collecting all errors, as jsonschema does, can take gigabytes."""
-    return next(validator.descend(instance, subschema), None) is None
-
-
-def _unique_items(validator: Any, unique: bool, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if unique and isinstance(instance, list) and len(set(map(_hashable, instance))) < len(instance):
-        yield ValidationError("the items are not unique")
-
-
-def _hashable(value: Any) -> Any:
-    """Return a key that is equal for equal JSON values: 1 and 1.0 are equal, 1 and true are not."""
-    match value:
-        case bool():
-            return ("boolean", value)
-        case list():
-            return tuple(map(_hashable, value))
-        case dict():
-            return frozenset((name, _hashable(item)) for name, item in value.items())
-        case _:
-            return value
