@@ -126,6 +126,17 @@ async def test_missing_usage_is_estimated_in_response_and_record() -> None:
     assert result.finished.cost == PRICE
 
 
+async def test_total_that_the_provider_reported_as_an_impossible_number_is_estimated() -> None:
+    attempt = make_attempt(make_call("x" * 400))
+    upstream = ScriptedUpstream(
+        (TextDelta(0, "t" * 40), Finished(FinishReason.STOP, usage=Usage(90, 0, 30, source=ESTIMATED)))
+    )
+
+    result = await (await AccountingSetup().over(upstream)(attempt)).result()
+
+    assert result.finished.usage == attempt.record.usage == Usage(90, 10, 30, source=ESTIMATED)
+
+
 async def test_interrupted_stream_is_charged_for_its_estimated_usage() -> None:
     attempt = make_attempt(make_call("x" * 400))
     deltas = (TextDelta(0, "t" * 20), ReasoningDelta(0, "r" * 10), ToolCallDelta(1, "", "", "a" * 10))

@@ -83,7 +83,7 @@ class _AttemptObserver(StreamObserver):
 
     def _completed(self, finished: Finished) -> Finished:
         usage, cost = finished.usage, finished.cost
-        if usage.source is UsageSource.MISSING:
+        if usage.source is not UsageSource.REPORTED and not (usage.input_tokens and usage.output_tokens):
             usage = self._usage_so_far(usage)
         if cost is None:
             cost = self._cost(usage)

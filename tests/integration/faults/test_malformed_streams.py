@@ -217,6 +217,23 @@ def test_irregular_usage_is_counted_once_with_its_source() -> None:
             assert (usage.input_tokens, usage.output_tokens) == (11, 60), name
 
 
+@scenario(18)
+def test_impossible_usage_is_corrected_and_estimated() -> None:
+    def ending_with(usage: dict[str, object]) -> Upstream:
+        ending = chat_event({}, "stop", usage={**chat_usage(60), **usage}).replace(b"Infinity", b"1e400")
+        return Upstream(streams(lambda events: (*events.opening, *events.words, ending, DONE, b"")))
+
+    cached = ending_with({"prompt_tokens_details": {"cached_tokens": 700}})
+    infinite = ending_with({"completion_tokens": float("inf")})
+
+    with gateway(cached, infinite) as server:
+        limited, estimated = (server.stream(upstream.model)[-1].completed.usage for upstream in (cached, infinite))
+
+    assert (limited.input_tokens, limited.cache_read_tokens, limited.output_tokens) == (11, 11, 60)
+    assert (estimated.input_tokens, estimated.output_tokens) == (11, -(-len(TEXT) // 4))
+    assert limited.source == estimated.source == ESTIMATED
+
+
 def tool_fragment(arguments: str, **fields: object) -> bytes:
     """Return a fragment of a tool call."""
     name = {"name": fields.pop("name")} if "name" in fields else {}

@@ -98,7 +98,7 @@ async def test_chat_completions_has_no_counting_endpoint() -> None:
     assert await HttpTokenCounter(provider).count_tokens(count_attempt("chat")) is None
 
 
-@pytest.mark.parametrize("response", [{}, {"input_tokens": "42"}])
+@pytest.mark.parametrize("response", [{}, {"input_tokens": "many"}, {"input_tokens": -42}, {"input_tokens": True}])
 async def test_a_response_without_a_count_is_rejected(response: dict[str, Any]) -> None:
     with pytest.raises(ProviderProtocolError):
         await count_tokens("claude", response)

@@ -12,9 +12,10 @@ from ...catalog.model import Model
 from ...core.embedding import EmbedCall, EmbeddingBatch, EmbeddingPurpose
 from ...core.errors import ProviderProtocolError
 from ...core.request import Attempt
-from ...core.usage import Usage, UsageSource
+from ...core.usage import Usage
 from ..wires.native_options import deep_merge
 from ..wires.provider_errors import error_in_success
+from ..wires.token_counts import TokenCounts
 from ..wires.wire import HttpRequest
 from .embeddings import parse_json_object, parse_vector
 
@@ -80,4 +81,4 @@ class GeminiEmbeddings:
 
 def _usage(value: object) -> Usage:
     tokens = value.get("promptTokenCount") if isinstance(value, Mapping) else None
-    return Usage(tokens, source=UsageSource.REPORTED) if isinstance(tokens, int) and tokens > 0 else Usage()
+    return TokenCounts(input_tokens=tokens).usage()

@@ -12,9 +12,10 @@ from pydantic_core import to_json
 from ...core.embedding import EmbedCall, EmbeddingBatch, Vector
 from ...core.errors import ProviderProtocolError
 from ...core.request import Attempt
-from ...core.usage import Usage, UsageSource
+from ...core.usage import Usage
 from ..wires.native_options import deep_merge
 from ..wires.provider_errors import error_in_success
+from ..wires.token_counts import TokenCounts
 from ..wires.wire import HttpRequest
 from .embeddings import parse_json_object, parse_vector, sort_by_index
 
@@ -78,4 +79,4 @@ def _parse_item(position: int, item: object) -> tuple[int, Vector]:
 
 def _usage(value: object) -> Usage:
     tokens = value.get("prompt_tokens") or value.get("total_tokens") if isinstance(value, Mapping) else None
-    return Usage(tokens, source=UsageSource.REPORTED) if isinstance(tokens, int) and tokens > 0 else Usage()
+    return TokenCounts(input_tokens=tokens).usage()

@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 from ...core.errors import ProviderProtocolError
 from ...core.request import Attempt
 from ..http.provider import HttpProvider
+from ..wires.token_counts import parse_token_count
 from ..wires.wire import HttpRequest
 from .embeddings import parse_json_object
 
@@ -82,10 +83,10 @@ class HttpTokenCounter:
             return build_count_request(endpoint, self._provider.wire.encode(attempt, key))
 
         def decode(body: bytes) -> int:
-            count = parse_json_object(body).get(endpoint.result_field)
-            if not isinstance(count, int):
+            count = parse_token_count(parse_json_object(body).get(endpoint.result_field))
+            if count is None:
                 raise ProviderProtocolError(
-                    f"The provider's response is missing the integer {endpoint.result_field!r}."
+                    f"The provider's response is missing the token count {endpoint.result_field!r}."
                 )
             return count
 

@@ -10,9 +10,6 @@ from pydantic_core import from_json, to_json
 
 from ...core.errors import ProviderProtocolError
 
-MAX_TOKEN_COUNT = 2**53
-"""Larger values are not token counts and are read as 0."""
-
 
 def decode_json(data: bytes) -> Any:
     """Parse JSON leniently. Raises ValueError if `data` is not JSON.
@@ -113,15 +110,6 @@ def object_list_field(value: Mapping[str, Any], field: str) -> list[Mapping[str,
     """Return the objects in a list field; empty if it is missing or not a list."""
     found = value.get(field)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def token_count(value: Any) -> int:
-    """Return a token count; 0 for anything that is not one, such as a negative number or NaN.
-
-    >>> token_count(7), token_count(7.0), token_count(-1), token_count(float("nan")), token_count("7")
-    (7, 7, 0, 0, 0)
-    """
-    return int(value) if isinstance(value, int | float) and 0 < value <= MAX_TOKEN_COUNT else 0
 
 
 def looks_like_html(body: bytes) -> bool:

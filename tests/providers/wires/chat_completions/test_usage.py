@@ -31,14 +31,7 @@ def test_token_counts_are_inclusive(name: str, usage: tuple[int, int, int, int, 
 
 @pytest.mark.parametrize(
     "reported",
-    [
-        None,
-        {},
-        [],
-        {"prompt_tokens": 0, "completion_tokens": 0},
-        {"prompt_tokens": "5", "completion_tokens": 2},
-        {"prompt_tokens": 5, "completion_tokens": -2},
-    ],
+    [None, {}, [], {"prompt_tokens": 0, "completion_tokens": 0}],
 )
 def test_missing_or_zero_usage_is_missing(reported: object) -> None:
     assert (

@@ -11,9 +11,10 @@ from typing import Any
 
 from ....core.content import Reasoning
 from ....core.response import Event, Finished, FinishReason
-from ....core.usage import Usage, UsageSource
-from ..json_codec import encode_json, fragment_field, object_field, string_field, token_count
+from ....core.usage import Usage
+from ..json_codec import encode_json, fragment_field, object_field, string_field
 from ..part_assembler import PartAssembler
+from ..token_counts import TokenCounts
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": FinishReason.STOP,
@@ -28,8 +29,6 @@ FINISH_REASONS: dict[str, FinishReason] = {
 }
 """Each stop reason. STOP becomes TOOL_CALLS if the response contains tool calls: some servers report it unreliably."""
 
-USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-
 
 class AnthropicParser:
     """Parse one response."""
@@ -38,34 +37,26 @@ class AnthropicParser:
         self._parts = PartAssembler()
         self._kinds: dict[int, str] = {}
         self._initial_inputs: dict[int, Mapping[str, Any]] = {}
-        self._counts: dict[str, int] = {}
+        self._counts = TokenCounts()
         self._has_text = False
         self._stop_reason = ""
         self._explanation = ""
 
     @property
     def usage(self) -> Usage:
-        """The usage reported so far. `input_tokens` excludes cached tokens, so they are added.
-
-        Servers that do not count report zeros, which is treated as missing.
-        """
+        """The usage reported so far. `input_tokens` excludes cached tokens, so they are added."""
         counts = self._counts
-        read = counts.get("cache_read_input_tokens", 0)
-        written = counts.get("cache_creation_input_tokens", 0)
-        return Usage(
-            input_tokens=counts.get("input_tokens", 0) + read + written,
-            output_tokens=counts.get("output_tokens", 0),
-            cache_read_tokens=read,
-            cache_write_tokens=written,
-            reasoning_tokens=counts.get("thinking_tokens", 0),
-            source=UsageSource.REPORTED if any(counts.values()) else UsageSource.MISSING,
-        )
+        return counts.usage(more_input_tokens=counts["cache_read_tokens"] + counts["cache_write_tokens"])
 
     def update_usage(self, usage: Mapping[str, Any]) -> None:
         """Replace the counts that are present: they are cumulative."""
-        counts: dict[str, Any] = {field: usage.get(field) for field in USAGE_FIELDS}
-        counts["thinking_tokens"] = object_field(usage, "output_tokens_details").get("thinking_tokens")
-        self._counts.update({field: token_count(count) for field, count in counts.items() if isinstance(count, int)})
+        self._counts.update(
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+            cache_read_tokens=usage.get("cache_read_input_tokens"),
+            cache_write_tokens=usage.get("cache_creation_input_tokens"),
+            reasoning_tokens=object_field(usage, "output_tokens_details").get("thinking_tokens"),
+        )
 
     def start_block(self, index: int, block: Mapping[str, Any]) -> None:
         """Start a block with its initial content. A block still open at the index is closed."""

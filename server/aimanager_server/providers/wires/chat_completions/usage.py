@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.usage import Usage, UsageSource
-from ..json_codec import object_field, token_count
+from ..json_codec import object_field
+from ..token_counts import TokenCounts, parse_token_count
 
 
 def parse_usage(value: Any) -> Usage | None:
-    """Return the reported usage; None if the report is missing, empty or has a total that is not a token count.
+    """Return the reported usage; None if the report is missing or empty.
 
     Cached and reasoning tokens are part of the totals. Some servers (xAI) report reasoning tokens separately, which
     `total_tokens` reveals; they are then added to the output.
@@ -21,21 +22,16 @@ def parse_usage(value: Any) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    totals = value.get("prompt_tokens"), value.get("completion_tokens")
-    input_tokens, output_tokens = map(token_count, totals)
-    if not (input_tokens or output_tokens) or (totals[0] and not input_tokens) or (totals[1] and not output_tokens):
-        return None
     details = object_field(value, "prompt_tokens_details")
-    reasoning = token_count(object_field(value, "completion_tokens_details").get("reasoning_tokens"))
-    if reasoning and token_count(value.get("total_tokens")) == input_tokens + output_tokens + reasoning:
-        output_tokens += reasoning
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cache_read_tokens=token_count(details.get("cached_tokens"))
-        or token_count(value.get("prompt_cache_hit_tokens"))
-        or token_count(value.get("num_cached_tokens")),
-        cache_write_tokens=token_count(details.get("cache_write_tokens")),
-        reasoning_tokens=reasoning,
-        source=UsageSource.REPORTED,
+    cached = details.get("cached_tokens") or value.get("prompt_cache_hit_tokens") or value.get("num_cached_tokens")
+    counts = TokenCounts(
+        input_tokens=value.get("prompt_tokens"),
+        output_tokens=value.get("completion_tokens"),
+        cache_read_tokens=cached,
+        cache_write_tokens=details.get("cache_write_tokens"),
+        reasoning_tokens=object_field(value, "completion_tokens_details").get("reasoning_tokens"),
     )
+    reasoning, total = counts["reasoning_tokens"], parse_token_count(value.get("total_tokens"))
+    is_separate = total == counts["input_tokens"] + counts["output_tokens"] + reasoning
+    usage = counts.usage(more_output_tokens=reasoning if is_separate else 0)
+    return None if usage.source is UsageSource.MISSING else usage

@@ -13,18 +13,11 @@ from typing import Any
 from ....core.content import Attachment, Reasoning, Text, ToolCall
 from ....core.errors import ContentBlocked, GatewayError, ProviderInternalError, ProviderRejectedRequest
 from ....core.response import Event, Finished, FinishReason
-from ....core.usage import Usage, UsageSource
+from ....core.usage import Usage
 from ....telemetry.redaction import redact
-from ..json_codec import (
-    encode_json,
-    fix_surrogates,
-    fragment_field,
-    object_field,
-    object_list_field,
-    string_field,
-    token_count,
-)
+from ..json_codec import encode_json, fix_surrogates, fragment_field, object_field, object_list_field, string_field
 from ..part_assembler import PartAssembler
+from ..token_counts import TokenCounts
 from .errors import error_in_success
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -54,11 +47,6 @@ FAILED_FINISH_REASONS: Mapping[str, type[GatewayError]] = {
 
 UNSPECIFIED_FINISH_REASON = "FINISH_REASON_UNSPECIFIED"
 
-USAGE_FIELDS = (
-    *("promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount"),
-    *("candidatesTokenCount", "thoughtsTokenCount"),
-)
-
 
 class GeminiParser:
     """Parse one response. Only the first candidate is read."""
@@ -67,7 +55,7 @@ class GeminiParser:
         self._parts = PartAssembler()
         self._slot = 0
         self._kind: type[Text | Reasoning] | None = None
-        self._counts: dict[str, int] = {}
+        self._counts = TokenCounts()
         self._finish_reason: str | None = None
         self.has_started = False
 
@@ -78,19 +66,9 @@ class GeminiParser:
 
     @property
     def usage(self) -> Usage:
-        """The usage reported so far. Output excludes reasoning, so it is added; input includes cached tokens.
-
-        Servers that do not count report zeros, which is treated as missing.
-        """
+        """The usage reported so far. Output excludes reasoning, so it is added; input includes cached tokens."""
         counts = self._counts
-        thoughts = counts.get("thoughtsTokenCount", 0)
-        return Usage(
-            input_tokens=counts.get("promptTokenCount", 0) + counts.get("toolUsePromptTokenCount", 0),
-            output_tokens=counts.get("candidatesTokenCount", 0) + thoughts,
-            cache_read_tokens=counts.get("cachedContentTokenCount", 0),
-            reasoning_tokens=thoughts,
-            source=UsageSource.REPORTED if any(counts.values()) else UsageSource.MISSING,
-        )
+        return counts.usage(more_input_tokens=counts["tool_use_tokens"], more_output_tokens=counts["reasoning_tokens"])
 
     def add(self, response: Mapping[str, Any], *, whole: bool = False) -> bool:
         """Parse one response or stream chunk. `whole`: its parts are complete, not fragments.
@@ -125,8 +103,13 @@ class GeminiParser:
 
     def _update_usage(self, usage: Mapping[str, Any]) -> None:
         # Counts are cumulative, and a chunk may omit some: each replaces only its own.
-        counts = {field: usage.get(field) for field in USAGE_FIELDS}
-        self._counts.update({field: token_count(count) for field, count in counts.items() if isinstance(count, int)})
+        self._counts.update(
+            input_tokens=usage.get("promptTokenCount"),
+            tool_use_tokens=usage.get("toolUsePromptTokenCount"),
+            cache_read_tokens=usage.get("cachedContentTokenCount"),
+            output_tokens=usage.get("candidatesTokenCount"),
+            reasoning_tokens=usage.get("thoughtsTokenCount"),
+        )
 
     def _add_candidate(self, candidate: Mapping[str, Any], *, whole: bool) -> None:
         self.has_started = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.usage import Usage, UsageSource
-from ..json_codec import object_field, token_count
+from ..json_codec import object_field
+from ..token_counts import TokenCounts
 
 
 def parse_usage(value: Any) -> Usage | None:
@@ -17,15 +18,13 @@ def parse_usage(value: Any) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    input_tokens, output_tokens = token_count(value.get("input_tokens")), token_count(value.get("output_tokens"))
-    if not input_tokens and not output_tokens:
-        return None
-    input_details = object_field(value, "input_tokens_details")
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cache_read_tokens=token_count(input_details.get("cached_tokens")),
-        cache_write_tokens=token_count(input_details.get("cache_write_tokens")),
-        reasoning_tokens=token_count(object_field(value, "output_tokens_details").get("reasoning_tokens")),
-        source=UsageSource.REPORTED,
+    details = object_field(value, "input_tokens_details")
+    counts = TokenCounts(
+        input_tokens=value.get("input_tokens"),
+        output_tokens=value.get("output_tokens"),
+        cache_read_tokens=details.get("cached_tokens"),
+        cache_write_tokens=details.get("cache_write_tokens"),
+        reasoning_tokens=object_field(value, "output_tokens_details").get("reasoning_tokens"),
     )
+    usage = counts.usage()
+    return None if usage.source is UsageSource.MISSING else usage
