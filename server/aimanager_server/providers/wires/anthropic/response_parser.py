@@ -103,20 +103,17 @@ class AnthropicParser:
         self._stop_reason = string_field(delta, "stop_reason") or self._stop_reason
         self._explanation = string_field(object_field(delta, "stop_details"), "explanation") or self._explanation
 
-    def finish(self) -> None:
-        """Complete all open blocks. Call it once the completion event arrived."""
+    def finish(self) -> list[Event]:
+        """Complete all open blocks and return the last events. Call it once the completion event arrived."""
         for index in list(self._kinds):
             self.close_block(index)
         if self._stop_reason == "refusal" and not self._has_text:
             self._parts.add_text("refusal", self._explanation)
             self._parts.complete("refusal")
-
-    def finished_event(self) -> Finished:
-        """Return the last event."""
         reason = FINISH_REASONS.get(self._stop_reason, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._parts.tool_calls:
             reason = FinishReason.TOOL_CALLS
-        return Finished(reason, self._stop_reason, self.usage)
+        return [*self._parts.drain(), Finished(reason, self._stop_reason, self.usage)]
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""

@@ -2,69 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event
-from ....core.usage import Usage
-from ..json_codec import InvalidEventJson, decode_event, object_field
+from ..json_codec import decode_event, object_field
 from ..provider_errors import error_in_success
-from ..sse import ServerSentEvent, SseDecoder
+from ..sse import ServerSentEvent
+from ..stream_reader import EventStreamReader
 from .response_parser import AnthropicParser
 
 REASONING_BLOCKS = ("thinking", "redacted_thinking")
 """Block types that contain reasoning, visible or not."""
 
 
-class AnthropicStreamReader:
+class AnthropicStreamReader(EventStreamReader):
     """Read one streamed response. Only `message_stop` proves it complete."""
 
-    def __init__(self, max_line_bytes: int) -> None:
-        self._decoder = SseDecoder(max_line_bytes)
+    __slots__ = ("_parser",)
+
+    terminal = "'message_stop'"
+
+    def __init__(self, max_event_bytes: int, decode_body: Callable[[bytes], list[Event]]) -> None:
+        super().__init__(max_event_bytes, decode_body)
         self._parser = AnthropicParser()
-        self._finished = False
 
     @property
-    def usage(self) -> Usage:
-        """The usage reported so far."""
-        return self._parser.usage
+    def parser(self) -> AnthropicParser:
+        """The parser that collects the response."""
+        return self._parser
 
-    @property
-    def is_content_complete(self) -> bool:
-        """Always False: only `message_stop` proves the content complete, and it ends the stream."""
-        return False
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return the events completed by `data`; none after the response has finished."""
-        return [] if self._finished else self._read(self._decoder.feed(data))
-
-    def end(self) -> list[Event]:
-        """Return the last events. The last blank line may be missing, `message_stop` may not."""
-        if self._finished:
-            return []
-        try:
-            events = self._read(self._decoder.end())
-        except InvalidEventJson as error:
-            raise ProviderProtocolError("The stream ended inside an event.") from error
-        if not self._finished:
-            raise ProviderProtocolError("The stream ended without 'message_stop'.")
-        return events
-
-    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
-        for event in received:
-            self._add(event)
-            if self._finished:
-                return [*self._parser.drain(), self._parser.finished_event()]
-        return self._parser.drain()
-
-    def _add(self, event: ServerSentEvent) -> None:
+    def read_event(self, event: ServerSentEvent) -> bool:
+        """Read one event. Returns whether it is `message_stop`."""
         data = event.data.strip()
         # Some servers send the [DONE] of chat completions, or pings without a body.
         if event.event == "ping" or not data or data.startswith(b"[DONE]"):
-            return
+            return False
         payload = _payload(data)
-        self._dispatch(str(payload.get("type") or event.event), payload)
+        kind = str(payload.get("type") or event.event)
+        self._dispatch(kind, payload)
+        return kind == "message_stop"
 
     def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
         match kind:
@@ -83,9 +61,6 @@ class AnthropicStreamReader:
             case "message_delta":
                 self._parser.set_stop_reason(object_field(payload, "delta"))
                 self._parser.update_usage(object_field(payload, "usage"))
-            case "message_stop":
-                self._parser.finish()
-                self._finished = True
             case "error":
                 raise error_in_success(payload)
 

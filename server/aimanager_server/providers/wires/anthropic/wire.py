@@ -59,12 +59,11 @@ class AnthropicWire:
             parser.close_block(index)
         parser.update_usage(object_field(message, "usage"))
         parser.set_stop_reason(message)
-        parser.finish()
-        return [*parser.drain(), parser.finished_event()]
+        return parser.finish()
 
     def stream_reader(self) -> AnthropicStreamReader:
         """Return a reader for one streamed response."""
-        return AnthropicStreamReader(self._max_line_bytes)
+        return AnthropicStreamReader(self._max_line_bytes, self.decode)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """Return the error for an unsuccessful response."""

@@ -2,67 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event
-from ....core.usage import Usage
-from ..json_codec import InvalidEventJson, decode_event
-from ..sse import ServerSentEvent, SseDecoder
+from ..json_codec import decode_event
+from ..sse import ServerSentEvent
+from ..stream_reader import EventStreamReader
 from .response_parser import ChatCompletionsParser
 
 
-class ChatCompletionsStreamReader:
+class ChatCompletionsStreamReader(EventStreamReader):
     """Read one streamed response.
 
-    A finish reason proves it complete. For servers that omit one, `[DONE]` after a choice does as well.
+    `[DONE]` ends it, or the end of the body after a finish reason. For servers that omit the finish reason, `[DONE]`
+    after a choice proves it complete as well.
     """
 
-    __slots__ = ("_decoder", "_finished", "_parser")
+    __slots__ = ("_parser",)
 
-    def __init__(self, max_line_bytes: int) -> None:
-        self._decoder = SseDecoder(max_line_bytes)
+    terminal = "a finish reason"
+
+    def __init__(self, max_event_bytes: int, decode_body: Callable[[bytes], list[Event]]) -> None:
+        super().__init__(max_event_bytes, decode_body)
         self._parser = ChatCompletionsParser()
-        self._finished = False
 
     @property
-    def usage(self) -> Usage:
-        """The usage reported so far."""
-        return self._parser.usage
+    def parser(self) -> ChatCompletionsParser:
+        """The parser that collects the response."""
+        return self._parser
 
     @property
     def is_content_complete(self) -> bool:
-        """True once a finish reason arrived."""
+        """True once a finish reason arrived, until content follows it."""
         return self._parser.has_finish_reason
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Return the events completed by `data`; none after the response has finished."""
-        return [] if self._finished else self._read(self._decoder.feed(data))
+    @property
+    def may_end(self) -> bool:
+        """Whether a finish reason arrived."""
+        return self._parser.has_finish_reason
 
-    def end(self) -> list[Event]:
-        """Return the last events. The last blank line and `[DONE]` may be missing, the finish reason may not."""
-        if self._finished:
-            return []
-        try:
-            events = self._read(self._decoder.end())
-        except InvalidEventJson as error:
-            # The connection closed inside the last event.
-            if not self._parser.has_finish_reason:
-                raise ProviderProtocolError("The stream ended inside an event.") from error
-            events = []
-        if self._finished:
-            return events
-        if not self._parser.has_finish_reason:
-            raise ProviderProtocolError("The stream ended without a finish reason.")
-        return [*events, *self._finish()]
-
-    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
-        for event in received:
-            if self._add(event.data):
-                return self._finish()
-        return self._parser.drain()
-
-    def _add(self, data: bytes) -> bool:
-        """Return whether the response is complete with this event."""
-        data = data.strip()
+    def read_event(self, event: ServerSentEvent) -> bool:
+        """Read one chunk. Returns whether it is `[DONE]`."""
+        data = event.data.strip()
         if not data:
             return False
         if data.startswith(b"[DONE]"):
@@ -71,7 +53,3 @@ class ChatCompletionsStreamReader:
             return True
         chunk = decode_event(data)
         return isinstance(chunk, dict) and self._parser.add(chunk, "delta")
-
-    def _finish(self) -> list[Event]:
-        self._finished = True
-        return self._parser.finish()

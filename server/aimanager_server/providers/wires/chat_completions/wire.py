@@ -55,7 +55,7 @@ class ChatCompletionsWire:
 
     def stream_reader(self) -> ChatCompletionsStreamReader:
         """Return a reader for one streamed response."""
-        return ChatCompletionsStreamReader(self._max_line_bytes)
+        return ChatCompletionsStreamReader(self._max_line_bytes, self.decode)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """Return the error for an unsuccessful response."""

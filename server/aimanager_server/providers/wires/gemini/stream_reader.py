@@ -2,62 +2,44 @@
 
 from __future__ import annotations
 
-from ....core.errors import ProviderProtocolError
+from collections.abc import Callable
+
 from ....core.response import Event
-from ....core.usage import Usage
-from ..json_codec import InvalidEventJson, decode_event
-from ..sse import ServerSentEvent, SseDecoder
+from ..json_codec import decode_event
+from ..sse import ServerSentEvent
+from ..stream_reader import EventStreamReader
 from .response_parser import GeminiParser
 
 
-class GeminiStreamReader:
-    """Read one streamed response. Only a finish reason proves it complete: the API has no `[DONE]`."""
+class GeminiStreamReader(EventStreamReader):
+    """Read one streamed response. The end of the body ends it, if a finish reason proves it complete."""
 
-    def __init__(self, max_line_bytes: int) -> None:
-        self._decoder = SseDecoder(max_line_bytes)
+    __slots__ = ("_parser",)
+
+    terminal = "a finish reason"
+
+    def __init__(self, max_event_bytes: int, decode_body: Callable[[bytes], list[Event]]) -> None:
+        super().__init__(max_event_bytes, decode_body)
         self._parser = GeminiParser()
-        self._finished = False
 
     @property
-    def usage(self) -> Usage:
-        """The usage reported so far."""
-        return self._parser.usage
+    def parser(self) -> GeminiParser:
+        """The parser that collects the response."""
+        return self._parser
 
     @property
     def is_content_complete(self) -> bool:
         """True once a finish reason arrived."""
         return self._parser.has_finish_reason
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Return the events completed by `data`; none after the response has finished."""
-        return [] if self._finished else self._read(self._decoder.feed(data))
+    @property
+    def may_end(self) -> bool:
+        """Whether a finish reason arrived."""
+        return self._parser.has_finish_reason
 
-    def end(self) -> list[Event]:
-        """Return the last events. The last blank line and the usage may be missing, the finish reason may not."""
-        if self._finished:
-            return []
-        try:
-            events = self._read(self._decoder.end())
-        except InvalidEventJson as error:
-            # The connection closed inside the last event.
-            if not self._parser.has_finish_reason:
-                raise ProviderProtocolError("The stream ended inside an event.") from error
-            events = []
-        if self._finished:
-            return events
-        if not self._parser.has_finish_reason:
-            raise ProviderProtocolError("The stream ended without a finish reason.")
-        return [*events, *self._finish()]
-
-    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
-        for event in received:
-            if self._add(event.data):
-                return self._finish()
-        return self._parser.drain()
-
-    def _add(self, data: bytes) -> bool:
-        """Return whether the response is complete with this event."""
-        data = data.strip()
+    def read_event(self, event: ServerSentEvent) -> bool:
+        """Read one chunk. Returns whether the response is complete with it."""
+        data = event.data.strip()
         # Some servers send the [DONE] of chat completions.
         if not data or data.startswith(b"[DONE]"):
             return False
@@ -65,7 +47,3 @@ class GeminiStreamReader:
         if isinstance(response, list):
             response = response[0] if response else {}
         return isinstance(response, dict) and self._parser.add(response)
-
-    def _finish(self) -> list[Event]:
-        self._finished = True
-        return self._parser.finish()

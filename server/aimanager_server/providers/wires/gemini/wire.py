@@ -63,7 +63,7 @@ class GeminiWire:
 
     def stream_reader(self) -> GeminiStreamReader:
         """Return a reader for one streamed response."""
-        return GeminiStreamReader(self._max_line_bytes)
+        return GeminiStreamReader(self._max_line_bytes, self.decode)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """Return the error for an unsuccessful response."""

@@ -59,6 +59,7 @@ class ResponsesParser:
         self._open: dict[int, _Item] = {}
         self._count = 0
         self._refused = False
+        self._status = self._incomplete_reason = ""
         self.usage = Usage()
 
     def item_index(self, payload: Mapping[str, Any]) -> int:
@@ -109,18 +110,29 @@ class ResponsesParser:
             self._parts.complete(opened.slot(kind, piece))
         del self._open[index]
 
-    def finish(self, response: Mapping[str, Any], default_status: str) -> list[Event]:
-        """Return the last events. `default_status` applies if the response has no status.
+    def set_response(self, response: Mapping[str, Any], default_status: str) -> None:
+        """Read the complete response. `default_status` applies if it has no status.
 
         Raises the GatewayError of a failed response, with its usage.
         """
         self.usage = parse_usage(response.get("usage")) or self.usage
-        status = string_field(response, "status") or default_status
-        error = error_from_status(response, status)
+        self._status = string_field(response, "status") or default_status
+        error = error_from_status(response, self._status)
         if error is not None:
             raise error.replace(usage=self.usage)
+        self._incomplete_reason = string_field(object_field(response, "incomplete_details"), "reason")
         self._add_missing(response.get("output"))
-        return [*self._parts.drain(), self._finished(response, status)]
+
+    def finish(self) -> list[Event]:
+        """Return the last events."""
+        reason, provider_reason = FinishReason.OTHER, self._status
+        if self._status == "incomplete":
+            provider_reason = self._incomplete_reason or self._status
+            reason = INCOMPLETE_REASONS.get(provider_reason, FinishReason.OTHER)
+        elif self._status == "completed":
+            reason = FinishReason.REFUSAL if self._refused else FinishReason.STOP
+            reason = FinishReason.TOOL_CALLS if self._parts.tool_calls else reason
+        return [*self._parts.drain(), Finished(reason, redact(provider_reason), self.usage)]
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""
@@ -138,16 +150,6 @@ class ResponsesParser:
                 self.close_item(index, item)
         for index in list(self._open):
             self.close_item(index, {})
-
-    def _finished(self, response: Mapping[str, Any], status: str) -> Finished:
-        reason, provider_reason = FinishReason.OTHER, status
-        if status == "incomplete":
-            provider_reason = string_field(object_field(response, "incomplete_details"), "reason") or status
-            reason = INCOMPLETE_REASONS.get(provider_reason, FinishReason.OTHER)
-        elif status == "completed":
-            reason = FinishReason.REFUSAL if self._refused else FinishReason.STOP
-            reason = FinishReason.TOOL_CALLS if self._parts.tool_calls else reason
-        return Finished(reason, redact(provider_reason), self.usage)
 
     def _open_item(self, index: int) -> _Item:
         opened = self._open[index] = _Item(self._count)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ....core.errors import ProviderProtocolError
 from ....core.response import Event
-from ....core.usage import Usage
-from ..json_codec import InvalidEventJson, decode_event, object_field
-from ..sse import ServerSentEvent, SseDecoder
+from ..json_codec import decode_event, object_field
+from ..sse import ServerSentEvent
+from ..stream_reader import EventStreamReader
 from .errors import error_in_payload
 from .response_parser import FragmentKind, ResponsesParser
 
@@ -34,54 +33,33 @@ REASONING_PART_EVENTS = ("response.reasoning_summary_part.added", "response.reas
 """Events that show that the model is reasoning, without visible content."""
 
 
-class ResponsesStreamReader:
+class ResponsesStreamReader(EventStreamReader):
     """Read one streamed response. Unknown events are ignored, because the API adds them without notice."""
 
-    def __init__(self, max_line_bytes: int) -> None:
-        self._decoder = SseDecoder(max_line_bytes)
+    __slots__ = ("_parser",)
+
+    terminal = "'response.completed'"
+
+    def __init__(self, max_event_bytes: int, decode_body: Callable[[bytes], list[Event]]) -> None:
+        super().__init__(max_event_bytes, decode_body)
         self._parser = ResponsesParser()
-        self._final_events: list[Event] = []
 
     @property
-    def usage(self) -> Usage:
-        """The usage, which arrives with the last event: an interrupted stream has none."""
-        return self._parser.usage
+    def parser(self) -> ResponsesParser:
+        """The parser that collects the response. The usage arrives with the terminal event."""
+        return self._parser
 
-    @property
-    def is_content_complete(self) -> bool:
-        """Always False: the event that completes the content also ends the response."""
-        return False
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return the events completed by `data`; none after the response has finished."""
-        return [] if self._final_events else self._read(self._decoder.feed(data))
-
-    def end(self) -> list[Event]:
-        """Return the last events. The last blank line may be missing, `response.completed` may not."""
-        if self._final_events:
-            return []
-        try:
-            events = self._read(self._decoder.end())
-        except InvalidEventJson as error:
-            raise ProviderProtocolError("The stream ended inside an event.") from error
-        if not self._final_events:
-            raise ProviderProtocolError("The stream ended without 'response.completed'.")
-        return events
-
-    def _read(self, received: list[ServerSentEvent]) -> list[Event]:
-        for event in received:
-            self._add(event)
-            if self._final_events:
-                return self._final_events
-        return self._parser.drain()
-
-    def _add(self, event: ServerSentEvent) -> None:
+    def read_event(self, event: ServerSentEvent) -> bool:
+        """Read one event. Returns whether it is one of TERMINAL_EVENTS."""
         data = event.data.strip()
         if not data or data.startswith(b"[DONE]"):
-            return
+            return False
         payload = decode_event(data)
-        if isinstance(payload, dict):
-            self._dispatch(str(payload.get("type") or event.event), payload)
+        if not isinstance(payload, dict):
+            return False
+        kind = str(payload.get("type") or event.event)
+        self._dispatch(kind, payload)
+        return kind in TERMINAL_EVENTS
 
     def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
         if kind in DELTA_EVENTS:
@@ -96,7 +74,7 @@ class ResponsesStreamReader:
         elif kind in REASONING_PART_EVENTS:
             self._parser.add_reasoning_progress()
         elif kind in TERMINAL_EVENTS:
-            self._final_events = self._parser.finish(object_field(payload, "response"), TERMINAL_EVENTS[kind])
+            self._parser.set_response(object_field(payload, "response"), TERMINAL_EVENTS[kind])
         elif kind == "error" or ("type" not in payload and payload.get("error")):
             raise error_in_payload(payload)
 

@@ -51,11 +51,13 @@ class ResponsesWire:
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""
-        return ResponsesParser().finish(_response_in(body), "completed")
+        parser = ResponsesParser()
+        parser.set_response(_response_in(body), "completed")
+        return parser.finish()
 
     def stream_reader(self) -> ResponsesStreamReader:
         """Return a reader for one streamed response."""
-        return ResponsesStreamReader(self._max_line_bytes)
+        return ResponsesStreamReader(self._max_line_bytes, self.decode)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """Return the error for an unsuccessful response."""
