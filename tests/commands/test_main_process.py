@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -14,10 +15,14 @@ SERVER = ROOT / "server"
 
 
 def python(
-    *arguments: str, options: tuple[str, ...] = (), program: str = sys.executable
+    *arguments: str,
+    options: tuple[str, ...] = (),
+    program: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     command = [program, *options, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(SERVER)}, check=False)
+    variables = {"PYTHONPATH": str(SERVER), **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
 
 
 def test_without_dependencies_one_line_names_the_package_to_install() -> None:
@@ -71,3 +76,23 @@ def test_server_started_with_closed_stderr_keeps_its_descriptor_from_sockets() -
     done = python("-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script, program="/bin/sh")
 
     assert done.stdout == "1 2 /dev/null\n"
+
+
+def test_variables_of_other_programs_do_not_keep_the_server_from_starting() -> None:
+    variables = {"AIMANAGER_TARGET": "localhost:1", "AIMANAGER_TOKEN": "aim_x", "AIMANAGER_LISTEN": ":1"}
+    unusable = ("--listen=192.0.2.1:50051", "--allow-anonymous", "--metrics-listen=off")  # ends it after its log began
+
+    checked = python("-m", "aimanager_server", "config", "--check", environment=variables)
+    served = python("-m", "aimanager_server", *unusable, environment=variables)
+
+    assert (checked.returncode, checked.stdout) == (0, "The settings are usable.\n")
+    assert checked.stderr == (
+        "aimanager-server: warning: AIMANAGER_LISTEN is not a setting and is ignored; "
+        "did you mean AIMANAGER_SERVER__LISTEN?\n"
+    )
+    warnings = [line for line in served.stderr.splitlines() if '"level":"warning"' in line]
+    assert served.returncode == 1
+    assert len(warnings) == 1
+    assert warnings[0].endswith(
+        '"event":"config.unknown_variable","variable":"AIMANAGER_LISTEN","nearest":"AIMANAGER_SERVER__LISTEN"}'
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.config.environment import unknown_variables
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.layers import ConfigLayers
 from aimanager_server.config.loader import LoadedSettings, load
@@ -206,7 +207,10 @@ def test_api_key_env_names_the_variable_of_the_api_key() -> None:
             "AIMANAGER_SERVER__LISTN",
             "server.listn (environment:AIMANAGER_SERVER__LISTN): unknown setting; did you mean listen",
         ),
-        ("AIMANAGER_LISTEN", "listen (environment:AIMANAGER_LISTEN): unknown setting; "),
+        (
+            "AIMANAGER_SERVR__LISTEN",
+            "servr (environment:AIMANAGER_SERVR__LISTEN): unknown setting; did you mean server",
+        ),
         (
             "AIMANAGER_SERVER__LISTEN__HOST",
             "server.listen (environment:AIMANAGER_SERVER__LISTEN__HOST): must be a string",
@@ -238,6 +242,8 @@ def test_a_value_instead_of_a_table_of_a_higher_source_is_reported() -> None:
     "variable",
     [
         "AIMANAGER_CONFIG",
+        "AIMANAGER_TARGET",
+        "AIMANAGER_TOKEN",
         "AIMANAGER_SERVICE_HOST",
         "AIMANAGER_SERVICE_PORT_GRPC",
         "AIMANAGER_PORT",
@@ -246,8 +252,26 @@ def test_a_value_instead_of_a_table_of_a_higher_source_is_reported() -> None:
         "AIMANAGER_SERVER_SERVICE_HOST",
     ],
 )
-def test_the_config_variable_and_kubernetes_service_links_are_not_settings(variable: str) -> None:
+def test_variables_of_other_programs_are_neither_settings_nor_unknown(variable: str) -> None:
     assert load({}, None, {variable: "x"}).settings == Settings()
+    assert unknown_variables({variable: "x"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("AIMANAGER_IMAGE_TAG", ""),
+        ("AIMANAGER_LISTEN", "AIMANAGER_SERVER__LISTEN"),
+        ("AIMANAGER_SERVER_LISTEN", "AIMANAGER_SERVER__LISTEN"),
+        ("AIMANAGER_RETRY_MAX_ATTEMPT", "AIMANAGER_RETRY__MAX_ATTEMPTS"),
+        ("AIMANAGER_TARGETS", "AIMANAGER_TARGET"),
+    ],
+)
+def test_a_variable_outside_the_form_of_settings_is_ignored_with_the_nearest_name(variable: str, nearest: str) -> None:
+    environment = {variable: "x", "OTHER": "x"}
+
+    assert load({}, None, environment).settings == Settings()
+    assert [(each.name, each.nearest) for each in unknown_variables(environment)] == [(variable, nearest)]
 
 
 def test_an_unset_path_has_no_origin() -> None:

@@ -69,6 +69,7 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
     except SettingsError as error:
         return _fail(str(error), 2)
     if options.command == "config":
+        _warn_of_unknown_variables(environment)
         if options.check:
             from .serve import check
 
@@ -77,6 +78,13 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
 
         return _print(settings_report(loaded))
     return serve(loaded.settings, source, options.quickstart)
+
+
+def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    from ..config.environment import unknown_variables
+
+    for variable in unknown_variables(environment):
+        sys.stderr.write(f"aimanager-server: warning: {variable}\n")
 
 
 def _print_token(options: argparse.Namespace) -> int:
@@ -110,7 +118,8 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _source(options: argparse.Namespace, environment: Mapping[str, str]) -> ConfigSource:
-    from ..config.loader import CONFIG_ENV, ConfigSource
+    from ..config.environment import CONFIG_ENV
+    from ..config.loader import ConfigSource
 
     chosen = options.config or environment.get(CONFIG_ENV)
     default = Path(CONFIG_FILE)

@@ -7,11 +7,14 @@ import faulthandler
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from ..app import check_startup, running_app
+from ..config.environment import unknown_variables
 from ..config.errors import SettingsError, StartupError
 from ..config.loader import ConfigSource
 from ..config.settings import Settings
@@ -84,6 +87,7 @@ async def _serve(
     def dropped_log_lines() -> int:
         return output.dropped_count + capture.dropped_count
 
+    _log_unknown_variables(source.environment)
     async with (
         running_app(settings, dropped_log_lines=dropped_log_lines) as app,
         live_reload(app, source, output, secrets),
@@ -92,6 +96,12 @@ async def _serve(
         if quickstart:
             print(quickstart_text(settings, app.server.port), flush=True)
         await app.server.serve_until_signal()
+
+
+def _log_unknown_variables(environment: Mapping[str, str]) -> None:
+    log = structlog.get_logger()
+    for variable in unknown_variables(environment):
+        log.warning("config.unknown_variable", variable=variable.name, nearest=variable.nearest)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .coercion import describe_unknown, nest, parse_value
+from .environment import setting_variables
 from .errors import Problem, SettingsError, problems_from
 from .layers import ConfigLayers
 from .provider_defaults import (
@@ -29,17 +30,8 @@ from .providers import KEY_SETTINGS
 from .settings import Settings
 from .types import SettingPath
 
-ENV_PREFIX = "AIMANAGER_"
-CONFIG_ENV = "AIMANAGER_CONFIG"
-"""The environment variable with the path of the config file. It is not a setting."""
-
 FILE_SETTINGS = frozenset({"api_key_file", "ca_file", "certificate_file", "key_file", "client_ca_file"})
 """The settings that name a file, in whichever table."""
-
-KUBERNETES_SERVICE_LINKS = re.compile(
-    r"AIMANAGER(_[A-Z0-9]+)*?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)"
-)
-"""Variables that Kubernetes sets in every pod for a Service named aimanager or aimanager-…; they are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +129,9 @@ def _toml_problem(message: str) -> str:
 def _environment(environment: Mapping[str, str]) -> ConfigLayers:
     """Read `AIMANAGER_SERVER__LISTEN` and the like. Empty variables are ignored; the more specific of two wins."""
     layers = ConfigLayers()
-    found = [
-        (tuple(variable.removeprefix(ENV_PREFIX).lower().split("__")), variable, text)
-        for variable, text in environment.items()
-        if variable.startswith(ENV_PREFIX)
-        and text
-        and variable != CONFIG_ENV
-        and not KUBERNETES_SERVICE_LINKS.fullmatch(variable)
-    ]
-    for path, variable, text in sorted(found, key=lambda row: (-len(row[0]), row[1])):
-        layers.add(nest(path, parse_value(text, path)), f"environment:{variable}")
+    found = setting_variables(environment).items()
+    for variable, path in sorted(found, key=lambda row: (-len(row[1]), row[0])):
+        layers.add(nest(path, parse_value(environment[variable], path)), f"environment:{variable}")
     return layers
 
 

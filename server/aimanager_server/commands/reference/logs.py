@@ -16,6 +16,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "must correct it**.",
     "config.reloaded": "The configuration was loaded again; `changes` is empty if it is the same.",
     "config.restart_required": "These settings of the configuration are not in use: they need a restart.",
+    "config.unknown_variable": "An environment variable begins with `AIMANAGER_` but is not a setting. It is ignored; "
+    "`nearest` is a variable with a similar name, or empty.",
     "log_lines.dropped": "The destination took no lines for so long that `count` lines were dropped.",
     "metrics_server.failed": "The metrics could not be rendered; the scraper received status 500.",
     "metrics_server.started": "The endpoint of the metrics is open.",
