@@ -111,7 +111,7 @@ def test_unknown_keyword_suggests_the_closest(make: Make) -> None:
         AIManager.gateway(tokn="x")  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("target", ["", None])
+@pytest.mark.parametrize("target", ["", 50051])
 def test_target_must_be_an_address(target: Any) -> None:
     with pytest.raises(ConfigurationError, match="target must be"):
         AIManager(KEY, target=target)

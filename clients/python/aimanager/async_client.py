@@ -12,7 +12,7 @@ from ._convert.prompt import Prompt
 from ._convert.requests import StreamOperation, generate, stream_generate
 from ._transport.channel import AsyncChannel, AsyncStubs
 from ._transport.file_reading import build_operation
-from ._transport.settings import DEFAULT_TARGET, ClientSettings, settings_with_key, settings_without_key
+from ._transport.settings import ClientSettings, settings_with_key, settings_without_key
 from .config import AIConfig
 from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
 from .resources.health import AsyncHealth
@@ -44,7 +44,7 @@ class AsyncAIManager:
         model: str | None = None,
         config: AIConfig | None = None,
         *,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         self._configure(settings_with_key(api_key, provider, model, config, target, connection))
@@ -52,13 +52,15 @@ class AsyncAIManager:
     @classmethod
     def gateway(
         cls,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
         model: str | None = None,
         config: AIConfig | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> Self:
         """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
+
+        Without `target`, the environment variables AIMANAGER_TARGET and AIMANAGER_TOKEN apply, else 127.0.0.1:50051.
 
         >>> AsyncAIManager.gateway("gateway.example:443", tls=True)
         AsyncAIManager(target='gateway.example:443', model='')
@@ -108,6 +110,11 @@ class AsyncAIManager:
         return await self.models.suggest_model(provider, capabilities)
 
     @property
+    def target(self) -> str:
+        """The address that calls go to."""
+        return self._settings.endpoint.target
+
+    @property
     def stubs(self) -> AsyncStubs:
         """Generated stubs, for direct access to the API. Their calls do not send the client's token or key."""
         return self._channel.stubs
@@ -125,4 +132,4 @@ class AsyncAIManager:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncAIManager(target={self._settings.endpoint.target!r}, model={self._settings.defaults.model!r})"
+        return f"AsyncAIManager(target={self.target!r}, model={self._settings.defaults.model!r})"

@@ -10,7 +10,7 @@ from ._convert.embeddings import embed
 from ._convert.prompt import Prompt
 from ._convert.requests import generate, stream_generate
 from ._transport.channel import Stubs, SyncChannel
-from ._transport.settings import DEFAULT_TARGET, ClientSettings, settings_with_key, settings_without_key
+from ._transport.settings import ClientSettings, settings_with_key, settings_without_key
 from .config import AIConfig
 from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
 from .resources.health import Health
@@ -48,7 +48,7 @@ class AIManager:
         model: str | None = None,
         config: AIConfig | None = None,
         *,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         self._configure(settings_with_key(api_key, provider, model, config, target, connection))
@@ -56,13 +56,15 @@ class AIManager:
     @classmethod
     def gateway(
         cls,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
         model: str | None = None,
         config: AIConfig | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> Self:
         """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
+
+        Without `target`, the environment variables AIMANAGER_TARGET and AIMANAGER_TOKEN apply, else 127.0.0.1:50051.
 
         >>> AIManager.gateway("gateway.example:443", token="t0ken", model="openai/fast", tls=True)
         AIManager(target='gateway.example:443', model='openai/fast')
@@ -113,6 +115,11 @@ class AIManager:
         return self.models.suggest_model(provider, capabilities)
 
     @property
+    def target(self) -> str:
+        """The address that calls go to."""
+        return self._settings.endpoint.target
+
+    @property
     def stubs(self) -> Stubs:
         """Generated stubs, for direct access to the API. Their calls do not send the client's token or key."""
         return self._channel.stubs
@@ -130,4 +137,4 @@ class AIManager:
         self.close()
 
     def __repr__(self) -> str:
-        return f"AIManager(target={self._settings.endpoint.target!r}, model={self._settings.defaults.model!r})"
+        return f"AIManager(target={self.target!r}, model={self._settings.defaults.model!r})"

@@ -120,6 +120,31 @@ async def test_no_repr_log_or_error_shows_a_secret(
     assert "t0ken" not in shown
 
 
+def test_a_gateway_without_a_target_uses_the_variables(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIMANAGER_TARGET", fake.target)
+    monkeypatch.setenv("AIMANAGER_TOKEN", "from-environment")
+
+    with (
+        AIManager.gateway() as found,
+        AIManager.gateway(token="passed") as passed,
+        AIManager.gateway(fake.target) as named,
+    ):
+        for ai in (found, passed, named):
+            ai.request("Hi")
+
+    assert [ai.target for ai in (found, passed, named)] == [fake.target] * 3
+    sent = [call.metadata.get("authorization") for call in fake.received]
+    assert sent == ["Bearer from-environment", "Bearer passed", None]
+
+
+@both
+def test_empty_variables_leave_the_default_target(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIMANAGER_TARGET", "")
+    monkeypatch.setenv("AIMANAGER_TOKEN", "")
+
+    assert make.gateway().target == "127.0.0.1:50051"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("token", ["", "two\nlines"])
 def test_invalid_token_is_rejected(token: str) -> None:
     with pytest.raises(ConfigurationError):

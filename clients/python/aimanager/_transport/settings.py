@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from ..options import ConnectionOptions, reject_unknown
 from .endpoint import Endpoint, is_loopback
 
 DEFAULT_TARGET = "127.0.0.1:50051"
+TARGET_ENV = "AIMANAGER_TARGET"
+TOKEN_ENV = "AIMANAGER_TOKEN"
 KEY_REQUIRED = "API key is required and must be a non-empty string"
 CONNECTION_OPTIONS = tuple(ConnectionOptions.__annotations__)
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # part of a metadata key
@@ -30,7 +33,7 @@ def settings_with_key(
     provider: str | None,
     model: str | None,
     config: AIConfig | None,
-    target: str,
+    target: str | None,
     options: ConnectionOptions,
 ) -> ClientSettings:
     """Return the settings of a client with the caller's own provider key. Raises ConfigurationError."""
@@ -46,16 +49,17 @@ def settings_with_key(
         )
     key = "" if provider == "mock" else _provider_key(api_key)  # the mock needs no key, so none is sent
     endpoint = _endpoint(target, config, options, provider=provider, provider_key=key)
-    if key and not endpoint.tls and not is_loopback(target):
+    if key and not endpoint.tls and not is_loopback(endpoint.target):
         raise ConfigurationError(
-            f"target must use TLS beyond loopback, or the provider key would be sent in plaintext; got {target!r}",
+            "target must use TLS beyond loopback, or the provider key would be sent in plaintext; "
+            f"got {endpoint.target!r}",
             solution="Pass tls=True, or keep the key on the server and use AIManager.gateway(…).",
         )
     return ClientSettings(endpoint, _defaults(provider, model, config, options))
 
 
 def settings_without_key(
-    target: str, model: str | None, config: AIConfig | None, options: ConnectionOptions
+    target: str | None, model: str | None, config: AIConfig | None, options: ConnectionOptions
 ) -> ClientSettings:
     """Return the settings of a client for a gateway that holds the provider keys. Raises ConfigurationError."""
     reject_unknown("gateway", options, ("target", "model", "config", *CONNECTION_OPTIONS))
@@ -101,8 +105,12 @@ def _credential(value: str, required: str, solution: str) -> str:
 
 
 def _endpoint(
-    target: str, config: AIConfig, options: ConnectionOptions, *, provider: str = "", provider_key: str = ""
+    target: str | None, config: AIConfig, options: ConnectionOptions, *, provider: str = "", provider_key: str = ""
 ) -> Endpoint:
+    token = options.get("token")
+    if target is None:  # a token of the environment is not for a gateway that the program names
+        target = os.environ.get(TARGET_ENV) or DEFAULT_TARGET
+        token = (os.environ.get(TOKEN_ENV) or None) if token is None else token
     if not isinstance(target, str) or not target:
         raise ConfigurationError(
             f"target must be an address such as {DEFAULT_TARGET!r}, got {target!r}",
@@ -118,7 +126,7 @@ def _endpoint(
         root_certificates=certificates[0],
         private_key=certificates[1],
         certificate_chain=certificates[2],
-        token=_token(options.get("token")),
+        token=_token(token),
         provider=provider,
         provider_key=provider_key,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from .._transport.settings import DEFAULT_TARGET
+from .._transport.settings import DEFAULT_TARGET, TARGET_ENV, TOKEN_ENV
 from ..client import AIManager
 from ..errors import ConfigurationError
 from .console import Console
@@ -28,15 +28,15 @@ def add_command(
     gateway.add_argument(
         "--target",
         metavar="HOST:PORT",
-        default=environment.get("AIMANAGER_TARGET") or DEFAULT_TARGET,
-        help=f"address of the gateway (default: $AIMANAGER_TARGET, else {DEFAULT_TARGET})",
+        default=environment.get(TARGET_ENV) or DEFAULT_TARGET,
+        help=f"address of the gateway (default: ${TARGET_ENV}, else {DEFAULT_TARGET})",
     )
     token = gateway.add_mutually_exclusive_group()
     token.add_argument(
         "--token-env",
-        default="AIMANAGER_TOKEN",
+        default=TOKEN_ENV,
         metavar="NAME",
-        help="environment variable with the gateway's token (default: AIMANAGER_TOKEN)",
+        help=f"environment variable with the gateway's token (default: {TOKEN_ENV})",
     )
     token.add_argument("--token", metavar="TOKEN", help="the token itself; visible to other users of this machine")
     gateway.add_argument("--tls", action="store_true", help="use TLS and trust the system's certificate authorities")
