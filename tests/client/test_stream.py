@@ -19,7 +19,7 @@ from aimanager import (
 from aimanager.options import RequestOptions
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from tests.support.fake_gateway.messages import error_status, make_response, stream_events
-from tests.support.fake_gateway.server import FakeGateway, Hang
+from tests.support.fake_gateway.server import ErrorStatus, FakeGateway, Hang
 
 Event = generation_pb2.StreamGenerateResponse
 USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
@@ -208,3 +208,55 @@ def test_config_disables_streaming(fake: FakeGateway) -> None:
 
     with AIManager("", "mock", config=config) as ai, pytest.raises(ConfigurationError, match="enable_streaming"):
         ai.stream("Hi")
+
+
+LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
+def test_gateway_that_dies_during_a_stream_interrupts_it(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "Hel", "lo.")[:2], LOST])
+    stream = ai.stream("Hi")
+
+    with pytest.raises(StreamInterruptedError, match="connection to the gateway was lost") as raised:
+        list(stream.text)
+
+    assert isinstance(raised.value.original_error, grpc.RpcError)
+    assert (stream.partial.content, stream.partial.finish_reason) == ("Hel", "")
+    with pytest.raises(StreamInterruptedError):
+        _ = stream.response
+
+
+def test_partial_response_is_readable_after_an_early_exit(fake: FakeGateway, ai: AIManager) -> None:
+    delta = generation_pb2.PartDelta
+    call = content_pb2.ToolCall(id="1", name="weather", arguments_json="{}")
+    fake.respond(
+        "StreamGenerate",
+        [
+            stream_events(make_response())[0],
+            Event(delta=delta(index=0, reasoning="Hm.")),
+            Event(delta=delta(index=1, text="One, ")),
+            Event(part_completed=generation_pb2.PartCompleted(index=1, part=Part(text="One, two."))),
+            Event(delta=delta(index=2, tool_call=call)),
+            Event(delta=delta(index=3, text=" Three")),
+            Event(completed=make_response()),
+        ],
+    )
+    stream = ai.stream("Hi")
+    before = stream.partial
+
+    for piece in stream:
+        if "Three" in piece.content:
+            break
+
+    assert before.content == ""
+    assert (stream.partial.content, stream.partial.reasoning) == ("One, two. Three", "Hm.")
+    assert stream.partial.metadata.model == "mock-large"
+    with pytest.raises(RuntimeError, match="partial"):
+        _ = stream.response
+
+
+def test_partial_response_is_whole_at_the_end(ai: AIManager) -> None:
+    stream = ai.stream("Hi")
+    list(stream)
+
+    assert stream.partial is stream.response

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .errors import AIError as AIError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ConfigurationError as ConfigurationError
+    from .errors import ConnectionFailedError as ConnectionFailedError
+    from .errors import DeadlineExceededError as DeadlineExceededError
     from .errors import InvalidModelError as InvalidModelError
     from .errors import InvalidProviderError as InvalidProviderError
     from .errors import InvalidRequestError as InvalidRequestError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import ProviderError as ProviderError
     from .errors import RateLimitError as RateLimitError
     from .errors import StreamInterruptedError as StreamInterruptedError
+    from .errors import ToolRoundsExceededError as ToolRoundsExceededError
     from .messages import Attachment as Attachment
     from .messages import Message as Message
     from .messages import Part as Part
@@ -63,9 +66,9 @@ _MODULES = {
     ),
     "types.embeddings": ("Embeddings",),
     "errors": (
-        *("AIError", "CircuitOpenError", "ConfigurationError", "InvalidModelError", "InvalidProviderError"),
-        *("InvalidRequestError", "MissingCredentialsError", "ProviderError", "RateLimitError"),
-        "StreamInterruptedError",
+        *("AIError", "CircuitOpenError", "ConfigurationError", "ConnectionFailedError", "DeadlineExceededError"),
+        *("InvalidModelError", "InvalidProviderError", "InvalidRequestError", "MissingCredentialsError"),
+        *("ProviderError", "RateLimitError", "StreamInterruptedError", "ToolRoundsExceededError"),
     ),
     "types.health": ("ProviderHealth",),
     "types.metrics": ("MetricsRow", "MetricsSummary"),

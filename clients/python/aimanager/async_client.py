@@ -39,7 +39,7 @@ class AsyncAIManager:
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str = "",
         provider: str | None = None,
         model: str | None = None,
         config: AIConfig | None = None,

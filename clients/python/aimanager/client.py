@@ -43,7 +43,7 @@ class AIManager:
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str = "",
         provider: str | None = None,
         model: str | None = None,
         config: AIConfig | None = None,

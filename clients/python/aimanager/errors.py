@@ -1,13 +1,16 @@
 """Exceptions of the client. The class determines how to handle an error; `reason` identifies the cause.
 
 AIError
-├── ConfigurationError       fix the configuration of the client or the server
+├── ConfigurationError         fix the configuration of the client or the server
 │   └── MissingCredentialsError
-├── InvalidRequestError      fix the request
+├── ConnectionFailedError      the gateway cannot be reached; also a ConnectionError
+├── DeadlineExceededError      the timeout passed; also a TimeoutError
+├── InvalidRequestError        fix the request
 │   ├── InvalidModelError
 │   └── InvalidProviderError
-├── RateLimitError           retry after `retry_after` seconds
-└── ProviderError            the provider failed or rejected the call
+├── RateLimitError             retry after `retry_after` seconds
+├── ToolRoundsExceededError    `run` ended before the model stopped calling tools
+└── ProviderError              the provider failed or rejected the call
     ├── CircuitOpenError
     └── StreamInterruptedError
 """
@@ -17,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from .types.usage import Attempt, Usage
+from .v1.content_pb2 import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,96 +38,226 @@ class AIError(Exception):
     """A failed call. `str()` is the message; `solution` is the recommended action, which tracebacks show as a note.
 
     `reason` is a stable identifier to match on. `retry_after` is in seconds, None if unknown. `attempts` are the calls
-    to providers, `usage` the tokens already billed, `context` further details from the server. An error never
+    to providers, `usage` the tokens already billed, `original_error` the exception of gRPC or of a provider behind this
+    one. `context` has the provider and the model, if known, and further details. An error never
     contains a key or a prompt.
 
-    >>> error = RateLimitError("Rate limit exceeded. Retry after 2 seconds.", retry_after=2.0)
-    >>> error.reason, error.retry_after
-    ('RATE_LIMITED', 2.0)
+    >>> error = AIError("No capacity.", "Retry later.", reason="OVERLOADED", region="eu")
+    >>> str(error), error.solution, error.reason, error.context
+    ('No capacity.', 'Retry later.', 'OVERLOADED', {'region': 'eu'})
     """
 
     default_reason: ClassVar[str] = "UNKNOWN"
 
+    reason: str
+    solution: str
+    retry_after: float | None
+    provider: str
+    model: str
+    fields: tuple[FieldViolation, ...]
+    attempts: tuple[Attempt, ...]
+    request_id: str
+    usage: Usage | None
+    original_error: BaseException | None
+    context: dict[str, Any]
+
     def __init__(
         self,
         message: str,
+        solution: str | None = None,
         *,
         reason: str = "",
-        solution: str = "",
         retry_after: float | None = None,
         provider: str = "",
         model: str = "",
         fields: tuple[FieldViolation, ...] = (),
         attempts: tuple[Attempt, ...] = (),
-        context: Mapping[str, str] = MappingProxyType({}),
         request_id: str = "",
         usage: Usage | None = None,
+        original_error: BaseException | None = None,
+        **context: Any,
     ) -> None:
         super().__init__(message)
         self.reason = reason or self.default_reason
-        self.solution = solution
+        self.solution = solution or ""
         self.retry_after = retry_after
         self.provider = provider
         self.model = model
         self.fields = fields
         self.attempts = attempts
-        self.context = dict(context)
         self.request_id = request_id
         self.usage = usage
+        self.original_error = original_error
+        named = {"provider": provider, "model": model}
+        self.context = {name: value for name, value in named.items() if value} | context
         if solution:
             self.add_note(f"Solution: {solution}")
 
+    @classmethod
+    def build(
+        cls, message: str, solution: str = "", *, context: Mapping[str, Any] | None = None, **details: Any
+    ) -> Self:
+        """Return an error of this class, whatever arguments its constructor takes. `details` are those of AIError.
+
+        >>> ProviderError.build("Overloaded.", reason="PROVIDER_OVERLOADED", provider="claude").provider
+        'claude'
+        """
+        error = cls.__new__(cls, message)
+        AIError.__init__(error, message, solution, **details)
+        error.context |= context or {}
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A subclass's constructor takes other arguments. Errors of gRPC cannot be pickled.
+        context = {name: value for name, value in self.context.items() if name != "original_error"}
+        return _restore, (type(self), str(self)), {**self.__dict__, "original_error": None, "context": context}
+
+
+def _restore(kind: type[AIError], message: str) -> AIError:
+    return kind.build(message)
+
 
 class ConfigurationError(AIError):
-    """A key, token, address or setting that the call needs is missing or invalid, in the client or the server."""
+    """A key, token, address or setting that the call needs is missing or invalid, in the client or the server.
+
+    >>> ConfigurationError("No key.", "Pass one.").reason
+    'CONFIGURATION_INVALID'
+    """
 
     default_reason = "CONFIGURATION_INVALID"
 
 
 class MissingCredentialsError(ConfigurationError):
-    """Neither the client nor the server has a key for the provider; `context["envVar"]` tells admins its variable."""
+    """Neither the client nor the server has a key for the provider; `context["env_var"]` tells admins its variable.
+
+    >>> MissingCredentialsError("claude", "ANTHROPIC_API_KEY").context["env_var"]
+    'ANTHROPIC_API_KEY'
+    """
 
     default_reason = "MISSING_CREDENTIALS"
 
+    def __init__(self, provider: str, required_env_var: str) -> None:
+        super().__init__(
+            f"Missing API key for {provider}",
+            f"Set the {required_env_var} environment variable of the server, or pass api_key to AIManager.",
+            provider=provider,
+            env_var=required_env_var,
+        )
+
+
+class ConnectionFailedError(AIError, ConnectionError):
+    """The gateway cannot be reached, or the connection was lost before an answer. `except ConnectionError` catches it.
+
+    >>> isinstance(ConnectionFailedError("Connection refused."), ConnectionError)
+    True
+    """
+
+    default_reason = "UNAVAILABLE"
+
+
+class DeadlineExceededError(AIError, TimeoutError):
+    """The timeout of the call passed. `except TimeoutError` catches it.
+
+    >>> isinstance(DeadlineExceededError("No answer within 10 s."), TimeoutError)
+    True
+    """
+
+    default_reason = "DEADLINE_EXCEEDED"
+
 
 class InvalidRequestError(AIError):
-    """The request is invalid; `fields` lists the parameters."""
+    """The request is invalid; `fields` lists the parameters.
+
+    >>> InvalidRequestError("Bad.", fields=(FieldViolation("top_k", "must be positive"),)).fields[0].field
+    'top_k'
+    """
 
     default_reason = "INVALID_FIELD"
 
 
 class InvalidModelError(InvalidRequestError):
-    """Unknown model; `context` may suggest another under `nearest` or `replacement`."""
+    """Unknown model; `context` may suggest another under `nearest` or `replacement`.
+
+    >>> InvalidModelError("Unknown model 'claude/fasst'.", nearest="claude/fast").context["nearest"]
+    'claude/fast'
+    """
 
     default_reason = "MODEL_NOT_FOUND"
 
 
 class InvalidProviderError(InvalidRequestError):
-    """Unknown provider; `context` may suggest another under `nearest`."""
+    """Unknown provider; `context` may suggest another under `nearest`.
+
+    >>> InvalidProviderError("Unknown provider 'cluade'.", nearest="claude").context["nearest"]
+    'claude'
+    """
 
     default_reason = "PROVIDER_NOT_FOUND"
 
 
 class RateLimitError(AIError):
-    """The rate limit of the gateway or the provider was exceeded. Retry after `retry_after` seconds."""
+    """The rate limit of the gateway or the provider was exceeded. Retry after `retry_after` seconds.
+
+    >>> error = RateLimitError("claude", "Rate limit exceeded. Retry after 2 seconds.", retry_after=2.0)
+    >>> error.provider, error.retry_after
+    ('claude', 2.0)
+    """
 
     default_reason = "RATE_LIMITED"
 
+    def __init__(
+        self, provider: str, message: str = "Rate limit exceeded", retry_after: float | None = None, **details: Any
+    ) -> None:
+        super().__init__(message, provider=provider, retry_after=retry_after, **details)
+
+
+class ToolRoundsExceededError(AIError):
+    """`run` reached its limit of rounds, and the model still called tools. `messages` is the conversation so far.
+
+    >>> ToolRoundsExceededError("The model called tools in 10 rounds.").messages
+    ()
+    """
+
+    default_reason = "TOOL_ROUNDS_EXCEEDED"
+    messages: tuple[Message, ...] = ()
+
 
 class ProviderError(AIError):
-    """The provider failed or rejected the call."""
+    """The provider failed or rejected the call.
+
+    >>> str(ProviderError("claude", ValueError("no content")))
+    "Provider 'claude' error: no content"
+    """
 
     default_reason = "PROVIDER_ERROR"
 
+    def __init__(self, provider: str, original_error: BaseException, **details: Any) -> None:
+        details.setdefault("solution", "Retry later, or use another model.")
+        super().__init__(
+            f"Provider {provider!r} error: {original_error}",
+            provider=provider,
+            original_error=original_error,
+            **details,
+        )
+        self.context["original_error"] = original_error
+
 
 class CircuitOpenError(ProviderError):
-    """The circuit breaker of the provider is open after repeated failures. Retry after `retry_after` seconds."""
+    """The circuit breaker of the provider is open after repeated failures. Retry after `retry_after` seconds.
+
+    >>> CircuitOpenError.build("Circuit breaker open for provider 'claude'.", retry_after=5.0).retry_after
+    5.0
+    """
 
     default_reason = "CIRCUIT_OPEN"
 
 
 class StreamInterruptedError(ProviderError):
-    """The stream failed after the first content: discard what was received. `usage` is what was billed so far."""
+    """The stream failed after the first content: discard what was received. `usage` is what was billed so far.
+
+    >>> StreamInterruptedError.build("The stream was interrupted.").reason
+    'STREAM_INTERRUPTED'
+    """
 
     default_reason = "STREAM_INTERRUPTED"
 
@@ -149,7 +283,7 @@ ERROR_CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "STREAM_INTERRUPTED": StreamInterruptedError,
         "OUTPUT_SCHEMA_MISMATCH": ProviderError,
         "OVERLOADED": AIError,
-        "DEADLINE_EXCEEDED": AIError,
+        "DEADLINE_EXCEEDED": DeadlineExceededError,
         "INTERNAL_ERROR": AIError,
     }
 )

@@ -108,7 +108,7 @@ class SuggestOptions(TypedDict, total=False):
 
 
 def reject_unknown(function: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise TypeError for an unknown keyword, naming the closest known one.
+    """Raise TypeError for an unknown keyword, naming a known one if it is similar.
 
     >>> reject_unknown("request", ["temprature"], RequestOptions.__annotations__)
     Traceback (most recent call last):
@@ -117,5 +117,6 @@ def reject_unknown(function: str, given: Iterable[str], known: Iterable[str]) ->
     names = list(known)
     for name in given:
         if name not in names:
-            closest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. Did you mean {closest!r}?")
+            closest = get_close_matches(name, names, n=1)
+            hint = f" Did you mean {closest[0]!r}?" if closest else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{hint}")

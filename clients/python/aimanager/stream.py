@@ -79,6 +79,11 @@ class AIStream:
         """
         return self.complete() if self._state.awaits_new_reader else self._state.response
 
+    @property
+    def partial(self) -> AIResponse:
+        """What was received so far, also after leaving the loop early or an error; `finish_reason` is empty."""
+        return self._state.partial
+
     def complete(self) -> AIResponse:
         """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
@@ -100,8 +105,7 @@ class AIStream:
         try:
             yield from self._events()
         except AIError as error:
-            self._state.fail(error)
-            raise
+            raise self._state.fail(error) from None
         finally:
             if not self._state.awaits_new_reader:
                 self.close()
@@ -177,6 +181,11 @@ class AsyncAIStream:
         """
         return self._state.response
 
+    @property
+    def partial(self) -> AIResponse:
+        """What was received so far, also after leaving the loop early or an error; `finish_reason` is empty."""
+        return self._state.partial
+
     async def complete(self) -> AIResponse:
         """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
@@ -200,8 +209,7 @@ class AsyncAIStream:
                 async for event in events:
                     yield event
         except AIError as error:
-            self._state.fail(error)
-            raise
+            raise self._state.fail(error) from None
         finally:
             if not self._state.awaits_new_reader:
                 self.close()

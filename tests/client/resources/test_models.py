@@ -61,7 +61,7 @@ def test_unknown_model_raises_with_the_nearest_name(fake: FakeGateway, ai: AIMan
     with pytest.raises(InvalidModelError) as raised:
         ai.models.get("mock-lage")
 
-    assert raised.value.context == {"nearest": "mock-large"}
+    assert raised.value.context["nearest"] == "mock-large"
 
 
 @pytest.mark.parametrize("capability", ["flying", ""])

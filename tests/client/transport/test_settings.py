@@ -51,7 +51,7 @@ def test_swapped_arguments_do_not_show_the_key() -> None:
 
 @both
 @pytest.mark.parametrize(
-    "target", ["10.0.0.1:50051", "gateway.example", "dns:///gateway.example:443", "127.0.0.1:1,8.8.8.8:1"]
+    "target", ["10.0.0.1:50051", "gateway.example:1", "dns:///gateway.example:443", "127.0.0.1:1,8.8.8.8:1"]
 )
 def test_key_requires_tls_beyond_loopback(make: Make, target: str) -> None:
     with pytest.raises(ConfigurationError, match="must use TLS") as rejected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,8 +12,13 @@ from ipaddress import ip_address
 import grpc
 
 from ..config import MAX_RETRIES
+from ..errors import ConfigurationError
 
 MIB = 1024 * 1024
+MAX_MESSAGE_BYTES = 36 * MIB  # the providers' 32 MB plus framing
+DEFAULT_PORT = 50051
+URL = re.compile(r"(?P<scheme>https?|grpcs?)://(?P<address>[^/]*).*", re.IGNORECASE)
+TARGET_SCHEME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds|google-c2p):")
 GENERATION_SERVICE = {"service": "aimanager.v1.GenerationService"}
 GENERATE_METHOD = {**GENERATION_SERVICE, "method": "Generate"}
 Metadata = tuple[tuple[str, str], ...]
@@ -51,13 +57,15 @@ class Endpoint:
 def channel_options(endpoint: Endpoint) -> Sequence[tuple[str, int | str]]:
     """Return the message size limits, keepalive and retry policy of a channel."""
     options: list[tuple[str, int | str]] = [
-        ("grpc.max_receive_message_length", 36 * MIB),  # the providers' 32 MB plus framing
-        ("grpc.max_send_message_length", 36 * MIB),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.per_rpc_retry_buffer_size", 40 * MIB),  # gRPC never retries a request above the default of 256 KiB
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),  # a second by default, so that no retry would find a new server
+        ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.service_config", service_config(endpoint.retries)),
     ]
     if not endpoint.retries:
@@ -83,6 +91,41 @@ def service_config(retries: int) -> str:
         method["name"] = [GENERATE_METHOD if name == GENERATION_SERVICE else name for name in method["name"]]
         method["retryPolicy"]["maxAttempts"] = min(method["retryPolicy"]["maxAttempts"], retries + 1)
     return json.dumps(config)
+
+
+def check_target(target: str) -> str:
+    """Return a gRPC target. Raises ConfigurationError for a URL, and for an address without a port.
+
+    >>> check_target("dns:///gateway.example:443")
+    'dns:///gateway.example:443'
+    """
+    if not isinstance(target, str) or not target:
+        raise ConfigurationError(
+            f"target must be an address such as '127.0.0.1:{DEFAULT_PORT}', got {target!r}",
+            "Pass host:port of the gateway.",
+        )
+    if url := URL.fullmatch(target):
+        tls = ", tls=True" if url["scheme"].lower() == "https" else ""
+        address = url["address"] if _has_port(url["address"]) else f"{url['address']}:{443 if tls else DEFAULT_PORT}"
+        raise ConfigurationError(
+            f"target must be host:port, not a URL, got {target!r}", f"Write target={address!r}{tls}."
+        )
+    scheme, addresses = _split_scheme(target)
+    if scheme in ("", "dns", "ipv4", "ipv6") and not all(map(_has_port, addresses.split(","))):
+        raise ConfigurationError(
+            f"target must have a port, got {target!r}", f"Write target='{target.rstrip(':')}:{DEFAULT_PORT}'."
+        )
+    return target
+
+
+def _split_scheme(target: str) -> tuple[str, str]:
+    """Return the scheme of a target, empty for the default one, and its address."""
+    scheme = TARGET_SCHEME.match(target)
+    return (scheme[1], target.rpartition("/")[2].removeprefix(f"{scheme[1]}:")) if scheme else ("", target)
+
+
+def _has_port(address: str) -> bool:
+    return address.rpartition(":")[2].isdecimal() and (address.count(":") == 1 or "]:" in address)
 
 
 def is_loopback(target: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -15,20 +16,34 @@ from google.rpc import error_details_pb2, status_pb2
 from .._convert.field_names import with_parameter_names
 from .._convert.operation import Operation
 from .._convert.scalars import read_seconds
-from ..errors import AIError, ConfigurationError, FieldViolation, InvalidRequestError, error_class
+from ..errors import (
+    AIError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    FieldViolation,
+    InvalidRequestError,
+    error_class,
+)
 from ..types.usage import read_attempts, read_usage
 from ..v1 import generation_pb2, usage_pb2
-from .endpoint import Endpoint
+from .connection_failures import SERVER_STOPPED, explain_connection_failure
+from .endpoint import MIB, Endpoint
 
 ERROR_DOMAIN = "aimanager.dev"
 DETAILS_KEY = "grpc-status-details-bin"
+CAPITAL = re.compile(r"[A-Z]")
+MESSAGE_SIZE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
 
 STATUS_ERRORS: Mapping[str, tuple[type[AIError], str]] = MappingProxyType(
     {
-        "UNAVAILABLE": (AIError, "Is the server running at {target}? Start it with `make run` or `aimanager-server`."),
-        "DEADLINE_EXCEEDED": (AIError, "Increase timeout=…, or request a shorter response."),
+        "UNAVAILABLE": (ConnectionFailedError, SERVER_STOPPED),
+        "DEADLINE_EXCEEDED": (DeadlineExceededError, "Increase timeout=…, or request a shorter response."),
         "CANCELLED": (AIError, "Keep the client open until its calls have completed."),
-        "RESOURCE_EXHAUSTED": (AIError, "gRPC messages are limited to 36 MiB. Send less data."),
+        "RESOURCE_EXHAUSTED": (
+            AIError,
+            "Send less data, smaller attachments or https URLs, or request a shorter response.",
+        ),
         "UNIMPLEMENTED": (AIError, "Check that {target} is an aimanager server and is not older than this client."),
         "INVALID_ARGUMENT": (InvalidRequestError, "Fix the problem that the message describes."),
         "NOT_FOUND": (InvalidRequestError, "Check the name; `aimanager models` lists the models."),
@@ -58,13 +73,16 @@ def translate_errors(channel: Channel, operation: Operation[Any, Any, Any]) -> I
     try:
         yield
     except grpc.RpcError as error:
-        raise read_error(error, channel, operation.field_name) from error
+        # Frames of gRPC would hide the caller's line in a traceback; the error stays in `original_error`.
+        raise read_error(error, channel, operation.field_name) from None
     except asyncio.CancelledError as error:
         # grpc.aio also raises it for its own reasons, such as a channel that was closed during the call.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise _status_error("CANCELLED", "The call was cancelled because the client was closed.", channel) from error
+        raise status_error(
+            "CANCELLED", "The call was cancelled because the client was closed.", channel, error
+        ) from None
 
 
 def read_error(error: grpc.RpcError, channel: Channel, field_name: Callable[[str], str]) -> AIError:
@@ -76,9 +94,9 @@ def read_error(error: grpc.RpcError, channel: Channel, field_name: Callable[[str
     status = _status(getattr(error, "trailing_metadata", lambda: None)() or ())
     info = _detail(status, error_details_pb2.ErrorInfo)
     if info is None or info.domain != ERROR_DOMAIN:
-        return _status_error(code_name, message, channel)
+        return status_error(code_name, message, channel, error)
     kind = error_class(info.reason) or STATUS_ERRORS.get(code_name, (AIError, ""))[0]
-    return _gateway_error(kind, message, info, status, field_name)
+    return _gateway_error(kind, message, info, status, field_name, error)
 
 
 def _gateway_error(
@@ -87,8 +105,9 @@ def _gateway_error(
     info: error_details_pb2.ErrorInfo,
     status: status_pb2.Status,
     field_name: Callable[[str], str],
+    original_error: BaseException,
 ) -> AIError:
-    context = dict(info.metadata)
+    context = {_snake_case(name): value for name, value in info.metadata.items()}
     solution = _detail(status, error_details_pb2.LocalizedMessage)
     retry = _detail(status, error_details_pb2.RetryInfo)
     request = _detail(status, error_details_pb2.BadRequest)
@@ -96,31 +115,44 @@ def _gateway_error(
     usage = _detail(status, usage_pb2.Usage)
     violations = request.field_violations if request else ()
     paths = [violation.field for violation in violations]
-    return kind(
+    return kind.build(
         with_parameter_names(message, paths, field_name),
+        with_parameter_names(solution.message, paths, field_name) if solution else "",
         reason=info.reason,
-        solution=with_parameter_names(solution.message, paths, field_name) if solution else "",
         retry_after=max(0.0, read_seconds(retry, "retry_delay") or 0.0) if retry else None,
         provider=context.pop("provider", ""),
         model=context.pop("model", ""),
-        request_id=context.pop("requestId", ""),
+        request_id=context.pop("request_id", ""),
         fields=tuple(
             FieldViolation(field_name(each.field), with_parameter_names(each.description, paths, field_name))
             for each in violations
         ),
         attempts=read_attempts(execution) if execution else (),
         usage=read_usage(usage) if usage else None,
+        original_error=original_error,
         context=context,
     )
 
 
-def _status_error(code: str, message: str, channel: Channel) -> AIError:
+def _snake_case(name: str) -> str:
+    return CAPITAL.sub(lambda match: f"_{match[0].lower()}", name)
+
+
+def status_error(code: str, message: str, channel: Channel, original_error: BaseException | None = None) -> AIError:
+    """Return the error for a status that has no details of the gateway."""
     target = channel.endpoint.target
+    kind, solution = STATUS_ERRORS.get(code, (AIError, DEFAULT_SOLUTION))
+    reason, solution = code, solution.format(target=target)
     if code == "DEADLINE_EXCEEDED" and channel.is_unreachable():
         # Retries until the deadline hide the connection error.
-        code, message = "UNAVAILABLE", f"no response from {target} within the timeout"
-    kind, solution = STATUS_ERRORS.get(code, (AIError, DEFAULT_SOLUTION))
-    return kind(message, reason=code, solution=solution.format(target=target))
+        kind, reason = ConnectionFailedError, "UNAVAILABLE"
+        message, solution = f"No response from {target} within the timeout.", SERVER_STOPPED.format(target=target)
+    elif code == "UNAVAILABLE":
+        message, solution = explain_connection_failure(message, target) or (message, solution)
+    elif size := MESSAGE_SIZE.search(message):
+        kind, reason = InvalidRequestError, "PAYLOAD_TOO_LARGE"
+        message = f"A message has {int(size[1]) / MIB:.1f} MiB; at most {int(size[2]) / MIB:.0f} MiB are possible."
+    return kind.build(message, solution, reason=reason, original_error=original_error)
 
 
 def _status(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:

@@ -10,12 +10,16 @@ from .._convert.defaults import CallDefaults
 from ..config import MAX_RETRIES, AIConfig, check_retries, check_timeout
 from ..errors import ConfigurationError
 from ..options import ConnectionOptions, reject_unknown
-from .endpoint import Endpoint, is_loopback
+from .endpoint import Endpoint, check_target, is_loopback
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 TARGET_ENV = "AIMANAGER_TARGET"
 TOKEN_ENV = "AIMANAGER_TOKEN"
 KEY_REQUIRED = "API key is required and must be a non-empty string"
+KEY_SOLUTION = (
+    "Pass the provider's API key, use AIManager.gateway(…) if a gateway holds the keys, "
+    "or AIManager.embedded(…) to run one in this process."
+)
 CONNECTION_OPTIONS = tuple(ConnectionOptions.__annotations__)
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # part of a metadata key
 
@@ -83,7 +87,7 @@ def _defaults(provider: str, model: str, config: AIConfig, options: ConnectionOp
 
 
 def _provider_key(api_key: str) -> str:
-    return _credential(api_key, KEY_REQUIRED, "Pass the provider's API key, or use AIManager.gateway(…).")
+    return _credential(api_key, KEY_REQUIRED, KEY_SOLUTION)
 
 
 def _token(token: str | None) -> str:
@@ -111,16 +115,11 @@ def _endpoint(
     if target is None:  # a token of the environment is not for a gateway that the program names
         target = os.environ.get(TARGET_ENV) or DEFAULT_TARGET
         token = (os.environ.get(TOKEN_ENV) or None) if token is None else token
-    if not isinstance(target, str) or not target:
-        raise ConfigurationError(
-            f"target must be an address such as {DEFAULT_TARGET!r}, got {target!r}",
-            solution="Pass host:port of the gateway.",
-        )
     requested = options.get("retries")
     retries = check_retries(requested) if requested is not None else config.retries
     certificates = options.get("root_certificates"), options.get("private_key"), options.get("certificate_chain")
     return Endpoint(
-        target,
+        check_target(target),
         retries=MAX_RETRIES if retries is None else retries,
         tls=bool(options.get("tls")) or any(certificates),
         root_certificates=certificates[0],
