@@ -1,22 +1,24 @@
 """Parse a response of the Responses API, streamed or not, into the same events.
 
-A response is a list of items. One code path reads a complete item and adds what no fragment has brought yet, so that
-streams, unstreamed responses and servers that stream without fragments always agree.
+A response is a list of items. One code path reads a complete item, compares it with what was streamed of it, and adds
+what no fragment has brought yet, so that streams, unstreamed responses and servers that stream without fragments
+always agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from ....core.content import Reasoning, Text
+from ....core.errors import ProviderProtocolError
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
 from ....telemetry.redaction import redact
-from ..json_codec import fragment_field, object_field, string_field
+from ..json_codec import object_field, string_field
 from ..part_assembler import PartAssembler
 from .errors import error_from_status
+from .output_items import ARGUMENTS, FragmentKind, OutputItem, Piece, contradiction, pieces_of
 from .provider_state import encode_kind_and_phase, encode_reasoning_item
 from .usage import parse_usage
 
@@ -29,26 +31,8 @@ INCOMPLETE_REASONS: Mapping[str, FinishReason] = {
 PARAGRAPH_SEPARATOR = "\n\n"
 """Separates the parts of a reasoning summary, which are paragraphs with headings."""
 
-FragmentKind = str
-"""The content that a fragment belongs to: "output_text", "refusal", "summary", "reasoning_text" or "arguments"."""
-
-
-@dataclass(slots=True)
-class _Item:
-    """An open item. `emitted` counts the characters emitted so far for each of its pieces."""
-
-    number: int
-    type: str = ""
-    id: str = ""
-    emitted: dict[tuple[FragmentKind, int], int] = field(default_factory=dict)
-
-    def slot(self, kind: FragmentKind, piece: int) -> Hashable:
-        """Return the slot of the part that a piece belongs to. All reasoning of an item is one part."""
-        return (self.number, "reasoning", 0) if kind in ("summary", "reasoning_text") else (self.number, kind, piece)
-
-    def has_reasoning(self) -> bool:
-        """Return whether some of its reasoning was emitted."""
-        return any(kind in ("summary", "reasoning_text") for kind, _ in self.emitted)
+READ_TYPES = ("message", "reasoning", "function_call")
+"""The item types with content for the caller. Other items, such as those of hosted tools, are ignored."""
 
 
 class ResponsesParser:
@@ -56,11 +40,19 @@ class ResponsesParser:
 
     def __init__(self) -> None:
         self._parts = PartAssembler()
-        self._open: dict[int, _Item] = {}
+        self._open: dict[int, OutputItem] = {}
+        self._index_by_id: dict[str, int] = {}
+        self._last_index = 0
+        self._read_items: list[OutputItem] = []
         self._count = 0
         self._refused = False
         self._status = self._incomplete_reason = ""
         self.usage = Usage()
+
+    @property
+    def has_items(self) -> bool:
+        """Whether an item was started."""
+        return self._count > 0
 
     def item_index(self, payload: Mapping[str, Any]) -> int:
         """Return the position of an event's item: by output index, else by id, else the most recently opened item."""
@@ -68,8 +60,10 @@ class ResponsesParser:
         if isinstance(index, int):
             return index
         item_id = string_field(payload, "item_id") or string_field(object_field(payload, "item"), "id")
-        known = (index for index, item in self._open.items() if item_id and item.id == item_id)
-        return next(known, max(self._open, default=self._count))
+        index = self._index_by_id.get(item_id)
+        if index is not None:
+            return index
+        return self._last_index if self._last_index in self._open else self._count
 
     def start_item(self, index: int, item: Mapping[str, Any]) -> None:
         """Start an item. Another item still open at its position is closed."""
@@ -78,37 +72,41 @@ class ResponsesParser:
             return
         self.close_item(index, {})
         opened = self._open_item(index)
+        opened.announced = item
         opened.type, opened.id = string_field(item, "type"), string_field(item, "id")
+        if opened.id:
+            self._index_by_id[opened.id] = index
         if opened.type == "function_call":
-            self._add_tool_call(opened, item)
+            self._start_tool_call(opened, item)
 
-    def add_delta(self, index: int, kind: FragmentKind, piece: int, fragment: str) -> None:
+    def add_delta(self, index: int, kind: FragmentKind, position: int, fragment: str) -> None:
         """Append a fragment to an item. Arguments of a tool call that has no name yet wait for the complete item."""
         opened = self._open.get(index) or self._open_item(index)
-        if fragment and (kind != "arguments" or opened.type == "function_call"):
-            self._emit(opened, kind, piece, fragment)
+        if not fragment:
+            return
+        if kind == "arguments" and opened.type != "function_call":
+            opened.waiting.append(fragment)
+        else:
+            self._emit(opened, (kind, 0 if kind == "arguments" else position), fragment)
 
     def add_reasoning_progress(self) -> None:
         """Report that the model is reasoning without visible content."""
         self._parts.add_reasoning_progress()
 
     def close_item(self, index: int, item: Mapping[str, Any]) -> None:
-        """Complete an item. `item` may be empty if everything was streamed. Unknown types are ignored."""
-        opened = self._open.get(index)
+        """Complete an item. If `item` is empty, it is as announced and streamed. Unknown types are ignored.
+
+        Raises ProviderProtocolError if it contradicts what was streamed.
+        """
+        opened = self._open.pop(index, None)
         if opened is None:
             if not item:
                 return
             opened = self._open_item(index)
-        match string_field(item, "type"):
-            case "message":
-                self._add_message(opened, item)
-            case "reasoning":
-                self._add_reasoning(opened, item)
-            case "function_call":
-                self._add_tool_call(opened, item)
-        for kind, piece in opened.emitted:
-            self._parts.complete(opened.slot(kind, piece))
-        del self._open[index]
+            del self._open[index]
+        if opened.id:
+            self._index_by_id.pop(opened.id, None)
+        self._complete(opened, item)
 
     def set_response(self, response: Mapping[str, Any], default_status: str) -> None:
         """Read the complete response. `default_status` applies if it has no status.
@@ -121,7 +119,11 @@ class ResponsesParser:
         if error is not None:
             raise error.replace(usage=self.usage)
         self._incomplete_reason = string_field(object_field(response, "incomplete_details"), "reason")
-        self._add_missing(response.get("output"))
+        output = response.get("output")
+        if isinstance(output, list) and output:
+            self._compare([item for item in output if isinstance(item, dict)])
+        for index in list(self._open):
+            self.close_item(index, {})
 
     def finish(self) -> list[Event]:
         """Return the last events."""
@@ -138,71 +140,95 @@ class ResponsesParser:
         """Return the events since the last drain."""
         return self._parts.drain()
 
-    def _add_missing(self, output: Any) -> None:
-        """Add what was not streamed: all items if none was streamed, else the rest of the items still open."""
-        none_streamed = not self._count
-        for index, item in enumerate(output if isinstance(output, list) else ()):
-            if not isinstance(item, dict):
-                continue
-            opened = self._open.get(index)
-            is_open = opened is not None and opened.type in ("", string_field(item, "type"))
-            if none_streamed or is_open:
-                self.close_item(index, item)
-        for index in list(self._open):
-            self.close_item(index, {})
+    def _compare(self, output: list[Mapping[str, Any]]) -> None:
+        """Compare the final output with the streamed items of the same type, in order, and add what is missing.
 
-    def _open_item(self, index: int) -> _Item:
-        opened = self._open[index] = _Item(self._count)
+        Ids are not compared: some servers change them. Reasoning may be missing from the final output.
+        """
+        streamed: dict[str, list[OutputItem]] = {}
+        for item in sorted((*self._read_items, *self._open.values()), key=lambda item: item.position, reverse=True):
+            streamed.setdefault(item.inferred_type, []).append(item)
+        for final in output:
+            kind = string_field(final, "type")
+            if kind not in READ_TYPES:
+                continue
+            found = streamed[kind].pop() if streamed.get(kind) else None
+            if found is None:
+                self._complete(self._new_item(self._count), final)
+            elif self._open.get(found.index) is found:
+                self.close_item(found.index, final)
+            else:
+                self._check_again(found, final)
+        if any(item.has_content() for items in streamed.values() for item in items):
+            raise contradiction("the number of output items")
+
+    def _check_again(self, read: OutputItem, final: Mapping[str, Any]) -> None:
+        pieces = pieces_of(final)
+        read.check(final, pieces)
+        if any(read.rest(piece, text) for piece, text in (pieces or {}).items()):
+            raise contradiction("an output item")
+
+    def _new_item(self, index: int) -> OutputItem:
         self._count += 1
+        return OutputItem(index, self._count - 1)
+
+    def _open_item(self, index: int) -> OutputItem:
+        opened = self._open[index] = self._new_item(index)
+        self._last_index = index
         return opened
 
-    def _emit(self, opened: _Item, kind: FragmentKind, piece: int, fragment: str) -> None:
-        slot, emitted = opened.slot(kind, piece), opened.emitted.get((kind, piece))
+    def _complete(self, opened: OutputItem, item: Mapping[str, Any]) -> None:
+        if item:
+            pieces = pieces_of(item)
+            opened.check(item, pieces)
+        else:
+            item, pieces = opened.announced, opened.announced_pieces()
+        if item.get("type") == "function_call":
+            self._start_tool_call(opened, item)
+        elif opened.waiting:
+            raise ProviderProtocolError("The provider sent the arguments of a tool call without its name.")
+        for piece, text in (pieces or {}).items():
+            rest = opened.rest(piece, text)
+            if rest:
+                self._emit(opened, piece, rest)
+        self._set_state(opened, item)
+        opened.type = opened.inferred_type or string_field(item, "type")
+        if opened.type in READ_TYPES:
+            self._read_items.append(opened)
+        for piece in opened.streamed:
+            self._parts.complete(opened.slot(piece))
+
+    def _start_tool_call(self, opened: OutputItem, item: Mapping[str, Any]) -> None:
+        call_id = string_field(item, "call_id") or string_field(item, "id")
+        self._parts.add_tool_call(opened.slot(ARGUMENTS), call_id, string_field(item, "name"), "")
+        opened.streamed.setdefault(ARGUMENTS, [])
+        for fragment in opened.waiting:
+            self._emit(opened, ARGUMENTS, fragment)
+        opened.waiting = []
+
+    def _emit(self, opened: OutputItem, piece: Piece, fragment: str) -> None:
+        kind, slot = piece[0], opened.slot(piece)
         if kind == "arguments":
             self._parts.add_tool_call(slot, "", "", fragment)
         elif kind in ("summary", "reasoning_text"):
-            separator = PARAGRAPH_SEPARATOR if emitted is None and opened.has_reasoning() else ""
+            separator = PARAGRAPH_SEPARATOR if opened.has_reasoning and piece not in opened.streamed else ""
+            opened.has_reasoning = True
             self._parts.add_reasoning(slot, separator + fragment)
         else:
             self._refused = self._refused or kind == "refusal"
             self._parts.add_text(slot, fragment)
-        opened.emitted[kind, piece] = (emitted or 0) + len(fragment)
+        opened.streamed.setdefault(piece, []).append(fragment)
 
-    def _emit_rest(self, opened: _Item, kind: FragmentKind, piece: int, text: str) -> None:
-        rest = text[opened.emitted.get((kind, piece), 0) :]
-        if rest:
-            self._emit(opened, kind, piece, rest)
-
-    def _add_message(self, opened: _Item, item: Mapping[str, Any]) -> None:
-        for piece, content in enumerate(_positional_objects(item, "content")):
-            kind = string_field(content, "type")
-            if kind in ("output_text", "refusal"):
-                text_field = "refusal" if kind == "refusal" else "text"
-                self._emit_rest(opened, kind, piece, fragment_field(content, text_field))
-        for kind, piece in opened.emitted:
-            self._parts.set_provider_state(
-                opened.slot(kind, piece), Text, encode_kind_and_phase(kind, string_field(item, "phase"))
-            )
-
-    def _add_reasoning(self, opened: _Item, item: Mapping[str, Any]) -> None:
-        for kind, listed in (("reasoning_text", "content"), ("summary", "summary")):
-            for piece, paragraph in enumerate(_positional_objects(item, listed)):
-                self._emit_rest(opened, kind, piece, fragment_field(paragraph, "text"))
-        state, slot = encode_reasoning_item(item), opened.slot("summary", 0)
-        if state and opened.emitted:
-            self._parts.set_provider_state(slot, Reasoning, state)
-        elif state:
-            self._parts.add_redacted_reasoning(slot, state)
-            opened.emitted["summary", 0] = 0
-
-    def _add_tool_call(self, opened: _Item, item: Mapping[str, Any]) -> None:
-        call_id = string_field(item, "call_id") or string_field(item, "id")
-        self._parts.add_tool_call(opened.slot("arguments", 0), call_id, string_field(item, "name"), "")
-        opened.emitted.setdefault(("arguments", 0), 0)
-        self._emit_rest(opened, "arguments", 0, fragment_field(item, "arguments"))
-
-
-def _positional_objects(value: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
-    """Return a list field with every item at its position. Items that are not objects become empty."""
-    found = value.get(field)
-    return [item if isinstance(item, dict) else {} for item in found] if isinstance(found, list) else []
+    def _set_state(self, opened: OutputItem, item: Mapping[str, Any]) -> None:
+        match item.get("type"):
+            case "message":
+                phase = string_field(item, "phase")
+                for piece in opened.streamed:
+                    self._parts.set_provider_state(opened.slot(piece), Text, encode_kind_and_phase(piece[0], phase))
+            case "reasoning":
+                state, slot = encode_reasoning_item(item), opened.slot(("summary", 0))
+                if state and opened.streamed:
+                    self._parts.set_provider_state(slot, Reasoning, state)
+                elif state:
+                    self._parts.add_redacted_reasoning(slot, state)
+                    opened.streamed["summary", 0] = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ....core.errors import ProviderProtocolError
 from ....core.response import Event
 from ..json_codec import decode_event, object_field
 from ..sse import ServerSentEvent
 from ..stream_reader import EventStreamReader
 from .errors import error_in_payload
-from .response_parser import FragmentKind, ResponsesParser
+from .output_items import FragmentKind
+from .response_parser import ResponsesParser
+from .sequence_numbers import RepeatedEvents
 
 DELTA_EVENTS: Mapping[str, tuple[FragmentKind, str]] = {
     "response.output_text.delta": ("output_text", "content_index"),
@@ -36,13 +39,14 @@ REASONING_PART_EVENTS = ("response.reasoning_summary_part.added", "response.reas
 class ResponsesStreamReader(EventStreamReader):
     """Read one streamed response. Unknown events are ignored, because the API adds them without notice."""
 
-    __slots__ = ("_parser",)
+    __slots__ = ("_parser", "_repeated")
 
     terminal = "'response.completed'"
 
     def __init__(self, max_event_bytes: int, decode_body: Callable[[bytes], list[Event]]) -> None:
         super().__init__(max_event_bytes, decode_body)
         self._parser = ResponsesParser()
+        self._repeated = RepeatedEvents()
 
     @property
     def parser(self) -> ResponsesParser:
@@ -55,11 +59,13 @@ class ResponsesStreamReader(EventStreamReader):
         if not data or data.startswith(b"[DONE]"):
             return False
         payload = decode_event(data)
-        if not isinstance(payload, dict):
-            return False
-        kind = str(payload.get("type") or event.event)
-        self._dispatch(kind, payload)
-        return kind in TERMINAL_EVENTS
+        for each in payload if isinstance(payload, list) else (payload,):
+            if isinstance(each, dict) and not self._repeated.add(each.get("sequence_number"), data):
+                kind = str(each.get("type") or event.event)
+                self._dispatch(kind, each)
+                if kind in TERMINAL_EVENTS:
+                    return True
+        return False
 
     def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
         if kind in DELTA_EVENTS:
@@ -75,13 +81,18 @@ class ResponsesStreamReader(EventStreamReader):
             self._parser.add_reasoning_progress()
         elif kind in TERMINAL_EVENTS:
             self._parser.set_response(object_field(payload, "response"), TERMINAL_EVENTS[kind])
+        elif kind == "response.created" and self._parser.has_items:
+            raise ProviderProtocolError("The stream started again after its first items.")
         elif kind == "error" or ("type" not in payload and payload.get("error")):
             raise error_in_payload(payload)
 
     def _add_delta(self, kind: FragmentKind, index_field: str, payload: Mapping[str, Any]) -> None:
-        fragment, piece = payload.get("delta"), payload.get(index_field)
-        if isinstance(fragment, str):
-            index = self._parser.item_index(payload)
-            self._parser.add_delta(index, kind, piece if isinstance(piece, int) else 0, fragment)
-            if not fragment and kind in ("summary", "reasoning_text"):
-                self._parser.add_reasoning_progress()
+        fragment, position = payload.get("delta"), payload.get(index_field)
+        if fragment is None:
+            return
+        if not isinstance(fragment, str):
+            raise ProviderProtocolError(f"The delta of an event must be a string, got {type(fragment).__name__!r}.")
+        index = self._parser.item_index(payload)
+        self._parser.add_delta(index, kind, position if isinstance(position, int) else 0, fragment)
+        if not fragment and kind in ("summary", "reasoning_text"):
+            self._parser.add_reasoning_progress()
