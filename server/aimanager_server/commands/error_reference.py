@@ -7,7 +7,12 @@ from ..core.errors import GatewayError, all_errors
 from .reference.markdown import table
 
 FALLBACKS = {"never": "no", "next": "next target", "larger": "larger context window"}
-BREAKER_EFFECTS = {"ignore": "ignored", "count": "counted", "open": "opens at once"}
+BREAKER_EFFECTS = {
+    "ignore": "ignored",
+    "count": "counted",
+    "open": "opens at once",
+    "open_model": "opens at once, for this model",
+}
 
 PREFACE = """\
 # Errors

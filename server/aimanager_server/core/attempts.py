@@ -10,7 +10,7 @@ from .usage import Cost, Usage, add_cost, add_usage
 CANCELLED = "CANCELLED"
 """Reason of an attempt or call that was cancelled."""
 
-AttemptEffect = Literal["none", "success", "rate_limited", "failure", "credentials"]
+AttemptEffect = Literal["none", "success", "rate_limited", "failure", "credentials", "model_denied"]
 """The effect of an attempt on the health of its provider; "none" for cancellations and the caller's own errors."""
 
 

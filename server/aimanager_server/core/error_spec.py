@@ -18,7 +18,8 @@ StatusCode = Literal[
     "INTERNAL",
 ]
 FallbackRule = Literal["next", "larger", "never"]
-BreakerEffect = Literal["ignore", "count", "open"]
+BreakerEffect = Literal["ignore", "count", "open", "open_model"]
+"""Whether an error counts as a failure, or opens the breaker at once: that of the API key, or only of the model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@
     ├── request           InvalidRequest · CapabilityUnsupported · PayloadTooLarge · ContextTooLong · ContentBlocked
     │                     Unauthenticated · TokenExpired · PermissionDenied · MissingCredentials · ProviderNotFound
     │                     ModelNotFound · LoopDetected
-    ├── gateway limits    RateLimited · Overloaded
-    ├── provider          ProviderRejectedRequest · CallerKeyRejected · ProviderCredentialsInvalid
-    │                     ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout · FirstTokenTimeout
-    │                     ProviderInternalError · ProviderOverloaded · ProviderUnreachable · ProviderUntrusted
-    │                     ProviderProtocolError · CircuitOpen · StreamInterrupted · OutputSchemaMismatch
+    ├── gateway limits    RateLimited · Overloaded · CircuitOpen
+    ├── provider          ProviderRejectedRequest · ProviderPermissionDenied · ProviderModelDenied · CallerKeyRejected
+    │                     ProviderCredentialsInvalid · ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout
+    │                     FirstTokenTimeout · ProviderInternalError · ProviderOverloaded · ProviderUnreachable
+    │                     ProviderUntrusted · ProviderProtocolError · StreamInterrupted · OutputSchemaMismatch
     └── gateway           DeadlineExceeded · InternalError
 
 The spec determines the gRPC code, the reason clients match on, retry, fallback and the effect on the circuit breaker.
@@ -227,6 +227,21 @@ class ProviderRejectedRequest(GatewayError):
     """The provider rejected the request as invalid."""
 
     spec = ErrorSpec("INVALID_ARGUMENT", "PROVIDER_REJECTED_REQUEST", "Fix the problem that the message describes.")
+
+
+class ProviderPermissionDenied(GatewayError):
+    """The provider refused this request (status 403), but neither its API key nor its model as far as it says."""
+
+    spec = ErrorSpec("FAILED_PRECONDITION", "PROVIDER_PERMISSION_DENIED", "Check what the account and its key may do.")
+
+
+class ProviderModelDenied(GatewayError):
+    """The API key may not use this model of the provider; other models are not affected."""
+
+    spec = ErrorSpec(
+        "FAILED_PRECONDITION", "PROVIDER_MODEL_DENIED", "Grant the API key access to the model, or use another model.",
+        fallback="next", breaker_effect="open_model",
+    )  # fmt: skip
 
 
 class CallerKeyRejected(GatewayError):

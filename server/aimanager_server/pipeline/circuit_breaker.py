@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.errors import CircuitOpen, GatewayError, ProviderRateLimited
+from ..core.errors import CircuitOpen, GatewayError, ProviderModelDenied, ProviderRateLimited
 from ..core.request import CALLER_KEY_ID, Attempt
 from ..core.response import Event, Finished
 from ..core.stream import Failed, Outcome, ResponseStream, StreamObserver
@@ -17,7 +17,8 @@ from ..resilience.circuit_breaker import CircuitBreaker
 class CircuitBreakerLayer:
     """Apply circuit breakers to one attempt at one target with one key.
 
-    Each server key has a breaker per model, and one for the key itself, which opens for rejected credentials. Callers'
+    Each server key has a breaker per model, and one for the key itself, which opens for rejected credentials; that of
+    a model opens at once if the key may not use it. Callers'
     own keys share one breaker per model and have none for the key: their rejections and rate limits are not recorded.
     Errors caused by the caller do not count as failures of the provider.
     """
@@ -90,6 +91,9 @@ class _BreakerCall(StreamObserver):
             case "credentials" if self._key_breaker is not None:
                 self._key_breaker.record_credentials_failure(self._key_generation, error.reason)
                 self._model_breaker.release(self._model_generation)
+            case "model_denied":
+                self._model_breaker.record_credentials_failure(self._model_generation, error.reason)
+                self._release_key()
             case "failure":
                 self._model_breaker.record_failure(self._model_generation, error.reason)
                 self._release_key()
@@ -114,9 +118,11 @@ class _BreakerCall(StreamObserver):
 
     def _circuit_open(self, wait: float) -> CircuitOpen:
         provider, model = self._attempt.target.key
+        cause = f"for provider {provider!r} after repeated failures"
+        if self._model_breaker.open_reason == ProviderModelDenied.spec.reason:
+            cause = f"for {provider}/{model}: the server's API key may not use this model"
         return CircuitOpen(
-            f"Circuit breaker open for provider {provider!r} after repeated failures. "
-            f"Retry in {math.ceil(wait)} s, or add a fallback model.",
+            f"Circuit breaker open {cause}. Retry in {math.ceil(wait)} s, or add a fallback model.",
             provider=provider,
             model=model,
             retry_after=wait,

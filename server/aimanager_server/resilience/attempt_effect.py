@@ -30,9 +30,11 @@ def effect_of(error: GatewayError, attempt: Attempt[Any]) -> AttemptEffect:
     effect = cause.spec.breaker_effect
     if effect == "ignore" or _is_callers_timeout(error, attempt):
         return "none"
-    if effect == "open":
-        return "none" if uses_caller_key else "credentials"
-    return "failure"
+    if effect == "count":
+        return "failure"
+    if uses_caller_key:
+        return "none"
+    return "credentials" if effect == "open" else "model_denied"
 
 
 def root_cause(error: GatewayError) -> GatewayError:

@@ -36,7 +36,7 @@ class CircuitBreaker:
     __slots__ = (
         "_blocked_until", "_clock", "_half_open_reported", "_is_trial_in_flight", "_max_block_seconds",
         "_on_transition", "_open_seconds", "_outcomes", "_settings", "awaiting_probe", "consecutive_failures",
-        "generation", "is_probed", "key_id", "model", "opened_at", "provider", "retry_at",
+        "generation", "is_probed", "key_id", "model", "open_reason", "opened_at", "provider", "retry_at",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,7 @@ class CircuitBreaker:
         self.awaiting_probe = False
         self.generation = 0
         self.consecutive_failures = 0
+        self.open_reason = ""
         self.opened_at: float | None = None
         self.retry_at: float | None = None
 
@@ -150,7 +151,7 @@ class CircuitBreaker:
         self._open(seconds, reason, awaiting_probe=False)
 
     def record_credentials_failure(self, generation: int, reason: str) -> None:
-        """Open after a rejected key or an exhausted quota, for a fixed time: a probe cannot detect the recovery."""
+        """Open after a rejected key, model or an exhausted quota, for a fixed time: a probe cannot see the recovery."""
         if generation == self.generation:
             self.open_for(self._settings.credentials_open_seconds, reason)
 
@@ -183,6 +184,7 @@ class CircuitBreaker:
         self.generation += 1
         self.awaiting_probe = awaiting_probe
         self._is_trial_in_flight = self._half_open_reported = False
+        self.open_reason = reason
         self.opened_at = self._clock()
         self.retry_at = self.opened_at + seconds
         self._on_transition(self, reason)

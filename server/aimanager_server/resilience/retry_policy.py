@@ -11,13 +11,16 @@ from ..core.errors import (
     GatewayError,
     OutputSchemaMismatch,
     ProviderCredentialsInvalid,
+    ProviderModelDenied,
     ProviderQuotaExhausted,
     ProviderRateLimited,
     StreamInterrupted,
 )
 from ..core.request import Target
 
-KEY_SCOPED_ERRORS = (ProviderCredentialsInvalid, ProviderQuotaExhausted, ProviderRateLimited, CircuitOpen)
+KEY_SCOPED_ERRORS = (
+    ProviderCredentialsInvalid, ProviderModelDenied, ProviderQuotaExhausted, ProviderRateLimited, CircuitOpen,
+)  # fmt: skip
 """Errors of one key; a request with another key may succeed."""
 
 REJECTED_KEY_ERRORS = (ProviderCredentialsInvalid, ProviderQuotaExhausted)

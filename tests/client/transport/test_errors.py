@@ -43,6 +43,8 @@ EXPECTED = {
     "RATE_LIMITED": "RateLimitError",
     "OVERLOADED": "AIError",
     "PROVIDER_REJECTED_REQUEST": "ProviderError",
+    "PROVIDER_PERMISSION_DENIED": "ProviderError",
+    "PROVIDER_MODEL_DENIED": "ProviderError",
     "PROVIDER_KEY_REJECTED": "ProviderError",
     "PROVIDER_CREDENTIALS_INVALID": "ProviderError",
     "PROVIDER_QUOTA_EXHAUSTED": "ProviderError",

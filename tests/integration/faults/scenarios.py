@@ -15,7 +15,7 @@ SCENARIOS: Mapping[int, str] = MappingProxyType(
         3: "every form of retry advice",
         4: "a single 500, 502, 503 or 504",
         5: "529, or an overload error with status 200",
-        6: "401, 402 or 403 for one of several keys",
+        6: "401, 402, or a 403 about the credentials, for one of several keys",
         7: "context too long, content filter",
         8: "connection reset before the headers, after the headers, after output",
         9: "request accepted, no response",
@@ -45,6 +45,7 @@ SCENARIOS: Mapping[int, str] = MappingProxyType(
         33: "system clock steps",
         34: "blocked event loop",
         35: "thundering herds and retry storms",
+        36: "403 for the content of one request, or for one model",
     }
 )
 

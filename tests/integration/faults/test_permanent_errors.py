@@ -78,6 +78,27 @@ def test_a_rejected_request_is_not_sent_to_a_fallback() -> None:
     assert (len(first.requests), len(second.requests)) == (1, 0)
 
 
+@scenario(7)
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    ("wire", "unknown"),
+    [
+        ("chat_completions", fails(400, "Invalid model name passed in model=m. Call `/v1/models`", code="400")),
+        ("anthropic", fails(400, "model not found", kind="invalid_request_error")),
+    ],
+    ids=["litellm", "llama.cpp"],
+)
+def test_a_model_unknown_to_the_provider_falls_back(wire: str, unknown: Any, is_streamed: bool) -> None:
+    first, second = Upstream(unknown, wire=wire), Upstream(responds())
+
+    with gateway(first, second) as server:
+        response = server.respond(is_streamed, fallback_models=FALLBACK)
+        failure = server.fail(is_streamed)
+
+    assert attempts_of(response.execution) == [("first", "MODEL_NOT_FOUND"), ("second", "")]
+    assert (failure.code, failure.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+
+
 @scenario(25)
 def test_a_fallback_without_a_required_capability_is_skipped_with_a_warning() -> None:
     first, second, third = Upstream(fails(401)), Upstream(responds()), Upstream(responds())

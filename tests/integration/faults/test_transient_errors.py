@@ -64,8 +64,9 @@ def test_fallback_is_used_at_once_instead_of_waiting_for_retry_after(wire: str) 
 
 
 @scenario(2)
-def test_persistent_rate_limit_is_attempted_three_times() -> None:
-    first = Upstream(fails(429))
+@pytest.mark.parametrize("wire", WIRES)
+def test_persistent_rate_limit_is_attempted_three_times(wire: str) -> None:
+    first = Upstream(fails(429, kind="rate_limit_error"), wire=wire)
 
     with gateway(first) as server:
         failure = server.generate_failure()
@@ -77,8 +78,9 @@ def test_persistent_rate_limit_is_attempted_three_times() -> None:
 
 
 @scenario(2)
-def test_exhausted_spend_limit_is_not_retried() -> None:
-    first = Upstream(fails(429), wire="anthropic")
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_429_whose_words_speak_of_a_spend_cap_is_not_retried(wire: str) -> None:
+    first = Upstream(fails(429, "You have reached your monthly spend limit.", kind="rate_limit_error"), wire=wire)
 
     with gateway(first) as server:
         failure = server.generate_failure()

@@ -156,7 +156,7 @@ async def test_embeddings_are_requested_with_the_servers_key() -> None:
 
 
 async def test_a_provider_error_is_attributed_and_contains_no_key() -> None:
-    error_body = {"error": {"message": f"no such model; your key is {CANARY}", "type": "invalid_request_error"}}
+    error_body = {"error": {"message": f"no such field; your key is {CANARY}", "type": "invalid_request_error"}}
     provider = provider_responding(lambda request: httpx.Response(400, json=error_body))
 
     with pytest.raises(ProviderRejectedRequest) as caught:

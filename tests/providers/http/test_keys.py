@@ -12,10 +12,11 @@ from aimanager_server.core.errors import (
     GatewayError,
     MissingCredentials,
     ProviderCredentialsInvalid,
+    ProviderPermissionDenied,
     ProviderQuotaExhausted,
     StreamInterrupted,
 )
-from aimanager_server.core.request import ApiKey
+from aimanager_server.core.request import CALLER_KEY_ID, ApiKey
 from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport
 from aimanager_server.resilience.key_pool import KeyPool
@@ -70,7 +71,7 @@ async def test_a_probe_does_not_use_a_quarantined_key() -> None:
     [(401, ProviderCredentialsInvalid), (402, ProviderQuotaExhausted), (403, ProviderCredentialsInvalid)],
 )
 async def test_a_rejected_key_is_redacted_from_the_error(status: int, kind: type[GatewayError]) -> None:
-    call = replace(UNARY_ATTEMPT, api_key=ApiKey("own", "mine-1234"))
+    call = replace(UNARY_ATTEMPT, api_key=ApiKey("1", "mine-1234"))
 
     with pytest.raises(kind) as caught:
         await provider_responding(always_respond(status, b'{"error":"Bad key mine-1234"}'), "one", "two")(call)
@@ -136,3 +137,59 @@ async def test_a_key_quoted_within_a_stream_is_redacted() -> None:
 
     assert CANARY not in str(caught.value)
     assert (caught.value.provider, caught.value.model) == ("upstream", "some-model")
+
+
+FORBIDDEN = httpx.Response(403, json={"error": {"message": "No."}})
+
+
+class Listing:
+    """Answers a generation with a status 403 that does not say why, and the model list with other responses."""
+
+    def __init__(self, *responses: httpx.Response | Exception) -> None:
+        self.responses = list(responses)
+        self.keys: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return FORBIDDEN
+        self.keys.append(request.headers["authorization"][7:])
+        response = self.responses[min(len(self.keys), len(self.responses)) - 1]
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+
+@pytest.mark.parametrize(
+    ("listing", "kind"),
+    [
+        (httpx.Response(200, json={"data": []}), ProviderPermissionDenied),
+        (httpx.Response(401), ProviderCredentialsInvalid),
+        (FORBIDDEN, ProviderCredentialsInvalid),
+        # What says nothing about the key does not open its breaker.
+        (httpx.Response(404), ProviderPermissionDenied),
+        (httpx.Response(500), ProviderPermissionDenied),
+        (httpx.ConnectError("refused"), ProviderPermissionDenied),
+    ],
+)
+async def test_a_403_that_does_not_say_why_is_a_key_fault_if_the_model_list_is_forbidden_too(
+    listing: httpx.Response | Exception, kind: type[GatewayError]
+) -> None:
+    respond = Listing(listing)
+
+    with pytest.raises(GatewayError) as caught:
+        await provider_responding(respond, "one", "two")(replace(UNARY_ATTEMPT, api_key=ApiKey("2", "two")))
+
+    assert (type(caught.value), caught.value.upstream_status, respond.keys) == (kind, 403, ["two"])
+
+
+async def test_the_model_list_is_requested_once_for_several_403s_and_never_with_a_callers_key() -> None:
+    respond = Listing(httpx.Response(200, json={"data": []}))
+    provider = provider_responding(respond, "one", "two")
+
+    for key in ("one", "one", "two"):
+        with pytest.raises(ProviderPermissionDenied):
+            await provider(replace(UNARY_ATTEMPT, api_key=ApiKey("1", key)))
+    with pytest.raises(ProviderPermissionDenied):
+        await provider(replace(UNARY_ATTEMPT, api_key=ApiKey(CALLER_KEY_ID, "mine")))
+
+    assert respond.keys == ["one", "two"]

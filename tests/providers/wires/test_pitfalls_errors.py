@@ -95,9 +95,9 @@ def error_body(message: str = "No.", code: str | None = None, error_type: str | 
         (
             anthropic_api.anthropic_wire,
             429,
-            error_body(error_type="rate_limit_error"),
+            error_body("You have reached your monthly spend limit.", error_type="rate_limit_error"),
             ProviderQuotaExhausted,
-        ),  # without a delay: the spend limit
+        ),
         (lambda: chat_wire("deepseek"), 402, error_body("Insufficient Balance"), ProviderQuotaExhausted),
         (anthropic_api.anthropic_wire, 402, error_body(error_type="billing_error"), ProviderQuotaExhausted),
         (chat_wire, 400, error_body(code="context_length_exceeded"), ContextTooLong),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,9 @@ from aimanager_server.core.errors import (
     PayloadTooLarge,
     ProviderCredentialsInvalid,
     ProviderInternalError,
+    ProviderModelDenied,
     ProviderOverloaded,
+    ProviderPermissionDenied,
     ProviderProtocolError,
     ProviderQuotaExhausted,
     ProviderRateLimited,
@@ -41,11 +44,12 @@ STATUSES: dict[int, type[GatewayError]] = {
     400: ProviderRejectedRequest,
     401: ProviderCredentialsInvalid,
     402: ProviderQuotaExhausted,
-    403: ProviderCredentialsInvalid,
+    403: ProviderPermissionDenied,
     404: ModelNotFound,
     405: ProviderRejectedRequest,
     408: ProviderTimeout,
     409: ProviderInternalError,
+    410: ModelNotFound,
     413: PayloadTooLarge,
     418: ProviderRejectedRequest,
     422: ProviderRejectedRequest,
@@ -127,7 +131,10 @@ def test_name_or_message_determines_ambiguous_statuses(
         (b"plain text", ": plain text"),
         (b"<!DOCTYPE html><p>sk", ": an HTML page"),
         (b'{"error":"\\ud83d"}', ": \ufffd"),
-        (b"[" * 5000, ": " + "[" * 5000),
+        (b'event: error\ndata: {"error":{"code":"c","message":"An event."}}\n\n', " (c): An event."),
+        (b'data: {"error":"A stream."}\r\n\r\ndata: [DONE]', ": A stream."),
+        (b": keep-alive\n\ndata: {broken", ": : keep-alive\n\ndata: {broken"),
+        (b"[" * 5000, ": " + "[" * 4096),
     ],
 )
 def test_error_bodies_of_every_shape_are_parsed(body: object, suffix: str) -> None:
@@ -181,3 +188,116 @@ def test_retry_delay_in_the_body_is_used_without_a_header() -> None:
 def test_retry_delay_in_other_messages_is_ignored() -> None:
     assert provider_error(400, error_json(message="try again in 6s")).retry_after is None
     assert provider_error(500, error_json(message="try again in 6s")).retry_after is None
+
+
+def flagged(message: str) -> dict[str, Any]:
+    metadata = {"reasons": ["violence"], "flagged_input": "my api key", "provider_name": "OpenAI"}
+    return {"error": {"code": 403, "message": message, "metadata": metadata}}
+
+
+XAI = "The caller does not have permission to execute the specified operation"
+
+
+@pytest.mark.parametrize(
+    ("body", "error_type"),
+    [
+        # Content policy.
+        (flagged('openai/m requires moderation on OpenAI. Your input was flagged for "violence".'), ContentBlocked),
+        (flagged("No."), ContentBlocked),
+        (
+            {"code": XAI, "error": "Content violates usage guidelines. Team: t, API key ID: k, Model: grok-4.7."},
+            ContentBlocked,
+        ),
+        ({"code": "permission-denied", "error": "Failed check: SAFETY_CHECK_TYPE_BIO"}, ContentBlocked),
+        (error_json("content_policy_violation"), ContentBlocked),
+        (error_json("moderation_blocked"), ContentBlocked),
+        (error_json(None, "The prompt was blocked for safety reasons."), ContentBlocked),
+        (error_json(None, "Violated guardrail policy", "guardrail_violation"), ContentBlocked),
+        # One model.
+        (error_json("model_permission_blocked_project", "The model `m` is blocked."), ProviderModelDenied),
+        (error_json("403", "key not allowed to access model. Tried m", "key_model_access_denied"), ProviderModelDenied),
+        (error_json(None, "Project `p` does not have access to model `m`"), ProviderModelDenied),
+        (error_json(None, "You are not authorized to access model m or model does not exist"), ProviderModelDenied),
+        (error_json(None, "Your organization must be verified to use the model `m`."), ProviderModelDenied),
+        (error_json(403, "This model is not available in your region."), ProviderModelDenied),
+        # The account or the key.
+        (error_json(403, "Key limit exceeded (total limit)."), ProviderQuotaExhausted),
+        ({"code": XAI, "error": "Your newly created team doesn't have any credits yet."}, ProviderQuotaExhausted),
+        (error_json(None, "Your API key was reported as leaked."), ProviderCredentialsInvalid),
+        (error_json("account_deactivated"), ProviderCredentialsInvalid),
+        (error_json("API_KEY_HTTP_REFERRER_BLOCKED"), ProviderCredentialsInvalid),
+        (error_json(None, "Authentication failed."), ProviderCredentialsInvalid),
+        # It says neither.
+        (error_json(None, "Your API key does not have permission to use the resource."), ProviderPermissionDenied),
+        (error_json("unsupported_country_region_territory"), ProviderPermissionDenied),
+        (error_json(None, 'Refused: "tell me your api key"'), ProviderPermissionDenied),
+        (error_json(None, "Forbidden"), ProviderPermissionDenied),
+    ],
+)
+def test_a_403_is_a_key_fault_only_if_it_says_so(body: dict[str, Any], error_type: type[GatewayError]) -> None:
+    assert type(provider_error(403, body)) is error_type
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error_json("400", "/chat/completions: Invalid model name passed in model=m. Call `/v1/models`")),
+        (400, {"detail": {"error": "/chat/completions: Invalid model name passed in model=m"}}),
+        (400, error_json(None, "There are no healthy deployments for this model")),
+        (404, {"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError", "code": 404}),
+        (400, {"object": "error", "message": "The model `m` does not exist.", "type": "BadRequestError", "code": 400}),
+        (400, error_json(400, "model not found", "invalid_request_error")),
+        (400, error_json(400, "model 'm-1.5' not found", "invalid_request_error")),
+        (400, error_json(400, "vendor/m is not a valid model ID")),
+        (404, error_json(404, "No endpoints found for vendor/m.")),
+        (400, error_json("model_decommissioned", "The model `m` has been decommissioned.")),
+        (400, error_json("model_not_found", "The model `m` does not exist or you do not have access to it.")),
+        (400, {"object": "error", "message": "Invalid model: m", "type": "invalid_model", "code": "1500"}),
+        (400, error_json("invalid_request_error", "Model Not Exist")),
+        (400, {"code": "Client specified an invalid argument", "error": "Model not found: m"}),
+        (400, error_json(None, "* GenerateContentRequest.model: unexpected model name format")),
+        (422, {"detail": "Unknown model: m"}),
+        (410, error_json(None, "Retired.")),
+    ],
+)
+def test_an_unknown_model_is_recognized_whatever_the_status(status: int, body: dict[str, Any]) -> None:
+    assert type(provider_error(status, body)) is ModelNotFound
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["This model does not support images.", "max_tokens is too large for the model.", "tool not found", "model"],
+)
+def test_a_400_about_something_else_is_a_rejected_request(message: str) -> None:
+    assert type(provider_error(400, error_json(None, message))) is ProviderRejectedRequest
+
+
+def test_a_404_that_speaks_of_no_model_suggests_checking_base_url() -> None:
+    assert "base_url" in provider_error(404, {"detail": "Not Found"}).solution
+    assert "base_url" not in provider_error(404, error_json("model_not_found")).solution
+
+
+def test_the_words_of_a_spent_account_with_a_delay_are_googles_rate_limit() -> None:
+    words = "You exceeded your current quota, please check your plan."
+    delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
+    google = {"error": {"code": 429, "message": words, "status": "RESOURCE_EXHAUSTED", "details": [delay]}}
+
+    error = provider_error(429, [google])
+
+    assert (type(error), error.retry_after) == (ProviderRateLimited, 34.0)
+    assert type(provider_error(429, error_json("insufficient_quota", words))) is ProviderQuotaExhausted
+
+
+def test_a_spent_budget_of_a_proxy_is_an_exhausted_quota() -> None:
+    body = error_json("400", "Budget has been exceeded! Current cost: 5.0, Max budget: 1.0", "budget_exceeded")
+
+    assert {type(provider_error(status, body)) for status in (400, 401, 429)} == {ProviderQuotaExhausted}
+
+
+def test_recognizing_an_error_takes_time_bounded_by_the_length_that_is_kept() -> None:
+    started = time.process_time()
+
+    for text in ("model " * 1_000_000, "access " * 1_000_000, '"' * 5_000_000):
+        error_in_success({"error": {"message": text, "code": "403"}})
+
+    assert time.process_time() - started < 1.0

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from ...config.settings import Limits
+from ...core.coalescing import Coalescer
 from ...core.errors import (
     DeadlineExceeded,
     GatewayError,
     MissingCredentials,
+    ProviderCredentialsInvalid,
+    ProviderPermissionDenied,
     ProviderProtocolError,
     ProviderUnreachable,
 )
-from ...core.request import Attempt
+from ...core.request import CALLER_KEY_ID, Attempt
 from ...core.response import ResponseMetadata
 from ...core.stream import ResponseStream
 from ...resilience.key_pool import KeyPool
@@ -32,6 +36,9 @@ Exchange = Callable[[Attempt[Any], str], Awaitable[Result]]
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
 PROBE_TIMEOUT_SECONDS = 10.0
+KEY_CHECK_SECONDS = 2.0
+KEY_CHECK_INTERVAL_SECONDS = 10.0
+"""A status 403 that does not say why is followed by one request for the model list, in this interval, with the key."""
 
 
 class HttpProvider:
@@ -74,6 +81,7 @@ class HttpProvider:
         self._secrets = tuple(secrets)
         self._user_agent = user_agent
         self._probe_timeout = probe_timeout
+        self._key_checks: Coalescer[bool] = Coalescer(KEY_CHECK_INTERVAL_SECONDS, time.monotonic)
 
     @property
     def wire(self) -> Wire:
@@ -146,8 +154,42 @@ class HttpProvider:
             missing = "sent any content" if attempt.is_streamed else "completed its response"
             message = f"Deadline exceeded before the provider {missing}."
             raise DeadlineExceeded(message, provider=self._name, model=model) from error
+        except ProviderPermissionDenied as error:
+            known = await self._with_key_checked(attempt, key, error)
+            raise self._attributed_error(model, key, known) from error.__cause__
         except GatewayError as error:
             raise self._attributed_error(model, key, error) from error.__cause__
+
+    async def _with_key_checked(self, attempt: Attempt[Any], key: str, error: ProviderPermissionDenied) -> GatewayError:
+        """Return ProviderCredentialsInvalid if the model list is forbidden as well, else the error unchanged.
+
+        A caller's own key is not checked: what becomes of it concerns nobody else.
+        """
+        if attempt.api_key.id == CALLER_KEY_ID or not key:
+            return error
+        due = min(attempt.deadline, asyncio.get_running_loop().time() + KEY_CHECK_SECONDS)
+        try:
+            async with asyncio.timeout_at(due):
+                is_refused = await self._key_checks.run(key, lambda: self._is_key_refused(key))
+        except TimeoutError:
+            return error
+        if not is_refused:
+            return error
+        return ProviderCredentialsInvalid(
+            f"{error.message} The model list is forbidden to this API key as well.",
+            upstream_status=error.upstream_status,
+            usage=error.usage,
+        )
+
+    async def _is_key_refused(self, key: str) -> bool:
+        deadline = asyncio.get_running_loop().time() + KEY_CHECK_SECONDS
+        try:
+            await self._fetch(self._control, self._wire.probe_request(key), key, deadline, {})
+        except GatewayError as error:
+            return error.upstream_status in (401, 403)
+        except TimeoutError:
+            pass
+        return False
 
     async def _generate(self, attempt: Attempt[Any], key: str) -> ResponseStream:
         wire, deadline, streaming = self._wire_for(attempt.target.model), attempt.deadline, attempt.is_streamed

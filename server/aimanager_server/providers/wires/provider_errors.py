@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,9 @@ from ...core.errors import (
     PayloadTooLarge,
     ProviderCredentialsInvalid,
     ProviderInternalError,
+    ProviderModelDenied,
     ProviderOverloaded,
+    ProviderPermissionDenied,
     ProviderProtocolError,
     ProviderQuotaExhausted,
     ProviderRateLimited,
@@ -23,37 +25,32 @@ from ...core.errors import (
     ProviderTimeout,
 )
 from ...telemetry.redaction import redact, truncate
-from .json_codec import decode_json, fix_surrogates, looks_like_html
+from .error_words import (
+    CONTEXT_NAMES,
+    CONTEXT_PHRASES,
+    CREDENTIALS_NAMES,
+    FORBIDDEN_CREDENTIALS_NAMES,
+    MODEL_DENIED_NAMES,
+    MODEL_DENIED_PHRASES,
+    MODEL_NAMES,
+    MODEL_PHRASES,
+    POLICY_NAMES,
+    POLICY_PHRASES,
+    QUOTA_NAMES,
+    QUOTA_PHRASES,
+    is_about_credentials,
+)
+from .json_codec import decode_json, fix_surrogates, looks_like_html, object_field
 from .retry_after import retry_after_from_body, retry_after_from_headers, retry_after_from_message
-
-CONTEXT_NAMES = ("context_length_exceeded",)
-CONTEXT_PHRASES = ("maximum context length", "context window", "prompt is too long", "input is too long")
-POLICY_NAMES = (
-    "content_policy_violation",
-    "content_filter",
-    "responsibleaipolicyviolation",
-    "bio_policy",
-    "misalignment_policy_violation",
-)
-POLICY_PHRASES = ("content exists risk", "content management policy")
-QUOTA_NAMES = (
-    "insufficient_quota",
-    "billing_hard_limit_reached",
-    "billing_error",
-    "billing_not_active",
-    "insufficient_balance",
-)
-QUOTA_PHRASES = ("insufficient balance", "exceeded your current quota", "credit balance", "spend limit", "spend cap")
-CREDENTIALS_NAMES = ("invalid_api_key", "api_key_invalid", "authentication_error")
-MODEL_NAMES = ("model_not_found", "model_not_exist", "unknown_model")
 
 ERRORS_BY_STATUS: Mapping[int, type[GatewayError]] = {
     401: ProviderCredentialsInvalid,
     402: ProviderQuotaExhausted,
-    403: ProviderCredentialsInvalid,
+    403: ProviderPermissionDenied,
     404: ModelNotFound,
     408: ProviderTimeout,
     409: ProviderInternalError,
+    410: ModelNotFound,
     413: PayloadTooLarge,
     425: ProviderInternalError,
     429: ProviderRateLimited,
@@ -70,11 +67,15 @@ STATUS_BY_NAME: Mapping[str, int] = {
     "invalid_request_error": 400,
     "invalid_prompt": 400,
     "permission_error": 403,
+    "permission_denied": 403,
     "not_found_error": 404,
+    "not_found": 404,
+    "conflict_error": 409,
     "timeout_error": 504,
     "request_too_large": 413,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "resource_exhausted": 429,
     "overloaded_error": 529,
     "overloaded": 529,
     "server_overloaded": 529,
@@ -84,6 +85,10 @@ STATUS_BY_NAME: Mapping[str, int] = {
 """The HTTP status that corresponds to an error inside a 200 response."""
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_MESSAGE_LENGTH = 4096
+"""Longer messages are cut before anything is searched in them."""
+
+MAX_NAME_LENGTH = 200
 
 NO_MESSAGE = "no message"
 
@@ -92,7 +97,8 @@ NO_MESSAGE = "no message"
 class ProviderErrorBody:
     """A provider's error, independent of its JSON shape.
 
-    `status` is 0 if the body contains none. `retry_after` is in seconds, None if the body contains none.
+    `status` is 0 if the body contains none. `retry_after` is in seconds, None if the body contains none. `is_flagged`:
+    the body lists what a moderation objected to.
     """
 
     message: str
@@ -100,6 +106,7 @@ class ProviderErrorBody:
     code: str = ""
     status: int = 0
     retry_after: float | None = None
+    is_flagged: bool = False
 
     @property
     def name(self) -> str:
@@ -108,8 +115,22 @@ class ProviderErrorBody:
 
     def is_named_any_of(self, names: Iterable[str]) -> bool:
         """Return whether the code or the type contains one of the names."""
-        own_names = f"{self.code} {self.type}".lower()
+        own_names = self._names
         return any(name in own_names for name in names)
+
+    @property
+    def advised_delay(self) -> float | None:
+        """Return the delay in seconds that the body or its message advises."""
+        return retry_after_from_message(self.message) if self.retry_after is None else self.retry_after
+
+    @property
+    def names_unknown_model(self) -> bool:
+        """Whether the code or the type says that the model does not exist."""
+        return MODEL_NAMES.search(self._names) is not None
+
+    @property
+    def _names(self) -> str:
+        return f"{self.code} {self.type}".lower()
 
     def mentions(self, phrases: Iterable[str]) -> bool:
         """Return whether the message contains one of the phrases. Messages may quote the prompt: weak evidence."""
@@ -125,9 +146,18 @@ def parse_error_body(body: bytes) -> ProviderErrorBody:
     if looks_like_html(body):
         return ProviderErrorBody("an HTML page", type="html")
     try:
-        return parse_error(decode_json(body))
+        return parse_error(decode_json(_event_data(body) or body))
     except ValueError:
-        return ProviderErrorBody(body.decode("utf-8", "replace"))
+        return ProviderErrorBody(body.decode("utf-8", "replace")[:MAX_MESSAGE_LENGTH])
+
+
+def _event_data(body: bytes) -> bytes:
+    """Return the data of the first event of a body of server-sent events; empty for any other body."""
+    if not body.startswith((b"event:", b"data:", b"id:", b":")):
+        return b""
+    event = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = (line.partition(b":") for block in event.split(b"\n\n") for line in block.split(b"\n"))
+    return next((value.strip() for field, _, value in lines if field == b"data"), b"")
 
 
 def parse_error(value: Any) -> ProviderErrorBody:
@@ -147,11 +177,18 @@ def parse_error(value: Any) -> ProviderErrorBody:
         value = inner
     elif isinstance(inner, str):
         value = {**value, "message": inner}
-    code = _text(value.get("code"))
+    code = _text(value.get("code"))[:MAX_NAME_LENGTH]
     status = int(code) if len(code) == 3 and code.isdecimal() else 0
     message = _text(value.get("message")) or _detail(value.get("detail")) or NO_MESSAGE
+    kind = (_text(value.get("type")) or _text(value.get("status")))[:MAX_NAME_LENGTH]
+    metadata = object_field(value, "metadata")
     return ProviderErrorBody(
-        fix_surrogates(message), _text(value.get("type")), code, status, retry_after_from_body(value)
+        fix_surrogates(message[:MAX_MESSAGE_LENGTH]),
+        kind,
+        code,
+        status,
+        retry_after_from_body(value),
+        is_flagged="flagged_input" in metadata or bool(metadata.get("reasons")),
     )
 
 
@@ -178,17 +215,10 @@ def error_in_success(value: Any) -> GatewayError:
 
 
 def classify_error(status: int, body: ProviderErrorBody) -> type[GatewayError]:
-    """Return the error class. Names and phrases decide if a status is ambiguous; otherwise the status decides."""
-    if body.is_named_any_of(QUOTA_NAMES) or (status in (402, 403, 429) and body.mentions(QUOTA_PHRASES)):
-        return ProviderQuotaExhausted
-    if body.is_named_any_of(CONTEXT_NAMES) or (status in (400, 413, 422) and body.mentions(CONTEXT_PHRASES)):
-        return ContextTooLong
-    if body.is_named_any_of(POLICY_NAMES) or (status in (400, 403, 422) and body.mentions(POLICY_PHRASES)):
-        return ContentBlocked
-    if body.is_named_any_of(CREDENTIALS_NAMES):
-        return ProviderCredentialsInvalid
-    if body.is_named_any_of(MODEL_NAMES):
-        return ModelNotFound
+    """Return the error class. Names and words decide if a status is ambiguous; otherwise the status decides."""
+    for applies, error_type in RULES:
+        if applies(status, body):
+            return error_type
     if status in ERRORS_BY_STATUS:
         return ERRORS_BY_STATUS[status]
     if status >= 500:
@@ -196,11 +226,62 @@ def classify_error(status: int, body: ProviderErrorBody) -> type[GatewayError]:
     return ProviderRejectedRequest if status >= 400 else ProviderProtocolError
 
 
+def _is_context_too_long(status: int, body: ProviderErrorBody) -> bool:
+    is_named = body.is_named_any_of(CONTEXT_NAMES)
+    return is_named or (status in (400, 413, 422) and body.mentions(CONTEXT_PHRASES))
+
+
+def _is_content_refusal(status: int, body: ProviderErrorBody) -> bool:
+    is_named = body.is_flagged or body.is_named_any_of(POLICY_NAMES)
+    return is_named or (status in (400, 403, 422) and body.mentions(POLICY_PHRASES))
+
+
+def _is_account_spent(status: int, body: ProviderErrorBody) -> bool:
+    if body.is_named_any_of(QUOTA_NAMES):
+        return True
+    if status not in (402, 403, 429) or not body.mentions(QUOTA_PHRASES):
+        return False
+    # Google uses the words of a spent account for a limit per minute as well, and then says when to retry.
+    is_rate_limit = body.is_named_any_of(("resource_exhausted",)) or body.mentions(("resource_exhausted",))
+    return not (status == 429 and is_rate_limit and body.advised_delay is not None)
+
+
+def _is_model_denied(status: int, body: ProviderErrorBody) -> bool:
+    if body.is_named_any_of(MODEL_DENIED_NAMES):
+        return True
+    if status == 401:
+        return body.mentions(("allowed to access model",))
+    return status == 403 and MODEL_DENIED_PHRASES.search(body.message.lower()) is not None
+
+
+def _is_model_unknown(status: int, body: ProviderErrorBody) -> bool:
+    if body.names_unknown_model:
+        return True
+    return status in (400, 404, 422) and MODEL_PHRASES.search(body.message.lower()) is not None
+
+
+def _is_key_refused(status: int, body: ProviderErrorBody) -> bool:
+    if body.is_named_any_of(CREDENTIALS_NAMES):
+        return True
+    return status == 403 and (body.is_named_any_of(FORBIDDEN_CREDENTIALS_NAMES) or is_about_credentials(body.message))
+
+
+RULES: tuple[tuple[Callable[[int, ProviderErrorBody], bool], type[GatewayError]], ...] = (
+    (_is_context_too_long, ContextTooLong),
+    (_is_content_refusal, ContentBlocked),
+    (_is_account_spent, ProviderQuotaExhausted),
+    (_is_model_denied, ProviderModelDenied),
+    (_is_model_unknown, ModelNotFound),
+    (_is_key_refused, ProviderCredentialsInvalid),
+)
+"""What decides before the status, in this order: a refusal for the content may mention keys, models and credit."""
+
+
 def _retry_after(error_type: type[GatewayError], body: ProviderErrorBody) -> float | None:
     """Return the delay in the body. Only rate limit and overload messages count; others may quote the prompt."""
     if error_type not in (ProviderRateLimited, ProviderOverloaded):
         return None
-    return retry_after_from_message(body.message) if body.retry_after is None else body.retry_after
+    return body.advised_delay
 
 
 def _label(body: ProviderErrorBody) -> str:
@@ -208,12 +289,18 @@ def _label(body: ProviderErrorBody) -> str:
 
 
 def _solution(error_type: type[GatewayError], body: ProviderErrorBody) -> str:
-    if error_type is ModelNotFound and body.type == "html":
+    if error_type is not ModelNotFound:
+        return ""
+    if body.type == "html":
         return "Check base_url: the server returned an HTML page instead of an API response."
+    if not body.mentions(("model", "deployment")) and not body.names_unknown_model:
+        return "Check base_url: the server has no such path, or use a model that ListModels returns."
     return ""
 
 
 def _detail(value: Any) -> str:
+    if isinstance(value, dict):
+        return _text(value.get("error")) or _text(value.get("message"))
     if not isinstance(value, list):
         return _text(value)
     lines = []

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from .json_codec import object_list_field
+
 NEVER_RETRY = math.inf
 """The provider advises against a retry: longer than any delay that is honored."""
 
@@ -24,6 +26,8 @@ BODY_FIELDS: Mapping[str, float] = {
 """Error fields with a retry delay, and their unit in seconds."""
 
 HTTP_DATE = re.compile(r"[A-Za-z]{3,9}, \d{1,2}[ -][A-Za-z]{3}[ -]\d{2,4} [\d:]{5,8}(?: [A-Z]{1,4}| [+-]\d{4})?")
+
+DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 MESSAGE_DELAY = re.compile(
     r"\b(?:try again|retry)(?: after| in) (?:(?P<h>\d{1,4})h)?(?:(?P<m>\d{1,4})m(?!s))?"
@@ -65,6 +69,19 @@ def retry_after_from_body(error: Mapping[str, Any]) -> float | None:
         number = _number(str(value)) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
         if number is not None:
             return number * unit
+    return retry_after_from_details(error)
+
+
+def retry_after_from_details(error: Mapping[str, Any]) -> float | None:
+    """Return the delay in seconds of the RetryInfo in the details of one of Google's errors; None without one.
+
+    >>> retry_after_from_details({"details": [{"retryDelay": "34.07s"}]})
+    34.07
+    """
+    for detail in object_list_field(error, "details"):
+        found = DURATION.fullmatch(str(detail.get("retryDelay", "")))
+        if found is not None:
+            return float(found[1])
     return None
 
 

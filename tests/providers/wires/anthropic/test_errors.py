@@ -15,6 +15,7 @@ from aimanager_server.core.errors import (
     ProviderCredentialsInvalid,
     ProviderInternalError,
     ProviderOverloaded,
+    ProviderPermissionDenied,
     ProviderQuotaExhausted,
     ProviderRateLimited,
     ProviderRejectedRequest,
@@ -36,7 +37,7 @@ def body(kind: str, message: str = "No.") -> bytes:
         (400, "invalid_request_error", ProviderRejectedRequest),
         (401, "authentication_error", ProviderCredentialsInvalid),
         (402, "billing_error", ProviderQuotaExhausted),
-        (403, "permission_error", ProviderCredentialsInvalid),
+        (403, "permission_error", ProviderPermissionDenied),
         (404, "not_found_error", ModelNotFound),
         (408, "timeout_error", ProviderTimeout),
         (409, "conflict_error", ProviderInternalError),
@@ -105,18 +106,24 @@ def test_429_with_retry_after_is_a_rate_limit() -> None:
     assert error.retry_after == 7.0
 
 
-def test_429_without_retry_after_is_the_spend_limit() -> None:
-    error = anthropic_wire().error(429, {}, body("rate_limit_error", "Monthly limit."))
+@pytest.mark.parametrize(
+    ("message", "error_type"),
+    [
+        ("No.", ProviderRateLimited),  # litellm sends just that
+        ("This request would exceed your organization's rate limit of 50 requests per minute.", ProviderRateLimited),
+        ("You have reached your monthly spend limit.", ProviderQuotaExhausted),
+        ("You have reached your specified API usage limits.", ProviderQuotaExhausted),
+        ("Your credit balance is too low.", ProviderQuotaExhausted),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "7"}, {"x-should-retry": "true"}])
+def test_only_words_of_a_spend_cap_make_a_429_one(
+    message: str, error_type: type[GatewayError], headers: dict[str, str]
+) -> None:
+    error = anthropic_wire().error(429, headers, body("rate_limit_error", message))
 
-    assert type(error) is ProviderQuotaExhausted
-    assert "Monthly limit." in error.message
-    assert error.upstream_status == 429
-
-
-def test_429_with_should_retry_is_a_rate_limit() -> None:
-    error = anthropic_wire().error(429, {"x-should-retry": "true"}, body("rate_limit_error"))
-
-    assert type(error) is ProviderRateLimited
+    assert (type(error), error.upstream_status) == (error_type, 429)
+    assert message in error.message
 
 
 def test_api_key_in_an_error_message_is_redacted() -> None:

@@ -21,10 +21,7 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes, no
     error_body = parse_error_body(body)
     error = build_error(status, headers, error_body, now)
     error_type = type(error)
-    if status == 429 and error.retry_after is None and headers.get("x-should-retry") != "true":
-        # A 429 without a delay is the monthly spend limit.
-        error_type = ProviderQuotaExhausted
-    elif status == 400:
+    if status == 400:
         matches = (kind for phrase, kind in ERRORS_BY_PHRASE.items() if error_body.mentions((phrase,)))
         error_type = next(matches, error_type)
     if error_type is type(error):

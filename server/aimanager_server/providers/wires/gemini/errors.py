@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,12 +10,10 @@ from ....core.errors import ContextTooLong, GatewayError, ProviderQuotaExhausted
 from ....telemetry.redaction import redact, truncate
 from ..json_codec import decode_json, object_field, object_list_field
 from ..provider_errors import MAX_BODY_BYTES, ProviderErrorBody, classify_error, parse_error, parse_error_body
-from ..retry_after import retry_after_from_headers
+from ..retry_after import retry_after_from_details, retry_after_from_headers
 
 CONTEXT_PHRASES = ("exceeds the maximum number of tokens",)
 QUOTA_PHRASES = ("spend limit", "spending cap", "spend cap", "prepay", "credits are depleted", "credit balance")
-
-DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
 def error_from_response(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayError:
@@ -28,14 +25,14 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes, no
     details = _error_object(value)
     error_body = _parse(value, details) if details else parse_error_body(body)
     advice = retry_after_from_headers(headers, now)
-    return _build(status, error_body, details, _retry_delay(details) if advice is None else advice, status)
+    return _build(status, error_body, details, retry_after_from_details(details) if advice is None else advice, status)
 
 
 def error_in_success(value: Any) -> GatewayError:
     """Return the error for an error object inside a 200 response, by the status it corresponds to."""
     details = _error_object(value)
     error_body = _parse(value, details)
-    return _build(error_body.status or 500, error_body, details, _retry_delay(details), 200)
+    return _build(error_body.status or 500, error_body, details, retry_after_from_details(details), 200)
 
 
 def _build(
@@ -74,19 +71,6 @@ def _parse(value: Any, error: Mapping[str, Any]) -> ProviderErrorBody:
     status = error.get("status")
     name = status if isinstance(status, str) else body.type
     return ProviderErrorBody(body.message, type=name, code=reasons[0] if reasons else "", status=body.status)
-
-
-def _retry_delay(error: Mapping[str, Any]) -> float | None:
-    """Return the delay of RetryInfo in seconds; None without one.
-
-    >>> _retry_delay({"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}]})
-    34.07
-    """
-    for detail in _details(error):
-        found = DURATION.fullmatch(str(detail.get("retryDelay", "")))
-        if found is not None:
-            return float(found[1])
-    return None
 
 
 def _is_daily_quota(error: Mapping[str, Any]) -> bool:
