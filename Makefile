@@ -12,9 +12,12 @@ CODE := server clients/python tests
 NODE_PARTS := $(dir $(wildcard tests/aimock/package-lock.json clients/typescript/package-lock.json))
 HAS_NODE := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && echo yes)
 
-# Relative and without spaces, since pip splits these at spaces. They apply to build tools too.
-export PIP_CONSTRAINT := .ci/constraints.txt
-export PIP_BUILD_CONSTRAINT := .ci/constraints.txt
+# Everything is installed at the versions and hashes of .ci/requirements, which `make lock` writes. An sdist would be built with
+# tools that no hash covers: ONLY_BINARY=:none: permits it on a platform without wheels.
+ONLY_BINARY ?= :all:
+REQUIREMENTS := .ci/requirements
+PIP_INSTALL := -m pip install -q --require-hashes --only-binary $(ONLY_BINARY)
+PIP_INSTALL_PROJECT := -m pip install -q --no-index --no-deps --no-build-isolation -e .
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 MAKEFLAGS += --no-print-directory
@@ -22,7 +25,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types structure test coverage check test-floor demo run \
-        fuzz chaos attack live bench prices providers-table docs docker clean node proto-languages
+        fuzz chaos attack live bench prices providers-table docs lock sbom docker clean node proto-languages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,8 +127,15 @@ proto-languages: .venv/.python $(if $(ARGS),,.venv/.dev) | build ## Generate and
 	@$(PY) .ci/languages $(ARGS)
 	@$(if $(ARGS),:,ALL_LANGUAGE_EXAMPLES=1 $(PY) -m pytest tests/docs/test_languages.py)
 
-docker: ## Build the container image aimanager:latest
-	@docker build -t aimanager:latest .
+lock: build/lock/.stamp ## Write .ci/requirements/*.txt: ARGS="--upgrade" takes the newest versions
+	@build/lock/bin/python .ci/lock.py $(ARGS)
+
+sbom: .venv/.dev | build ## Write build/sbom.json: the packages of a server, as CycloneDX 1.6
+	@$(PY) .ci/sbom.py build/sbom.json
+
+docker: ## Build the container image aimanager:latest: BASE_IMAGE=python:3.12-slim@sha256:DIGEST
+	@$(if $(findstring @sha256:,$(BASE_IMAGE)),:,echo "docker: a tag can move. Pin the base image by its digest: docs/security.md" >&2)
+	@docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t aimanager:latest .
 
 clean: ## Remove build outputs; the venvs stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache clients/typescript/dist clients/typescript/src/gen
@@ -145,19 +155,25 @@ build:
 	@$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/.server: pyproject.toml .ci/constraints.txt | .venv/.python
-	@test .venv/.dev -nt pyproject.toml && test .venv/.dev -nt .ci/constraints.txt || $(PY) -m pip install -q -e '.[server]'
+.venv/.server: pyproject.toml $(REQUIREMENTS)/server.txt $(REQUIREMENTS)/build.txt | .venv/.python
+	@test .venv/.dev -nt pyproject.toml && test .venv/.dev -nt $(REQUIREMENTS)/dev.txt || { \
+	  $(PY) $(PIP_INSTALL) -r $(REQUIREMENTS)/server.txt -r $(REQUIREMENTS)/build.txt && $(PY) $(PIP_INSTALL_PROJECT); }
 	@touch $@
 
-.venv/.dev: pyproject.toml .ci/constraints.txt | .venv/.python
-	@$(PY) -m pip install -q -e '.[dev]'
+.venv/.dev: pyproject.toml $(REQUIREMENTS)/dev.txt | .venv/.python
+	@$(PY) $(PIP_INSTALL) -r $(REQUIREMENTS)/dev.txt
+	@$(PY) $(PIP_INSTALL_PROJECT)
 	@touch $@
 
-.venv-floor/.stamp: pyproject.toml .ci/constraints.txt .ci/floor.txt | .venv/.python build
-	@grep -v -E '^(grpcio|protobuf|googleapis)' .ci/constraints.txt >build/floor-constraints.txt
+.venv-floor/.stamp: pyproject.toml $(REQUIREMENTS)/floor.txt | .venv/.python
 	@rm -rf .venv-floor && $(PY) -m venv .venv-floor
-	@PIP_CONSTRAINT=build/floor-constraints.txt .venv-floor/bin/python -m pip install -qq -r .ci/floor.txt -e '.[server]' \
-	  pytest pytest-asyncio trustme
+	@.venv-floor/bin/python $(PIP_INSTALL) -r $(REQUIREMENTS)/floor.txt
+	@.venv-floor/bin/python $(PIP_INSTALL_PROJECT)
+	@touch $@
+
+build/lock/.stamp: $(REQUIREMENTS)/lock.txt | .venv/.python build
+	@rm -rf build/lock && $(PY) -m venv build/lock
+	@build/lock/bin/python $(PIP_INSTALL) -r $(REQUIREMENTS)/lock.txt
 	@touch $@
 
 node: $(if $(HAS_NODE),$(addsuffix node_modules/.package-lock.json,$(NODE_PARTS)))
@@ -166,11 +182,11 @@ node: $(if $(HAS_NODE),$(addsuffix node_modules/.package-lock.json,$(NODE_PARTS)
 %/node_modules/.package-lock.json: %/package-lock.json
 	@cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
 
-build/protoc/.stamp: .ci/protoc.txt | .venv/.python build
+build/protoc/.stamp: $(REQUIREMENTS)/protoc.txt | .venv/.python build
 	@$(PY) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || { echo \
 	  "make: grpcio-tools 1.71.0 has no wheel for Python 3.14 or newer: use Python 3.11 to 3.13 for 'make proto'" >&2; exit 1; }
 	@rm -rf build/protoc && $(PY) -m venv build/protoc
-	@env -u PIP_CONSTRAINT build/protoc/bin/python -m pip install -q -r .ci/protoc.txt
+	@build/protoc/bin/python $(PIP_INSTALL) -r $(REQUIREMENTS)/protoc.txt
 	@touch $@
 
 build/stubs: $(shell find proto -name '*.proto') build/protoc/.stamp .venv/.dev

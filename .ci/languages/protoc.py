@@ -23,8 +23,7 @@ def protoc() -> Path:
         return path
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--require-hashes"]
     try:
-        # The project's constraints have no hashes.
-        run([*install, "--target", FOLDER, "-r", REQUIREMENTS], environment={"PIP_CONSTRAINT": ""})
+        run([*install, "--target", FOLDER, "-r", REQUIREMENTS])
     except CommandFailed:
         return Path(find("protoc", f"pip found no wheel of protoc {pinned}; install protobuf-compiler"))
     return path

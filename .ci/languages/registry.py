@@ -13,7 +13,7 @@ TYPESCRIPT_INPUTS = tuple(
 LANGUAGES = {
     language.name: language
     for language in (
-        Language("python", write_python, inputs=(ROOT / ".ci/protoc.txt",)),
+        Language("python", write_python, inputs=(ROOT / ".ci/requirements/protoc.txt",)),
         Language("go", write_go, ("go",)),
         Language(
             "typescript",

@@ -1,10 +1,12 @@
-"""What is installed is what was written: the wheel's files, its metadata, and what the client alone needs."""
+"""What is installed is what was committed: the files of wheel and sdist, the metadata, and what an import does."""
 
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
@@ -21,14 +23,44 @@ CLIENT_NEEDS = ("grpc", "google", "typing_extensions")
 """What pip installs with the bare client, as import names."""
 
 
+PROBE = """
+import sys
+EFFECTS = "socket. _thread.start subprocess. os.fork os.posix_spawn os.exec os.system urllib. http.".split()
+effects = []
+sys.addaudithook(lambda event, _: effects.append(event) if event.startswith(tuple(EFFECTS)) else None)
+import importlib, os, pkgutil, threading
+def load(name):
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + "."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+{statement}
+tasks = "/proc/self/task"  # includes the threads of C code
+print(effects, threading.active_count(), len(os.listdir(tasks)) if os.path.exists(tasks) else 1)
+"""
+"""A program that reports what a statement does to its surroundings: sockets, processes, then its number of threads."""
+
+
+def built(source: Path, folder: Path, target: str) -> Path:
+    """Build a distribution as pip would."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    build = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stderr
+    return next(path for path in folder.iterdir() if path.suffix in {".whl", ".gz"})
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built as pip would build it."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert build.returncode == 0, build.stderr
-    return next(folder.glob("*.whl"))
+    """The wheel."""
+    return built(ROOT, tmp_path_factory.mktemp("wheel"), "wheel")
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked sdist."""
+    folder = tmp_path_factory.mktemp("sdist")
+    subprocess.run(["tar", "-xf", str(built(ROOT, folder, "sdist")), "-C", str(folder)], check=True)
+    return next(path for path in folder.iterdir() if path.is_dir())
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +106,63 @@ def alone(site: Path, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
+def tracked(*paths: str) -> set[str]:
+    """Return the files that git tracks."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--", *paths], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return set(listed.stdout.split("\0")) - {""}
+
+
+def test_the_wheel_holds_the_tracked_files_of_the_two_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {path for path in archive.namelist() if ".dist-info/" not in path}
-    written = {
-        path.relative_to(source).as_posix()
+        described = {path.partition(".dist-info/")[2] for path in archive.namelist()} - {""}
+    committed = {
+        path.removeprefix(f"{source.relative_to(ROOT).as_posix()}/")
         for package, source in SOURCES.items()
-        for path in (source / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        for path in tracked((source / package).relative_to(ROOT).as_posix())
     }
 
-    assert packed == written
+    assert packed == committed, "every file must be added to git"
     assert {"aimanager/py.typed", "aimanager_server/py.typed", "aimanager_server/catalog/catalog.toml"} <= packed
+    assert described == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    assert not [path for path in packed if path.endswith(".pth")]
+
+
+def test_the_sdist_holds_the_tracked_files_that_it_includes_and_nothing_else(sdist: Path) -> None:
+    packed = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    included = [path.removeprefix("/") for path in project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]]
+
+    assert packed == tracked(*included, "pyproject.toml", ".gitignore") | {"PKG-INFO"}, (
+        "every file must be added to git"
+    )
+
+
+def test_a_wheel_is_the_same_if_it_is_built_again_from_the_sdist(wheel: Path, sdist: Path, tmp_path: Path) -> None:
+    again = built(sdist, tmp_path, "wheel")
+
+    assert (again.name, again.read_bytes()) == (wheel.name, wheel.read_bytes())
+
+
+def effects_of(statement: str) -> str:
+    """Return what a statement did, in a process of its own."""
+    program = PROBE.format(statement=statement)
+    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_importing_every_module_opens_no_socket_and_starts_no_thread_or_process(package: str) -> None:
+    assert effects_of(f"load('{package}')") == "[] 1 1"
+
+
+def test_a_socket_and_a_thread_would_be_noticed() -> None:
+    thread = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
+
+    assert re.match(r"\['socket.__new__'.*\] 2 ", effects_of(f"import socket; socket.socket().close(); {thread}"))
 
 
 def test_a_client_install_needs_three_packages(metadata: Message) -> None:

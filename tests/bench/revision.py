@@ -70,8 +70,11 @@ def _install_missing(revision: Revision) -> None:
     if missing and not revision.packages.exists():
         partial = revision.tree / ".packages.partial"
         pip = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", str(partial)]
-        constraints = {"PIP_CONSTRAINT": str(revision.tree / ".ci" / "constraints.txt")}
-        subprocess.run([*pip, *missing], env={**os.environ, **constraints}, check=True)
+        locked = revision.tree / ".ci/requirements/server.txt"
+        if locked.exists():
+            subprocess.run([*pip, "--require-hashes", "-r", str(locked)], check=True)
+        else:  # an earlier commit, whose versions have no hashes
+            subprocess.run([*pip, "--constraint", str(revision.tree / ".ci/constraints.txt"), *missing], check=True)
         partial.rename(revision.packages)
 
 
