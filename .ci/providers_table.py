@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.model import Capability, SupportLevel
 from aimanager_server.commands.reference.markdown import fill, table
-from aimanager_server.config.provider_defaults import BUILT_IN_PROVIDERS, KNOWN_PROVIDERS
+from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
 from aimanager_server.providers.factory import PROVIDERS_WITHOUT_EMBEDDINGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "providers.md"
@@ -43,7 +43,8 @@ def provider_table() -> str:
 def alias_table() -> str:
     """Return the table of the models to which the aliases of each provider resolve."""
     catalog = Catalog.load()
-    names = ("mock", *BUILT_IN_PROVIDERS)
+    with_models = {model.provider for model in catalog.models() if model.embedding is None}
+    names = [name for name in KNOWN_PROVIDERS if name in with_models]
     rows = [[f"`{name}`", *(_alias(catalog, name, alias) for alias in ALIASES)] for name in names]
     return table(["provider", *(f"`{alias}`" for alias in ALIASES)], rows)
 

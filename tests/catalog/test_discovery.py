@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.discovery import REFRESH_INTERVAL_SECONDS, ModelDiscovery
-from aimanager_server.catalog.model import Model
+from aimanager_server.catalog.model import Model, Support, SupportLevel
 from aimanager_server.core.errors import GatewayError, MissingCredentials, ProviderUnreachable
 from tests.support.clock import FakeClock
 
@@ -110,3 +111,39 @@ def test_listed_model_that_was_retired_is_skipped() -> None:
 
     assert catalog.find("claude", "claude-2.1") is None
     assert catalog.find("claude", "claude-next") == Model("claude", "claude-next")
+
+
+@pytest.mark.parametrize(
+    ("provider", "listed", "nearest"),
+    [
+        ("claude", "claude-opus-6", "claude-opus-5-5"),
+        ("claude", "claude-haiku-4-5-20260301", "claude-haiku-4-5"),
+        ("openai", "gpt-7-sol-preview", "gpt-6.2-sol"),
+        ("openai", "gpt-4o-2025-11-20", "gpt-4o"),
+        ("groq", "qwen/qwen4-30b", "qwen/qwen3.8-27b"),
+    ],
+)
+def test_listed_model_inherits_the_capabilities_of_its_family(provider: str, listed: str, nearest: str) -> None:
+    catalog = Catalog.load()
+
+    catalog.update_listed(provider, [Model(provider, listed)])
+
+    inherited, known = catalog.find(provider, listed), catalog.find(provider, nearest)
+    assert inherited is not None
+    assert known is not None
+    note = f"As {nearest}, the nearest model with known facts."
+    assert inherited.capabilities == {
+        capability: Support(support.level, note)
+        for capability, support in known.capabilities.items()
+        if support.level is not SupportLevel.NONE
+    }
+    assert replace(inherited, capabilities={}) == Model(provider, listed)
+
+
+@pytest.mark.parametrize("listed", ["gpt-image-3", "o5", "whisper-2", "gpt-5.5-realtime", "text-embedding-4-large"])
+def test_listed_model_outside_the_families_has_no_capabilities(listed: str) -> None:
+    catalog = Catalog.load()
+
+    catalog.update_listed("openai", [Model("openai", listed)])
+
+    assert catalog.find("openai", listed) == Model("openai", listed)

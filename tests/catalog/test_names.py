@@ -16,7 +16,10 @@ CATALOG = Catalog.load()
 RETIRED = parse_catalog(tomllib.loads(CATALOG_FILE.read_text("utf-8"))).retired
 
 
-@pytest.mark.parametrize("provider", ["claude", "openai", "deepseek", "gemini", "mock"])
+PROVIDERS = sorted({model.provider for model in CATALOG.models() if model.embedding is None})
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_provider_has_four_aliases_for_current_models(provider: str) -> None:
     aliases = CATALOG.aliases(provider)
 
@@ -39,6 +42,12 @@ def test_every_provider_has_four_aliases_for_current_models(provider: str) -> No
         ("gemini", "fast", "gemini-3.5-flash-lite", Effort.MINIMAL),
         ("gemini", "reasoning", "gemini-4-argon", Effort.HIGH),
         ("mock", "latest", "mock-large", None),
+        ("mistral", "latest", "mistral-large-4", None),
+        ("mistral", "fast", "mistral-small-latest", Effort.NONE),
+        ("xai", "latest", "grok-4.7", None),
+        ("xai", "fast", "grok-4.20-non-reasoning", None),
+        ("groq", "latest", "qwen/qwen3.8-27b", None),
+        ("groq", "reasoning", "openai/gpt-oss-120b", Effort.HIGH),
     ],
 )
 def test_alias_has_a_model_and_an_effort(provider: str, name: str, model: str, effort: Effort | None) -> None:

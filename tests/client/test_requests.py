@@ -73,7 +73,7 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         sampling=generation_pb2.SamplingOptions(
             temperature=0.0, max_output_tokens=7, top_p=0.5, top_k=3, seed=0, stop_sequences=["END"]
         ),
-        reasoning=ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_HIGH, include=True),
+        reasoning=ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_HIGH, include_if_available=True),
         tools=[
             generation_pb2.Tool(
                 name="weather",
@@ -122,7 +122,7 @@ def test_given_idempotency_key_is_sent(fake: FakeGateway, ai: AIManager) -> None
 @pytest.mark.parametrize(
     ("reasoning", "expected"),
     [
-        (True, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_MEDIUM, include=True)),
+        (True, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_MEDIUM, include_if_available=True)),
         (False, ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_NONE)),
         ("none", ReasoningOptions(effort=generation_pb2.REASONING_EFFORT_NONE)),
         (ReasoningOptions(budget_tokens=100), ReasoningOptions(budget_tokens=100)),

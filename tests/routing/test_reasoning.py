@@ -183,6 +183,13 @@ def test_include_is_ignored_if_the_model_does_not_return_reasoning() -> None:
     assert warnings_of(params, resolver) == {INCLUDE: "gpt-6.2-sol does not return its reasoning; include was ignored."}
 
 
+def test_optional_include_is_ignored_without_a_warning() -> None:
+    options = ReasoningOptions(effort=Effort.LOW, include=True, is_include_optional=True)
+    params = generate_params("openai/latest", reasoning=options)
+
+    assert warnings_of(params, make_resolver(openai={"wire": "chat_completions"})) == {}
+
+
 @pytest.mark.parametrize("model", ["claude/latest", "openai/latest"])
 def test_include_is_kept_if_the_model_returns_reasoning(model: str) -> None:
     params = generate_params(model, reasoning=ReasoningOptions(include=True))

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from ..config.models import ModelSettings
 from ..config.providers import ProviderSettings
+from .families import Families
 from .loader import parse_catalog
 from .model import Alias, Capability, Model, RetiredModel
 from .overrides import apply_override
@@ -88,10 +89,16 @@ class Catalog:
         return Catalog(models.values(), self._aliases.values(), self._retired.values(), self._open)
 
     def update_listed(self, provider: str, listed: Iterable[Model]) -> None:
-        """Replace the models that only the provider lists. Models of the catalog and retired models are skipped."""
+        """Replace the models that only the provider lists. Models of the catalog and retired models are skipped.
+
+        A listed model inherits the capabilities of its family.
+        """
         known = (self._by_id, self._retired)
+        families = Families(model for model in self._models if model.provider == provider)
         self._listed[provider] = {
-            model.id: model for model in listed if not any((provider, model.id) in names for names in known)
+            model.id: families.inherit(model)
+            for model in listed
+            if not any((provider, model.id) in names for names in known)
         }
 
     def adopt_listed(self, previous: Catalog, providers: Iterable[str]) -> None:

@@ -176,11 +176,15 @@ class Effort(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningOptions:
-    """Reasoning options: effort, token budget, and whether to return the reasoning. None is the model's default."""
+    """Reasoning options: effort, token budget, and whether to return the reasoning. None is the model's default.
+
+    `is_include_optional`: a model that does not return its reasoning gives no warning.
+    """
 
     effort: Effort | None = None
     budget_tokens: int | None = None
     include: bool = False
+    is_include_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

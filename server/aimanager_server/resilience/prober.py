@@ -23,7 +23,7 @@ PROBE_TIMEOUT_SECONDS = 10.0
 JITTER = 0.1
 """Random deviation from the probe interval, as a share of it, so that replicas do not probe in step."""
 
-NOT_IMPLEMENTED = 501
+NO_MODEL_LIST = (404, 501)
 
 
 class Prober:
@@ -170,7 +170,7 @@ class Prober:
 
 
 def is_reachable(error: GatewayError) -> bool:
-    """Return whether this error of a probe shows that the provider responds, such as 501 for a missing model list."""
+    """Return whether this error of a probe shows that the provider responds, such as 404 for a missing model list."""
     if isinstance(error, Overloaded | DeadlineExceeded | InternalError):
         return False
-    return error.spec.breaker_effect != "count" or error.upstream_status == NOT_IMPLEMENTED
+    return error.spec.breaker_effect != "count" or error.upstream_status in NO_MODEL_LIST

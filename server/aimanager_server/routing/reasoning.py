@@ -22,7 +22,9 @@ def requested_reasoning(alias: Alias | None, requested: ReasoningOptions) -> Rea
     if alias is None or requested.effort is not None or requested.budget_tokens is not None:
         return requested
     options = alias.reasoning
-    return options if options.include == requested.include else replace(options, include=requested.include)
+    if not requested.include:
+        return options
+    return replace(options, include=True, is_include_optional=requested.is_include_optional)
 
 
 def normalize_reasoning(
@@ -123,4 +125,5 @@ def _normalize_include(model: Model, options: ReasoningOptions) -> NormalizedRea
     if not options.include or model.shows_reasoning is not False:
         return options, ()
     message = f"{model.id} does not return its reasoning; include was ignored."
-    return replace(options, include=False), (SettingWarning(INCLUDE, message),)
+    is_silent = options.is_include_optional
+    return replace(options, include=False), () if is_silent else (SettingWarning(INCLUDE, message),)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import grpc
+
 from aimanager.v1 import health_pb2, model_pb2
 from tests.support.console import CommandRunner, Terminal
 from tests.support.fake_gateway.catalog import DOWN, ROUTED, SMALL
+from tests.support.fake_gateway.messages import error_status
 from tests.support.fake_gateway.server import FakeGateway
 
 
@@ -57,9 +60,7 @@ def test_legend_is_printed_to_a_terminal_only(populated: FakeGateway) -> None:
     assert command.err == ""
 
 
-def test_filters_are_sent_and_incomplete_lists_are_reported(populated: FakeGateway) -> None:
-    up = health_pb2.ProviderHealth(provider="up", status=health_pb2.PROVIDER_STATUS_HEALTHY)
-    populated.respond("ListProviderHealth", health_pb2.ListProviderHealthResponse(providers=[DOWN, up]))
+def test_filters_are_sent(populated: FakeGateway) -> None:
     command = CommandRunner(populated)
 
     code = command("models", "--refresh", "--available", "--capability", "reasoning", "--provider", "mock", "--json")
@@ -68,5 +69,19 @@ def test_filters_are_sent_and_incomplete_lists_are_reported(populated: FakeGatew
     assert code == 0
     assert (request.refresh, request.available_only, request.provider) == (True, True, "mock")
     assert list(request.capabilities) == [model_pb2.CAPABILITY_REASONING]
-    assert populated.received[-1].request.providers == ["mock"]
-    assert command.err == "models of mock may be incomplete (DOWN). Wait.\n"
+    assert command.err == ""
+
+
+def test_only_lists_that_could_not_be_fetched_are_reported(populated: FakeGateway) -> None:
+    degraded = health_pb2.ProviderHealth(provider="busy", status=health_pb2.PROVIDER_STATUS_DEGRADED)
+    keyless = health_pb2.ProviderHealth(provider="keyless", status=health_pb2.PROVIDER_STATUS_NOT_CONFIGURED)
+    populated.respond("ListProviderHealth", health_pb2.ListProviderHealthResponse(providers=[degraded, DOWN, keyless]))
+    listed = model_pb2.ListModelsResponse()
+    populated.respond("ListModels", listed, listed, error_status(grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNREACHABLE"))
+    command = CommandRunner(populated)
+
+    code = command("models", "--refresh", "--json")
+
+    refreshed = [call.request.provider for call in populated.received if call.method.endswith("ListModels")]
+    assert (code, refreshed) == (0, ["", "busy", "mock"])
+    assert command.err == "models of mock may be incomplete: The call failed. Try another way.\n"

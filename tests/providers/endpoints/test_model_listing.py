@@ -17,6 +17,7 @@ from aimanager_server.providers.http.provider import HttpProvider
 from aimanager_server.providers.http.transport import HttpxTransport
 from aimanager_server.providers.wires.anthropic import AnthropicWire
 from aimanager_server.resilience.key_pool import KeyPool
+from aimanager_server.resilience.prober import is_reachable
 from tests.support.chat_completions import LIMITS, provider_responding
 from tests.support.http_servers.scripted import provider_without_key
 from tests.support.mock_provider import mock
@@ -139,6 +140,16 @@ async def test_errors_of_the_provider_are_raised() -> None:
         await lister.models()
     with pytest.raises(MissingCredentials):
         await HttpModelLister("up", provider_without_key("UP_API_KEY")).models()
+
+
+async def test_a_missing_model_list_says_to_check_the_base_url() -> None:
+    provider = provider_responding(lambda request: httpx.Response(404, json={"error": {"message": "Not Found"}}))
+
+    for refused in (HttpModelLister("upstream", provider).models(), provider.probe()):
+        with pytest.raises(ProviderProtocolError, match="has no endpoint at '/v1/models'") as caught:
+            await refused
+        assert caught.value.solution == "Check base_url: the path of the API, such as /v1, may be missing."
+        assert is_reachable(caught.value)
 
 
 def test_the_mock_provider_has_no_model_lister() -> None:

@@ -175,7 +175,7 @@ def _reasoning(reasoning: str | bool | ReasoningOptions | None, *, default: bool
         return None
     effort = reasoning if isinstance(reasoning, str) else "medium" if reasoning else "none"
     number = require_choice("reasoning", effort, enum_words(ReasoningEffort))
-    return ReasoningOptions(effort=ReasoningEffort.ValueType(number), include=effort != "none")
+    return ReasoningOptions(effort=ReasoningEffort.ValueType(number), include_if_available=effort != "none")
 
 
 def _tool_choice(choice: str | ToolChoice | None) -> ToolChoice | None:

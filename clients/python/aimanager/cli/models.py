@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..client import AIManager
+from ..errors import AIError
 from .console import Console, messages_to_json
 from .tables import LEGEND, models_table
 
@@ -30,8 +31,8 @@ def models(client: AIManager, options: argparse.Namespace, console: Console) -> 
         available_only=options.available,
         refresh=options.refresh,
     )
-    if options.refresh:
-        _report_incomplete_lists(client, options.provider, console)
+    if options.refresh and not options.provider:
+        _report_incomplete_lists(client, console)
     if options.json:
         console.write(messages_to_json(*(model.proto for model in listed), as_list=True))
         return 0
@@ -41,9 +42,16 @@ def models(client: AIManager, options: argparse.Namespace, console: Console) -> 
     return 0
 
 
-def _report_incomplete_lists(client: AIManager, provider: str, console: Console) -> None:
-    """Report providers whose model list could not be fetched; their health has the reason."""
-    for health in client.health.list([provider] if provider else ()):
-        if health.status in ("DEGRADED", "DOWN"):
-            notice = f"models of {health.provider} may be incomplete ({health.status}). {health.solution}"
+def _report_incomplete_lists(client: AIManager, console: Console) -> None:
+    """Report the providers whose model list could not be fetched.
+
+    The gateway keeps the outcome of a refresh for some seconds, so this sends nothing to a provider.
+    """
+    for health in client.health.list():
+        if health.status == "NOT_CONFIGURED":
+            continue
+        try:
+            client.models.list(health.provider, refresh=True)
+        except AIError as error:
+            notice = f"models of {health.provider} may be incomplete: {error} {error.solution}"
             console.write_line_to_stderr(notice.rstrip())

@@ -870,6 +870,7 @@ class ReasoningOptions(_message.Message):
     EFFORT_FIELD_NUMBER: _builtins.int
     BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
     INCLUDE_FIELD_NUMBER: _builtins.int
+    INCLUDE_IF_AVAILABLE_FIELD_NUMBER: _builtins.int
     effort: Global___ReasoningEffort.ValueType
     """Reasoning effort. If the model does not have this level, the nearest one is used, with a warning."""
     budget_tokens: _builtins.int
@@ -878,16 +879,19 @@ class ReasoningOptions(_message.Message):
     """Request visible reasoning. Reasoning that the provider shows unasked is returned in any case: later turns may need
     it.
     """
+    include_if_available: _builtins.bool
+    """Like `include`, but a model that does not return its reasoning gives no warning."""
     def __init__(
         self,
         *,
         effort: Global___ReasoningEffort.ValueType = ...,
         budget_tokens: _builtins.int | None = ...,
         include: _builtins.bool = ...,
+        include_if_available: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "budget_tokens", b"budget_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "budget_tokens", b"budget_tokens", "effort", b"effort", "include", b"include"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "budget_tokens", b"budget_tokens", "effort", b"effort", "include", b"include", "include_if_available", b"include_if_available"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_tokens: _TypeAlias = _typing.Literal["budget_tokens"]  # noqa: Y015
     _WhichOneofArgType__budget_tokens: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens"]  # noqa: Y015

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ...config.settings import Limits
 from ...core.coalescing import Coalescer
@@ -14,6 +15,7 @@ from ...core.errors import (
     DeadlineExceeded,
     GatewayError,
     MissingCredentials,
+    ModelNotFound,
     ProviderCredentialsInvalid,
     ProviderPermissionDenied,
     ProviderProtocolError,
@@ -217,6 +219,10 @@ class HttpProvider:
         try:
             await self._raise_for_status(response, key, deadline)
             return await read_body(response, self._limits, deadline)
+        except ModelNotFound as error:
+            if request.method != "GET":
+                raise
+            raise _missing_endpoint(request, error) from error
         finally:
             await response.body.aclose()
 
@@ -276,3 +282,13 @@ class HttpProvider:
     def _metadata(self, attempt: Attempt[Any]) -> ResponseMetadata:
         target = attempt.target
         return ResponseMetadata(attempt.id, attempt.requested_model, self._name, target.model, warnings=target.warnings)
+
+
+def _missing_endpoint(request: HttpRequest, error: ModelNotFound) -> ProviderProtocolError:
+    """Return the error for a request that names no model, such as for the model list, whose URL does not exist."""
+    path = urlsplit(request.url).path
+    return ProviderProtocolError(
+        f"The provider has no endpoint at {path!r}: {error.message}",
+        solution="Check base_url: the path of the API, such as /v1, may be missing.",
+        upstream_status=error.upstream_status,
+    )

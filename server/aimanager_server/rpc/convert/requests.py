@@ -234,7 +234,12 @@ def _reasoning_options(parser: FieldParser, options: generation_pb2.ReasoningOpt
     if effort is None and options.effort:
         parser.reject_enum("reasoning.effort", generation_pb2.ReasoningEffort, options.effort)
     budget = optional_field(options, "budget_tokens")
-    return ReasoningOptions(effort=effort, budget_tokens=budget, include=options.include)
+    return ReasoningOptions(
+        effort=effort,
+        budget_tokens=budget,
+        include=options.include or options.include_if_available,
+        is_include_optional=not options.include,
+    )
 
 
 def _tool(parser: FieldParser, tool: generation_pb2.Tool, path: str) -> Tool:

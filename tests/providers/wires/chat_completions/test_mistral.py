@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from aimanager_server.core.content import (
+    Attachment,
     Effort,
     Message,
     Reasoning,
@@ -61,6 +63,19 @@ def test_tool_call_ids_are_normalized_in_calls_and_results() -> None:
     assert len(call_id) == 9
     assert call_id.isascii()
     assert call_id.isalnum()
+
+
+def test_no_text_contains_the_id_of_a_tool_call() -> None:
+    image = Attachment("image/png", data=b"\x89PNG")
+    result = ToolResult(FOREIGN_ID, "look", "sand", (image,))
+
+    body = body_for(user("1"), assistant(ToolCall(FOREIGN_ID, "look", "{}")), user(ToolResult("a", "", "b"), result))
+
+    sent_id = body["messages"][1]["tool_calls"][0]["id"]
+    label = body["messages"][5]["content"][0]["text"]
+    assert label == "Files of tool result 2 (look):"
+    assert json.dumps(body).count(sent_id) == 2
+    assert FOREIGN_ID not in json.dumps(body)
 
 
 def test_normalized_ids_are_unique_and_stable() -> None:

@@ -112,7 +112,7 @@ def test_tool_attachments_follow_in_a_user_turn() -> None:
         {
             "role": "user",
             "content": [
-                {"type": "text", "text": "Files of the tool call a:"},
+                {"type": "text", "text": "Files of tool result 1 (look):"},
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
             ],
         },

@@ -28,8 +28,7 @@ def types_of(items: list[dict[str, Any]]) -> list[str]:
 
 
 def output_message(text: str, **more: str) -> dict[str, Any]:
-    content = {"type": "output_text", "text": text, "annotations": []}
-    return {"type": "message", "role": "assistant", "content": [content], **more}
+    return {"role": "assistant", "content": text, **more}
 
 
 def test_reasoning_is_sent_before_the_item_it_precedes() -> None:
@@ -37,7 +36,7 @@ def test_reasoning_is_sent_before_the_item_it_precedes() -> None:
         user("a"), assistant(*ASSISTANT_PARTS), user(ToolResult("call_Rm1", "", "x"), ToolResult("call_Zh2", "", "y"))
     )
 
-    assert types_of(items)[1:6] == ["reasoning", "message", "function_call", "reasoning", "function_call"]
+    assert types_of(items)[1:6] == ["reasoning", "assistant", "function_call", "reasoning", "function_call"]
     assert items[1] == SENT_REASONING
     assert items[2] == output_message("I'll look up both.", phase="commentary")
 
@@ -48,28 +47,28 @@ def test_reasoning_is_sent_before_the_item_it_precedes() -> None:
 def test_reasoning_of_another_model_is_omitted(provider: str, model: str) -> None:
     items = sent_input(user("a"), assistant(*ASSISTANT_PARTS, provider=provider, model=model), user("b"))
 
-    assert types_of(items)[1:-1] == ["message", "function_call", "function_call"]
+    assert types_of(items)[1:-1] == ["assistant", "function_call", "function_call"]
     assert items[1] == output_message("I'll look up both.")
 
 
 def test_reasoning_without_a_model_name_is_sent() -> None:
     items = sent_input(user("a"), assistant(*ASSISTANT_PARTS[:2], model=""), user("b"))
 
-    assert types_of(items) == ["user", "reasoning", "message", "user"]
+    assert types_of(items) == ["user", "reasoning", "assistant", "user"]
 
 
 def test_trailing_reasoning_is_omitted() -> None:
     items = sent_input(user("a"), assistant(ASSISTANT_PARTS[0], "b", ASSISTANT_PARTS[0], Text("")), user("c"))
 
-    assert types_of(items) == ["user", "reasoning", "message", "user"]
+    assert types_of(items) == ["user", "reasoning", "assistant", "user"]
 
 
 @pytest.mark.parametrize("state", [b"", b"\xff\xfe", b"[]", b'"text"', b"{}", b'{"type":"message"}', b"not JSON"])
 def test_foreign_provider_state_is_ignored(state: bytes) -> None:
     items = sent_input(user("a"), assistant(Reasoning("hm", provider_state=state), Text("b", state), "c"), user("d"))
 
-    assert types_of(items) == ["user", "message", "user"]
-    assert [content["text"] for content in items[1]["content"]] == ["b", "c"]
+    assert types_of(items) == ["user", "assistant", "user"]
+    assert items[1]["content"] == "bc"
 
 
 def test_unencrypted_reasoning_is_sent_with_its_content() -> None:
@@ -91,18 +90,13 @@ def test_texts_of_one_phase_are_one_message() -> None:
 
     items = sent_input(user("Hi"), assistant(*parts), user("Go on"))[1:-1]
 
-    assert [item.get("phase") for item in items] == ["commentary", None]
-    assert [[content["type"] for content in item["content"]] for item in items] == [
-        ["output_text", "output_text"],
-        ["output_text", "refusal"],
-    ]
-    assert items[1]["content"][1] == {"type": "refusal", "refusal": "d"}
+    assert items == [output_message("ab", phase="commentary"), output_message("cd")]
 
 
 def test_reasoning_separates_messages() -> None:
     items = sent_input(user("a"), assistant("b", ASSISTANT_PARTS[0], "c"), user("d"))
 
-    assert types_of(items) == ["user", "message", "reasoning", "message", "user"]
+    assert types_of(items) == ["user", "assistant", "reasoning", "assistant", "user"]
 
 
 def test_tool_arguments_are_sent_unchanged() -> None:

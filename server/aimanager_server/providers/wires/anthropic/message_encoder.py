@@ -9,6 +9,7 @@ from typing import Any
 
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.request import Attempt, Target
+from ..call_ids import ANTHROPIC as CALL_IDS
 from ..tool_arguments import parse_tool_arguments
 
 Block = dict[str, Any]
@@ -82,7 +83,7 @@ def _blocks(part: Part, role: Role, *, from_target: bool) -> list[Block]:
             return [
                 {
                     "type": "tool_use",
-                    "id": part.id,
+                    "id": CALL_IDS.fit(part.id),
                     "name": part.name,
                     "input": parse_tool_arguments(part.arguments_json),
                 }
@@ -109,7 +110,7 @@ def _reasoning(part: Reasoning) -> list[Block]:
 
 
 def _result(part: ToolResult) -> Block:
-    block: Block = {"type": "tool_result", "tool_use_id": part.tool_call_id}
+    block: Block = {"type": "tool_result", "tool_use_id": CALL_IDS.fit(part.tool_call_id)}
     if part.attachments:
         output = [_text(part.output)] if part.output else []
         block["content"] = [*output, *(_attachment(attachment) for attachment in part.attachments)]

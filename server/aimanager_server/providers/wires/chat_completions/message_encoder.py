@@ -10,7 +10,7 @@ from typing import Any
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
 from ....core.request import Attempt
-from .message_fixups import fix_messages
+from .message_fixups import acknowledge_tool_results
 from .quirks import Quirks
 
 Json = dict[str, Any]
@@ -26,8 +26,8 @@ def encode_messages(attempt: Attempt[Any], quirks: Quirks) -> list[Json]:
         if role is Role.ASSISTANT:
             messages.extend(_assistant(turn, attempt.target.provider, quirks) for turn in turns if _has_content(turn))
         else:
-            messages.extend(_user(list(turns)))
-    return fix_messages(messages, quirks)
+            messages.extend(_user(list(turns), quirks))
+    return messages if quirks.allows_user_after_tool else list(acknowledge_tool_results(messages))
 
 
 def _has_content(turn: Message) -> bool:
@@ -36,7 +36,7 @@ def _has_content(turn: Message) -> bool:
 
 def _assistant(turn: Message, provider: str, quirks: Quirks) -> Json:
     text = "".join(part.text for part in turn.parts if isinstance(part, Text))
-    calls = [_tool_call(part) for part in turn.parts if isinstance(part, ToolCall)]
+    calls = [_tool_call(part, quirks) for part in turn.parts if isinstance(part, ToolCall)]
     message: Json = {"role": "assistant", "content": text or None}
     if calls:
         message["tool_calls"] = calls
@@ -50,19 +50,19 @@ def _assistant(turn: Message, provider: str, quirks: Quirks) -> Json:
     return message
 
 
-def _tool_call(call: ToolCall) -> Json:
+def _tool_call(call: ToolCall, quirks: Quirks) -> Json:
     function = {"name": call.name, "arguments": call.arguments_json or "{}"}
-    return {"id": call.id, "type": "function", "function": function}
+    return {"id": quirks.call_ids.fit(call.id), "type": "function", "function": function}
 
 
-def _user(turns: list[Message]) -> Iterator[Json]:
+def _user(turns: list[Message], quirks: Quirks) -> Iterator[Json]:
     parts = [part for turn in turns for part in turn.parts]
     results = [part for part in parts if isinstance(part, ToolResult)]
     for result in results:
         output = f"Error: {result.output}" if result.is_error else result.output
-        yield {"role": "tool", "tool_call_id": result.tool_call_id, "content": output}
+        yield {"role": "tool", "tool_call_id": quirks.call_ids.fit(result.tool_call_id), "content": output}
     # A tool message carries only text, so the files of a tool follow in a separate user turn.
-    files = [content for result in results for content in _files(result)]
+    files = [content for number, result in enumerate(results, 1) for content in _files(number, result)]
     if files:
         yield {"role": "user", "content": files}
     for turn in turns:
@@ -85,11 +85,13 @@ def _simplify(content: list[Json]) -> str | list[Json]:
     return content
 
 
-def _files(result: ToolResult) -> list[Json]:
+def _files(number: int, result: ToolResult) -> list[Json]:
+    """Return the files under a label without the id, which a model might quote and this wire may have rewritten."""
     if not result.attachments:
         return []
+    tool = f" ({result.name})" if result.name else ""
     return [
-        {"type": "text", "text": f"Files of the tool call {result.tool_call_id}:"},
+        {"type": "text", "text": f"Files of tool result {number}{tool}:"},
         *(_content(attachment) for attachment in result.attachments),
     ]
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ....core.content import Effort
+from ..call_ids import ANY, CallIds
 
 ALL_EFFORTS: Mapping[Effort, str] = MappingProxyType({effort: effort.label for effort in Effort})
 
@@ -27,7 +28,7 @@ class Quirks:
     "json_mode" supports JSON without schemas, "none" supports neither.
     `reasoning_in_content`: reasoning goes back as a thinking item in the content of assistant turns.
     `seed_field`, `required_tool_choice`: the server's names for the seed and for a required tool call.
-    `tool_call_id_length`: the exact length of alphanumeric tool call ids; 0 accepts any id.
+    `call_ids`: the ids of tool calls that the server accepts.
     `allows_user_after_tool`: a user turn may directly follow tool results.
     `extra_fields`: fields sent with every request.
     """
@@ -43,6 +44,6 @@ class Quirks:
     reasoning_in_content: bool = False
     seed_field: Literal["seed", "random_seed"] = "seed"
     required_tool_choice: Literal["required", "any"] = "required"
-    tool_call_id_length: int = 0
+    call_ids: CallIds = ANY
     allows_user_after_tool: bool = True
     extra_fields: Mapping[str, Any] = field(default_factory=dict)

@@ -10,15 +10,19 @@ from types import MappingProxyType
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
 from ....core.content import Effort
+from .. import call_ids
 from .quirks import Quirks
 from .wire import ChatCompletionsWire
 
 # OpenAI: https://platform.openai.com/docs/api-reference/chat/create, read 2026-11-22. The o-series and GPT-5 and later
 # take instructions in the developer role and reject max_tokens. Older models accept max_completion_tokens as well.
-OPENAI_REASONING = Quirks(system_role="developer", max_tokens_field="max_completion_tokens", schema_support="strict")
-OPENAI_CLASSIC = Quirks(
-    system_role="system", max_tokens_field="max_completion_tokens", effort_values={}, schema_support="strict"
+OPENAI_REASONING = Quirks(
+    system_role="developer",
+    max_tokens_field="max_completion_tokens",
+    schema_support="strict",
+    call_ids=call_ids.OPENAI_CHAT,
 )
+OPENAI_CLASSIC = replace(OPENAI_REASONING, system_role="system", effort_values={})
 OPENAI_CLASSIC_MODEL = re.compile(r"(?:ft:)?(?:gpt-[1-4](?!\d)|chatgpt-4o)")
 
 # DeepSeek: https://api-docs.deepseek.com/guides/thinking_mode and .../api/create-chat-completion, read 2026-11-22.
@@ -67,7 +71,7 @@ GROQ_OTHER = Quirks(max_tokens_field="max_completion_tokens", effort_values={})
 MISTRAL = Quirks(
     seed_field="random_seed",
     required_tool_choice="any",
-    tool_call_id_length=9,
+    call_ids=call_ids.MISTRAL,
     allows_user_after_tool=False,
     reasoning_in_content=True,
     requests_stream_usage=False,

@@ -10,6 +10,7 @@ from typing import Any
 from ....core.content import Attachment, JsonObjectFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
 from ....core.request import Attempt, Target
+from ..call_ids import RESPONSES as CALL_IDS
 from .provider_state import Json, decode_kind_and_phase, decode_reasoning_item
 
 TEXT_TYPES = ("application/json", "application/xml")
@@ -46,33 +47,37 @@ def _assistant(turn: Message, target: Target) -> list[Json]:
         elif isinstance(part, ToolCall):
             items += [*pending_reasoning, _call(part)]
             pending_reasoning = []
+    for item in items:
+        if "content" in item and item.get("role"):
+            item["content"] = "".join(item["content"])
     return items
 
 
 def _append_text(items: list[Json], pending_reasoning: list[Json], part: Text, *, from_target: bool) -> None:
-    """Append the text to the previous message of the same phase, or as a new message."""
-    kind, phase = decode_kind_and_phase(part.provider_state if from_target else b"")
-    content: Json = {"type": "refusal", "refusal": part.text}
-    if kind == "output_text":
-        content = {"type": "output_text", "text": part.text, "annotations": []}
+    """Append the text to the previous message of the same phase, or as a new message.
+
+    The content is a string: a list of content may only be sent with the id and status of a stored message, and strict
+    servers reject it otherwise.
+    """
+    _, phase = decode_kind_and_phase(part.provider_state if from_target else b"")
     last = items[-1] if items else {}
     if not pending_reasoning and last.get("role") == "assistant" and last.get("phase", "") == phase:
-        last["content"].append(content)
+        last["content"].append(part.text)
         return
-    message: Json = {"type": "message", "role": "assistant", "content": [content]}
+    message: Json = {"role": "assistant", "content": [part.text]}
     items += [*pending_reasoning, {**message, "phase": phase} if phase else message]
     pending_reasoning.clear()
 
 
 def _call(part: ToolCall) -> Json:
     arguments = part.arguments_json or "{}"
-    return {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": arguments}
+    return {"type": "function_call", "call_id": CALL_IDS.fit(part.id), "name": part.name, "arguments": arguments}
 
 
 def _user(parts: list[Part]) -> Iterator[Json]:
     for part in parts:
         if isinstance(part, ToolResult):
-            yield {"type": "function_call_output", "call_id": part.tool_call_id, "output": _output(part)}
+            yield {"type": "function_call_output", "call_id": CALL_IDS.fit(part.tool_call_id), "output": _output(part)}
     content = list(_contents(parts))
     if content:
         yield {"role": "user", "content": content}
