@@ -77,8 +77,8 @@ def test_blocks_without_deltas_or_stop_events_are_read() -> None:
     events = read_stream(
         sse(
             block_start(0, type="text", text="Hello"),
-            block_start(0, type="thinking", thinking="hm", signature="Sig"),
-            block_start(1, type="tool_use", id="t", name="f", input={"a": 1}),
+            block_start(1, type="thinking", thinking="hm", signature="Sig"),
+            block_start(2, type="tool_use", id="t", name="f", input={"a": 1}),
             MESSAGE_STOP,
         )
     )
@@ -103,8 +103,8 @@ def test_unknown_events_are_ignored() -> None:
             block_delta(1, type="citations_delta", citation={}),
             block_delta(1, type="text_delta", text="Hi"),
             block_delta(1, type="text_delta", text=None),
-            {"type": "content_block_delta", "index": [1], "delta": {"type": "text_delta", "text": "lost"}},
-            {"type": "content_block_delta", "index": 1, "delta": "nothing"},
+            block_delta(1, type="signature_delta", signature="of no thinking"),
+            {"type": "content_block_delta", "index": 1, "delta": None},
             block_stop(1),
             "[DONE]",
             MESSAGE_STOP,

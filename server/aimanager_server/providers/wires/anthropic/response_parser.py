@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....core.content import Reasoning
+from ....core.errors import ProviderProtocolError
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
-from ..json_codec import encode_json, fragment_field, object_field, string_field
+from ..json_codec import encode_json, fix_surrogates, object_field, string_field
 from ..part_assembler import PartAssembler
 from ..token_counts import TokenCounts
 
@@ -30,13 +31,29 @@ FINISH_REASONS: dict[str, FinishReason] = {
 """Each stop reason. STOP becomes TOOL_CALLS if the response contains tool calls: some servers report it unreliably."""
 
 
+DELTA_FIELDS: Mapping[str, tuple[str, str]] = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("thinking", "signature"),
+    "input_json_delta": ("tool_use", "partial_json"),
+}
+"""The block type that each delta type belongs to, and its field. Other delta types, such as citations, are ignored."""
+
+OPENING_DELTAS = ("text_delta", "thinking_delta")
+"""Deltas that open a block, for servers that send no `content_block_start`."""
+
+KNOWN_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use")
+
+
 class AnthropicParser:
     """Parse one response."""
 
     def __init__(self) -> None:
         self._parts = PartAssembler()
-        self._kinds: dict[int, str] = {}
-        self._initial_inputs: dict[int, Mapping[str, Any]] = {}
+        self._open_kinds: dict[int, str] = {}
+        self._last_index = -1
+        self._used_indices: set[int] = set()
+        self._initial_inputs: dict[int, str] = {}
         self._counts = TokenCounts()
         self._has_text = False
         self._stop_reason = ""
@@ -58,44 +75,77 @@ class AnthropicParser:
             reasoning_tokens=object_field(usage, "output_tokens_details").get("thinking_tokens"),
         )
 
-    def start_block(self, index: int, block: Mapping[str, Any]) -> None:
-        """Start a block with its initial content. A block still open at the index is closed."""
-        self.close_block(index)
-        kind = self._kinds[index] = string_field(block, "type")
-        match kind:
+    def start_message(self, message: Mapping[str, Any]) -> None:
+        """Start the message, which may already have content. Raises ProviderProtocolError if it has started before."""
+        if self._used_indices:
+            raise ProviderProtocolError("The stream started again after its first content.")
+        self.update_usage(object_field(message, "usage"))
+        self.set_stop_reason(message)
+        self.add_blocks(message.get("content") or [])
+
+    def add_blocks(self, content: Any) -> None:
+        """Add complete blocks. Raises ProviderProtocolError if `content` is not a list."""
+        if not isinstance(content, list):
+            raise ProviderProtocolError("The response has no list of content blocks.")
+        for index, block in enumerate(content):
+            self.start_block(index, block if isinstance(block, dict) else {})
+            # Parts without visible content get their index when completed, so each block is closed before the next.
+            self.close_block(index)
+
+    def start_block(self, index: int | None, block: Mapping[str, Any]) -> None:
+        """Start a block with its initial content. Without an index it is the next one.
+
+        Raises ProviderProtocolError if the index was used before, because its content may be a repetition.
+        """
+        index = self._last_index + 1 if index is None else index
+        self._open_block(index, string_field(block, "type"))
+        match self._open_kinds[index]:
             case "text":
-                self._add_text(index, fragment_field(block, "text"))
+                self._add_text(index, _text(block, "text"))
             case "thinking":
-                self._parts.add_reasoning(index, fragment_field(block, "thinking"))
+                self._parts.add_reasoning(index, _text(block, "thinking"))
                 self._set_signature(index, string_field(block, "signature"))
             case "redacted_thinking":
                 self._parts.add_redacted_reasoning(index, string_field(block, "data").encode())
             case "tool_use":
                 self._parts.add_tool_call(index, string_field(block, "id"), string_field(block, "name"), "")
-                self._initial_inputs[index] = object_field(block, "input")
+                self._initial_inputs[index] = _input_json(block.get("input"))
 
-    def add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
-        """Append a delta to a block."""
-        match self._kinds.get(index), delta.get("type"):
-            case "text", "text_delta":
-                self._add_text(index, fragment_field(delta, "text"))
-            case "thinking", "thinking_delta":
-                self._parts.add_reasoning(index, fragment_field(delta, "thinking"))
-            case "thinking", "signature_delta":
-                self._set_signature(index, string_field(delta, "signature"))
-            case "tool_use", "input_json_delta":
-                self._add_input(index, fragment_field(delta, "partial_json"))
+    def add_delta(self, index: int | None, delta: Mapping[str, Any]) -> None:
+        """Append a delta to a block; without an index to the last one.
+
+        Raises ProviderProtocolError for a delta that belongs to no block or to one of another type.
+        """
+        index = self._last_index if index is None else index
+        delta_type = string_field(delta, "type")
+        kind, field = DELTA_FIELDS.get(delta_type, ("", ""))
+        if not kind or not (fragment := _text(delta, field)):
+            return
+        if self._block_of_delta(index, kind, delta_type) != kind:
+            return
+        match delta_type:
+            case "text_delta":
+                self._add_text(index, fragment)
+            case "thinking_delta":
+                self._parts.add_reasoning(index, fragment)
+            case "signature_delta":
+                self._set_signature(index, fix_surrogates(fragment))
+            case "input_json_delta":
+                # Fragments replace the initial input, which is {} if fragments follow.
+                self._initial_inputs.pop(index, None)
+                self._parts.add_tool_call(index, "", "", fragment)
 
     def add_reasoning_progress(self) -> None:
         """Report that the model is reasoning without visible content."""
         self._parts.add_reasoning_progress()
 
-    def close_block(self, index: int) -> None:
-        """Complete a block."""
-        initial_input = self._initial_inputs.pop(index, None)
+    def close_block(self, index: int | None) -> None:
+        """Complete a block; without an index the last one. A block that is not open is ignored."""
+        index = self._last_index if index is None else index
+        initial_input = self._initial_inputs.pop(index, "")
         if initial_input:
-            self._parts.add_tool_call(index, "", "", encode_json(initial_input))
-        self._kinds.pop(index, None)
+            self._parts.add_tool_call(index, "", "", initial_input)
+        self._open_kinds.pop(index, None)
         self._parts.complete(index)
 
     def set_stop_reason(self, delta: Mapping[str, Any]) -> None:
@@ -105,7 +155,7 @@ class AnthropicParser:
 
     def finish(self) -> list[Event]:
         """Complete all open blocks and return the last events. Call it once the completion event arrived."""
-        for index in list(self._kinds):
+        for index in list(self._open_kinds):
             self.close_block(index)
         if self._stop_reason == "refusal" and not self._has_text:
             self._parts.add_text("refusal", self._explanation)
@@ -119,6 +169,27 @@ class AnthropicParser:
         """Return the events since the last drain."""
         return self._parts.drain()
 
+    def _block_of_delta(self, index: int, kind: str, delta_type: str) -> str:
+        """Return the type of the block that a delta belongs to, which is `kind` unless the delta is to be ignored."""
+        opened = self._open_kinds.get(index)
+        if opened is None and delta_type in OPENING_DELTAS:
+            self._open_block(index, kind)
+            return kind
+        if opened == kind or delta_type == "signature_delta":
+            return opened or ""
+        if opened is None:
+            raise ProviderProtocolError(f"The stream has a {delta_type!r} for a block that is not open.")
+        if opened in KNOWN_BLOCKS:
+            raise ProviderProtocolError(f"The stream has a {delta_type!r} for a block of type {opened!r}.")
+        return opened
+
+    def _open_block(self, index: int, kind: str) -> None:
+        if index in self._used_indices:
+            raise ProviderProtocolError(f"The stream has two content blocks with index {index}.")
+        self._used_indices.add(index)
+        self._last_index = index
+        self._open_kinds[index] = kind
+
     def _add_text(self, index: int, fragment: str) -> None:
         self._has_text = self._has_text or bool(fragment)
         self._parts.add_text(index, fragment)
@@ -127,8 +198,17 @@ class AnthropicParser:
         if signature:
             self._parts.set_provider_state(index, Reasoning, signature.encode())
 
-    def _add_input(self, index: int, fragment: str) -> None:
-        # Fragments replace the initial input, which is {} if fragments follow.
-        if fragment:
-            self._initial_inputs.pop(index, None)
-        self._parts.add_tool_call(index, "", "", fragment)
+
+def _text(holder: Mapping[str, Any], field: str) -> str:
+    """Return a text field; empty if it is missing. Raises ProviderProtocolError if it is not a string."""
+    value = holder.get(field)
+    if value is not None and not isinstance(value, str):
+        raise ProviderProtocolError(f"The {field} of a content block must be a string, got {type(value).__name__!r}.")
+    return value or ""
+
+
+def _input_json(value: Any) -> str:
+    """Return the complete input of a tool call as JSON; empty without an input. Some servers send it as a string."""
+    if isinstance(value, str):
+        return value
+    return encode_json(value) if value else ""

@@ -47,17 +47,17 @@ class AnthropicStreamReader(EventStreamReader):
     def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
         match kind:
             case "content_block_delta":
-                delta = object_field(payload, "delta")
+                delta = _object(payload, "delta")
                 self._parser.add_delta(_index(payload), delta)
                 self._report_hidden_reasoning(delta.get("type") == "thinking_delta", delta)
             case "content_block_start":
-                block = object_field(payload, "content_block")
+                block = _object(payload, "content_block")
                 self._parser.start_block(_index(payload), block)
                 self._report_hidden_reasoning(block.get("type") in REASONING_BLOCKS, block)
             case "content_block_stop":
                 self._parser.close_block(_index(payload))
             case "message_start":
-                self._parser.update_usage(object_field(object_field(payload, "message"), "usage"))
+                self._parser.start_message(object_field(payload, "message"))
             case "message_delta":
                 self._parser.set_stop_reason(object_field(payload, "delta"))
                 self._parser.update_usage(object_field(payload, "usage"))
@@ -69,9 +69,20 @@ class AnthropicStreamReader(EventStreamReader):
             self._parser.add_reasoning_progress()
 
 
-def _index(payload: Mapping[str, Any]) -> int:
+def _index(payload: Mapping[str, Any]) -> int | None:
+    """Return the index of a block; None if the event has none. Raises ProviderProtocolError for another type."""
     index = payload.get("index")
-    return index if isinstance(index, int) else -1
+    if index is None or isinstance(index, int):
+        return index
+    raise ProviderProtocolError(f"The index of a content block must be an integer, got {type(index).__name__!r}.")
+
+
+def _object(payload: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """Return an object of an event; empty if it is missing. Raises ProviderProtocolError for another type."""
+    value = payload.get(field)
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise ProviderProtocolError(f"The {field} of an event must be an object, got {type(value).__name__!r}.")
 
 
 def _payload(data: bytes) -> Mapping[str, Any]:

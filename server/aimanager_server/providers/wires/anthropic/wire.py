@@ -13,7 +13,7 @@ from typing import Any
 from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
-from ....core.errors import GatewayError, ProviderProtocolError
+from ....core.errors import GatewayError
 from ....core.request import Attempt
 from ....core.response import Event
 from ..json_codec import decode_object_body, object_field
@@ -53,10 +53,7 @@ class AnthropicWire:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""
         message = _message_in(body)
         parser = AnthropicParser()
-        for index, block in enumerate(message["content"]):
-            parser.start_block(index, block if isinstance(block, dict) else {})
-            # Parts without visible content get their index when completed, so each block is closed before the next.
-            parser.close_block(index)
+        parser.add_blocks(message.get("content"))
         parser.update_usage(object_field(message, "usage"))
         parser.set_stop_reason(message)
         return parser.finish()
@@ -82,6 +79,4 @@ def _message_in(body: bytes) -> Mapping[str, Any]:
     message = decode_object_body(body)
     if message.get("type") == "error" or "error" in message:
         raise error_in_success(message)
-    if not isinstance(message.get("content"), list):
-        raise ProviderProtocolError("The response has no list of content blocks.")
     return message
