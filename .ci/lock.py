@@ -20,6 +20,7 @@ OPTIONS = (
     "--python-version=3.11",
     "--generate-hashes",
     "--no-build",
+    "--no-strip-extras",  # without the extra, pip takes google-auth[requests] for another, unlocked requirement
     "--no-emit-index-url",
     "--annotation-style=line",
     "--custom-compile-command=make lock",
@@ -59,7 +60,7 @@ def write(name: str, *arguments: str, text: str = "") -> None:
 def pins_without(file: str) -> str:
     """Return the versions of the development environment, but of packages that a file pins."""
     other = set(re.findall(r"^[\w-]+(?===)", (ROOT / file).read_text("utf-8"), re.MULTILINE))
-    pins = re.findall(r"^([\w-]+)==(\S+)", (ROOT / f"{FOLDER}/dev.txt").read_text("utf-8"), re.MULTILINE)
+    pins = re.findall(r"^([\w-]+)(?:\[\S+\])?==(\S+)", (ROOT / f"{FOLDER}/dev.txt").read_text("utf-8"), re.MULTILINE)
     return "".join(f"{name}=={version}\n" for name, version in pins if name not in other)
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,15 @@ def entries(name: str) -> Iterator[str]:
     yield from text.replace("\\\n", " ").splitlines()
 
 
+def pins(name: str) -> dict[str, Requirement]:
+    """Return the packages of a locked set."""
+    parsed = (Requirement(entry.partition(" --hash=")[0]) for entry in entries(name))
+    return {canonicalize_name(pin.name): pin for pin in parsed}
+
+
 def versions(name: str) -> dict[str, str]:
     """Return the version of each package of a locked set."""
-    pins = (Requirement(entry.partition(" --hash=")[0]) for entry in entries(name))
-    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+    return {package: str(pin.specifier).removeprefix("==") for package, pin in pins(name).items()}
 
 
 def declared(file: Path) -> list[Requirement]:
@@ -59,7 +65,7 @@ def test_there_are_no_other_sets() -> None:
 
 @pytest.mark.parametrize("name", [*SETS, "../languages/requirements"])
 def test_every_package_is_locked_with_hashes_and_no_file_names_a_host(name: str) -> None:
-    entry = r"[\w.-]+==[\w.]+( ; [^#]+?)?\s+(--hash=sha256:[0-9a-f]{64}\s*)+"
+    entry = r"[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; [^#]+?)?\s+(--hash=sha256:[0-9a-f]{64}\s*)+"
 
     assert [line for line in entries(name) if not re.fullmatch(entry, line)] == []
     assert not re.search(r"^--|index|https?:|git\+", "\n".join(entries(name)), re.MULTILINE)
@@ -75,6 +81,23 @@ def test_the_locked_versions_satisfy_what_is_declared(name: str) -> None:
 
     assert required
     assert unmet == [], "run 'make lock'"
+
+
+@pytest.mark.parametrize("name", ["dev", "server", "build"])
+def test_extras_that_packages_require_of_each_other_are_locked(name: str) -> None:
+    """Otherwise pip takes the requirement with the extra for another package, which has no hash."""
+    locked = pins(name)
+    here = [package for package, pin in locked.items() if pin.marker is None or pin.marker.evaluate()]
+
+    required = [(package, Requirement(text)) for package in here for text in metadata.requires(package) or ()]
+
+    missing = {
+        f"{package}: {one}"
+        for package, one in required
+        if (one.marker is None or one.marker.evaluate({"extra": ""}))
+        and not one.extras <= locked[canonicalize_name(one.name)].extras
+    }
+    assert missing == set()
 
 
 def test_a_package_has_the_version_that_the_tests_use() -> None:
