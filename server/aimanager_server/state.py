@@ -29,6 +29,7 @@ from .resilience.load_shedding import EventLoopLagMonitor
 from .resilience.prober import ProbeKind, Prober
 from .resilience.provider_health import ProviderHealth
 from .resilience.rate_limiter import RateLimiter
+from .resilience.rejection_pacer import RejectionPacer
 from .resilience.retry_budget import RetryBudgets
 from .resilience.turns import Turns
 from .resilience.worker_pool import WorkerPool
@@ -66,6 +67,7 @@ class SharedState:
         self.breakers = BreakerRegistry(settings.circuit_breaker, settings.retry, clock)
         self.health = ProviderHealth(self.breakers, self.provider_stats, clock, time.time)
         self.auth_backoff = AuthBackoff(clock)
+        self.rejection_pacer = RejectionPacer()
         self.validation_turns = Turns()
         self.validation_pool = WorkerPool(
             "validation", VALIDATION_THREADS, VALIDATION_THREADS_PER_CALLER, self.validation_turns

@@ -12,6 +12,7 @@ from aimanager.v1 import content_pb2, generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_GenerationServiceServicer_to_server
 from aimanager_server.config.settings import Limits
 from aimanager_server.resilience.rate_limiter import RateLimiter
+from aimanager_server.resilience.rejection_pacer import RejectionPacer
 from aimanager_server.rpc.context import Rpc
 from aimanager_server.rpc.interceptor_chain import Interceptor, InterceptorChain, RpcHandler
 from aimanager_server.rpc.interceptors.admission import Admission
@@ -143,7 +144,7 @@ async def test_interceptors_that_only_act_before_the_method_add_no_frame() -> No
         servicer,
         RequestId(),
         RpcMetrics(metrics, time.monotonic),
-        ErrorTranslator(metrics),
+        ErrorTranslator(metrics, RejectionPacer()),
         authenticator(settings),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         Admission(settings.server),

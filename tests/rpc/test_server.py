@@ -57,7 +57,7 @@ async def test_an_unknown_service_is_not_found_by_check_and_unknown_to_watch() -
 
 
 async def test_watches_of_the_standard_health_service_are_limited_in_number_and_time() -> None:
-    settings = server_settings({"max_watches": 1, "watch_timeout_seconds": 0.05})
+    settings = server_settings({"max_watches": 2, "watch_timeout_seconds": 0.05})
     async with running(build_server(settings=settings)) as gateway:
         stub = HealthStub(gateway.channel)
         first = aiter(stub.Watch(HealthCheckRequest()))
@@ -68,6 +68,7 @@ async def test_watches_of_the_standard_health_service_are_limited_in_number_and_
 
     assert statuses == [SERVING]
     assert failure.reason == "OVERLOADED"
+    assert failure.message.startswith("Too many watches of grpc.health.v1.Health are open from this address (1).")
     assert again.status == SERVING
 
 

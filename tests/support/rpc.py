@@ -35,6 +35,7 @@ from aimanager_server.resilience.auth_backoff import AuthBackoff
 from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.resilience.rate_limiter import RateLimiter
+from aimanager_server.resilience.rejection_pacer import RejectionPacer
 from aimanager_server.routing.embedding_resolver import EmbeddingResolver
 from aimanager_server.routing.resolver import Resolver
 from aimanager_server.rpc.caller_directory import CallerDirectory
@@ -211,7 +212,7 @@ def build_server(
     interceptors = (
         RequestId(),
         RpcMetrics(metrics, clock),
-        ErrorTranslator(metrics),
+        ErrorTranslator(metrics, RejectionPacer()),
         authenticator(settings, backoff, wall_clock),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,

@@ -10,15 +10,27 @@ from typing import Any, Never
 import grpc
 import structlog
 
-from ...core.errors import GatewayError, InternalError, MissingCredentials, Overloaded, StreamInterrupted
+from ...core.errors import (
+    GatewayError,
+    InternalError,
+    MissingCredentials,
+    Overloaded,
+    RateLimited,
+    StreamInterrupted,
+    Unauthenticated,
+)
 from ...core.request import Caller
 from ...resilience.auth_backoff import FAILED_AUTHENTICATIONS
+from ...resilience.rejection_pacer import RejectionPacer
 from ...telemetry.metrics import Metrics
 from ..context import Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
 from ..status import to_status
 
 REDACTED = "[redacted]"
+REJECTIONS = (Overloaded, RateLimited, Unauthenticated)
+"""Errors of calls that cost almost nothing, and so may come in bursts."""
+
 KEY_SOLUTION = (
     "Use another provider, pass your own key to the client: AIManager(api_key=…), or ask the operator of the gateway."
 )
@@ -27,11 +39,12 @@ KEY_SOLUTION = (
 class ErrorTranslator(Interceptor):
     """Answer a GatewayError according to its ErrorSpec, and any other exception as INTERNAL_ERROR without its cause.
 
-    The cause is logged under the request id, with the caller's credentials redacted.
+    The cause is logged under the request id, with the caller's credentials redacted. Rejections wait for the `pacer`.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, pacer: RejectionPacer) -> None:
         self._metrics = metrics
+        self._pacer = pacer
         self._log = structlog.get_logger()
 
     async def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Any:
@@ -42,6 +55,8 @@ class ErrorTranslator(Interceptor):
             raise
         except GatewayError as error:
             self._metrics.count_rejection(error)
+            if isinstance(error, REJECTIONS):
+                await self._pacer.wait()
             # Strangers could fill the log with these; the metric counts them.
             if error.metadata.get("quota") != FAILED_AUTHENTICATIONS:
                 self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)

@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to
 from ...core.errors import Overloaded
 from ...resilience.concurrency_limiter import ConcurrencyLimiter
 from ..interceptor_chain import GRPC_HEALTH_SERVICE
+from ..peers import peer_network
 
 RETRY_AFTER_SECONDS = 1.0
 
@@ -25,7 +26,8 @@ WHOLE_SERVER = ""
 class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
     """Report on the whole server, `liveness`, `readiness`, and each service by name.
 
-    At most `max_watches` are open, each for `watch_timeout_seconds`, since their callers are not known.
+    At most `max_watches` are open, half of them from one address, each for `watch_timeout_seconds`: their callers are
+    not known.
 
     `liveness` is SERVING from the start; the others once marked ready. The servicer of grpcio-health-checking does not
     fit: it starts as SERVING, and writes to watchers under a lock, so that one stalled watcher blocks every change.
@@ -34,7 +36,7 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
     name = GRPC_HEALTH_SERVICE
 
     def __init__(self, services: Iterable[str], max_watches: int, watch_timeout_seconds: float) -> None:
-        self._watches = ConcurrencyLimiter(max_watches, max_queue_length=0, queue_timeout_seconds=0.0)
+        self._watches = ConcurrencyLimiter(*_watch_limits(max_watches))
         self._max_watches = max_watches
         self._watch_timeout_seconds = watch_timeout_seconds
         self._services = frozenset((WHOLE_SERVER, READINESS, GRPC_HEALTH_SERVICE, *services))
@@ -44,7 +46,7 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
 
     def reconfigure(self, max_watches: int, watch_timeout_seconds: float) -> None:
         """Change the limits of new watches."""
-        self._watches.reconfigure(max_watches, max_queue_length=0, queue_timeout_seconds=0.0)
+        self._watches.reconfigure(*_watch_limits(max_watches))
         self._max_watches, self._watch_timeout_seconds = max_watches, watch_timeout_seconds
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -83,10 +85,10 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> AsyncIterator[HealthCheckResponse]:
         """Send the current status of a service, then each change."""
-        if not self._watches.try_acquire():
+        address = peer_network(context.peer())
+        if not self._watches.try_acquire(address):
             raise Overloaded(
-                f"Too many watches of {GRPC_HEALTH_SERVICE} are open ({self._max_watches}). "
-                f"Retry in {RETRY_AFTER_SECONDS:g} s.",
+                f"{self._limit_reached(address)} Retry in {RETRY_AFTER_SECONDS:g} s.",
                 solution="Use Check instead of Watch.",
                 retry_after=RETRY_AFTER_SECONDS,
             )
@@ -97,7 +99,14 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
         except TimeoutError:
             return
         finally:
-            self._watches.release()
+            self._watches.release(address)
+
+    def _limit_reached(self, address: str) -> str:
+        if self._watches.is_at_limit(address):
+            limit, scope = _per_address(self._max_watches), " from this address"
+        else:
+            limit, scope = self._max_watches, ""
+        return f"Too many watches of {GRPC_HEALTH_SERVICE} are open{scope} ({limit})."
 
     async def _changes(self, service: str) -> AsyncIterator[int]:
         """Yield the status of a service, then each change, until the service is closed."""
@@ -124,3 +133,12 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
     def _notify_watchers(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _watch_limits(max_watches: int) -> tuple[int, int, float, int]:
+    """Return the arguments of the limiter: no call waits for a permit."""
+    return max_watches, 0, 0.0, _per_address(max_watches)
+
+
+def _per_address(max_watches: int) -> int:
+    return max(max_watches // 2, 1)
