@@ -96,7 +96,8 @@ class EmbedRequest(_message.Message):
     """Intended use of the vectors, if the model distinguishes uses."""
     idempotency_key: _builtins.str
     """A repeated call of the same caller with the same key returns the first response, for one hour, and is not billed
-    again. At most 255 characters.
+    again. At most 255 characters. Callers without a name share the stored responses, so their keys must be random:
+    at least 32 hexadecimal or 22 base64url characters, such as a UUID.
     """
     @_builtins.property
     def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -105,7 +106,8 @@ class EmbedRequest(_message.Message):
     @_builtins.property
     def provider_options_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Options that this API does not model, by provider name: a JSON object that is merged into the provider's native
-        request. At most 32 providers.
+        request. A field that the gateway decides, such as `model`, or does not book is rejected unless the operator allows
+        it. At most 32 providers, and 16,384 characters for all of them together.
         """
 
     def __init__(

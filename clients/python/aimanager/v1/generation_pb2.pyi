@@ -241,7 +241,8 @@ class GenerateRequest(_message.Message):
     """Instructions that apply to the whole conversation."""
     idempotency_key: _builtins.str
     """A repeated call of the same caller with the same key returns the first response, for one hour, and is not billed
-    again. At most 255 characters.
+    again. At most 255 characters. Callers without a name share the stored responses, so their keys must be random:
+    at least 32 hexadecimal or 22 base64url characters, such as a UUID.
     """
     extract_artifacts: _builtins.bool
     """Return the files, documents and data that the response contains as artifacts too."""
@@ -289,7 +290,9 @@ class GenerateRequest(_message.Message):
     @_builtins.property
     def provider_options_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Options that this API does not model, by provider name: a JSON object that is merged into the provider's native
-        request. At most 32 providers.
+        request. A field that the gateway decides, such as `model` or `n`, or does not book is rejected unless the operator
+        allows it. At most 32 providers. By default these options, the schemas of all tools and the output schema have
+        together at most 1,048,576 characters, and 30,000 brackets and commas.
         """
 
     @_builtins.property
@@ -822,7 +825,9 @@ class SamplingOptions(_message.Message):
     """Seed for reproducible sampling, best effort."""
     @_builtins.property
     def stop_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The response ends before any of these. At most 64, none empty; most models accept 4 or 5."""
+        """The response ends before any of these. At most 64, none empty, each with at most 256 characters; most models accept
+        4 or 5.
+        """
 
     def __init__(
         self,
