@@ -157,6 +157,10 @@ class Sampling:
     stop_sequences: tuple[str, ...] = ()
 
 
+MEDIUM_BUDGET, HIGH_BUDGET = 4096, 16_384
+"""Smallest budgets that correspond to effort medium and high; smaller budgets correspond to low."""
+
+
 class Effort(Enum):
     """Reasoning effort. The values give the order of the levels."""
 
@@ -172,6 +176,15 @@ class Effort(Enum):
     def label(self) -> str:
         """Return the level as wires and configuration files spell it."""
         return self.name.lower()
+
+    @classmethod
+    def for_budget(cls, tokens: int) -> Effort:
+        """Return the level that corresponds to a token budget.
+
+        >>> Effort.for_budget(1024), Effort.for_budget(20_000)
+        (<Effort.LOW: 2>, <Effort.HIGH: 4>)
+        """
+        return cls.LOW if tokens < MEDIUM_BUDGET else cls.MEDIUM if tokens < HIGH_BUDGET else cls.HIGH
 
 
 @dataclass(frozen=True, slots=True)

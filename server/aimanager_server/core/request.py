@@ -83,7 +83,8 @@ class StreamTimeouts:
 class Target:
     """One model of one provider with normalized options: aliases and defaults applied, unsupported options removed.
 
-    `options` is merged into the provider's native request. `warnings` lists the options that were changed or removed.
+    `options` is merged into the provider's native request. `warnings` lists the options that were changed or removed;
+    `defaulted_fields` are those that the caller did not set, such as "sampling.top_k": changing them needs no warning.
     `emulates_format` is true if the model has no native structured output. `context_window` is in tokens, None if
     unknown. `is_reasoning` is true if reasoning was requested or is the model's default, `prefers_streaming` if the
     model can stream and a unary response would take too long without any sign of progress.
@@ -95,6 +96,7 @@ class Target:
     reasoning: ReasoningOptions = ReasoningOptions()
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[SettingWarning, ...] = ()
+    defaulted_fields: frozenset[str] = frozenset()
     emulates_format: bool = False
     context_window: int | None = None
     timeouts: StreamTimeouts = StreamTimeouts()

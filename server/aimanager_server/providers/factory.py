@@ -146,7 +146,7 @@ def open_provider(
     """
     if settings.wire == "mock":
         return _open_mock(name, settings)
-    wire, wire_for = _wires(name, settings, limits, find_model)
+    wire, wire_for = wires_of(name, settings, limits, find_model)
     open_pool = partial(
         HttpTransport,
         name,
@@ -226,7 +226,7 @@ def model_lister_for(name: str, provider: Provider) -> ModelLister | None:
     return HttpModelLister(name, provider) if isinstance(provider, HttpProvider) else None
 
 
-def _wires(
+def wires_of(
     name: str, settings: ProviderSettings, limits: Limits, find_model: FindModel
 ) -> tuple[Wire, Callable[[str], Wire] | None]:
     """Return the wire of a provider and, if its models use several, a function that selects the wire of a model."""

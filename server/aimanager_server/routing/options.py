@@ -18,7 +18,7 @@ from ..core.request import GenerateParams, Target
 from ..core.response import SettingWarning
 from .candidates import Candidate
 from .model_names import ResolvedModel
-from .reasoning import fit_budget, normalize_reasoning
+from .reasoning import BUDGET, EFFORT, INCLUDE, fit_budget, normalize_reasoning
 from .timeouts import StreamTimeoutsResolver
 
 SAMPLING_FIELDS = tuple(field.name for field in fields(Sampling))
@@ -73,6 +73,7 @@ class OptionsNormalizer:
                 *self._end_user_warnings(model.provider, params),
                 *warnings,
             ),
+            defaulted_fields=_defaulted_fields(sampling, params),
             context_window=model.context_window,
             timeouts=self._timeouts(model, params, is_reasoning=is_reasoning),
             is_reasoning=is_reasoning,
@@ -109,6 +110,23 @@ class OptionsNormalizer:
         normalizer = _SamplingNormalizer(resolved.model, values, set_by_caller.keys())
         normalizer.normalize(reasoning, self._api_versions[provider])
         return requested if values == set_by_caller else Sampling(**values), normalizer.warnings
+
+
+def _defaulted_fields(sampling: Sampling, params: GenerateParams) -> frozenset[str]:
+    """Return the options that come from an alias or from the operator."""
+    reasoning, requested = params.reasoning, params.sampling
+    fields = (
+        []
+        if sampling is requested
+        else [f"sampling.{name}" for name in SAMPLING_FIELDS if getattr(requested, name) in (None, ())]
+    )
+    if reasoning.effort is None:
+        fields.append(EFFORT)
+    if reasoning.budget_tokens is None:
+        fields.append(BUDGET)
+    if not reasoning.include or reasoning.is_include_optional:
+        fields.append(INCLUDE)
+    return frozenset(fields)
 
 
 def _is_reasoning(model: Model, reasoning: ReasoningOptions) -> bool:

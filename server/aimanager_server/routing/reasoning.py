@@ -11,9 +11,6 @@ from ..core.response import SettingWarning
 
 EFFORT, BUDGET, INCLUDE = "reasoning.effort", "reasoning.budget_tokens", "reasoning.include"
 
-MEDIUM_BUDGET, HIGH_BUDGET = 4096, 16_384
-"""Smallest budgets that correspond to effort medium and high; smaller budgets correspond to low."""
-
 NormalizedReasoning = tuple[ReasoningOptions, tuple[SettingWarning, ...]]
 
 
@@ -92,8 +89,7 @@ def _normalize_budget(model: Model, options: ReasoningOptions) -> NormalizedReas
 def _effort_for_budget(model: Model, options: ReasoningOptions, budget: int) -> NormalizedReasoning:
     effort = options.effort
     if model.efforts and effort is None:
-        level = Effort.LOW if budget < MEDIUM_BUDGET else Effort.MEDIUM if budget < HIGH_BUDGET else Effort.HIGH
-        effort = nearest_effort(model.efforts, level, model.default_effort)
+        effort = nearest_effort(model.efforts, Effort.for_budget(budget), model.default_effort)
     action = f"effort {effort.label} is used instead" if model.efforts and effort else "it was removed"
     message = f"{model.id} does not support a reasoning budget; {action}."
     return replace(options, effort=effort, budget_tokens=None), (SettingWarning(BUDGET, message),)
@@ -122,7 +118,7 @@ def _disable_for_tools(model: Model, options: ReasoningOptions) -> NormalizedRea
 
 
 def _normalize_include(model: Model, options: ReasoningOptions) -> NormalizedReasoning:
-    if not options.include or model.shows_reasoning is not False:
+    if not options.include or (model.shows_reasoning is not False and model.thinking != "none"):
         return options, ()
     message = f"{model.id} does not return its reasoning; include was ignored."
     is_silent = options.is_include_optional

@@ -201,7 +201,7 @@ class HttpProvider:
         try:
             await self._raise_for_status(response, key, deadline)
             if streaming and not is_json(response.headers):
-                return await self._open_stream(attempt, response, key, wire.stream_reader())
+                return await self._open_stream(attempt, request, response, key, wire.stream_reader())
             with attempt.upstream_timer.measure():
                 body = await read_body(response, self._limits, deadline)
         except BaseException:
@@ -209,7 +209,7 @@ class HttpProvider:
             raise
         await response.body.aclose()
         events = wire.decode(body)
-        return ResponseStream.of(self._metadata(attempt), events)
+        return ResponseStream.of(self._metadata(attempt, request), events)
 
     async def _fetch(
         self, transport: Transport, request: HttpRequest, key: str, deadline: float, headers: Mapping[str, str]
@@ -227,7 +227,7 @@ class HttpProvider:
             await response.body.aclose()
 
     async def _open_stream(
-        self, attempt: Attempt[Any], response: Response, key: str, reader: StreamReader
+        self, attempt: Attempt[Any], request: HttpRequest, response: Response, key: str, reader: StreamReader
     ) -> ResponseStream:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):
@@ -237,7 +237,7 @@ class HttpProvider:
         attribute = partial(self._attributed_error, attempt.target.model, key)
         stream = HttpStream(attempt, response, reader, attribute, self._limits.max_response_bytes)
         await stream.start()
-        return ResponseStream(self._metadata(attempt), stream)
+        return ResponseStream(self._metadata(attempt, request), stream)
 
     def _prepare(self, request: HttpRequest, extra_headers: Mapping[str, str], *, streaming: bool) -> HttpRequest:
         headers = {
@@ -249,7 +249,7 @@ class HttpProvider:
         }
         if request.method == "GET":
             headers.setdefault("Accept", "*/*")
-        return HttpRequest(request.method, request.url, headers, request.body)
+        return HttpRequest(request.method, request.url, headers, request.body, request.warnings)
 
     async def _raise_for_status(self, response: Response, key: str, deadline: float) -> None:
         """Raise the error for a status other than 2xx, or for an HTML page."""
@@ -279,9 +279,10 @@ class HttpProvider:
             model=error.model or model,
         )
 
-    def _metadata(self, attempt: Attempt[Any]) -> ResponseMetadata:
+    def _metadata(self, attempt: Attempt[Any], request: HttpRequest) -> ResponseMetadata:
         target = attempt.target
-        return ResponseMetadata(attempt.id, attempt.requested_model, self._name, target.model, warnings=target.warnings)
+        warnings = (*target.warnings, *request.warnings) if request.warnings else target.warnings
+        return ResponseMetadata(attempt.id, attempt.requested_model, self._name, target.model, warnings=warnings)
 
 
 def _missing_endpoint(request: HttpRequest, error: ModelNotFound) -> ProviderProtocolError:

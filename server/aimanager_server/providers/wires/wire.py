@@ -8,19 +8,23 @@ from typing import Any, Protocol
 
 from ...core.errors import GatewayError
 from ...core.request import Attempt
-from ...core.response import Event
+from ...core.response import Event, SettingWarning
 from ...core.usage import Usage
 from ...core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """An encoded HTTP request. The headers contain the API key, so `repr` omits them."""
+    """An encoded HTTP request. The headers contain the API key, so `repr` omits them.
+
+    `warnings` lists the caller's settings that the API changes or does not have.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = b""
+    warnings: tuple[SettingWarning, ...] = ()
 
 
 class StreamReader(Protocol):

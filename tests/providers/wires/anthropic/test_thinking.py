@@ -47,7 +47,15 @@ from tests.support.anthropic import NOW, make_attempt, sent_body, validated_by_s
         ),
         # Unknown model.
         ("claude-next", ReasoningOptions(), None, None, 4096),
-        ("claude-next", ReasoningOptions(Effort.HIGH, include=True), None, None, 4096),
+        (
+            "claude-next",
+            ReasoningOptions(Effort.HIGH, include=True),
+            {"type": "adaptive", "display": "summarized"},
+            "high",
+            16_384,
+        ),
+        ("claude-next", ReasoningOptions(Effort.MINIMAL), {"type": "adaptive"}, "low", 16_384),
+        ("claude-next", ReasoningOptions(Effort.NONE), {"type": "disabled"}, None, 4096),
         (
             "claude-next",
             ReasoningOptions(budget_tokens=20_000),

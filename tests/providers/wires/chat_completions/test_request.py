@@ -168,6 +168,7 @@ def test_sampling_options_are_encoded() -> None:
         "max_tokens": 7,
         "temperature": 0.0,
         "top_p": 0.5,
+        "top_k": 3,
         "seed": 0,
         "stop": ["END"],
     }

@@ -158,7 +158,7 @@ def test_native_options_of_the_call_override_those_of_the_operator() -> None:
         ("gemini-4-argon", ReasoningOptions(Effort.HIGH), {"thinkingLevel": "high"}),
         ("gemini-3.8-flash", ReasoningOptions(Effort.MINIMAL), {"thinkingLevel": "minimal"}),
         ("gemini-9-new", ReasoningOptions(Effort.MAX), {"thinkingLevel": "high"}),
-        ("gemini-9-new", ReasoningOptions(Effort.NONE), None),
+        ("gemini-9-new", ReasoningOptions(Effort.NONE), {"thinkingLevel": "minimal"}),
         ("gemini-9-new", ReasoningOptions(Effort.HIGH, budget_tokens=5), {"thinkingBudget": 5}),
         ("gemini-2.5-flash", ReasoningOptions(Effort.NONE), {"thinkingBudget": 0}),
         ("gemini-2.5-flash", ReasoningOptions(Effort.MEDIUM), {"thinkingBudget": 8192}),

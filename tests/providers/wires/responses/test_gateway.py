@@ -131,3 +131,19 @@ def test_unsupported_options_are_reported_as_warnings(stub: GenerationServiceStu
         "sampling.stop_sequences",
     }
     assert upstream.requests[-1][1]["max_output_tokens"] == 16
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["unary", "stream"])
+def test_settings_that_the_wire_changes_are_reported_as_warnings(
+    stub: GenerationServiceStub, upstream: RecordingUpstream, streaming: bool
+) -> None:
+    request = generate_request("openai/gpt-99", reasoning=generation_pb2.ReasoningOptions(budget_tokens=20_000))
+    if streaming:
+        response = list(stub.StreamGenerate(generation_pb2.StreamGenerateRequest(request=request)))[-1].completed
+    else:
+        response = stub.Generate(request)
+
+    assert [(warning.field, warning.message) for warning in response.warnings] == [
+        ("reasoning.budget_tokens", "The Responses API has no reasoning budget; effort high is used instead.")
+    ]
+    assert upstream.requests[-1][1]["reasoning"] == {"effort": "high"}

@@ -12,16 +12,19 @@ from ....core.content import JsonObjectFormat, OutputFormat, Sampling, Tool, Too
 from ....core.request import Attempt
 from ..json_schema import ANTHROPIC, native_schema, unsupported_format
 from ..native_options import deep_merge
+from ..setting_changes import SettingChanges
 from .message_encoder import encode_messages
 from .thinking import plan_thinking
 
 TOOL_CHOICE_TYPES: dict[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.REQUIRED: "any", ToolMode.NONE: "none"}
 
 
-def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
+def encode_body(
+    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges
+) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
     target = attempt.target
-    plan = plan_thinking(target, model)
+    plan = plan_thinking(target, model, changes)
     body: dict[str, Any] = {
         "model": target.model,
         "max_tokens": plan.max_tokens,
@@ -31,7 +34,7 @@ def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str
         "tool_choice": _tool_choice(attempt.tool_choice) if attempt.tools else None,
         "thinking": plan.thinking,
         "output_config": _output_config(plan.effort, attempt.output_format),
-        **_sampling(target.sampling),
+        **_sampling(target.sampling, changes),
     }
     fields = {field: value for field, value in body.items() if value is not None}
     body = deep_merge(deep_merge(fields, options), target.options)
@@ -80,8 +83,9 @@ def _tool_choice(choice: ToolChoice) -> dict[str, Any] | None:
     return value
 
 
-def _sampling(sampling: Sampling) -> dict[str, Any]:
-    """Return the supported sampling options; the API has no seed."""
+def _sampling(sampling: Sampling, changes: SettingChanges) -> dict[str, Any]:
+    if sampling.seed is not None:
+        changes.remove("sampling.seed", "The Messages API has no seed")
     return {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,

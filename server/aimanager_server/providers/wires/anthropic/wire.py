@@ -18,6 +18,7 @@ from ....core.request import Attempt
 from ....core.response import Event
 from ..json_codec import decode_object_body, object_field
 from ..provider_errors import error_in_success
+from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
 from .errors import error_from_response
 from .request import encode_body
@@ -46,8 +47,9 @@ class AnthropicWire:
         """Return the request for `call.target`."""
         accept = "text/event-stream" if attempt.is_streamed else "application/json"
         headers = {**self._authorized_headers(key), "accept": accept, "content-type": "application/json"}
-        body = encode_body(attempt, self._find_model(attempt.target.model), self._options)
-        return HttpRequest("POST", f"{self._base_url}/v1/messages", headers, body)
+        changes = SettingChanges(attempt.target)
+        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes)
+        return HttpRequest("POST", f"{self._base_url}/v1/messages", headers, body, tuple(changes.warnings))
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""

@@ -20,22 +20,26 @@ from ....core.content import (
 from ....core.request import Attempt
 from ..json_schema import OPENAI, native_schema, unsupported_format
 from ..native_options import deep_merge
+from ..setting_changes import EFFORT, INCLUDE, SettingChanges, budget_as_effort
 from .message_encoder import encode_messages
 from .quirks import Quirks
 
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-def encode_body(attempt: Attempt[Any], quirks: Quirks, options: Mapping[str, Any]) -> bytes:
+API = "The chat-completions API of this server"
+
+
+def encode_body(attempt: Attempt[Any], quirks: Quirks, options: Mapping[str, Any], changes: SettingChanges) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
     target = attempt.target
     body: dict[str, Any] = {
         "model": target.model,
         "messages": encode_messages(attempt, quirks),
         **quirks.extra_fields,
-        **_sampling(target.sampling, quirks),
-        **_reasoning(target.reasoning, quirks),
-        **_tools(attempt, quirks),
+        **_sampling(target.sampling, quirks, changes),
+        **_reasoning(target.reasoning, quirks, changes),
+        **_tools(attempt, quirks, changes),
         **_format(attempt.output_format, quirks),
     }
     if attempt.is_streamed and quirks.requests_stream_usage:
@@ -50,33 +54,47 @@ def encode_body(attempt: Attempt[Any], quirks: Quirks, options: Mapping[str, Any
     return to_json(body)
 
 
-def _sampling(sampling: Sampling, quirks: Quirks) -> dict[str, Any]:
+def _sampling(sampling: Sampling, quirks: Quirks, changes: SettingChanges) -> dict[str, Any]:
+    if sampling.top_k is not None and not quirks.top_k_field:
+        changes.remove("sampling.top_k", f"{API} has no top_k")
     fields: dict[str, Any] = {
         quirks.max_tokens_field: sampling.max_output_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         quirks.seed_field: sampling.seed,
+        **({quirks.top_k_field: sampling.top_k} if quirks.top_k_field else {}),
         "stop": list(sampling.stop_sequences) or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _reasoning(reasoning: ReasoningOptions, quirks: Quirks) -> dict[str, Any]:
-    effort = reasoning.effort
+def _reasoning(reasoning: ReasoningOptions, quirks: Quirks, changes: SettingChanges) -> dict[str, Any]:
+    if reasoning.include and not quirks.shows_reasoning:
+        changes.report(INCLUDE, f"{API} does not return reasoning; include was ignored.")
+    effort = budget_as_effort(reasoning, changes, API, has_efforts=bool(quirks.effort_values))
     if effort is None:
         return {}
     body: dict[str, Any] = {}
     if quirks.has_thinking_toggle:
         body["thinking"] = {"type": "disabled" if effort is Effort.NONE else "enabled"}
-    if effort in quirks.effort_values:
-        body["reasoning_effort"] = quirks.effort_values[effort]
+    value = quirks.effort_values.get(effort)
+    if value:
+        body["reasoning_effort"] = value
+    if value and value != effort.label:
+        changes.report(EFFORT, f"{API} does not support effort {effort.label}; {value!r} is used.")
+    elif value is None and not (quirks.has_thinking_toggle and effort is Effort.NONE):
+        changes.remove(EFFORT, f"{API} does not support effort {effort.label} for this model")
     return body
 
 
-def _tools(attempt: Attempt[Any], quirks: Quirks) -> dict[str, Any]:
+def _tools(attempt: Attempt[Any], quirks: Quirks, changes: SettingChanges) -> dict[str, Any]:
     # Servers reject a tool choice without tools.
     if not attempt.tools:
         return {}
+    if not quirks.supports_strict_tools:
+        for index, tool in enumerate(attempt.tools):
+            if tool.strict:
+                changes.remove(f"tools[{index}].strict", f"{API} has no strict tools")
     body: dict[str, Any] = {"tools": [_tool(tool, quirks) for tool in attempt.tools]}
     choice = _tool_choice(attempt.tool_choice, quirks)
     if choice is not None:

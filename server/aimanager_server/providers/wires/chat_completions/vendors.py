@@ -20,6 +20,7 @@ OPENAI_REASONING = Quirks(
     system_role="developer",
     max_tokens_field="max_completion_tokens",
     schema_support="strict",
+    shows_reasoning=False,
     call_ids=call_ids.OPENAI_CHAT,
 )
 OPENAI_CLASSIC = replace(OPENAI_REASONING, system_role="system", effort_values={})
@@ -78,11 +79,16 @@ MISTRAL = Quirks(
     schema_support="plain",
 )
 # Magistral always reasons and has no effort levels.
-MAGISTRAL = replace(MISTRAL, effort_values={})
+MAGISTRAL = replace(MISTRAL, effort_values={Effort.HIGH: ""})
 
 # xAI: https://docs.x.ai/docs/api-reference, read 2026-11-22. Reasoning arrives in reasoning_content, and its tokens are
 # not part of completion_tokens. The catalog records that reasoning models reject stop sequences.
 XAI = Quirks(max_tokens_field="max_completion_tokens", schema_support="plain")
+
+
+# https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, read 2026-11-22: top_k is an extra parameter of
+# vLLM, and of llama.cpp, OpenRouter, Together and Fireworks as well. Ollama ignores unknown fields.
+UNKNOWN_SERVER = Quirks(top_k_field="top_k")
 
 
 def openai_quirks(model: str) -> Quirks:
@@ -119,6 +125,5 @@ QUIRKS: Mapping[str, Callable[[str], Quirks]] = MappingProxyType(
 
 
 def vendor_wire(vendor: str, settings: ProviderSettings, limits: Limits) -> ChatCompletionsWire:
-    """Build the wire of a vendor. A name outside `QUIRKS` gets the defaults, which most servers accept."""
-    default = Quirks()
-    return ChatCompletionsWire(settings, limits, QUIRKS.get(vendor, lambda model: default))
+    """Build the wire of a vendor. A name outside `QUIRKS` gets what most servers accept."""
+    return ChatCompletionsWire(settings, limits, QUIRKS.get(vendor, lambda model: UNKNOWN_SERVER))

@@ -13,6 +13,7 @@ from ....core.request import Attempt
 from ....core.response import Event
 from ..json_codec import decode_object_body
 from ..provider_errors import build_error, parse_error_body
+from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
 from .quirks import Quirks
 from .request import encode_body
@@ -42,8 +43,9 @@ class ChatCompletionsWire:
         headers = self._authorized_headers(key)
         headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if attempt.is_streamed else "application/json"
-        body = encode_body(attempt, self._find_quirks(attempt.target.model), self._options)
-        return HttpRequest("POST", f"{self._url}/chat/completions", headers, body)
+        changes = SettingChanges(attempt.target)
+        body = encode_body(attempt, self._find_quirks(attempt.target.model), self._options, changes)
+        return HttpRequest("POST", f"{self._url}/chat/completions", headers, body, tuple(changes.warnings))
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response. DeepSeek sends blank lines before it while queued."""

@@ -12,6 +12,7 @@ from ....core.content import JsonObjectFormat, Tool, ToolChoice, ToolMode
 from ....core.request import Attempt
 from ..json_schema import unsupported_format
 from ..native_options import deep_merge
+from ..setting_changes import SettingChanges
 from .message_encoder import encode_contents
 from .schema import ReferenceInliner
 from .thinking import thinking_config, uses_thinking_budget
@@ -19,16 +20,20 @@ from .thinking import thinking_config, uses_thinking_budget
 FUNCTION_CALLING_MODES: dict[ToolMode, str] = {ToolMode.AUTO: "AUTO", ToolMode.REQUIRED: "ANY", ToolMode.NONE: "NONE"}
 
 
-def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
+def encode_body(
+    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges
+) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
     inliner = ReferenceInliner()
-    config = {name: value for name, value in _generation(attempt, model, inliner).items() if value is not None}
+    config = {name: value for name, value in _generation(attempt, model, inliner, changes).items() if value is not None}
     body: dict[str, Any] = {"contents": encode_contents(attempt, uses_signatures=not uses_thinking_budget(model))}
     if attempt.system_instruction:
         body["systemInstruction"] = {"parts": [{"text": attempt.system_instruction}]}
     if attempt.tools:
         body["tools"] = [{"functionDeclarations": [_declaration(tool, inliner) for tool in attempt.tools]}]
         function_calling = _function_calling(attempt.tool_choice, strict=any(tool.strict for tool in attempt.tools))
+        if attempt.tool_choice.parallel is False:
+            changes.remove("tool_choice.parallel", "The Gemini API cannot limit a turn to one tool call")
         if function_calling:
             body["toolConfig"] = {"functionCallingConfig": function_calling}
     if config:
@@ -36,7 +41,9 @@ def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str
     return to_json(deep_merge(deep_merge(body, options), attempt.target.options), inf_nan_mode="null")
 
 
-def _generation(attempt: Attempt[Any], model: Model | None, inliner: ReferenceInliner) -> dict[str, Any]:
+def _generation(
+    attempt: Attempt[Any], model: Model | None, inliner: ReferenceInliner, changes: SettingChanges
+) -> dict[str, Any]:
     sampling = attempt.target.sampling
     return {
         "maxOutputTokens": sampling.max_output_tokens,
@@ -45,7 +52,7 @@ def _generation(attempt: Attempt[Any], model: Model | None, inliner: ReferenceIn
         "topP": sampling.top_p,
         "topK": sampling.top_k,
         "seed": sampling.seed,
-        "thinkingConfig": thinking_config(attempt.target.reasoning, model) or None,
+        "thinkingConfig": thinking_config(attempt.target.reasoning, model, changes) or None,
         **_format(attempt, model, inliner),
     }
 

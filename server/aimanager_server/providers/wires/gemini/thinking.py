@@ -6,8 +6,10 @@ from typing import Any
 
 from ....catalog.model import Model
 from ....core.content import Effort, ReasoningOptions
+from ..setting_changes import EFFORT, SettingChanges
 
 THINKING_LEVELS: dict[Effort, str] = {
+    Effort.NONE: "minimal",
     Effort.MINIMAL: "minimal",
     Effort.LOW: "low",
     Effort.MEDIUM: "medium",
@@ -15,7 +17,7 @@ THINKING_LEVELS: dict[Effort, str] = {
     Effort.XHIGH: "high",
     Effort.MAX: "high",
 }
-"""NONE has no level; routing has already raised it to the minimum of models that always think."""
+"""The level of each effort. No level turns thinking off."""
 
 EFFORT_BUDGETS: dict[Effort, int] = {
     Effort.NONE: 0,
@@ -34,14 +36,18 @@ def uses_thinking_budget(model: Model | None) -> bool:
     return model is not None and model.min_budget_tokens is not None
 
 
-def thinking_config(reasoning: ReasoningOptions, model: Model | None) -> dict[str, Any]:
+def thinking_config(reasoning: ReasoningOptions, model: Model | None, changes: SettingChanges) -> dict[str, Any]:
     """Return `thinkingConfig`; empty if no reasoning option is set."""
     config: dict[str, Any] = {"includeThoughts": True} if reasoning.include else {}
     if reasoning.budget_tokens is not None:
         config["thinkingBudget"] = reasoning.budget_tokens
+        if reasoning.effort is not None:
+            changes.remove(EFFORT, "The Gemini API accepts either a budget or an effort")
     elif reasoning.effort is not None and model is not None and model.min_budget_tokens is not None:
         budget = EFFORT_BUDGETS[reasoning.effort]
         config["thinkingBudget"] = max(budget, model.min_budget_tokens) if budget else 0
-    elif reasoning.effort in THINKING_LEVELS:
-        config["thinkingLevel"] = THINKING_LEVELS[reasoning.effort]
+    elif reasoning.effort is not None:
+        level = config["thinkingLevel"] = THINKING_LEVELS[reasoning.effort]
+        if level != reasoning.effort.label:
+            changes.report(EFFORT, f"The Gemini API has no level {reasoning.effort.label}; {level} is used.")
     return config

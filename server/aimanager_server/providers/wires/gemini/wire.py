@@ -17,6 +17,7 @@ from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
 from ..json_codec import decode_body, require_object
+from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
 from .errors import error_from_response
 from .request import encode_body
@@ -48,8 +49,9 @@ class GeminiWire:
         # The caller chooses the model name, so it is escaped: it must not lead to another URL.
         model = quote(attempt.target.model.removeprefix("models/"), safe="")
         method = "streamGenerateContent?alt=sse" if attempt.is_streamed else "generateContent"
-        body = encode_body(attempt, self._find_model(attempt.target.model), self._options)
-        return HttpRequest("POST", f"{self._base_url}/models/{model}:{method}", headers, body)
+        changes = SettingChanges(attempt.target)
+        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes)
+        return HttpRequest("POST", f"{self._base_url}/models/{model}:{method}", headers, body, tuple(changes.warnings))
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, or of the JSON list that a stream without SSE is."""

@@ -8,10 +8,19 @@ from typing import Any, assert_never
 from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
-from ....core.content import JsonObjectFormat, JsonSchemaFormat, OutputFormat, ReasoningOptions, Tool, ToolChoice
+from ....core.content import (
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    OutputFormat,
+    ReasoningOptions,
+    Sampling,
+    Tool,
+    ToolChoice,
+)
 from ....core.request import Attempt
 from ..json_schema import OPENAI, native_schema
 from ..native_options import deep_merge
+from ..setting_changes import SettingChanges, budget_as_effort
 from .input_encoder import encode_input
 from .provider_state import Json
 
@@ -21,13 +30,19 @@ INCLUDED_REASONING = ["reasoning.encrypted_content"]
 """Requests reasoning in a form that can be sent back, because responses are not stored."""
 
 
-def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any]) -> bytes:
+API = "The Responses API"
+
+
+def encode_body(
+    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges
+) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
-    `store` is false, because the API stores responses by default. The API has no stop sequences, seed or top_k.
+    `store` is false, because the API stores responses by default.
     """
     target = attempt.target
     # Models without reasoning reject a request to include it.
+    _report_missing_fields(target.sampling, changes)
     may_reason = model is None or model.thinking != "none"
     fields: Json = {
         "model": target.model,
@@ -38,7 +53,7 @@ def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str
         "max_output_tokens": target.sampling.max_output_tokens,
         "temperature": target.sampling.temperature,
         "top_p": target.sampling.top_p,
-        "reasoning": _reasoning(target.reasoning),
+        "reasoning": _reasoning(target.reasoning, changes),
         "text": _text(attempt.output_format),
         **_tools(attempt),
     }
@@ -53,10 +68,17 @@ def encode_body(attempt: Attempt[Any], model: Model | None, options: Mapping[str
     return to_json(body)
 
 
-def _reasoning(reasoning: ReasoningOptions) -> Json | None:
+def _report_missing_fields(sampling: Sampling, changes: SettingChanges) -> None:
+    for name in ("top_k", "seed", "stop_sequences"):
+        if getattr(sampling, name) not in (None, ()):
+            changes.remove(f"sampling.{name}", f"{API} has no {name}")
+
+
+def _reasoning(reasoning: ReasoningOptions, changes: SettingChanges) -> Json | None:
     fields: Json = {}
-    if reasoning.effort is not None:
-        fields["effort"] = reasoning.effort.label
+    effort = budget_as_effort(reasoning, changes, API, has_efforts=True)
+    if effort is not None:
+        fields["effort"] = effort.label
     if reasoning.include:
         fields["summary"] = "auto"
     return fields or None

@@ -17,6 +17,7 @@ from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
 from ..json_codec import decode_object_body
+from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
 from .errors import error_from_response, error_from_status
 from .request import encode_body
@@ -46,8 +47,9 @@ class ResponsesWire:
         headers = self._authorized_headers(key)
         headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if attempt.is_streamed else "application/json"
-        body = encode_body(attempt, self._find_model(attempt.target.model), self._options)
-        return HttpRequest("POST", f"{self._url}/responses", headers, body)
+        changes = SettingChanges(attempt.target)
+        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes)
+        return HttpRequest("POST", f"{self._url}/responses", headers, body, tuple(changes.warnings))
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""
