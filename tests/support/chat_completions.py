@@ -144,7 +144,7 @@ EXPECTED: dict[str, tuple[tuple[Part, ...], FinishReason]] = {
     "chat_completions/azure_filter_first": ((Text("Hi"),), FinishReason.STOP),
     "chat_completions/no_done_no_usage": ((Text("Hi"),), FinishReason.STOP),
     "chat_completions/null_finish": ((Text("Hi"),), FinishReason.STOP),
-    "chat_completions/data_after_the_end": ((Text("Hi"),), FinishReason.STOP),
+    "chat_completions/data_after_the_end": ((Text("Hiagain"),), FinishReason.MAX_TOKENS),
     "chat_completions/cumulative_usage": ((Text("Hi you"),), FinishReason.STOP),
     "chat_completions/crlf": ((Text("Hi\u2028"),), FinishReason.STOP),
 }

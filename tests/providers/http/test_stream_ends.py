@@ -9,6 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderUnreachable, StreamInterrupted
 from aimanager_server.core.request import StreamTimeouts
 from aimanager_server.core.response import FinishReason
@@ -92,6 +93,26 @@ async def test_usage_within_the_grace_period_is_read() -> None:
 
 
 @in_virtual_time
+async def test_content_after_a_finish_reason_is_read() -> None:
+    body = SlowBody(CONTENT + STOP, CONTENT, CONTENT + STOP, DONE, seconds=0.9 * END_GRACE_SECONDS)
+
+    events = await collect_events(await provider_of("chat_completions", body)(STREAM_ATTEMPT))
+
+    assert completed_parts(events) == (Text("HiHiHi"),)
+
+
+@in_virtual_time
+async def test_a_finish_reason_with_every_chunk_completes_nothing() -> None:
+    for ending in (asyncio.Event(), ProviderUnreachable("reset")):
+        provider, _ = streaming_provider(CONTENT + STOP, CONTENT + STOP, ending)
+        stream = await provider(STREAM_ATTEMPT)
+
+        with pytest.raises((StreamInterrupted, TimeoutError)):
+            async with asyncio.timeout(60.0):
+                await collect_events(stream)
+
+
+@in_virtual_time
 async def test_comments_do_not_extend_the_grace_period() -> None:
     body = SlowBody(CONTENT + STOP, *[PING] * 100, seconds=0.3 * END_GRACE_SECONDS)
 
@@ -101,8 +122,8 @@ async def test_comments_do_not_extend_the_grace_period() -> None:
 
 
 @in_virtual_time
-async def test_usage_or_end_marker_skips_the_grace_period() -> None:
-    for ending in (STOP + USAGE_CHUNK, STOP + DONE, DONE):
+async def test_an_end_marker_skips_the_grace_period() -> None:
+    for ending in (STOP + USAGE_CHUNK + DONE, STOP + DONE, DONE):
         provider, _ = streaming_provider(CONTENT, ending, asyncio.Event())
         await collect_events(await provider(STREAM_ATTEMPT))
 

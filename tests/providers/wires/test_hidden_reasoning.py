@@ -32,21 +32,15 @@ def chat_chunk(delta: Payload, reason: str | None = None) -> Payload:
 ROLE = chat_chunk({"role": "assistant", "content": "", "reasoning": None, "reasoning_content": ""})
 REASONING_ADDED = responses_api.item_added(0, type="reasoning", id="rs_1")
 
+ENCRYPTED = {"type": "reasoning.encrypted", "data": "gAAAA"}
+
 HIDDEN: list[tuple[str, tuple[Payload, ...]]] = [
     ("anthropic", (anthropic_api.block_start(0, type="thinking", thinking="", signature=""),)),
     ("anthropic", (anthropic_api.block_start(0, type="thinking", thinking="", signature="Eq9"),)),
     ("anthropic", (anthropic_api.block_start(0, type="redacted_thinking", data="Emw"),)),
     ("responses", (REASONING_ADDED,)),
     ("responses", ({"type": "response.reasoning_summary_part.added", "output_index": 0},)),
-    ("responses", (responses_api.delta_event("reasoning_summary_text", ""),)),
-    ("gemini", (gemini_api.response({"text": "", "thought": True}),)),
-    ("gemini", (gemini_api.response({"thought": True}),)),
-    ("chat_completions", (chat_chunk({"reasoning": ""}),)),
-    ("chat_completions", (ROLE, chat_chunk({"content": "", "reasoning_content": None}))),
-    ("chat_completions", (ROLE, chat_chunk({"role": "assistant", "content": "", "reasoning": None}))),
-    ("chat_completions", (chat_chunk({"role": "assistant", "reasoning_details": [{"type": "reasoning.encrypted"}]}),)),
-    ("mistral", (chat_chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": ""}]}]}),)),
-    ("mistral", (chat_chunk({"content": [{"type": "thinking", "thinking": ""}]}),)),
+    ("chat_completions", (chat_chunk({"role": "assistant", "reasoning_details": [ENCRYPTED]}),)),
 ]
 
 
@@ -80,6 +74,13 @@ def test_hidden_reasoning_is_progress(wire: str, payloads: tuple[Payload, ...]) 
         ),
         ("gemini", (gemini_api.response({"text": ""}), gemini_api.usage_metadata(prompt=3))),
         ("chat_completions", (ROLE,)),
+        ("chat_completions", (chat_chunk({"reasoning": ""}), chat_chunk({"reasoning_content": ""}))),
+        ("chat_completions", (ROLE, chat_chunk({"role": "assistant", "content": "", "reasoning": None}))),
+        ("chat_completions", (chat_chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": ""}]}),)),
+        ("mistral", (chat_chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": ""}]}]}),)),
+        ("mistral", (chat_chunk({"content": [{"type": "thinking", "thinking": ""}]}),)),
+        ("responses", (responses_api.delta_event("reasoning_summary_text", ""),)),
+        ("gemini", (gemini_api.response({"text": "", "thought": True}), gemini_api.response({"thought": True}))),
         ("chat_completions", (ROLE, chat_chunk({}), chat_chunk({"content": ""}), {"choices": []})),
         ("chat_completions", (chat_chunk({"role": "assistant", "content": "", "refusal": None}),)),
         ("chat_completions", (ROLE, chat_chunk({"content": "", "reasoning_content": None}, "stop"))),
@@ -104,11 +105,11 @@ def test_visible_content_adds_no_progress(wire: str, payload: Payload, expected:
     assert feed(wire, payload) == [expected]
 
 
-@pytest.mark.parametrize("payload", [anthropic_api.block_delta(0, type="thinking_delta", thinking="")])
-def test_anthropic_hidden_reasoning_repeats_progress(payload: Payload) -> None:
+def test_anthropic_empty_deltas_of_reasoning_are_silence() -> None:
     block = anthropic_api.block_start(0, type="thinking", thinking="", signature="")
+    empty = anthropic_api.block_delta(0, type="thinking_delta", thinking="")
 
-    assert feed("anthropic", block, payload, payload) == [ReasoningProgress()] * 3
+    assert feed("anthropic", block, empty, empty) == [ReasoningProgress()]
 
 
 def test_progress_of_one_read_is_merged() -> None:
@@ -145,7 +146,7 @@ def test_unstreamed_response_has_no_progress(wire: str, response: Payload) -> No
 
 
 async def test_progress_is_the_first_content_of_a_stream() -> None:
-    progress, rest = chunk(reasoning=""), chunk(content="Hi")
+    progress, rest = chunk(reasoning_details=[ENCRYPTED]), chunk(content="Hi")
     provider, _ = streaming_provider(progress, rest, b"data: [DONE]\n\n")
 
     response = await provider(STREAM_ATTEMPT)

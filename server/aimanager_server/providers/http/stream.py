@@ -18,8 +18,8 @@ from .transport import Response
 LINGER_SECONDS = 0.05
 """How long to receive on after a complete response: only a connection that received all of it can be reused."""
 
-END_GRACE_SECONDS = 1.0
-"""How long to wait, after the finish reason, for the usage and the end-of-stream marker that may follow it."""
+END_GRACE_SECONDS = 5.0
+"""How long to wait, after the finish reason, for more content, the usage, or the end of the stream."""
 
 
 class HttpStream:

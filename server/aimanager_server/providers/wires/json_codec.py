@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -50,6 +50,21 @@ def decode_event(data: bytes) -> Any:
         return decode_json(data)
     except ValueError as error:
         raise InvalidEventJson(f"A stream event is not JSON ({len(data)} bytes).") from error
+
+
+def decode_objects(data: bytes) -> Iterable[Mapping[str, Any]]:
+    """Parse the data of a stream event that is a JSON object, or a list of objects; `null` is an empty list.
+
+    Raises InvalidEventJson if it is not JSON, and ProviderProtocolError if it is another value.
+    """
+    value = decode_event(data)
+    if isinstance(value, dict):
+        return (value,)
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict)]
+    if value is None:
+        return ()
+    raise ProviderProtocolError(f"A stream event must be a JSON object, got {type(value).__name__!r}.")
 
 
 def decode_object_body(body: bytes) -> Mapping[str, Any]:

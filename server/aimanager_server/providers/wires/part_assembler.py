@@ -7,8 +7,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from ...core.content import Attachment, Part, Reasoning, Text, ToolCall
+from ...core.errors import ProviderProtocolError
 from ...core.response import Event, PartCompleted, ReasoningDelta, ReasoningProgress, TextDelta, ToolCallDelta
 from .json_codec import fix_surrogates
+
+MAX_PARTS = 4096
+"""The parts of one response. Each costs time in every layer, and no model needs more."""
+
+MAX_TOOL_CALLS = 1024
+"""The tool calls of one response."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """Replaces half a surrogate pair if the other half never arrives."""
@@ -48,10 +55,11 @@ class PartAssembler:
 
     A slot identifies a part within the response, in whatever way the wire does: a block index, "text", a tool call id.
     Indices are dense and follow the order of the first visible fragment. A part without content or state is dropped.
-    Adjacent fragments of one part become one event.
+    Adjacent fragments of one part become one event. Raises ProviderProtocolError for more than MAX_PARTS parts or
+    MAX_TOOL_CALLS tool calls, and for a tool call without a name.
     """
 
-    __slots__ = ("_count", "_emitted", "_events", "_growing", "_open", "tool_calls")
+    __slots__ = ("_count", "_delta_id", "_delta_name", "_emitted", "_events", "_growing", "_open", "tool_calls")
 
     def __init__(self) -> None:
         self._open: dict[Hashable, _OpenPart] = {}
@@ -59,6 +67,7 @@ class PartAssembler:
         self._growing: _OpenPart | None = None
         """The part whose fragments from `_emitted` on are one delta that is not in `_events` yet."""
         self._emitted = 0
+        self._delta_id = self._delta_name = ""
         self._count = 0
         self.tool_calls = 0
 
@@ -91,17 +100,17 @@ class PartAssembler:
         """Append to a tool call. The first non-empty id and name are used; a missing id is generated."""
         part = self._open_part(slot, ToolCall)
         fragment = part.join_surrogates(fragment)
-        if part.index < 0:
+        is_new, late_name = part.index < 0, "" if part.name else name
+        if is_new:
+            self._count_tool_call()
             part.id = call_id or f"call_{secrets.token_hex(12)}"
-            part.name = name
-            part.index = self._next_index()
-            self.tool_calls += 1
-            self._emit(ToolCallDelta(part.index, part.id, part.name, fragment))
-        else:
-            late_name = "" if part.name else name
-            part.name = part.name or name
-            if fragment or late_name:
-                self._emit_tool_call_delta(part, late_name, fragment)
+        if not (is_new or late_name or fragment):
+            return
+        self._grow(part)
+        if is_new:
+            self._delta_id = part.id
+        if late_name:
+            part.name = self._delta_name = late_name
         if fragment:
             part.fragments.append(fragment)
 
@@ -116,9 +125,12 @@ class PartAssembler:
             return
         if part.pending_surrogate:
             part.pending_surrogate = ""
-            self._flush_surrogate(part)
+            self._grow(part)
+            part.fragments.append(REPLACEMENT)
         if part.index < 0 and not part.provider_state:
             return
+        if part.kind is ToolCall and not part.name.strip():
+            raise ProviderProtocolError("The provider sent a tool call without a name.")
         if part.index < 0:
             part.index = self._next_index()
         self._emit(PartCompleted(part.index, part.build()))
@@ -144,44 +156,42 @@ class PartAssembler:
         part = self._open_part(slot, kind)
         fragment = part.join_surrogates(fragment)
         if fragment:
-            self._append(part, fragment)
+            self._grow(part)
+            part.fragments.append(fragment)
 
-    def _flush_surrogate(self, part: _OpenPart) -> None:
-        if part.kind is ToolCall:
-            part.fragments.append(REPLACEMENT)
-            self._emit_tool_call_delta(part, "", REPLACEMENT)
-        else:
-            self._append(part, REPLACEMENT)
-
-    def _append(self, part: _OpenPart, fragment: str) -> None:
-        if part is not self._growing:
-            self._emit_growing()
-            self._growing, self._emitted = part, len(part.fragments)
-            if part.index < 0:
-                part.index = self._next_index()
-        part.fragments.append(fragment)
+    def _grow(self, part: _OpenPart) -> None:
+        """Make the part the one whose next fragments become one delta."""
+        if part is self._growing:
+            return
+        self._emit_growing()
+        self._growing, self._emitted = part, len(part.fragments)
+        if part.index < 0:
+            part.index = self._next_index()
 
     def _emit_growing(self) -> None:
         """Emit the fragments since the last event as one delta."""
         part, self._growing = self._growing, None
-        if part is not None:
+        if part is None:
+            return
+        fragment = "".join(part.fragments[self._emitted :])
+        if part.kind is ToolCall:
+            self._events.append(ToolCallDelta(part.index, self._delta_id, self._delta_name, fragment))
+            self._delta_id = self._delta_name = ""
+        else:
             delta: type[TextDelta | ReasoningDelta] = TextDelta if part.kind is Text else ReasoningDelta
-            self._events.append(delta(part.index, "".join(part.fragments[self._emitted :])))
+            self._events.append(delta(part.index, fragment))
 
     def _emit(self, event: Event) -> None:
         self._emit_growing()
         self._events.append(event)
 
-    def _emit_tool_call_delta(self, part: _OpenPart, late_name: str, fragment: str) -> None:
-        self._emit_growing()
-        last = self._events[-1] if self._events else None
-        if isinstance(last, ToolCallDelta) and last.index == part.index:
-            self._events[-1] = ToolCallDelta(
-                part.index, last.id, last.name or late_name, last.arguments_json + fragment
-            )
-        else:
-            self._events.append(ToolCallDelta(part.index, "", late_name, fragment))
+    def _count_tool_call(self) -> None:
+        self.tool_calls += 1
+        if self.tool_calls > MAX_TOOL_CALLS:
+            raise ProviderProtocolError(f"The response has more than {MAX_TOOL_CALLS} tool calls, which is the limit.")
 
     def _next_index(self) -> int:
+        if self._count >= MAX_PARTS:
+            raise ProviderProtocolError(f"The response has more than {MAX_PARTS} parts, which is the limit.")
         self._count += 1
         return self._count - 1

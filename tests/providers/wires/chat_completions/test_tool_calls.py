@@ -67,6 +67,19 @@ def test_effort_grows_linearly_with_the_number_of_calls(has_index: bool) -> None
     assert steps_to_add(1000, has_index=has_index) < 12 * steps_to_add(100, has_index=has_index)
 
 
+@pytest.mark.parametrize("name", [None, "", "look"])
+def test_another_id_at_the_same_index_continues_the_call(name: str | None) -> None:
+    first = {"index": 0, "id": "x1", "function": {"name": "look", "arguments": ""}}
+    rest = [
+        {"index": 0, "id": f"x{number}", "function": {"name": name, "arguments": piece}}
+        for number, piece in enumerate(('{"at"', ":1}"), 2)
+    ]
+
+    events = read_stream(b"".join(chunk(tool_calls=[call]) for call in (first, *rest)) + b"data: [DONE]\n\n")
+
+    assert completed_parts(events) == (ToolCall("x1", "look", '{"at":1}'),)
+
+
 def test_late_id_belongs_to_the_open_call() -> None:
     first, second = {"index": 0, "function": {"name": "look", "arguments": '{"a"'}}, {"index": 0, "id": "x1"}
 

@@ -127,8 +127,8 @@ def test_unknown_chunks_and_parts_are_ignored() -> None:
             {"candidates": "none"},
             {"candidates": [{"content": None}, 3]},
             [],
-            "3",
-            response({"hologram": {"data": "?"}, "thoughtSignature": "S"}, {"text": 3}, {"text": "Hi"}),
+            "null",
+            response({"hologram": {"data": "?"}, "thoughtSignature": "S"}, {"text": None}, {"text": "Hi"}),
             response({"inlineData": {"data": "?"}}, {"functionCall": "f"}),
             "[DONE]",
             END,
@@ -158,7 +158,7 @@ def test_chunk_in_a_list_is_read() -> None:
 def test_data_after_the_completion_is_ignored() -> None:
     reader = gemini_wire().stream_reader()
 
-    events = reader.feed(sse(response({"text": "a"}), END, response({"text": "late"})))
+    events = reader.feed(sse(response({"text": "a"}), END, "[DONE]", response({"text": "late"})))
 
     assert completed_parts(events) == (Text("a"),)
     assert reader.feed(sse("garbage")) == []

@@ -47,13 +47,12 @@ class AnthropicStreamReader(EventStreamReader):
     def _dispatch(self, kind: str, payload: Mapping[str, Any]) -> None:
         match kind:
             case "content_block_delta":
-                delta = _object(payload, "delta")
-                self._parser.add_delta(_index(payload), delta)
-                self._report_hidden_reasoning(delta.get("type") == "thinking_delta", delta)
+                self._parser.add_delta(_index(payload), _object(payload, "delta"))
             case "content_block_start":
                 block = _object(payload, "content_block")
                 self._parser.start_block(_index(payload), block)
-                self._report_hidden_reasoning(block.get("type") in REASONING_BLOCKS, block)
+                if block.get("type") in REASONING_BLOCKS and not block.get("thinking"):
+                    self._parser.add_reasoning_progress()
             case "content_block_stop":
                 self._parser.close_block(_index(payload))
             case "message_start":
@@ -63,10 +62,6 @@ class AnthropicStreamReader(EventStreamReader):
                 self._parser.update_usage(object_field(payload, "usage"))
             case "error":
                 raise error_in_success(payload)
-
-    def _report_hidden_reasoning(self, is_reasoning: bool, content: Mapping[str, Any]) -> None:
-        if is_reasoning and not content.get("thinking"):
-            self._parser.add_reasoning_progress()
 
 
 def _index(payload: Mapping[str, Any]) -> int | None:

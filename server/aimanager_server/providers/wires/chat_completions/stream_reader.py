@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event
-from ..json_codec import decode_event
+from ..json_codec import decode_objects
 from ..sse import ServerSentEvent
 from ..stream_reader import EventStreamReader
 from .response_parser import ChatCompletionsParser
@@ -34,8 +34,8 @@ class ChatCompletionsStreamReader(EventStreamReader):
 
     @property
     def is_content_complete(self) -> bool:
-        """True once a finish reason arrived, until content follows it."""
-        return self._parser.has_finish_reason
+        """True once a finish reason arrived, unless content followed one."""
+        return self._parser.has_finish_reason and not self._parser.is_continued
 
     @property
     def may_end(self) -> bool:
@@ -51,5 +51,6 @@ class ChatCompletionsStreamReader(EventStreamReader):
             if not self._parser.has_started:
                 raise ProviderProtocolError("The stream ended without a choice.")
             return True
-        chunk = decode_event(data)
-        return isinstance(chunk, dict) and self._parser.add(chunk, "delta")
+        for chunk in decode_objects(data):
+            self._parser.add(chunk, "delta")
+        return False

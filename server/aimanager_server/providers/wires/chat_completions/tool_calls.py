@@ -50,8 +50,8 @@ class _ToolCallFragments:
 class ToolCallAssembler:
     """Join fragments to tool calls by index and id.
 
-    The index alone is unreliable: some servers number every call 0, count from 1, or omit the index; others repeat or
-    omit the id. A new id, or a new name after complete arguments, starts a new call.
+    The index decides, except for servers that number every call 0: another name, or a name after complete arguments,
+    starts a new call. Some servers send another id with every fragment; others repeat or omit the id, or the index.
     """
 
     __slots__ = ("_by_id", "_by_index", "_calls", "_parts")
@@ -64,7 +64,7 @@ class ToolCallAssembler:
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Add one entry of the `tool_calls` of a delta or message."""
-        function = object_field(entry, "function")
+        function = object_field(entry, "function") or entry
         index = entry.get("index")
         index = index if isinstance(index, int) else None
         call_id, name = string_field(entry, "id"), string_field(function, "name")
@@ -95,7 +95,8 @@ class ToolCallAssembler:
             known = self._calls[-1] if self._calls else None
         if known is None or (call_id and call_id == known.id):
             return known
-        if call_id and known.id:
-            return None
-        starts_new_call = name and known.name and (name != known.name or (fragment and known.is_complete()))
+        has_other_id = bool(call_id and known.id)
+        starts_new_call = bool(
+            name and known.name and (name != known.name or ((fragment or has_other_id) and known.is_complete()))
+        )
         return None if starts_new_call else known

@@ -11,7 +11,7 @@ from ....config.settings import Limits
 from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
-from ..json_codec import decode_object_body
+from ..json_codec import decode_body, require_object
 from ..provider_errors import build_error, parse_error_body
 from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
@@ -49,8 +49,10 @@ class ChatCompletionsWire:
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response. DeepSeek sends blank lines before it while queued."""
+        value = decode_body(body)
         parser = ChatCompletionsParser()
-        parser.add(decode_object_body(body), "message")
+        # Some servers send a list of one object.
+        parser.add(require_object(value[0] if isinstance(value, list) and value else value), "message")
         if not parser.has_started:
             raise ProviderProtocolError("The response contains no choice.")
         return parser.finish()

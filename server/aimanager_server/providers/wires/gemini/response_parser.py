@@ -15,7 +15,8 @@ from ....core.errors import ContentBlocked, GatewayError, ProviderInternalError,
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
 from ....telemetry.redaction import redact
-from ..json_codec import encode_json, fix_surrogates, fragment_field, object_field, object_list_field, string_field
+from ..finish_reasons import printable_reason
+from ..json_codec import encode_json, fragment_field, object_field, string_field
 from ..part_assembler import PartAssembler
 from ..token_counts import TokenCounts
 from .errors import error_in_success
@@ -45,11 +46,16 @@ FAILED_FINISH_REASONS: Mapping[str, type[GatewayError]] = {
 }
 """Finish reasons that report a failure."""
 
-UNSPECIFIED_FINISH_REASON = "FINISH_REASON_UNSPECIFIED"
+NO_FINISH_REASONS = ("", "FINISH_REASON_UNSPECIFIED", "null", "None")
+"""Values of `finishReason` that are none: some servers write null as a string."""
 
 
 class GeminiParser:
-    """Parse one response. Only the first candidate is read."""
+    """Parse one response. Only the first candidate is read.
+
+    Content after a finish reason is content, and the last finish reason counts: some servers send one with every chunk,
+    or around each use of a built-in tool.
+    """
 
     def __init__(self) -> None:
         self._parts = PartAssembler()
@@ -58,10 +64,12 @@ class GeminiParser:
         self._counts = TokenCounts()
         self._finish_reason: str | None = None
         self.has_started = False
+        self.is_continued = False
+        """True once content followed a finish reason, so that finish reasons prove nothing."""
 
     @property
     def has_finish_reason(self) -> bool:
-        """True once a finish reason arrived: the content is complete."""
+        """True once a finish reason arrived."""
         return self._finish_reason is not None
 
     @property
@@ -70,23 +78,21 @@ class GeminiParser:
         counts = self._counts
         return counts.usage(more_input_tokens=counts["tool_use_tokens"], more_output_tokens=counts["reasoning_tokens"])
 
-    def add(self, response: Mapping[str, Any], *, whole: bool = False) -> bool:
+    def add(self, response: Mapping[str, Any], *, whole: bool = False) -> None:
         """Parse one response or stream chunk. `whole`: its parts are complete, not fragments.
 
-        Returns True once both the finish reason and the usage have arrived. Raises the GatewayError for an error
-        object, a blocked prompt or a failed finish reason.
+        Raises the GatewayError for an error object, a blocked prompt or a failed finish reason.
         """
         if response.get("error"):
             raise error_in_success(response)
-        candidates = object_list_field(response, "candidates")
+        candidates = _objects(response.get("candidates"))
         blocked = fragment_field(object_field(response, "promptFeedback"), "blockReason")
         if blocked and not candidates and not self.has_started:
             raise ContentBlocked(f"The provider blocked the prompt: {redact(blocked)}.", upstream_status=200)
         self._update_usage(object_field(response, "usageMetadata"))
         for candidate in candidates:
-            if not candidate.get("index") and not self.has_finish_reason:
+            if not candidate.get("index"):
                 self._add_candidate(candidate, whole=whole)
-        return self.has_finish_reason and "usageMetadata" in response
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""
@@ -99,7 +105,7 @@ class GeminiParser:
         reason = FINISH_REASONS.get(provider_reason, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._parts.tool_calls:
             reason = FinishReason.TOOL_CALLS
-        return [*self._parts.drain(), Finished(reason, redact(fix_surrogates(provider_reason)), self.usage)]
+        return [*self._parts.drain(), Finished(reason, printable_reason(provider_reason), self.usage)]
 
     def _update_usage(self, usage: Mapping[str, Any]) -> None:
         # Counts are cumulative, and a chunk may omit some: each replaces only its own.
@@ -113,10 +119,10 @@ class GeminiParser:
 
     def _add_candidate(self, candidate: Mapping[str, Any], *, whole: bool) -> None:
         self.has_started = True
-        for part in object_list_field(object_field(candidate, "content"), "parts"):
+        for part in _parts_in(candidate):
             self._add_part(part, whole=whole)
         reason = fragment_field(candidate, "finishReason")
-        if not reason or reason == UNSPECIFIED_FINISH_REASON:
+        if reason in NO_FINISH_REASONS:
             return
         if reason in FAILED_FINISH_REASONS:
             detail = redact(string_field(candidate, "finishMessage"))
@@ -131,11 +137,8 @@ class GeminiParser:
             self._add_tool_call(part["functionCall"], state)
         elif isinstance(part.get("inlineData"), dict):
             self._add_file(part["inlineData"], state)
-        elif isinstance(part.get("text"), str) or part.keys() <= {"thought", "thoughtSignature"}:
-            kind, text = Reasoning if part.get("thought") is True else Text, fragment_field(part, "text")
-            if kind is Reasoning and not text and not whole:
-                self._parts.add_reasoning_progress()
-            self._add_content(kind, text, state, whole=whole)
+        elif "text" in part or part.keys() <= {"thought", "thoughtSignature"}:
+            self._add_content(Reasoning if part.get("thought") is True else Text, _text_of(part), state, whole=whole)
 
     def _add_content(self, kind: type[Text | Reasoning], text: str, state: bytes, *, whole: bool) -> None:
         """Append to the current part, or start another one. A signature completes its part.
@@ -146,6 +149,7 @@ class GeminiParser:
             self._complete_part()
         if not text and not state:
             return
+        self._note_content()
         self._kind = kind
         if kind is Text:
             self._parts.add_text(self._slot, text)
@@ -156,6 +160,7 @@ class GeminiParser:
             self._complete_part()
 
     def _add_tool_call(self, call: Mapping[str, Any], state: bytes) -> None:
+        self._note_content()
         self._complete_part()
         arguments = call.get("args")
         arguments_json = "{}" if arguments is None else encode_json(arguments)
@@ -172,10 +177,35 @@ class GeminiParser:
             data = b""
         if not data:
             return  # An unreadable file is dropped.
+        self._note_content()
         mime_type = string_field(blob, "mimeType") or "application/octet-stream"
         self._parts.add_attachment(Attachment(mime_type, data=data, provider_state=state))
+
+    def _note_content(self) -> None:
+        if self._finish_reason is not None:
+            self.is_continued = True
 
     def _complete_part(self) -> None:
         self._parts.complete(self._slot)
         self._slot += 1
         self._kind = None
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list; some servers send a single object in its place."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _parts_in(candidate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the parts of a candidate. Older models have a string as `content` or `output`."""
+    content = candidate.get("content", candidate.get("output"))
+    parts = content.get("parts", ()) if isinstance(content, dict) else content
+    items = parts if isinstance(parts, list) else [parts]
+    return [{"text": item} if isinstance(item, str) else item for item in items if isinstance(item, str | dict)]
+
+
+def _text_of(part: Mapping[str, Any]) -> str:
+    """Return the text of a part. Some servers send a number or an object where the model wrote one."""
+    text = part.get("text")
+    return text if isinstance(text, str) else "" if text is None else encode_json(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ....core.response import Event
-from ..json_codec import decode_event
+from ..json_codec import decode_objects
 from ..sse import ServerSentEvent
 from ..stream_reader import EventStreamReader
 from .response_parser import GeminiParser
@@ -29,8 +29,8 @@ class GeminiStreamReader(EventStreamReader):
 
     @property
     def is_content_complete(self) -> bool:
-        """True once a finish reason arrived."""
-        return self._parser.has_finish_reason
+        """True once a finish reason arrived, unless content followed one."""
+        return self._parser.has_finish_reason and not self._parser.is_continued
 
     @property
     def may_end(self) -> bool:
@@ -38,12 +38,12 @@ class GeminiStreamReader(EventStreamReader):
         return self._parser.has_finish_reason
 
     def read_event(self, event: ServerSentEvent) -> bool:
-        """Read one chunk. Returns whether the response is complete with it."""
+        """Read one chunk. Returns whether it is the `[DONE]` that some servers send after the finish reason."""
         data = event.data.strip()
-        # Some servers send the [DONE] of chat completions.
-        if not data or data.startswith(b"[DONE]"):
+        if not data:
             return False
-        response = decode_event(data)
-        if isinstance(response, list):
-            response = response[0] if response else {}
-        return isinstance(response, dict) and self._parser.add(response)
+        if data.startswith(b"[DONE]"):
+            return self._parser.has_finish_reason
+        for response in decode_objects(data):
+            self._parser.add(response)
+        return False

@@ -94,5 +94,3 @@ class ResponsesStreamReader(EventStreamReader):
             raise ProviderProtocolError(f"The delta of an event must be a string, got {type(fragment).__name__!r}.")
         index = self._parser.item_index(payload)
         self._parser.add_delta(index, kind, position if isinstance(position, int) else 0, fragment)
-        if not fragment and kind in ("summary", "reasoning_text"):
-            self._parser.add_reasoning_progress()
