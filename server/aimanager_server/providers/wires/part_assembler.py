@@ -11,11 +11,9 @@ from ...core.errors import ProviderProtocolError
 from ...core.response import Event, PartCompleted, ReasoningDelta, ReasoningProgress, TextDelta, ToolCallDelta
 from .json_codec import fix_surrogates
 
-MAX_PARTS = 4096
-"""The parts of one response. Each costs time in every layer, and no model needs more."""
-
-MAX_TOOL_CALLS = 1024
-"""The tool calls of one response."""
+MAX_PARTS = 1000
+"""The parts of one response: text, reasoning, tool calls and files. Each costs time in every layer, and a message of a
+later request may have no more by default."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """Replaces half a surrogate pair if the other half never arrives."""
@@ -55,8 +53,8 @@ class PartAssembler:
 
     A slot identifies a part within the response, in whatever way the wire does: a block index, "text", a tool call id.
     Indices are dense and follow the order of the first visible fragment. A part without content or state is dropped.
-    Adjacent fragments of one part become one event. Raises ProviderProtocolError for more than MAX_PARTS parts or
-    MAX_TOOL_CALLS tool calls, and for a tool call without a name.
+    Adjacent fragments of one part become one event. Raises ProviderProtocolError for more than MAX_PARTS parts,
+    and for a tool call without a name.
     """
 
     __slots__ = ("_count", "_delta_id", "_delta_name", "_emitted", "_events", "_growing", "_open", "tool_calls")
@@ -102,7 +100,7 @@ class PartAssembler:
         fragment = part.join_surrogates(fragment)
         is_new, late_name = part.index < 0, "" if part.name else name
         if is_new:
-            self._count_tool_call()
+            self.tool_calls += 1
             part.id = call_id or f"call_{secrets.token_hex(12)}"
         if not (is_new or late_name or fragment):
             return
@@ -185,13 +183,8 @@ class PartAssembler:
         self._emit_growing()
         self._events.append(event)
 
-    def _count_tool_call(self) -> None:
-        self.tool_calls += 1
-        if self.tool_calls > MAX_TOOL_CALLS:
-            raise ProviderProtocolError(f"The response has more than {MAX_TOOL_CALLS} tool calls, which is the limit.")
-
     def _next_index(self) -> int:
         if self._count >= MAX_PARTS:
-            raise ProviderProtocolError(f"The response has more than {MAX_PARTS} parts, which is the limit.")
+            raise ProviderProtocolError(f"The response exceeds the limit of {MAX_PARTS} parts (text, reasoning, tool calls and files).")
         self._count += 1
         return self._count - 1
