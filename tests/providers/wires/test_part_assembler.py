@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aimanager_server.core.content import Reasoning, Text, ToolCall
+from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
-from aimanager_server.providers.wires.part_assembler import PartAssembler
+from aimanager_server.providers.wires.part_assembler import MAX_PARTS, PartAssembler
 
 
 def test_adjacent_fragments_are_merged() -> None:
@@ -131,3 +132,29 @@ def test_lone_surrogate_is_replaced(surrogate: str) -> None:
     assert sorted(map(repr, completed.values())) == sorted(
         map(repr, (Text("\ufffd"), ToolCall("id-a", "look", "\ufffd")))
     )
+
+
+def test_a_response_of_many_parts_is_rejected() -> None:
+    parts = PartAssembler()
+    for number in range(MAX_PARTS):
+        parts.add_tool_call(number, "", "look", "{}")
+
+    for add in (parts.add_text, parts.add_reasoning, lambda slot, text: parts.add_tool_call(slot, "", "look", text)):
+        with pytest.raises(ProviderProtocolError, match="limit of 1000 parts"):
+            add("one more", "x")
+
+
+def test_tool_call_without_a_name_is_a_protocol_error() -> None:
+    parts = PartAssembler()
+    parts.add_tool_call("a", "id-a", " ", "{}")
+
+    with pytest.raises(ProviderProtocolError, match="without a name"):
+        parts.complete("a")
+
+
+def test_many_fragments_of_a_tool_call_are_joined_once() -> None:
+    parts = PartAssembler()
+    for _ in range(1000):
+        parts.add_tool_call("a", "x", "look", "12")
+
+    assert parts.drain() == [ToolCallDelta(0, "x", "look", "12" * 1000)]

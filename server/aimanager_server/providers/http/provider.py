@@ -22,12 +22,13 @@ from ...core.errors import (
     ProviderUnreachable,
 )
 from ...core.request import CALLER_KEY_ID, Attempt
-from ...core.response import ResponseMetadata
+from ...core.response import Finished, ResponseMetadata
 from ...core.stream import ResponseStream
 from ...resilience.key_pool import KeyPool
 from ...telemetry.redaction import MIN_SECRET_LENGTH, REDACTED, redact
 from ..wires.wire import HttpRequest, StreamReader, Wire
 from .body import read_body, read_error_body
+from .empty_response import has_content, reject_lost_content
 from .headers import correlation_headers, is_json, media_type
 from .stream import HttpStream
 from .transport import Response, Transport
@@ -209,6 +210,8 @@ class HttpProvider:
             raise
         await response.body.aclose()
         events = wire.decode(body)
+        if isinstance(events[-1], Finished) and not has_content(events):
+            reject_lost_content(attempt, events[-1])
         return ResponseStream.of(self._metadata(attempt, request), events)
 
     async def _fetch(

@@ -13,6 +13,7 @@ from ...core.request import Attempt
 from ...core.response import Event, Finished
 from ...core.usage import Usage, UsageSource
 from ..wires.wire import StreamReader
+from .empty_response import has_content, reject_lost_content
 from .transport import Response
 
 LINGER_SECONDS = 0.05
@@ -30,8 +31,8 @@ class HttpStream:
     """
 
     __slots__ = (
-        "_attempt", "_attribute", "_body", "_deadline", "_grace", "_grace_ends", "_is_closed", "_is_finished",
-        "_max_bytes", "_reader", "_received_bytes", "buffered",
+        "_attempt", "_attribute", "_body", "_deadline", "_grace", "_grace_ends", "_has_content", "_is_closed",
+        "_is_finished", "_max_bytes", "_reader", "_received_bytes", "buffered",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +54,7 @@ class HttpStream:
         # Must be shorter than the idle timeout, or waiting for the end would count as a stall.
         self._grace = min(END_GRACE_SECONDS, attempt.target.timeouts.text / 2)
         self._grace_ends = inf
-        self._is_finished = self._is_closed = False
+        self._has_content = self._is_finished = self._is_closed = False
 
     def usage_so_far(self) -> Usage | None:
         """Return the usage reported so far, None if the provider has reported none."""
@@ -115,7 +116,11 @@ class HttpStream:
             events = self._reader.feed(data)
         else:
             events = self._reader.end()
-        self._is_finished = bool(events) and isinstance(events[-1], Finished)
+        self._has_content = self._has_content or has_content(events)
+        last = events[-1] if events else None
+        self._is_finished = isinstance(last, Finished)
+        if isinstance(last, Finished) and not self._has_content:
+            reject_lost_content(self._attempt, last)
         if not data and not self._is_finished:
             raise ProviderProtocolError("The stream ended without a completion event.")
         return events

@@ -162,9 +162,9 @@ class PartAssembler:
         if part is self._growing:
             return
         self._emit_growing()
-        self._growing, self._emitted = part, len(part.fragments)
         if part.index < 0:
             part.index = self._next_index()
+        self._growing, self._emitted = part, len(part.fragments)
 
     def _emit_growing(self) -> None:
         """Emit the fragments since the last event as one delta."""
@@ -185,6 +185,8 @@ class PartAssembler:
 
     def _next_index(self) -> int:
         if self._count >= MAX_PARTS:
-            raise ProviderProtocolError(f"The response exceeds the limit of {MAX_PARTS} parts (text, reasoning, tool calls and files).")
+            raise ProviderProtocolError(
+                f"The response exceeds the limit of {MAX_PARTS} parts (text, reasoning, tool calls and files)."
+            )
         self._count += 1
         return self._count - 1
