@@ -20,6 +20,7 @@ from tests.chaos.bursts import bursts
 from tests.chaos.cancels import cancels
 from tests.chaos.defaults import defaults
 from tests.chaos.load import load
+from tests.chaos.preferred_waits import preferred_waits
 from tests.chaos.races import races
 from tests.chaos.report import Measurement, Report, table
 
@@ -28,9 +29,10 @@ PARTS: dict[str, Callable[[int, float], Report]] = {
     "cancels": lambda seed, seconds: cancels(),
     "races": lambda seed, seconds: races(seed),
     "bursts": lambda seed, seconds: bursts(seed),
+    "preferred_waits": lambda seed, seconds: preferred_waits(),
     "defaults": lambda seed, seconds: defaults(min(seconds, 60.0)),
 }
-LANES = (("load", "cancels", "races", "bursts"), ("defaults",))
+LANES = (("load", "cancels", "races", "bursts", "preferred_waits"), ("defaults",))
 """Lanes run concurrently, the parts of a lane one after the other, each in a separate process."""
 
 EXTRA_SECONDS = 100.0

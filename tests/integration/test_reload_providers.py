@@ -142,6 +142,21 @@ async def test_a_circuit_breaker_survives_changes_of_other_settings(config: Path
     assert opened is CircuitState.OPEN
 
 
+async def test_a_preferred_wait_applies_from_the_next_call_on(config: Path, first: Upstream) -> None:
+    first.set_script(fails(429, "Slow down.", "Retry-After: 0.2"), responds())
+    text = SERVER + provider(first, "api_key = 'k'") + '[providers.other]\nwire = "mock"\nmodels = ["m"]\n'
+    async with live_gateway(config, text) as gateway:
+        await gateway.ask(model="first/m", fallbacks=["other/m"])
+        requests_before = len(first.requests)
+        first.set_script(fails(429, "Slow down.", "Retry-After: 0.2"), responds())
+
+        await gateway.reload(text + "[retry]\nprefer_same_target_seconds = 1\n")
+        await gateway.ask(model="first/m", fallbacks=["other/m"])
+
+    assert requests_before == 1
+    assert len(first.requests) == 3
+
+
 async def test_a_key_file_that_is_created_later_is_used_then(config: Path, first: Upstream) -> None:
     async with live_gateway(config, SERVER + provider(first, "api_key = 'key-1'")) as gateway:
         missing = config.parent / "later"

@@ -100,6 +100,22 @@ async def test_error_is_counted_by_reason(setup: Setup) -> None:
     assert (logs[0]["event"], logs[0]["attempts"], logs[0]["upstream_status"]) == ("request.failed", 1, 500)
 
 
+async def test_a_failure_is_logged_with_its_sentence_and_the_reason_of_every_attempt(setup: Setup) -> None:
+    quoting = 'Status 400: "tell me a secret" with key sk-ant-api03-abcdefgh ' + "x" * 1000
+    call = make_call()
+    for number in range(30):
+        call.attempts.start("mock", f"m-{number}", 0.0).end(1.0, "PROVIDER_ERROR")
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(ProviderInternalError):
+        await setup.send(setup.with_accounting(ScriptedUpstream(ProviderInternalError(quoting))), call)
+
+    (log,) = logs
+    assert log["error_message"].startswith('Status 400: "…" with key [redacted] xxx')
+    assert len(log["error_message"]) <= 500
+    assert log["attempt_reasons"][:2] == ["mock/m-11 PROVIDER_ERROR", "mock/m-12 PROVIDER_ERROR"]
+    assert len(log["attempt_reasons"]) == 20
+
+
 async def test_interrupted_stream_counts_its_tokens(setup: Setup) -> None:
     upstream = ScriptedUpstream((TextDelta(0, "Hel"), StreamInterrupted("cut", usage=USAGE)))
     response = await setup.send(setup.with_accounting(upstream), make_call(streaming=True))

@@ -281,3 +281,12 @@ def test_shorter_wait_does_not_shorten_a_block() -> None:
     assert breaker.blocked_seconds == 1.0
     clock.advance(0.995)
     assert breaker.blocked_seconds == 0.0
+
+
+@pytest.mark.parametrize(("requested", "rejects"), [(3.0, False), (3.5, True)])
+def test_a_block_that_is_short_enough_to_wait_for_does_not_reject_calls(requested: float, rejects: bool) -> None:
+    breaker = CircuitBreaker(CircuitBreakerSettings(), RetrySettings(prefer_same_target_seconds=3.0), FakeClock())
+
+    breaker.block_for(requested)
+
+    assert (breaker.rejects_calls, breaker.blocked_seconds) == (rejects, requested)

@@ -98,6 +98,24 @@ def test_fallback_is_preferred_to_waiting_for_retry_after() -> None:
     assert decision(errors.ProviderRateLimited, retry_state(fallbacks=1)) == Retry(0.25)
 
 
+@pytest.mark.parametrize(("retry_after", "expected"), [(3.0, Retry(3.25)), (3.1, Fallback()), (None, Fallback())])
+def test_a_short_wait_at_the_same_target_is_preferred_to_a_fallback_if_configured(
+    retry_after: float | None, expected: Decision
+) -> None:
+    settings, state = RetrySettings(prefer_same_target_seconds=3.0), retry_state(fallbacks=1, elapsed_seconds=2.0)
+
+    assert decide(errors.ProviderRateLimited("busy", retry_after=retry_after), state, settings, 1.0) == expected
+
+
+def test_a_preferred_wait_ends_before_the_deadline_and_after_max_attempts() -> None:
+    settings, busy = RetrySettings(prefer_same_target_seconds=3.0), errors.ProviderOverloaded("busy", retry_after=2.0)
+
+    late = decide(busy, retry_state(fallbacks=1, remaining_seconds=2.0), settings, 0.0)
+    last = decide(busy, retry_state(attempts=3, fallbacks=1), settings, 0.0)
+
+    assert (late, last) == (Fallback(), Fallback())
+
+
 @pytest.mark.parametrize(("remaining", "expected"), [(2.0, Fail()), (2.04, Fail()), (2.06, Retry(2.0))])
 def test_retry_that_cannot_finish_before_the_deadline_is_not_made(remaining: float, expected: Decision) -> None:
     state = retry_state(remaining_seconds=remaining)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,19 +85,25 @@ class LiveGateway:
         """Return the value of a metric."""
         return sample_value(self.app.state.metrics.registry, name, **labels)
 
-    async def ask(self, prompt: str = "Hi", model: str = "mock/mock-large", caller: str = "") -> str:
+    async def ask(
+        self, prompt: str = "Hi", model: str = "mock/mock-large", caller: str = "", fallbacks: Sequence[str] = ()
+    ) -> str:
         """Return the text of a response."""
-        return text_of(await self.generate(prompt, model, caller))
+        return text_of(await self.generate(prompt, model, caller, fallbacks))
 
     async def refusal(self, prompt: str = "Hi", model: str = "mock/mock-large", caller: str = "") -> str:
         """Return the reason with which a call is rejected."""
         return (await failure_of(self.generate(prompt, model, caller))).reason
 
-    def generate(self, prompt: str = "Hi", model: str = "mock/mock-large", caller: str = "") -> Any:
+    def generate(
+        self, prompt: str = "Hi", model: str = "mock/mock-large", caller: str = "", fallbacks: Sequence[str] = ()
+    ) -> Any:
         """Start a call."""
         metadata = bearer(caller) if caller else ()
         stub: Any = GenerationServiceStub(self.channel)
-        return stub.Generate(generate_request(prompt, model), metadata=metadata, timeout=30)
+        request = generate_request(prompt, model)
+        request.fallback_models.extend(fallbacks)
+        return stub.Generate(request, metadata=metadata, timeout=30)
 
     def stream(self, prompt: str, model: str = "mock/mock-large") -> Any:
         """Start a stream."""

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from aimanager_server.telemetry.redaction import ConfiguredSecrets, redact
+from aimanager_server.telemetry.redaction import ConfiguredSecrets, redact, without_quotations
 
 KEYS = [
     "sk-proj-Ab12Cd34Ef56",
@@ -61,3 +61,17 @@ def test_secrets_of_earlier_configurations_stay_redacted_while_calls_may_use_the
         secrets.add(added)
 
     assert secrets.all() == ("second", "third", "fourth")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('No "tell me" here', 'No "…" here'),
+        ("The model `gpt-6` and 'x' stay", "The model `gpt-6` and 'x' stay"),
+        ("It's the provider's word", "It's the provider's word"),
+        ("Cut “in the middle", "Cut “…“"),
+        ("'" + "x" * 100 + "'", "'…'"),
+    ],
+)
+def test_quotations_are_left_out_unless_they_are_one_short_word(text: str, expected: str) -> None:
+    assert without_quotations(text) == expected

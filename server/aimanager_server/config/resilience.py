@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .types import MIB, PositiveInt, Seconds, Section
+from .types import MAX_SECONDS, MIB, PositiveInt, Seconds, Section
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 
@@ -20,6 +20,8 @@ class RetrySettings(Section):
     """The backoff before the first retry. It doubles with every retry, with full jitter."""
     max_retry_after_seconds: Seconds = 120.0
     """The longest Retry-After of a provider that is honored. With a longer one the target is not retried."""
+    prefer_same_target_seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = 0.0
+    """The longest Retry-After that is preferred to a fallback, which would not have the target's prompt cache."""
     budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Retries allowed per provider, as a ratio of its calls."""
     budget_burst: Annotated[int, Field(ge=0)] = 10

@@ -16,6 +16,7 @@ from ..core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Attempt, Call, Target,
 from ..core.request import Repair as SchemaRepair
 from ..core.stream import OnEnd, ResponseStream
 from ..resilience.attempt_effect import effect_of
+from ..resilience.error_report import FirstError
 from ..resilience.key_pool import KeyPool
 from ..resilience.retry_budget import RetryBudget, RetryBudgets
 from ..resilience.retry_policy import (
@@ -38,7 +39,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class RetryAndFallback:
-    """Return the first response that begins. If every attempt fails, raise the first error.
+    """Return the first response that begins. If every attempt fails, raise the first error, which names the last.
 
     The retry policy decides what follows each error; this layer carries it out. `key_pools` are the server's keys by
     provider: a rejected key is quarantined for `credentials_open_seconds`. `sleep` waits a number of seconds; `random`
@@ -129,7 +130,7 @@ class _Progress:
     def __init__(self, layer: RetryAndFallback, call: Call) -> None:
         self._layer = layer
         self._call = call
-        self._first_error: GatewayError | None = None
+        self._first_error = FirstError(layer.clock)
         self._remaining: tuple[Target, ...] = call.targets
         self._enter_next_target()
 
@@ -154,7 +155,7 @@ class _Progress:
         if self._key_errors and isinstance(error, KEY_SCOPED_ERRORS):
             error = least_severe(self._key_errors)
             decision = self._decide(error, attempt)
-        self._first_error = self._first_error or error
+        self._first_error.add(error)
         if isinstance(decision, Retry):
             if self._was_sent:
                 self._withdraw_retry(attempt)
@@ -168,7 +169,7 @@ class _Progress:
             layer.metrics.fallbacks.labels(self._target.provider).inc()
             self._enter_next_target()
             return self.first_attempt()
-        raise self._first_error
+        raise self._first_error.report(error)
 
     def may_hedge(self, attempt: Attempt[Any]) -> bool:
         """Return whether a second request may be sent while this one is in flight: for the first of a unary call."""

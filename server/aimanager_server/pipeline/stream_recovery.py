@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from ..config.resilience import RetrySettings
 from ..core.content import ToolCall
-from ..core.errors import GatewayError, StreamInterrupted
+from ..core.errors import DeadlineExceeded, GatewayError, StreamInterrupted
 from ..core.handler import CallHandler, Clock
 from ..core.request import Call, Target
 from ..core.response import (
@@ -22,6 +22,7 @@ from ..core.response import (
 )
 from ..core.stream import Failed, Outcome, ResponseStream, StreamObserver
 from ..core.usage import Usage
+from ..resilience.error_report import FirstError
 from ..resilience.retry_budget import RetryBudgets
 from ..resilience.retry_policy import Decision, Fail, Retry, RetryState, decide, eligible_fallbacks
 from ..telemetry.metrics import Metrics
@@ -67,7 +68,7 @@ class _Recovery:
         self._layer = layer
         self._call = call
         self._proceed = proceed
-        self._first_error: GatewayError | None = None
+        self._first_error = FirstError(layer.clock)
         self._buffered: list[Event] = []
         self._may_restart = call.restart_on_interruption
 
@@ -121,7 +122,7 @@ class _Recovery:
 
     async def _next_stream(self, error: GatewayError, *, may_restart: bool = True) -> None:
         """Continue with the response of another attempt. Raises the first error if none may be made."""
-        self._first_error = self._first_error or error
+        self._first_error.add(error)
         if not isinstance(error, StreamInterrupted):
             self._fail(error)
         metadata = self.stream.metadata
@@ -157,10 +158,18 @@ class _Recovery:
         return decide(error, state, layer.settings, 0.0)
 
     def _fail(self, last: GatewayError) -> NoReturn:
-        assert self._first_error is not None
-        if self._first_error is last:
+        reported = self._first_error.report(last)
+        if self._layer.clock() >= self._call.deadline and not isinstance(reported, DeadlineExceeded):
+            reported = _exceeded(reported)
+        if reported is last:
             raise last
-        raise self._first_error from last
+        raise reported from last
+
+
+def _exceeded(error: GatewayError) -> DeadlineExceeded:
+    """Return the error of a call whose deadline passed while its response was being replaced."""
+    message = f"Deadline exceeded before the response was complete. Before that: {error.message}"
+    return DeadlineExceeded(message, provider=error.provider, model=error.model, usage=error.usage)
 
 
 class _CountInterruption(StreamObserver):

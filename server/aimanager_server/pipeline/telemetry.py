@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
-from ..core.attempts import CANCELLED
+from ..core.attempts import CANCELLED, AttemptRecord
 from ..core.errors import GatewayError
 from ..core.handler import Clock
 from ..core.request import Call
 from ..core.response import CacheStatus, Event, Finished, ResponseMetadata, Restarted
 from ..core.stream import Completed, Failed, Outcome, ResponseStream, StreamObserver
 from ..telemetry.metrics import Metrics
+from ..telemetry.redaction import redact, without_quotations
 from ..telemetry.usage_stats import UsageStats
+
+MAX_MESSAGE_LENGTH = 500
+"""Of the message of an error in the log."""
+
+MAX_ATTEMPT_REASONS = 20
 
 INTERNAL_ERROR = "INTERNAL_ERROR"
 DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
@@ -106,11 +114,12 @@ class _CallObserver(StreamObserver):
     def _failed(self, error: Exception) -> None:
         if isinstance(error, GatewayError):
             attempts = len(self._call.attempts.records)
-            self._log_failure(error.reason, attempts=attempts, upstream_status=error.upstream_status)
+            message = _loggable(error)
+            self._log_failure(error.reason, message=message, attempts=attempts, upstream_status=error.upstream_status)
         else:
             self._log_failure(INTERNAL_ERROR)
 
-    def _log_failure(self, reason: str, **fields: int | None) -> None:
+    def _log_failure(self, reason: str, message: str = "", **fields: int | None) -> None:
         self._end(reason)
         provider, model = self._call.target.key
         usage, cost = self._call.attempts.usage(), self._call.attempts.cost()
@@ -120,6 +129,8 @@ class _CallObserver(StreamObserver):
             provider=provider,
             model=model,
             reason=reason,
+            error_message=message,
+            attempt_reasons=_attempt_reasons(self._call.attempts.records),
             duration_seconds=round(self._elapsed(), 6),
             **({"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens} if usage else {}),
             **({"cost_nanos": cost.total_nanos} if cost else {}),
@@ -147,3 +158,15 @@ class _CallObserver(StreamObserver):
             latency=latency,
             time_to_first_token=None if latency is None else metadata.time_to_first_token,
         )
+
+
+def _loggable(error: GatewayError) -> str:
+    """Return the message of an error without secrets and without the prompt that a provider may quote in it."""
+    return redact(without_quotations(error.message[:MAX_MESSAGE_LENGTH]), max_length=MAX_MESSAGE_LENGTH)
+
+
+def _attempt_reasons(records: Sequence[AttemptRecord]) -> list[str]:
+    """Return target and reason of each attempt, of the last ones if they are many; the reason is OK for a success."""
+    return [
+        f"{record.provider}/{record.model} {record.error_reason or 'OK'}" for record in records[-MAX_ATTEMPT_REASONS:]
+    ]

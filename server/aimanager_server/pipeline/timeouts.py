@@ -18,7 +18,7 @@ class EnforceTimeouts:
     """Enforce the first-token timeout and, for streams, the idle timeouts.
 
     Only content resets a timeout, not keep-alives. Raises FirstTokenTimeout before the first content, StreamInterrupted
-    after it.
+    after it, and DeadlineExceeded at the deadline of the call.
     """
 
     def __call__(self, attempt: Attempt[Any], proceed: AttemptHandler) -> Awaitable[ResponseStream]:
@@ -96,7 +96,7 @@ class _IdleTimer(StreamObserver):
         if now < due:
             self._schedule_check(due)
         else:
-            self._stream.fail(self._interruption(now))
+            self._stream.fail(self._failure(now))
 
     def _schedule_check(self, due: float) -> None:
         if self._timer is not None:
@@ -104,11 +104,12 @@ class _IdleTimer(StreamObserver):
         self._check_at = due
         self._timer = self._loop.call_at(due, self._check)
 
-    def _interruption(self, now: float) -> StreamInterrupted:
-        cause: GatewayError = ProviderTimeout(f"No content for {self._idle_timeout:g} s.")
-        if now >= self._attempt.deadline:
-            cause = DeadlineExceeded("Deadline exceeded before the response was complete.")
+    def _failure(self, now: float) -> GatewayError:
         provider, model = self._attempt.target.key
+        if now >= self._attempt.deadline:
+            message = "Deadline exceeded before the response was complete."
+            return DeadlineExceeded(message, provider=provider, model=model)
+        cause = ProviderTimeout(f"No content for {self._idle_timeout:g} s.")
         message = f"Stream interrupted after the first content: {cause.message}"
         error = StreamInterrupted(message, provider=provider, model=model)
         error.__cause__ = cause

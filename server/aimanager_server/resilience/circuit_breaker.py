@@ -35,8 +35,9 @@ class CircuitBreaker:
 
     __slots__ = (
         "_blocked_until", "_clock", "_half_open_reported", "_is_trial_in_flight", "_max_block_seconds",
-        "_on_transition", "_open_seconds", "_outcomes", "_settings", "awaiting_probe", "consecutive_failures",
-        "generation", "is_probed", "key_id", "model", "open_reason", "opened_at", "provider", "retry_at",
+        "_on_transition", "_open_seconds", "_outcomes", "_preferred_wait_seconds", "_settings",
+        "awaiting_probe", "consecutive_failures", "generation", "is_probed", "key_id", "model", "open_reason",
+        "opened_at", "provider", "retry_at",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,7 @@ class CircuitBreaker:
     ) -> None:
         self._settings = settings
         self._max_block_seconds = retry.max_retry_after_seconds
+        self._preferred_wait_seconds = retry.prefer_same_target_seconds
         self._clock = clock
         self.provider, self.model, self.key_id = scope
         self._on_transition = on_transition
@@ -76,6 +78,7 @@ class CircuitBreaker:
             self._outcomes = OutcomeWindow(settings.window_seconds)
         self._settings = settings
         self._max_block_seconds = retry.max_retry_after_seconds
+        self._preferred_wait_seconds = retry.prefer_same_target_seconds
         is_closed = self.retry_at is None
         self._open_seconds = settings.open_seconds if is_closed else min(self._open_seconds, settings.max_open_seconds)
 
@@ -101,8 +104,9 @@ class CircuitBreaker:
 
     @property
     def rejects_calls(self) -> bool:
-        """Return whether a call would be rejected now."""
-        return self._is_trial_in_flight or self.blocked_seconds > 0 or self.state is CircuitState.OPEN
+        """Return whether a call would be rejected now, and not wait for the rest of a short block."""
+        is_blocked = self.blocked_seconds > self._preferred_wait_seconds
+        return self._is_trial_in_flight or is_blocked or self.state is CircuitState.OPEN
 
     def try_acquire(self) -> float | None:
         """Return None if the call is admitted, else the seconds to wait before the next try.

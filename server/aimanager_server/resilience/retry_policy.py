@@ -95,8 +95,8 @@ def decide(error: GatewayError, state: RetryState, settings: RetrySettings, jitt
 
     A key that was rejected, or whose circuit breaker is open, is replaced for free; after a rate limit the next key
     counts as a retry, since the limit may apply to the whole account. A fallback needs no delay, so it is preferred if
-    the provider requested a wait, or if the failure was slow and is likely to be slow again. A retry is never delayed
-    beyond the deadline.
+    the provider requested a wait longer than `prefer_same_target_seconds`, or if the failure was slow and is likely to
+    be slow again. A retry is never delayed beyond the deadline.
     """
     if state.remaining_seconds <= MIN_ATTEMPT_SECONDS:
         return Fail()
@@ -110,8 +110,7 @@ def decide(error: GatewayError, state: RetryState, settings: RetrySettings, jitt
         if is_free or may_send_again:
             return NextKey(is_retry=not is_free)
     is_retry_allowed = error.spec.retryable and may_send_again
-    is_slow = bool(error.retry_after) or state.elapsed_seconds >= SLOW_FAILURE_SECONDS
-    if is_retry_allowed and not (state.fallbacks and is_slow):
+    if is_retry_allowed and not (state.fallbacks and _is_slow(error.retry_after, state, settings)):
         delay = _delay(error.retry_after, state.attempts, settings, jitter)
         is_wait_acceptable = (error.retry_after or 0.0) <= settings.max_retry_after_seconds
         if is_wait_acceptable and delay + MIN_ATTEMPT_SECONDS <= state.remaining_seconds:
@@ -138,6 +137,13 @@ def least_severe(errors: Sequence[GatewayError]) -> GatewayError:
     return min(
         errors, key=lambda error: (not error.spec.retryable, isinstance(error, CircuitOpen), error.retry_after or 0.0)
     )
+
+
+def _is_slow(retry_after: float | None, state: RetryState, settings: RetrySettings) -> bool:
+    """Return whether a retry would take so long that a fallback is preferred."""
+    if retry_after:
+        return retry_after > settings.prefer_same_target_seconds
+    return state.elapsed_seconds >= SLOW_FAILURE_SECONDS
 
 
 def _delay(retry_after: float | None, attempts: int, settings: RetrySettings, jitter: float) -> float:

@@ -17,6 +17,9 @@ NAMED_VALUE = re.compile(r"(?<![\w.\-])([\w.\-]++)\s*+[:=]\s*+")
 VALUE_END = re.compile(r"[\n,]|$")
 
 
+QUOTATION = re.compile(r"\"[^\"]*(?:\"|$)|`[^`]*(?:`|$)|“[^”]*(?:”|$)|(?<!\w)'[^']*(?:'(?!\w)|$)")
+IDENTIFIER = re.compile(r"\S{1,80}")
+
 REMEMBERED_CONFIGURATIONS = 3
 """Configurations whose secrets are redacted: the current one, one being checked, and one with calls in flight."""
 
@@ -71,6 +74,20 @@ def redact_metadata(text: str) -> str:
             value_end = VALUE_END.search(text, found.end())
             end = value_end.start() if value_end else len(text)
     return "".join((*pieces, text[end:]))
+
+
+def without_quotations(text: str) -> str:
+    """Replace what the text quotes, which may be a prompt, unless it is one short word such as the name of a model.
+
+    >>> without_quotations("Invalid value 'tell me a secret' for `temperature`: can't parse")
+    "Invalid value '…' for `temperature`: can't parse"
+    """
+    return QUOTATION.sub(_short_quotation, text)
+
+
+def _short_quotation(found: re.Match[str]) -> str:
+    quotation = found[0]
+    return quotation if IDENTIFIER.fullmatch(quotation) else f"{quotation[0]}…{quotation[0]}"
 
 
 def _without_fragments(text: str, secret: str) -> str:

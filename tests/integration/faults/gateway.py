@@ -13,10 +13,20 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
-from aimanager.v1 import content_pb2, generation_pb2, health_pb2, metrics_pb2, usage_pb2
+from aimanager.v1 import (
+    content_pb2,
+    embedding_pb2,
+    generation_pb2,
+    health_pb2,
+    metrics_pb2,
+    model_pb2,
+    usage_pb2,
+)
+from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.metrics_pb2_grpc import MetricsServiceStub
+from aimanager.v1.model_pb2_grpc import ModelServiceStub
 from aimanager_server import app
 from tests.integration.faults.socket_faults import served_upstreams
 from tests.integration.faults.upstream import Upstream
@@ -93,12 +103,15 @@ class Failure:
 
 
 class Gateway:
-    """A client of a running gateway. `loop` is the gateway's event loop."""
+    """A client of a running gateway. `target` is its address, `loop` its event loop."""
 
     def __init__(self, target: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.target = target
         self.channel = grpc.insecure_channel(target, (("grpc.enable_retries", 0),))
         self.loop = loop
         self._generation: Any = GenerationServiceStub(self.channel)
+        self._embedding: Any = EmbeddingServiceStub(self.channel)
+        self._models: Any = ModelServiceStub(self.channel)
         self._health: Any = HealthServiceStub(self.channel)
         self._metrics: Any = MetricsServiceStub(self.channel)
 
@@ -158,6 +171,23 @@ class Gateway:
     def fail(self, is_streamed: bool, *args: Any, **fields: Any) -> Failure:
         """Return the failure of a unary or streaming call that must fail."""
         return (self.stream_failure if is_streamed else self.generate_failure)(*args, **fields)
+
+    def embed_failure(self, model: str = "first/m") -> Failure:
+        """Return the failure of an embedding that must fail."""
+        started_at = time.monotonic()
+        try:
+            response = self._embedding.Embed(
+                embedding_pb2.EmbedRequest(model=model, inputs=["Hi"]), timeout=CALL_TIMEOUT_SECONDS
+            )
+        except grpc.RpcError as error:
+            return Failure(error, time.monotonic() - started_at)
+        raise AssertionError(f"the call succeeded: {response}")
+
+    def count_tokens(self, model: str = "first/m") -> model_pb2.CountTokensResponse:
+        """Return the number of input tokens of a short request."""
+        request = model_pb2.CountTokensRequest(request=generate_request(model))
+        response: model_pb2.CountTokensResponse = self._models.CountTokens(request, timeout=CALL_TIMEOUT_SECONDS)
+        return response
 
     def health(self, provider: str = "first") -> health_pb2.ProviderHealth:
         """Return the health of a provider."""

@@ -63,6 +63,35 @@ def test_fallback_is_used_at_once_instead_of_waiting_for_retry_after(wire: str) 
     assert len(first.requests) == 1
 
 
+@scenario(1)
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_short_wait_at_the_same_target_is_preferred_to_a_fallback_if_configured(is_streamed: bool) -> None:
+    limited = fails(429, "Slow down.", "Retry-After: 2")
+    first, second = Upstream(limited, responds()), Upstream(responds())
+
+    with gateway(first, second, retry={"prefer_same_target_seconds": 3}) as server:
+        response = server.respond(is_streamed, fallback_models=FALLBACK)
+
+    assert attempts_of(response.execution) == [("first", "PROVIDER_RATE_LIMITED"), ("first", "")]
+    assert retry_delay(first) >= 2.0
+    assert second.requests == []
+
+
+@scenario(1)
+def test_a_call_during_a_preferred_wait_waits_as_well() -> None:
+    first, second = Upstream(fails(429, "Slow down.", "Retry-After: 1"), responds()), Upstream(responds())
+    route = {"targets": ["first/m", "second/m"], "policy": "priority"}
+
+    with gateway(first, second, retry={"prefer_same_target_seconds": 3}, routes={"chat": route}) as server:
+        calls = [server.start_call("chat") for _ in range(2)]
+        providers = [call.result().execution.provider for call in calls]
+        first.set_script(fails(429, "Slow down.", "Retry-After: 4"))
+        fallen_back = server.generate("chat")
+
+    assert providers == ["first", "first"]
+    assert fallen_back.execution.provider == "second"
+
+
 @scenario(2)
 @pytest.mark.parametrize("wire", WIRES)
 def test_persistent_rate_limit_is_attempted_three_times(wire: str) -> None:

@@ -77,14 +77,11 @@ class HttpStream:
     async def read(self) -> list[Event]:
         """Return the events that one network read brought, or those that arrived with the first content."""
         events, self.buffered = self.buffered, []
-        cause: GatewayError
+        cause: GatewayError | TimeoutError
         try:
             while not events and not self._is_closed:
                 events = await self._advance()
-        except TimeoutError:
-            # The deadline passed between two reads: the connection still had that of the first content.
-            cause = DeadlineExceeded("Deadline exceeded before the response was complete.")
-        except GatewayError as error:
+        except (GatewayError, TimeoutError) as error:
             cause = error
             _drop_tracebacks(cause)  # their frames refer to the reader
         except BaseException:
@@ -95,7 +92,7 @@ class HttpStream:
                 await self.aclose()
             return events
         await self.aclose()
-        raise self._interruption(cause) from cause
+        raise self._failure(cause) from cause
 
     async def aclose(self) -> None:
         """Discard the remaining events, and close the connection unless its response is complete."""
@@ -138,9 +135,14 @@ class HttpStream:
                 raise
             return b""
 
-    def _interruption(self, cause: GatewayError) -> GatewayError:
+    def _failure(self, cause: GatewayError | TimeoutError) -> GatewayError:
+        usage = self._reader.usage
+        # The connection still had the deadline of the first content, or an error arrived later than it.
+        if isinstance(cause, TimeoutError) or asyncio.get_running_loop().time() >= self._attempt.deadline:
+            message = "Deadline exceeded before the response was complete."
+            return self._attribute(DeadlineExceeded(message, usage=usage))
         message = f"Stream interrupted after the first content: {cause.message}"
-        return self._attribute(StreamInterrupted(message, usage=self._reader.usage))
+        return self._attribute(StreamInterrupted(message, usage=usage))
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:

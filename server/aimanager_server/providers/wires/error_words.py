@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from ...telemetry.redaction import without_quotations
+
 CONTEXT_NAMES = ("context_length_exceeded", "exceed_context_size")
 CONTEXT_PHRASES = (
     "maximum context length",
@@ -136,17 +138,6 @@ CREDENTIALS_WORDS = re.compile(
 RIGHTS_WORDS = re.compile(r"permission|permitted|not allowed|access to|scope|not authori[sz]ed")
 """A valid API key that lacks a right for this request is no fault of the key; only a probe tells."""
 
-QUOTED = re.compile(r"\"[^\"]*\"|`[^`]*`|“[^”]*”")
-
-
-def unquoted(message: str) -> str:
-    """Return the message in lower case without what it quotes, which may be the prompt.
-
-    >>> unquoted('Invalid value "my api key" for `x`.')
-    'invalid value  for .'
-    """
-    return QUOTED.sub("", message).lower()
-
 
 def is_about_credentials(message: str) -> bool:
     """Return whether the message of a status 403 says that the API key itself is refused.
@@ -155,5 +146,5 @@ def is_about_credentials(message: str) -> bool:
     >>> [is_about_credentials(message) for message in messages]
     [True, False, False]
     """
-    words = unquoted(message)
+    words = without_quotations(message).lower()
     return CREDENTIALS_WORDS.search(words) is not None and RIGHTS_WORDS.search(words) is None
