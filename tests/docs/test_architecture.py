@@ -39,10 +39,7 @@ WIRE = "providers/wires/chat_completions/wire.py"
 WIRE_METHODS = {
     (WIRE, "ChatCompletionsWire.encode"): ("providers/wires/wire.py", "Wire.encode"),
     (WIRE, "ChatCompletionsWire.decode"): ("providers/wires/wire.py", "Wire.decode"),
-    ("providers/wires/chat_completions/stream_reader.py", "ChatCompletionsStreamReader.feed"): (
-        "providers/wires/wire.py",
-        "StreamReader.feed",
-    ),
+    ("providers/wires/stream_reader.py", "EventStreamReader.feed"): ("providers/wires/wire.py", "StreamReader.feed"),
 }
 """Methods of the wire that the traced call uses → the interface that the page names."""
 NOT_ON_THE_PATH = {

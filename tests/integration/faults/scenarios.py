@@ -45,10 +45,10 @@ SCENARIOS: Mapping[int, str] = MappingProxyType(
         33: "system clock steps",
         34: "blocked event loop",
         35: "thundering herds and retry storms",
-        37: "content after a finish reason, in an older or unexpected shape, or lost",
         36: "403 for the content of one request, or for one model",
-        37: "deadline of the caller in mid-stream",
+        37: "content after a finish reason, in an older or unexpected shape, or lost",
         38: "retry advice that has expired when the call fails",
+        39: "deadline of the caller in mid-stream",
     }
 )
 
