@@ -56,6 +56,7 @@ from .rpc.services.metrics import MetricsService
 from .rpc.services.models import ModelService
 from .rpc.services.quality import QualityService
 from .state import SharedState
+from .telemetry.logger import get_logger
 from .telemetry.metrics_server import MetricsServer, check_metrics_address
 
 PLUGIN_LISTING_SECONDS = 1.0
@@ -90,7 +91,7 @@ class Components:
         self.provider_set: ProviderSet = ProviderSet(settings, state.find_model, registry, previous_set)
         self.prices = PriceList(self.catalog, lambda: datetime.now(UTC))
         self.model_discovery = ModelDiscovery(
-            self.provider_set.model_listers(), self.catalog, state.health.record_probe, state.clock
+            self.provider_set.model_listers(), self.catalog, state.health.record_probe, state.clock, get_logger()
         )
         self.pipeline = Pipeline(self, state)
         self.interceptors = self._interceptors(state)
@@ -332,6 +333,17 @@ async def running_app(
 
     `dropped_log_lines` returns how many lines the log has lost, for the metrics.
     """
+    async with running_components(settings, registry, dropped_log_lines) as app, AsyncExitStack() as stack:
+        await app.server.start()
+        stack.push_async_callback(app.server.stop, 1.0)
+        yield app
+
+
+@asynccontextmanager
+async def running_components(
+    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
+) -> AsyncIterator[App]:
+    """Run all components but the listener of the API until the block ends. Raises the errors of `running_server`."""
     app = App(settings, registry)
     if dropped_log_lines is not None:
         app.state.metrics.export_dropped_log_lines(dropped_log_lines)
@@ -347,8 +359,6 @@ async def running_app(
         stack.callback(listing.cancel)
         if app.components.provider_set.plugin_names:
             await asyncio.wait({listing}, timeout=PLUGIN_LISTING_SECONDS)
-        await app.server.start()
-        stack.push_async_callback(app.server.stop, 1.0)
         yield app
 
 

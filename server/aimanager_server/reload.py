@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from .app import App, PreparedReload
 from .config.difference import Change, differences
 from .config.errors import Problem, SettingsError, StartupError
 from .config.loader import ConfigSource, LoadedSettings
 from .config.restart import until_restart
 from .config.types import file_digest
+from .telemetry.logger import get_logger
 from .telemetry.logs import LEVELS, Logs
 from .telemetry.redaction import ConfiguredSecrets
 
@@ -84,7 +83,7 @@ class Reloader:
         self._ended = asyncio.Event()
         self._files: tuple[Path, ...] = ()
         self._used_files: tuple[Path, ...] = ()
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     def start(self) -> None:
         """Start watching. The first comparison is with the settings of `app`: the files may have changed since."""

@@ -12,6 +12,7 @@ from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.discovery import REFRESH_INTERVAL_SECONDS, ModelDiscovery
 from aimanager_server.catalog.model import Model, Support, SupportLevel
 from aimanager_server.core.errors import GatewayError, MissingCredentials, ProviderUnreachable
+from aimanager_server.telemetry.logger import get_logger
 from tests.support.clock import FakeClock
 
 KNOWN = [Model("up", "known"), Model("down", "old")]
@@ -32,7 +33,7 @@ class DiscoveryFixture:
         self.catalog = Catalog(KNOWN)
         self.outcomes: list[tuple[str, str]] = []
         self.clock = FakeClock()
-        self.discovery = ModelDiscovery(listers, self.catalog, self._record, self.clock)
+        self.discovery = ModelDiscovery(listers, self.catalog, self._record, self.clock, get_logger())
 
     def _record(self, provider: str, error: GatewayError | None) -> None:
         self.outcomes.append((provider, error.reason if error else ""))

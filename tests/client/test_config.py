@@ -77,12 +77,20 @@ def test_config_has_no_key() -> None:
 
 
 @pytest.mark.parametrize("name", ["enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging"])
-@pytest.mark.parametrize("value", [True, False])
-def test_server_settings_are_rejected(name: str, value: bool) -> None:
-    config = dataclasses.replace(AIConfig(), **{name: value})  # type: ignore[arg-type]
+def test_a_gateway_rejects_what_switches_its_parts_on(name: str, fake: FakeGateway) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} applies to a server in this process"):
+        AIManager("", "mock", config=AIConfig(**{name: True}), target=fake.target)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=f"^{name} applies to a server in this process"):
+        AIManager("", "mock", target=fake.target, **{name: True})  # type: ignore[arg-type]
+    with AIManager("", "mock", config=AIConfig(**{name: False}), target=fake.target) as ai:  # type: ignore[arg-type]
+        assert ai.request("Hi").content == "Hello."
 
-    with pytest.raises(ConfigurationError, match=f"^{name} is a server setting"):
-        AIManager("", "mock", config=config)
+
+def test_a_gateway_rejects_a_base_url(fake: FakeGateway) -> None:
+    with pytest.raises(ConfigurationError, match=r"^base_url applies to a server in this process"):
+        AIManager.gateway(fake.target, config=AIConfig(base_url="https://proxy.example"))
+    with pytest.raises(ConfigurationError, match=r"^base_url must be an http or https URL\n"):
+        AIConfig(base_url="user:s3cret@proxy.example")
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "5"])

@@ -12,9 +12,10 @@ from ._convert.prompt import Prompt
 from ._convert.requests import StreamOperation, generate, stream_generate
 from ._transport.channel import AsyncChannel, AsyncStubs
 from ._transport.file_reading import build_operation
-from ._transport.settings import ClientSettings, settings_with_key, settings_without_key
+from ._transport.settings import ClientSettings, settings_in_process, settings_with_key, settings_without_key
 from .config import AIConfig
-from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
+from .embedded import ServerConfig
+from .options import ClientOptions, ConnectionOptions, EmbeddedOptions, EmbedOptions, OnInterruption, RequestOptions
 from .resources.health import AsyncHealth
 from .resources.metrics import AsyncMetrics
 from .resources.models import AsyncModels
@@ -27,7 +28,7 @@ class AsyncAIManager:
     """The asyncio version of AIManager. A client belongs to the event loop of its first call.
 
     >>> AsyncAIManager("any key", provider="mock")
-    AsyncAIManager(target='127.0.0.1:50051', model='mock/latest')
+    AsyncAIManager(target='in process', model='mock/latest')
     """
 
     models: AsyncModels
@@ -45,9 +46,29 @@ class AsyncAIManager:
         config: AIConfig | None = None,
         *,
         target: str | None = None,
-        **connection: Unpack[ConnectionOptions],
+        **options: Unpack[ClientOptions],
     ) -> None:
-        self._configure(settings_with_key(api_key, provider, model, config, target, connection))
+        self._configure(settings_with_key(api_key, provider, model, config, target, options))
+
+    @classmethod
+    def embedded(
+        cls,
+        api_key: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        config: AIConfig | ServerConfig | None = None,
+        **options: Unpack[EmbeddedOptions],
+    ) -> Self:
+        """Create a client with a server of its own in this process, like AIManager.embedded.
+
+        Calls may be made in several event loops: the server has its own.
+
+        >>> AsyncAIManager.embedded(provider="mock")
+        AsyncAIManager(target='in process', model='mock/latest')
+        """
+        client = cls.__new__(cls)
+        client._configure(settings_in_process(api_key, provider, model, config, options))
+        return client
 
     @classmethod
     def gateway(
@@ -111,7 +132,7 @@ class AsyncAIManager:
 
     @property
     def target(self) -> str:
-        """The address that calls go to."""
+        """The address that calls go to, or `in process`."""
         return self._settings.endpoint.target
 
     @property

@@ -10,9 +10,10 @@ from ._convert.embeddings import embed
 from ._convert.prompt import Prompt
 from ._convert.requests import generate, stream_generate
 from ._transport.channel import Stubs, SyncChannel
-from ._transport.settings import ClientSettings, settings_with_key, settings_without_key
+from ._transport.settings import ClientSettings, settings_in_process, settings_with_key, settings_without_key
 from .config import AIConfig
-from .options import ConnectionOptions, EmbedOptions, OnInterruption, RequestOptions
+from .embedded import ServerConfig
+from .options import ClientOptions, ConnectionOptions, EmbeddedOptions, EmbedOptions, OnInterruption, RequestOptions
 from .resources.health import Health
 from .resources.metrics import Metrics
 from .resources.models import Models
@@ -22,16 +23,19 @@ from .types.response import AIResponse
 
 
 class AIManager:
-    """Client of an aimanager gateway. Threads may share it; create it after forking.
+    """Client of an aimanager gateway, or of a server in this process. Threads may share it.
 
     `api_key` is the caller's own key for `provider`. It is sent with calls to a model and used for that provider only.
     It is not stored, and never leaves this machine in plaintext. The mock provider accepts any key. Use
-    `AIManager.gateway` if the gateway holds the keys. The default provider is claude and the default model latest. The
-    channel opens on the first call. Raises ConfigurationError for invalid settings.
+    `AIManager.gateway` if the gateway holds the keys. The default provider is claude and the default model latest.
+
+    Without `target`, calls go to the gateway that the environment variable AIMANAGER_TARGET names, else to a server in
+    this process if it is installed (`pip install 'aimanager[server]'`), else to 127.0.0.1:50051. Nothing is opened or
+    started before the first call; a process must not fork after it. Raises ConfigurationError for invalid settings.
 
     >>> with AIManager("any key", provider="mock") as ai:
     ...     ai
-    AIManager(target='127.0.0.1:50051', model='mock/latest')
+    AIManager(target='in process', model='mock/latest')
     """
 
     models: Models
@@ -49,9 +53,32 @@ class AIManager:
         config: AIConfig | None = None,
         *,
         target: str | None = None,
-        **connection: Unpack[ConnectionOptions],
+        **options: Unpack[ClientOptions],
     ) -> None:
-        self._configure(settings_with_key(api_key, provider, model, config, target, connection))
+        self._configure(settings_with_key(api_key, provider, model, config, target, options))
+
+    @classmethod
+    def embedded(
+        cls,
+        api_key: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        config: AIConfig | ServerConfig | None = None,
+        **options: Unpack[EmbeddedOptions],
+    ) -> Self:
+        """Create a client with a server of its own in this process, which starts in a thread with the first call.
+
+        `config` is an AIConfig, or the path or the content of a config file of the server. Without `api_key` the server
+        uses the keys in its configuration and environment, and without `provider` and `model` its default model.
+        Raises ConfigurationError if the server is not installed or its configuration is invalid.
+
+        >>> with AIManager.embedded(provider="mock") as ai:
+        ...     print(ai.request("[[reply: Hello.]]"))
+        Hello.
+        """
+        client = cls.__new__(cls)
+        client._configure(settings_in_process(api_key, provider, model, config, options))
+        return client
 
     @classmethod
     def gateway(
@@ -116,7 +143,7 @@ class AIManager:
 
     @property
     def target(self) -> str:
-        """The address that calls go to."""
+        """The address that calls go to, or `in process`."""
         return self._settings.endpoint.target
 
     @property

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from .errors import ConfigurationError
 
 MAX_RETRIES = 3  # the service config sends a call at most four times
-SERVER_SETTINGS = ("enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +16,10 @@ class AIConfig:
 
     `timeout` is in seconds and applies to requests and streams. `retries` is the number of attempts after the first, 0
     to 3. `enable_streaming=False` makes stream() raise. `enable_vision=False` rejects images before they are sent.
-    `enable_reasoning=True` requests medium effort unless a request sets `reasoning`. `enable_metrics`,
-    `enable_health_checks`, `enable_rate_limiting` and `enable_logging` are server settings: a client with one of them
-    raises ConfigurationError.
+    `enable_reasoning=True` requests medium effort unless a request sets `reasoning`. `base_url` replaces the address of
+    the provider, and `enable_metrics`, `enable_health_checks`, `enable_rate_limiting` and `enable_logging` switch parts
+    of the server, all of them only in process: with a gateway, which decides for itself, a `base_url` or a True raises
+    ConfigurationError.
 
     >>> AIConfig(provider="openai", timeout=60).retries is None
     True
@@ -32,6 +32,7 @@ class AIConfig:
     enable_streaming: bool = True
     enable_vision: bool = True
     enable_reasoning: bool = False
+    base_url: str | None = None
     enable_metrics: bool | None = None
     enable_health_checks: bool | None = None
     enable_rate_limiting: bool | None = None
@@ -42,6 +43,8 @@ class AIConfig:
             check_timeout(self.timeout)
         if self.retries is not None:
             check_retries(self.retries)
+        if self.base_url is not None:
+            check_base_url(self.base_url)
 
     @classmethod
     def builder(cls) -> AIConfigBuilder:
@@ -51,15 +54,6 @@ class AIConfig:
         'fast'
         """
         return AIConfigBuilder(cls())
-
-    def reject_server_settings(self) -> None:
-        """Raise ConfigurationError if a server setting is set."""
-        for name in SERVER_SETTINGS:
-            if getattr(self, name) is not None:
-                raise ConfigurationError(
-                    f"{name} is a server setting and cannot be set by a client",
-                    solution=f"Remove {name}, and configure it in the server's configuration file.",
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +104,15 @@ def check_retries(retries: int) -> int:
     raise ConfigurationError(
         f"retries must be an integer between 0 and {MAX_RETRIES}, got {retries!r}",
         solution="Use fewer: the gateway also retries providers.",
+    )
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the address of a provider. Raises ConfigurationError unless it is an http or https URL."""
+    if isinstance(base_url, str) and base_url.startswith(("https://", "http://")):
+        return base_url
+    raise ConfigurationError(
+        # The error omits the value, which may contain a password.
+        "base_url must be an http or https URL",
+        solution="Pass the address that the provider's SDK would use, such as 'https://api.openai.com/v1'.",
     )

@@ -34,6 +34,31 @@ class ConnectionOptions(TypedDict, total=False):
     retries: int | None
 
 
+class ServerSwitches(TypedDict, total=False):
+    """Parts of a server in this process. A gateway decides for itself: with one, True raises ConfigurationError.
+
+    `enable_metrics`: False leaves `metrics` without data; True also opens `metrics_listen` of its configuration.
+    `enable_health_checks`: False sends no probes to failing providers. `enable_rate_limiting`: False ignores the tiers
+    of its configuration. `enable_logging`: True sends its events to the logger "aimanager.server" of `logging`.
+    """
+
+    enable_metrics: bool | None
+    enable_health_checks: bool | None
+    enable_rate_limiting: bool | None
+    enable_logging: bool | None
+
+
+class ClientOptions(ConnectionOptions, ServerSwitches, total=False):
+    """Options of AIManager: of its connection, or of the server in this process."""
+
+
+class EmbeddedOptions(ServerSwitches, total=False):
+    """Options of AIManager.embedded. `timeout` and `retries` as in ConnectionOptions."""
+
+    timeout: float | None
+    retries: int | None
+
+
 class RequestOptions(TypedDict, total=False):
     """Options of a request. If omitted or None, the default of the gateway or the provider applies.
 

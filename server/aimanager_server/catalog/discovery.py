@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
-
-import structlog
+from typing import Any, Protocol
 
 from ..core.coalescing import Coalescer
 from ..core.errors import GatewayError, MissingCredentials
@@ -40,12 +38,13 @@ class ModelDiscovery:
         catalog: Catalog,
         record_outcome: Callable[[str, GatewayError | None], None],
         clock: Clock,
+        logger: Any,
     ) -> None:
         self._listers = listers
         self._catalog = catalog
         self._record_outcome = record_outcome
         self._refreshes: Coalescer[GatewayError | None] = Coalescer(REFRESH_INTERVAL_SECONDS, clock)
-        self._log = structlog.get_logger()
+        self._log = logger
 
     async def __call__(self, provider: str = "") -> None:
         """Refresh one provider and raise its GatewayError, or refresh all; a provider that fails keeps its old list."""

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
-
 from ..core.errors import DeadlineExceeded, GatewayError
 from ..core.handler import Clock, TokenCounter
 from ..core.request import Attempt, Call
 from ..core.token_estimate import estimate_tokens
 from ..core.usage import UsageSource
+from ..telemetry.logger import get_logger
 from .unary_adapter import Layers, run_through
 
 COUNT_TIMEOUT_SECONDS = 10.0
@@ -47,7 +46,7 @@ class CountTokens:
         self._counters = counters
         self._is_breaker_open = is_breaker_open
         self._clock = clock
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     async def __call__(self, call: Call) -> TokenCount:
         """Return the count for the first target. Raises GatewayError if the provider would reject the call itself."""

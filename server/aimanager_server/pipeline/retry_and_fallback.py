@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import structlog
-
 from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.attempts import CANCELLED
 from ..core.errors import CallerKeyRejected, GatewayError, OutputSchemaMismatch, ProviderQuotaExhausted
@@ -32,6 +30,7 @@ from ..resilience.retry_policy import (
     eligible_fallbacks,
     least_severe,
 )
+from ..telemetry.logger import get_logger
 from ..telemetry.metrics import Metrics
 from .hedging import Hedging
 
@@ -67,7 +66,7 @@ class RetryAndFallback:
         self.sleep = sleep
         self.random = random
         self.hedging = hedging
-        self.log = structlog.get_logger()
+        self.log = get_logger()
 
     def over(self, proceed: AttemptHandler) -> CallHandler:
         """Return a handler of calls that makes its attempts with `proceed`."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
-
 from ..core.attempts import CANCELLED, AttemptRecord
 from ..core.errors import GatewayError
 from ..core.handler import Clock
 from ..core.request import Call
 from ..core.response import CacheStatus, Event, Finished, ResponseMetadata, Restarted
 from ..core.stream import Completed, Failed, Outcome, ResponseStream, StreamObserver
+from ..telemetry.logger import get_logger
 from ..telemetry.metrics import Metrics
 from ..telemetry.redaction import redact, without_quotations
 from ..telemetry.usage_stats import UsageStats
@@ -41,7 +40,7 @@ class Telemetry:
 
     def bind_logger(self) -> None:
         """Use the current configuration of the logs, such as a new level. A logger bound once is faster for a call."""
-        self.log = structlog.get_logger().bind()
+        self.log = get_logger().bind()
 
     def observe(self, call: Call) -> StreamObserver:
         """Watch one call."""

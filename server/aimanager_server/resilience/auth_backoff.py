@@ -7,10 +7,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import structlog
-
 from ..core.errors import RateLimited
 from ..core.handler import Clock
+from ..telemetry.logger import get_logger
 
 FREE_FAILURES = 5
 """Failures of a peer without a delay."""
@@ -50,7 +49,7 @@ class AuthBackoff:
         self._sleep = sleep
         self._peers: OrderedDict[str, _Peer] = OrderedDict()
         self._delayed = 0
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     async def delay_failure(self, address: str) -> None:
         """Count a failure of the peer with this address and wait. Raises RateLimited at once if too many calls wait."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 
-import structlog
-
 from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.handler import Clock
 from ..core.request import CALLER_KEY_ID
+from ..telemetry.logger import get_logger
 from .circuit_breaker import CircuitBreaker, CircuitState
 
 MAX_BREAKERS = 10_000
@@ -27,7 +26,7 @@ class BreakerRegistry:
         self._not_closed: dict[str, dict[CircuitBreaker, None]] = {}
         self._probed_providers: Collection[str] = ()
         self._subscribers: list[Callable[[str], None]] = []
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     def subscribe(self, on_transition: Callable[[str], None]) -> None:
         """Call `on_transition` with the provider whenever one of its breakers opens, half-opens or closes."""

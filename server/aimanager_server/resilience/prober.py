@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
-import structlog
-
 from ..catalog.model import Model
 from ..core.content import Message, Role, Sampling, Text
 from ..core.errors import DeadlineExceeded, GatewayError, InternalError, Overloaded, ProviderUnreachable
 from ..core.handler import Provider
 from ..core.request import Attempt, Call, Caller, Target
+from ..telemetry.logger import get_logger
 from .breaker_registry import BreakerRegistry
 
 ProbeKind = Literal["models", "generation"]
@@ -56,7 +55,7 @@ class Prober:
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
-        self._log = structlog.get_logger()
+        self._log = get_logger()
         breakers.subscribe(self._on_transition)
 
     def replace_providers(self, providers: Mapping[str, Provider], kinds: Mapping[str, ProbeKind]) -> None:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-import structlog
-
 from ..config.callers import DEFAULT_TIER, CallerSettings, UnknownCallers
 from ..config.settings import Settings
 from ..core.errors import TokenExpired, Unauthenticated
 from ..core.handler import Clock
 from ..core.request import Caller
+from ..telemetry.logger import get_logger
 
 TOKEN_PREFIX = "aim"
 EXPIRY_NOTICE_SECONDS = 14 * 86_400.0
@@ -46,7 +45,7 @@ class CallerDirectory:
         self, settings: Settings, wall_clock: Clock, unknown_callers: UnknownCallers = UnknownCallers.ADMINS
     ) -> None:
         self._wall_clock = wall_clock
-        self._log = structlog.get_logger()
+        self._log = get_logger()
         callers = {name: _caller(name, caller) for name, caller in settings.callers.items()}
         self._tokens = {
             token.id: token for name, caller in callers.items() for token in _tokens(settings.callers[name], caller)

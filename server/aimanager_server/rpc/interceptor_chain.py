@@ -63,7 +63,7 @@ class InterceptorChain:
         self._receiver = receiver
         self._handlers: dict[str, RpcHandler] = {}
 
-    def registrar(self, server: grpc.aio.Server) -> Any:
+    def registrar(self, server: Any) -> Any:
         """Return a stand-in for `server` to pass to generated `add_…_to_server` functions; it wraps each method."""
         return _Registrar(server, self._wrap)
 

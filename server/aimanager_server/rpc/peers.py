@@ -6,6 +6,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote
 
 UNIX = "unix"
+IN_PROCESS = "inproc"
+"""The peer of calls that a program makes to the server that it embeds."""
+
 CLIENT_PREFIX_LENGTH = 64
 """A client usually has a whole IPv6 network of this size."""
 
@@ -27,7 +30,7 @@ def peer_address(peer: str) -> IPv4Address | IPv6Address | None:
 def is_loopback_peer(peer: str) -> bool:
     """Return whether a peer is on this machine."""
     ip = peer_address(peer)
-    return peer.startswith(f"{UNIX}:") if ip is None else ip.is_loopback
+    return peer.partition(":")[0] in (UNIX, IN_PROCESS) if ip is None else ip.is_loopback
 
 
 def peer_network(peer: str) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
-import structlog
 
 from ..config.errors import StartupError
 from ..config.listeners import check_bindable
 from ..config.settings import ServerSettings, Settings
+from ..telemetry.logger import get_logger
 from .interceptor_chain import Interceptor, InterceptorChain
 from .interceptors.admission import Admission
 from .log_filter import redact_invalid_metadata
@@ -84,7 +84,7 @@ class GatewayServer:
         self._settings = settings.server
         self._has_callable_provider = bool(settings.callable_providers())
         self._max_message_bytes = settings.limits.max_message_bytes
-        self._chain = _chain(settings, interceptors)
+        self._chain = interceptor_chain(settings, interceptors)
         self._credentials: ServerCredentials | None = None
         self.admission = admission
         self._health_service = GrpcHealthService(
@@ -95,7 +95,7 @@ class GatewayServer:
         self._cancel_grace_seconds = cancel_grace_seconds
         self._rejection_seconds = rejection_seconds
         self._servers: list[grpc.aio.Server] = []
-        self._log = structlog.get_logger()
+        self._log = get_logger()
         self._stop_now = asyncio.Event()
         self._replaced: dict[grpc.aio.Server, asyncio.Future[None]] = {}
         self.port = 0
@@ -140,7 +140,7 @@ class GatewayServer:
 
         Raises StartupError if a certificate cannot be used.
         """
-        chain = _chain(settings, interceptors)
+        chain = interceptor_chain(settings, interceptors)
         services = (*services, self._health_service)
         chain.bind((*services, self._reflection_service))
         return Replacement(settings.server, services, chain, _certificates(settings.server))
@@ -291,7 +291,8 @@ def _cannot_listen(address: str) -> StartupError:
     )
 
 
-def _chain(settings: Settings, interceptors: Sequence[Interceptor]) -> InterceptorChain:
+def interceptor_chain(settings: Settings, interceptors: Sequence[Interceptor]) -> InterceptorChain:
+    """Return the chain of a server with these settings, to bind to its services."""
     return InterceptorChain(interceptors, RequestReceiver(settings.limits, settings.server.request_timeout_seconds))
 
 

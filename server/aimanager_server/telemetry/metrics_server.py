@@ -8,11 +8,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ..config.errors import StartupError
 from ..config.listeners import bound_socket, check_bindable
+from .logger import get_logger
 from .shared_rendering import SharedRendering
 
 MAX_CONNECTIONS = 16
@@ -76,7 +76,7 @@ class MetricsServer:
         listener.setblocking(False)
         self._server = await asyncio.start_server(self._accept, sock=listener, limit=MAX_HEAD_BYTES)
         self.port = listener.getsockname()[1]
-        structlog.get_logger().info("metrics_server.started", port=self.port)
+        get_logger().info("metrics_server.started", port=self.port)
         return self
 
     async def __aexit__(
@@ -127,7 +127,7 @@ class MetricsServer:
         try:
             text = await self._rendering.latest()
         except Exception:
-            structlog.get_logger().exception("metrics_server.failed")
+            get_logger().exception("metrics_server.failed")
             return _response(500)
         return _response(200, text, is_head=method == "HEAD")
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,10 +17,11 @@ Respond = Callable[[str, dict[str, Any]], bytes]
 
 @dataclass(slots=True)
 class RecordingUpstream:
-    """Its base URL, and the path and JSON body of each request, oldest first."""
+    """Its base URL, and the path, JSON body and headers of each request, oldest first."""
 
     url: str
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
 
 
 @contextmanager
@@ -32,6 +34,7 @@ def recording_upstream(respond: Respond) -> Iterator[RecordingUpstream]:
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             upstream.requests.append((self.path, request))
+            upstream.headers.append(self.headers)
             body = respond(self.path, request)
             self.send_response(200)
             self.send_header("content-type", "text/event-stream" if request.get("stream") else "application/json")

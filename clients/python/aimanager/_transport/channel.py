@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -25,6 +26,7 @@ from ..v1 import (
 )
 from .endpoint import Endpoint, channel_options
 from .errors import translate_errors
+from .in_process import AsyncInProcessChannel, InProcessChannel
 from .retry import RetryState, retry_call, retry_call_async
 
 if TYPE_CHECKING:
@@ -96,7 +98,10 @@ class SyncChannel:
             return self._opened[1]
 
     def _open(self) -> grpc.Channel:
-        endpoint, options = self.endpoint, channel_options(self.endpoint)
+        endpoint = self.endpoint
+        if endpoint.server is not None:
+            return InProcessChannel(endpoint.server)
+        options = channel_options(endpoint)
         if endpoint.tls:
             return grpc.secure_channel(endpoint.target, endpoint.channel_credentials, options)
         return grpc.insecure_channel(endpoint.target, options)
@@ -148,6 +153,8 @@ class SyncChannel:
             self._closed = True
             if self._opened is not None:
                 self._opened[0].close()
+        if self.endpoint.server is not None:
+            self.endpoint.server.close()
 
 
 class AsyncChannel:
@@ -179,7 +186,10 @@ class AsyncChannel:
         return self._opened[1]
 
     def _open(self) -> grpc.aio.Channel:
-        endpoint, options = self.endpoint, channel_options(self.endpoint)
+        endpoint = self.endpoint
+        if endpoint.server is not None:
+            return AsyncInProcessChannel(endpoint.server)
+        options = channel_options(endpoint)
         if endpoint.tls:
             return grpc.aio.secure_channel(endpoint.target, endpoint.channel_credentials, options)
         return grpc.aio.insecure_channel(endpoint.target, options)
@@ -218,6 +228,8 @@ class AsyncChannel:
         self._closed = True
         if self._opened is not None:
             await self._opened[0].close(grace=None)
+        if self.endpoint.server is not None:
+            await asyncio.to_thread(self.endpoint.server.close)
 
 
 def start_call(

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import grpc
 
 from ..config import MAX_RETRIES
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..embedded import ServerInProcess
 
 MIB = 1024 * 1024
 MAX_MESSAGE_BYTES = 36 * MIB  # the providers' 32 MB plus framing
@@ -28,7 +32,8 @@ Metadata = tuple[tuple[str, str], ...]
 class Endpoint:
     """A gateway's address and credentials. No repr shows the credentials.
 
-    `provider_key` is the caller's own key for `provider`. `retries` counts the attempts after the first.
+    `provider_key` is the caller's own key for `provider`. `retries` counts the attempts after the first. `server` is
+    the gateway if it runs in this process.
     """
 
     target: str
@@ -40,6 +45,7 @@ class Endpoint:
     token: str = field(default="", repr=False)
     provider: str = ""
     provider_key: str = field(default="", repr=False)
+    server: ServerInProcess | None = field(default=None, repr=False)
 
     def metadata(self, *, with_provider_key: bool) -> Metadata:
         """Return the metadata of a call: the token, and the provider key only for calls to a model."""

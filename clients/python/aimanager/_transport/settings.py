@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from .._convert.defaults import CallDefaults
 from ..config import MAX_RETRIES, AIConfig, check_retries, check_timeout
+from ..embedded import IN_PROCESS, ServerConfig, ServerInProcess, missing_package
 from ..errors import ConfigurationError
-from ..options import ConnectionOptions, reject_unknown
+from ..options import ClientOptions, ConnectionOptions, EmbeddedOptions, ServerSwitches, reject_unknown
 from .endpoint import Endpoint, check_target, is_loopback
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -20,7 +21,8 @@ KEY_SOLUTION = (
     "Pass the provider's API key, use AIManager.gateway(…) if a gateway holds the keys, "
     "or AIManager.embedded(…) to run one in this process."
 )
-CONNECTION_OPTIONS = tuple(ConnectionOptions.__annotations__)
+SWITCHES = tuple(ServerSwitches.__annotations__)
+NETWORK_OPTIONS = ("token", "tls", "root_certificates", "private_key", "certificate_chain")
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # part of a metadata key
 
 
@@ -38,11 +40,71 @@ def settings_with_key(
     model: str | None,
     config: AIConfig | None,
     target: str | None,
-    options: ConnectionOptions,
+    options: ClientOptions,
 ) -> ClientSettings:
-    """Return the settings of a client with the caller's own provider key. Raises ConfigurationError."""
-    reject_unknown("AIManager", options, ("api_key", "provider", "model", "config", "target", *CONNECTION_OPTIONS))
+    """Return the settings of a client with the caller's own provider key. Raises ConfigurationError.
+
+    Without a target, neither passed nor in the environment, the server runs in this process if it is installed.
+    """
+    reject_unknown(
+        "AIManager", options, ("api_key", "provider", "model", "config", "target", *ClientOptions.__annotations__)
+    )
     config = config or AIConfig()
+    provider, model = _provider_and_model(provider, model, config)
+    key = _provider_key(api_key, provider)
+    defaults = _defaults(provider, model, config, options.get("timeout"))
+    if target is None and not os.environ.get(TARGET_ENV) and not missing_package():
+        _require_no_network_options(options)
+        return ClientSettings(_endpoint_in_process(None, config, options, provider, key), defaults)
+    _reject_server_settings(config, options)
+    endpoint = _endpoint(target, config, options, provider=provider, provider_key=key)
+    if key and not endpoint.tls and not is_loopback(endpoint.target):
+        raise ConfigurationError(
+            "target must use TLS beyond loopback, or the provider key would be sent in plaintext; "
+            f"got {endpoint.target!r}",
+            solution="Pass tls=True, or keep the key on the server and use AIManager.gateway(…).",
+        )
+    return ClientSettings(endpoint, defaults)
+
+
+def settings_without_key(
+    target: str | None, model: str | None, config: AIConfig | None, options: ConnectionOptions
+) -> ClientSettings:
+    """Return the settings of a client for a gateway that holds the provider keys. Raises ConfigurationError."""
+    reject_unknown("gateway", options, ("target", "model", "config", *ConnectionOptions.__annotations__))
+    config = config or AIConfig()
+    _reject_server_settings(config, {})
+    provider = config.provider or ""
+    model = model or config.model or ("latest" if provider else "")
+    return ClientSettings(
+        _endpoint(target, config, options), _defaults(provider, model, config, options.get("timeout"))
+    )
+
+
+def settings_in_process(
+    api_key: str | None,
+    provider: str | None,
+    model: str | None,
+    config: AIConfig | ServerConfig | None,
+    options: EmbeddedOptions,
+) -> ClientSettings:
+    """Return the settings of a client whose server runs in this process. Raises ConfigurationError.
+
+    Without a key, the server's own keys apply, and without a provider and a model its default model.
+    """
+    reject_unknown("embedded", options, ("api_key", "provider", "model", "config", *EmbeddedOptions.__annotations__))
+    client_config, server_config = (config, None) if isinstance(config, AIConfig) else (AIConfig(), config)
+    key = ""
+    if api_key is not None:
+        provider, model = _provider_and_model(provider, model, client_config)
+        key = _provider_key(api_key, provider)
+    provider = provider or client_config.provider or ""
+    model = model or client_config.model or ("latest" if provider else "")
+    endpoint = _endpoint_in_process(server_config, client_config, options, provider or model.partition("/")[0], key)
+    return ClientSettings(endpoint, _defaults(provider, model, client_config, options.get("timeout")))
+
+
+def _provider_and_model(provider: str | None, model: str | None, config: AIConfig) -> tuple[str, str]:
     model = model or config.model or "latest"
     provider = provider or config.provider or (model.partition("/")[0] if "/" in model else "claude")
     if not isinstance(provider, str) or not PROVIDER_NAME.fullmatch(provider):
@@ -51,31 +113,10 @@ def settings_with_key(
             "provider must be a provider name in lower case",
             solution="Pass a provider of the gateway, such as 'claude', 'openai', 'deepseek' or 'mock'.",
         )
-    key = "" if provider == "mock" else _provider_key(api_key)  # the mock needs no key, so none is sent
-    endpoint = _endpoint(target, config, options, provider=provider, provider_key=key)
-    if key and not endpoint.tls and not is_loopback(endpoint.target):
-        raise ConfigurationError(
-            "target must use TLS beyond loopback, or the provider key would be sent in plaintext; "
-            f"got {endpoint.target!r}",
-            solution="Pass tls=True, or keep the key on the server and use AIManager.gateway(…).",
-        )
-    return ClientSettings(endpoint, _defaults(provider, model, config, options))
+    return provider, model
 
 
-def settings_without_key(
-    target: str | None, model: str | None, config: AIConfig | None, options: ConnectionOptions
-) -> ClientSettings:
-    """Return the settings of a client for a gateway that holds the provider keys. Raises ConfigurationError."""
-    reject_unknown("gateway", options, ("target", "model", "config", *CONNECTION_OPTIONS))
-    config = config or AIConfig()
-    provider = config.provider or ""
-    model = model or config.model or ("latest" if provider else "")
-    return ClientSettings(_endpoint(target, config, options), _defaults(provider, model, config, options))
-
-
-def _defaults(provider: str, model: str, config: AIConfig, options: ConnectionOptions) -> CallDefaults:
-    config.reject_server_settings()
-    timeout = options.get("timeout")
+def _defaults(provider: str, model: str, config: AIConfig, timeout: float | None) -> CallDefaults:
     return CallDefaults(
         provider,
         f"{provider}/{model}" if provider and not model.startswith(f"{provider}/") else model,
@@ -86,7 +127,34 @@ def _defaults(provider: str, model: str, config: AIConfig, options: ConnectionOp
     )
 
 
-def _provider_key(api_key: str) -> str:
+def _switches(config: AIConfig, options: ServerSwitches) -> dict[str, bool | None]:
+    given = {name: options.get(name) for name in SWITCHES}
+    return {name: getattr(config, name) if value is None else bool(value) for name, value in given.items()}
+
+
+def _reject_server_settings(config: AIConfig, options: ServerSwitches) -> None:
+    """Raise ConfigurationError for settings that only a server in this process takes from its client."""
+    switched_on = [name for name, value in _switches(config, options).items() if value]
+    for name in (*switched_on, *(["base_url"] if config.base_url else [])):
+        raise ConfigurationError(
+            f"{name} applies to a server in this process; a gateway decides for itself",
+            solution=f"Remove {name}, and configure it in the gateway's configuration file, or use "
+            "AIManager.embedded(…).",
+        )
+
+
+def _require_no_network_options(options: ClientOptions) -> None:
+    given = [name for name in NETWORK_OPTIONS if options.get(name)]
+    if given:
+        raise ConfigurationError(
+            f"{given[0]} applies to a gateway, but without a target the server runs in this process",
+            solution=f"Pass target=… or set {TARGET_ENV}, or remove {given[0]}.",
+        )
+
+
+def _provider_key(api_key: str, provider: str) -> str:
+    if provider == "mock":  # it needs no key, so none is sent
+        return ""
     return _credential(api_key, KEY_REQUIRED, KEY_SOLUTION)
 
 
@@ -115,12 +183,10 @@ def _endpoint(
     if target is None:  # a token of the environment is not for a gateway that the program names
         target = os.environ.get(TARGET_ENV) or DEFAULT_TARGET
         token = (os.environ.get(TOKEN_ENV) or None) if token is None else token
-    requested = options.get("retries")
-    retries = check_retries(requested) if requested is not None else config.retries
     certificates = options.get("root_certificates"), options.get("private_key"), options.get("certificate_chain")
     return Endpoint(
         check_target(target),
-        retries=MAX_RETRIES if retries is None else retries,
+        retries=_retries(config, options.get("retries")),
         tls=bool(options.get("tls")) or any(certificates),
         root_certificates=certificates[0],
         private_key=certificates[1],
@@ -129,3 +195,25 @@ def _endpoint(
         provider=provider,
         provider_key=provider_key,
     )
+
+
+def _endpoint_in_process(
+    server_config: ServerConfig | None,
+    config: AIConfig,
+    options: ClientOptions | EmbeddedOptions,
+    provider: str,
+    provider_key: str,
+) -> Endpoint:
+    return Endpoint(
+        IN_PROCESS,
+        retries=_retries(config, options.get("retries")),
+        provider=provider,
+        provider_key=provider_key,
+        server=ServerInProcess(server_config, provider, config.base_url, _switches(config, options)),
+    )
+
+
+def _retries(config: AIConfig, requested: int | None) -> int:
+    if requested is not None:
+        return check_retries(requested)
+    return MAX_RETRIES if config.retries is None else config.retries

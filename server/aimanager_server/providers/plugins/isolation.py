@@ -12,9 +12,9 @@ from typing import TypeVar
 from weakref import WeakSet
 
 import httpx
-import structlog
 
 from ...core.errors import GatewayError, ProviderInternalError
+from ...telemetry.logger import get_logger
 from ..http.connection_errors import from_httpx_error
 
 RESPONSE_TIMEOUT_SECONDS = 2.0
@@ -50,7 +50,7 @@ class PluginLoop:
         self._loops_started = 0
         self._stopped_loops: WeakSet[Loop] = WeakSet()
         self._closed = False
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     async def run(self, work: Callable[[], Awaitable[Result]], loop: Loop | None = None) -> Result:
         """Return the result of `work`, run on `loop` or the current event loop.

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Never
 
 import grpc
-import structlog
 
 from ...core.errors import (
     GatewayError,
@@ -22,6 +21,7 @@ from ...core.errors import (
 from ...core.request import Caller
 from ...resilience.auth_backoff import FAILED_AUTHENTICATIONS
 from ...resilience.rejection_pacer import RejectionPacer
+from ...telemetry.logger import get_logger
 from ...telemetry.metrics import Metrics
 from ..context import Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
@@ -45,7 +45,7 @@ class ErrorTranslator(Interceptor):
     def __init__(self, metrics: Metrics, pacer: RejectionPacer) -> None:
         self._metrics = metrics
         self._pacer = pacer
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     async def intercept(self, rpc: Rpc, proceed: RpcHandler) -> Any:
         """Raise only AbortError, or CancelledError if this RPC was cancelled."""

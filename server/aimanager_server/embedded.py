@@ -1,0 +1,212 @@
+"""Run a server inside another program: on an event loop in a thread, called without a network.
+
+It installs no signal handlers, configures neither `logging` nor structlog, and opens no port unless the program asks
+for metrics. Several may run in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .app import running_components
+from .config.environment import CONFIG_ENV
+from .config.loader import ConfigSource
+from .config.settings import ServerSettings, Settings
+from .rpc.in_process import InProcessCall, InProcessServer
+from .rpc.server import interceptor_chain
+from .telemetry.logger import use_embedded_logger
+from .telemetry.redaction import redact
+
+MAX_LOG_TEXT_LENGTH = 20_000
+"""Characters of a traceback in a log record."""
+
+STOP_SECONDS = 5.0
+"""How long `close` waits for the thread: calls are cancelled and connections closed meanwhile."""
+
+MAX_QUEUE_LENGTH = 100_000
+"""Calls of the program that wait until fewer are in flight. All are its own, so that none is rejected earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which parts of an embedded server are on; None leaves it to the configuration, without ports and logs."""
+
+    metrics: bool | None = None
+    health_checks: bool | None = None
+    rate_limiting: bool | None = None
+    logging: bool | None = None
+
+
+def load_embedded_settings(
+    config: str | os.PathLike[str] | Mapping[str, Any] | None,
+    providers: Mapping[str, Mapping[str, Any]],
+    parts: Parts,
+    environment: Mapping[str, str],
+) -> Settings:
+    """Load the settings of an embedded server from the sources of any server.
+
+    `config` is the path of a config file, or its content, else the file that AIMANAGER_CONFIG names is read;
+    `providers` overrides its providers. Raises SettingsError.
+    """
+    arguments: dict[str, Any] = {"providers": providers}
+    path: Path | None = None
+    if isinstance(config, Mapping):
+        arguments = _merged(config, arguments)
+    else:
+        chosen = config or environment.get(CONFIG_ENV)
+        path = Path(chosen) if chosen else None
+    return embedded_settings(ConfigSource(arguments, path, environment).load().settings, parts)
+
+
+def embedded_settings(settings: Settings, parts: Parts) -> Settings:
+    """Return the settings without what is meant for other callers than the program itself: listeners and tokens."""
+    changes: dict[str, Any] = {"callers": {}, "server": _server_settings(settings.server, parts)}
+    if parts.rate_limiting is False:
+        changes["tiers"] = {}
+    if parts.health_checks is False:
+        changes["providers"] = {
+            name: provider.model_copy(update={"probe": "off"}) for name, provider in settings.providers.items()
+        }
+    return settings.model_copy(update=changes)
+
+
+def _server_settings(server: ServerSettings, parts: Parts) -> ServerSettings:
+    exports_metrics = parts.metrics and "metrics_listen" in server.model_fields_set
+    defaults = {
+        "max_in_flight_per_caller": server.max_in_flight,
+        "max_queue_length": MAX_QUEUE_LENGTH,
+        "queue_timeout_seconds": server.stream_timeout_seconds,
+        # The program may keep the interpreter busy; that is no reason to reject its calls.
+        "max_event_loop_lag_seconds": math.inf,
+    }
+    return server.model_copy(
+        update={
+            "listen": ServerSettings().listen,
+            "tls": None,
+            "health_listen": None,
+            "metrics_listen": server.metrics_listen if exports_metrics else None,
+            "allow_anonymous": False,
+            **{name: value for name, value in defaults.items() if name not in server.model_fields_set},
+        }
+    )
+
+
+def _merged(lower: Mapping[str, Any], higher: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(lower)
+    for name, value in higher.items():
+        known = merged.get(name)
+        merged[name] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+class EmbeddedServer:
+    """A server on an event loop in a thread, which starts with the first call. Threads may share it.
+
+    `startup_error` is why it could not start, if so; its calls then end with FAILED_PRECONDITION.
+    """
+
+    def __init__(self, settings: Settings, *, logging: bool = False) -> None:
+        self._settings = settings
+        self._logging = logging
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._server: InProcessServer | None = None
+        self._waiting: list[InProcessCall] = []
+        self._process = 0
+        self._is_closed = False
+        self.startup_error: BaseException | None = None
+
+    def start_call(self, call: InProcessCall) -> None:
+        """Start a call; it waits while the server starts. Never blocks. Ends it as CANCELLED after `close`."""
+        with self._lock:
+            if not self._is_closed and self._server is not None:
+                self._server.start_call(call)
+                return
+            if not self._is_closed:
+                self._waiting.append(call)
+                if self._thread is None:
+                    self._process = os.getpid()
+                    self._thread = threading.Thread(target=self._run, name="aimanager-server", daemon=True)
+                    self._thread.start()
+                return
+        self._refuse(call)
+
+    def stop(self) -> None:
+        """Begin to stop: cancel calls in flight and close connections. Never blocks. Idempotent.
+
+        In a process that was forked from that of the server it does nothing: the thread is not there.
+        """
+        if self._process not in (0, os.getpid()):
+            return
+        with self._lock:
+            self._is_closed = True
+            loop, stop = self._loop, self._stop
+            if loop is not None and stop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(stop.set)
+
+    def close(self) -> None:
+        """Stop, and wait until the thread has ended. Idempotent."""
+        self.stop()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STOP_SECONDS)
+
+    def _refuse(self, call: InProcessCall) -> None:
+        if self.startup_error is None:
+            call.refuse("The call was cancelled because the client was closed.", is_closed=True)
+        else:
+            call.refuse("The server cannot start.", is_closed=False)
+
+    # in the thread
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._serve())
+        # SettingsError, StartupError, or a bug: the program learns of it from its calls.
+        except BaseException as error:
+            self.startup_error = error
+        finally:
+            with self._lock:
+                self._server, self._is_closed = None, True
+                waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                self._refuse(call)
+
+    async def _serve(self) -> None:
+        secrets = self._settings.secrets()
+        use_embedded_logger(lambda text: redact(text, secrets, MAX_LOG_TEXT_LENGTH), enabled=self._logging)
+        stop = asyncio.Event()
+        with self._lock:
+            self._loop, self._stop = asyncio.get_running_loop(), stop
+            if self._is_closed:
+                return
+        async with running_components(self._settings) as app:
+            chain = interceptor_chain(app.components.settings, app.components.interceptors)
+            server = InProcessServer(chain, app.components.services)
+            with self._lock:
+                self._server = server
+                waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                server.start_call(call)
+            await stop.wait()
+            with self._lock:
+                self._server = None
+            await server.cancel_calls()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
