@@ -24,7 +24,7 @@ from aimanager_server.core.errors import (
     StreamInterrupted,
 )
 from aimanager_server.core.request import Attempt
-from aimanager_server.providers.http.body import ERROR_BODY_SECONDS
+from aimanager_server.providers.http.body import BODY_IDLE_SECONDS, ERROR_BODY_SECONDS
 from tests.support.chat_completions import CANARY, collect_events, make_attempt, provider_responding
 from tests.support.event_loop import in_virtual_time
 from tests.support.http_servers.scripted import (
@@ -229,3 +229,29 @@ async def test_endless_streams_are_interrupted() -> None:
         await collect_events(stream)
 
     assert body.closed
+
+
+@in_virtual_time
+async def test_a_body_that_stops_before_its_announced_length_is_truncated() -> None:
+    headers = {"content-length": str(len(TEXT) + 1), "content-type": "application/json"}
+    attempt = make_attempt(provider="upstream", deadline=600.0)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=headers, stream=BodyPieces(TEXT, asyncio.Event()))
+
+    with pytest.raises(ProviderProtocolError, match=f"nothing followed {len(TEXT)} of {len(TEXT) + 1} bytes"):
+        await provider_responding(respond)(attempt)
+
+    assert asyncio.get_running_loop().time() < BODY_IDLE_SECONDS + 1.0
+
+
+@in_virtual_time
+async def test_blank_lines_before_a_body_may_take_until_the_deadline() -> None:
+    attempt = make_attempt(provider="upstream", deadline=100.0)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        headers = {"content-type": "application/json"}
+        return httpx.Response(200, headers=headers, stream=BodyPieces(b"\n", asyncio.Event()))
+
+    with pytest.raises(DeadlineExceeded):
+        await provider_responding(respond)(attempt)

@@ -17,6 +17,8 @@ from aimanager_server.providers.http.connection import (
 )
 from aimanager_server.providers.http.connection_errors import (
     ConnectionLostError,
+    ExchangeError,
+    InvalidFramingError,
     InvalidResponseError,
     ResponseMissingError,
     ResponseTruncatedError,
@@ -172,7 +174,7 @@ async def test_headers_are_limited_together_with_those_of_1xx_responses(head: by
 async def test_framing_is_limited(flood: bytes) -> None:
     async with connected(CHUNKED, flood, SocketFault.STALL) as (connection, _, server):
         await connection.send(GET)
-        with pytest.raises(ResponseTruncatedError):
+        with pytest.raises(InvalidFramingError):
             await read_all(connection)
         await asyncio.wait_for(server.disconnected.wait(), 5.0)
 
@@ -194,7 +196,7 @@ async def test_chunks_of_one_byte_are_within_the_limit() -> None:
         ((OK[:-1], SocketFault.CLOSE), ResponseTruncatedError),
         ((OK[:-1], SocketFault.RESET), ResponseTruncatedError),
         ((chunked_response(b"ok", end=False), SocketFault.CLOSE), ResponseTruncatedError),
-        ((CHUNKED + b"zz\r\n",), ResponseTruncatedError),
+        ((CHUNKED + b"zz\r\n",), InvalidFramingError),
     ],
 )
 async def test_an_incomplete_response_is_an_error(script: tuple[Step, ...], kind: type[Exception]) -> None:
@@ -207,11 +209,40 @@ async def test_an_incomplete_response_is_an_error(script: tuple[Step, ...], kind
             await exchange(connection)
 
 
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", SocketFault.CLOSE), "after 2 of 3 bytes"),
+        ((chunked_response(b"ok", end=False), SocketFault.CLOSE), "after 2 bytes, before the last chunk"),
+        ((b"HTTP/1.1 200 OK\r\nX", SocketFault.CLOSE), "within the headers"),
+        ((CHUNKED + b"zz\r\n",), "invalid character in chunk size"),
+        ((CHUNKED + b"1;" + b"x" * 2 * MAX_FRAMING_BYTES,), "extensions and trailers are too large"),
+        ((b"HTP/1.1 200 OK\r\n\r\n",), "expected HTTP/"),
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",), "duplicate Content-Length"),
+        ((b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",), "null byte"),
+        ((b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n",), "more than 256 headers"),
+        ((b"HTTP/1.1 100 Continue\r\n\r\n" * 300,), "more than 256 headers, counting 1xx"),
+        ((b"HTTP/1.1 101 Switching\r\n\r\n",), "status 101"),
+        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",), "unsupported Transfer-Encoding"),
+    ],
+)
+async def test_a_fault_of_framing_says_which_one(script: tuple[Step, ...], words: str) -> None:
+    async def exchange(connection: HttpConnection) -> None:
+        await connection.send(GET)
+        await read_all(connection)
+
+    async with connected(*script) as (connection, _, _):
+        with pytest.raises(ExchangeError) as caught:
+            await asyncio.wait_for(exchange(connection), 5.0)
+
+    assert words in caught.value.gateway_error("upstream").message
+
+
 async def test_an_error_is_raised_after_the_data_before_it() -> None:
     async with connected(chunked_response(b"first", end=False) + b"zz\r\n") as (connection, _, _):
         await connection.send(GET)
         first = await connection.read()
-        with pytest.raises(ResponseTruncatedError):
+        with pytest.raises(InvalidFramingError):
             await connection.read()
 
     assert first == b"first"

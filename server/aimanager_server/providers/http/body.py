@@ -16,6 +16,9 @@ RATIO_EXEMPT_BYTES = 1024 * 1024
 ERROR_BODY_SECONDS = 5.0
 """How long to wait for the body of an error response, whose status is known already."""
 
+BODY_IDLE_SECONDS = 5.0
+"""How long a body that has begun may pause. A server that announces one byte too many would last until the deadline."""
+
 DETECT_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 SUPPORTED_ENCODINGS = ("gzip", "x-gzip", "deflate")
 
@@ -85,17 +88,33 @@ def decompress(body: bytes, encoding: str, limits: Limits) -> bytes:
 
 async def _read_chunks(response: Response, max_bytes: int, deadline: float) -> list[bytes]:
     chunks: list[bytes] = []
-    size = 0
+    size, latest = 0, inf
+    loop = asyncio.get_running_loop()
     try:
-        while chunk := await response.body.read(deadline):
+        while chunk := await response.body.read(min(latest, deadline)):
             chunks.append(chunk)
             size += len(chunk)
             if size > max_bytes:
                 break
+            if latest < inf or not chunk.isspace():  # some servers send blank lines while a request is queued
+                latest = loop.time() + BODY_IDLE_SECONDS
+    except TimeoutError as error:
+        chunks.clear()
+        if deadline <= latest:
+            raise
+        raise _stalled(response, size) from error
     except BaseException:
         chunks.clear()
         raise
     return chunks
+
+
+def _stalled(response: Response, size: int) -> ProviderProtocolError:
+    length = response.headers.get("content-length", "")[:20]
+    arrived = f"{size} of {length} bytes" if length.isdecimal() else f"{size} bytes"
+    return ProviderProtocolError(
+        f"The provider's response was truncated: nothing followed {arrived} for {BODY_IDLE_SECONDS:g} s."
+    )
 
 
 def _too_large(max_bytes: int) -> ProviderProtocolError:

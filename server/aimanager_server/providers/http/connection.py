@@ -9,11 +9,12 @@ from collections.abc import Callable
 from math import inf
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from .connection_errors import (
     ConnectionLostError,
     ExchangeError,
+    InvalidFramingError,
     InvalidResponseError,
     ResponseMissingError,
     ResponseTruncatedError,
@@ -36,6 +37,8 @@ MAX_FRAMING_RATIO = 16
 MAX_FRAMING_BYTES = 2 * MAX_HEADER_BYTES
 """Chunk sizes, chunk extensions and trailers may take MAX_FRAMING_BYTES, and MAX_FRAMING_RATIO bytes for each byte of
 the body: a chunk of one byte takes 5."""
+
+HEADERS_TOO_LARGE = f"headers of more than {MAX_HEADER_BYTES} bytes"
 
 SWITCHING_PROTOCOLS = 101
 
@@ -243,8 +246,8 @@ class HttpConnection(asyncio.Protocol):
             self._fail(self._invalid(error))
             return
         self._framing_bytes += len(data) - (self._body_bytes - body_bytes)
-        if self._exceeds_limits():
-            self._fail(self._invalid(None))
+        if excess := self._excess():
+            self._fail(self._invalid(None, excess))
         elif self._is_lingering and self._complete:
             self._end_exchange()
         else:
@@ -283,10 +286,12 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header. Trailers are only counted."""
-        self._header_count += 1
         self._header_bytes += len(name) + len(value)
-        if self._header_count > MAX_HEADERS or self._header_bytes > MAX_HEADER_BYTES or b"\0" in value:
-            raise InvalidResponseError
+        self._count_header()
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise InvalidResponseError(detail=HEADERS_TOO_LARGE)
+        if b"\0" in value:
+            raise InvalidResponseError(detail="a header contains a null byte")
         if not self._headers_complete:
             self.headers.append((name, value))
 
@@ -297,12 +302,12 @@ class HttpConnection(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status < 200:
             if self.status < 100 or self.status == SWITCHING_PROTOCOLS:
-                raise InvalidResponseError
-            self._header_count += 1
+                raise InvalidResponseError(detail=f"unexpected status {self.status}")
+            self._count_header()
             self._is_informational = True
             return
         if self._transfer_encoding() not in (b"", b"chunked"):
-            raise InvalidResponseError
+            raise InvalidResponseError(detail="unsupported Transfer-Encoding")
         self._headers_complete = True
         if self._is_head_request:
             self._complete = True  # llhttp would wait for a body
@@ -315,7 +320,7 @@ class HttpConnection(asyncio.Protocol):
         if self._complete or self._is_lingering:
             return
         if self._is_informational:
-            raise InvalidResponseError
+            raise InvalidResponseError(detail=f"status {self.status} with a body")
         self._unread.append(data)
         self._unread_bytes += len(data)
 
@@ -327,10 +332,18 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._complete = True
 
-    def _exceeds_limits(self) -> bool:
+    def _count_header(self) -> None:
+        self._header_count += 1
+        if self._header_count > MAX_HEADERS:
+            raise InvalidResponseError(detail=f"more than {MAX_HEADERS} headers, counting 1xx responses")
+
+    def _excess(self) -> str:
+        """Return which limit the response exceeds; empty for none."""
         if not self._headers_complete:
-            return self._received_bytes > MAX_HEADER_BYTES
-        return self._framing_bytes > MAX_FRAMING_BYTES + MAX_FRAMING_RATIO * self._body_bytes
+            return HEADERS_TOO_LARGE if self._received_bytes > MAX_HEADER_BYTES else ""
+        if self._framing_bytes > MAX_FRAMING_BYTES + MAX_FRAMING_RATIO * self._body_bytes:
+            return "chunk sizes, extensions and trailers are too large"
+        return ""
 
     def _is_delimited_by_close(self) -> bool:
         """Follow RFC 9112, section 6.3; other transfer codings than chunked were rejected."""
@@ -343,15 +356,33 @@ class HttpConnection(asyncio.Protocol):
         ]
         return b", ".join(found)
 
-    def _invalid(self, cause: Exception | None) -> ExchangeError:
-        return ResponseTruncatedError(cause) if self._headers_complete else InvalidResponseError(cause)
+    def _invalid(self, cause: Exception | None, detail: str = "") -> ExchangeError:
+        fault = InvalidFramingError if self._headers_complete else InvalidResponseError
+        return fault(cause, detail or _parser_fault(cause))
 
     def _lost(self, cause: Exception | None) -> ExchangeError:
         if self._headers_complete:
-            return ResponseTruncatedError(cause)
+            return ResponseTruncatedError(cause, self._missing())
         if cause is not None:
             return ConnectionLostError(cause)
-        return ResponseTruncatedError() if self.has_received else ResponseMissingError()
+        if self.has_received:
+            return ResponseTruncatedError(detail="the connection closed within the headers")
+        return ResponseMissingError()
+
+    def _missing(self) -> str:
+        """Say how much of the body is missing."""
+        length = next((value for name, value in self.headers if name.lower() == b"content-length"), b"")
+        if length.isdigit():
+            return f"the connection closed after {self._body_bytes} of {int(length[:20])} bytes"
+        return f"the connection closed after {self._body_bytes} bytes, before the last chunk"
+
+
+def _parser_fault(error: BaseException | None) -> str:
+    """Return which fault an exception of the parser reports. Its own messages are fixed texts."""
+    if isinstance(error, HttpParserCallbackError):
+        own = error.__context__
+        return own.detail if isinstance(own, ExchangeError) else ""
+    return str(error)[:1].lower() + str(error)[1:] if isinstance(error, HttpParserError) else ""
 
 
 def _input_check(descriptor: int) -> Callable[[], bool]:

@@ -14,16 +14,19 @@ RETRY_AFTER_SECONDS = 1.0
 class ExchangeError(Exception):
     """One HTTP exchange failed. Each subclass is one fault. The cause, if known, is the exception of the socket.
 
-    `message` never quotes the cause, whose text may hold a URL.
+    `message` never quotes the cause, whose text may hold a URL. `detail` says which fault it was, in own words.
     """
 
     error_type: ClassVar[type[GatewayError]] = ProviderUnreachable
     httpx_type: ClassVar[type[httpx.TransportError]] = httpx.ConnectError
     message = "The HTTP exchange with the provider failed."
 
-    def __init__(self, cause: BaseException | None = None) -> None:
+    def __init__(self, cause: BaseException | None = None, detail: str = "") -> None:
         super().__init__(str(cause or ""))
         self.__cause__ = cause
+        self.detail = detail
+        if detail:
+            self.message = f"{self.message.removesuffix('.')}: {detail}."
 
     def gateway_error(self, provider: str) -> GatewayError:
         """Return the error for the caller."""
@@ -116,11 +119,19 @@ class ResponseMissingError(ExchangeError):
 
 
 class ResponseTruncatedError(ExchangeError):
-    """The response is incomplete, or its body is incorrectly framed."""
+    """The connection was closed before the end of the response."""
 
     error_type = ProviderProtocolError
     httpx_type = httpx.RemoteProtocolError
-    message = "The provider's response was truncated or incorrectly framed."
+    message = "The provider's response was truncated."
+
+
+class InvalidFramingError(ExchangeError):
+    """The chunks of the body are not valid HTTP, or exceed a limit."""
+
+    error_type = ProviderProtocolError
+    httpx_type = httpx.RemoteProtocolError
+    message = "The body of the provider's response is incorrectly framed."
 
 
 class InvalidResponseError(ExchangeError):

@@ -9,6 +9,6 @@ MAX_LENGTH = 200
 """Characters of a finish reason. It is cut before any work on it, since a provider may send megabytes."""
 
 
-def printable_reason(reason: str) -> str:
-    """Return the finish reason as valid text without secrets, of at most MAX_LENGTH characters."""
-    return redact(fix_surrogates(reason[: 2 * MAX_LENGTH]), max_length=MAX_LENGTH)
+def printable_reason(reason: str, max_length: int = MAX_LENGTH) -> str:
+    """Return a provider's reason as valid text without secrets, of at most `max_length` characters."""
+    return redact(fix_surrogates(reason[: 2 * max_length]), max_length=max_length)

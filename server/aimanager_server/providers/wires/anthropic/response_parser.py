@@ -13,6 +13,7 @@ from ....core.content import Reasoning
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
+from ..finish_reasons import printable_reason
 from ..json_codec import encode_json, fix_surrogates, object_field, string_field
 from ..part_assembler import PartAssembler
 from ..token_counts import TokenCounts
@@ -163,7 +164,7 @@ class AnthropicParser:
         reason = FINISH_REASONS.get(self._stop_reason, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._parts.tool_calls:
             reason = FinishReason.TOOL_CALLS
-        return [*self._parts.drain(), Finished(reason, self._stop_reason, self.usage)]
+        return [*self._parts.drain(), Finished(reason, printable_reason(self._stop_reason), self.usage)]
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""

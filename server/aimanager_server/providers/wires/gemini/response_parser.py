@@ -14,7 +14,6 @@ from ....core.content import Attachment, Reasoning, Text, ToolCall
 from ....core.errors import ContentBlocked, GatewayError, ProviderInternalError, ProviderRejectedRequest
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
-from ....telemetry.redaction import redact
 from ..finish_reasons import printable_reason
 from ..json_codec import encode_json, fragment_field, object_field, string_field
 from ..part_assembler import PartAssembler
@@ -88,7 +87,7 @@ class GeminiParser:
         candidates = _objects(response.get("candidates"))
         blocked = fragment_field(object_field(response, "promptFeedback"), "blockReason")
         if blocked and not candidates and not self.has_started:
-            raise ContentBlocked(f"The provider blocked the prompt: {redact(blocked)}.", upstream_status=200)
+            raise ContentBlocked(f"The provider blocked the prompt: {printable_reason(blocked)}.", upstream_status=200)
         self._update_usage(object_field(response, "usageMetadata"))
         for candidate in candidates:
             if not candidate.get("index"):
@@ -125,7 +124,7 @@ class GeminiParser:
         if reason in NO_FINISH_REASONS:
             return
         if reason in FAILED_FINISH_REASONS:
-            detail = redact(string_field(candidate, "finishMessage"))
+            detail = printable_reason(fragment_field(candidate, "finishMessage"), 1000)
             suffix = f": {detail}" if detail else "."
             message = f"The provider ended the response with finish reason {reason!r}{suffix}"
             raise FAILED_FINISH_REASONS[reason](message, upstream_status=200)

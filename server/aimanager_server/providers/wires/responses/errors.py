@@ -17,7 +17,7 @@ from ....core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from ....telemetry.redaction import redact
+from ..finish_reasons import printable_reason
 from ..provider_errors import ProviderErrorBody, build_error, error_in_success, parse_error, parse_error_body
 
 ERRORS_BY_CODE: Mapping[str, type[GatewayError]] = MappingProxyType(
@@ -64,7 +64,7 @@ def error_from_status(response: Mapping[str, Any], status: str) -> GatewayError 
         )
     if status in ("failed", "cancelled"):
         return ProviderInternalError(
-            f"The provider ended the response with status {redact(status)!r}.", upstream_status=200
+            f"The provider ended the response with status {printable_reason(status)!r}.", upstream_status=200
         )
     return None
 

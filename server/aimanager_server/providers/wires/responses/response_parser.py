@@ -14,7 +14,7 @@ from ....core.content import Reasoning, Text
 from ....core.errors import ProviderProtocolError
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
-from ....telemetry.redaction import redact
+from ..finish_reasons import printable_reason
 from ..json_codec import object_field, string_field
 from ..part_assembler import PartAssembler
 from .errors import error_from_status
@@ -134,7 +134,7 @@ class ResponsesParser:
         elif self._status == "completed":
             reason = FinishReason.REFUSAL if self._refused else FinishReason.STOP
             reason = FinishReason.TOOL_CALLS if self._parts.tool_calls else reason
-        return [*self._parts.drain(), Finished(reason, redact(provider_reason), self.usage)]
+        return [*self._parts.drain(), Finished(reason, printable_reason(provider_reason), self.usage)]
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""
