@@ -25,6 +25,7 @@ SEPARATE = ("pipeline", "operations", "providers")
 
 GRPC_PACKAGES = ("rpc", "commands.healthcheck", "commands.demo", "testing")
 HTTP_PACKAGES = ("providers.http", "providers.endpoints", "providers.attachments", "providers.plugins")
+CLIENT_USERS = ("commands.demo", "testing.fixtures")
 CLIENT_DEPENDENCIES = {"grpc", "google", "aimanager"}
 MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
 MAX_LINES = 400
@@ -92,7 +93,7 @@ def _server_rules(package: Path, path: Path) -> Iterator[str]:
             yield f"{where} imports httpx, which belongs in {', '.join(HTTP_PACKAGES)}"
         if _is_grpc(item.top) and not _is_in(name, GRPC_PACKAGES):
             yield f"{where} imports {item.name}, which belongs in {', '.join(GRPC_PACKAGES)}"
-        if item.top == "aimanager" and not item.name.startswith("aimanager.v1") and name != "commands.demo":
+        if item.top == "aimanager" and not item.name.startswith("aimanager.v1") and name not in CLIENT_USERS:
             yield f"{where} imports {item.name}; of the client the server uses aimanager.v1 alone"
         if own[0] == "core" and item.top != package.name and item.top not in sys.stdlib_module_names:
             yield f"{where} imports {item.name}; core uses the standard library alone"

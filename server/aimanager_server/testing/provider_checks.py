@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .catalog.model import Capability, SupportLevel
-from .config.provider_defaults import PLUGIN_WIRE
-from .config.providers import ProviderSettings
-from .core.content import Message, Role, Text
-from .core.errors import GatewayError
-from .core.handler import AttemptHandler
-from .core.request import Attempt, Call, Caller, Target
-from .core.response import (
+from ..catalog.model import Capability, SupportLevel
+from ..config.provider_defaults import PLUGIN_WIRE
+from ..config.providers import ProviderSettings
+from ..core.content import Message, Role, Text
+from ..core.errors import GatewayError
+from ..core.handler import AttemptHandler
+from ..core.request import Attempt, Call, Caller, Target
+from ..core.response import (
     Event,
     Finished,
     GenerateResult,
@@ -27,9 +27,9 @@ from .core.response import (
     TextDelta,
     ToolCallDelta,
 )
-from .core.usage import UsageSource
-from .providers.factory import open_transport
-from .providers.plugins.api import ProviderPlugin, Transport, plugin_problems
+from ..core.usage import UsageSource
+from ..providers.factory import open_transport
+from ..providers.plugins.api import ProviderPlugin, Transport, plugin_problems
 
 CALL_TIMEOUT_SECONDS = 30.0
 CLOSE_TIMEOUT_SECONDS = 1.0
