@@ -22,7 +22,7 @@ from ...core.errors import (
     ProviderUnreachable,
 )
 from ...core.request import CALLER_KEY_ID, Attempt
-from ...core.response import Finished, ResponseMetadata
+from ...core.response import Event, Finished, ResponseMetadata
 from ...core.stream import ResponseStream
 from ...resilience.key_pool import KeyPool
 from ...telemetry.redaction import MIN_SECRET_LENGTH, REDACTED, redact
@@ -209,7 +209,7 @@ class HttpProvider:
             await response.body.aclose()
             raise
         await response.body.aclose()
-        events = wire.decode(body)
+        events = _decode(wire, response, body)
         if isinstance(events[-1], Finished) and not has_content(events):
             reject_lost_content(attempt, events[-1])
         return ResponseStream.of(self._metadata(attempt, request), events)
@@ -296,3 +296,11 @@ def _missing_endpoint(request: HttpRequest, error: ModelNotFound) -> ProviderPro
         solution="Check base_url: the path of the API, such as /v1, may be missing.",
         upstream_status=error.upstream_status,
     )
+
+
+def _decode(wire: Wire, response: Response, body: bytes) -> list[Event]:
+    """Return the events of a whole body, which some servers stream although that was not requested."""
+    if media_type(response.headers) != "text/event-stream":
+        return wire.decode(body)
+    reader = wire.stream_reader()
+    return [*reader.feed(body), *reader.end()]
