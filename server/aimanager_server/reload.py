@@ -22,6 +22,7 @@ from .config.types import file_digest
 from .telemetry.logger import get_logger
 from .telemetry.logs import LEVELS, Logs
 from .telemetry.redaction import ConfiguredSecrets
+from .telemetry.stderr_capture import StderrCapture
 
 MAX_LOGGED_CHANGES = 50
 MAX_LOADS = 5
@@ -70,12 +71,14 @@ class Reloader:
         source: ConfigSource,
         logs: Logs | None = None,
         secrets: ConfiguredSecrets | None = None,
+        capture: StderrCapture | None = None,
         timings: ReloadTimings | None = None,
     ) -> None:
         self._app = app
         self._source = source
         self._logs = logs
         self._secrets = secrets
+        self._capture = capture
         self._timings = timings or ReloadTimings()
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Event()
@@ -186,6 +189,7 @@ class Reloader:
         self._check_not_emptied()
         if self._secrets is not None:
             self._secrets.add(settings.secrets())
+            self._reconfigure_capture(current.server.log_level)
         prepared = app.prepare(settings)
         return _Change(trigger, prepared, _described(differences(current, settings)), needing_restart)
 
@@ -232,6 +236,11 @@ class Reloader:
         if self._logs is not None:
             self._logs.set_level(level)
             self._app.state.telemetry.bind_logger()
+        self._reconfigure_capture(level)
+
+    def _reconfigure_capture(self, level: str) -> None:
+        if self._capture is not None and self._secrets is not None:
+            self._capture.reconfigure(level, self._secrets.all())
 
     def _reject(self, trigger: str, problems: list[str], bug: Exception | None = None) -> None:
         self._app.state.metrics.count_reload(succeeded=False)
@@ -246,10 +255,14 @@ def _described(changes: Iterable[Change]) -> list[str]:
 
 @asynccontextmanager
 async def live_reload(
-    app: App, source: ConfigSource, logs: Logs | None = None, secrets: ConfiguredSecrets | None = None
+    app: App,
+    source: ConfigSource,
+    logs: Logs | None = None,
+    secrets: ConfiguredSecrets | None = None,
+    capture: StderrCapture | None = None,
 ) -> AsyncIterator[Reloader]:
     """Reload the configuration on SIGHUP and when its files change, until the block ends. Use it in the main thread."""
-    reloader = Reloader(app, source, logs, secrets)
+    reloader = Reloader(app, source, logs, secrets, capture)
     with _on_hangup(reloader.request):
         reloader.start()
         try:

@@ -12,6 +12,7 @@ import pytest
 from aimanager.v1 import health_pb2
 from aimanager_server.app import Components
 from aimanager_server.reload import ReloadTimings
+from aimanager_server.telemetry.stderr_capture import StderrCapture
 from tests.support.eventually import eventually
 from tests.support.reload import SERVER, live_gateway, with_settings
 from tests.support.tokens import token_of, token_settings
@@ -259,3 +260,23 @@ def live_components() -> int:
 
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+class RecordingCapture(StderrCapture):
+    """Notes each level and list of secrets that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__("info", (), 20_000)
+        self.given: list[tuple[str, tuple[str, ...]]] = []
+
+    def reconfigure(self, level: str, secrets: tuple[str, ...]) -> None:
+        self.given.append((level, secrets))
+
+
+async def test_the_process_that_writes_native_text_knows_new_secrets_and_the_new_level(config: Path) -> None:
+    capture = RecordingCapture()
+    async with live_gateway(config, SERVER, capture=capture) as gateway:
+        await gateway.reload(SERVER.rstrip("\n") + '\nlog_level = "error"\n[providers.claude]\napi_key = "canary-1"\n')
+
+    assert capture.given[0] == ("info", ("canary-1",))
+    assert capture.given[-1] == ("error", ("canary-1",))

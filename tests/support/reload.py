@@ -22,6 +22,8 @@ from aimanager_server.app import App, running_app
 from aimanager_server.config.loader import ConfigSource
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 from aimanager_server.reload import Reloader, ReloadTimings
+from aimanager_server.telemetry.redaction import ConfiguredSecrets
+from aimanager_server.telemetry.stderr_capture import StderrCapture
 from tests.support.metrics import sample_value
 from tests.support.rpc import text_of
 from tests.support.rpc_errors import failure_of
@@ -138,17 +140,20 @@ async def live_gateway(
     credentials: grpc.ChannelCredentials | None = None,
     registry: ProviderRegistry | None = None,
     source: ConfigSource | None = None,
+    capture: StderrCapture | None = None,
 ) -> AsyncIterator[LiveGateway]:
     """Run a gateway with this config file until the block ends; `text`, if any, is written to it first.
 
-    `source` replaces the one that reads the file when it is reloaded.
+    `source` replaces the one that reads the file when it is reloaded. `capture` follows the reloads.
     """
     if text:
         _write(config, text)
     files = ConfigSource({}, config, {})
     with capture_logs() as log:
-        async with running_app(files.load().settings, registry) as app:
-            reloader = Reloader(app, source or files, timings=timings)
+        settings = files.load().settings
+        async with running_app(settings, registry) as app:
+            secrets = ConfiguredSecrets(settings.secrets())
+            reloader = Reloader(app, source or files, secrets=secrets, capture=capture, timings=timings)
             reloader.start()
             async with open_channel(app.server.port, credentials) as channel:
                 yield LiveGateway(app, config, reloader, channel, log)

@@ -6,12 +6,13 @@ import fcntl
 import io
 import json
 import os
+import subprocess
 import sys
 from typing import Any
 
 from aimanager_server.telemetry.redaction import REDACTED
 from aimanager_server.telemetry.stderr_capture import StderrCapture
-from aimanager_server.telemetry.stderr_collector import MAX_TEXT_BYTES, Configuration, collect
+from aimanager_server.telemetry.stderr_collector import MAX_TEXT_BYTES, Configuration, Configurations, collect
 
 HANDSHAKE = "I1127 15:46:28.807712    3454 ssl_transport_security.cc:2563] Handshake failed\n"
 FAILURE = "E1127 15:46:28.807712    3454 tcp_server.cc:12] Failed accept4\n"
@@ -24,7 +25,8 @@ def collected(text: bytes, level: str = "info", secrets: tuple[str, ...] = ()) -
     os.write(writing, text[5:])
     os.close(writing)
     stream = io.StringIO()
-    collect(reading, text[:5], stream, Configuration(level, secrets, 20_000), lambda count: None)
+    configurations = Configurations(current=Configuration(level, secrets, 20_000))
+    collect(reading, text[:5], stream, configurations, lambda count: None)
     os.close(reading)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     return [{name: value for name, value in line.items() if name != "timestamp"} for line in lines]
@@ -64,6 +66,23 @@ def test_secrets_and_metadata_are_redacted() -> None:
     assert events == [f"HDR: x-api-key: {REDACTED}", f"{REDACTED} and {REDACTED}"]
 
 
+SCRIPT = """
+import os
+from aimanager_server.telemetry.stderr_capture import StderrCapture
+with StderrCapture("error", (), 20_000) as capture:
+    capture.reconfigure("info", ("hunter2",))
+    os.write(2, b"I1127 15:46:28.807712    3454 a.cc:1] Handshake failed with hunter2\\n")
+"""
+
+
+def test_the_process_that_writes_the_lines_can_be_reconfigured() -> None:
+    script = subprocess.run([sys.executable, "-c", SCRIPT], stderr=subprocess.PIPE, check=True, timeout=60)
+
+    [line] = map(json.loads, script.stderr.splitlines())
+
+    assert (line["level"], line["event"]) == ("info", f"Handshake failed with {REDACTED}")
+
+
 def test_dropped_lines_are_reported_to_the_server() -> None:
     reading, writing = os.pipe()
     blocked, full = os.pipe()
@@ -74,7 +93,8 @@ def test_dropped_lines_are_reported_to_the_server() -> None:
         os.write(writing, FAILURE.encode() * 500)
         os.close(writing)
 
-        collect(reading, FAILURE.encode() * 2000, stream, Configuration("info", (), 20_000), counts.append)
+        configurations = Configurations(current=Configuration("info", (), 20_000))
+        collect(reading, FAILURE.encode() * 2000, stream, configurations, counts.append)
 
         assert log.read(1) == b"x"
     os.close(reading)

@@ -90,7 +90,7 @@ async def _serve(
     _log_unknown_variables(source.environment)
     async with (
         running_app(settings, dropped_log_lines=dropped_log_lines) as app,
-        live_reload(app, source, output, secrets),
+        live_reload(app, source, output, secrets, capture),
     ):
         gc.freeze()  # what exists now stays: a full collection, which blocks the event loop, no longer visits it
         if quickstart:

@@ -32,7 +32,7 @@ QUIET_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The first line of the input, as JSON: the lowest level to write, the secrets to redact, and a maximum length."""
+    """A line of JSON: the lowest level to write, the secrets to redact, and a maximum length."""
 
     level: str
     secrets: tuple[str, ...]
@@ -44,23 +44,40 @@ class Configuration:
 
 
 def main() -> None:
-    """Write the lines to stderr until the input ends, and on stdout how many were dropped so far."""
+    """Write the lines to stderr until the input ends, and on stdout how many were dropped so far.
+
+    The second argument is a descriptor from which configurations are read, the first one before anything else.
+    """
     os.set_blocking(STDOUT, False)
-    text = b""
-    while b"\n" not in text:
-        data = os.read(STDIN, READ_BYTES)
-        if not data:
+    configurations = Configurations(int(sys.argv[2]))
+    while configurations.current is None:
+        if not configurations.read():
             return
-        text += data
-    line, _, text = text.partition(b"\n")
-    collect(STDIN, text, sys.stderr, Configuration(**json.loads(line)), _report_dropped)
+    collect(STDIN, b"", sys.stderr, configurations, _report_dropped)
+
+
+class Configurations:
+    """The latest of the configurations that arrive in a pipe; -1 stands for none."""
+
+    def __init__(self, descriptor: int = -1, current: Configuration | None = None) -> None:
+        self.descriptor = descriptor
+        self.current = current
+        self._unread = b""
+
+    def read(self) -> bool:
+        """Read once. Return False if the pipe is closed."""
+        data = os.read(self.descriptor, READ_BYTES)
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        if lines:
+            self.current = Configuration(**json.loads(lines[-1]))
+        return bool(data)
 
 
 def collect(
     descriptor: int,
     text: bytes,
     stream: TextIO | None,
-    configuration: Configuration,
+    configurations: Configurations,
     on_dropped: Callable[[int], None],
 ) -> None:
     """Write `text` and what follows in a pipe to `stream` as JSON lines, until the pipe is closed.
@@ -68,29 +85,38 @@ def collect(
     `on_dropped` receives how many lines have been dropped since the start, whenever that changes.
     """
     writer = LogWriter(sink_for(stream), _dropped_line)
-    minimum = _number(configuration.level)
-    redactor = partial(redact, secrets=configuration.secrets, max_length=configuration.max_length)
     reported = 0
 
     def write(part: bytes) -> None:
         nonlocal reported
+        configuration = configurations.current
+        assert configuration is not None
+        redactor = partial(redact, secrets=configuration.secrets, max_length=configuration.max_length)
         for entry in parse_native_text(part.decode("utf-8", "backslashreplace")):
-            if _number(entry.level) >= minimum:
+            if _number(entry.level) >= _number(configuration.level):
                 writer.write(_line(entry, redactor), at_once=True)
         if writer.dropped_count > reported:
             reported = writer.dropped_count
             on_dropped(reported)
 
-    _read(descriptor, text, write)
+    _read(descriptor, text, configurations, write)
     writer.close()
 
 
-def _read(descriptor: int, text: bytes, write: Callable[[bytes], None]) -> None:
+def _read(descriptor: int, text: bytes, configurations: Configurations, write: Callable[[bytes], None]) -> None:
     """Pass on whole lines when nothing more follows for QUIET_SECONDS, or in parts of about MAX_TEXT_BYTES."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
+    if configurations.descriptor >= 0:
+        poll.register(configurations.descriptor, select.POLLIN)
     while True:
-        is_quiet = not poll.poll(1000 * QUIET_SECONDS if text else None)
+        ready = {each for each, _ in poll.poll(1000 * QUIET_SECONDS if text else None)}
+        # First, so that it applies to what was written after it.
+        if configurations.descriptor in ready and not configurations.read():
+            poll.unregister(configurations.descriptor)
+        is_quiet = not ready
+        if not is_quiet and descriptor not in ready:
+            continue
         more = b"" if is_quiet else os.read(descriptor, READ_BYTES)
         text += more
         if not more or len(text) >= MAX_TEXT_BYTES:
