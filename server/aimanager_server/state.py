@@ -142,6 +142,7 @@ class SharedState:
     def _reconfigure(self, settings: Settings) -> None:
         # Never more than before: a reload must not turn authentication off.
         self.unknown_callers = min(self.unknown_callers, settings.unknown_callers)
+        self.metrics.export_token_expiries(_token_expiries(settings), time.time)
         self.usage_stats.reconfigure(settings.max_callers)
         self.breakers.reconfigure(settings.circuit_breaker, settings.retry)
         self.retry_budgets.reconfigure(settings.retry)
@@ -160,6 +161,15 @@ def _has_same_endpoint(name: str, old: Mapping[str, ProviderSettings], new: Mapp
         return False
     before, after = old[name], new[name]
     return all(getattr(before, setting) == getattr(after, setting) for setting in ENDPOINT_SETTINGS)
+
+
+def _token_expiries(settings: Settings) -> dict[str, list[float]]:
+    """Return when the tokens of each caller expire, without tokens and callers for which nothing does."""
+    expiries = {
+        name: [token.expires.timestamp() for token in caller.tokens if token.expires is not None]
+        for name, caller in settings.callers.items()
+    }
+    return {name: times for name, times in expiries.items() if times}
 
 
 def _probe_kinds(settings: Settings) -> dict[str, ProbeKind]:

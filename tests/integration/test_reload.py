@@ -280,3 +280,14 @@ async def test_the_process_that_writes_native_text_knows_new_secrets_and_the_new
 
     assert capture.given[0] == ("info", ("canary-1",))
     assert capture.given[-1] == ("error", ("canary-1",))
+
+
+async def test_the_expiry_of_the_tokens_in_use_is_exported(config: Path) -> None:
+    name = "aimanager_token_expiry_timestamp_seconds"
+    expiring = caller("ann").replace(" }]", ", expires = 2096-10-02T07:06:40Z }]")
+    async with live_gateway(config, SERVER + expiring) as gateway:
+        before = gateway.metric(name, caller="ann")
+        await gateway.reload(SERVER + caller("ann"))
+        after = gateway.metric(name, caller="ann")
+
+    assert (before, after) == (4_000_000_000, 0)

@@ -9,6 +9,7 @@ from aimanager_server.core.attempts import AttemptRecord
 from aimanager_server.core.errors import GatewayError, Overloaded, ProviderUnreachable, RateLimited
 from aimanager_server.core.usage import Cost, Usage
 from aimanager_server.telemetry.metrics import Metrics
+from tests.support.clock import FakeClock
 from tests.support.metrics import sample_value
 
 TARGET = {"provider": "mock", "model": "m"}
@@ -31,6 +32,21 @@ def test_rpc_duration_is_labeled_by_method_and_code(metrics: Metrics) -> None:
     metrics.observe_rpc("aimanager.v1.GenerationService/Generate", "OK", 0.5)
 
     assert b'rpc_method="aimanager.v1.GenerationService/Generate"' in generate_latest(metrics.registry)
+
+
+def test_the_next_expiry_of_each_callers_tokens_is_exported(metrics: Metrics) -> None:
+    name, clock = "aimanager_token_expiry_timestamp_seconds", FakeClock(100.0)
+    metrics.export_token_expiries({"ann": [150.0, 300.0], "bob": [200.0]}, clock)
+
+    values = []
+    for now in (100.0, 150.0, 400.0):
+        clock.time = now
+        values.append([sample_value(metrics.registry, name, caller=caller) for caller in ("ann", "bob")])
+    metrics.export_token_expiries({"ann": [500.0]}, clock)
+
+    assert values == [[150.0, 200.0], [300.0, 200.0], [300.0, 200.0]]
+    assert sample_value(metrics.registry, name, caller="ann") == 500.0
+    assert metrics.registry.get_sample_value(name, {"caller": "bob"}) is None
 
 
 def test_gauges_read_their_source_on_each_scrape(metrics: Metrics) -> None:

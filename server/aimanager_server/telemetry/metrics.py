@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -157,6 +157,11 @@ class Metrics:
             "aimanager_config_last_reload_success_timestamp_seconds",
             "When the configuration in use was loaded, in seconds since the Unix epoch.", registry=registry,
         )  # fmt: skip
+        self.token_expiry = Gauge(
+            "aimanager_token_expiry_timestamp_seconds",
+            "When the next token of a caller expires, or its last one expired, in seconds since the Unix epoch.",
+            ["caller"], registry=registry,
+        )  # fmt: skip
         for outcome in RELOAD_OUTCOMES:
             self.config_reloads.labels(outcome)
         self.config_last_reload_successful.set(1)
@@ -214,6 +219,12 @@ class Metrics:
         if succeeded:
             self.config_last_reload_success_timestamp.set_to_current_time()
 
+    def export_token_expiries(self, expiries: Mapping[str, Sequence[float]], wall_clock: Callable[[], float]) -> None:
+        """Export when the tokens of each caller expire, instead of those exported before. Callers need at least one."""
+        self.token_expiry.clear()
+        for caller, times in expiries.items():
+            self.token_expiry.labels(caller).set_function(partial(_next_expiry, times, wall_clock))
+
     def export_event_loop_lag(self, lag_seconds: Callable[[], float]) -> None:
         """Export the event loop's lag, read on each scrape in the scraper's thread."""
         self.event_loop_lag.set_function(lag_seconds)
@@ -244,3 +255,8 @@ class _ReadCounter(Collector):
 
 def _state_number(circuit_state: Callable[[str], str], provider: str) -> float:
     return CIRCUIT_STATES.index(circuit_state(provider))
+
+
+def _next_expiry(times: Sequence[float], wall_clock: Callable[[], float]) -> float:
+    now = wall_clock()
+    return min((time for time in times if time > now), default=max(times))
