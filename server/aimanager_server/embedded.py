@@ -19,6 +19,7 @@ from .app import running_components
 from .config.environment import CONFIG_ENV
 from .config.loader import ConfigSource
 from .config.settings import ServerSettings, Settings
+from .resilience.request_turns import RequestTurns
 from .rpc.in_process import InProcessCall, InProcessServer
 from .rpc.server import interceptor_chain
 from .telemetry.logger import use_embedded_logger
@@ -191,7 +192,7 @@ class EmbeddedServer:
             if self._is_closed:
                 return
         async with running_components(self._settings) as app:
-            chain = interceptor_chain(app.components.settings, app.components.interceptors)
+            chain = interceptor_chain(app.components.settings, app.components.interceptors, RequestTurns())
             server = InProcessServer(chain, app.components.services)
             with self._lock:
                 self._server = server

@@ -13,6 +13,7 @@ from aimanager.v1.generation_pb2_grpc import GenerationServiceServicer, add_Gene
 from aimanager_server.config.settings import Limits
 from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.resilience.rejection_pacer import RejectionPacer
+from aimanager_server.resilience.request_turns import RequestTurns
 from aimanager_server.rpc.context import Rpc
 from aimanager_server.rpc.interceptor_chain import Interceptor, InterceptorChain, RpcHandler
 from aimanager_server.rpc.interceptors.admission import Admission
@@ -106,7 +107,7 @@ class RecordingInterceptor(Interceptor):
 def register(servicer: GenerationServiceServicer, *interceptors: Interceptor) -> FakeServer:
     """Register a servicer through a chain."""
     server: Any = FakeServer()
-    chain = InterceptorChain(interceptors, RequestReceiver(Limits(), timeout_seconds=30.0))
+    chain = InterceptorChain(interceptors, RequestReceiver(Limits(), 30.0, RequestTurns()))
     add_GenerationServiceServicer_to_server(servicer, chain.registrar(server))
     recorded: FakeServer = server
     return recorded

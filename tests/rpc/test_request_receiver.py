@@ -15,12 +15,24 @@ from google.protobuf.descriptor_pool import Default
 
 from aimanager.v1 import generation_pb2, model_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
+from aimanager_server.config.settings import Limits
 from aimanager_server.core.errors import Unauthenticated
+from aimanager_server.core.request import Caller
+from aimanager_server.resilience.request_turns import MIN_TURN_BYTES, RequestTurns
 from aimanager_server.rpc.context import Rpc
 from aimanager_server.rpc.policies import POLICIES
+from aimanager_server.rpc.request_receiver import RequestReceiver
 from tests.support.counting_proxy import counting_proxy
 from tests.support.eventually import eventually
-from tests.support.rpc import REQUEST, BlockingHandler, bearer, build_server, callers, running, server_settings
+from tests.support.rpc import (
+    REQUEST,
+    BlockingHandler,
+    bearer,
+    build_server,
+    callers,
+    running,
+    server_settings,
+)
 from tests.support.rpc_errors import failure_of
 
 GENERATE = "/aimanager.v1.GenerationService/Generate"
@@ -134,3 +146,41 @@ async def test_rejected_calls_leave_no_garbage_that_only_a_full_collection_frees
             await eventually(lambda: live_calls() <= before, True)
         finally:
             gc.enable()
+
+
+class RecordingTurns(RequestTurns):
+    """Grants each turn at once and notes its caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callers: list[str] = []
+
+    async def wait(self, caller: str) -> None:
+        self.callers.append(caller)
+
+
+class OneMessage:
+    """The context of a call whose request is this message."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    async def read(self) -> bytes:
+        return self._message
+
+
+async def test_only_large_requests_wait_for_their_turn() -> None:
+    turns = RecordingTurns()
+    receiver = RequestReceiver(Limits(), 30.0, turns)
+    receive = receiver.bind("Generate", generation_pb2.GenerateRequest.FromString, is_stream=False)
+
+    for caller, length in (("ann", MIN_TURN_BYTES - 100), ("bob", MIN_TURN_BYTES), ("cat", MIB)):
+        request = generation_pb2.GenerateRequest(system_instruction="x" * length)
+        rpc = Rpc("Generate", OneMessage(request.SerializeToString()))
+        rpc.caller = Caller(caller)
+        assert await receive(rpc) == request
+
+    assert turns.callers == ["bob", "cat"]

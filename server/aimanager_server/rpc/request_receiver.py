@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from ..config.settings import Limits
 from ..core.errors import DeadlineExceeded, GatewayError, InvalidRequest, PayloadTooLarge
+from ..resilience.request_turns import MIN_TURN_BYTES, RequestTurns
 from .context import Rpc
 from .wire_fields import MessageShape, has_more_fields
 
@@ -25,13 +26,15 @@ Receive = Callable[[Rpc], Awaitable[Any]]
 class RequestReceiver:
     """Receive the messages of admitted RPCs, each of which must arrive within `timeout_seconds`.
 
-    gRPC buffers no more of an RPC than the flow-control window until its message is received here.
+    gRPC buffers no more of an RPC than the flow-control window until its message is received here. A large message is
+    decoded, and its RPC goes on, when it has its turn.
     """
 
-    def __init__(self, limits: Limits, timeout_seconds: float) -> None:
+    def __init__(self, limits: Limits, timeout_seconds: float, turns: RequestTurns) -> None:
         self._max_bytes = limits.max_message_bytes
         self._max_fields = limits.max_request_fields
         self._timeout_seconds = timeout_seconds
+        self._turns = turns
         self._check_seconds = min(timeout_seconds, MAX_CHECK_SECONDS)
         self._waiting: dict[Rpc, tuple[float, asyncio.Task[Any] | None]] = {}
         self._overdue: set[Rpc] = set()
@@ -70,6 +73,12 @@ class RequestReceiver:
 
     async def receive(self, rpc: Rpc) -> Any:
         """Return the next message of an RPC, undecoded; `grpc.aio.EOF` after the last. Raises DeadlineExceeded."""
+        data = await self._read(rpc)
+        if data is not grpc.aio.EOF and len(data) >= MIN_TURN_BYTES:
+            await self._turns.wait(rpc.caller.name)
+        return data
+
+    async def _read(self, rpc: Rpc) -> Any:
         loop = asyncio.get_running_loop()
         self._waiting[rpc] = (loop.time() + self._timeout_seconds, asyncio.current_task())
         if self._timer is None:

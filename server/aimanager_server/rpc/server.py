@@ -13,6 +13,7 @@ import grpc
 from ..config.errors import StartupError
 from ..config.listeners import check_bindable
 from ..config.settings import ServerSettings, Settings
+from ..resilience.request_turns import RequestTurns
 from ..telemetry.logger import get_logger
 from .interceptor_chain import Interceptor, InterceptorChain
 from .interceptors.admission import Admission
@@ -84,7 +85,8 @@ class GatewayServer:
         self._settings = settings.server
         self._has_callable_provider = bool(settings.callable_providers())
         self._max_message_bytes = settings.limits.max_message_bytes
-        self._chain = interceptor_chain(settings, interceptors)
+        self._turns = RequestTurns()
+        self._chain = interceptor_chain(settings, interceptors, self._turns)
         self._credentials: ServerCredentials | None = None
         self.admission = admission
         self._health_service = GrpcHealthService(
@@ -140,7 +142,7 @@ class GatewayServer:
 
         Raises StartupError if a certificate cannot be used.
         """
-        chain = interceptor_chain(settings, interceptors)
+        chain = interceptor_chain(settings, interceptors, self._turns)
         services = (*services, self._health_service)
         chain.bind((*services, self._reflection_service))
         return Replacement(settings.server, services, chain, _certificates(settings.server))
@@ -291,9 +293,10 @@ def _cannot_listen(address: str) -> StartupError:
     )
 
 
-def interceptor_chain(settings: Settings, interceptors: Sequence[Interceptor]) -> InterceptorChain:
-    """Return the chain of a server with these settings, to bind to its services."""
-    return InterceptorChain(interceptors, RequestReceiver(settings.limits, settings.server.request_timeout_seconds))
+def interceptor_chain(settings: Settings, interceptors: Sequence[Interceptor], turns: RequestTurns) -> InterceptorChain:
+    """Return the chain of a server with these settings, to bind to its services. `turns` outlive the settings."""
+    receiver = RequestReceiver(settings.limits, settings.server.request_timeout_seconds, turns)
+    return InterceptorChain(interceptors, receiver)
 
 
 def _certificates(settings: ServerSettings) -> TlsCertificates | None:
