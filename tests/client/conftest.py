@@ -12,6 +12,7 @@ from tests.support.console import CommandRunner, Terminal
 from tests.support.fake_gateway.catalog import DOWN, LARGE, SMALL, UP
 from tests.support.fake_gateway.messages import make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway, Hang, serve
+from tests.support.gateway import settings_with, started_gateway
 
 
 @pytest.fixture
@@ -57,3 +58,10 @@ def aimanager(fake: FakeGateway) -> CommandRunner:
 @pytest.fixture
 def terminal(fake: FakeGateway) -> CommandRunner:
     return CommandRunner(fake, stdout=Terminal(), stderr=Terminal())
+
+
+@pytest.fixture(scope="session")
+def example_gateway() -> Iterator[str]:
+    """A whole gateway with the mock provider."""
+    with started_gateway(settings_with()) as target:
+        yield target

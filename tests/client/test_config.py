@@ -73,7 +73,7 @@ def test_gateway_uses_the_provider_of_the_config() -> None:
 def test_config_has_no_key() -> None:
     names = {field.name for field in dataclasses.fields(AIConfig)}
 
-    assert not [name for name in names if "key" in name or "token" in name]
+    assert not [name for name in names if "key" in name or name.endswith("token")]
 
 
 @pytest.mark.parametrize("name", ["enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging"])
@@ -91,6 +91,40 @@ def test_a_gateway_rejects_a_base_url(fake: FakeGateway) -> None:
         AIManager.gateway(fake.target, config=AIConfig(base_url="https://proxy.example"))
     with pytest.raises(ConfigurationError, match=r"^base_url must be an http or https URL\n"):
         AIConfig(base_url="user:s3cret@proxy.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("temperature", 3.0, "temperature must be between 0.0 and 2.0, got 3.0"),
+        ("temperature", "hot", "temperature must be between"),
+        ("max_tokens", 0, "max_tokens must be positive, got 0"),
+        ("max_tokens", 1.5, "max_tokens must be positive"),
+        ("base_url", "api.example.com", "base_url must be an http or https URL"),
+        ("max_wait", -1, "max_wait must be at least 0 seconds, got -1"),
+    ],
+)
+def test_config_checks_its_values(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        AIConfig(**{name: value})
+
+    assert raised.value.solution
+
+
+def test_temperature_and_max_tokens_are_those_of_requests_without(fake: FakeGateway) -> None:
+    config = AIConfig.builder().with_temperature(0.5).with_max_tokens(7).build()
+    with AIManager.gateway(fake.target, config=config) as ai:
+        ai.request("Hi")
+        ai.request("Hi", temperature=0.0, max_tokens=9)
+
+    sent = [call.request.sampling for call in fake.received]
+    assert [(each.temperature, each.max_output_tokens) for each in sent] == [(0.5, 7), (0.0, 9)]
+
+
+@pytest.mark.parametrize("policy", ["ring_hash", 3])
+def test_load_balancing_is_a_known_policy(policy: Any) -> None:
+    with pytest.raises(ConfigurationError, match="load_balancing must be one of round_robin, pick_first"):
+        AIManager.gateway(load_balancing=policy)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "5"])

@@ -107,4 +107,4 @@ def test_client_without_a_key_names_the_ways_without_one(make: type[AIManager]) 
 
 def test_unrelated_keyword_suggests_no_other(ai: AIManager) -> None:
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'\.$"):
-        ai.request("Hi", zzz=1)  # type: ignore[call-arg]
+        ai.request("Hi", zzz=1)  # type: ignore[call-overload]

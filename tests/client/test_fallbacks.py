@@ -89,7 +89,7 @@ def test_invalid_fallback_models_are_rejected(ai: AIManager, models: Any, messag
 
 
 def test_fallback_models_must_be_str(ai: AIManager) -> None:
-    with pytest.raises(TypeError, match=r"fallback_models\[0\] must be a str, got int"):
+    with pytest.raises(InvalidRequestError, match=r"fallback_models\[0\] must be a str, got int"):
         ai.request("Hi", fallback_models=[3])  # type: ignore[list-item]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from aimanager import (
     ConfigurationError,
     InvalidRequestError,
     Part,
+    Prompt,
     ReasoningOptions,
     ToolChoice,
     attachment,
@@ -179,12 +181,103 @@ def test_invalid_option_names_the_parameter_and_value(ai: AIManager, options: Re
 
 def test_unknown_keyword_suggests_the_closest(ai: AIManager) -> None:
     with pytest.raises(TypeError, match=r"'temprature'\. Did you mean 'temperature'"):
-        ai.request("Hi", temprature=1)  # type: ignore[call-arg]
+        ai.request("Hi", temprature=1)  # type: ignore[call-overload]
 
 
-def test_unsupported_prompt_type_raises_type_error(ai: AIManager) -> None:
-    with pytest.raises(TypeError, match="got int"):
-        ai.request([3])  # type: ignore[list-item]
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        (3, "prompt must be a text or a message, got int"),
+        (b"Hi", "prompt must be a text or a message, got bytes"),
+        (["Hi", 3], r"prompt\[1\] must be a text or a message, got int"),
+        ({"role": "user"}, r"prompt\['content'\] must be a str or a list of parts, got NoneType"),
+        ([{"role": "bot", "content": "Hi"}], r"prompt\[0\]\['role'\] must be 'user' or 'assistant', got 'bot'"),
+        ({"role": "tool", "content": "Hi"}, r"prompt\['role'\] must be"),
+        ({"role": "user", "content": "Hi", "nme": "x"}, "prompt has an unknown key 'nme'"),
+        ({"role": "user", "content": [3]}, r"prompt\['content'\]\[0\] must be a str, an attachment or a part, got 3"),
+        ({"role": "user", "content": [{"txt": "Hi"}]}, "not a Part"),
+        (["Hi", ("system", "Be brief.")], r"prompt\[1\] is a system message after another message"),
+    ],
+)
+def test_unsupported_prompt_says_what_to_pass(ai: AIManager, prompt: Any, named: str) -> None:
+    with pytest.raises(InvalidRequestError, match=named) as raised:
+        ai.request(prompt)
+
+    assert raised.value.solution
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"attachments": [3]}, "An attachment must be a path, an https URL, bytes or an Attachment, got int"),
+        ({"attachments": 3}, "attachments must be a list, got int"),
+        ({"tools": "weather"}, "tools must be a list of functions, got 'weather'"),
+        ({"tools": [3]}, r"tools\[0\] must be a function or a Tool, got int"),
+        ({"system": 3}, "system must be a str, got int"),
+        ({"system": "a"}, "both have a system instruction"),
+    ],
+)
+def test_unsupported_type_of_an_option_says_what_to_pass(ai: AIManager, options: Any, named: str) -> None:
+    with pytest.raises(InvalidRequestError, match=named) as raised:
+        ai.request([("system", "b"), "Hi"], **options)
+
+    assert raised.value.solution
+
+
+def test_prompts_are_written_as_people_type_them(fake: FakeGateway, ai: AIManager) -> None:
+    prompts: list[Prompt] = [
+        {"role": "user", "content": "Hi"},
+        ("user", "Hi"),
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ["Hi"]}],
+        (("system", "Be brief."), {"role": "user", "content": [{"type": "text", "text": "Hi"}]}),
+        [{"role": "user", "content": [{"text": "Hi"}]}],
+        ("Hi",),
+    ]
+    for prompt in prompts:
+        ai.request(prompt)
+
+    sent = [call.request for call in fake.received]
+    assert [list(request.messages) for request in sent] == [[user("Hi")]] * 6
+    assert [request.system_instruction for request in sent] == ["", "", "Be brief.", "Be brief.", "", ""]
+
+
+def test_other_names_of_options_are_accepted(fake: FakeGateway, ai: AIManager) -> None:
+    ai.request("Hi", response_format={"type": "json_object"}, enable_reasoning=True)
+    ai.request("Hi", reasoning_mode="low", reasoning=None)
+    with pytest.raises(TypeError, match="reasoning under two names"):
+        ai.request("Hi", reasoning_mode="low", reasoning="high")
+
+    sent = [call.request for call in fake.received]
+    assert sent[0].output_format.HasField("json_object")
+    assert [request.reasoning.effort for request in sent] == [
+        generation_pb2.REASONING_EFFORT_MEDIUM,
+        generation_pb2.REASONING_EFFORT_LOW,
+    ]
+
+
+def test_one_attachment_and_one_tool_need_no_list(
+    fake: FakeGateway, ai: AIManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "main.rs").write_text("fn main() {}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    ai.request("Hi", attachments="~/main.rs", tools=weather)
+
+    [request] = [call.request for call in fake.received]
+    file = request.messages[0].parts[0].attachment
+    assert (file.filename, file.mime_type, file.data) == ("main.rs", "text/plain", b"fn main() {}")
+    assert [tool.name for tool in request.tools] == ["weather"]
+
+
+def test_file_above_the_limit_is_not_read(ai: AIManager, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(60_000_000)
+
+    with pytest.raises(InvalidRequestError, match=r"has 57\.2 MiB; a request can have at most 36 MiB") as raised:
+        ai.request("Hi", attachments=large)
+
+    assert raised.value.reason == "PAYLOAD_TOO_LARGE"
 
 
 def test_config_enables_reasoning(fake: FakeGateway) -> None:

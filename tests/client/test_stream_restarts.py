@@ -199,7 +199,7 @@ def test_restart_without_attempts_raises(fake: FakeGateway, ai: AIManager) -> No
 def test_restart_is_the_default_policy(
     fake: FakeGateway, ai: AIManager, options: dict[str, str], policy: generation_pb2.InterruptionPolicy
 ) -> None:
-    list(ai.stream("Hi", **options))  # type: ignore[arg-type]
+    list(ai.stream("Hi", **options))  # type: ignore[call-overload]
 
     assert fake.received[0].request.on_interruption == policy
 
@@ -207,12 +207,12 @@ def test_restart_is_the_default_policy(
 @pytest.mark.parametrize("policy", ["", "again", None])
 def test_unknown_policy_is_rejected(ai: AIManager, policy: str) -> None:
     with pytest.raises(InvalidRequestError, match="on_interruption must be one of fail, restart, got"):
-        ai.stream("Hi", on_interruption=policy)  # type: ignore[arg-type]
+        ai.stream("Hi", on_interruption=policy)  # type: ignore[call-overload]
 
 
 def test_misspelled_policy_suggests_the_closest(ai: AIManager) -> None:
     with pytest.raises(TypeError, match="Did you mean 'on_interruption'"):
-        ai.stream("Hi", on_interuption="fail")  # type: ignore[call-arg]
+        ai.stream("Hi", on_interuption="fail")  # type: ignore[call-overload]
 
 
 def test_tool_call_after_a_restart_is_a_piece(fake: FakeGateway, ai: AIManager) -> None:

@@ -26,7 +26,7 @@ def ai() -> Iterator[AIManager]:
 
 def failure(ai: AIManager, prompt: str, **options: object) -> AIError:
     with pytest.raises(AIError) as caught:
-        ai.request(prompt, **options)  # type: ignore[arg-type]  # a test passes options through
+        ai.request(prompt, **options)  # type: ignore[call-overload]  # a test passes options through
     return caught.value
 
 

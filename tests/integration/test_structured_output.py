@@ -171,8 +171,9 @@ def test_the_mock_generates_a_value_for_any_schema(ai: AIManager) -> None:
 def test_a_truncated_or_refused_response_has_no_json(ai: AIManager, finish_reason: str) -> None:
     response = ai.request(f'[[reply: {{"city": "Ro]] [[finish: {finish_reason}]]', output=CAPITAL)
 
-    assert (response.parsed, response.content) == (None, '{"city": "Ro')
-    assert response.finish_reason == finish_reason
+    assert (response.content, response.finish_reason) == ('{"city": "Ro', finish_reason)
+    with pytest.raises(ValueError, match=f"finish_reason '{finish_reason}'"):
+        _ = response.parsed
 
 
 def test_an_invalid_schema_is_rejected_with_its_field(ai: AIManager) -> None:

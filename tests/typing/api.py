@@ -75,7 +75,7 @@ def streams(ai: AIManager) -> None:
         assert_type(stream.response, AIResponse)
         assert_type(stream.complete(), AIResponse)
     ai.stream("Hi", on_interruption="fail", idle_timeout=1)
-    ai.stream("Hi", on_interruption="retry")  # type: ignore[arg-type]
+    ai.stream("Hi", on_interruption="retry")  # type: ignore[call-overload]
 
 
 async def async_calls(ai: AsyncAIManager) -> None:
@@ -101,5 +101,5 @@ def configuration() -> None:
     assert_type(AIManager("key", config=config, timeout=5.0, token="t"), AIManager)  # no password
     assert_type(AIManager.gateway("localhost:50051", model="fast"), AIManager)
     AIManager("key", provder="claude")  # type: ignore[call-arg]
-    AIManager("key").request("Hi", temprature=1.0)  # type: ignore[call-arg]
-    AIManager("key").request("Hi", reasoning="deep")  # type: ignore[arg-type]
+    AIManager("key").request("Hi", temprature=1.0)  # type: ignore[call-overload]
+    AIManager("key").request("Hi", reasoning="deep")  # type: ignore[call-overload]

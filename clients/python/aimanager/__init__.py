@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._convert.message_dict import message_from_dict as message_from_dict
+    from ._convert.message_dict import message_to_dict as message_to_dict
+    from ._convert.prompt import Prompt as Prompt
+    from ._convert.prompt import Turn as Turn
     from .async_client import AsyncAIManager as AsyncAIManager
     from .client import AIManager as AIManager
     from .config import AIConfig as AIConfig
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import ConfigurationError as ConfigurationError
     from .errors import ConnectionFailedError as ConnectionFailedError
     from .errors import DeadlineExceededError as DeadlineExceededError
+    from .errors import FieldViolation as FieldViolation
     from .errors import InvalidModelError as InvalidModelError
     from .errors import InvalidProviderError as InvalidProviderError
     from .errors import InvalidRequestError as InvalidRequestError
@@ -50,11 +55,14 @@ if TYPE_CHECKING:
     from .types.quality import ProviderQuality as ProviderQuality
     from .types.response import AIResponse as AIResponse
     from .types.response import ToolCall as ToolCall
+    from .types.run_result import RunResult as RunResult
     from .types.stream_events import Restarted as Restarted
     from .types.usage import Attempt as Attempt
     from .types.usage import Usage as Usage
 
 _MODULES = {
+    "_convert.message_dict": ("message_from_dict", "message_to_dict"),
+    "_convert.prompt": ("Prompt", "Turn"),
     "async_client": ("AsyncAIManager",),
     "types.model_suggestion": ("ModelSuggestion", "TokenCount"),
     "types.artifact": ("Artifact",),
@@ -69,12 +77,14 @@ _MODULES = {
         *("AIError", "CircuitOpenError", "ConfigurationError", "ConnectionFailedError", "DeadlineExceededError"),
         *("InvalidModelError", "InvalidProviderError", "InvalidRequestError", "MissingCredentialsError"),
         *("ProviderError", "RateLimitError", "StreamInterruptedError", "ToolRoundsExceededError"),
+        "FieldViolation",
     ),
     "types.health": ("ProviderHealth",),
     "types.metrics": ("MetricsRow", "MetricsSummary"),
     "types.model": ("Model",),
     "types.quality": ("ModelQuality", "ProviderQuality"),
     "types.response": ("AIResponse", "ToolCall"),
+    "types.run_result": ("RunResult",),
     "types.stream_events": ("Restarted",),
     "stream": ("AIStream", "AsyncAIStream"),
     "types.usage": ("Attempt", "Usage"),

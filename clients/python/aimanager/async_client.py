@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
+from ._convert.batch import MAX_IN_FLIGHT, read_batch
 from ._convert.embeddings import embed
 from ._convert.operation import STREAM_TIMEOUT
+from ._convert.output_format import Output, OutputType
 from ._convert.prompt import Prompt
 from ._convert.requests import StreamOperation, generate, stream_generate
+from ._convert.tool_loop import MAX_ROUNDS, OnToolError, ToolLoop
 from ._transport.channel import AsyncChannel, AsyncStubs
 from ._transport.file_reading import build_operation
 from ._transport.settings import ClientSettings, settings_in_process, settings_with_key, settings_without_key
 from .config import AIConfig
 from .embedded import ServerConfig
-from .options import ClientOptions, ConnectionOptions, EmbeddedOptions, EmbedOptions, OnInterruption, RequestOptions
+from .errors import AIError
+from .options import (
+    BatchRequest,
+    ClientOptions,
+    ConnectionOptions,
+    EmbeddedOptions,
+    EmbedOptions,
+    GenerationOptions,
+    OnInterruption,
+    RequestOptions,
+    RunOptions,
+)
 from .resources.health import AsyncHealth
 from .resources.metrics import AsyncMetrics
 from .resources.models import AsyncModels
 from .stream import AsyncAIStream
 from .types.embeddings import Embeddings
 from .types.response import AIResponse
+from .types.run_result import RunResult
+
+Value = TypeVar("Value")
 
 
 class AsyncAIManager:
-    """The asyncio version of AIManager. A client belongs to the event loop of its first call.
+    """The asyncio version of AIManager. Several event loops may use one client.
 
     >>> AsyncAIManager("any key", provider="mock")
     AsyncAIManager(target='in process', model='mock/latest')
@@ -97,15 +115,34 @@ class AsyncAIManager:
         self.health = AsyncHealth(self._channel)
         self.metrics = AsyncMetrics(self._channel)
 
-    async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
+    @overload
+    async def request(
+        self, prompt: Prompt, *, output: OutputType[Value], **options: Unpack[GenerationOptions]
+    ) -> AIResponse[Value]: ...
+    @overload
+    async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse[Any]: ...
+    async def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse[Any]:
         """Generate a response and return it whole, like AIManager.request. Reads files in a thread. Raises AIError."""
         defaults = self._settings.defaults
         operation = await build_operation(lambda: generate(prompt, options, defaults), options)
         return await self._channel.call(operation)
 
+    @overload
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        on_interruption: OnInterruption = "restart",
+        output: OutputType[Value],
+        **options: Unpack[GenerationOptions],
+    ) -> AsyncAIStream[Value]: ...
+    @overload
     def stream(
         self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
-    ) -> AsyncAIStream:
+    ) -> AsyncAIStream[Any]: ...
+    def stream(
+        self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
+    ) -> AsyncAIStream[Any]:
         """Generate a response and stream it, like AIManager.stream. The first read sends the request."""
         defaults = self._settings.defaults
         defaults.require_streaming()
@@ -115,6 +152,49 @@ class AsyncAIManager:
             return await build_operation(lambda: stream_generate(prompt, options, defaults, on_interruption), options)
 
         return AsyncAIStream(self._channel, build)
+
+    async def run(
+        self,
+        prompt: Prompt,
+        tools: Sequence[Callable[..., Any]],
+        *,
+        max_rounds: int = MAX_ROUNDS,
+        on_tool_error: OnToolError = "report",
+        output: Output | None = None,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """Send a request, run the tools that the model calls, send their results, until it calls none.
+
+        Like AIManager.run, one tool after the other. Coroutine functions are awaited, other functions run in a thread.
+        """
+        loop = ToolLoop(prompt, tools, max_rounds, on_tool_error, options, output=output, accepts_coroutines=True)
+        while not loop.is_finished:
+            loop.receive(await self.request(loop.messages, **loop.options()))
+            loop.send_results([await loop.run_call_async(call) for call in loop.calls])
+        return loop.result
+
+    async def batch(
+        self,
+        requests: Iterable[Prompt | BatchRequest],
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        **options: Unpack[RequestOptions],
+    ) -> list[AIResponse[Any] | AIError]:
+        """Send many requests, at most `max_in_flight` at once, like AIManager.batch."""
+        waiting = enumerate(read_batch(requests, options, max_in_flight))
+        results: dict[int, AIResponse[Any] | AIError] = {}
+
+        async def send_waiting() -> None:
+            for index, item in waiting:
+                try:
+                    results[index] = await self.request(item.prompt, **item.options)
+                except AIError as error:
+                    results[index] = error
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(max_in_flight):
+                workers.create_task(send_waiting())
+        return [results[index] for index in range(len(results))]
 
     async def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
         """Return one vector per text, in the same order. EmbedOptions lists the options.

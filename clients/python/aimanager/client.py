@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
+from ._convert.batch import MAX_IN_FLIGHT, BatchItem, read_batch
 from ._convert.embeddings import embed
+from ._convert.output_format import Output, OutputType
 from ._convert.prompt import Prompt
 from ._convert.requests import generate, stream_generate
+from ._convert.tool_loop import MAX_ROUNDS, OnToolError, ToolLoop
 from ._transport.channel import Stubs, SyncChannel
 from ._transport.settings import ClientSettings, settings_in_process, settings_with_key, settings_without_key
 from .config import AIConfig
 from .embedded import ServerConfig
-from .options import ClientOptions, ConnectionOptions, EmbeddedOptions, EmbedOptions, OnInterruption, RequestOptions
+from .errors import AIError
+from .options import (
+    BatchRequest,
+    ClientOptions,
+    ConnectionOptions,
+    EmbeddedOptions,
+    EmbedOptions,
+    GenerationOptions,
+    OnInterruption,
+    RequestOptions,
+    RunOptions,
+)
 from .resources.health import Health
 from .resources.metrics import Metrics
 from .resources.models import Models
 from .stream import AIStream
 from .types.embeddings import Embeddings
 from .types.response import AIResponse
+from .types.run_result import RunResult
+
+Value = TypeVar("Value")
 
 
 class AIManager:
@@ -107,25 +125,109 @@ class AIManager:
         self.health = Health(self._channel)
         self.metrics = Metrics(self._channel)
 
-    def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse:
+    @overload
+    def request(
+        self, prompt: Prompt, *, output: OutputType[Value], **options: Unpack[GenerationOptions]
+    ) -> AIResponse[Value]: ...
+    @overload
+    def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse[Any]: ...
+    def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> AIResponse[Any]:
         """Generate a response and return it whole. RequestOptions lists the options.
 
-        A call is retried if the gateway is unavailable, and once after the gateway's rate limit if that ends before the
-        deadline. Retries are not billed twice. Raises AIError.
+        A call is retried if the gateway is unavailable, and once after the gateway's rate limit if that ends within
+        `max_wait` and before the deadline. Retries are not billed twice. Raises AIError.
+
+        >>> print(ai.request("[[reply: Blue light scatters more.]]", temperature=0.5))
+        Blue light scatters more.
         """
         return self._channel.call(generate(prompt, options, self._settings.defaults))
 
+    @overload
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        on_interruption: OnInterruption = "restart",
+        output: OutputType[Value],
+        **options: Unpack[GenerationOptions],
+    ) -> AIStream[Value]: ...
+    @overload
     def stream(
         self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
-    ) -> AIStream:
+    ) -> AIStream[Any]: ...
+    def stream(
+        self, prompt: Prompt, *, on_interruption: OnInterruption = "restart", **options: Unpack[RequestOptions]
+    ) -> AIStream[Any]:
         """Generate a response and stream it. Takes the options of `request`; the first read sends the request.
 
         If a provider fails after the first content, `on_interruption="restart"` restarts the response with the next of
         `fallback_models` or the same model, but never after a tool call. AIStream describes how to read it.
         `on_interruption="fail"` raises StreamInterruptedError instead.
+
+        >>> print(*ai.stream("[[reply: Roses are red.]]").text)
+        Roses  are  red.
         """
         self._settings.defaults.require_streaming()
         return AIStream(self._channel, stream_generate(prompt, options, self._settings.defaults, on_interruption))
+
+    def run(
+        self,
+        prompt: Prompt,
+        tools: Sequence[Callable[..., Any]],
+        *,
+        max_rounds: int = MAX_ROUNDS,
+        on_tool_error: OnToolError = "report",
+        output: Output | None = None,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """Send a request, run the tools that the model calls, send their results, until it calls none.
+
+        `tools` are functions; their arguments are converted to their type hints. A tool that raises, that does not
+        exist or whose arguments do not fit is reported to the model, with the type and message of the exception;
+        `on_tool_error="raise"` raises instead. After `max_rounds` responses with tool calls ToolRoundsExceededError is
+        raised. Takes the options of `request`. Raises AIError.
+
+        >>> def weather(city: str) -> str:
+        ...     "Return the weather."
+        ...     return f"Sunny in {city}."
+        >>> result = ai.run('[[tool: weather {"city": "Rome"}]] [[then]] [[reply: It is sunny.]]', [weather])
+        >>> print(result, len(result.messages))
+        It is sunny. 4
+        """
+        loop = ToolLoop(prompt, tools, max_rounds, on_tool_error, options, output=output)
+        while not loop.is_finished:
+            loop.receive(self.request(loop.messages, **loop.options()))
+            loop.send_results([loop.run_call(call) for call in loop.calls])
+        return loop.result
+
+    def batch(
+        self,
+        requests: Iterable[Prompt | BatchRequest],
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        **options: Unpack[RequestOptions],
+    ) -> list[AIResponse[Any] | AIError]:
+        """Send many requests, at most `max_in_flight` at once. Returns the responses in the order of the requests.
+
+        A request is a prompt, or a dict with `prompt` and its own options. One that fails has its error in place of a
+        response; the others continue. Raises TypeError for an unknown option before anything is sent.
+
+        >>> ai.batch(["[[reply: One.]]", {"prompt": "[[reply: Two.]]", "temperature": 0.5}])
+        [AIResponse(provider='mock', ..., content='One.'), AIResponse(provider='mock', ..., content='Two.')]
+        """
+        items = read_batch(requests, options, max_in_flight)
+
+        def send(item: BatchItem) -> AIResponse[Any] | AIError:
+            try:
+                return self.request(item.prompt, **item.options)
+            except AIError as error:
+                return error
+
+        executor = ThreadPoolExecutor(max_in_flight, thread_name_prefix="aimanager-batch")
+        try:
+            return list(executor.map(send, items))
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)  # after an interrupt, calls in flight end on their own
 
     def embed(self, inputs: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
         """Return one vector per text, in the same order. EmbedOptions lists the options.

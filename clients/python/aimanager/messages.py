@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import mimetypes
 import re
@@ -13,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ._convert.checks import require_utf8
-from ._convert.function_schema import function_schema
+from ._convert.function_schema import function_schema, split_docstring
+from .config import MAX_MESSAGE_BYTES, MIB
 from .errors import InvalidRequestError
 from .v1.content_pb2 import Attachment, Message, Part, Role, ToolResult
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
@@ -110,7 +110,8 @@ def tool(
 ) -> Tool:
     """Return a tool from a function, or from a name and the JSON Schema of its arguments.
 
-    The docstring of a function becomes the description, its type hints the schema. The gateway never runs a tool.
+    The docstring of a function becomes the description, its `Args:` section the descriptions of the parameters, its
+    type hints the schema. The gateway never runs a tool.
 
     >>> def weather(city: str) -> str:
     ...     "Return the weather."
@@ -126,7 +127,7 @@ def tool(
         )
     return Tool(
         name=function.__name__,
-        description=require_utf8("description", description or inspect.getdoc(function) or ""),
+        description=require_utf8("description", description or split_docstring(function)[0]),
         input_schema_json=json.dumps(dict(schema) if schema is not None else function_schema(function)),
         strict=strict,
     )
@@ -154,21 +155,28 @@ def pdf(source: AttachmentSource, *, filename: str = "") -> Attachment:
 def attachment(source: AttachmentSource, *, mime_type: str = "", filename: str = "") -> Attachment:
     """Return an attachment. The client reads a path at once; the provider or the gateway fetches an https URL.
 
-    The MIME type is detected from the first bytes, else from the name; other UTF-8 bytes are text/plain. Raises
-    InvalidRequestError for an unreadable file or an unknown type.
+    The MIME type is detected from the first bytes. A file that is UTF-8 is text, whatever its suffix; the suffix
+    decides about others. `~` in a path is the home folder. Raises InvalidRequestError for an unreadable file, a file
+    above 36 MiB or an unknown type.
 
     >>> attachment(b"a,b", filename="table.csv").mime_type
     'text/csv'
     """
     if isinstance(source, Attachment):
         return source
+    if not isinstance(source, str | PathLike | bytes | bytearray):
+        raise InvalidRequestError(
+            f"An attachment must be a path, an https URL, bytes or an Attachment, got {type(source).__name__}.",
+            "Pass the path as a str, or the bytes of the file.",
+        )
     filename = require_utf8("filename", filename)
     if isinstance(source, str) and _is_url(source):
         guessed = mime_type or mimetypes.guess_type(source.partition("?")[0])[0]
         url = require_utf8("URL", source)
         return Attachment(mime_type=guessed or _unknown_type(source), filename=filename, uri=url)
-    if isinstance(source, bytes):
-        return Attachment(mime_type=mime_type or _detect_type(source, filename), filename=filename, data=source)
+    if isinstance(source, bytes | bytearray):
+        data = bytes(source)
+        return Attachment(mime_type=mime_type or _detect_type(data, filename), filename=filename, data=data)
     data, name = _read(source), filename or require_utf8("filename", Path(source).name)
     return Attachment(mime_type=mime_type or _detect_type(data, name), filename=name, data=data)
 
@@ -186,11 +194,19 @@ def _is_url(source: AttachmentSource) -> bool:
 
 def _read(path: str | PathLike[str]) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidRequestError(
-            f"Cannot read attachment {fspath(path)!r}: {error.strerror}.", solution="Check the path."
-        ) from error
+        file = Path(path).expanduser()
+        size = file.stat().st_size
+        if size <= MAX_MESSAGE_BYTES:
+            return file.read_bytes()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: no home folder; ValueError: a zero byte
+        problem = getattr(error, "strerror", None) or error
+        raise InvalidRequestError(f"Cannot read attachment {fspath(path)!r}: {problem}.", "Check the path.") from error
+    raise InvalidRequestError(
+        f"Attachment {fspath(path)!r} has {size / MIB:.1f} MiB; a request can have at most "
+        f"{MAX_MESSAGE_BYTES // MIB} MiB.",
+        "Pass a smaller file, or an https URL that the provider fetches.",
+        reason="PAYLOAD_TOO_LARGE",
+    )
 
 
 def _detect_type(data: bytes, filename: str) -> str:
@@ -199,15 +215,12 @@ def _detect_type(data: bytes, filename: str) -> str:
             return mime_type
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
-    return mimetypes.guess_type(filename)[0] or _text_type(data) or _unknown_type(filename or f"{len(data)} bytes")
-
-
-def _text_type(data: bytes) -> str:
+    guessed = mimetypes.guess_type(filename)[0]
     try:
         data.decode()
     except UnicodeDecodeError:
-        return ""
-    return "text/plain"
+        return guessed or _unknown_type(filename or f"{len(data)} bytes")
+    return guessed if guessed and guessed.startswith("text/") else "text/plain"
 
 
 def _unknown_type(name: str) -> str:

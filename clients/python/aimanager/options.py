@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from os import PathLike
-from typing import Any, Literal, TypedDict
+from types import MappingProxyType
+from typing import Any, Literal, Required, TypedDict, cast
 
 from ._convert.output_format import Output
-from .v1.content_pb2 import Attachment
+from .messages import AttachmentSource
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+LoadBalancing = Literal["round_robin", "pick_first"]
 OnInterruption = Literal["restart", "fail"]
 """If a provider fails after the first content: restart the response, or fail the stream."""
 
@@ -22,7 +23,11 @@ class ConnectionOptions(TypedDict, total=False):
     `token` is the gateway's own token; without TLS it is sent in plaintext. `tls=True` trusts the system's certificate
     authorities; `root_certificates` (PEM) replaces them. `private_key` and `certificate_chain` (PEM) are the client
     certificate for mTLS. `timeout` is in seconds and applies to requests and streams. `retries` is the number of
-    attempts after the first, 0 to 3.
+    attempts after the first, 0 to 3. `max_wait` is how many seconds a call may wait for the gateway's rate limit before
+    its one retry, 10 by default; 0 never waits. `load_balancing` distributes the calls over all addresses of the target
+    (round_robin, the default for host names) or uses one of them (pick_first, the default for others).
+
+    >>> options: ConnectionOptions = {"token": "t0ken", "tls": True, "load_balancing": "round_robin"}
     """
 
     token: str | None
@@ -32,6 +37,8 @@ class ConnectionOptions(TypedDict, total=False):
     certificate_chain: bytes | None
     timeout: float | None
     retries: int | None
+    max_wait: float | None
+    load_balancing: LoadBalancing | None
 
 
 class ServerSwitches(TypedDict, total=False):
@@ -53,27 +60,17 @@ class ClientOptions(ConnectionOptions, ServerSwitches, total=False):
 
 
 class EmbeddedOptions(ServerSwitches, total=False):
-    """Options of AIManager.embedded. `timeout` and `retries` as in ConnectionOptions."""
+    """Options of AIManager.embedded. `timeout`, `retries` and `max_wait` as in ConnectionOptions."""
 
     timeout: float | None
     retries: int | None
+    max_wait: float | None
 
 
-class RequestOptions(TypedDict, total=False):
-    """Options of a request. If omitted or None, the default of the gateway or the provider applies.
+class RunOptions(TypedDict, total=False):
+    """Options of a request except its tools and its output format. RequestOptions describes them.
 
-    `model`: [provider/]id or [provider/]alias (latest, current, fast, reasoning). `system`: system instruction.
-    `tools`: functions, or tools from `tool`. `tool_choice`: auto, required, none, the name of a tool, or a ToolChoice.
-    `reasoning`: an effort, True for medium, False for none, or ReasoningOptions. `attachments`: paths, https URLs,
-    bytes or Attachments, added to the last user message. `output`: a JSON Schema, a pydantic model, or dict for any
-    JSON object; `AIResponse.parsed` returns the result. `provider_options`: by provider, merged into its native
-    request. `labels`: copied to the gateway's logs. `end_user_id`: stable, opaque id of the end user, for abuse
-    detection by providers that accept one; it must not be personal data. `idempotency_key`: a repeated request returns
-    the first response, for an hour. `extract_artifacts`: False leaves `AIResponse.artifacts` empty; True by default.
-    `fallback_models`: at most 8 names in the form of `model`, tried in order if a model fails. A model that lacks a
-    required capability is skipped with a warning. The caller's own key is sent to no other provider. `timeout`: seconds
-    for the whole call. `first_token_timeout`: seconds to wait for the first token before the next model is tried.
-    `idle_timeout`: seconds without an event after which the response counts as interrupted.
+    >>> options: RunOptions = {"temperature": 0.5}
     """
 
     model: str | None
@@ -84,11 +81,11 @@ class RequestOptions(TypedDict, total=False):
     top_k: int | None
     seed: int | None
     stop: str | Sequence[str] | None
-    tools: Sequence[Tool | Callable[..., Any]] | None
     tool_choice: str | ToolChoice | None
     reasoning: ReasoningEffort | bool | ReasoningOptions | None
-    attachments: Sequence[str | PathLike[str] | bytes | Attachment] | None
-    output: Output | None
+    reasoning_mode: ReasoningEffort | bool | ReasoningOptions | None
+    enable_reasoning: ReasoningEffort | bool | ReasoningOptions | None
+    attachments: Sequence[AttachmentSource] | AttachmentSource | None
     provider_options: Mapping[str, Mapping[str, object]] | None
     labels: Mapping[str, str] | None
     end_user_id: str | None
@@ -98,6 +95,73 @@ class RequestOptions(TypedDict, total=False):
     timeout: float | None
     first_token_timeout: float | None
     idle_timeout: float | None
+
+
+class GenerationOptions(RunOptions, total=False):
+    """Options of a request except its output format. RequestOptions describes them.
+
+    >>> options: GenerationOptions = {"temperature": 0.5}
+    """
+
+    tools: Sequence[Tool | Callable[..., Any]] | Tool | Callable[..., Any] | None
+
+
+class RequestOptions(GenerationOptions, total=False):
+    """Options of a request. If omitted or None, the default of the gateway or the provider applies.
+
+    `model`: [provider/]id or [provider/]alias (latest, current, fast, reasoning). `system`: system instruction.
+    `tools`: functions, or tools from `tool`. `tool_choice`: auto, required, none, the name of a tool, or a ToolChoice.
+    `reasoning`: an effort, True for medium, False for none, or ReasoningOptions; also called `reasoning_mode` and
+    `enable_reasoning`. `attachments`: paths, https URLs, bytes or Attachments, added to the last user message.
+    `provider_options`: by provider, merged into its native request. `labels`: copied to the gateway's logs.
+    `end_user_id`: stable, opaque id of the end user, for abuse detection by providers that accept one; it must not be
+    personal data. `idempotency_key`: a repeated request returns the first response, for an hour. `extract_artifacts`:
+    False leaves `AIResponse.artifacts` empty; True by default. `fallback_models`: at most 8 names in the form of
+    `model`, tried in order if a model fails. A model that lacks a required capability is skipped with a warning. The
+    caller's own key is sent to no other provider. `timeout`: seconds for the whole call. `first_token_timeout`: seconds
+    to wait for the first token before the next model is tried. `idle_timeout`: seconds without an event after which the
+    response counts as interrupted. `output`: a pydantic model, a dataclass, a type such as `list[City]`, a TypeAdapter,
+    a JSON Schema, or dict for any JSON object; `AIResponse.parsed` returns the result. Also called `response_format`.
+
+    >>> options: RequestOptions = {"model": "mock/fast", "temperature": 0.5}
+    """
+
+    output: Output | None
+    response_format: Output | None
+
+
+class BatchRequest(RequestOptions, total=False):
+    """A request of a batch: its prompt and its own options.
+
+    >>> request: BatchRequest = {"prompt": "Hi", "temperature": 0.5}
+    """
+
+    prompt: Required[Any]  # a Prompt, whose module imports this one
+
+
+OTHER_NAMES: Mapping[str, str] = MappingProxyType(
+    {"response_format": "output", "reasoning_mode": "reasoning", "enable_reasoning": "reasoning"}
+)
+"""Names that the design document and other libraries use, and the option that they are."""
+
+
+def request_options(function: str, given: RequestOptions, *more_keywords: str) -> RequestOptions:
+    """Return the options under their own names. Raises TypeError for an unknown name or two names of one option.
+
+    >>> request_options("request", {"enable_reasoning": True})
+    {'reasoning': True}
+    """
+    reject_unknown(function, given, (*RequestOptions.__annotations__, *more_keywords))
+    if OTHER_NAMES.keys().isdisjoint(given):
+        return given
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        own_name = OTHER_NAMES.get(name, name)
+        if options.get(own_name) is not None and value is not None:
+            raise TypeError(f"{function}() got {own_name} under two names: pass only {own_name!r}")
+        if value is not None or own_name not in options:
+            options[own_name] = value
+    return cast("RequestOptions", options)
 
 
 class EmbedOptions(TypedDict, total=False):

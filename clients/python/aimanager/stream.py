@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self
 
 import grpc
 import grpc.aio
@@ -16,7 +16,7 @@ from ._transport.channel import AsyncChannel, SyncChannel
 from ._transport.errors import translate_errors
 from ._transport.retry import RetryState, retry_call, retry_call_async
 from .errors import AIError
-from .types.response import AIResponse
+from .types.response import AIResponse, Parsed
 from .types.stream_events import Event
 from .v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 
@@ -34,7 +34,7 @@ class StreamCall(Protocol):
 AsyncStreamCall = grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse]
 
 
-class AIStream:
+class AIStream(Generic[Parsed]):
     """A stream that sends its request on the first read and can be read once: iterate over it, `text` or `events`.
 
     Iteration yields AIResponse pieces: `content` is the new text, and the last piece has usage and cost. An
@@ -72,7 +72,7 @@ class AIStream:
         return self._read()
 
     @property
-    def response(self) -> AIResponse:
+    def response(self) -> AIResponse[Parsed]:
         """The whole response; after a restart, waits for its end.
 
         Raises the error of a failed stream, or RuntimeError if the stream has not ended.
@@ -84,7 +84,7 @@ class AIStream:
         """What was received so far, also after leaving the loop early or an error; `finish_reason` is empty."""
         return self._state.partial
 
-    def complete(self) -> AIResponse:
+    def complete(self) -> AIResponse[Parsed]:
         """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
         Raises the error of a failed stream, or RuntimeError if a reader stopped early.
@@ -122,8 +122,10 @@ class AIStream:
     def _first_message(self) -> tuple[StreamCall, StreamGenerateResponse | None]:
         if self._call is not None:  # the call continues after a restart
             return self._call, self._next_message(self._call)
-        retry = RetryState.of(self._operation, self._channel.endpoint.retries)
-        return retry_call(retry, lambda: self._send(retry.remaining))
+        retry = RetryState.of(self._operation, self._channel.endpoint)
+        first = retry_call(retry, lambda: self._send(retry.remaining))
+        self._state.waited = retry.waited
+        return first
 
     def _send(self, remaining: float | None) -> tuple[StreamCall, StreamGenerateResponse | None]:
         call: StreamCall = self._channel.start(self._operation, remaining)
@@ -143,7 +145,7 @@ class AIStream:
         self.close()
 
 
-class AsyncAIStream:
+class AsyncAIStream(Generic[Parsed]):
     """The asyncio version of AIStream. After a restart, `await complete()` before `response`."""
 
     def __init__(self, channel: AsyncChannel, build: Callable[[], Awaitable[StreamOperation]]) -> None:
@@ -174,7 +176,7 @@ class AsyncAIStream:
         return self._read()
 
     @property
-    def response(self) -> AIResponse:
+    def response(self) -> AIResponse[Parsed]:
         """The whole response. After a restart, `await complete()` first.
 
         Raises the error of a failed stream, or RuntimeError if the stream has not ended.
@@ -186,7 +188,7 @@ class AsyncAIStream:
         """What was received so far, also after leaving the loop early or an error; `finish_reason` is empty."""
         return self._state.partial
 
-    async def complete(self) -> AIResponse:
+    async def complete(self) -> AIResponse[Parsed]:
         """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
         Raises the error of a failed stream, or RuntimeError if a reader stopped early.
@@ -227,8 +229,10 @@ class AsyncAIStream:
     async def _first_message(self, operation: StreamOperation) -> tuple[AsyncStreamCall, StreamGenerateResponse | None]:
         if self._call is not None:  # the call continues after a restart
             return self._call, await self._next_message(operation, self._call)
-        retry = RetryState.of(operation, self._channel.endpoint.retries)
-        return await retry_call_async(retry, lambda: self._send(operation, retry.remaining))
+        retry = RetryState.of(operation, self._channel.endpoint)
+        first = await retry_call_async(retry, lambda: self._send(operation, retry.remaining))
+        self._state.waited = retry.waited
+        return first
 
     async def _send(
         self, operation: StreamOperation, remaining: float | None

@@ -92,7 +92,7 @@ async def test_async_client_rejects_the_same(async_ai: AsyncAIManager) -> None:
 
 
 def test_embedding_inputs_must_be_str(ai: AIManager) -> None:
-    with pytest.raises(TypeError, match=r"inputs\[0\] must be a str, got int"):
+    with pytest.raises(InvalidRequestError, match=r"inputs\[0\] must be a str, got int"):
         ai.embed([3])  # type: ignore[list-item]
 
 

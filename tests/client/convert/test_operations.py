@@ -128,7 +128,7 @@ def test_responses_are_read_as_result_types() -> None:
 
     read = generate("Hi", {"output": dict}, DEFAULTS).read(response)
 
-    assert read == AIResponse(response)
+    assert read == AIResponse.from_proto(response)
     assert read.parsed == {"a": 1}
     assert embed("Hi", {}, DEFAULTS).read(embedding_pb2.EmbedResponse()) == Embeddings(embedding_pb2.EmbedResponse())
     assert get_model("a").read(model_pb2.GetModelResponse()) == Model(model_pb2.Model())

@@ -9,12 +9,15 @@ import pytest
 from pydantic import BaseModel
 
 from aimanager import AIManager, AsyncAIManager, InvalidRequestError
-from aimanager.v1.generation_pb2 import JsonObject, JsonSchema, OutputFormat
+from aimanager.v1.generation_pb2 import FINISH_REASON_MAX_TOKENS, JsonObject, JsonSchema, OutputFormat
 from tests.support.fake_gateway.messages import make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway
 
 SCHEMA = {"type": "object", "title": "A city!", "properties": {"name": {"type": "string"}}}
 CITY_RESPONSE = make_response('{"name": "Rome"}', structured_output_json='{"name": "Rome"}')
+
+
+UNDESCRIBED = type("Undescribed", (), {})
 
 
 class City(BaseModel):
@@ -81,7 +84,7 @@ def test_format_is_omitted_without_output(fake: FakeGateway, ai: AIManager) -> N
     assert not fake.received[-1].request.HasField("output_format")
 
 
-@pytest.mark.parametrize("output", ["xml", int, 7, City(name="Rome"), {"a": {1, 2}}, {"a": float("nan")}])
+@pytest.mark.parametrize("output", ["xml", UNDESCRIBED, 7, City(name="Rome"), {"a": {1, 2}}, {"a": float("nan")}])
 def test_unsupported_output_is_rejected(fake: FakeGateway, ai: AIManager, output: Any) -> None:
     with pytest.raises(InvalidRequestError) as raised:
         ai.request("Hi", output=output)
@@ -109,10 +112,13 @@ def test_response_is_parsed_into_plain_values(fake: FakeGateway, ai: AIManager, 
     assert ai.request("Hi", output=output).parsed == {"name": "Rome"}
 
 
-def test_truncated_response_is_not_parsed(fake: FakeGateway, ai: AIManager) -> None:
-    fake.respond("Generate", make_response('{"name": "Ro'))
+def test_parsed_raises_for_a_truncated_response(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", make_response('{"name": "Ro', finish_reason=FINISH_REASON_MAX_TOKENS))
 
-    assert ai.request("Hi", output=City).parsed is None
+    response = ai.request("Hi", output=City)
+
+    with pytest.raises(ValueError, match="finish_reason 'max_tokens'"):
+        _ = response.parsed
 
 
 def test_model_that_rejects_the_json_raises(fake: FakeGateway, ai: AIManager) -> None:

@@ -24,7 +24,7 @@ def test_service_config_is_the_same_for_every_language() -> None:
     bundled = json.loads((CLIENTS / "python/aimanager/service_config.json").read_text())
 
     assert bundled == shared
-    assert json.loads(service_config(3))["retryThrottling"] == shared["retryThrottling"]
+    assert json.loads(service_config(3, "pick_first"))["retryThrottling"] == shared["retryThrottling"]
 
 
 def test_every_service_has_a_retry_policy() -> None:
@@ -37,7 +37,7 @@ def test_every_service_has_a_retry_policy() -> None:
 
 def test_streams_have_no_retry_policy() -> None:
     """With a policy, a sync stream loses its deadline if its server goes away (grpcio 1.85.1)."""
-    named = [name for method in json.loads(service_config(3))["methodConfig"] for name in method["name"]]
+    named = [name for method in json.loads(service_config(3, "pick_first"))["methodConfig"] for name in method["name"]]
 
     assert {"service": "aimanager.v1.GenerationService", "method": "Generate"} in named
     assert {"service": "aimanager.v1.GenerationService"} not in named
@@ -47,7 +47,25 @@ def test_zero_retries_disable_grpc_retries() -> None:
     options = dict(channel_options(Endpoint("localhost:1", retries=0)))
 
     assert options["grpc.enable_retries"] == 0
-    assert options["grpc.service_config"] == "{}"
+    assert options["grpc.service_config"] == '{"loadBalancingConfig": [{"pick_first": {}}]}'
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "policy"),
+    [
+        (Endpoint("gateway.example:1"), "round_robin"),
+        (Endpoint("dns:///gateway.example:1"), "round_robin"),
+        (Endpoint("localhost:1"), "pick_first"),
+        (Endpoint("10.0.0.1:1"), "pick_first"),
+        (Endpoint("[2001:db8::1]:1"), "pick_first"),
+        (Endpoint("unix:/run/a.sock"), "pick_first"),
+        (Endpoint("gateway.example:1", load_balancing="pick_first"), "pick_first"),
+    ],
+)
+def test_calls_are_balanced_over_the_addresses_of_a_host_name(endpoint: Endpoint, policy: str) -> None:
+    config = json.loads(str(dict(channel_options(endpoint))["grpc.service_config"]))
+
+    assert config["loadBalancingConfig"] == [{policy: {}}]
 
 
 def test_channel_has_size_limits_and_keepalive() -> None:

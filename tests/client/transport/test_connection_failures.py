@@ -93,7 +93,7 @@ def test_other_servers_and_hosts_are_named(http_target: str) -> None:
 def test_refused_connection_fails_within_a_second() -> None:
     policy = next(
         method["retryPolicy"]
-        for method in json.loads(service_config(3))["methodConfig"]
+        for method in json.loads(service_config(3, "pick_first"))["methodConfig"]
         if {"service": "aimanager.v1.EmbeddingService"} in method["name"]
     )
     first, maximum = (float(policy[name].removesuffix("s")) for name in ("initialBackoff", "maxBackoff"))

@@ -15,6 +15,8 @@ from aimanager import (
     ConfigurationError,
     RateLimitError,
 )
+from aimanager.options import ConnectionOptions
+from aimanager.types.usage import Attempt
 from aimanager.v1.embedding_pb2 import EmbedResponse
 from tests.support.fake_gateway.messages import error_status, make_response
 from tests.support.fake_gateway.server import ErrorStatus, FakeGateway
@@ -81,8 +83,23 @@ def test_provider_error_is_not_retried(fake: FakeGateway, ai: AIManager) -> None
 def test_rate_limit_is_retried_with_the_same_idempotency_key(fake: FakeGateway, ai: AIManager) -> None:
     fake.respond("Generate", RATE_LIMIT, make_response())
 
-    assert ai.request("Hi").content == "Hello."
+    response = ai.request("Hi")
+
+    assert response.content == "Hello."
+    assert response.attempts[0] == Attempt("", "", "RATE_LIMITED", duration=0.001)
     assert len({call.request.idempotency_key for call in fake.received}) == 1
+
+
+@pytest.mark.parametrize("options", [ConnectionOptions(), ConnectionOptions(max_wait=0.0)])
+def test_rate_limit_beyond_max_wait_is_raised(fake: FakeGateway, options: ConnectionOptions) -> None:
+    retry_after = 10.001 if not options else 0.001
+    fake.respond("Generate", error_status(Code.RESOURCE_EXHAUSTED, "RATE_LIMITED", retry_after=retry_after))
+
+    with AIManager.gateway(fake.target, **options) as ai, pytest.raises(RateLimitError) as raised:
+        ai.request("Hi")
+
+    assert raised.value.retry_after == retry_after
+    assert len(fake.received) == 1
 
 
 async def test_async_client_retries_a_rate_limit(fake: FakeGateway, async_ai: AsyncAIManager) -> None:

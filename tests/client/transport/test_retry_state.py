@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from aimanager._convert.operation import Operation
+from aimanager._transport.endpoint import Endpoint
 from aimanager._transport.retry import RetryState, retry_call
 from aimanager.errors import AIError, RateLimitError
+from aimanager.types.usage import Attempt
 
 RATE_LIMIT = RateLimitError("", "Rate limit exceeded.", retry_after=3)
 UNAVAILABLE = AIError("Connection refused.", reason="UNAVAILABLE")
@@ -55,6 +57,29 @@ def test_other_rate_limits_are_not_retried(error: RateLimitError) -> None:
         state.delay_before_retry(error)
 
 
+def test_wait_is_logged_and_listed(caplog: pytest.LogCaptureFixture) -> None:
+    state = RetryState(10, rate_limit_retries=1, clock=lambda: 0.0)
+
+    state.delay_before_retry(RATE_LIMIT)
+
+    assert state.waited == (Attempt("", "", "RATE_LIMITED", duration=3),)
+    assert [record.message for record in caplog.records] == ["RATE_LIMITED: Rate limit exceeded. Retrying in 3.0 s."]
+    with pytest.raises(AIError) as raised:
+        state.delay_before_retry(AIError("Internal error.", reason="INTERNAL_ERROR"))
+    assert raised.value.attempts == state.waited
+
+
+@pytest.mark.parametrize(("max_wait", "waits"), [(2.9, False), (3.0, True), (0.0, False)])
+def test_rate_limit_is_waited_for_at_most_max_wait_seconds(max_wait: float, waits: bool) -> None:
+    state = RetryState(1000, rate_limit_retries=1, max_wait=max_wait, clock=lambda: 0.0)
+
+    if waits:
+        assert state.delay_before_retry(RATE_LIMIT) == 3
+    else:
+        with pytest.raises(RateLimitError):
+            state.delay_before_retry(RATE_LIMIT)
+
+
 def test_unavailable_gateway_is_retried_with_exponential_backoff() -> None:
     state = RetryState(100, unavailable_retries=3, clock=lambda: 0.0)
 
@@ -94,6 +119,6 @@ def test_operation_and_client_limit_the_retries(retries_unavailable: bool, retri
         raise AIError("Connection refused.", reason="UNAVAILABLE", retry_after=0.0)
 
     with pytest.raises(AIError):
-        retry_call(RetryState.of(operation, retries), send)
+        retry_call(RetryState.of(operation, Endpoint("localhost:1", retries=retries)), send)
 
     assert len(calls) == sends

@@ -39,7 +39,7 @@ def test_response_has_artifacts(fake: FakeGateway, ai: AIManager) -> None:
 
 
 def test_artifacts_are_empty_by_default() -> None:
-    assert AIResponse(GenerateResponse()).artifacts == ()
+    assert AIResponse.from_proto(GenerateResponse()).artifacts == ()
 
 
 def test_stream_yields_artifacts_and_response_has_them(fake: FakeGateway, ai: AIManager) -> None:

@@ -39,7 +39,7 @@ def test_metadata_has_provider_latency_and_attempts(ai: AIManager) -> None:
 
 
 def test_empty_response_has_usage_and_metadata() -> None:
-    response = AIResponse(generation_pb2.GenerateResponse())
+    response = AIResponse.from_proto(generation_pb2.GenerateResponse())
 
     assert response.usage.source == "missing"
     assert response.metadata.provider == ""
@@ -50,7 +50,7 @@ def test_empty_response_has_usage_and_metadata() -> None:
 
 
 def test_replayed_response_is_from_the_cache() -> None:
-    response = AIResponse(make_response(cache_status=usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY))
+    response = AIResponse.from_proto(make_response(cache_status=usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY))
 
     assert (response.from_cache, response.cache_status) == (True, "idempotent_replay")
     assert (response.metadata.from_cache, response.metadata.cache_status) == (True, "idempotent_replay")
@@ -59,15 +59,15 @@ def test_replayed_response_is_from_the_cache() -> None:
 def test_cost_of_zero_is_not_an_unknown_cost() -> None:
     free = generation_pb2.GenerateResponse(cost=usage_pb2.Cost(currency_code="USD"))
 
-    assert AIResponse(free).cost == 0
-    assert AIResponse(free).cost_is_exact
+    assert AIResponse.from_proto(free).cost == 0
+    assert AIResponse.from_proto(free).cost_is_exact
 
 
 def test_response_has_reasoning_tool_calls_and_warnings() -> None:
     call = content_pb2.ToolCall(id="1", name="weather", arguments_json='{"city": "Rome"}')
     parts = [Part(reasoning=content_pb2.Reasoning(text="Hm.")), Part(tool_call=call)]
     warning = generation_pb2.Warning(field="sampling.seed", message="sampling.seed is not supported")
-    response = AIResponse(make_response(message=content_pb2.Message(parts=parts), warnings=[warning]))
+    response = AIResponse.from_proto(make_response(message=content_pb2.Message(parts=parts), warnings=[warning]))
 
     [call_read] = response.tool_calls
 
@@ -78,16 +78,16 @@ def test_response_has_reasoning_tool_calls_and_warnings() -> None:
 
 def test_tool_arguments_must_be_a_json_object() -> None:
     call = content_pb2.ToolCall(id="1", name="weather", arguments_json="[]")
-    response = AIResponse(make_response(message=content_pb2.Message(parts=[Part(tool_call=call)])))
+    response = AIResponse.from_proto(make_response(message=content_pb2.Message(parts=[Part(tool_call=call)])))
 
     with pytest.raises(ValueError, match="must be a JSON object"):
         _ = response.tool_calls[0].arguments
 
 
 def test_repr_shows_fifty_characters() -> None:
-    assert repr(AIResponse(make_response("x" * 50))).endswith(f"content='{'x' * 50}')")
-    assert repr(AIResponse(make_response("x" * 51))).endswith(f"content='{'x' * 50}…')")
+    assert repr(AIResponse.from_proto(make_response("x" * 50))).endswith(f"content='{'x' * 50}')")
+    assert repr(AIResponse.from_proto(make_response("x" * 51))).endswith(f"content='{'x' * 50}…')")
 
 
 def test_enum_value_of_a_newer_server_is_unknown() -> None:
-    assert AIResponse(generation_pb2.GenerateResponse(finish_reason=99)).finish_reason == "unknown"  # type: ignore[arg-type]
+    assert AIResponse.from_proto(generation_pb2.GenerateResponse(finish_reason=99)).finish_reason == "unknown"  # type: ignore[arg-type]

@@ -19,14 +19,14 @@ INTEGER_BITS = {FieldDescriptor.CPPTYPE_INT32: 32, FieldDescriptor.CPPTYPE_INT64
 def require_utf8(parameter: str, text: str) -> str:
     """Return the text if it can be encoded as UTF-8.
 
-    Raises TypeError unless it is a str, and InvalidRequestError for a character that UTF-8 cannot encode. The error
-    shows that character but not the text.
+    Raises InvalidRequestError for another type and for a character that UTF-8 cannot encode. The error shows that
+    character but not the text.
 
     >>> require_utf8("system", "Be brief")
     'Be brief'
     """
     if not isinstance(text, str):
-        raise TypeError(f"{parameter} must be a str, got {type(text).__name__}")
+        raise InvalidRequestError(f"{parameter} must be a str, got {type(text).__name__}", f"Pass {parameter} as text.")
     try:
         text.encode()
     except UnicodeEncodeError as error:

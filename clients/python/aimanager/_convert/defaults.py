@@ -18,6 +18,8 @@ class CallDefaults:
     streaming: bool = True
     vision: bool = True
     reasoning: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
 
     def qualified_model(self, model: str | None) -> str:
         """Return the model to request, prefixed with the provider unless the name contains a slash.

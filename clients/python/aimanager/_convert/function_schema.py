@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 from ..errors import InvalidRequestError
 
@@ -17,13 +21,24 @@ SCALARS: Mapping[object, str] = types.MappingProxyType(
 )
 ARRAYS = (list, tuple, set, frozenset, Sequence)
 OBJECTS = (dict, Mapping)
+FORMATS: Mapping[object, Schema] = types.MappingProxyType(
+    {
+        datetime: {"type": "string", "format": "date-time"},
+        date: {"type": "string", "format": "date"},
+        time: {"type": "string", "format": "time"},
+        UUID: {"type": "string", "format": "uuid"},
+        Decimal: {"type": "string", "description": "A decimal number"},
+    }
+)
+ARGS_SECTION = re.compile(r"^(?:Args|Arguments|Parameters):\n((?:[ \t]+.*(?:\n|$)|[ \t]*\n)*)", re.MULTILINE)
+ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
 
 def function_schema(function: Callable[..., Any]) -> Schema:
     """Return the JSON Schema of a function's arguments.
 
-    Parameters with a default are optional. The first string of an Annotated hint describes its parameter. Raises
-    InvalidRequestError for a parameter that a JSON object cannot carry.
+    Parameters with a default are optional. The first string of an Annotated hint describes its parameter, else its line
+    in the `Args:` section of the docstring. Raises InvalidRequestError for a parameter that a JSON object cannot carry.
 
     >>> def greet(name: Annotated[str, "Name of the person"], loud: bool = False) -> str: ...
     >>> function_schema(greet)["properties"]
@@ -36,17 +51,58 @@ def function_schema(function: Callable[..., Any]) -> Schema:
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise _unsupported(f"parameter {str(parameter)!r} cannot be passed by name")
+    names = [parameter.name for parameter in parameters]
+    notes = split_docstring(function)[1]
     return {
         "type": "object",
-        "properties": {parameter.name: _hint_schema(hints.get(parameter.name, Any)) for parameter in parameters},
+        "properties": {name: _described(_hint_schema(hints.get(name, Any)), notes.get(name)) for name in names},
         "required": [parameter.name for parameter in parameters if parameter.default is parameter.empty],
         "additionalProperties": False,
     }
 
 
+def split_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """Return the docstring without its `Args:` section, and the descriptions in that section by parameter.
+
+    >>> def greet(name: str) -> str:
+    ...     '''Greet somebody.
+    ...
+    ...     Args:
+    ...         name: Name of the person,
+    ...             in full.
+    ...     '''
+    >>> split_docstring(greet)
+    ('Greet somebody.', {'name': 'Name of the person, in full.'})
+    """
+    text = inspect.getdoc(function) or ""
+    section = ARGS_SECTION.search(text)
+    if section is None:
+        return text, {}
+    notes: dict[str, str] = {}
+    lines = [line for line in section[1].splitlines() if line.strip()]
+    indent = min((len(line) - len(line.lstrip()) for line in lines), default=0)
+    name = ""
+    for line in lines:
+        is_first = not line[indent].isspace()
+        if is_first and (argument := ARGUMENT.match(line.strip())):
+            name = argument[1]
+            notes[name] = argument[2]
+        elif name:
+            notes[name] = f"{notes[name]} {line.strip()}".strip()
+    rest = f"{text[: section.start()].rstrip()}\n\n{text[section.end() :].lstrip()}"
+    return rest.strip(), notes
+
+
+def _described(schema: Schema, note: str | None) -> Schema:
+    """Add a description unless the hint has one of its own."""
+    return {**schema, "description": note} if note and "description" not in schema else schema
+
+
 def _hint_schema(hint: Any) -> Schema:
     if hint is Any:
         return {}
+    if hint in FORMATS:
+        return dict(FORMATS[hint])
     if hint in SCALARS:
         return {"type": SCALARS[hint]}
     if isinstance(hint, type) and issubclass(hint, Enum):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, TypeAlias
 
 from ..errors import ConfigurationError, InvalidRequestError
-from ..messages import Tool, attachment, tool
-from ..options import OnInterruption, RequestOptions, reject_unknown
+from ..messages import Attachment, AttachmentSource, Tool, attachment, tool
+from ..options import OnInterruption, RequestOptions, request_options
 from ..types.model_suggestion import TokenCount, read_token_count
 from ..types.response import AIResponse
 from ..v1.generation_pb2 import (
@@ -49,8 +50,9 @@ StreamOperation: TypeAlias = Operation[StreamGenerateRequest, GenerateResponse, 
 
 def generate(prompt: Prompt, options: RequestOptions, defaults: CallDefaults) -> GenerateOperation:
     """Describe a unary generation. It always has an idempotency key: a retry after a lost response is billed once."""
+    options = request_options("request", options)
     timeout = defaults.timeout_for(options.get("timeout"), REQUEST_TIMEOUT)
-    request, messages = _generate_request("request", prompt, options, defaults)
+    request, messages = _generate_request(prompt, options, defaults)
     request.idempotency_key = request.idempotency_key or uuid.uuid4().hex
     request.extract_artifacts = _extract_artifacts(options)
     return Operation(
@@ -68,9 +70,10 @@ def stream_generate(
     prompt: Prompt, options: RequestOptions, defaults: CallDefaults, on_interruption: OnInterruption
 ) -> StreamOperation:
     """Describe a streamed generation."""
+    options = request_options("stream", options, "on_interruption")
     timeout = defaults.timeout_for(options.get("timeout"), STREAM_TIMEOUT)
     policy = require_choice("on_interruption", on_interruption, enum_words(InterruptionPolicy))
-    request, messages = _generate_request("stream", prompt, options, defaults, "on_interruption")
+    request, messages = _generate_request(prompt, options, defaults)
     request.extract_artifacts = _extract_artifacts(options)
     return Operation(
         "generation.StreamGenerate",
@@ -88,7 +91,8 @@ def count_tokens(
     prompt: Prompt, options: RequestOptions, defaults: CallDefaults
 ) -> Operation[CountTokensRequest, CountTokensResponse, TokenCount]:
     """Describe a token count of the request that `generate` would send. Artifacts do not affect it."""
-    request, messages = _generate_request("count_tokens", prompt, options, defaults)
+    options = request_options("count_tokens", options)
+    request, messages = _generate_request(prompt, options, defaults)
     return Operation(
         "models.CountTokens",
         CountTokensRequest(request=request),
@@ -100,21 +104,20 @@ def count_tokens(
 
 
 def _response_reader(output: Output | None) -> Callable[[GenerateResponse], AIResponse]:
-    return lambda response: AIResponse(response, output)
+    return lambda response: AIResponse.from_proto(response, output)
 
 
 def _generate_request(
-    function: str, prompt: Prompt, options: RequestOptions, defaults: CallDefaults, *more_keywords: str
+    prompt: Prompt, options: RequestOptions, defaults: CallDefaults
 ) -> tuple[GenerateRequest, PromptMessages]:
-    reject_unknown(function, options, (*RequestOptions.__annotations__, *more_keywords))
-    messages = read_prompt(prompt, [attachment(file) for file in options.get("attachments") or ()])
+    messages = read_prompt(prompt, _attachments(options.get("attachments")))
     request = GenerateRequest(
         model=require_utf8("model", defaults.qualified_model(options.get("model"))),
         messages=messages.messages,
-        system_instruction=require_utf8("system", options.get("system") or ""),
-        sampling=_sampling(options),
+        system_instruction=_system(options.get("system"), messages.system),
+        sampling=_sampling(options, defaults),
         reasoning=_reasoning(options.get("reasoning"), default=defaults.reasoning),
-        tools=[each if isinstance(each, Tool) else tool(each) for each in options.get("tools") or ()],
+        tools=_tools(options.get("tools")),
         tool_choice=_tool_choice(options.get("tool_choice")),
         output_format=output_format(options.get("output")),
         fallback_models=_fallback_models(options.get("fallback_models") or (), defaults),
@@ -129,10 +132,54 @@ def _generate_request(
     return request, messages
 
 
-def _sampling(options: RequestOptions) -> SamplingOptions | None:
+def _attachments(files: Sequence[AttachmentSource] | AttachmentSource | None) -> list[Attachment]:
+    """Read the attachments; one alone is a list of one."""
+    if files is None:
+        return []
+    if isinstance(files, str | PathLike | bytes | bytearray | Attachment):
+        return [attachment(files)]
+    if not isinstance(files, Iterable) or isinstance(files, Mapping):
+        raise InvalidRequestError(
+            f"attachments must be a list, got {type(files).__name__}", 'Write attachments=["photo.png"].'
+        )
+    return [attachment(file) for file in files]
+
+
+def _system(option: str | None, in_prompt: str) -> str:
+    text = require_utf8("system", option or "")
+    if text and in_prompt:
+        raise InvalidRequestError(
+            "system and the prompt both have a system instruction", "Pass system=…, or a message with the role system."
+        )
+    return text or in_prompt
+
+
+def _tools(tools: Any) -> list[Tool]:
+    """Describe the tools; one alone is a list of one."""
+    if tools is None:
+        return []
+    items = [tools] if isinstance(tools, Tool) or callable(tools) else tools
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise InvalidRequestError(f"tools must be a list of functions, got {items!r:.100}", "Write tools=[function].")
+    return [_tool(each, index) for index, each in enumerate(items)]
+
+
+def _tool(each: Any, index: int) -> Tool:
+    if isinstance(each, Tool):
+        return each
+    if callable(each):
+        return tool(each)
+    raise InvalidRequestError(
+        f"tools[{index}] must be a function or a Tool, got {type(each).__name__}",
+        "Pass a function, or tool(name, schema={…}).",
+    )
+
+
+def _sampling(options: RequestOptions, defaults: CallDefaults) -> SamplingOptions | None:
     sampling = SamplingOptions()
     for parameter, field in SAMPLING_FIELDS.items():
-        set_number(sampling, field, parameter, options.get(parameter))
+        requested = options.get(parameter)
+        set_number(sampling, field, parameter, getattr(defaults, parameter, None) if requested is None else requested)
     stop = options.get("stop") or ()
     sampling.stop_sequences.extend(require_utf8("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
     return sampling if sampling.ByteSize() else None

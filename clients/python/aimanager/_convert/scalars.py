@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
@@ -20,7 +21,10 @@ class Enum(Protocol):
     def items(self) -> Iterable[tuple[str, int]]:
         """Return names and numbers."""
 
+    def __hash__(self) -> int: ...
 
+
+@cache
 def enum_words(enum: Enum) -> dict[str, int]:
     """Map lower-case words to enum numbers: FINISH_REASON_MAX_TOKENS is `max_tokens`, UNSPECIFIED the empty word.
 
@@ -35,7 +39,12 @@ def enum_words(enum: Enum) -> dict[str, int]:
 
 def enum_word(enum: Enum, number: int) -> str:
     """Return the word for an enum number; `unknown` for a number that only a newer server has."""
-    return {number: word for word, number in enum_words(enum).items()}.get(number, "unknown")
+    return _words_by_number(enum).get(number, "unknown")
+
+
+@cache
+def _words_by_number(enum: Enum) -> dict[int, str]:
+    return {number: word for word, number in enum_words(enum).items()}
 
 
 def read_seconds(message: Message, field: str) -> float | None:

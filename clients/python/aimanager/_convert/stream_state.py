@@ -54,6 +54,8 @@ class StreamState:
         self._pending_restart: Restarted | None = None
         self._outcome: AIResponse | AIError | None = None
         self._has_messages = False
+        self.waited: tuple[Attempt, ...] = ()
+        """The client's own attempts before the stream, which the gateway's rate limit rejected."""
         self._parts = PartialParts()
 
     def begin_reading(self) -> None:
@@ -88,7 +90,8 @@ class StreamState:
             self._parts.complete(message.part_completed)
             return message.part_completed
         if kind == "completed":
-            self._outcome = read(message.completed)
+            response = read(message.completed)
+            self._outcome = AIResponse.from_proto(response.proto, response.output, self.waited)
             return self._outcome
         if kind == "artifact":
             return Artifact(message.artifact)
@@ -111,7 +114,7 @@ class StreamState:
                 self._pending_restart = event
                 raise _interruption(event)
             case AIResponse():
-                return AIResponse(_without_parts(event.proto), event.output)
+                return AIResponse.from_proto(_without_parts(event.proto), event.output, event._waited)
             case PartDelta():
                 return self._preview(event)
             case PartCompleted() if event.index not in self._previewed:
@@ -135,7 +138,7 @@ class StreamState:
     def _response_of(self, parts: Iterable[Part]) -> AIResponse:
         execution = self._started.execution
         message = Message(role=Role.ROLE_ASSISTANT, parts=parts, provider=execution.provider, model=execution.model)
-        return AIResponse(GenerateResponse(id=self._started.id, message=message, execution=execution))
+        return AIResponse.from_proto(GenerateResponse(id=self._started.id, message=message, execution=execution))
 
     def require_completion(self) -> None:
         """Raise StreamInterruptedError if the stream ended without a completion event."""

@@ -16,6 +16,7 @@ import grpc.aio
 
 from .._convert.operation import Operation, Request, Response, Result
 from ..errors import ConfigurationError
+from ..types.response import AIResponse
 from ..v1 import (
     embedding_pb2_grpc,
     generation_pb2_grpc,
@@ -108,14 +109,14 @@ class SyncChannel:
 
     def call(self, operation: Operation[Request, Response, Result]) -> Result:
         """Run a unary operation with its retries. Raises AIError."""
-        retry = RetryState.of(operation, self.endpoint.retries)
+        retry = RetryState.of(operation, self.endpoint)
 
         def send() -> Response:
             with translate_errors(self, operation):
                 response: Response = self.start(operation, retry.remaining)
                 return response
 
-        return operation.read(retry_call(retry, send))
+        return with_waits(operation.read(retry_call(retry, send)), retry)
 
     def start(self, operation: Operation[Request, Any, Any], timeout: float | None) -> Any:
         """Send an operation once: the response of a unary method, or the call object of a stream."""
@@ -158,32 +159,36 @@ class SyncChannel:
 
 
 class AsyncChannel:
-    """As SyncChannel, for the event loop of its first call."""
+    """As SyncChannel, for asyncio: each event loop has its own channel, since gRPC binds a channel to a loop."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._opened: tuple[grpc.aio.Channel, AsyncStubs] | None = None
+        self._opened: dict[asyncio.AbstractEventLoop, tuple[grpc.aio.Channel, AsyncStubs]] = {}
+        self._lock = threading.Lock()  # event loops run in threads
         self._closed = False
 
     @property
     def stubs(self) -> AsyncStubs:
-        """Stubs of the open channel. Raises ConfigurationError after `close`."""
-        if self._closed:
-            raise closed_error()
-        if self._opened is None:
+        """Stubs of the open channel of the running loop. Raises ConfigurationError after `close`, or without a loop."""
+        loop = running_loop()
+        if opened := self._opened.get(loop):
+            return opened[1]
+        with self._lock:
+            if self._closed:
+                raise closed_error()
+            for ended in [other for other in self._opened if other.is_closed()]:
+                del self._opened[ended]
             channel = self._open()
-            self._opened = (
-                channel,
-                AsyncStubs(
-                    generation_pb2_grpc.GenerationServiceStub(channel),
-                    model_pb2_grpc.ModelServiceStub(channel),
-                    embedding_pb2_grpc.EmbeddingServiceStub(channel),
-                    health_pb2_grpc.HealthServiceStub(channel),
-                    quality_pb2_grpc.QualityServiceStub(channel),
-                    metrics_pb2_grpc.MetricsServiceStub(channel),
-                ),
+            stubs = AsyncStubs(
+                generation_pb2_grpc.GenerationServiceStub(channel),
+                model_pb2_grpc.ModelServiceStub(channel),
+                embedding_pb2_grpc.EmbeddingServiceStub(channel),
+                health_pb2_grpc.HealthServiceStub(channel),
+                quality_pb2_grpc.QualityServiceStub(channel),
+                metrics_pb2_grpc.MetricsServiceStub(channel),
             )
-        return self._opened[1]
+            self._opened[loop] = channel, stubs
+            return stubs
 
     def _open(self) -> grpc.aio.Channel:
         endpoint = self.endpoint
@@ -196,14 +201,14 @@ class AsyncChannel:
 
     async def call(self, operation: Operation[Request, Response, Result]) -> Result:
         """Run a unary operation with its retries. Raises AIError."""
-        retry = RetryState.of(operation, self.endpoint.retries)
+        retry = RetryState.of(operation, self.endpoint)
 
         async def send() -> Response:
             with translate_errors(self, operation):
                 response: Response = await self.start(operation, retry.remaining)
                 return response
 
-        return operation.read(await retry_call_async(retry, send))
+        return with_waits(operation.read(await retry_call_async(retry, send)), retry)
 
     def start(self, operation: Operation[Request, Any, Any], timeout: float | None) -> Any:
         """Send an operation once and return its call object."""
@@ -221,15 +226,38 @@ class AsyncChannel:
 
     def is_unreachable(self) -> bool:
         """Return whether the channel is trying to connect, without success so far."""
-        return not self._closed and self._opened is not None and self._opened[0].get_state() in UNREACHABLE
+        opened = self._opened.get(running_loop())
+        return opened is not None and opened[0].get_state() in UNREACHABLE
 
     async def close(self) -> None:
-        """Close the channel; calls in flight end with reason CANCELLED. Idempotent."""
-        self._closed = True
-        if self._opened is not None:
-            await self._opened[0].close(grace=None)
+        """Close the channels; calls in flight of this loop end with reason CANCELLED. Idempotent."""
+        with self._lock:
+            self._closed = True
+            opened, self._opened = self._opened, {}
+        for loop, (channel, _) in opened.items():
+            if loop is running_loop():
+                await channel.close(grace=None)
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(channel.close(grace=None), loop)
         if self.endpoint.server is not None:
             await asyncio.to_thread(self.endpoint.server.close)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop. Raises ConfigurationError without one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "AsyncAIManager needs a running event loop.", "Call it in a coroutine, or use AIManager."
+        ) from None
+
+
+def with_waits(result: Result, retry: RetryState) -> Result:
+    """Return the result with the attempts that the gateway's rate limit rejected, if it is a response."""
+    if retry.waited and isinstance(result, AIResponse):
+        return type(result).from_proto(result.proto, result.output, retry.waited)
+    return result
 
 
 def start_call(

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from ..config import MAX_RETRIES
+from ..config import DEFAULT_MAX_WAIT, MAX_MESSAGE_BYTES, MAX_RETRIES, MIB
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..embedded import ServerInProcess
 
-MIB = 1024 * 1024
-MAX_MESSAGE_BYTES = 36 * MIB  # the providers' 32 MB plus framing
 DEFAULT_PORT = 50051
 URL = re.compile(r"(?P<scheme>https?|grpcs?)://(?P<address>[^/]*).*", re.IGNORECASE)
 TARGET_SCHEME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds|google-c2p):")
@@ -32,12 +30,14 @@ Metadata = tuple[tuple[str, str], ...]
 class Endpoint:
     """A gateway's address and credentials. No repr shows the credentials.
 
-    `provider_key` is the caller's own key for `provider`. `retries` counts the attempts after the first. `server` is
-    the gateway if it runs in this process.
+    `provider_key` is the caller's own key for `provider`. `retries` counts the attempts after the first. `max_wait` is
+    in seconds. With an empty `load_balancing` the target decides. `server` is the gateway if it runs in this process.
     """
 
     target: str
     retries: int = MAX_RETRIES
+    max_wait: float = DEFAULT_MAX_WAIT
+    load_balancing: str = ""
     tls: bool = False
     root_certificates: bytes | None = field(default=None, repr=False)
     private_key: bytes | None = field(default=None, repr=False)
@@ -53,6 +53,11 @@ class Endpoint:
         if not with_provider_key or not self.provider_key:
             return token
         return (*token, (f"x-provider-key-{self.provider}", self.provider_key))
+
+    @property
+    def balancing_policy(self) -> str:
+        """The load balancing policy: as configured, else round_robin for host names and pick_first for others."""
+        return self.load_balancing or ("round_robin" if _is_host_name(self.target) else "pick_first")
 
     @property
     def channel_credentials(self) -> grpc.ChannelCredentials:
@@ -72,7 +77,7 @@ def channel_options(endpoint: Endpoint) -> Sequence[tuple[str, int | str]]:
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),  # a second by default, so that no retry would find a new server
         ("grpc.max_reconnect_backoff_ms", 5_000),
-        ("grpc.service_config", service_config(endpoint.retries)),
+        ("grpc.service_config", service_config(endpoint.retries, endpoint.balancing_policy)),
     ]
     if not endpoint.retries:
         options.append(("grpc.enable_retries", 0))
@@ -81,22 +86,23 @@ def channel_options(endpoint: Endpoint) -> Sequence[tuple[str, int | str]]:
     return options
 
 
-def service_config(retries: int) -> str:
+def service_config(retries: int, balancing_policy: str) -> str:
     """Return the gRPC service config with at most `retries` attempts after the first.
 
     Streams get no retry policy. With one, grpcio 1.85 loses the deadline of a stream whose server goes away, and its
     reader waits forever. The client retries streams itself, see `retry_call`.
 
-    >>> '"maxAttempts": 2' in service_config(1)
-    True
+    >>> service_config(0, "round_robin")
+    '{"loadBalancingConfig": [{"round_robin": {}}]}'
     """
+    balancing: dict[str, object] = {"loadBalancingConfig": [{balancing_policy: {}}]}
     if not retries:
-        return "{}"
+        return json.dumps(balancing)
     config = json.loads(files("aimanager").joinpath("service_config.json").read_text("utf-8"))
     for method in config["methodConfig"]:
         method["name"] = [GENERATE_METHOD if name == GENERATION_SERVICE else name for name in method["name"]]
         method["retryPolicy"]["maxAttempts"] = min(method["retryPolicy"]["maxAttempts"], retries + 1)
-    return json.dumps(config)
+    return json.dumps(config | balancing)
 
 
 def check_target(target: str) -> str:
@@ -144,6 +150,16 @@ def is_loopback(target: str) -> bool:
         return True
     addresses = target.rpartition("/")[2].removeprefix("ipv4:").removeprefix("ipv6:").removeprefix("dns:")
     return all(_is_loopback_host(address) for address in addresses.split(","))
+
+
+def _is_host_name(target: str) -> bool:
+    scheme, address = _split_scheme(target)
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        ip_address(host)
+    except ValueError:
+        return scheme in ("", "dns") and not is_loopback(target)
+    return False
 
 
 def _is_loopback_host(address: str) -> bool:

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from .._convert.field_names import with_parameter_names
 from .._convert.operation import Operation
 from .._convert.scalars import read_seconds
+from ..config import MIB
 from ..errors import (
     AIError,
     ConfigurationError,
@@ -28,7 +29,7 @@ from ..errors import (
 from ..types.usage import read_attempts, read_usage
 from ..v1 import generation_pb2, usage_pb2
 from .connection_failures import SERVER_STOPPED, explain_connection_failure
-from .endpoint import MIB, Endpoint
+from .endpoint import Endpoint
 
 ERROR_DOMAIN = "aimanager.dev"
 DETAILS_KEY = "grpc-status-details-bin"

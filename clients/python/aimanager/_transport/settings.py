@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import get_args
 
 from .._convert.defaults import CallDefaults
-from ..config import MAX_RETRIES, AIConfig, check_retries, check_timeout
+from ..config import DEFAULT_MAX_WAIT, MAX_RETRIES, AIConfig, check_max_wait, check_retries, check_timeout
 from ..embedded import IN_PROCESS, ServerConfig, ServerInProcess, missing_package
 from ..errors import ConfigurationError
-from ..options import ClientOptions, ConnectionOptions, EmbeddedOptions, ServerSwitches, reject_unknown
+from ..options import (
+    ClientOptions,
+    ConnectionOptions,
+    EmbeddedOptions,
+    LoadBalancing,
+    ServerSwitches,
+    reject_unknown,
+)
 from .endpoint import Endpoint, check_target, is_loopback
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -124,6 +132,8 @@ def _defaults(provider: str, model: str, config: AIConfig, timeout: float | None
         streaming=config.enable_streaming,
         vision=config.enable_vision,
         reasoning=config.enable_reasoning,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
     )
 
 
@@ -187,6 +197,8 @@ def _endpoint(
     return Endpoint(
         check_target(target),
         retries=_retries(config, options.get("retries")),
+        max_wait=_max_wait(config, options.get("max_wait")),
+        load_balancing=_load_balancing(options.get("load_balancing")),
         tls=bool(options.get("tls")) or any(certificates),
         root_certificates=certificates[0],
         private_key=certificates[1],
@@ -207,6 +219,7 @@ def _endpoint_in_process(
     return Endpoint(
         IN_PROCESS,
         retries=_retries(config, options.get("retries")),
+        max_wait=_max_wait(config, options.get("max_wait")),
         provider=provider,
         provider_key=provider_key,
         server=ServerInProcess(server_config, provider, config.base_url, _switches(config, options)),
@@ -217,3 +230,18 @@ def _retries(config: AIConfig, requested: int | None) -> int:
     if requested is not None:
         return check_retries(requested)
     return MAX_RETRIES if config.retries is None else config.retries
+
+
+def _max_wait(config: AIConfig, requested: float | None) -> float:
+    if requested is not None:
+        return check_max_wait(requested)
+    return DEFAULT_MAX_WAIT if config.max_wait is None else config.max_wait
+
+
+def _load_balancing(policy: LoadBalancing | None) -> str:
+    if policy is None or policy in get_args(LoadBalancing):
+        return policy or ""
+    raise ConfigurationError(
+        f"load_balancing must be one of {', '.join(get_args(LoadBalancing))}, got {policy!r}",
+        "Omit it to use round_robin for host names and pick_first for other addresses.",
+    )

@@ -53,7 +53,7 @@ def _failures(attempts: Iterable[Attempt]) -> str:
 
 
 def _failed(attempts: Iterable[Attempt]) -> list[Attempt]:
-    return [attempt for attempt in attempts if attempt.error_reason not in ("", SUPERSEDED)]
+    return [attempt for attempt in attempts if attempt.provider and attempt.error_reason not in ("", SUPERSEDED)]
 
 
 def _target(attempt: Attempt) -> str:

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path, PurePosixPath
 
 from ..v1 import content_pb2
+from .presentation import short_repr
 
 MAX_SEGMENT_LENGTH = 100
 MAX_EXTENSION_LENGTH = 20
@@ -20,7 +21,7 @@ RESERVED_NAMES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNO
 """Device names on Windows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Artifact:
     """A file, document or data that the gateway found in a response. The response's text contains it as well.
 
@@ -82,6 +83,9 @@ class Artifact:
                 continue
             return candidate
         raise OSError(f"{MAX_DUPLICATE_NAMES} files with names like {str(path)!r} already exist")
+
+    def __repr__(self) -> str:
+        return short_repr(self, "id", "name", "mime_type")
 
 
 def safe_path(name: str, fallback: str) -> PurePosixPath:

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from .._convert.scalars import enum_word, read_seconds, read_time
 from ..v1 import health_pb2
+from .presentation import short_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ProviderHealth:
     """Health of one provider over the last five minutes. `proto` is the message from the server.
 
@@ -78,3 +79,6 @@ class ProviderHealth:
     def solution(self) -> str:
         """Recommended action, of the operator for an admin, else of the caller; empty if none is needed."""
         return self.proto.solution
+
+    def __repr__(self) -> str:
+        return short_repr(self, "provider", "status", "circuit", "last_error_reason")

@@ -9,9 +9,10 @@ from decimal import Decimal
 
 from .._convert.scalars import read_cost, read_seconds, read_time
 from ..v1 import metrics_pb2
+from .presentation import short_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MetricsRow:
     """Metrics of one provider and model; both names are empty in the total. `proto` is the message from the server.
 
@@ -103,8 +104,11 @@ class MetricsRow:
         """Median time to the first token in seconds; None without streamed responses."""
         return read_seconds(self.proto, "time_to_first_token_p50")
 
+    def __repr__(self) -> str:
+        return short_repr(self, "provider", "model", "requests_total", "requests_error", "tokens_total", "cost_total")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class MetricsSummary:
     """Metrics over a time window; MetricsRow describes each value. `proto` is the message from the server.
 
@@ -183,3 +187,6 @@ class MetricsSummary:
     def uptime(self) -> float | None:
         """Seconds since the server started."""
         return read_seconds(self.proto, "uptime")
+
+    def __repr__(self) -> str:
+        return short_repr(self, "requests_total", "requests_error", "tokens_total", "cost_total", "requests_in_flight")

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from .._convert.scalars import NANO, enum_word, read_time
 from ..v1 import model_pb2
+from .presentation import short_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Pricing:
     cache_write: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """One model of one provider. `proto` is the message from the server.
 
@@ -116,3 +117,6 @@ class Model:
     def available(self) -> bool:
         """Whether the gateway has a key for the provider and its circuit breaker is not open."""
         return self.proto.available
+
+    def __repr__(self) -> str:
+        return short_repr(self, "id", "aliases", "available")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from .._convert.scalars import read_optional, read_seconds
 from ..v1 import quality_pb2
+from .presentation import short_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ModelQuality:
     """Quality of one model. A value is None without samples. `proto` is the message from the server.
 
@@ -63,8 +64,11 @@ class ModelQuality:
         """Share of structured outputs that matched their schema without a repair, 0 to 1."""
         return read_optional(self.proto, "conformance")
 
+    def __repr__(self) -> str:
+        return short_repr(self, "model", "sample_count", "success_rate", "latency_p50")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class ProviderQuality:
     """Quality of one provider. Scores are 0 to 1, or None without samples. `proto` is the message from the server.
 
@@ -118,3 +122,6 @@ class ProviderQuality:
     def models(self) -> tuple[ModelQuality, ...]:
         """Quality by model."""
         return tuple(map(ModelQuality, self.proto.models))
+
+    def __repr__(self) -> str:
+        return short_repr(self, "provider", "sample_count", "overall", "availability")

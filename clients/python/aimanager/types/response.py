@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .._convert.field_names import parameter_name, with_parameter_names
+from .._convert.json_form import from_plain, to_plain
+from .._convert.message_dict import message_to_dict, read_message_dict
 from .._convert.output_format import Output, parse_output
-from .._convert.scalars import enum_word, read_cost, read_seconds
+from .._convert.scalars import enum_word, enum_words, read_cost, read_seconds
 from ..v1 import content_pb2, generation_pb2, usage_pb2
 from .artifact import Artifact
-from .usage import Attempt, Usage, read_attempts, read_usage
+from .presentation import FieldMapping
+from .usage import Attempt, Usage, read_attempts, read_usage, write_usage
+
+if TYPE_CHECKING:
+    # Part of typing from Python 3.13; the package does not depend on typing_extensions.
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    Parsed = DefaultTypeVar("Parsed", default=Any, covariant=True)
+else:
+    Parsed = TypeVar("Parsed", covariant=True)
 
 MAX_REPR_CONTENT = 50  # characters
+NOT_PARSED: Any = object()
+METADATA_FIELDS = ("request_id", "requested_model", "provider_finish_reason")
+"""What `metadata` of a constructed response may contain, besides `finish_reason` and `cache_status`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ToolCall:
     """A request of the model to run a tool. `proto` is the message from the server.
 
-    >>> ToolCall(content_pb2.ToolCall(id="1", name="weather", arguments_json='{"city": "Rome"}')).arguments
+    >>> ToolCall.build("weather", {"city": "Rome"}).arguments
     {'city': 'Rome'}
     """
 
     proto: content_pb2.ToolCall
+
+    @classmethod
+    def build(cls, name: str, arguments: Mapping[str, Any] | None = None, *, id: str = "1") -> Self:  # noqa: A002
+        """Return a tool call, for tests."""
+        return cls(content_pb2.ToolCall(id=id, name=name, arguments_json=json.dumps(dict(arguments or {}))))
 
     @property
     def id(self) -> str:
@@ -45,23 +65,36 @@ class ToolCall:
             return arguments
         raise ValueError(f"arguments of tool {self.name!r} must be a JSON object, got {self.proto.arguments_json!r}")
 
+    def __repr__(self) -> str:
+        arguments = self.proto.arguments_json
+        shown = arguments if len(arguments) <= MAX_REPR_CONTENT else f"{arguments[:MAX_REPR_CONTENT]}…"
+        return f"ToolCall(id={self.id!r}, name={self.name!r}, arguments={shown})"
+
 
 @dataclass(frozen=True, slots=True)
 class SettingWarning:
-    """An option that the gateway changed or dropped because the model does not support it. `field` is the parameter."""
+    """An option that the gateway changed or dropped because the model does not support it. `field` is the parameter.
+
+    >>> SettingWarning("seed", "seed is not supported").field
+    'seed'
+    """
 
     field: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(FieldMapping):
     """Everything about a response except its content. Values that are not known (yet) are empty or None.
 
-    `finish_reason` is stop, max_tokens, tool_calls, content_filter, refusal, context_window, paused or other;
-    `provider_finish_reason` is the provider's own value. `latency` and `time_to_first_token` are in seconds. `cost` is
-    in `currency`, None if the price is unknown; `cost_is_exact` is False for a cost from the gateway's price table.
-    `cache_status` is miss or idempotent_replay. `execution` is the message from the server.
+    Also a mapping of its attributes. `finish_reason` is stop, max_tokens, tool_calls, content_filter, refusal,
+    context_window, paused or other; `provider_finish_reason` is the provider's own value. `latency` and
+    `time_to_first_token` are in seconds. `cost` is in `currency`, None if the price is unknown; `cost_is_exact` is
+    False for a cost from the gateway's price table. `cache_status` is miss or idempotent_replay. `execution` is the
+    message from the server.
+
+    >>> AIResponse("Hi", "mock", "mock-large").metadata["provider"]
+    'mock'
     """
 
     request_id: str
@@ -79,28 +112,130 @@ class Metadata:
     warnings: tuple[SettingWarning, ...]
     from_cache: bool
     cache_status: str
-    execution: generation_pb2.Execution
+    execution: generation_pb2.Execution = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class AIResponse:
+@dataclass(frozen=True, slots=True, repr=False, init=False)
+class AIResponse(Generic[Parsed]):
     """A response, or one piece of a streamed response: `content` of a piece is the new text.
 
-    `proto` is the message from the server, `output` the output format of the request.
+    `proto` is the message from the server, `output` the output format of the request. The constructor is for tests.
 
-    >>> from aimanager import assistant
-    >>> response = AIResponse(generation_pb2.GenerateResponse(message=assistant("Good morning")))
-    >>> str(response)
-    'Good morning'
+    >>> response = AIResponse("Good morning", "mock", "mock-large", {"input_tokens": 3, "output_tokens": 2})
+    >>> response
+    AIResponse(provider='mock', model='mock-large', content='Good morning')
+    >>> AIResponse.from_dict(response.to_dict()) == response
+    True
     """
 
     proto: generation_pb2.GenerateResponse
-    output: Output | None = field(default=None, compare=False)
+    output: Output | None = field(compare=False)
+    _waited: tuple[Attempt, ...] = field(compare=False)
+    _parsed: Any = field(compare=False)
+
+    def __init__(
+        self,
+        content: str = "",
+        provider: str = "",
+        model: str = "",
+        usage: Usage | Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        artifacts: Iterable[Artifact] = (),
+        reasoning: str | None = None,
+        *,
+        tool_calls: Iterable[ToolCall] = (),
+        parsed: Any = None,
+        finish_reason: str = "stop",
+    ) -> None:
+        parts = [content_pb2.Part(reasoning=content_pb2.Reasoning(text=reasoning))] if reasoning else []
+        parts += [content_pb2.Part(text=content)] if content else []
+        parts += [content_pb2.Part(tool_call=call.proto) for call in tool_calls]
+        details = dict(metadata or {})
+        reason = enum_words(generation_pb2.FinishReason)[details.pop("finish_reason", finish_reason)]
+        status = enum_words(usage_pb2.CacheStatus)[details.pop("cache_status", "miss")]
+        if unknown := [name for name in details if name not in METADATA_FIELDS]:
+            raise TypeError(
+                f"metadata of a response cannot set {unknown[0]!r}; it can set {', '.join(METADATA_FIELDS)}"
+            )
+        role = content_pb2.Role.ROLE_ASSISTANT
+        proto = generation_pb2.GenerateResponse(
+            id=details.get("request_id", ""),
+            message=content_pb2.Message(role=role, parts=parts, provider=provider, model=model),
+            finish_reason=generation_pb2.FinishReason.ValueType(reason),
+            provider_finish_reason=details.get("provider_finish_reason", ""),
+            usage=write_usage(usage or {}),
+            execution=generation_pb2.Execution(
+                requested_model=details.get("requested_model", ""), provider=provider, model=model
+            ),
+            cache_status=usage_pb2.CacheStatus.ValueType(status),
+            artifacts=[artifact.proto for artifact in artifacts],
+        )
+        self._set(proto, None, (), parsed)
+
+    @classmethod
+    def from_proto(
+        cls,
+        proto: generation_pb2.GenerateResponse,
+        output: Output | None = None,
+        waited: tuple[Attempt, ...] = (),
+    ) -> Self:
+        """Return the response of a message from the server. `waited` are the client's own attempts before it."""
+        response = cls.__new__(cls)
+        response._set(proto, output, waited, NOT_PARSED)
+        return response
+
+    def _set(
+        self, proto: generation_pb2.GenerateResponse, output: Output | None, waited: tuple[Attempt, ...], parsed: Any
+    ) -> None:
+        for name, value in (("proto", proto), ("output", output), ("_waited", waited), ("_parsed", parsed)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the response of a dict from `to_dict`. Raises InvalidRequestError for another dict."""
+        stored = {name: value for name, value in fields.items() if name not in ("content", "provider", "model")}
+        shown = {name: fields.get(name, "") for name in ("content", "provider", "model")}
+        message = stored.pop("message", None) or {"role": "assistant", **shown}
+        others = {name: value for name, value in stored.items() if name != "usage"}
+        proto = from_plain(others, generation_pb2.GenerateResponse())
+        usage = {name: value for name, value in dict(stored.get("usage") or {}).items() if name != "total_tokens"}
+        if usage.get("source", "missing") != "missing":
+            from_plain(usage, proto.usage)
+        proto.message.CopyFrom(read_message_dict(message, "message"))
+        return cls.from_proto(proto)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the response as a dict that JSON can carry: content, provider, model, usage and everything else.
+
+        `parsed` is the JSON text in `structured_output_json`. `AIResponse.from_dict` restores the response.
+        """
+        shown = {"content": self.content, "provider": self.provider, "model": self.model}
+        return {
+            **shown,
+            **to_plain(self.proto),
+            "message": message_to_dict(self.proto.message),
+            "usage": dict(self.usage),
+        }
 
     @property
     def content(self) -> str:
         """Text without the reasoning."""
         return "".join(part.text for part in self.proto.message.parts)
+
+    @property
+    def text(self) -> str:
+        """Text without the reasoning: the same as `content`."""
+        return self.content
+
+    @property
+    def provider(self) -> str:
+        """Provider that answered."""
+        return self.proto.message.provider or self.proto.execution.provider
+
+    @property
+    def model(self) -> str:
+        """Model that answered, without the provider."""
+        return self.proto.message.model or self.proto.execution.model
 
     @property
     def reasoning(self) -> str:
@@ -113,13 +248,25 @@ class AIResponse:
         return [ToolCall(part.tool_call) for part in self.proto.message.parts if part.HasField("tool_call")]
 
     @property
-    def parsed(self) -> Any:
-        """Structured output: an instance of the pydantic model in `output`, or plain values for a schema.
+    def parsed(self) -> Parsed:
+        """Structured output: an instance of the type in `output`, or plain values for a JSON Schema.
 
-        None without `output`, on every piece but the last, and for a truncated or refused response: see
-        `finish_reason`. Raises ValueError if the pydantic model rejects JSON that matches its schema.
+        None without `output`, and on every piece of a stream but the last. Raises ValueError for a response that was
+        truncated or refused, see `finish_reason`, and for JSON that a validator of the type rejects.
         """
-        return parse_output(self.proto.structured_output_json, self.output)
+        if self._parsed is NOT_PARSED:
+            object.__setattr__(self, "_parsed", self._parse())
+        parsed: Parsed = self._parsed
+        return parsed
+
+    def _parse(self) -> Any:
+        text = self.proto.structured_output_json
+        if not text and self.output is not None and self.finish_reason:
+            raise ValueError(
+                f"the response has no structured output, as it ended with finish_reason {self.finish_reason!r}: "
+                "increase max_tokens, or change the prompt"
+            )
+        return parse_output(text, self.output)
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -153,8 +300,11 @@ class AIResponse:
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt at a provider. The response's own usage and cost exclude those of failed attempts."""
-        return read_attempts(self.proto.execution)
+        """Every attempt at a provider. The response's own usage and cost exclude those of failed attempts.
+
+        The first ones have no provider if the gateway's rate limit rejected the call and the client waited.
+        """
+        return self._waited + read_attempts(self.proto.execution)
 
     @property
     def warnings(self) -> tuple[SettingWarning, ...]:
@@ -180,8 +330,8 @@ class AIResponse:
         execution = self.proto.execution
         return Metadata(
             request_id=self.proto.id,
-            provider=self.proto.message.provider or execution.provider,
-            model=self.proto.message.model or execution.model,
+            provider=self.provider,
+            model=self.model,
             requested_model=execution.requested_model,
             finish_reason=self.finish_reason,
             provider_finish_reason=self.proto.provider_finish_reason,
@@ -203,8 +353,7 @@ class AIResponse:
     def __repr__(self) -> str:
         content = self.content
         shown = content if len(content) <= MAX_REPR_CONTENT else f"{content[:MAX_REPR_CONTENT]}…"
-        metadata = self.metadata
-        return f"AIResponse(provider={metadata.provider!r}, model={metadata.model!r}, content={shown!r})"
+        return f"AIResponse(provider={self.provider!r}, model={self.model!r}, content={shown!r})"
 
 
 def _read_warning(warning: generation_pb2.Warning) -> SettingWarning:

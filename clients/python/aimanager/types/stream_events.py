@@ -8,11 +8,12 @@ from typing import TypeAlias
 from ..v1 import generation_pb2
 from ..v1.generation_pb2 import Heartbeat, PartCompleted, PartDelta, StreamStarted
 from .artifact import Artifact
+from .presentation import short_repr
 from .response import AIResponse
 from .usage import Attempt, read_attempts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Restarted:
     """The stream was interrupted and restarts: discard every part and artifact received so far.
 
@@ -40,6 +41,9 @@ class Restarted:
     def attempts(self) -> tuple[Attempt, ...]:
         """Attempts so far. The last failed one is the interrupted one; its `usage` is what it consumed."""
         return read_attempts(self.proto.execution)
+
+    def __repr__(self) -> str:
+        return short_repr(self, "provider", "model")
 
 
 Event: TypeAlias = StreamStarted | PartDelta | PartCompleted | Artifact | Heartbeat | Restarted | AIResponse

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from .._convert.scalars import enum_word, read_cost, read_seconds
+from .._convert.scalars import enum_word, enum_words, read_cost, read_seconds
 from ..v1 import generation_pb2, usage_pb2
+from .presentation import FieldMapping
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(FieldMapping):
     """Tokens of one response. `input_tokens` and `output_tokens` are totals; the others are subsets of them.
 
-    `source` is `reported` (by the provider), `estimated` (by the gateway) or `missing` (the counts are meaningless).
+    Also a mapping of its attributes. `source` is `reported` (by the provider), `estimated` (by the gateway) or
+    `missing` (the counts are meaningless).
+
+    >>> usage = Usage(input_tokens=3, output_tokens=4)
+    >>> usage.total_tokens, usage["input_tokens"], usage.get("cost")
+    (7, 3, None)
     """
+
+    computed = ("total_tokens",)
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -25,11 +35,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Sum of input and output tokens.
-
-        >>> Usage(input_tokens=3, output_tokens=4).total_tokens
-        7
-        """
+        """Sum of input and output tokens."""
         return self.input_tokens + self.output_tokens
 
 
@@ -38,7 +44,11 @@ class Attempt:
     """One request to a provider. `error_reason` is empty on success.
 
     `duration` is in seconds, until the first content or the failure. `usage` and `cost`, in `currency`, are those of a
-    failed or superseded attempt, if it spent any tokens; the response's own usage and cost exclude them.
+    failed or superseded attempt, if it spent any tokens; the response's own usage and cost exclude them. An attempt
+    without a provider was rejected by the gateway's rate limit; `duration` is then how long the client waited.
+
+    >>> Attempt("claude", "claude-haiku-5", "PROVIDER_OVERLOADED").error_reason
+    'PROVIDER_OVERLOADED'
     """
 
     provider: str
@@ -77,3 +87,12 @@ def _read_attempt(attempt: generation_pb2.Attempt) -> Attempt:
         cost=read_cost(attempt, "cost"),
         currency=attempt.cost.currency_code,
     )
+
+
+def write_usage(usage: Usage | Mapping[str, Any]) -> usage_pb2.Usage | None:
+    """Convert usage to the message of the API, reported unless it says otherwise; None without any."""
+    counts = {name: value for name, value in dict(usage).items() if name != "total_tokens"}
+    if not counts or counts.get("source") == "missing":
+        return None
+    source = enum_words(usage_pb2.UsageSource)[counts.pop("source", "reported")]
+    return usage_pb2.Usage(**counts, source=usage_pb2.UsageSource.ValueType(source))
