@@ -94,7 +94,7 @@ def component(package: Package) -> Component:
     installed = metadata.metadata(package.name)
     if installed["Version"] != package.version:
         raise ValueError(f"{package.name} {package.version} is not installed: run 'make install'")
-    license_name = installed.get("License-Expression") or installed.get("License")
+    license_name = installed.get("License-Expression") or installed.get("License") or classified_license(installed)
     hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in package.hashes]
     return Component(
         type=ComponentType.LIBRARY,
@@ -113,6 +113,12 @@ def component(package: Package) -> Component:
             )
         ],
     )
+
+
+def classified_license(installed: metadata.PackageMetadata) -> str:
+    """Return the license that the classifiers of older metadata name, such as "MIT License"."""
+    classifiers = installed.get_all("Classifier") or ()
+    return next((one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License ::")), "")
 
 
 def names(requirements: Iterable[str]) -> set[str]:

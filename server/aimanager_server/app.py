@@ -21,12 +21,15 @@ from .core.embedding import Embedder
 from .core.errors import GatewayError
 from .core.handler import CallHandler, Layer, ObservingLayer, Provider, compose
 from .core.request import Attempt, Call
+from .operations.conversations import Conversations, delete_expired
 from .operations.count_tokens import CountTokens
 from .operations.embed import CreateEmbeddings
 from .pipeline.accounting import Accounting
 from .pipeline.artifacts import ExtractArtifacts
 from .pipeline.attachments import FetchAttachments
 from .pipeline.circuit_breaker import CircuitBreakerLayer
+from .pipeline.context_window import FitContextWindow
+from .pipeline.conversation import KeepConversation
 from .pipeline.dispatch import Dispatch
 from .pipeline.hedging import Hedging
 from .pipeline.idempotency import Idempotency
@@ -48,6 +51,7 @@ from .rpc.interceptors.metrics import RpcMetrics
 from .rpc.interceptors.rate_limit import RateLimit
 from .rpc.interceptors.request_id import RequestId
 from .rpc.server import GatewayServer, Replacement, Service
+from .rpc.services.conversations import ConversationService
 from .rpc.services.count_tokens import CountTokensMethod
 from .rpc.services.embeddings import EmbeddingService
 from .rpc.services.generation import GenerationService
@@ -61,6 +65,9 @@ from .telemetry.metrics_server import MetricsServer, check_metrics_address
 
 PLUGIN_LISTING_SECONDS = 1.0
 """How long startup waits for the model lists of plug-ins; later ones arrive while the server already serves."""
+
+EXPIRY_INTERVAL_SECONDS = 60.0
+"""Between two searches for expired conversations."""
 
 HEDGING_QUANTILE = 0.95
 """Quantile of the time to first token after which a hedged request is sent."""
@@ -126,6 +133,9 @@ class Pipeline:
         subscribers = (metrics, state.usage_stats, state.provider_stats, state.model_stats)
         self.telemetry = state.telemetry
         self.idempotency = Idempotency(state.idempotency_store)
+        self.conversation = KeepConversation(
+            state.storage.conversations, settings.conversations.lease_seconds, time.time, state.unfinished_turns
+        )
         self.caller_quota = CallerQuota(settings.tiers, state.rate_limiter)
         self.artifacts = ExtractArtifacts()
         self.stream_recovery = StreamRecovery(settings.retry, budgets, metrics, clock)
@@ -134,6 +144,7 @@ class Pipeline:
             asyncio.sleep, random.random, _hedging(settings, state),
         )  # fmt: skip
         self.provider_quota = ProviderQuota(self.caller_quota)
+        self.context_window = FitContextWindow(components.catalog.find)
         self.attachments = FetchAttachments(
             state.attachment_fetcher if fetches else None, components.catalog.find, limits.max_attachment_bytes,
             limits.max_message_bytes,
@@ -152,6 +163,7 @@ class Pipeline:
         return (
             self.telemetry,  # first, so that rejected, replayed and failed calls are counted too
             self.idempotency,  # before anything is charged: a replay is free
+            self.conversation,  # inside idempotency: a replay adds no turn, and only what is added may be replayed
             self.caller_quota,  # before any work; settles with the usage of all attempts
             self.artifacts,  # outside retries: artifacts come only from the response that the caller receives
             self.stream_recovery,  # restarts a stream that is interrupted after its first content
@@ -162,6 +174,7 @@ class Pipeline:
         """Layers that run for each attempt that the retry loop makes, outermost first."""
         return (
             self.provider_quota,  # first: an attempt beyond the quota costs nothing
+            self.context_window,  # models differ in how much history they accept
             self.attachments,  # models differ in what they fetch themselves; a repair reuses the files
             self.output_format,  # the way to request JSON depends on the model
             self.bulkhead,  # a full provider is not a failure
@@ -209,12 +222,14 @@ def _services(components: Components, state: SharedState) -> tuple[Service, ...]
     settings, catalog, pipeline, clock = components.settings, components.catalog, components.pipeline, state.clock
     providers, embedders = components.provider_set.providers, components.provider_set.embedders()
     limits, unary_timeout = settings.limits, settings.server.unary_timeout_seconds
-    resolver = _resolver(components, state)
+    resolver, handler = _resolver(components, state), pipeline.handler()
     embedding_resolver = EmbeddingResolver(catalog, resolver, embedders, settings.providers, limits)
     create_embeddings = pipeline.create_embeddings(embedders)
+    conversations = Conversations(state.storage.conversations, state.unfinished_turns, settings, time.time)
     count_tokens = CountTokensMethod(pipeline.count_tokens(), resolver, limits, unary_timeout, clock)
     return (
-        GenerationService(pipeline.handler(), resolver, settings, clock),
+        GenerationService(handler, resolver, conversations, settings, clock),
+        ConversationService(conversations, handler, resolver, settings, clock),
         ModelService(
             catalog, resolver, providers, state.health.is_available, components.model_discovery, count_tokens,
             lambda: datetime.now(UTC).date(),
@@ -287,6 +302,10 @@ class App:
         """Fetch the models of plug-ins. Failures are only logged and recorded."""
         await self._list_plugin_models({})
 
+    async def delete_expired_conversations(self) -> None:
+        """Delete conversations that have expired, until cancelled."""
+        await delete_expired(self.state.storage.conversations, EXPIRY_INTERVAL_SECONDS)
+
     async def aclose(self) -> None:
         """Close the connections of all providers."""
         for task in tuple(self._background):
@@ -352,6 +371,11 @@ async def running_components(
         stack.push_async_callback(app.aclose)
         if settings.server.metrics_listen is not None:
             await stack.enter_async_context(MetricsServer(settings.server.metrics_listen, app.state.metrics.registry))
+        stack.push_async_callback(app.state.storage.aclose)
+        await app.state.storage.prepare()
+        stack.push_async_callback(app.state.unfinished_turns.aclose)
+        expiry = asyncio.ensure_future(app.delete_expired_conversations())
+        stack.callback(expiry.cancel)
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)
         stack.push_async_callback(app.state.prober.aclose)

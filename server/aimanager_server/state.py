@@ -35,6 +35,8 @@ from .resilience.turns import Turns
 from .resilience.worker_pool import WorkerPool
 from .rpc.interceptors.admission import Admission
 from .rpc.interceptors.loop_guard import LoopGuard
+from .storage.opening import open_storage
+from .storage.unfinished_turns import UnfinishedTurns
 from .telemetry.metrics import Metrics
 from .telemetry.model_stats import ModelStats
 from .telemetry.provider_stats import ProviderStats
@@ -77,6 +79,8 @@ class SharedState:
         self.loop_guard = LoopGuard(secrets.token_hex(8))
         self.admission = Admission(settings.server, self.lag_monitor.is_overloaded)
         self.idempotency_store = IdempotencyStore(settings.idempotency, clock)
+        self.storage = open_storage(settings.storage, time.time)
+        self.unfinished_turns = UnfinishedTurns()
         self.telemetry = Telemetry(self.metrics, self.usage_stats, clock)
         self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
         self.prober = Prober(
@@ -147,6 +151,7 @@ class SharedState:
         self.breakers.reconfigure(settings.circuit_breaker, settings.retry)
         self.retry_budgets.reconfigure(settings.retry)
         self.idempotency_store.reconfigure(settings.idempotency)
+        self.storage.reconfigure(settings.storage)
         self.bulkhead.reconfigure(settings.providers, settings.server)
         self.admission.reconfigure(settings.server)
         self.lag_monitor.max_lag_seconds = settings.server.max_event_loop_lag_seconds

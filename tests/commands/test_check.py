@@ -30,6 +30,10 @@ RAISED_ELSEWHERE = {
     ("rpc/tls.py", "_configuration"),  # TLS files that change while they are read
     ("rpc/tls.py", "_read"),  # a TLS file that disappears after the settings were read
     ("rpc/server.py", "_bind"),  # an address in use
+    ("storage/opening.py", "open_storage"),  # a package that is not installed
+    ("storage/opening.py", "_prepare"),  # a database that cannot be used
+    ("storage/sql/schema.py", "check_version"),
+    ("storage/sql/schema.py", "_migrate"),
     ("telemetry/metrics_server.py", "__aenter__"),
 }
 """Functions whose errors no config file causes."""

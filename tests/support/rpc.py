@@ -29,6 +29,7 @@ from aimanager_server.core.request import Attempt, Call
 from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseMetadata, TextDelta
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.operations.conversations import Conversations
 from aimanager_server.operations.count_tokens import CountTokens
 from aimanager_server.operations.embed import CreateEmbeddings
 from aimanager_server.resilience.auth_backoff import AuthBackoff
@@ -46,6 +47,7 @@ from aimanager_server.rpc.interceptors.metrics import RpcMetrics
 from aimanager_server.rpc.interceptors.rate_limit import RateLimit
 from aimanager_server.rpc.interceptors.request_id import RequestId
 from aimanager_server.rpc.server import GatewayServer
+from aimanager_server.rpc.services.conversations import ConversationService
 from aimanager_server.rpc.services.count_tokens import CountTokensMethod
 from aimanager_server.rpc.services.embeddings import EmbeddingService
 from aimanager_server.rpc.services.generation import HEARTBEAT_SECONDS, GenerationService
@@ -53,6 +55,8 @@ from aimanager_server.rpc.services.health import HealthService
 from aimanager_server.rpc.services.metrics import MetricsService
 from aimanager_server.rpc.services.models import IsAvailable, ModelService, Refresh
 from aimanager_server.rpc.services.quality import CostOf, QualityService
+from aimanager_server.storage.memory_conversations import MemoryConversations
+from aimanager_server.storage.unfinished_turns import UnfinishedTurns
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.model_stats import ModelStats
 from aimanager_server.telemetry.usage_stats import UsageStats
@@ -217,8 +221,12 @@ def build_server(
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,
     )
+    conversations = Conversations(MemoryConversations(settings.storage), UnfinishedTurns(), settings, time.time)
     services = (
-        GenerationService(handler or answering(*HELLO_EVENTS), resolver, settings, clock, heartbeat_seconds),
+        GenerationService(
+            handler or answering(*HELLO_EVENTS), resolver, conversations, settings, clock, heartbeat_seconds
+        ),
+        ConversationService(conversations, handler or answering(*HELLO_EVENTS), resolver, settings, clock),
         ModelService(
             catalog,
             resolver,

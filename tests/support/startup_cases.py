@@ -36,6 +36,8 @@ def startup_cases(folder: Path) -> Mapping[str, bytes]:
         "foreign address": f'[server]\nallow_anonymous = true\nlisten = "{FOREIGN}"\n',
         "unknown host": '[server]\nallow_anonymous = true\nlisten = "no-such-host.invalid:5"\n',
         "foreign address for health": f'{FREE}health_listen = "{FOREIGN}"\n',
+        "absent folder of the database": f'{FREE}[storage]\nurl = "sqlite+aiosqlite:///{folder}/absent/a.db"\n',
+        "invalid encryption key": _with_encryption_key(folder),
         "foreign address for metrics": FREE.replace("off", FOREIGN),
     }
     return {**{reason: text.encode() for reason, text in texts.items()}, "no UTF-8": b"\xff"}
@@ -43,6 +45,13 @@ def startup_cases(folder: Path) -> Mapping[str, bytes]:
 
 def _with_tls(files: Mapping[str, str]) -> str:
     return f"{FREE}[server.tls]\n{''.join(_lines(files))}"
+
+
+def _with_encryption_key(folder: Path) -> str:
+    key_file = folder / "storage-keys"
+    key_file.write_text("2026:dG9vIHNob3J0")
+    url = f"sqlite+aiosqlite:///{folder}/a.db"
+    return f'{FREE}[storage]\nurl = "{url}"\nencryption_key_file = "{key_file}"\n'
 
 
 def _lines(values: Mapping[str, str]) -> Iterator[str]:

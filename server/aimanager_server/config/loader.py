@@ -30,7 +30,9 @@ from .providers import KEY_SETTINGS
 from .settings import Settings
 from .types import SettingPath
 
-FILE_SETTINGS = frozenset({"api_key_file", "ca_file", "certificate_file", "key_file", "client_ca_file"})
+FILE_SETTINGS = frozenset(
+    {"api_key_file", "ca_file", "certificate_file", "key_file", "client_ca_file", "encryption_key_file"}
+)
 """The settings that name a file, in whichever table."""
 
 

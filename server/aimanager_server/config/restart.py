@@ -5,6 +5,7 @@ from __future__ import annotations
 from .provider_defaults import PLUGIN_WIRE
 from .providers import ProviderSettings
 from .settings import Limits, ServerSettings, Settings, TlsSettings
+from .storage import StorageSettings
 
 RESTART_SETTINGS = ("listen", "health_listen", "metrics_listen", "reflection")
 """Settings of [server] that always need a restart."""
@@ -13,9 +14,9 @@ RESTART_SETTINGS = ("listen", "health_listen", "metrics_listen", "reflection")
 def until_restart(started: Settings, loaded: Settings) -> Settings:
     """Return the loaded settings, but those with which the server was started where a change needs a restart.
 
-    These are the listeners, reflection, whether TLS and client certificates are used, the list of plug-ins, and what
-    gRPC's connections cannot change: a longer `stream_timeout_seconds`, and a `max_message_bytes` above both its
-    default and its first value.
+    These are the listeners, the database, reflection, whether TLS and client certificates are used, the list of
+    plug-ins, and what gRPC's connections cannot change: a longer `stream_timeout_seconds`, and a `max_message_bytes`
+    above both its default and its first value.
     """
     max_message_bytes = max(started.limits.max_message_bytes, Limits().max_message_bytes)
     limits = {"max_message_bytes": min(loaded.limits.max_message_bytes, max_message_bytes)}
@@ -24,6 +25,7 @@ def until_restart(started: Settings, loaded: Settings) -> Settings:
             "server": _server(started.server, loaded.server),
             "limits": loaded.limits.model_copy(update=limits),
             "plugins": started.plugins,
+            "storage": _storage(started.storage, loaded.storage),
             "providers": _providers(started, loaded),
         }
     )
@@ -34,6 +36,12 @@ def _server(started: ServerSettings, loaded: ServerSettings) -> ServerSettings:
     stream_timeout_seconds = min(loaded.stream_timeout_seconds, started.stream_timeout_seconds)
     tls = loaded.tls if _uses(loaded.tls) == _uses(started.tls) else started.tls
     return loaded.model_copy(update={**kept, "stream_timeout_seconds": stream_timeout_seconds, "tls": tls})
+
+
+def _storage(started: StorageSettings, loaded: StorageSettings) -> StorageSettings:
+    """Return the settings with which the store was opened, but for the limits in memory."""
+    changed = {name: getattr(loaded, name) for name in ("max_memory_bytes", "idle_memory_seconds")}
+    return started.model_copy(update=changed)
 
 
 def _uses(tls: TlsSettings | None) -> tuple[bool, bool]:

@@ -30,6 +30,7 @@ from .resilience import (
     StreamTimeoutSettings,
 )
 from .routes import RouteSettings
+from .storage import ConversationsSettings, StorageSettings
 from .types import (
     MIB,
     ListenAddress,
@@ -49,6 +50,7 @@ from .types import (
 __all__ = [
     "CallerSettings",
     "CircuitBreakerSettings",
+    "ConversationsSettings",
     "HedgingSettings",
     "IdempotencySettings",
     "Limits",
@@ -60,6 +62,7 @@ __all__ = [
     "RouteSettings",
     "ServerSettings",
     "Settings",
+    "StorageSettings",
     "StreamTimeoutSettings",
     "Tier",
     "TlsSettings",
@@ -170,6 +173,8 @@ class Settings(Section):
     stream_timeouts: StreamTimeoutSettings = StreamTimeoutSettings()
     hedging: HedgingSettings = HedgingSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
+    storage: StorageSettings = StorageSettings()
+    conversations: ConversationsSettings = ConversationsSettings()
     callers: dict[Name, CallerSettings] = Field(default_factory=dict)
     tiers: dict[Name, Tier] = Field(default_factory=dict)
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
@@ -231,7 +236,8 @@ class Settings(Section):
         """Return the values that must never be logged: API keys and header values."""
         keys = (credential.key for provider in self.providers.values() for credential in provider.credentials())
         headers = (value for provider in self.providers.values() for value in provider.headers.values())
-        return (*keys, *headers)
+        passwords = (self.storage.password,) if self.storage.password else ()
+        return (*keys, *headers, *passwords)
 
     @field_validator("providers", mode="before")
     @classmethod

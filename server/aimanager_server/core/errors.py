@@ -3,13 +3,13 @@
     GatewayError
     ├── request           InvalidRequest · CapabilityUnsupported · PayloadTooLarge · ContextTooLong · ContentBlocked
     │                     Unauthenticated · TokenExpired · PermissionDenied · MissingCredentials · ProviderNotFound
-    │                     ModelNotFound · LoopDetected
+    │                     ModelNotFound · LoopDetected · ConversationNotFound · ConversationBusy
     ├── gateway limits    RateLimited · Overloaded · CircuitOpen
     ├── provider          ProviderRejectedRequest · ProviderPermissionDenied · ProviderModelDenied · CallerKeyRejected
     │                     ProviderCredentialsInvalid · ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout
     │                     FirstTokenTimeout · ProviderInternalError · ProviderOverloaded · ProviderUnreachable
     │                     ProviderUntrusted · ProviderProtocolError · StreamInterrupted · OutputSchemaMismatch
-    └── gateway           DeadlineExceeded · InternalError
+    └── gateway           DeadlineExceeded · StorageUnavailable · InternalError
 
 The spec determines the gRPC code, the reason clients match on, retry, fallback and the effect on the circuit breaker.
 `docs/errors.md` is generated from this module.
@@ -17,91 +17,16 @@ The spec determines the gRPC code, the reason clients match on, retry, fallback 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from .attempts import AttemptLog, AttemptRecord
 from .error_spec import ErrorSpec
-from .usage import Cost, Usage
+from .gateway_error import FieldViolation as FieldViolation
+from .gateway_error import GatewayError as GatewayError
 
 if TYPE_CHECKING:
     from .request import Repair
-
-
-@dataclass(frozen=True, slots=True)
-class FieldViolation:
-    """An invalid field of a request. `field` is its path in the API; `description` completes "<field> …"."""
-
-    field: str
-    description: str
-
-
-class GatewayError(Exception):
-    """A call failed. The message states the fact, the value and the limit, and never contains a secret.
-
-    `retry_after` is in seconds, None if unknown. `metadata` is sent to the caller unchanged. `attempts` are those of
-    the whole call; `usage` and `cost` are theirs, once known. Immutable: a layer that knows more raises a copy.
-    """
-
-    spec: ClassVar[ErrorSpec]
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        solution: str = "",
-        provider: str = "",
-        model: str = "",
-        retry_after: float | None = None,
-        violations: tuple[FieldViolation, ...] = (),
-        metadata: Mapping[str, str] = MappingProxyType({}),
-        upstream_status: int | None = None,
-        attempts: tuple[AttemptRecord, ...] = (),
-        usage: Usage | None = None,
-        cost: Cost | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.solution = solution or self.spec.solution
-        self.provider = provider
-        self.model = model
-        self.retry_after = retry_after
-        self.violations = violations
-        self.metadata = metadata
-        self.upstream_status = upstream_status
-        self.attempts = attempts
-        self.usage = usage
-        self.cost = cost
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self.__dict__ and not name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__}.{name} is immutable; raise a copy made with replace()")
-        super().__setattr__(name, value)
-
-    @property
-    def reason(self) -> str:
-        """Return the stable identifier of the cause: `ErrorInfo.reason` and the metric label."""
-        return self.spec.reason
-
-    def replace(self, **changes: Any) -> Self:
-        """Return a copy with other attributes, the same cause and the same traceback.
-
-        >>> InvalidRequest("no").replace(message="still no", model="m").model
-        'm'
-        """
-        attributes = {name: value for name, value in self.__dict__.items() if not name.startswith("__")} | changes
-        copy = type(self)(attributes.pop("message"), **attributes)
-        copy.__cause__ = self.__cause__
-        return copy.with_traceback(self.__traceback__)
-
-    def with_attempts(self, log: AttemptLog) -> Self:
-        """Return a copy with all attempts of the call and their total usage and cost."""
-        usage = log.usage()
-        if usage is None:
-            return self.replace(attempts=tuple(log.records))
-        return self.replace(attempts=tuple(log.records), usage=usage, cost=log.cost())
 
 
 TRANSIENT = ErrorSpec("UNAVAILABLE", "", "", retryable=True, fallback="next", breaker_effect="count")
@@ -198,6 +123,28 @@ class ModelNotFound(GatewayError):
     """The model does not exist or was retired; metadata `nearest` or `replacement` names others."""
 
     spec = ErrorSpec("NOT_FOUND", "MODEL_NOT_FOUND", "Use a model that ListModels returns.", fallback="next")
+
+
+class ConversationNotFound(GatewayError):
+    """The conversation does not exist, has expired, or belongs to another caller."""
+
+    spec = ErrorSpec("NOT_FOUND", "CONVERSATION_NOT_FOUND", "Use a conversation that ListConversations returns.")
+
+
+class ConversationBusy(GatewayError):
+    """Another call is adding a turn to the conversation, or has added one since its history was read."""
+
+    spec = ErrorSpec("ABORTED", "CONVERSATION_BUSY", "Wait until the other call has ended, then repeat this one.")
+
+
+class StorageUnavailable(GatewayError):
+    """The database of conversations cannot be reached. The cause is in the log, under the request id."""
+
+    spec = ErrorSpec(
+        "UNAVAILABLE",
+        "STORAGE_UNAVAILABLE",
+        "Retry later; the operator must check the database with 'aimanager-server storage check'.",
+    )
 
 
 class RateLimited(GatewayError):

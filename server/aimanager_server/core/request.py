@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from .attempts import AttemptLog, AttemptRecord
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
+from .conversation import ConversationTurn
 from .errors import FieldViolation
 from .response import SettingWarning
 from .usage import Cost, Usage
@@ -38,8 +39,8 @@ class GenerateParams:
     """A request as sent by the client, parsed but not yet resolved. `provider_options` is keyed by provider.
 
     `output_format` None means free text. Timeouts are in seconds, None if not set. `restart_on_interruption` permits
-    the gateway to restart an interrupted stream. `violations` were found while parsing; validation reports them
-    together with its own.
+    the gateway to restart an interrupted stream. `turn` is the next one of `conversation_id`, once its history is part
+    of `messages`. `violations` were found while parsing; validation reports them together with its own.
     """
 
     messages: tuple[Message, ...]
@@ -59,7 +60,14 @@ class GenerateParams:
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extract_artifacts: bool = False
     end_user_id: str = ""
+    conversation_id: str = ""
+    turn: ConversationTurn | None = None
     violations: tuple[FieldViolation, ...] = ()
+
+    @property
+    def new_messages(self) -> tuple[Message, ...]:
+        """Return the messages that the caller sent, without the history of the conversation."""
+        return self.messages if self.turn is None else self.messages[self.turn.first_message :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +160,8 @@ class Call:
 
     `deadline` is in seconds on the event loop's clock and applies to the whole call. `traceparent` is the W3C header to
     send upstream, empty if there is none, and `hops` the value of HOPS_HEADER, which includes this gateway.
-    `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `attempts`
-    is the log of its attempts.
+    `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `turn` is
+    the next turn of a conversation, None without one. `attempts` is the log of its attempts.
     """
 
     id: str
@@ -173,6 +181,7 @@ class Call:
     labels: Mapping[str, str] = field(default_factory=dict)
     traceparent: str = ""
     hops: str = ""
+    turn: ConversationTurn | None = None
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
     attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
 
@@ -180,6 +189,11 @@ class Call:
     def target(self) -> Target:
         """Return the target that is tried first."""
         return self.targets[0]
+
+    @property
+    def new_messages(self) -> tuple[Message, ...]:
+        """Return the messages that the caller sent, without the history of the conversation."""
+        return self.messages if self.turn is None else self.messages[self.turn.first_message :]
 
     def with_targets(self, *targets: Target) -> Call:
         """Return the same call with other targets."""

@@ -110,7 +110,8 @@ class CacheStatus(StrEnum):
 class ResponseMetadata:
     """Facts about a response, available with its first content. `time_to_first_token` is in seconds.
 
-    `attempts` is the log of the call, which grows until the call has ended.
+    `attempts` is the log of the call, which grows until the call has ended. `conversation_id` names the conversation
+    that the response is added to.
     """
 
     id: str
@@ -121,6 +122,7 @@ class ResponseMetadata:
     warnings: tuple[SettingWarning, ...] = ()
     time_to_first_token: float = 0.0
     cache_status: CacheStatus = CacheStatus.MISS
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,11 @@ from ..core.response import (
     Event,
     GenerateResult,
     PartCompleted,
-    ResponseBuilder,
-    ResponseMetadata,
 )
-from ..core.stream import OnEnd, ResponseStream, StreamObserver
+from ..core.stream import OnEnd, ResponseStream
 from ..resilience.fingerprint import Fingerprints
 from ..resilience.idempotency_store import IdempotencyStore, store_key
+from .response_recorder import ResponseRecorder
 
 OPERATION = "generate"
 
@@ -48,7 +47,7 @@ class Idempotency:
         except BaseException:
             self._store.release(key)
             raise
-        recorder = _Recorder(stream.metadata)
+        recorder = ResponseRecorder(stream.metadata)
 
         async def store(events: list[Event]) -> None:
             # An inner finalizer may have completed the last event, such as with its validated JSON.
@@ -65,34 +64,14 @@ class Idempotency:
         return await self._fingerprints.digest(
             [(target.key, target.sampling, target.reasoning, target.options) for target in targets],
             call.system_instruction,
-            call.messages,
+            # The history that a conversation had at the first call has changed by then.
+            call.new_messages,
+            "" if call.turn is None else call.turn.conversation_id,
             call.tools,
             call.tool_choice,
             call.output_format,
             call.extract_artifacts,
         )
-
-
-class _Recorder(StreamObserver):
-    """Collects the events of a response."""
-
-    __slots__ = ("_builder", "_metadata", "_time_to_first_token")
-
-    def __init__(self, metadata: ResponseMetadata) -> None:
-        self._builder = ResponseBuilder()
-        self._metadata = metadata
-        self._time_to_first_token = metadata.time_to_first_token
-
-    def on_events(self, events: list[Event]) -> None:
-        for event in events:
-            self._builder.add(event)
-
-    def result(self) -> GenerateResult:
-        """Return the response as it is stored, without later changes: more attempts, and the times of this call."""
-        result = self._builder.result(self._metadata)
-        attempts = tuple(result.metadata.attempts)
-        metadata = replace(result.metadata, attempts=attempts, time_to_first_token=self._time_to_first_token)
-        return replace(result, metadata=metadata)
 
 
 def replay(result: GenerateResult) -> ResponseStream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..core.request import GenerateParams
 from ..core.response import SettingWarning
@@ -23,7 +24,8 @@ def filter_candidates(
     requirements. A candidate is also removed if the estimated prompt exceeds its context window. Since that is an
     estimate, it never removes the model the caller named first, nor the targets of the route if nothing else is left.
     """
-    prompt_tokens = estimate_tokens(params)
+    # History is left out if a prompt would be too long.
+    prompt_tokens = estimate_tokens(params if params.turn is None else replace(params, messages=params.new_messages))
     first, *fallbacks = groups
     capable, fitting = _split(first, requirements, prompt_tokens)
     if first.policy is None:

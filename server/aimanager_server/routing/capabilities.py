@@ -128,9 +128,9 @@ class RequirementFinder:
         return (*requirements, *specific) if specific else requirements
 
     def _specific_requirements(self, params: GenerateParams) -> Iterator[Requirement]:
-        yield from _attachment_requirements(params.messages, fetch_attachments=self._fetch_attachments)
-        if params.messages[-1].role is Role.ASSISTANT:
-            yield from _prefill_requirements(params.messages)
+        yield from _attachment_requirements(params.new_messages, fetch_attachments=self._fetch_attachments)
+        if params.new_messages[-1].role is Role.ASSISTANT:
+            yield from _prefill_requirements(params.new_messages)
         if params.tools:
             yield from _tool_requirements(params)
         if params.output_format is not None:

@@ -71,6 +71,7 @@ class Resolver:
             labels=params.labels,
             traceparent=traceparent,
             hops=hops,
+            turn=params.turn,
         )
 
     def resolve_model(self, name: str, caller: Caller | None = None) -> ResolvedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -27,15 +28,20 @@ ASSISTANT_ONLY = "is only allowed in assistant messages"
 USER_ONLY = "is only allowed in user messages"
 
 
-def message_violations(messages: Sequence[Message], limits: Limits) -> Iterator[Violation]:
-    """Yield the violations of each message by itself."""
+MESSAGE_PATH = re.compile(r"messages\[(\d+)\]")
+
+
+def message_violations(
+    messages: Sequence[Message], limits: Limits, *, has_history: bool = False
+) -> Iterator[Violation]:
+    """Yield the violations of each message by itself. With history, the first message need not be the user's."""
     if not messages:
         yield FieldViolation("messages", "must have at least one message")
         return
     if len(messages) > limits.max_messages:
         yield FieldViolation("messages", f"must have at most {limits.max_messages} items, got {len(messages)}")
         return
-    if messages[0].role is not Role.USER:
+    if messages[0].role is not Role.USER and not has_history:
         yield FieldViolation("messages[0].role", "must be user: the first message of a conversation is the user's")
     for index, message in enumerate(messages):
         if not _is_one_text(message):
@@ -146,6 +152,23 @@ def tool_result_violations(messages: Sequence[Message]) -> Iterator[FieldViolati
                 field = f"messages[{index}].parts[{position}].tool_result.tool_call_id"
                 yield _unmatched_result(part.tool_call_id, field, seen)
     yield from _missing_results(pending)
+
+
+def without_history(violation: FieldViolation, first_message: int) -> FieldViolation:
+    """Return the violation with the path of the caller's own request, whose first message is at this index.
+
+    >>> without_history(FieldViolation("messages[7].parts", "is empty"), 5).field
+    'messages[2].parts'
+    """
+    match = MESSAGE_PATH.match(violation.field)
+    if match is None:
+        return violation
+    index = int(match[1]) - first_message
+    if index < 0:
+        return FieldViolation(
+            "messages", f"do not continue the conversation: its {violation.field} {violation.description}"
+        )
+    return FieldViolation(f"messages[{index}]{violation.field[match.end() :]}", violation.description)
 
 
 def message_json_violations(messages: Sequence[Message]) -> Iterator[FieldViolation]:

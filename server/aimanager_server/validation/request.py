@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from ..catalog.model import MAX_MODEL_NAME_LENGTH
 from ..config.providers import ProviderSettings
@@ -14,7 +15,7 @@ from ..core.errors import FieldViolation
 from ..core.request import Caller, GenerateParams
 from .idempotency_key import idempotency_key_violations
 from .json_depth import parse_json_object
-from .messages import message_json_violations, message_violations, tool_result_violations
+from .messages import message_json_violations, message_violations, tool_result_violations, without_history
 from .native_options import NativeOptionsRules
 from .output_format import output_format_violations
 from .violations import Violation, entry_path, quoted, raise_violations, too_long
@@ -44,9 +45,10 @@ class RequestValidator:
     def _violations(self, params: GenerateParams, caller: Caller) -> Iterator[Violation]:
         # Most requests have few fields set, and an unset field costs no more than its condition.
         limits = self._limits
-        yield from message_violations(params.messages, limits)
-        yield from tool_result_violations(params.messages)
-        yield from message_json_violations(params.messages)
+        first = 0 if params.turn is None else params.turn.first_message
+        yield from message_violations(params.new_messages, limits, has_history=first > 0)
+        of_all = chain(tool_result_violations(params.messages), message_json_violations(params.messages))
+        yield from (without_history(violation, first) for violation in of_all) if first else of_all
         yield from _sampling_violations(params.sampling)
         if params.reasoning.budget_tokens is not None:
             yield from below_minimum("reasoning.budget_tokens", params.reasoning.budget_tokens)
@@ -58,7 +60,7 @@ class RequestValidator:
         if params.provider_options:
             yield from self._native_options.violations(params.provider_options)
         if params.labels:
-            yield from _label_violations(params.labels)
+            yield from label_violations(params.labels)
         if params.fallback_models:
             yield from _fallback_violations(params.fallback_models)
         for timeout in ("first_token_timeout", "idle_timeout"):
@@ -128,7 +130,8 @@ def _tool_choice_violations(params: GenerateParams) -> Iterator[FieldViolation]:
         yield FieldViolation("tool_choice.tool_name", description)
 
 
-def _label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:
+def label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:
+    """Yield the labels that exceed a limit."""
     if len(labels) > MAX_LABELS:
         yield FieldViolation("labels", f"must have at most {MAX_LABELS} entries, got {len(labels)}")
         return

@@ -16,7 +16,15 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from aimanager.v1 import embedding_pb2, generation_pb2, health_pb2, metrics_pb2, model_pb2, quality_pb2
+from aimanager.v1 import (
+    conversation_pb2,
+    embedding_pb2,
+    generation_pb2,
+    health_pb2,
+    metrics_pb2,
+    model_pb2,
+    quality_pb2,
+)
 from aimanager_server.resilience.auth_backoff import AuthBackoff
 from aimanager_server.rpc.interceptor_chain import GRPC_HEALTH_SERVICE
 from tests.support.eventually import eventually
@@ -159,7 +167,7 @@ async def test_every_method_except_the_standard_health_service_requires_a_token(
     server = build_server(settings=server_settings({"reflection": True}, callers=callers("ann")))
     methods = [
         (service.full_name, method.name)
-        for proto in (generation_pb2, embedding_pb2, model_pb2, health_pb2, quality_pb2, metrics_pb2)
+        for proto in (generation_pb2, conversation_pb2, embedding_pb2, model_pb2, health_pb2, quality_pb2, metrics_pb2)
         for service in proto.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     ]
@@ -172,7 +180,7 @@ async def test_every_method_except_the_standard_health_service_requires_a_token(
         failures["reflection"] = await failure_of(reflection(iter([b""])))
         check = await HealthStub(gateway.channel).Check(HealthCheckRequest(service="readiness"))
 
-    assert len(failures) == 12
+    assert len(failures) == 22
     assert {name for name, one in failures.items() if one.code is not grpc.StatusCode.UNAUTHENTICATED} == set()
     assert check.status == HealthCheckResponse.SERVING
     assert {service for service, _ in methods} == {service.name for service in server.services} - {GRPC_HEALTH_SERVICE}

@@ -220,6 +220,7 @@ class GenerateRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     SYSTEM_INSTRUCTION_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
@@ -235,10 +236,15 @@ class GenerateRequest(_message.Message):
     END_USER_ID_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """`[provider/]model`, `[provider/]alias` or the name of a route; the aliases are latest, current, fast and reasoning.
-    At most 256 characters. Empty: the server's default model.
+    At most 256 characters. Empty: that of `conversation_id`, else the server's default model.
+    """
+    conversation_id: _builtins.str
+    """Id of a conversation of ConversationService. `messages` then holds only the new ones; they are sent with the history,
+    and are added to it with the response before the response is complete for the caller. A response that was cut off is
+    added too and marked; a failed call adds nothing. Empty: the server keeps nothing.
     """
     system_instruction: _builtins.str
-    """Instructions that apply to the whole conversation."""
+    """Instructions that apply to the whole conversation. Empty: those of `conversation_id`."""
     idempotency_key: _builtins.str
     """A repeated call of the same caller with the same key returns the first response, for one hour, and is not billed
     again. At most 255 characters. Callers without a name share the stored responses, so their keys must be random:
@@ -304,6 +310,7 @@ class GenerateRequest(_message.Message):
         *,
         model: _builtins.str = ...,
         messages: _abc.Iterable[_content_pb2.Message] | None = ...,
+        conversation_id: _builtins.str = ...,
         system_instruction: _builtins.str = ...,
         sampling: Global___SamplingOptions | None = ...,
         reasoning: Global___ReasoningOptions | None = ...,
@@ -320,7 +327,7 @@ class GenerateRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,6 +379,7 @@ class GenerateResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     ARTIFACTS_FIELD_NUMBER: _builtins.int
     STRUCTURED_OUTPUT_JSON_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
@@ -382,6 +390,8 @@ class GenerateResponse(_message.Message):
     """Why the model stopped."""
     provider_finish_reason: _builtins.str
     """The provider's own finish reason."""
+    conversation_id: _builtins.str
+    """The conversation that the response was added to."""
     structured_output_json: _builtins.str
     """The response as JSON, validated against the requested schema. Empty unless `output_format` is set."""
     cache_status: _usage_pb2.CacheStatus.ValueType
@@ -420,6 +430,7 @@ class GenerateResponse(_message.Message):
         usage: _usage_pb2.Usage | None = ...,
         cost: _usage_pb2.Cost | None = ...,
         execution: Global___Execution | None = ...,
+        conversation_id: _builtins.str = ...,
         artifacts: _abc.Iterable[_content_pb2.Artifact] | None = ...,
         structured_output_json: _builtins.str = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
@@ -427,7 +438,7 @@ class GenerateResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "execution", b"execution", "message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "cache_status", b"cache_status", "cost", b"cost", "execution", b"execution", "finish_reason", b"finish_reason", "id", b"id", "message", b"message", "provider_finish_reason", b"provider_finish_reason", "structured_output_json", b"structured_output_json", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "cache_status", b"cache_status", "conversation_id", b"conversation_id", "cost", b"cost", "execution", b"execution", "finish_reason", b"finish_reason", "id", b"id", "message", b"message", "provider_finish_reason", b"provider_finish_reason", "structured_output_json", b"structured_output_json", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic.fields import FieldInfo
 
-from ...config import callers, models, routes, types
+from ...config import callers, models, routes, storage, types
 from ...config.provider_defaults import (
     API_KEY_ENV_ALIASES,
     BASE_URL_ENV,
@@ -43,6 +43,7 @@ TYPE_NAMES: tuple[tuple[object, str], ...] = (
     (models.ModelName, "`PROVIDER/ID`"),
     (models.CapabilityName, "capability"),
     (routes.ModelReference, "model"),
+    (storage.StorageUrl, "URL, secret"),
 )
 """Names of types that have their own validation."""
 

@@ -18,6 +18,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "config.restart_required": "These settings of the configuration are not in use: they need a restart.",
     "config.unknown_variable": "An environment variable begins with `AIMANAGER_` but is not a setting. It is ignored; "
     "`nearest` is a variable with a similar name, or empty.",
+    "conversation.turn_lost": "What was left to do after a call had ended early, to keep its cut answer or to free its "
+    "conversation, failed.",
     "log_lines.dropped": "The destination took no lines for so long that `count` lines were dropped.",
     "metrics_server.failed": "The metrics could not be rendered; the scraper received status 500.",
     "metrics_server.started": "The endpoint of the metrics is open.",
@@ -41,6 +43,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "server.listener_reopened": "gRPC stopped accepting calls after an invalid method name; the port was reopened.",
     "server.started": "The server accepts calls. `health_port` is 0 without `health_listen`.",
     "server.stopped": "The server has stopped; `cancelled_calls` did not end within the drain timeout.",
+    "storage.failed": "The database of conversations could not be used; the caller received `STORAGE_UNAVAILABLE`.",
     "token.expired": "A caller used a token that has expired; once a day for each token.",
     "token.expiring": "A caller used a token that expires within 14 days; once a day for each token.",
     "token_count.estimated": "The provider could not count tokens, so the gateway estimated them.",

@@ -7,7 +7,7 @@ model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -94,6 +94,7 @@ def parse_generate_request(
         provider_options=_provider_options(parser, request.provider_options_json),
         extract_artifacts=request.extract_artifacts,
         end_user_id=request.end_user_id,
+        conversation_id=request.conversation_id,
         violations=parser.violations,
     )
 
@@ -104,6 +105,16 @@ def parse_interruption_policy(policy: int) -> bool:
     if may_restart is None:
         raise unknown_enum_value("on_interruption", generation_pb2.InterruptionPolicy, policy)
     return may_restart
+
+
+def parse_messages(messages: Sequence[content_pb2.Message], limits: Limits) -> tuple[Message, ...]:
+    """Parse messages that are added to a conversation. Raises InvalidRequest."""
+    parser = FieldParser()
+    _check_message_counts(parser, messages, limits)
+    parser.raise_violations()
+    parsed = tuple(_message(parser, message, f"messages[{index}]") for index, message in enumerate(messages))
+    parser.raise_violations()
+    return parsed
 
 
 def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) -> EmbedParams:
@@ -130,11 +141,7 @@ def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) ->
 
 def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
     parser = FieldParser()
-    _check_count(parser, limits.max_messages, len(request.messages), "messages")
-    counted = request.messages if len(request.messages) <= limits.max_messages else ()
-    for index, message in enumerate(counted):
-        if len(message.parts) > limits.max_parts_per_message:
-            _check_count(parser, limits.max_parts_per_message, len(message.parts), f"messages[{index}].parts")
+    _check_message_counts(parser, request.messages, limits)
     _check_count(parser, limits.max_tools, len(request.tools), "tools")
     _check_count(parser, MAX_FALLBACK_MODELS, len(request.fallback_models), "fallback_models")
     _check_count(parser, MAX_LABELS, len(request.labels), "labels")
@@ -145,6 +152,14 @@ def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> No
     if request.tools or request.provider_options_json or request.HasField("output_format"):
         check_json_size(parser, request, limits)
         parser.raise_violations()
+
+
+def _check_message_counts(parser: FieldParser, messages: Sequence[content_pb2.Message], limits: Limits) -> None:
+    _check_count(parser, limits.max_messages, len(messages), "messages")
+    counted = messages if len(messages) <= limits.max_messages else ()
+    for index, message in enumerate(counted):
+        if len(message.parts) > limits.max_parts_per_message:
+            _check_count(parser, limits.max_parts_per_message, len(message.parts), f"messages[{index}].parts")
 
 
 def _check_count(parser: FieldParser, limit: int, actual: int, path: str) -> None:

@@ -118,6 +118,13 @@ def artifact_to_proto(artifact: Artifact) -> content_pb2.Artifact:
     return converted
 
 
+def message_to_proto(message: Message) -> content_pb2.Message:
+    """Convert a message."""
+    converted = content_pb2.Message()
+    _fill_message(converted, "", message)
+    return converted
+
+
 def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
     """Convert token counts, clamped to the range of int32."""
     converted = usage_pb2.Usage()
@@ -150,6 +157,8 @@ def _fill_response(response: generation_pb2.GenerateResponse, result: GenerateRe
     for warning in metadata.warnings:
         response.warnings.add(field=valid_text(warning.field), message=valid_text(warning.message))
     response.cache_status = CACHE_STATUSES[metadata.cache_status]
+    if metadata.conversation_id:
+        response.conversation_id = metadata.conversation_id
 
 
 def _fill_message(target: content_pb2.Message, message_id: str, message: Message) -> None:

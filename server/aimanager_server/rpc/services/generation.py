@@ -14,6 +14,7 @@ from ...core.handler import CallHandler, Clock
 from ...core.request import Call
 from ...core.response import Finished, ReasoningProgress, ResponseBuilder
 from ...core.stream import ResponseStream
+from ...operations.conversations import Conversations
 from ...routing.resolver import Resolver
 from ..context import Rpc, current_rpc
 from ..convert.requests import parse_generate_request, parse_interruption_policy
@@ -37,12 +38,14 @@ class GenerationService(GenerationServiceServicer):
         self,
         handler: CallHandler,
         resolver: Resolver,
+        conversations: Conversations,
         settings: Settings,
         clock: Clock,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._handler = handler
         self._resolver = resolver
+        self._conversations = conversations
         self._limits = settings.limits
         self._unary_timeout_seconds = settings.server.unary_timeout_seconds
         self._stream_timeout_seconds = settings.server.stream_timeout_seconds
@@ -70,7 +73,9 @@ class GenerationService(GenerationServiceServicer):
         ):
             may_restart = parse_interruption_policy(request.on_interruption)
             rpc.field_prefix = "request."
-            call = self._resolve(request.request, rpc, deadline, streaming=True, restart_on_interruption=may_restart)
+            call = await self._resolve(
+                request.request, rpc, deadline, streaming=True, restart_on_interruption=may_restart
+            )
             stream = await self._handler(call)
             try:
                 await _write_stream(stream, writer)
@@ -80,10 +85,10 @@ class GenerationService(GenerationServiceServicer):
     async def _generate(
         self, request: generation_pb2.GenerateRequest, rpc: Rpc, deadline: float
     ) -> generation_pb2.GenerateResponse:
-        stream = await self._handler(self._resolve(request, rpc, deadline, streaming=False))
+        stream = await self._handler(await self._resolve(request, rpc, deadline, streaming=False))
         return generate_response_to_proto(await stream.result())
 
-    def _resolve(
+    async def _resolve(
         self,
         request: generation_pb2.GenerateRequest,
         rpc: Rpc,
@@ -93,6 +98,8 @@ class GenerationService(GenerationServiceServicer):
         restart_on_interruption: bool = False,
     ) -> Call:
         params = parse_generate_request(request, self._limits, restart_on_interruption=restart_on_interruption)
+        if params.conversation_id:
+            params = await self._conversations.continued(params, rpc.caller)
         call = self._resolver.resolve(
             params,
             rpc.caller,

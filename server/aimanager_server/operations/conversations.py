@@ -1,0 +1,285 @@
+"""Operations on conversations, and the history that a generation request continues."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ..config.settings import Settings
+from ..core.content import Message, Reasoning, Role, Text, ToolCall, ToolResult
+from ..core.conversation import (
+    Conversation,
+    ConversationSettings,
+    ConversationTurn,
+    History,
+    Summary,
+    Turn,
+    new_conversation,
+)
+from ..core.errors import FieldViolation, InvalidRequest, RateLimited, StorageUnavailable
+from ..core.request import Caller, GenerateParams
+from ..core.response import GenerateResult
+from ..core.usage import Cost, Usage
+from ..storage.conversations import ConversationStore, Page
+from ..storage.unfinished_turns import UnfinishedTurns
+from ..validation.messages import message_violations, tool_result_violations, without_history
+from ..validation.violations import raise_violations
+
+LEASE_SECONDS = 30.0
+"""Lease of an operation that only appends messages."""
+
+DEFAULT_KEPT_TURNS = 4
+
+MAX_HISTORY_BYTES = 32 * 1024 * 1024
+"""Size of the history that one call sends, as large as a request."""
+
+SUMMARY_PROMPT = (
+    "Summarize the conversation so far for a reader who continues it without seeing it. Keep every fact, decision, "
+    "name, number, open question and preference that may matter later; leave out pleasantries. Write plain text."
+)
+SUMMARY_PREFIX = "Summary of the conversation so far:\n\n"
+MAX_SUMMARIZED_CHARACTERS = 2_000_000
+
+Generate = Callable[[GenerateParams], Awaitable[GenerateResult]]
+"""Run a generation request of the caller through the whole pipeline."""
+
+
+class Conversations:
+    """Operations of one configuration over a store. `now` returns the Unix time."""
+
+    def __init__(
+        self, store: ConversationStore, unfinished: UnfinishedTurns, settings: Settings, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._unfinished = unfinished
+        self._settings = settings.conversations
+        self._limits = settings.limits
+        self._now = now
+
+    async def create(
+        self, owner: str, settings: ConversationSettings, messages: Sequence[Message], idle_seconds: float | None
+    ) -> Conversation:
+        """Create a conversation, with the messages as its first turn. Raises InvalidRequest or RateLimited."""
+        if messages:
+            self._check_messages(messages, ())
+        limit = self._settings.max_per_caller
+        if await self._store.count(owner) >= limit:
+            raise RateLimited(
+                f"The caller already has {limit} conversations.",
+                solution="Delete conversations, or ask the operator to raise conversations.max_per_caller.",
+                metadata={"quota": "conversations", "limit": str(limit), "subject": owner},
+            )
+        idle = self._settings.idle_ttl_seconds if idle_seconds is None else idle_seconds
+        idle = min(idle, self._settings.idle_ttl_seconds)
+        started = new_conversation(owner, settings, self._now(), idle, self._settings.max_age_seconds)
+        return await self._store.create(started, [Turn(0, tuple(messages), self._now())] if messages else [])
+
+    async def append(
+        self, owner: str, conversation_id: str, messages: Sequence[Message], *, is_pinned: bool
+    ) -> Conversation:
+        """Add messages as one turn. Raises InvalidRequest, ConversationNotFound or ConversationBusy."""
+        history = await self._history(owner, conversation_id)
+        self._check_messages(messages, [message for turn in history.turns for message in turn.messages])
+        number = history.conversation.turn_count
+        self._check_turn_count(conversation_id, number)
+        lease = await self._store.acquire(owner, conversation_id, number, LEASE_SECONDS)
+        return await self._store.append(lease, Turn(number, tuple(messages), self._now(), is_pinned=is_pinned))
+
+    async def get(self, owner: str, conversation_id: str) -> Conversation:
+        """Return a conversation. Raises ConversationNotFound."""
+        return await self._store.get(owner, conversation_id)
+
+    async def list(
+        self, owner: str, limit: int, after: Page | None, labels: Mapping[str, str]
+    ) -> Sequence[Conversation]:
+        """Return conversations that have all the labels, the one used last first."""
+        return await self._store.list(owner, limit, after, labels)
+
+    async def update(
+        self, owner: str, conversation_id: str, change: Callable[[ConversationSettings], ConversationSettings]
+    ) -> Conversation:
+        """Change the settings. Raises ConversationNotFound."""
+        found = await self._store.get(owner, conversation_id)
+        return await self._store.update(owner, conversation_id, change(found.settings))
+
+    async def delete(self, owner: str, conversation_id: str) -> None:
+        """Delete a conversation. Raises ConversationNotFound."""
+        await self._store.delete(owner, conversation_id)
+
+    async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
+        """Return turns in order. Raises ConversationNotFound."""
+        return await self._store.turns(owner, conversation_id, first_turn, limit)
+
+    async def pin(self, owner: str, conversation_id: str, number: int, *, is_pinned: bool) -> None:
+        """Pin or unpin a turn. Raises ConversationNotFound, and InvalidRequest for a turn that does not exist."""
+        count = (await self._store.get(owner, conversation_id)).turn_count
+        if not 0 <= number < count:
+            raise _invalid("turn", f"must be less than the number of turns, {count}, got {number}")
+        await self._store.pin(owner, conversation_id, number, is_pinned=is_pinned)
+
+    async def fork(self, owner: str, conversation_id: str, turn_count: int | None, title: str | None) -> Conversation:
+        """Copy a conversation up to a turn. Raises ConversationNotFound or InvalidRequest."""
+        origin = await self._store.get(owner, conversation_id)
+        count = origin.turn_count if turn_count is None else turn_count
+        if not 0 <= count <= origin.turn_count:
+            raise _invalid("turn_count", f"must be at most the number of turns, {origin.turn_count}, got {count}")
+        settings = origin.settings if title is None else replace(origin.settings, title=title)
+        copy = new_conversation(owner, settings, self._now(), origin.idle_seconds, self._settings.max_age_seconds)
+        summary = origin.summary if origin.summary is not None and origin.summary.turns <= count else None
+        return await self._store.fork(
+            owner, conversation_id, count, replace(copy, forked_from=origin.id, summary=summary)
+        )
+
+    async def compact(
+        self, owner: str, conversation_id: str, model: str, kept_turns: int, generate: Generate
+    ) -> tuple[Conversation, Usage | None, Cost | None]:
+        """Summarize all turns but the newest. Raises ConversationNotFound and the errors of a generation.
+
+        The summary includes the one before. If the generation fails, the conversation stays as it was.
+        """
+        history = await self._history(owner, conversation_id)
+        conversation = history.conversation
+        last = _last_summarized(history, kept_turns)
+        if last <= (0 if conversation.summary is None else conversation.summary.turns):
+            return conversation, None, None
+        name = model or self._settings.summary_model or conversation.settings.model
+        result = await generate(GenerateParams(messages=(_transcript(history, last),), model=name))
+        text = "".join(part.text for part in result.message.parts if isinstance(part, Text))
+        if not text.strip():
+            raise _invalid("model", f"returned no summary; use another one than {name!r}")
+        summary = Summary(last, text, result.metadata.provider, result.metadata.model)
+        changed = await self._store.set_summary(owner, conversation_id, summary)
+        return changed, result.finished.usage, result.finished.cost
+
+    async def continued(self, params: GenerateParams, caller: Caller) -> GenerateParams:
+        """Return the request with the history of its conversation, and the settings that it leaves out.
+
+        Raises ConversationNotFound or InvalidRequest.
+        """
+        if not params.conversation_id:
+            return params
+        history = await self._history(caller.name, params.conversation_id)
+        conversation, settings = history.conversation, history.conversation.settings
+        self._check_turn_count(conversation.id, conversation.turn_count)
+        messages, turn = prompt_of(history, self._limits.max_messages - len(params.messages))
+        return replace(
+            params,
+            model=params.model or settings.model,
+            system_instruction=params.system_instruction or settings.system_instruction,
+            messages=(*messages, *params.messages),
+            turn=turn,
+        )
+
+    async def _history(self, owner: str, conversation_id: str) -> History:
+        await self._unfinished.wait_for(conversation_id)
+        return await self._store.history(owner, conversation_id, MAX_HISTORY_BYTES)
+
+    def _check_turn_count(self, conversation_id: str, count: int) -> None:
+        if count >= self._settings.max_turns:
+            description = f"has {count} turns, the maximum (conversations.max_turns); fork it or start another one"
+            raise _invalid("conversation_id", description)
+
+    def _check_messages(self, messages: Sequence[Message], history: Sequence[Message]) -> None:
+        first = len(history)
+        raise_violations(
+            [
+                *message_violations(messages, self._limits, has_history=first > 0),
+                *_result_violations([*history, *messages], first),
+            ]
+        )
+
+
+def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], ConversationTurn]:
+    """Return the messages of a history, at most so many, and the turn that continues them.
+
+    A history from which turns are missing begins with a summary of them, or else with the first turn that makes sense
+    alone.
+    """
+    conversation, turns = history.conversation, list(history.turns)
+    messages: list[Message] = []
+    if conversation.summary is not None:
+        messages.append(Message(Role.USER, (Text(SUMMARY_PREFIX + conversation.summary.text),)))
+    count = len(messages) + sum(len(turn.messages) for turn in turns)
+    while turns and (count > max_messages or _continues(turns[0].messages[0])):
+        count -= len(turns.pop(0).messages)
+    starts, pinned = [], {0} if messages else set()
+    starts += [0] if messages else []
+    for turn in turns:
+        if turn.is_pinned:
+            pinned.add(len(messages))
+        starts.append(len(messages))
+        messages += turn.messages
+    return messages, ConversationTurn(
+        conversation.id, conversation.turn_count, len(messages), tuple(starts), frozenset(pinned)
+    )
+
+
+def _continues(message: Message) -> bool:
+    return message.role is Role.ASSISTANT or any(isinstance(part, ToolResult) for part in message.parts)
+
+
+def _last_summarized(history: History, kept_turns: int) -> int:
+    """Return how many turns to summarize: a turn that answers tool calls stays with the turn that has them."""
+    turns = {turn.number: turn for turn in history.turns}
+    last = max(0, history.conversation.turn_count - kept_turns)
+    while last > 0 and last in turns and _continues(turns[last].messages[0]):
+        last -= 1
+    newest = turns.get(last - 1)
+    if newest is not None and any(isinstance(part, ToolCall) for part in newest.messages[-1].parts):
+        last -= 1
+    return last
+
+
+def _transcript(history: History, last: int) -> Message:
+    """Return the prompt with the turns to summarize as text, so that any model can read them."""
+    lines = [SUMMARY_PROMPT, ""]
+    if history.conversation.summary is not None:
+        lines += [SUMMARY_PREFIX, history.conversation.summary.text, ""]
+    lines += [
+        f"{message.role.value}: {text}"
+        for turn in history.turns
+        if turn.number < last
+        for message in turn.messages
+        if (text := _text_of(message))
+    ]
+    return Message(Role.USER, (Text("\n".join(lines)[:MAX_SUMMARIZED_CHARACTERS]),))
+
+
+def _text_of(message: Message) -> str:
+    texts: list[str] = []
+    for part in message.parts:
+        match part:
+            case Text():
+                texts.append(part.text)
+            case ToolCall():
+                texts.append(f"[called {part.name} with {part.arguments_json}]")
+            case ToolResult():
+                texts.append(f"[{part.name} returned {part.output}]")
+            case Reasoning():
+                pass
+            case _:
+                texts.append(f"[{part.kind} {part.filename or part.mime_type}]")
+    return "\n".join(texts)
+
+
+def _result_violations(messages: Sequence[Message], first: int) -> Sequence[FieldViolation]:
+    """Return the violations of tool results; calls of the last message may still be answered by the next turn."""
+    *earlier, last = messages
+    open_calls = any(isinstance(part, ToolCall) for part in last.parts)
+    checked = earlier if open_calls else messages
+    return [without_history(violation, first) for violation in tool_result_violations(checked)]
+
+
+def _invalid(field: str, description: str) -> InvalidRequest:
+    return InvalidRequest(f"{field} {description}.", violations=(FieldViolation(field, description),))
+
+
+async def delete_expired(store: ConversationStore, interval: float, limit: int = 100) -> None:
+    """Delete what has expired, until cancelled. While the store cannot be reached, it is tried again."""
+    while True:
+        try:
+            deleted = await store.delete_expired(limit)
+        except StorageUnavailable:
+            deleted = []
+        await asyncio.sleep(0 if len(deleted) == limit else interval)

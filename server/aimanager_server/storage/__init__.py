@@ -1,0 +1,1 @@
+"""Conversations, attachments and idempotent responses that outlive a call: one protocol each, in memory or in SQL."""

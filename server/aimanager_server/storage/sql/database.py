@@ -1,0 +1,100 @@
+"""One SQL database: connections, transactions, and errors that name the database without its password."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ...config.storage import StorageSettings
+from ...core.errors import StorageUnavailable
+from ...telemetry.redaction import redact
+
+SQLITE_BUSY_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Database:
+    """The connections to one database."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self.url = make_url(settings.plain_url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = self._sqlite() if self.is_sqlite else self._postgresql(settings)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads. Raises StorageUnavailable."""
+        async with self._transaction(self.engine.execution_options(aimanager_reads=True)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction, which is committed at the end and rolled back after an error."""
+        async with self._transaction(self.engine) as connection:
+            yield connection
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise unavailable(error) from error
+
+    def _sqlite(self) -> AsyncEngine:
+        engine = create_async_engine(
+            self.url,
+            connect_args={"timeout": SQLITE_BUSY_SECONDS},
+            pool_size=4,
+            max_overflow=0,
+            pool_timeout=10,
+            hide_parameters=True,
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def on_connect(connection: Any, record: object) -> None:
+            connection.isolation_level = None  # the driver would begin transactions only before the first write
+            cursor = connection.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def on_begin(connection: Any) -> None:
+            # A transaction that reads before it writes would fail if another one wrote in between.
+            is_reading = connection.get_execution_options().get("aimanager_reads", False)
+            connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+
+        return engine
+
+    def _postgresql(self, settings: StorageSettings) -> AsyncEngine:
+        timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": settings.statement_timeout_seconds}
+        return create_async_engine(
+            self.url, pool_size=settings.max_connections, max_overflow=0, pool_timeout=10, pool_pre_ping=True,
+            hide_parameters=True, connect_args=timeouts,
+        )  # fmt: skip
+
+
+def unavailable(error: BaseException) -> StorageUnavailable:
+    """Return the error of a caller; the cause, which may name hosts and columns, is only logged."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    log.error("storage.failed", error=f"{type(cause).__name__}: {redact(str(cause))}"[:500])
+    return StorageUnavailable("The database of conversations cannot be used at the moment.")
+
+
+def display_url(url: URL) -> str:
+    """Return a URL without its password."""
+    return url.render_as_string(hide_password=True)

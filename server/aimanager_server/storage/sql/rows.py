@@ -1,0 +1,124 @@
+"""Rows of conversations and turns: what is private in them is encrypted, bound to the row that it belongs to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row
+
+from ...core.conversation import Conversation, ConversationSettings, Summary, Turn
+from ...core.usage import Cost, Usage, UsageSource
+from ..encryption import Cipher
+from ..turn_codec import Blobs, DecodedTurn, decode_turn, encode_turn
+
+MICROSECONDS = 1_000_000
+
+Values = dict[str, Any]
+
+
+def microseconds(seconds: float) -> int:
+    """Return a Unix time as it is stored."""
+    return round(seconds * MICROSECONDS)
+
+
+class RowCodec:
+    """Makes rows of conversations and turns, and reads them."""
+
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
+
+    def conversation_values(self, conversation: Conversation) -> Values:
+        """Return the columns of a conversation, but for those of its lease."""
+        cipher, details = self._cipher.encrypt(_details(conversation), conversation.id.encode())
+        return {
+            "id": conversation.id,
+            "owner": conversation.owner,
+            "details": details,
+            "cipher": cipher,
+            "turn_count": conversation.turn_count,
+            "message_count": conversation.message_count,
+            "summarized_turns": 0 if conversation.summary is None else conversation.summary.turns,
+            "totals": _totals(conversation),
+            "created_at": microseconds(conversation.created_at),
+            "updated_at": microseconds(conversation.updated_at),
+            "expires_at": microseconds(conversation.expires_at),
+            "forked_from": conversation.forked_from,
+        }
+
+    def conversation(self, row: Row[Any]) -> Conversation:
+        """Return the conversation of a row. Raises UnreadableValue."""
+        details = json.loads(self._cipher.decrypt(row.cipher, row.details, row.id.encode()))
+        usage, cost = json.loads(row.totals)
+        summary, (idle_seconds, latest_expiry) = details.get("summary"), details["lifetime"]
+        return Conversation(
+            row.id,
+            row.owner,
+            ConversationSettings(details["title"], details["model"], details["system_instruction"], details["labels"]),
+            row.created_at / MICROSECONDS,
+            row.updated_at / MICROSECONDS,
+            row.expires_at / MICROSECONDS,
+            idle_seconds,
+            latest_expiry,
+            row.turn_count,
+            row.message_count,
+            replace(Usage(*usage[:-1]), source=UsageSource(usage[-1])),
+            None if cost is None else Cost(*cost),
+            row.forked_from,
+            None if summary is None else Summary(*summary),
+        )
+
+    def turn_values(self, conversation_id: str, turn: Turn, blobs: Blobs) -> Values:
+        """Return the columns of a turn."""
+        payload = encode_turn(turn, blobs)
+        cipher, encrypted = self._cipher.encrypt(payload, _turn_context(conversation_id, turn.number))
+        return {
+            "conversation_id": conversation_id,
+            "number": turn.number,
+            "payload": encrypted,
+            "cipher": cipher,
+            "size": len(payload) + sum(map(len, blobs.by_digest.values())),
+            "created_at": microseconds(turn.created_at),
+            "is_interrupted": turn.is_interrupted,
+            "is_pinned": turn.is_pinned,
+        }
+
+    def turn(self, row: Row[Any]) -> DecodedTurn:
+        """Return the turn of a row, without the data of its attachments. Raises UnreadableValue."""
+        payload = self._cipher.decrypt(row.cipher, row.payload, _turn_context(row.conversation_id, row.number))
+        return decode_turn(row.number, payload, row.created_at / MICROSECONDS, (row.is_interrupted, row.is_pinned))
+
+    def copied_turn_values(self, row: Row[Any], conversation_id: str) -> Values:
+        """Return the columns of a copy of a turn in another conversation."""
+        payload = self._cipher.decrypt(row.cipher, row.payload, _turn_context(row.conversation_id, row.number))
+        cipher, encrypted = self._cipher.encrypt(payload, _turn_context(conversation_id, row.number))
+        return {**row._mapping, "conversation_id": conversation_id, "payload": encrypted, "cipher": cipher}
+
+
+def _turn_context(conversation_id: str, number: int) -> bytes:
+    return f"{conversation_id}/{number}".encode()
+
+
+def _details(conversation: Conversation) -> bytes:
+    settings, summary = conversation.settings, conversation.summary
+    details: Values = {
+        "title": settings.title,
+        "model": settings.model,
+        "system_instruction": settings.system_instruction,
+        "labels": dict(settings.labels),
+        "lifetime": [conversation.idle_seconds, conversation.latest_expiry],
+    }
+    if summary is not None:
+        details["summary"] = [summary.turns, summary.text, summary.provider, summary.model]
+    return json.dumps(details).encode()
+
+
+def _totals(conversation: Conversation) -> bytes:
+    usage, cost = conversation.usage, conversation.cost
+    counts = [
+        usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
+        usage.reasoning_tokens, usage.source.value,
+    ]  # fmt: skip
+    prices = None if cost is None else [cost.input_nanos, cost.output_nanos, cost.currency, cost.estimated]
+    return json.dumps([counts, prices]).encode()
