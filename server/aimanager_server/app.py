@@ -302,10 +302,6 @@ class App:
         """Fetch the models of plug-ins. Failures are only logged and recorded."""
         await self._list_plugin_models({})
 
-    async def delete_expired_conversations(self) -> None:
-        """Delete conversations that have expired, until cancelled."""
-        await delete_expired(self.state.storage.conversations, EXPIRY_INTERVAL_SECONDS)
-
     async def aclose(self) -> None:
         """Close the connections of all providers."""
         for task in tuple(self._background):
@@ -374,7 +370,7 @@ async def running_components(
         stack.push_async_callback(app.state.storage.aclose)
         await app.state.storage.prepare()
         stack.push_async_callback(app.state.unfinished_turns.aclose)
-        expiry = asyncio.ensure_future(app.delete_expired_conversations())
+        expiry = asyncio.ensure_future(delete_expired(app.state.storage.conversations, EXPIRY_INTERVAL_SECONDS))
         stack.callback(expiry.cancel)
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)
