@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from aimanager_server.core.request import CALLER_KEY_ID, NO_KEY, ApiKey
 from aimanager_server.resilience.key_pool import DEFAULT_QUARANTINE_SECONDS, KeyPool, KeySelection
 from tests.support.clock import FakeClock
@@ -129,3 +131,26 @@ def test_calls_in_flight_are_tracked_only_for_least_loaded_selection_of_several_
     assert not key_pool(1, 1).tracks_in_flight
     assert not key_pool(1, selection="least_loaded").tracks_in_flight
     assert key_pool(1, 1, selection="least_loaded").tracks_in_flight
+
+
+@pytest.mark.parametrize("selection", ["weighted", "least_loaded"])
+def test_the_key_with_the_preferred_fingerprint_comes_first_unless_it_is_in_quarantine(selection: KeySelection) -> None:
+    secrets = [(f"sk-{number}-0123456789abcdef", 1) for number in (1, 2, 3)]
+    pool = KeyPool(secrets, lambda: 0.0, selection)
+    preferred = pool.fingerprint(secrets[2][0])
+
+    assert next(pool.candidates(preferred)).id == "3"
+    assert sorted(key.id for key in pool.candidates(preferred)) == ["1", "2", "3"]
+    assert {next(pool.candidates("unknown")).id for _ in range(3)} <= {"1", "2", "3"}
+    pool.quarantine(ApiKey("3"))
+    assert "3" not in [key.id for key in pool.candidates(preferred)]
+
+
+def test_only_long_keys_of_the_pool_have_a_fingerprint() -> None:
+    pool = KeyPool([("local", 1), ("sk-0123456789abcdef", 1)], lambda: 0.0)
+
+    assert [pool.fingerprint(secret) != "" for secret in ("local", "sk-0123456789abcdef", "x" * 40)] == [
+        False,
+        True,
+        False,
+    ]

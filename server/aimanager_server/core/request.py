@@ -212,7 +212,8 @@ class Attempt(Generic[AnyCall]):
     even if the caller's is not. Layers may change `messages`, `system_instruction` and `output_format` before they are
     sent. Providers receive only output formats that they support natively, since the structured output layer emulates
     the others. `forms` lists the ways to request the format, the preferred one first, and is empty without a format;
-    `sent` is the one that the provider accepted.
+    `sent` is the one that the provider accepted. `omits_state`: the provider rejected the state of earlier turns, which
+    is not sent.
     """
 
     call: AnyCall
@@ -228,6 +229,7 @@ class Attempt(Generic[AnyCall]):
     forms: tuple[Attempt[AnyCall], ...] = ()
     sent: Attempt[AnyCall] | None = None
     repair: Repair | None = None
+    omits_state: bool = False
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.attempts import CANCELLED
 from ..core.errors import CallerKeyRejected, GatewayError, OutputSchemaMismatch, ProviderQuotaExhausted
 from ..core.handler import AttemptHandler, CallHandler, Clock
+from ..core.provider_state import carries_state, latest_fingerprint
 from ..core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Attempt, Call, Target, UpstreamTimer
 from ..core.request import Repair as SchemaRepair
 from ..core.stream import OnEnd, ResponseStream
@@ -23,6 +24,7 @@ from ..resilience.retry_policy import (
     Decision,
     Fallback,
     NextKey,
+    OmitState,
     Repair,
     Retry,
     RetryState,
@@ -149,8 +151,8 @@ class _Progress:
             if decision.is_retry:
                 self._withdraw_retry(attempt)
             return self._another_attempt(attempt, repair=attempt.repair)
-        if isinstance(decision, Repair) and isinstance(error, OutputSchemaMismatch):
-            return self._another_attempt(attempt, attempt.api_key, error.repair)
+        if isinstance(decision, Repair | OmitState):
+            return self._corrected_attempt(attempt, error)
         if self._key_errors and isinstance(error, KEY_SCOPED_ERRORS):
             error = least_severe(self._key_errors)
             decision = self._decide(error, attempt)
@@ -212,6 +214,7 @@ class _Progress:
             elapsed_seconds=layer.clock() - self._started_at,
             other_keys=isinstance(error, KEY_SCOPED_ERRORS) and self._peek_key() is not None,
             is_repairable=isinstance(error, OutputSchemaMismatch) and error.repair is not None,
+            carries_state=not attempt.omits_state and carries_state(attempt.messages, self._target.provider),
             was_sent=attempt.record.sent_at is not None,
         )
         return decide(error, state, layer.settings, layer.random())
@@ -228,9 +231,7 @@ class _Progress:
         """Begin with the first key again."""
         self._attempts += 1
         self._key_errors: list[GatewayError] = []
-        self._keys: Iterator[ApiKey] = (
-            iter(()) if self._pool is None or len(self._pool) < 2 else self._pool.candidates()
-        )
+        self._keys: Iterator[ApiKey] = iter(()) if self._pool is None else self._candidates(self._pool, self._target)
         self._next_key: ApiKey | None = None
         self._sent_before = self._call.attempts.requests_sent(self._target.key)
         self._started_at = self._layer.clock()
@@ -254,7 +255,15 @@ class _Progress:
         """Start an attempt at the target of the previous one, with the attachments that were fetched for it."""
         attempt = self._new_attempt(api_key)
         attempt.messages = previous.messages
+        attempt.omits_state = previous.omits_state
         attempt.repair = repair
+        return attempt
+
+    def _corrected_attempt(self, previous: Attempt[Any], error: GatewayError) -> Attempt[Any]:
+        """Start an attempt with the same key that corrects the answer, or omits the state that was rejected."""
+        is_mismatch = isinstance(error, OutputSchemaMismatch)
+        attempt = self._another_attempt(previous, previous.api_key, error.repair if is_mismatch else previous.repair)
+        attempt.omits_state = previous.omits_state or not is_mismatch
         return attempt
 
     def _first_key(self, target: Target) -> ApiKey:
@@ -263,7 +272,13 @@ class _Progress:
         if caller_key:
             return ApiKey(CALLER_KEY_ID, caller_key)
         # The provider uses its only key by itself.
-        return next(pool.candidates(), NO_KEY) if pool is not None and len(pool) > 1 else NO_KEY
+        return NO_KEY if pool is None else next(self._candidates(pool, target), NO_KEY)
+
+    def _candidates(self, pool: KeyPool, target: Target) -> Iterator[ApiKey]:
+        """Return the keys to try: that of the state of earlier turns first, none if the provider has a single key."""
+        if len(pool) < 2:
+            return iter(())
+        return pool.candidates(latest_fingerprint(self._call.messages, target.provider))
 
     def _start(self, target: Target, remaining: tuple[Target, ...], api_key: ApiKey) -> Attempt[Any]:
         is_streamed, first_token_timeout = upstream_mode(self._call, target, has_fallbacks=bool(remaining))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..core.handler import Clock
+from ..core.provider_state import fingerprint_of
 from ..core.request import NO_KEY, ApiKey
 
 DEFAULT_QUARANTINE_SECONDS = 300.0
@@ -18,6 +19,7 @@ KeySelection = Literal["weighted", "least_loaded"]
 @dataclass(slots=True)
 class _PooledKey:
     key: ApiKey
+    fingerprint: str
     weight: int
     current_weight: int = 0
     in_flight: int = 0
@@ -37,8 +39,10 @@ class KeyPool:
 
     def __init__(self, secrets: Sequence[tuple[str, int]], clock: Clock, selection: KeySelection = "weighted") -> None:
         self._keys = [
-            _PooledKey(ApiKey(str(position), secret), weight) for position, (secret, weight) in enumerate(secrets, 1)
+            _PooledKey(ApiKey(str(position), secret), fingerprint_of(secret), weight)
+            for position, (secret, weight) in enumerate(secrets, 1)
         ]
+        self._fingerprints = {pooled.key.secret: pooled.fingerprint for pooled in self._keys}
         self._by_id = {pooled.key.id: pooled for pooled in self._keys}
         self._clock = clock
         self.tracks_in_flight = selection == "least_loaded" and len(self._keys) > 1
@@ -52,8 +56,15 @@ class KeyPool:
         now = self._clock()
         return sum(pooled.quarantined_until > now for pooled in self._keys)
 
-    def candidates(self) -> Iterator[ApiKey]:
-        """Yield the keys to try, best first. If all are quarantined, only the one released first."""
+    def fingerprint(self, secret: str) -> str:
+        """Return the fingerprint of a key of this pool; empty for any other key and for a short one."""
+        return self._fingerprints.get(secret, "")
+
+    def candidates(self, preferred: str = "") -> Iterator[ApiKey]:
+        """Yield the keys to try, best first: the one with the fingerprint `preferred` before all others.
+
+        If all are quarantined, only the one released first.
+        """
         if len(self._keys) < 2:
             yield from (pooled.key for pooled in self._keys)
             return
@@ -61,7 +72,8 @@ class KeyPool:
         if not usable:
             yield self.peek()
             return
-        first = self._select(usable)
+        owner = next((pooled for pooled in usable if preferred and pooled.fingerprint == preferred), None)
+        first = owner or self._select(usable)
         yield first.key
         others = [pooled for pooled in usable if pooled is not first]
         for pooled in sorted(others, key=_load) if self.tracks_in_flight else others:

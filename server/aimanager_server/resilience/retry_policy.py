@@ -16,6 +16,7 @@ from ..core.errors import (
     ProviderRateLimited,
     StreamInterrupted,
 )
+from ..core.provider_state import ProviderStateRejected
 from ..core.request import Target
 
 KEY_SCOPED_ERRORS = (
@@ -42,9 +43,9 @@ class RetryState:
 
     `attempts` and `interruptions` count those at the current target, `fallbacks` the remaining targets. `other_keys`:
     the provider has keys that were not tried since the last retry. `is_repairable`: the answer was received and may be
-    corrected. `was_sent`: a request was sent, so another one costs the provider something. `remaining_seconds` is the
-    time to the deadline, `elapsed_seconds` the duration of the failed attempt. `within_budget`: the retry budget allows
-    one more retry.
+    corrected. `carries_state`: the request has state of the provider, which it may reject. `was_sent`: a request was
+    sent, so another one costs the provider something. `remaining_seconds` is the time to the deadline,
+    `elapsed_seconds` the duration of the failed attempt. `within_budget`: the retry budget allows one more retry.
     """
 
     attempts: int
@@ -56,6 +57,7 @@ class RetryState:
     other_keys: bool = False
     is_repairable: bool = False
     was_sent: bool = True
+    carries_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class OmitState:
+    """Ask the same target and key at once, without the state of earlier turns."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fallback:
     """Fall back to the next target."""
 
@@ -87,7 +94,7 @@ class Fail:
     """Raise the first error."""
 
 
-Decision = Retry | NextKey | Repair | Fallback | Fail
+Decision = Retry | NextKey | Repair | OmitState | Fallback | Fail
 
 
 def decide(error: GatewayError, state: RetryState, settings: RetrySettings, jitter: float) -> Decision:
@@ -104,6 +111,8 @@ def decide(error: GatewayError, state: RetryState, settings: RetrySettings, jitt
         return _decide_after_interruption(error, state, settings)
     if isinstance(error, OutputSchemaMismatch):
         return Repair() if state.is_repairable else Fail()
+    if isinstance(error, ProviderStateRejected) and state.carries_state:
+        return OmitState()
     may_send_again = state.attempts < settings.max_attempts and state.within_budget
     if state.other_keys and isinstance(error, KEY_SCOPED_ERRORS):
         is_free = not (isinstance(error, ProviderRateLimited) and state.was_sent)

@@ -26,7 +26,14 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
-from aimanager_server.providers.wires.provider_errors import build_error, error_in_success, parse_error_body
+from aimanager_server.core.provider_state import ProviderStateRejected
+from aimanager_server.providers.wires.provider_errors import (
+    ProviderErrorBody,
+    build_error,
+    classify_error,
+    error_in_success,
+    parse_error_body,
+)
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -301,3 +308,35 @@ def test_recognizing_an_error_takes_time_bounded_by_the_length_that_is_kept() ->
         error_in_success({"error": {"message": text, "code": "403"}})
 
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The encrypted content gAAA...DQ== could not be verified.",
+        "The encrypted content for item rs_0a could not be verified. Reason: could not be decrypted or parsed.",
+        "Item 'rs_68a1f' not found. Items are not persisted when `store` is set to false.",
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+        "messages.3.content.1: Invalid signature in thinking",
+        "Invalid `data` in `redacted_thinking` block",
+        "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+        "Corrupted thought signature.",
+        "Invalid thought signature.",
+        "Unable to submit request because Thought signature is not valid.",
+    ],
+)
+def test_rejected_reasoning_state_is_recognized_by_its_words(message: str) -> None:
+    assert classify_error(400, ProviderErrorBody(message)) is ProviderStateRejected
+    assert classify_error(500, ProviderErrorBody(message)) is not ProviderStateRejected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Function call is missing a thought_signature in functionCall parts.",
+        "Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
+        "thinking.budget_tokens: must be less than max_tokens",
+    ],
+)
+def test_missing_reasoning_state_is_an_invalid_request(message: str) -> None:
+    assert classify_error(400, ProviderErrorBody(message)) is ProviderRejectedRequest

@@ -22,7 +22,7 @@ from ...core.errors import (
     ProviderUnreachable,
 )
 from ...core.request import CALLER_KEY_ID, Attempt
-from ...core.response import Event, Finished, ResponseMetadata
+from ...core.response import Event, Finished, ResponseMetadata, SettingWarning
 from ...core.stream import ResponseStream
 from ...resilience.key_pool import KeyPool
 from ...telemetry.redaction import MIN_SECRET_LENGTH, REDACTED, redact
@@ -30,6 +30,7 @@ from ..wires.wire import HttpRequest, StreamReader, Wire
 from .body import read_body, read_error_body
 from .empty_response import has_content, reject_lost_content
 from .headers import correlation_headers, is_json, media_type
+from .state_marker import StateMarker
 from .stream import HttpStream
 from .transport import Response, Transport
 
@@ -39,6 +40,8 @@ Exchange = Callable[[Attempt[Any], str], Awaitable[Result]]
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
 PROBE_TIMEOUT_SECONDS = 10.0
+
+STATE_OMITTED = "rejected the reasoning state of earlier messages; they were sent again without it."
 KEY_CHECK_SECONDS = 2.0
 KEY_CHECK_INTERVAL_SECONDS = 10.0
 """A status 403 that does not say why is followed by one request for the model list, in this interval, with the key."""
@@ -212,7 +215,7 @@ class HttpProvider:
         events = _decode(wire, response, body)
         if isinstance(events[-1], Finished) and not has_content(events):
             reject_lost_content(attempt, events[-1])
-        return ResponseStream.of(self._metadata(attempt, request), events)
+        return self._marked(ResponseStream.of(self._metadata(attempt, request), events), key)
 
     async def _fetch(
         self, transport: Transport, request: HttpRequest, key: str, deadline: float, headers: Mapping[str, str]
@@ -240,7 +243,12 @@ class HttpProvider:
         attribute = partial(self._attributed_error, attempt.target.model, key)
         stream = HttpStream(attempt, response, reader, attribute, self._limits.max_response_bytes)
         await stream.start()
-        return ResponseStream(self._metadata(attempt, request), stream)
+        return self._marked(ResponseStream(self._metadata(attempt, request), stream), key)
+
+    def _marked(self, stream: ResponseStream, key: str) -> ResponseStream:
+        """Mark the state in the response with the key, if it is one of the server's."""
+        fingerprint = self._key_pool.fingerprint(key)
+        return stream.observed_by(StateMarker(fingerprint)) if fingerprint else stream
 
     def _prepare(self, request: HttpRequest, extra_headers: Mapping[str, str], *, streaming: bool) -> HttpRequest:
         headers = {
@@ -285,6 +293,8 @@ class HttpProvider:
     def _metadata(self, attempt: Attempt[Any], request: HttpRequest) -> ResponseMetadata:
         target = attempt.target
         warnings = (*target.warnings, *request.warnings) if request.warnings else target.warnings
+        if attempt.omits_state:
+            warnings = (*warnings, SettingWarning("messages", f"{self._name} {STATE_OMITTED}"))
         return ResponseMetadata(attempt.id, attempt.requested_model, self._name, target.model, warnings=warnings)
 
 

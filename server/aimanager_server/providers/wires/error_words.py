@@ -148,3 +148,16 @@ def is_about_credentials(message: str) -> bool:
     """
     words = without_quotations(message).lower()
     return CREDENTIALS_WORDS.search(words) is not None and RIGHTS_WORDS.search(words) is None
+
+STATE_NAMES = ("invalid_encrypted_content",)
+STATE_PHRASES = re.compile(
+    r"encrypted[ _]content.{0,300}could not be (?:verified|decrypted)"
+    r"|item (?:with id )?'rs_\w{0,100}' (?:was )?not found"
+    r"|invalid `?(?:signature|data)`? in `?(?:redacted_)?thinking"
+    r"|thinking`? blocks? .{0,100}cannot be modified"
+    r"|(?:invalid|corrupted) thought[ _]?signature"
+    r"|thought[ _]?signature is (?:not valid|invalid)",
+    re.DOTALL,
+)
+"""Reasoning state that the provider rejects. OpenAI: openai/codex #8145. Claude: anthropics/anthropic-sdk-python #1598.
+Gemini: google-gemini/gemini-cli #13467, decolua/9router #301 and lbjlaq/Antigravity-Manager #3342. Read 2026-11-27."""

@@ -24,6 +24,7 @@ from ...core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
+from ...core.provider_state import ProviderStateRejected
 from ...telemetry.redaction import redact, truncate
 from .error_words import (
     CONTEXT_NAMES,
@@ -38,6 +39,8 @@ from .error_words import (
     POLICY_PHRASES,
     QUOTA_NAMES,
     QUOTA_PHRASES,
+    STATE_NAMES,
+    STATE_PHRASES,
     is_about_credentials,
 )
 from .json_codec import decode_json, fix_surrogates, looks_like_html, object_field
@@ -226,6 +229,11 @@ def classify_error(status: int, body: ProviderErrorBody) -> type[GatewayError]:
     return ProviderRejectedRequest if status >= 400 else ProviderProtocolError
 
 
+def _is_state_rejected(status: int, body: ProviderErrorBody) -> bool:
+    is_named = body.is_named_any_of(STATE_NAMES)
+    return is_named or (status in (400, 404) and STATE_PHRASES.search(body.message.lower()) is not None)
+
+
 def _is_context_too_long(status: int, body: ProviderErrorBody) -> bool:
     is_named = body.is_named_any_of(CONTEXT_NAMES)
     return is_named or (status in (400, 413, 422) and body.mentions(CONTEXT_PHRASES))
@@ -267,6 +275,7 @@ def _is_key_refused(status: int, body: ProviderErrorBody) -> bool:
 
 
 RULES: tuple[tuple[Callable[[int, ProviderErrorBody], bool], type[GatewayError]], ...] = (
+    (_is_state_rejected, ProviderStateRejected),
     (_is_context_too_long, ContextTooLong),
     (_is_content_refusal, ContentBlocked),
     (_is_account_spent, ProviderQuotaExhausted),

@@ -22,6 +22,7 @@ from aimanager_server.core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
+from aimanager_server.core.provider_state import ProviderStateRejected
 from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.responses import (
     decode_response,
@@ -45,7 +46,7 @@ CODES: list[tuple[str, type[GatewayError]]] = [
     ("data_residency_mismatch", ProviderRejectedRequest),
     ("invalid_image_url", ProviderRejectedRequest),
     ("failed_to_download_image", ProviderRejectedRequest),
-    ("invalid_encrypted_content", ProviderRejectedRequest),
+    ("invalid_encrypted_content", ProviderStateRejected),
     ("context_length_exceeded", ContextTooLong),
     ("vector_store_timeout", ProviderTimeout),
     ("slow_down", ProviderOverloaded),

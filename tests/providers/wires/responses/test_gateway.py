@@ -34,7 +34,8 @@ def upstream() -> Iterator[RecordingUpstream]:
 
 @pytest.fixture(scope="module")
 def stub(upstream: RecordingUpstream) -> Iterator[GenerationServiceStub]:
-    openai = {"base_url": f"{upstream.url}/v1", "wire": "responses", "api_key": "sk-test", "models": ["gpt-99"]}
+    key = "sk-test-0123456789"
+    openai = {"base_url": f"{upstream.url}/v1", "wire": "responses", "api_key": key, "models": ["gpt-99"]}
     lab = {"base_url": f"{upstream.url}/lab", "wire": "responses", "api_key_env": "", "models": ["gpt-4.1"]}
     settings = settings_with(providers={"openai": openai, "lab": lab})
     with started_gateway(settings) as target, grpc.insecure_channel(target) as channel:

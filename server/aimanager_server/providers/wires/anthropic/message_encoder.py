@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ....core.provider_state import unmarked
 from ....core.request import Attempt, Target
 from ..call_ids import ANTHROPIC as CALL_IDS
 from ..tool_arguments import parse_tool_arguments
@@ -34,7 +35,7 @@ def encode_messages(attempt: Attempt[Any]) -> list[Block]:
 
 def _turns(attempt: Attempt[Any]) -> Iterator[tuple[Role, list[Block]]]:
     for message in attempt.messages:
-        from_target = _is_from_target(message, attempt.target)
+        from_target = _is_from_target(message, attempt.target) and not attempt.omits_state
         blocks = [block for part in message.parts for block in _blocks(part, message.role, from_target=from_target)]
         if blocks:
             yield message.role, blocks
@@ -99,7 +100,7 @@ def _text(text: str) -> Block:
 def _reasoning(part: Reasoning) -> list[Block]:
     """Return the signed block unchanged. Unsigned reasoning is omitted, because the API rejects it."""
     try:
-        state = part.provider_state.decode()
+        state = unmarked(part.provider_state).decode()
     except UnicodeDecodeError:
         return []
     if not state:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ....core.provider_state import unmarked
 from ....core.request import Attempt, Target
 from ..tool_arguments import parse_tool_arguments
 
@@ -39,13 +40,14 @@ class _MessageEncoder:
     def __init__(self, attempt: Attempt[Any], *, uses_signatures: bool) -> None:
         self._messages = attempt.messages
         self._target = attempt.target
+        self._omits_state = attempt.omits_state
         self._uses_signatures = uses_signatures
         parts = (part for message in attempt.messages for part in message.parts)
         self._names = {part.id: part.name for part in parts if isinstance(part, ToolCall)}
 
     def turns(self) -> Iterator[tuple[Role, list[Json]]]:
         for message in self._messages:
-            from_target = _is_from_target(message, self._target)
+            from_target = _is_from_target(message, self._target) and not self._omits_state
             parts = [
                 encoded
                 for part in message.parts
@@ -93,7 +95,7 @@ def _is_from_target(message: Message, target: Target) -> bool:
 
 def _signature(part: Part) -> Json:
     try:
-        state = part.provider_state.decode()
+        state = unmarked(part.provider_state).decode()
     except UnicodeDecodeError:
         return {}
     return {"thoughtSignature": state} if state else {}

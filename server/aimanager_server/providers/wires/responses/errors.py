@@ -17,6 +17,7 @@ from ....core.errors import (
     ProviderRejectedRequest,
     ProviderTimeout,
 )
+from ....core.provider_state import ProviderStateRejected
 from ..finish_reasons import printable_reason
 from ..provider_errors import ProviderErrorBody, build_error, error_in_success, parse_error, parse_error_body
 
@@ -29,7 +30,8 @@ ERRORS_BY_CODE: Mapping[str, type[GatewayError]] = MappingProxyType(
         "vector_store_timeout": ProviderTimeout,
         "failed_to_download_image": ProviderRejectedRequest,
         **dict.fromkeys(("data_residency_mismatch", "previous_response_not_found"), ProviderRejectedRequest),
-        **dict.fromkeys(("invalid_encrypted_content", "unsupported_image_media_type"), ProviderRejectedRequest),
+        "invalid_encrypted_content": ProviderStateRejected,
+        "unsupported_image_media_type": ProviderRejectedRequest,
         **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_base64_image"), ProviderRejectedRequest),
         **dict.fromkeys(("invalid_image_url", "invalid_image_mode", "image_parse_error"), ProviderRejectedRequest),
         **dict.fromkeys(("image_too_large", "image_too_small", "image_file_too_large"), ProviderRejectedRequest),

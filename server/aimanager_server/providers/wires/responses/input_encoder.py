@@ -9,7 +9,7 @@ from typing import Any
 
 from ....core.content import Attachment, JsonObjectFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
-from ....core.request import Attempt, Target
+from ....core.request import Attempt
 from ..call_ids import RESPONSES as CALL_IDS
 from .provider_state import Json, decode_kind_and_phase, decode_reasoning_item
 
@@ -24,7 +24,7 @@ def encode_input(attempt: Attempt[Any]) -> list[Json]:
     items: list[Json] = []
     for role, turns in groupby(attempt.messages, key=lambda message: message.role):
         if role is Role.ASSISTANT:
-            items.extend(item for turn in turns for item in _assistant(turn, attempt.target))
+            items.extend(item for turn in turns for item in _assistant(turn, attempt))
         else:
             items.extend(_user([part for turn in turns for part in turn.parts]))
     if isinstance(attempt.output_format, JsonObjectFormat) and not _mentions_json(attempt.messages):
@@ -32,15 +32,17 @@ def encode_input(attempt: Attempt[Any]) -> list[Json]:
     return items
 
 
-def _assistant(turn: Message, target: Target) -> list[Json]:
+def _assistant(turn: Message, attempt: Attempt[Any]) -> list[Json]:
     """Return the items of a turn. The API rejects a reasoning item that no other item follows, so it is omitted."""
+    target = attempt.target
     from_target = turn.provider == target.provider and turn.model in ("", target.model)
     items: list[Json] = []
     pending_reasoning: list[Json] = []
     for part in turn.parts:
         if isinstance(part, Reasoning):
             # Only the model that wrote the reasoning can read it.
-            item = decode_reasoning_item(part.provider_state) if from_target else None
+            is_sent = from_target and not attempt.omits_state
+            item = decode_reasoning_item(part.provider_state) if is_sent else None
             pending_reasoning += [item] if item else []
         elif isinstance(part, Text) and part.text:
             _append_text(items, pending_reasoning, part, from_target=from_target)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ....core.provider_state import unmarked
 from ..json_codec import decode_json
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ def _encode(value: Mapping[str, Any]) -> bytes:
 def _decode(state: bytes) -> Mapping[str, Any]:
     """Return the object in the state; empty if the state comes from another wire."""
     try:
-        value = decode_json(state)
+        value = decode_json(unmarked(state))
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
