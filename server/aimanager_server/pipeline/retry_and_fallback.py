@@ -10,7 +10,7 @@ from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.attempts import CANCELLED
 from ..core.errors import CallerKeyRejected, GatewayError, OutputSchemaMismatch, ProviderQuotaExhausted
 from ..core.handler import AttemptHandler, CallHandler, Clock
-from ..core.provider_state import carries_state, latest_fingerprint
+from ..core.provider_state import ProviderStateRejected, carries_state, latest_fingerprint
 from ..core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Attempt, Call, Target, UpstreamTimer
 from ..core.request import Repair as SchemaRepair
 from ..core.stream import OnEnd, ResponseStream
@@ -261,9 +261,9 @@ class _Progress:
 
     def _corrected_attempt(self, previous: Attempt[Any], error: GatewayError) -> Attempt[Any]:
         """Start an attempt with the same key that corrects the answer, or omits the state that was rejected."""
-        is_mismatch = isinstance(error, OutputSchemaMismatch)
-        attempt = self._another_attempt(previous, previous.api_key, error.repair if is_mismatch else previous.repair)
-        attempt.omits_state = previous.omits_state or not is_mismatch
+        repair = error.repair if isinstance(error, OutputSchemaMismatch) else previous.repair
+        attempt = self._another_attempt(previous, previous.api_key, repair)
+        attempt.omits_state = previous.omits_state or isinstance(error, ProviderStateRejected)
         return attempt
 
     def _first_key(self, target: Target) -> ApiKey:

@@ -149,6 +149,7 @@ def is_about_credentials(message: str) -> bool:
     words = without_quotations(message).lower()
     return CREDENTIALS_WORDS.search(words) is not None and RIGHTS_WORDS.search(words) is None
 
+
 STATE_NAMES = ("invalid_encrypted_content",)
 STATE_PHRASES = re.compile(
     r"encrypted[ _]content.{0,300}could not be (?:verified|decrypted)"
