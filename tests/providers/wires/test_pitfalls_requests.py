@@ -64,7 +64,7 @@ def test_pitfall_08_anthropic_signatures_return_unchanged_to_their_model() -> No
     start, delta = anthropic_api.block_start(0, type="thinking", thinking="Hm."), {"type": "signature_delta"}
     payloads = (start, anthropic_api.block_delta(0, **delta, signature=block["signature"]), anthropic_api.block_stop(0))
 
-    read = anthropic_api.read_stream(sse(*payloads, anthropic_api.MESSAGE_STOP))
+    read = anthropic_api.read_stream(sse(*payloads, anthropic_api.message_delta(), anthropic_api.MESSAGE_STOP))
 
     assert completed_parts(read) == (signed,)
     assert anthropic_messages(*turns, model="claude-opus-5-5")[1]["content"] == [

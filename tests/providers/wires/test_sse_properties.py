@@ -125,7 +125,7 @@ class TextStream:
 
     start: tuple[dict[str, Any], ...]
     fragment: Callable[[str], dict[str, Any]]
-    end: dict[str, Any]
+    end: tuple[dict[str, Any], ...]
 
 
 def anthropic_fragment(text: str) -> dict[str, Any]:
@@ -140,22 +140,22 @@ TEXT_STREAMS = {
     "chat_completions": TextStream(
         (),
         lambda text: {"choices": [{"delta": {"content": text}}]},
-        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+        ({"choices": [{"delta": {}, "finish_reason": "stop"}]},),
     ),
     "anthropic": TextStream(
         ({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},),
         anthropic_fragment,
-        {"type": "message_stop"},
+        ({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}),
     ),
     "gemini": TextStream(
         (),
         lambda text: {"candidates": [{"content": {"parts": [{"text": text}]}}]},
-        {"candidates": [{"finishReason": "STOP"}]},
+        ({"candidates": [{"finishReason": "STOP"}]},),
     ),
     "responses": TextStream(
         ({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "m"}},),
         responses_fragment,
-        {"type": "response.completed", "response": {"status": "completed", "output": []}},
+        ({"type": "response.completed", "response": {"status": "completed", "output": []}},),
     ),
 }
 
@@ -173,7 +173,7 @@ def test_characters_split_across_fragments_and_bytes_are_joined(
     units = text.encode("utf-16-le")
     surrogates = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
     shape, reader = TEXT_STREAMS[wire], WIRES[wire].stream_reader()
-    payloads = [*shape.start, *map(shape.fragment, surrogates if escaped else text), shape.end]
+    payloads = [*shape.start, *map(shape.fragment, surrogates if escaped else text), *shape.end]
     lines = (json.dumps(payload, ensure_ascii=escaped) for payload in payloads)
     stream = b"".join(b"data: " + line.encode() + b"\n\n" for line in lines)
 

@@ -40,11 +40,11 @@ class TokenCounts:
     (7, 7, 'estimated')
     """
 
-    __slots__ = ("_counts", "_impossible")
+    __slots__ = ("_counts", "_unreliable")
 
     def __init__(self, **values: Any) -> None:
         self._counts: dict[str, int] = {}
-        self._impossible: set[str] = set()
+        self._unreliable: set[str] = set()
         self.update(**values)
 
     def update(self, **values: Any) -> None:
@@ -54,10 +54,15 @@ class TokenCounts:
                 continue
             count = parse_token_count(value)
             if count is None:
-                self._impossible.add(name)
+                self._unreliable.add(name)
             else:
                 self._counts[name] = count
-                self._impossible.discard(name)
+                self._unreliable.discard(name)
+
+    def discard(self, name: str) -> None:
+        """Forget a count that was preliminary, and mark the usage as an estimate, unless it was never reported."""
+        if self._counts.pop(name, None) is not None:
+            self._unreliable.add(name)
 
     def __getitem__(self, name: str) -> int:
         return self._counts.get(name, 0)
@@ -74,7 +79,7 @@ class TokenCounts:
         cache_read = min(reported[0], input_tokens)
         cache_write = min(reported[1], input_tokens - cache_read)
         reasoning = min(reported[2], output_tokens)
-        is_possible = not self._impossible and reported == (cache_read, cache_write, reasoning)
+        is_possible = not self._unreliable and reported == (cache_read, cache_write, reasoning)
         source = UsageSource.REPORTED if is_possible else UsageSource.ESTIMATED
         if not input_tokens and not output_tokens:
             source = UsageSource.MISSING

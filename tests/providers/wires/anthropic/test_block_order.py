@@ -10,6 +10,7 @@ import pytest
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import Event, FinishReason
+from aimanager_server.core.usage import Usage, UsageSource
 from tests.support.anthropic import (
     MESSAGE_STOP,
     anthropic_wire,
@@ -32,12 +33,13 @@ def without_index(*events: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def read(*payloads: dict[str, Any]) -> list[Event]:
-    return read_stream(sse(message_start(input_tokens=9, output_tokens=1), *payloads, MESSAGE_STOP))
+    return read_stream(sse(message_start(input_tokens=9, output_tokens=1), *payloads, message_delta(), MESSAGE_STOP))
 
 
 MALFORMED: dict[str, tuple[dict[str, Any], ...]] = {
     "a second message": (*TEXT_BLOCK, message_start(), *TEXT_BLOCK),
     "a second message without content": (*TEXT_BLOCK, message_start()),
+    "a second message after the stop reason": (message_delta("end_turn", output_tokens=3), message_start()),
     "a repeated block": (*TEXT_BLOCK, *TEXT_BLOCK),
     "a block that starts twice": (TEXT_BLOCK[0], *TEXT_BLOCK),
     "a delta after its block": (*TEXT_BLOCK, TEXT_BLOCK[1]),
@@ -119,6 +121,17 @@ def test_input_in_any_shape_is_kept(given: Any, arguments: str) -> None:
 
     assert completed_parts(decoded) == (ToolCall("t", "look", arguments),)
     assert completed_parts(read(block_start(0, **block))) == completed_parts(decoded)
+
+
+def test_a_message_without_a_message_delta_is_truncated() -> None:
+    with pytest.raises(ProviderProtocolError, match="without 'message_delta'"):
+        read_stream(sse(message_start(input_tokens=9, output_tokens=1), *TEXT_BLOCK, MESSAGE_STOP))
+
+
+def test_the_first_output_count_of_a_message_is_no_final_one() -> None:
+    finished = finished_event(read(*TEXT_BLOCK))
+
+    assert finished.usage == Usage(9, 0, source=UsageSource.ESTIMATED)
 
 
 def test_a_recording_played_twice_is_a_protocol_error() -> None:

@@ -79,6 +79,7 @@ def test_blocks_without_deltas_or_stop_events_are_read() -> None:
             block_start(0, type="text", text="Hello"),
             block_start(1, type="thinking", thinking="hm", signature="Sig"),
             block_start(2, type="tool_use", id="t", name="f", input={"a": 1}),
+            message_delta("tool_use"),
             MESSAGE_STOP,
         )
     )
@@ -107,6 +108,7 @@ def test_unknown_events_are_ignored() -> None:
             {"type": "content_block_delta", "index": 1, "delta": None},
             block_stop(1),
             "[DONE]",
+            message_delta("end_turn"),
             MESSAGE_STOP,
         ),
     )
@@ -118,7 +120,7 @@ def test_unknown_events_are_ignored() -> None:
 def test_data_after_the_completion_event_is_ignored() -> None:
     reader = anthropic_wire().stream_reader()
 
-    events = reader.feed(sse(MESSAGE_STOP, block_start(0, type="text", text="late")))
+    events = reader.feed(sse(message_delta(), MESSAGE_STOP, block_start(0, type="text", text="late")))
 
     assert [type(event) for event in events] == [Finished]
     assert reader.feed(sse(block_start(1, type="text", text="later"), "garbage")) == []
@@ -126,4 +128,4 @@ def test_data_after_the_completion_event_is_ignored() -> None:
 
 
 def test_last_event_may_lack_its_blank_line() -> None:
-    assert isinstance(read_stream(sse(MESSAGE_STOP).rstrip(b"\n"))[-1], Finished)
+    assert isinstance(read_stream(sse(message_delta(), MESSAGE_STOP).rstrip(b"\n"))[-1], Finished)

@@ -59,6 +59,7 @@ class AnthropicParser:
         self._has_text = False
         self._stop_reason = ""
         self._explanation = ""
+        self._has_delta = self._has_final_count = False
 
     @property
     def usage(self) -> Usage:
@@ -78,11 +79,29 @@ class AnthropicParser:
 
     def start_message(self, message: Mapping[str, Any]) -> None:
         """Start the message, which may already have content. Raises ProviderProtocolError if it has started before."""
-        if self._used_indices:
+        if self._used_indices or self._has_delta:
             raise ProviderProtocolError("The stream started again after its first content.")
         self.update_usage(object_field(message, "usage"))
         self.set_stop_reason(message)
         self.add_blocks(message.get("content") or [])
+
+    def add_message_delta(self, payload: Mapping[str, Any]) -> None:
+        """Read why the model stopped, and the usage so far."""
+        usage = object_field(payload, "usage")
+        self._has_delta = True
+        self._has_final_count = self._has_final_count or usage.get("output_tokens") is not None
+        self.set_stop_reason(object_field(payload, "delta"))
+        self.update_usage(usage)
+
+    def end_message(self) -> None:
+        """Check that the message is complete. Raises ProviderProtocolError if nothing states why it ended.
+
+        The output count of `message_start` is only the beginning; without a later one the usage is an estimate.
+        """
+        if not self._has_delta and not self._stop_reason:
+            raise ProviderProtocolError("The message ended without 'message_delta', which states why.")
+        if not self._has_final_count:
+            self._counts.discard("output_tokens")
 
     def add_blocks(self, content: Any) -> None:
         """Add complete blocks. Raises ProviderProtocolError if `content` is not a list."""

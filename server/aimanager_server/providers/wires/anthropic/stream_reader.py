@@ -58,8 +58,9 @@ class AnthropicStreamReader(EventStreamReader):
             case "message_start":
                 self._parser.start_message(object_field(payload, "message"))
             case "message_delta":
-                self._parser.set_stop_reason(object_field(payload, "delta"))
-                self._parser.update_usage(object_field(payload, "usage"))
+                self._parser.add_message_delta(payload)
+            case "message_stop":
+                self._parser.end_message()
             case "error":
                 raise error_in_success(payload)
 

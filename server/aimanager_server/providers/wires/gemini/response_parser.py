@@ -45,8 +45,8 @@ FAILED_FINISH_REASONS: Mapping[str, type[GatewayError]] = {
 }
 """Finish reasons that report a failure."""
 
-NO_FINISH_REASONS = ("", "FINISH_REASON_UNSPECIFIED", "null", "None")
-"""Values of `finishReason` that are none: some servers write null as a string."""
+NO_FINISH_REASONS = ("", "FINISH_REASON_UNSPECIFIED", "NULL", "NONE")
+"""Values of `finishReason`, in upper case, that are none: some servers write null as a string."""
 
 
 class GeminiParser:
@@ -120,7 +120,8 @@ class GeminiParser:
         self.has_started = True
         for part in _parts_in(candidate):
             self._add_part(part, whole=whole)
-        reason = fragment_field(candidate, "finishReason")
+        # Compatible servers write it in lower case; Google's SDK accepts both.
+        reason = fragment_field(candidate, "finishReason").upper()
         if reason in NO_FINISH_REASONS:
             return
         if reason in FAILED_FINISH_REASONS:
