@@ -76,9 +76,10 @@ check: lint types structure proto-check proto-lint coverage fuzz ## Run every ch
 test-floor: .venv-floor/.stamp ## Run the client's tests on the oldest supported grpcio and protobuf
 	@.venv-floor/bin/python -m pytest -p no:cacheprovider tests/client $(ARGS)
 
-fuzz: .venv/.dev ## Fuzz the response parsers: SECONDS=60
+fuzz: .venv/.dev ## Fuzz the response parsers, also against the vendors' SDKs: SECONDS=60
 	@$(PY) -m tests.fuzz.readers --seconds $(SECONDS) $(ARGS)
 	@$(PY) -m tests.fuzz.http_responses --seconds $(SECONDS) $(ARGS)
+	@$(PY) -m tests.fuzz.differential --seconds $(SECONDS) $(ARGS)
 
 chaos: .venv/.dev ## Inject every fault under load, then check for leaks: SECONDS=60
 	@$(PY) -m tests.chaos.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)

@@ -7,14 +7,12 @@ can be run again.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
 from traceback import format_exception
-from typing import Any
 
 from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.response import Event, Finished, PartCompleted
@@ -23,17 +21,11 @@ from aimanager_server.providers.endpoints.gemini_embeddings import GeminiEmbeddi
 from aimanager_server.providers.endpoints.model_listing import parse_page
 from aimanager_server.providers.endpoints.openai_embeddings import OpenAIEmbeddings
 from aimanager_server.providers.wires.wire import Wire
+from tests.fuzz.mutations import mutated_json, mutated_stream
 from tests.support.chat_completions import recorded
 from tests.support.embeddings import base64_vector, embeddings_response
 from tests.support.recordings import BODIES, STREAMS, WIRES
 
-NASTY: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1.5, 1e300, float("inf"), float("-inf"), float("nan"), 10**30, -(10**30), 10**4200),
-    *("", "\ud800", "a\udc00b", "²²²", "\0", "429", "error", "stop", "x" * 10_000, "[DONE]", "\u2028"),
-    *([], {}, [None], [[]], {"error": "no"}, {"text": "\ud83d"}, [{"type": "text", "text": "\udfff"}]),
-    *(json.loads("[" * depth + "]" * depth) for depth in (150, 250, 400)),
-)
-BYTES = (b"\r", b"\n\n", b"\r\n\r\n", b"\xff", b"\x00", b"\xef\xbb\xbf", b"data: [DONE]\n\n", b"data:\n\n", b"[" * 5000)
 STATUSES = (200, 302, 400, 401, 402, 403, 404, 408, 413, 418, 422, 429, 500, 503, 529, 599)
 MAX_GROWTH = 20
 """The maximum size of the events relative to the input. Content appears in both a delta and its part."""
@@ -63,8 +55,8 @@ def random_case(random: Random) -> Case:
     wire = WIRES[folder]
     if name.endswith(".sse"):
         other = random.choice([other for other_folder, other in STREAMS if other_folder == folder])
-        return Case(name, _mutated_stream(recorded(name), recorded(other), random), _stream_reader(wire))
-    data = _mutated(recorded(name), random)
+        return Case(name, mutated_stream(recorded(name), recorded(other), random), _stream_reader(wire))
+    data = mutated_json(recorded(name), random)
     if random.random() < 0.3:
         return Case(f"{name} as an error", data, _error_mapper(wire))
     return Case(name, data, lambda body, _: wire.decode(body))
@@ -81,7 +73,7 @@ def _endpoint_case(random: Random) -> Case:
             ("model list", model_list, lambda body: parse_page("upstream", body)),
         ]
     )
-    return Case(name, _mutated(data, random), lambda body, _: read(body))
+    return Case(name, mutated_json(data, random), lambda body, _: read(body))
 
 
 def _stream_reader(wire: Wire) -> Callable[[bytes, Random], object]:
@@ -103,81 +95,6 @@ def _error_mapper(wire: Wire) -> Callable[[bytes, Random], object]:
         raise wire.error(random.choice(STATUSES), headers, data)
 
     return read
-
-
-def _mutated_stream(stream: bytes, other: bytes, random: Random) -> bytes:
-    blocks = stream.split(b"\n\n")
-    for _ in range(random.randint(1, 4)):
-        at = random.randrange(len(blocks))
-        match random.randrange(7):
-            case 0:
-                blocks.insert(at, random.choice(other.split(b"\n\n")))
-            case 1:
-                del blocks[at:]
-                blocks.append(b"")
-            case 2:
-                blocks[at] = _mutated_bytes(blocks[at], random)
-            case _:
-                head, field, data = blocks[at].partition(b"data: ")
-                blocks[at] = head + field + (_mutated(data, random) if field else data)
-    return random.choice((b"\n\n", b"\n\n", b"\n\n", b"\r\n\r\n", b"\r\r")).join(blocks)
-
-
-def _mutated(data: bytes, random: Random) -> bytes:
-    """Return JSON with some values changed; for other input, and in a tenth of the cases, with some bytes changed."""
-    if random.random() < 0.1:
-        return _mutated_bytes(data, random)
-    try:
-        value = json.loads(data)
-        for _ in range(random.choice((1, 1, 2, 5))):
-            value = _mutated_value(value, random)
-        return json.dumps(value).encode()
-    except (ValueError, RecursionError):
-        return _mutated_bytes(data, random)
-
-
-def _mutated_value(value: Any, random: Random) -> Any:
-    entries = list(_entries(value))
-    if not entries:
-        return _deep_copy(random.choice(NASTY))
-    holder, key = random.choice(entries)
-    match random.randrange(6):
-        case 0:
-            del holder[key]
-        case 1:
-            holder[key] = [holder[key]] * 3
-        case 2 if isinstance(holder, list):
-            holder.append(holder[key])
-        case _:
-            holder[key] = random.choice(NASTY)
-    return _deep_copy(value)
-
-
-def _deep_copy(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
-    waiting = [value]
-    while waiting:
-        holder = waiting.pop()
-        keys = list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else ()
-        for key in keys:
-            yield holder, key
-            waiting.append(holder[key])
-
-
-def _mutated_bytes(data: bytes, random: Random) -> bytes:
-    at, size = random.randrange(len(data) + 1), random.choice((1, 1, 10, 1000))
-    match random.randrange(4):
-        case 0:
-            return data[:at] + data[at + size :]
-        case 1:
-            return data[:at] + data[at : at + size] * 3 + data[at + size :]
-        case 2:
-            return data[:at] + random.randbytes(min(size, 10)) + data[at + size :]
-        case _:
-            return data[:at] + random.choice(BYTES) + data[at:]
 
 
 def check(case: Case, random: Random) -> None:
