@@ -16,13 +16,14 @@ import uvloop
 from tests.support.paths import ROOT
 
 from .call_profile import call_profile
+from .embedded import embedded
 from .figures import AGAINST, GATEWAY, Figure, table
 from .measurements import Bench, added_latency, cold_start, cpu, resident_memory, stream_memory
 from .processes import free_port, started
 from .revision import WORKING_TREE, Revision, commit_of, export
 
 RESULTS = ROOT / "build" / "bench.json"
-PARTS = ("cpu", "latency", "streams", "start", "profile")
+PARTS = ("cpu", "latency", "streams", "start", "embedded", "profile")
 
 
 async def measure(
@@ -46,6 +47,8 @@ async def measure(
                 figures.append(resident_memory(servers))
         if "streams" in parts:
             figures.append(await stream_memory(bench))
+        if "embedded" in parts:
+            figures += await embedded(bench, rounds)
         if "profile" in parts:
             figures += await call_profile(bench, rounds)
     return figures
