@@ -69,7 +69,7 @@ def test_every_package_has_a_row() -> None:
     server = SOURCES[0]
     packages = {path.name for path in server.iterdir() if (path / "__init__.py").exists()}
 
-    assert packages | {"app", "plugins", "reload", "state"} == names
+    assert packages | {"app", "embedded", "plugins", "reload", "state"} == names
 
 
 def test_every_named_file_and_function_exists() -> None:
