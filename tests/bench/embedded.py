@@ -20,7 +20,7 @@ CALLS = 600
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """CPU time of one run: of the import beyond grpcio's, from then until the first answer, and of each further call."""
+    """CPU time of one run: of the import beyond grpcio, from then until the first answer, and of each later call."""
 
     import_cpu_ms: float
     start_cpu_ms: float
