@@ -33,8 +33,8 @@ LANGUAGE_OPTIONS = (
     "php_namespace",
     "ruby_package",
 )
-IDEMPOTENT = {"ListModels", "ListProviderHealth", "UpdateConversation", "PinTurn"}
-"""Reads that can send requests to providers, with `refresh` and `probe`, and writes of the same value."""
+IDEMPOTENT = {"ListModels", "ListProviderHealth", "UpdateConversation", "PinTurn", "Embed"}
+"""Reads that can send requests to providers, with `refresh` and `probe`, writes of the same value, and embeddings."""
 
 ONE_PROVIDER_ABOVE = {"ModelQuality"}
 """Messages without a field `provider`, since the message that contains them has it."""

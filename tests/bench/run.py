@@ -17,13 +17,14 @@ from tests.support.paths import ROOT
 
 from .call_profile import call_profile
 from .embedded import embedded
-from .figures import AGAINST, GATEWAY, Figure, table
+from .facade import facade_overhead
+from .figures import AGAINST, ECHO, GATEWAY, Figure, table
 from .measurements import Bench, added_latency, cold_start, cpu, resident_memory, stream_memory
 from .processes import free_port, started
 from .revision import WORKING_TREE, Revision, commit_of, export
 
 RESULTS = ROOT / "build" / "bench.json"
-PARTS = ("cpu", "latency", "streams", "start", "embedded", "profile")
+PARTS = ("cpu", "latency", "facade", "streams", "start", "embedded", "profile")
 
 
 async def measure(
@@ -38,12 +39,14 @@ async def measure(
         bench = Bench(upstream, revisions, folder)
         if "start" in parts:
             figures.append(await cold_start(bench))
-        if "cpu" in parts or "latency" in parts:
+        if not {"cpu", "latency", "facade"}.isdisjoint(parts):
             async with bench.servers() as servers:
                 if "cpu" in parts:
                     figures += await cpu(servers, rounds)
                 if "latency" in parts:
                     figures += await added_latency(bench, servers, latency_calls)
+                if "facade" in parts:
+                    figures.append(facade_overhead(servers[ECHO].address, rounds))
                 figures.append(resident_memory(servers))
         if "streams" in parts:
             figures.append(await stream_memory(bench))

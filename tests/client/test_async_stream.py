@@ -19,7 +19,7 @@ from aimanager import (
 )
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from tests.support.fake_gateway.messages import error_status, make_response, stream_events
-from tests.support.fake_gateway.server import FakeGateway, Hang
+from tests.support.fake_gateway.server import ErrorStatus, FakeGateway, Hang
 
 Event = generation_pb2.StreamGenerateResponse
 USAGE = usage_pb2.Usage(output_tokens=9, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
@@ -124,3 +124,16 @@ async def test_provider_error_raises(fake: FakeGateway, async_ai: AsyncAIManager
 
     with pytest.raises(ProviderError):
         _ = [piece async for piece in async_ai.stream("Hi")]
+
+
+async def test_partial_response_is_readable_after_an_early_exit(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
+    lost = ErrorStatus(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "Hel", "lo.")[:2], lost])
+    stream, lost_stream = async_ai.stream("Hi"), async_ai.stream("Hi")
+
+    async for _ in stream.text:
+        break
+    with pytest.raises(StreamInterruptedError, match="connection to the gateway was lost"):
+        await lost_stream.complete()
+
+    assert (str(stream.partial), str(lost_stream.partial)) == ("Hel", "Hel")

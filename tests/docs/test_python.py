@@ -14,7 +14,7 @@ import pytest
 
 import aimanager
 from aimanager import AIConfig, AIError, AIManager, AIResponse
-from aimanager._convert.models import CAPABILITY_SYNONYMS
+from aimanager._convert.capabilities import CAPABILITY_SYNONYMS
 from aimanager._convert.operation import PROBE_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT
 from aimanager._convert.scalars import enum_words
 from aimanager.errors import ERROR_CLASSES

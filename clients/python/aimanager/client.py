@@ -233,6 +233,9 @@ class AIManager:
         """Return one vector per text, in the same order. EmbedOptions lists the options.
 
         Fails as a whole if one text fails. Retried like `request`, and not billed twice. Raises AIError.
+
+        >>> len(ai.embed(["sun", "moon"], model="mock/mock-embedding"))
+        2
         """
         return self._channel.call(embed(inputs, options, self._settings.defaults))
 
@@ -240,6 +243,9 @@ class AIManager:
         """Return the id of the provider's best model with all these capabilities, such as vision or reasoning.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
+
+        >>> ai.suggest_model("mock", ["vision"]).startswith("mock/")
+        True
         """
         return self.models.suggest_model(provider, capabilities)
 
@@ -254,7 +260,10 @@ class AIManager:
         return self._channel.stubs
 
     def close(self) -> None:
-        """Close the channel. Calls in flight raise AIError with reason CANCELLED. Idempotent."""
+        """Close the channel. Calls in flight raise AIError with reason CANCELLED. Idempotent.
+
+        >>> AIManager.gateway("127.0.0.1:50051").close()
+        """
         self._channel.close()
 
     def __enter__(self) -> Self:

@@ -28,7 +28,11 @@ from .v1.content_pb2 import Message
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """An invalid parameter of the request: its name as the caller passed it, such as `max_tokens`, and the problem."""
+    """An invalid parameter of the request: its name as the caller passed it, such as `max_tokens`, and the problem.
+
+    >>> FieldViolation("max_tokens", "must be positive, got 0").field
+    'max_tokens'
+    """
 
     field: str
     description: str

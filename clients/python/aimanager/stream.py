@@ -43,6 +43,12 @@ class AIStream(Generic[Parsed]):
     If the stream restarts, discard what it yielded. `events` yields Restarted and continues with the new response.
     Pieces and `text` raise StreamInterruptedError, whose `attempts` contain the reason; the call stays open.
     `response` and `complete` then wait for the whole new response, and reading once more yields it piece by piece.
+
+    >>> stream = ai.stream("[[reply: Violets are blue.]]")
+    >>> [piece.content for piece in stream]
+    ['Violets ', 'are ', 'blue.', '']
+    >>> stream.response.usage.output_tokens
+    3
     """
 
     def __init__(self, channel: SyncChannel, operation: StreamOperation) -> None:
@@ -60,7 +66,11 @@ class AIStream(Generic[Parsed]):
 
     @property
     def text(self) -> Generator[str]:
-        """Yield the text only, as it arrives."""
+        """Yield the text only, as it arrives.
+
+        >>> "".join(ai.stream("[[reply: Roses are red.]]").text)
+        'Roses are red.'
+        """
         with closing(iter(self)) as pieces:
             for piece in pieces:
                 if piece.content:
@@ -68,7 +78,11 @@ class AIStream(Generic[Parsed]):
 
     @property
     def events(self) -> Generator[Event]:
-        """Yield every event, including heartbeats and restarts. The last event is the whole response."""
+        """Yield every event, including heartbeats and restarts. The last event is the whole response.
+
+        >>> [type(event).__name__ for event in ai.stream("[[reply: Hello.]]").events]
+        ['StreamStarted', 'PartDelta', 'PartCompleted', 'AIResponse']
+        """
         return self._read()
 
     @property
@@ -87,6 +101,9 @@ class AIStream(Generic[Parsed]):
     def complete(self) -> AIResponse[Parsed]:
         """Read the rest of the stream and return the whole response. Sends the request if nothing was read yet.
 
+        >>> print(ai.stream("[[reply: Sugar is sweet.]]").complete())
+        Sugar is sweet.
+
         Raises the error of a failed stream, or RuntimeError if a reader stopped early.
         """
         if not self._state.has_outcome:
@@ -95,7 +112,10 @@ class AIStream(Generic[Parsed]):
         return self._state.response
 
     def close(self) -> None:
-        """Cancel the call if it is in flight. Idempotent."""
+        """Cancel the call if it is in flight. Idempotent.
+
+        >>> ai.stream("Hello.").close()
+        """
         self._state.abandon_restart()
         if self._call is not None:
             self._call.cancel()
@@ -146,7 +166,16 @@ class AIStream(Generic[Parsed]):
 
 
 class AsyncAIStream(Generic[Parsed]):
-    """The asyncio version of AIStream. After a restart, `await complete()` before `response`."""
+    """The asyncio version of AIStream. After a restart, `await complete()` before `response`.
+
+    >>> import asyncio
+    >>> async def read() -> str:
+    ...     async with AsyncAIManager.gateway(target) as ai:
+    ...         return "".join([text async for text in ai.stream("[[reply: Violets are blue.]]").text])
+    >>> from aimanager import AsyncAIManager
+    >>> asyncio.run(read())
+    'Violets are blue.'
+    """
 
     def __init__(self, channel: AsyncChannel, build: Callable[[], Awaitable[StreamOperation]]) -> None:
         self._channel = channel

@@ -82,3 +82,19 @@ def test_stubs_send_no_provider_key(populated: FakeGateway, ai: AIManager) -> No
 
     assert response.model.id == "mock/mock-large"
     assert "x-provider-key-mock" not in populated.received[0].metadata
+
+
+def test_supports_takes_the_words_of_suggest_model() -> None:
+    row = model_pb2.CapabilitySupport(capability=model_pb2.CAPABILITY_IMAGE_INPUT, level=model_pb2.SUPPORT_LEVEL_NATIVE)
+    model = Model(model_pb2.Model(id="mock/m", capabilities=[row]))
+
+    assert [model.supports(word) for word in ("vision", "images", "image_input", "artifacts", "tools")] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
+    with pytest.raises(InvalidRequestError, match="capability must be a known capability, got 'visoin'") as raised:
+        model.supports("visoin")
+    assert "vision" in raised.value.solution

@@ -87,10 +87,10 @@ def test_every_reason_of_the_server_has_its_class() -> None:
 
 
 def test_error_has_reason_and_solution_of_the_server(fake: FakeGateway, ai: AIManager) -> None:
-    raised = failure(fake, ai, error_status(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="Use another model."))
+    raised = failure(fake, ai, error_status(Code.NOT_FOUND, "MODEL_NOT_FOUND", solution="Use a model of ListModels."))
 
     assert type(raised) is InvalidModelError
-    assert (raised.reason, raised.solution) == ("MODEL_NOT_FOUND", "Use another model.")
+    assert (raised.reason, raised.solution) == ("MODEL_NOT_FOUND", "Use a model of models.list().")
 
 
 def test_error_classes_have_no_unknown_reason() -> None:
@@ -112,7 +112,7 @@ def test_error_has_every_detail(fake: FakeGateway, ai: AIManager) -> None:
     raised = failure(fake, ai, status)
 
     assert str(raised) == "temperature must be between 0.0 and 2.0, got 3.0"
-    assert raised.solution == "Lower temperature."
+    assert raised.solution == "Change temperature: it must be between 0.0 and 2.0."
     assert (raised.provider, raised.model, raised.request_id) == ("mock", "m", "req-1")
     assert raised.context == {"provider": "mock", "model": "m", "nearest": "n", "env_var": "KEY"}
     assert raised.retry_after == 0.25

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TypeAlias
 
 from ..errors import InvalidRequestError
@@ -12,24 +11,12 @@ from ..options import SuggestOptions, reject_unknown
 from ..types.model import Model
 from ..types.model_suggestion import ModelSuggestion
 from ..v1 import model_pb2
+from .capabilities import ARTIFACTS, canonical_capability
 from .checks import require_choice, require_names, require_utf8, set_number
 from .operation import PROBE_TIMEOUT, READ_TIMEOUT, Operation
 from .scalars import enum_words
 
 PAGE_SIZE = 500
-
-CAPABILITY_SYNONYMS: Mapping[str, str] = MappingProxyType(
-    {
-        "vision": "image_input",
-        "images": "image_input",
-        "pdf": "document_input",
-        "documents": "document_input",
-        "function_calling": "tool_calling",
-        "tools": "tool_calling",
-        "json_schema": "structured_output",
-        "thinking": "reasoning",
-    }
-)
 
 ListOperation: TypeAlias = Operation[
     model_pb2.ListModelsRequest, model_pb2.ListModelsResponse, model_pb2.ListModelsResponse
@@ -91,7 +78,7 @@ def _suggestions(response: model_pb2.SuggestModelsResponse) -> list[ModelSuggest
 def no_matching_model(provider: str, required: Sequence[str], models: Iterable[Model]) -> InvalidRequestError:
     """Return the error that names the capabilities which no model of a provider has, or has together."""
     offered = list(models)
-    missing = [name for name in required if not any(model.supports(canonical_capability(name)) for model in offered)]
+    missing = [name for name in required if not any(model.supports(name) for model in offered)]
     what = ", ".join(missing) if missing else f"all of {', '.join(required)} at once"
     return InvalidRequestError(
         f"No model of provider {provider!r} is known to support {what}.",
@@ -101,24 +88,8 @@ def no_matching_model(provider: str, required: Sequence[str], models: Iterable[M
     )
 
 
-def canonical_capability(name: str) -> str:
-    """Return the API's name for a capability.
-
-    >>> canonical_capability("vision"), canonical_capability("reasoning")
-    ('image_input', 'reasoning')
-    """
-    return CAPABILITY_SYNONYMS.get(name, name)
-
-
 def _capabilities(parameter: str, names: Iterable[str]) -> list[model_pb2.Capability.ValueType]:
-    known = enum_words(model_pb2.Capability)
-    accepted = ", ".join(name for name in (*known, *CAPABILITY_SYNONYMS) if name)
-    numbers = []
-    for index, name in enumerate(names):
-        number = known.get(canonical_capability(name))
-        if not number:
-            raise InvalidRequestError(
-                f"{parameter}[{index}] must be a known capability, got {name!r}", solution=f"Use one of {accepted}."
-            )
-        numbers.append(model_pb2.Capability.ValueType(number))
-    return numbers
+    """Return the numbers of capabilities, without artifacts, which every model has."""
+    words = [canonical_capability(name, f"{parameter}[{index}]") for index, name in enumerate(names)]
+    numbers = enum_words(model_pb2.Capability)
+    return [model_pb2.Capability.ValueType(numbers[word]) for word in words if word != ARTIFACTS]

@@ -176,6 +176,8 @@ def _tool(each: Any, index: int) -> Tool:
 
 
 def _sampling(options: RequestOptions, defaults: CallDefaults) -> SamplingOptions | None:
+    if not _has_sampling(options, defaults):
+        return None
     sampling = SamplingOptions()
     for parameter, field in SAMPLING_FIELDS.items():
         requested = options.get(parameter)
@@ -183,6 +185,11 @@ def _sampling(options: RequestOptions, defaults: CallDefaults) -> SamplingOption
     stop = options.get("stop") or ()
     sampling.stop_sequences.extend(require_utf8("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
     return sampling if sampling.ByteSize() else None
+
+
+def _has_sampling(options: RequestOptions, defaults: CallDefaults) -> bool:
+    is_default = defaults.temperature is not None or defaults.max_tokens is not None
+    return is_default or not options.keys().isdisjoint((*SAMPLING_FIELDS, "stop"))
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:

@@ -33,6 +33,13 @@ from .endpoint import Endpoint
 
 ERROR_DOMAIN = "aimanager.dev"
 DETAILS_KEY = "grpc-status-details-bin"
+MAX_SOLUTIONS = 3
+GOT = re.compile(r", got .*", re.DOTALL)
+RPC_NAMES: Mapping[str, str] = MappingProxyType(
+    {"ListModels": "models.list()", "SuggestModels": "models.suggest()", "ListProviderHealth": "health.list()"}
+)
+"""What solutions of the gateway name, and the client's method for it."""
+RPC_NAME = re.compile(rf"\b(?:{'|'.join(RPC_NAMES)})\b")
 CAPITAL = re.compile(r"[A-Z]")
 MESSAGE_SIZE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
 
@@ -116,22 +123,33 @@ def _gateway_error(
     usage = _detail(status, usage_pb2.Usage)
     violations = request.field_violations if request else ()
     paths = [violation.field for violation in violations]
+    fields = tuple(
+        FieldViolation(field_name(each.field), with_parameter_names(each.description, paths, field_name))
+        for each in violations
+    )
+    advice = RPC_NAME.sub(lambda match: RPC_NAMES[match[0]], solution.message if solution else "")
     return kind.build(
         with_parameter_names(message, paths, field_name),
-        with_parameter_names(solution.message, paths, field_name) if solution else "",
+        _range_solution(info.reason, fields) or with_parameter_names(advice, paths, field_name),
         reason=info.reason,
         retry_after=max(0.0, read_seconds(retry, "retry_delay") or 0.0) if retry else None,
         provider=context.pop("provider", ""),
         model=context.pop("model", ""),
         request_id=context.pop("request_id", ""),
-        fields=tuple(
-            FieldViolation(field_name(each.field), with_parameter_names(each.description, paths, field_name))
-            for each in violations
-        ),
+        fields=fields,
         attempts=read_attempts(execution) if execution else (),
         usage=read_usage(usage) if usage else None,
         original_error=original_error,
         context=context,
+    )
+
+
+def _range_solution(reason: str, fields: tuple[FieldViolation, ...]) -> str:
+    """Return what each invalid parameter must be; the gateway's own solution does not say it."""
+    if reason != "INVALID_FIELD":
+        return ""
+    return " ".join(
+        f"Change {each.field}: it {GOT.sub('', each.description).rstrip('.')}." for each in fields[:MAX_SOLUTIONS]
     )
 
 

@@ -11,19 +11,30 @@ from ..types.quality import ProviderQuality
 
 
 class Health:
-    """Health and quality of the providers."""
+    """Health and quality of the providers.
+
+    >>> [provider.status for provider in ai.health.list(["mock"], probe=True)]
+    ['HEALTHY']
+    """
 
     def __init__(self, channel: SyncChannel) -> None:
         self._channel = channel
 
     def list(self, providers: Sequence[str] = (), *, probe: bool = False) -> list[ProviderHealth]:
-        """List the health of `providers`, or of all, by name. `probe` fetches each provider's model list first."""
+        """List the health of `providers`, or of all, by name. `probe` fetches each provider's model list first.
+
+        >>> [provider.provider for provider in ai.health.list(["mock"])]
+        ['mock']
+        """
         return self._channel.call(list_health(providers, probe=probe))
 
     def assess(self, providers: Sequence[str] = (), *, window: float = DEFAULT_WINDOW) -> Sequence[ProviderQuality]:
         """Assess `providers`, or all, over the last `window` seconds, at most an hour.
 
         Returns the best provider first; providers without samples come last, by name.
+
+        >>> [quality.provider for quality in ai.health.assess(["mock"])]
+        ['mock']
         """
         return self._channel.call(assess_providers(providers, window))
 
@@ -31,6 +42,11 @@ class Health:
         """Yield the current health of `providers`, or of all, then each change, indefinitely.
 
         Leaving the loop cancels the call.
+
+        >>> for provider in ai.health.watch(["mock"]):
+        ...     print(provider.provider)
+        ...     break
+        mock
         """
         return self._channel.watch(watch_health(providers))
 

@@ -8,7 +8,11 @@ from ..types.metrics import MetricsSummary
 
 
 class Metrics:
-    """Metrics of the requests that a gateway served."""
+    """Metrics of the requests that a gateway served.
+
+    >>> ai.metrics.get_summary().requests_in_flight
+    0
+    """
 
     def __init__(self, channel: SyncChannel) -> None:
         self._channel = channel
@@ -19,6 +23,9 @@ class Metrics:
         """Summarize the last `window` seconds, at most a day: in total, of one provider, or of one model by its id.
 
         Raises AIError.
+
+        >>> ai.metrics.get_summary("mock", window=600).uptime > 0
+        True
         """
         return self._channel.call(metrics_summary(provider, model, window))
 

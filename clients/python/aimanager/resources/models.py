@@ -17,7 +17,11 @@ from ..types.model_suggestion import ModelSuggestion, TokenCount
 
 
 class Models:
-    """Models of a gateway."""
+    """Models of a gateway.
+
+    >>> ai.models.get("mock/latest").id
+    'mock/mock-large'
+    """
 
     def __init__(self, channel: SyncChannel, defaults: CallDefaults) -> None:
         self._channel = channel
@@ -36,6 +40,9 @@ class Models:
         `refresh` makes the gateway query the providers first, so that the list includes models that its catalog does
         not contain yet, without capabilities. If a provider fails, its known models are listed and `health.list` has
         the reason; if it is the only provider, its error is raised.
+
+        >>> [model.id for model in ai.models.list("mock", capabilities=["vision"])][:1]
+        ['mock/mock-large']
         """
         models: list[Model] = []
         operation: ListOperation | None = list_models(
@@ -48,24 +55,39 @@ class Models:
         return models
 
     def get(self, model: str) -> Model:
-        """Return one model by any name that a request accepts. Raises InvalidModelError for an unknown name."""
+        """Return one model by any name that a request accepts. Raises InvalidModelError for an unknown name.
+
+        >>> ai.models.get("mock/latest").supports("tools")
+        True
+        """
         return self._channel.call(get_model(model))
 
     def suggest(self, required: Sequence[str] = (), **options: Unpack[SuggestOptions]) -> Sequence[ModelSuggestion]:
-        """Suggest models with all `required` capabilities, best first. SuggestOptions lists the options."""
+        """Suggest models with all `required` capabilities, best first. SuggestOptions lists the options.
+
+        >>> [each.model.provider for each in ai.models.suggest(["tools"], providers=["mock"], max_results=1)]
+        ['mock']
+        """
         return self._channel.call(suggest_models(required, options))
 
     def suggest_model(self, provider: str, required: Sequence[str]) -> str:
         """Return the id of the provider's best model with all `required` capabilities.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
+
+        >>> ai.models.suggest_model("mock", ["vision"]).startswith("mock/")
+        True
         """
         for suggestion in self.suggest(required, providers=[provider], max_results=1):
             return suggestion.model.id
         raise no_matching_model(provider, required, self.list(provider))
 
     def count_tokens(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> TokenCount:
-        """Count the input tokens of a request without running it. Takes the options of `request`."""
+        """Count the input tokens of a request without running it. Takes the options of `request`.
+
+        >>> ai.models.count_tokens("How long is this?", model="mock/latest").input_tokens
+        4
+        """
         return self._channel.call(count_tokens(prompt, options, self._defaults))
 
 

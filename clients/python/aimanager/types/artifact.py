@@ -26,6 +26,10 @@ class Artifact:
     """A file, document or data that the gateway found in a response. The response's text contains it as well.
 
     `proto` is the message from the server.
+
+    >>> artifact = Artifact(content_pb2.Artifact(id="1", name="hello.py", text="print()", mime_type="text/x-python"))
+    >>> artifact, artifact.data
+    (Artifact(id='1', name='hello.py', mime_type='text/x-python'), b'print()')
     """
 
     proto: content_pb2.Artifact

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from .._convert.capabilities import ARTIFACTS, canonical_capability
 from .._convert.scalars import NANO, enum_word, read_time
 from ..v1 import model_pb2
 from .presentation import short_repr
@@ -27,8 +28,9 @@ class Pricing:
 class Model:
     """One model of one provider. `proto` is the message from the server.
 
-    >>> Model(model_pb2.Model(id="claude/claude-opus-5-5")).supports("reasoning")
-    False
+    >>> model = Model(model_pb2.Model(id="claude/claude-opus-5-5"))
+    >>> model.supports("vision"), model.supports("artifacts")
+    (False, True)
     """
 
     proto: model_pb2.Model
@@ -76,8 +78,12 @@ class Model:
         }
 
     def supports(self, capability: str) -> bool:
-        """Return whether the model supports a capability natively or through emulation by the gateway."""
-        return self.capabilities.get(capability) in ("native", "emulated")
+        """Return whether the model supports a capability natively or through emulation by the gateway.
+
+        Takes the words of `suggest_model`, such as vision. Raises InvalidRequestError for an unknown one.
+        """
+        name = canonical_capability(capability)
+        return name == ARTIFACTS or self.capabilities.get(name) in ("native", "emulated")
 
     @property
     def context_window_tokens(self) -> int | None:

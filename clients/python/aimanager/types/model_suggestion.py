@@ -14,6 +14,9 @@ class ModelSuggestion:
     """A model with its score, 0 to 1, and the reasons for it, the most important first.
 
     Scores are comparable within one response only.
+
+    >>> ModelSuggestion(Model(model_pb2.Model(id="mock/mock-small")), 0.9, ("low cost",)).model.id
+    'mock/mock-small'
     """
 
     model: Model
@@ -26,6 +29,9 @@ class TokenCount:
     """Input tokens of a request. `source` is `reported` (by the provider) or `estimated` (by the gateway).
 
     `provider` and `model` are those whose tokenizer counts.
+
+    >>> TokenCount(4, "estimated", "mock", "mock-small").input_tokens
+    4
     """
 
     input_tokens: int

@@ -18,6 +18,9 @@ class Restarted:
     """The stream was interrupted and restarts: discard every part and artifact received so far.
 
     `proto` is the message from the server.
+
+    >>> Restarted(generation_pb2.StreamRestarted(execution=generation_pb2.Execution(provider="claude"))).provider
+    'claude'
     """
 
     proto: generation_pb2.StreamRestarted

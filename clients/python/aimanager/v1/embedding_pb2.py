@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from aimanager.v1 import usage_pb2 as aimanager_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61imanager/v1/embedding.proto\x12\x0c\x61imanager.v1\x1a\x18\x61imanager/v1/usage.proto\"\xaf\x02\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x17\n\ndimensions\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12/\n\x07purpose\x18\x04 \x01(\x0e\x32\x1e.aimanager.v1.EmbeddingPurpose\x12R\n\x15provider_options_json\x18\x05 \x03(\x0b\x32\x33.aimanager.v1.EmbedRequest.ProviderOptionsJsonEntry\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x1a:\n\x18ProviderOptionsJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_dimensions\"\xd4\x01\n\rEmbedResponse\x12+\n\nembeddings\x18\x01 \x03(\x0b\x32\x17.aimanager.v1.Embedding\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\x05 \x01(\x0b\x32\x12.aimanager.v1.Cost\x12/\n\x0c\x63\x61\x63he_status\x18\x06 \x01(\x0e\x32\x19.aimanager.v1.CacheStatus\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02*\xdc\x01\n\x10\x45mbeddingPurpose\x12!\n\x1d\x45MBEDDING_PURPOSE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45MBEDDING_PURPOSE_DOCUMENT\x10\x01\x12\x1b\n\x17\x45MBEDDING_PURPOSE_QUERY\x10\x02\x12 \n\x1c\x45MBEDDING_PURPOSE_SIMILARITY\x10\x03\x12$\n EMBEDDING_PURPOSE_CLASSIFICATION\x10\x04\x12 \n\x1c\x45MBEDDING_PURPOSE_CLUSTERING\x10\x05\x32T\n\x10\x45mbeddingService\x12@\n\x05\x45mbed\x12\x1a.aimanager.v1.EmbedRequest\x1a\x1b.aimanager.v1.EmbedResponseB\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61imanager/v1/embedding.proto\x12\x0c\x61imanager.v1\x1a\x18\x61imanager/v1/usage.proto\"\xaf\x02\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x17\n\ndimensions\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12/\n\x07purpose\x18\x04 \x01(\x0e\x32\x1e.aimanager.v1.EmbeddingPurpose\x12R\n\x15provider_options_json\x18\x05 \x03(\x0b\x32\x33.aimanager.v1.EmbedRequest.ProviderOptionsJsonEntry\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x1a:\n\x18ProviderOptionsJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_dimensions\"\xd4\x01\n\rEmbedResponse\x12+\n\nembeddings\x18\x01 \x03(\x0b\x32\x17.aimanager.v1.Embedding\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\x05 \x01(\x0b\x32\x12.aimanager.v1.Cost\x12/\n\x0c\x63\x61\x63he_status\x18\x06 \x01(\x0e\x32\x19.aimanager.v1.CacheStatus\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02*\xdc\x01\n\x10\x45mbeddingPurpose\x12!\n\x1d\x45MBEDDING_PURPOSE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45MBEDDING_PURPOSE_DOCUMENT\x10\x01\x12\x1b\n\x17\x45MBEDDING_PURPOSE_QUERY\x10\x02\x12 \n\x1c\x45MBEDDING_PURPOSE_SIMILARITY\x10\x03\x12$\n EMBEDDING_PURPOSE_CLASSIFICATION\x10\x04\x12 \n\x1c\x45MBEDDING_PURPOSE_CLUSTERING\x10\x05\x32Y\n\x10\x45mbeddingService\x12\x45\n\x05\x45mbed\x12\x1a.aimanager.v1.EmbedRequest\x1a\x1b.aimanager.v1.EmbedResponse\"\x03\x90\x02\x02\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.aimanager.v1P\001ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\242\002\003AIM\252\002\014AIManager.V1\312\002\014AIManager\\V1\352\002\rAIManager::V1'
   _globals['_EMBEDREQUEST_PROVIDEROPTIONSJSONENTRY']._loaded_options = None
   _globals['_EMBEDREQUEST_PROVIDEROPTIONSJSONENTRY']._serialized_options = b'8\001'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\220\002\002'
   _globals['_EMBEDDINGPURPOSE']._serialized_start=623
   _globals['_EMBEDDINGPURPOSE']._serialized_end=843
   _globals['_EMBEDREQUEST']._serialized_start=73
@@ -46,5 +48,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDDING']._serialized_start=593
   _globals['_EMBEDDING']._serialized_end=620
   _globals['_EMBEDDINGSERVICE']._serialized_start=845
-  _globals['_EMBEDDINGSERVICE']._serialized_end=929
+  _globals['_EMBEDDINGSERVICE']._serialized_end=934
 # @@protoc_insertion_point(module_scope)

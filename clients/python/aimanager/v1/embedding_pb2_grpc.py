@@ -68,7 +68,7 @@ class EmbeddingServiceServicer(object):
 
     def Embed(self, request, context):
         """Embeds every input, in as many requests to the provider as its limits require. Either all inputs are embedded or
-        the call fails.
+        the call fails. Safe to send again: it changes nothing, and with the same idempotency key it is billed once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class EmbeddingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EmbeddingServiceAsyncStub: ...
     Embed: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.EmbedRequest, _embedding_pb2.EmbedResponse]
     """Embeds every input, in as many requests to the provider as its limits require. Either all inputs are embedded or
-    the call fails.
+    the call fails. Safe to send again: it changes nothing, and with the same idempotency key it is billed once.
     """
 
 @_typing.type_check_only
@@ -67,7 +67,7 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Embed: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbedRequest, _embedding_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embeds every input, in as many requests to the provider as its limits require. Either all inputs are embedded or
-    the call fails.
+    the call fails. Safe to send again: it changes nothing, and with the same idempotency key it is billed once.
     """
 
 class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,7 +91,7 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_embedding_pb2.EmbedResponse, _abc.Awaitable[_embedding_pb2.EmbedResponse]]:
         """Embeds every input, in as many requests to the provider as its limits require. Either all inputs are embedded or
-        the call fails.
+        the call fails. Safe to send again: it changes nothing, and with the same idempotency key it is billed once.
         """
 
 def add_EmbeddingServiceServicer_to_server(servicer: EmbeddingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
