@@ -1,5 +1,7 @@
 """Fuzz every wire with mutated recordings: any input must yield events or a GatewayError, in bounded memory.
 
+A stream whose events were rearranged must moreover yield exactly its content, or an error.
+
 Usage: make fuzz [SECONDS=10] [ARGS="--seed 7 --case 1234"]. Seed and number determine a case, so that a failing one
 can be run again.
 """
@@ -22,6 +24,7 @@ from aimanager_server.providers.endpoints.model_listing import parse_page
 from aimanager_server.providers.endpoints.openai_embeddings import OpenAIEmbeddings
 from aimanager_server.providers.wires.wire import Wire
 from tests.fuzz.mutations import mutated_json, mutated_stream
+from tests.fuzz.stream_structure import check_structure
 from tests.support.chat_completions import recorded
 from tests.support.embeddings import base64_vector, embeddings_response
 from tests.support.recordings import BODIES, STREAMS, WIRES
@@ -49,6 +52,8 @@ class Case:
 
 def random_case(random: Random) -> Case:
     """Return a random case."""
+    if random.random() < 0.3:
+        return Case("structure of a stream", b"", _check_structure)
     folder, name = random.choice((*STREAMS, *BODIES))
     if random.random() < 0.1:
         return _endpoint_case(random)
@@ -60,6 +65,10 @@ def random_case(random: Random) -> Case:
     if random.random() < 0.3:
         return Case(f"{name} as an error", data, _error_mapper(wire))
     return Case(name, data, lambda body, _: wire.decode(body))
+
+
+def _check_structure(_: bytes, random: Random) -> None:
+    check_structure(random, counts_steps=random.random() < 0.1)
 
 
 def _endpoint_case(random: Random) -> Case:

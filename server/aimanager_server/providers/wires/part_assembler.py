@@ -112,6 +112,11 @@ class PartAssembler:
         if fragment:
             part.fragments.append(fragment)
 
+    def text_of(self, slot: Hashable) -> str:
+        """Return the text so far of an open part; empty if there is none. Takes time in proportion to the text."""
+        part = self._open.get(slot)
+        return "".join(part.fragments) if part is not None else ""
+
     def add_attachment(self, attachment: Attachment) -> None:
         """Add a file from the model as a completed part."""
         self._emit(PartCompleted(self._next_index(), attachment))

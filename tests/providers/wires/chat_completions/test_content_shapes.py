@@ -50,6 +50,14 @@ STREAMS: dict[str, tuple[tuple[Any, ...], tuple[Part, ...]]] = {
         ),
         (Text("The end."),),
     ),
+    "the whole message after the last delta": (
+        (
+            choice(delta={"content": "The "}),
+            choice(delta={"content": "end."}),
+            choice("stop", message={"content": "The end."}),
+        ),
+        (Text("The end."),),
+    ),
     "message after an empty delta": (
         (choice(delta={"role": "assistant"}), choice("stop", delta={}, message={"content": "The end."})),
         (Text("The end."),),
@@ -122,6 +130,12 @@ def test_unstreamed_content_in_other_shapes_is_read(choice_fields: Any, parts: t
         events = chat_wire().decode(json.dumps(data).encode())
 
         assert without_generated_ids(completed_parts(events)) == parts
+
+
+@pytest.mark.parametrize("other", [{"message": {"content": "end."}}, {"text": "end."}])
+def test_content_in_two_fields_is_a_protocol_error(other: dict[str, Any]) -> None:
+    with pytest.raises(ProviderProtocolError, match="content in 'delta' and in"):
+        read(choice(delta={"content": "The "}), choice("stop", **other))
 
 
 def test_the_last_finish_reason_counts() -> None:

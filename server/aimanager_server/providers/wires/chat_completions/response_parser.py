@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....core.errors import ProviderInternalError, ProviderOverloaded
+from ....core.errors import ProviderInternalError, ProviderOverloaded, ProviderProtocolError
 from ....core.response import Event, Finished, FinishReason
 from ....core.usage import Usage
 from ..finish_reasons import printable_reason
@@ -110,7 +110,9 @@ class ChatCompletionsParser:
 
     def _add_choice(self, choice: Mapping[str, Any], field: str) -> None:
         self.has_started = True
-        message = choice.get(field) if self._field == field else self._find_message(choice, field)
+        message = choice.get(field) if self._field == field else None
+        if message is None:
+            message = self._find_message(choice, field)
         if isinstance(message, dict):
             self._add_message(message)
         elif message is not None:
@@ -126,17 +128,30 @@ class ChatCompletionsParser:
     def _find_message(self, choice: Mapping[str, Any], field: str) -> Any:
         """Return the message of a choice. The field that brought the first content is the only one that is read.
 
-        Some servers send the text so far as `message` beside each delta.
+        Some servers send the text so far as `message` beside each delta, or all of it after the last delta. Raises
+        ProviderProtocolError for content in another field, which would be lost.
         """
-        if self._field:
-            return choice.get(self._field)
         found = next((name for name in MESSAGE_FIELDS[field] if choice.get(name)), None)
+        if self._field:
+            message = choice.get(self._field)
+            if message is None and found is not None:
+                self._reject_lost_message(choice, found)
+            return message
         if found is None:
             return None
-        message = choice[found]
-        if not isinstance(message, dict) or any(message[name] for name in message if name != "role"):
+        if _has_content(choice[found]):
             self._field = found
-        return message
+        return choice[found]
+
+    def _reject_lost_message(self, choice: Mapping[str, Any], found: str) -> None:
+        message = choice[found]
+        if not _has_content(message):
+            return
+        text = message.get("content") if isinstance(message, dict) else message
+        # Compared once at most, since it takes time in proportion to the text.
+        is_repetition = self._finish_reason is None and choice.get("finish_reason")
+        if not (is_repetition and text == self._parts.text_of("text")):
+            raise ProviderProtocolError(f"The provider sent content in {self._field!r} and in {found!r}.")
 
     def _add_message(self, message: Mapping[str, Any]) -> None:
         reasoning = message.get("reasoning_content") or message.get("reasoning")
@@ -191,3 +206,7 @@ class ChatCompletionsParser:
     def _note_content(self) -> None:
         if self._finish_reason is not None:
             self.is_continued = True
+
+
+def _has_content(message: Any) -> bool:
+    return not isinstance(message, dict) or any(message[name] for name in message if name != "role")
