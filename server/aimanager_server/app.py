@@ -132,7 +132,7 @@ class Pipeline:
         limits, fetches = settings.limits, settings.server.fetch_attachments
         subscribers = (metrics, state.usage_stats, state.provider_stats, state.model_stats)
         self.telemetry = state.telemetry
-        self.idempotency = Idempotency(state.idempotency_store)
+        self.idempotency = Idempotency(state.storage.idempotency)
         self.conversation = KeepConversation(
             state.storage.conversations, settings.conversations.lease_seconds, time.time, state.unfinished_turns
         )
@@ -192,7 +192,7 @@ class Pipeline:
         """Return the embedding operation: the layers that apply to a unary call, once per call or once per attempt."""
         attempt_layers = (self.provider_quota, self.bulkhead, self.circuit_breaker, self.accounting)
         return CreateEmbeddings(
-            partial(compose, (self.telemetry,)), self._state.idempotency_store,
+            partial(compose, (self.telemetry,)), self._state.storage.idempotency,
             partial(compose, (self.caller_quota,)), lambda embed: self.retry.over(compose(attempt_layers, embed)),
             embedders, self._components.catalog, self._components.prices,
         )  # fmt: skip
@@ -225,7 +225,7 @@ def _services(components: Components, state: SharedState) -> tuple[Service, ...]
     resolver, handler = _resolver(components, state), pipeline.handler()
     embedding_resolver = EmbeddingResolver(catalog, resolver, embedders, settings.providers, limits)
     create_embeddings = pipeline.create_embeddings(embedders)
-    conversations = Conversations(state.storage.conversations, state.unfinished_turns, settings, time.time)
+    conversations = Conversations(state.storage, state.unfinished_turns, settings, time.time)
     count_tokens = CountTokensMethod(pipeline.count_tokens(), resolver, limits, unary_timeout, clock)
     return (
         GenerationService(handler, resolver, conversations, settings, clock),
@@ -370,7 +370,7 @@ async def running_components(
         stack.push_async_callback(app.state.storage.aclose)
         await app.state.storage.prepare()
         stack.push_async_callback(app.state.unfinished_turns.aclose)
-        expiry = asyncio.ensure_future(delete_expired(app.state.storage.conversations, EXPIRY_INTERVAL_SECONDS))
+        expiry = asyncio.ensure_future(delete_expired(app.state.storage, EXPIRY_INTERVAL_SECONDS))
         stack.callback(expiry.cancel)
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)

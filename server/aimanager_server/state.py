@@ -23,7 +23,6 @@ from .providers.attachments.host_lookup import HostLookup
 from .providers.factory import ProviderSet
 from .resilience.auth_backoff import AuthBackoff
 from .resilience.breaker_registry import BreakerRegistry
-from .resilience.idempotency_store import IdempotencyStore
 from .resilience.key_pool import KeyPool
 from .resilience.load_shedding import EventLoopLagMonitor
 from .resilience.prober import ProbeKind, Prober
@@ -78,8 +77,7 @@ class SharedState:
         self.lag_monitor = EventLoopLagMonitor(clock, settings.server.max_event_loop_lag_seconds)
         self.loop_guard = LoopGuard(secrets.token_hex(8))
         self.admission = Admission(settings.server, self.lag_monitor.is_overloaded)
-        self.idempotency_store = IdempotencyStore(settings.idempotency, clock)
-        self.storage = open_storage(settings.storage, time.time)
+        self.storage = open_storage(settings.storage, settings.idempotency, time.time, clock)
         self.unfinished_turns = UnfinishedTurns()
         self.telemetry = Telemetry(self.metrics, self.usage_stats, clock)
         self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
@@ -150,7 +148,7 @@ class SharedState:
         self.usage_stats.reconfigure(settings.max_callers)
         self.breakers.reconfigure(settings.circuit_breaker, settings.retry)
         self.retry_budgets.reconfigure(settings.retry)
-        self.idempotency_store.reconfigure(settings.idempotency)
+        self.storage.idempotency.reconfigure(settings.idempotency)
         self.storage.reconfigure(settings.storage)
         self.bulkhead.reconfigure(settings.providers, settings.server)
         self.admission.reconfigure(settings.server)

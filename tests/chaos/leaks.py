@@ -11,9 +11,9 @@ from pathlib import Path
 from aimanager_server.providers.http.pool import ConnectionPool
 from aimanager_server.resilience.circuit_breaker import CircuitBreaker
 from aimanager_server.resilience.concurrency_limiter import ConcurrencyLimiter
-from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.key_pool import KeyPool
 from aimanager_server.resilience.rate_limiter import RateLimiter
+from aimanager_server.storage.memory_idempotency import MemoryIdempotency
 from aimanager_server.telemetry.model_stats import ModelStats
 from tests.chaos.environment import ObservedGateway
 from tests.integration.faults.upstream import Upstream
@@ -51,7 +51,7 @@ def _held_resources(gateway: ObservedGateway) -> Iterator[str]:
         busy = {pooled.key.id: pooled.in_flight for pooled in pool._keys if pooled.in_flight}
         if busy:
             yield f"API keys with calls in flight: {busy}"
-    for store in gateway.instances(IdempotencyStore):
+    for store in gateway.instances(MemoryIdempotency):
         if store._in_flight:
             yield f"{len(store._in_flight)} idempotency keys in flight"
     for stats in gateway.instances(ModelStats):

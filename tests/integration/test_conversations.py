@@ -14,7 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from aimanager.v1 import content_pb2, conversation_pb2, generation_pb2
+from aimanager.v1 import content_pb2, conversation_pb2, generation_pb2, usage_pb2
 from aimanager.v1.conversation_pb2 import (
     AppendMessagesRequest,
     CompactConversationRequest,
@@ -331,10 +331,16 @@ def test_conversations_outlive_the_server(storage: str) -> None:
     with started_gateway(settings(storage)) as target, grpc.insecure_channel(target) as channel:
         alice = Client(channel)
         started = alice.create()
-        alice.ask(started.id, "[[reply: One]]")
+        first = alice.ask(started.id, "[[reply: One]]", idempotency_key="a" * 32)
 
     with started_gateway(settings(storage)) as target, grpc.insecure_channel(target) as channel:
         alice = Client(channel)
+        again = alice.ask(started.id, "[[reply: One]]", idempotency_key="a" * 32)
         alice.ask(started.id, "[[reply: Two]]")
 
         assert alice.texts(started.id) == [["[[reply: One]]", "One"], ["[[reply: Two]]", "Two"]]
+        assert again.cache_status == usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY
+        assert again.message == first.message
+        alice.call("DeleteConversation", DeleteConversationRequest(conversation_id=started.id))
+        other = alice.create()
+        alice.ask(other.id, "[[reply: Three]]", idempotency_key="a" * 32)  # nothing of the deleted one is left

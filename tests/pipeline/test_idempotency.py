@@ -20,7 +20,7 @@ from aimanager_server.core.response import (
 from aimanager_server.core.stream import ResponseStream, StreamObserver
 from aimanager_server.pipeline.idempotency import Idempotency
 from aimanager_server.pipeline.structured_output import EnforceOutputFormat
-from aimanager_server.resilience.idempotency_store import IdempotencyStore
+from aimanager_server.storage.memory_idempotency import MemoryIdempotency
 from tests.support.calls import make_call
 from tests.support.clock import FakeClock
 from tests.support.event_loop import run_ready_tasks
@@ -37,7 +37,7 @@ class RemoveText(StreamObserver):
 
 
 def idempotency(clock: FakeClock | None = None) -> Idempotency:
-    return Idempotency(IdempotencyStore(IdempotencySettings(), clock or FakeClock()))
+    return Idempotency(MemoryIdempotency(IdempotencySettings(), clock or FakeClock()))
 
 
 def keyed_call(text: str = "Hi", **fields: Any) -> Call:

@@ -17,9 +17,9 @@ from aimanager_server.pipeline.bulkhead import ProviderConcurrency
 from aimanager_server.resilience.breaker_registry import BreakerRegistry
 from aimanager_server.resilience.circuit_breaker import CircuitState
 from aimanager_server.resilience.concurrency_limiter import ConcurrencyLimiter
-from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.key_pool import KeyPool
 from aimanager_server.resilience.retry_budget import RetryBudgets
+from aimanager_server.storage.memory_idempotency import MemoryIdempotency
 from aimanager_server.telemetry.usage_stats import UsageStats
 from tests.support.calls import TARGET, make_attempt, make_call
 from tests.support.clock import FakeClock
@@ -116,11 +116,11 @@ def test_a_budget_is_cut_to_the_largest_that_new_settings_allow() -> None:
 
 
 async def test_stored_responses_beyond_a_lower_limit_are_evicted() -> None:
-    store = IdempotencyStore(IdempotencySettings(), FakeClock())
+    store = MemoryIdempotency(IdempotencySettings(), FakeClock())
     metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
     result = GenerateResult(metadata, Message(Role.ASSISTANT, ()), Finished(FinishReason.STOP))
     for key in (b"first", b"second"):
-        store.put(key, b"1", result)
+        await store.put(key, b"1", result)
 
     store.reconfigure(IdempotencySettings(max_entries=1))
 
@@ -129,23 +129,23 @@ async def test_stored_responses_beyond_a_lower_limit_are_evicted() -> None:
 
 
 async def test_a_repeated_request_that_a_new_configuration_resolves_differently_is_the_first_again() -> None:
-    store = IdempotencyStore(IdempotencySettings(), FakeClock())
+    store = MemoryIdempotency(IdempotencySettings(), FakeClock())
     metadata = ResponseMetadata("1", "mock/latest", "mock", "mock-large")
     result = GenerateResult(metadata, Message(Role.ASSISTANT, ()), Finished(FinishReason.STOP))
     for key in (b"same", b"other", b"in flight"):
         await store.claim(key, b"1", make_call())
-        store.put(key, b"1", result)
+        await store.put(key, b"1", result)
         if key != b"in flight":
             store.release(key)
 
     store.reconfigure(IdempotencySettings())
-    store.put(b"in flight", b"1", result)
+    await store.put(b"in flight", b"1", result)
     store.release(b"in flight")
 
     assert await store.claim(b"same", b"1", make_call()) is result
     assert await store.claim(b"other", b"2", make_call()) is None
     assert await store.claim(b"in flight", b"2", make_call()) is None
-    store.put(b"other", b"2", result)
+    await store.put(b"other", b"2", result)
     store.release(b"other")
     with pytest.raises(InvalidRequest):
         await store.claim(b"other", b"3", make_call())

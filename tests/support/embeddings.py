@@ -13,13 +13,13 @@ from aimanager_server.core.embedding import EmbedCall, EmbeddingBatch, Embedding
 from aimanager_server.core.errors import GatewayError
 from aimanager_server.core.request import NO_KEY, ApiKey, Attempt, Caller, Target
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.resilience.idempotency_store import IdempotencyStore
+from aimanager_server.storage.memory_idempotency import MemoryIdempotency
 from tests.support.clock import FakeClock
 
 
-def idempotency_store() -> IdempotencyStore:
+def idempotency_store() -> MemoryIdempotency:
     """Return an empty store."""
-    return IdempotencyStore(IdempotencySettings(), FakeClock())
+    return MemoryIdempotency(IdempotencySettings(), FakeClock())
 
 
 def embed_call(

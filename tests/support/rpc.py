@@ -33,7 +33,6 @@ from aimanager_server.operations.conversations import Conversations
 from aimanager_server.operations.count_tokens import CountTokens
 from aimanager_server.operations.embed import CreateEmbeddings
 from aimanager_server.resilience.auth_backoff import AuthBackoff
-from aimanager_server.resilience.idempotency_store import IdempotencyStore
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.resilience.rate_limiter import RateLimiter
 from aimanager_server.resilience.rejection_pacer import RejectionPacer
@@ -55,7 +54,8 @@ from aimanager_server.rpc.services.health import HealthService
 from aimanager_server.rpc.services.metrics import MetricsService
 from aimanager_server.rpc.services.models import IsAvailable, ModelService, Refresh
 from aimanager_server.rpc.services.quality import CostOf, QualityService
-from aimanager_server.storage.memory_conversations import MemoryConversations
+from aimanager_server.storage.memory_idempotency import MemoryIdempotency
+from aimanager_server.storage.opening import open_storage
 from aimanager_server.storage.unfinished_turns import UnfinishedTurns
 from aimanager_server.telemetry.metrics import Metrics
 from aimanager_server.telemetry.model_stats import ModelStats
@@ -210,7 +210,7 @@ def build_server(
     resolver = Resolver(catalog, settings, listed_order)
     embedding_resolver = EmbeddingResolver(catalog, resolver, (), settings.providers, settings.limits)
     count_tokens = CountTokens(_reject_attempts, {}, lambda provider, model: False, clock)
-    no_layers, store = partial(compose, ()), IdempotencyStore(settings.idempotency, clock)
+    no_layers, store = partial(compose, ()), MemoryIdempotency(settings.idempotency, clock)
     create_embeddings = CreateEmbeddings(no_layers, store, no_layers, _reject_attempts, {}, catalog, lambda *_: None)
     admission = Admission(settings.server, is_overloaded)
     interceptors = (
@@ -221,7 +221,8 @@ def build_server(
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,
     )
-    conversations = Conversations(MemoryConversations(settings.storage), UnfinishedTurns(), settings, time.time)
+    storage = open_storage(settings.storage, settings.idempotency, time.time, clock)
+    conversations = Conversations(storage, UnfinishedTurns(), settings, time.time)
     services = (
         GenerationService(
             handler or answering(*HELLO_EVENTS), resolver, conversations, settings, clock, heartbeat_seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from ..config.settings import Settings
@@ -21,7 +22,8 @@ from ..core.errors import FieldViolation, InvalidRequest, RateLimited, StorageUn
 from ..core.request import Caller, GenerateParams
 from ..core.response import GenerateResult
 from ..core.usage import Cost, Usage
-from ..storage.conversations import ConversationStore, Page
+from ..storage.conversations import Page
+from ..storage.opening import Storage
 from ..storage.unfinished_turns import UnfinishedTurns
 from ..validation.messages import message_violations, tool_result_violations, without_history
 from ..validation.violations import raise_violations
@@ -46,12 +48,13 @@ Generate = Callable[[GenerateParams], Awaitable[GenerateResult]]
 
 
 class Conversations:
-    """Operations of one configuration over a store. `now` returns the Unix time."""
+    """Operations of one configuration over the stores. `now` returns the Unix time."""
 
     def __init__(
-        self, store: ConversationStore, unfinished: UnfinishedTurns, settings: Settings, now: Callable[[], float]
+        self, storage: Storage, unfinished: UnfinishedTurns, settings: Settings, now: Callable[[], float]
     ) -> None:
-        self._store = store
+        self._store = storage.conversations
+        self._idempotency = storage.idempotency
         self._unfinished = unfinished
         self._settings = settings.conversations
         self._limits = settings.limits
@@ -104,8 +107,9 @@ class Conversations:
         return await self._store.update(owner, conversation_id, change(found.settings))
 
     async def delete(self, owner: str, conversation_id: str) -> None:
-        """Delete a conversation. Raises ConversationNotFound."""
+        """Delete a conversation and the responses kept for its calls. Raises ConversationNotFound."""
         await self._store.delete(owner, conversation_id)
+        await self._idempotency.forget(conversation_id)
 
     async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
         """Return turns in order. Raises ConversationNotFound."""
@@ -275,11 +279,9 @@ def _invalid(field: str, description: str) -> InvalidRequest:
     return InvalidRequest(f"{field} {description}.", violations=(FieldViolation(field, description),))
 
 
-async def delete_expired(store: ConversationStore, interval: float, limit: int = 100) -> None:
-    """Delete what has expired, until cancelled. While the store cannot be reached, it is tried again."""
+async def delete_expired(storage: Storage, interval: float) -> None:
+    """Delete what has expired, until cancelled. While the database cannot be reached, it is tried again."""
     while True:
-        try:
-            deleted = await store.delete_expired(limit)
-        except StorageUnavailable:
-            deleted = []
-        await asyncio.sleep(0 if len(deleted) == limit else interval)
+        with suppress(StorageUnavailable):
+            await storage.delete_expired()
+        await asyncio.sleep(interval)

@@ -17,7 +17,7 @@ from ..core.response import CacheStatus, Finished
 from ..core.token_estimate import estimate_tokens
 from ..core.usage import CostFunction, Usage, UsageSource
 from ..resilience.fingerprint import Fingerprints
-from ..resilience.idempotency_store import IdempotencyStore, store_key
+from ..storage.idempotency import IdempotencyStore, store_key
 from .unary_adapter import Layers, finished_with, run_through
 
 OPERATION = "embed"
@@ -76,7 +76,7 @@ class CreateEmbeddings:
             return replace(stored, cache_status=CacheStatus.IDEMPOTENT_REPLAY)
         try:
             result = await self._embed(call)
-            self._store.put(key, digest, result)
+            await self._store.put(key, digest, result)
         finally:
             self._store.release(key)
         return result

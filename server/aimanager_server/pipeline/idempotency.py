@@ -17,7 +17,7 @@ from ..core.response import (
 )
 from ..core.stream import OnEnd, ResponseStream
 from ..resilience.fingerprint import Fingerprints
-from ..resilience.idempotency_store import IdempotencyStore, store_key
+from ..storage.idempotency import IdempotencyStore, store_key
 from .response_recorder import ResponseRecorder
 
 OPERATION = "generate"
@@ -52,7 +52,7 @@ class Idempotency:
         async def store(events: list[Event]) -> None:
             # An inner finalizer may have completed the last event, such as with its validated JSON.
             recorder.on_events(events[-1:])
-            self._store.put(key, digest, recorder.result())
+            await self._store.put(key, digest, recorder.result())
 
         released = OnEnd(partial(self._store.release, key))
         return stream.observed_by(recorder).finalized_by(store).observed_by(released)

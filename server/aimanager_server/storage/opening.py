@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.errors import StartupError
+from ..config.resilience import IdempotencySettings
 from ..config.storage import SQLITE_URL, StorageSettings
 from ..core.errors import StorageUnavailable
+from ..core.handler import Clock
 from .attachments import AttachmentStore
 from .conversations import ConversationStore
 from .encryption import cipher_of
 from .file_systems import network_file_system
+from .idempotency import IdempotencyStore
 from .memory_conversations import MemoryConversations
+from .memory_idempotency import MemoryIdempotency
 
 if TYPE_CHECKING:
     from .sql.database import Database
+
+MAX_DELETED = 100
+"""Conversations that one transaction deletes."""
 
 INSTALL = "pip install 'aimanager[storage]'"
 
@@ -28,24 +35,34 @@ class Storage:
 
     conversations: ConversationStore
     attachments: AttachmentStore
+    idempotency: IdempotencyStore
     reconfigure: Callable[[StorageSettings], None]
+    delete_expired: Callable[[], Awaitable[None]]
     prepare: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
 
 
-def open_storage(settings: StorageSettings, now: Callable[[], float]) -> Storage:
-    """Return the stores; nothing is connected before `prepare`.
+def open_storage(
+    settings: StorageSettings, idempotency: IdempotencySettings, now: Callable[[], float], clock: Clock
+) -> Storage:
+    """Return the stores; nothing is connected before `prepare`. `now` returns the Unix time.
 
     Raises StartupError if a package is missing, a key file is invalid, or a SQLite file is on a network file system.
     """
     if settings.url is None:
         memory = MemoryConversations(settings, now)
-        return Storage(memory, memory, memory.reconfigure, _nothing, _nothing)
+        responses = MemoryIdempotency(idempotency, clock)
+
+        async def drop_expired() -> None:
+            await _delete_expired(memory, responses)
+
+        return Storage(memory, memory, responses, memory.reconfigure, drop_expired, _nothing, _nothing)
     check_file_system(settings)
     try:
         from .sql.attachments import SqlAttachments
         from .sql.conversations import SqlConversations
         from .sql.database import Database
+        from .sql.idempotency import SqlIdempotency
 
         database = Database(settings)
         cipher = cipher_of(settings.encryption_key_file)
@@ -53,12 +70,21 @@ def open_storage(settings: StorageSettings, now: Callable[[], float]) -> Storage
         raise StartupError(f"storage.url needs the package {error.name}: {INSTALL}") from error
     attachments = SqlAttachments(database, cipher)
 
+    conversations = SqlConversations(database, cipher, attachments, now)
+    stored = SqlIdempotency(database, cipher, idempotency, now)
+
     async def prepare() -> None:
         await _prepare(database, settings)
 
-    return Storage(
-        SqlConversations(database, cipher, attachments, now), attachments, lambda _: None, prepare, database.aclose
-    )
+    async def delete_expired() -> None:
+        await _delete_expired(conversations, stored)
+        await stored.delete_expired()
+
+    async def aclose() -> None:
+        await stored.aclose()
+        await database.aclose()
+
+    return Storage(conversations, attachments, stored, lambda _: None, delete_expired, prepare, aclose)
 
 
 def check_file_system(settings: StorageSettings) -> None:
@@ -87,6 +113,13 @@ async def _prepare(database: Database, settings: StorageSettings) -> None:
         raise StartupError(
             f"The database {display_url(database.url)} cannot be used: {error.__cause__}"[:500]
         ) from error
+
+
+async def _delete_expired(conversations: ConversationStore, idempotency: IdempotencyStore) -> None:
+    """Delete the conversations that have expired, and the responses that were added to them."""
+    while deleted := await conversations.delete_expired(MAX_DELETED):
+        for conversation_id in deleted:
+            await idempotency.forget(conversation_id)
 
 
 async def _nothing() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,9 +42,14 @@ class Blobs:
     @classmethod
     async def of(cls, turn: Turn) -> Blobs:
         """Return the data of a turn. Other tasks may run between slices of a large one."""
+        return await cls.of_content(turn.messages, turn.artifacts)
+
+    @classmethod
+    async def of_content(cls, messages: Sequence[Message], artifacts: Sequence[Artifact]) -> Blobs:
+        """Return the data of messages and artifacts."""
         blobs = cls()
-        attachments = (one.data for _, one in attachments_of(turn.messages))
-        for data in (*attachments, *(artifact.data for artifact in turn.artifacts)):
+        attachments = (one.data for _, one in attachments_of(messages))
+        for data in (*attachments, *(artifact.data for artifact in artifacts)):
             if data is not None and id(data) not in blobs._digests:
                 digest = await _digest(data)
                 blobs._digests[id(data)] = digest
@@ -68,14 +73,13 @@ async def _digest(data: bytes) -> str:
 
 def encode_turn(turn: Turn, blobs: Blobs) -> bytes:
     """Return the JSON of a turn, which refers to the data in `blobs` by digest."""
-    fields: Json = {"messages": [_encode_message(message, blobs) for message in turn.messages]}
+    fields: Json = {"messages": [encode_message(message, blobs) for message in turn.messages]}
     if turn.artifacts:
-        fields["artifacts"] = [_encode_artifact(artifact, blobs) for artifact in turn.artifacts]
+        fields["artifacts"] = [encode_artifact(artifact, blobs) for artifact in turn.artifacts]
     if turn.usage is not None:
-        fields["usage"] = _encode_usage(turn.usage)
+        fields["usage"] = encode_usage(turn.usage)
     if turn.cost is not None:
-        cost = turn.cost
-        fields["cost"] = [cost.input_nanos, cost.output_nanos, cost.currency, cost.estimated]
+        fields["cost"] = encode_cost(turn.cost)
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
@@ -100,8 +104,8 @@ class DecodedTurn:
         usage, cost = self._fields.get("usage"), self._fields.get("cost")
         return (
             len(self._fields["messages"]),
-            _decode_usage(usage) if usage is not None else None,
-            Cost(*cost) if cost is not None else None,
+            decode_usage(usage) if usage is not None else None,
+            decode_cost(cost),
         )
 
     def digests(self) -> set[str]:
@@ -117,17 +121,18 @@ class DecodedTurn:
         _, usage, cost = self.totals()
         return Turn(
             self._number,
-            tuple(_decode_message(message, blobs) for message in fields["messages"]),
+            tuple(decode_message(message, blobs) for message in fields["messages"]),
             self._created_at,
             is_interrupted,
             is_pinned,
-            tuple(_decode_artifact(artifact, blobs) for artifact in fields.get("artifacts", ())),
+            tuple(decode_artifact(artifact, blobs) for artifact in fields.get("artifacts", ())),
             usage,
             cost,
         )
 
 
-def _encode_message(message: Message, blobs: Blobs) -> Json:
+def encode_message(message: Message, blobs: Blobs) -> Json:
+    """Return the JSON of a message."""
     fields: Json = {"role": message.role.value, "parts": [_encode_part(part, blobs) for part in message.parts]}
     if message.provider:
         fields["provider"] = message.provider
@@ -136,7 +141,8 @@ def _encode_message(message: Message, blobs: Blobs) -> Json:
     return fields
 
 
-def _decode_message(fields: Json, blobs: Mapping[str, bytes]) -> Message:
+def decode_message(fields: Json, blobs: Mapping[str, bytes]) -> Message:
+    """Return the message of its JSON."""
     parts = tuple(_decode_part(part, blobs) for part in fields["parts"])
     return Message(Role(fields["role"]), parts, fields.get("provider", ""), fields.get("model", ""))
 
@@ -195,7 +201,8 @@ def _decode_attachment(fields: Json, blobs: Mapping[str, bytes], state: bytes = 
     return Attachment(fields["mime_type"], fields.get("filename", ""), data, fields.get("uri"), state)
 
 
-def _encode_artifact(artifact: Artifact, blobs: Blobs) -> Json:
+def encode_artifact(artifact: Artifact, blobs: Blobs) -> Json:
+    """Return the JSON of an artifact."""
     fields: Json = {"id": artifact.id, "name": artifact.name, "mime_type": artifact.mime_type}
     if artifact.language:
         fields["language"] = artifact.language
@@ -206,23 +213,36 @@ def _encode_artifact(artifact: Artifact, blobs: Blobs) -> Json:
     return fields
 
 
-def _decode_artifact(fields: Json, blobs: Mapping[str, bytes]) -> Artifact:
+def decode_artifact(fields: Json, blobs: Mapping[str, bytes]) -> Artifact:
+    """Return the artifact of its JSON."""
     data = blobs[fields["data"]] if "data" in fields else None
     return Artifact(
         fields["id"], fields["name"], fields["mime_type"], fields.get("language", ""), fields.get("text"), data
     )
 
 
-def _encode_usage(usage: Usage) -> list[Any]:
+def encode_usage(usage: Usage) -> list[Any]:
+    """Return token counts as a list."""
     return [
         usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
         usage.reasoning_tokens, usage.source.value,
     ]  # fmt: skip
 
 
-def _decode_usage(fields: list[Any]) -> Usage:
+def decode_usage(fields: list[Any]) -> Usage:
+    """Return the token counts of a list."""
     *counts, source = fields
     return replace(Usage(*counts), source=UsageSource(source))
+
+
+def encode_cost(cost: Cost | None) -> list[Any] | None:
+    """Return a cost as a list."""
+    return None if cost is None else [cost.input_nanos, cost.output_nanos, cost.currency, cost.estimated]
+
+
+def decode_cost(fields: list[Any] | None) -> Cost | None:
+    """Return the cost of a list."""
+    return None if fields is None else Cost(*fields)
 
 
 def _digests_of_parts(parts: Iterable[Json]) -> Iterable[str]:

@@ -20,6 +20,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "`nearest` is a variable with a similar name, or empty.",
     "conversation.turn_lost": "What was left to do after a call had ended early, to keep its cut answer or to free its "
     "conversation, failed.",
+    "idempotency.claim_lost": "The claim of an idempotency key could not be removed or extended in the database; it "
+    "expires by itself.",
     "log_lines.dropped": "The destination took no lines for so long that `count` lines were dropped.",
     "metrics_server.failed": "The metrics could not be rendered; the scraper received status 500.",
     "metrics_server.started": "The endpoint of the metrics is open.",

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
 
 from ...core.conversation import Conversation, ConversationSettings, Summary, Turn
-from ...core.usage import Cost, Usage, UsageSource
 from ..encryption import Cipher
-from ..turn_codec import Blobs, DecodedTurn, decode_turn, encode_turn
+from ..turn_codec import (
+    Blobs,
+    DecodedTurn,
+    decode_cost,
+    decode_turn,
+    decode_usage,
+    encode_cost,
+    encode_turn,
+    encode_usage,
+)
 
 MICROSECONDS = 1_000_000
 
@@ -63,8 +70,8 @@ class RowCodec:
             latest_expiry,
             row.turn_count,
             row.message_count,
-            replace(Usage(*usage[:-1]), source=UsageSource(usage[-1])),
-            None if cost is None else Cost(*cost),
+            decode_usage(usage),
+            decode_cost(cost),
             row.forked_from,
             None if summary is None else Summary(*summary),
         )
@@ -115,10 +122,4 @@ def _details(conversation: Conversation) -> bytes:
 
 
 def _totals(conversation: Conversation) -> bytes:
-    usage, cost = conversation.usage, conversation.cost
-    counts = [
-        usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
-        usage.reasoning_tokens, usage.source.value,
-    ]  # fmt: skip
-    prices = None if cost is None else [cost.input_nanos, cost.output_nanos, cost.currency, cost.estimated]
-    return json.dumps([counts, prices]).encode()
+    return json.dumps([encode_usage(conversation.usage), encode_cost(conversation.cost)]).encode()

@@ -1,9 +1,8 @@
-"""Keeps results by idempotency key, bounded in entries, bytes and age, and makes repeated calls wait for the first."""
+"""Results by idempotency key in memory, bounded in entries, bytes and age."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from array import array
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -11,18 +10,15 @@ from dataclasses import dataclass, field
 from ..config.resilience import IdempotencySettings
 from ..core.content import Attachment, Reasoning, Text, ToolCall
 from ..core.embedding import EmbedResult
-from ..core.errors import DeadlineExceeded, FieldViolation, InvalidRequest
 from ..core.handler import Clock
 from ..core.request import Call
-from ..core.response import GenerateResult
+from .idempotency import Result, conversation_of, key_reused, wait_for_first
 
 OVERHEAD_BYTES = 1024
 """Estimated size of an entry without its content."""
 BYTES_PER_CHARACTER = 4
 BYTES_PER_FLOAT = 32
 """Of a vector that is a list: a pointer and a float object."""
-
-Result = GenerateResult | EmbedResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +28,7 @@ class _Entry:
     size: int
     expires_at: float
     configuration: int
+    conversation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +39,8 @@ class _FirstCall:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class IdempotencyStore:
-    """Store complete results in memory, evicting the least recently used first.
-
-    A call with a key claims it, and stores its result and releases the key when it ends. Errors are not stored: a
-    retry after an error is a new call.
-    """
+class MemoryIdempotency:
+    """Keeps results in memory, evicting the least recently used first. Fulfils IdempotencyStore."""
 
     def __init__(self, settings: IdempotencySettings, clock: Clock) -> None:
         self._settings = settings
@@ -74,7 +67,7 @@ class IdempotencyStore:
         first.
         """
         while (first := self._in_flight.get(key)) is not None:
-            await _wait_for_first(first.ended, call)
+            await wait_for_first(first.ended, call)
         entry = self._entries.get(key)
         is_same = entry is not None and entry.fingerprint == fingerprint
         if entry is not None and (
@@ -86,7 +79,7 @@ class IdempotencyStore:
             self._in_flight[key] = _FirstCall(self._configuration)
             return None
         if not is_same:
-            raise _key_reused(call.idempotency_key)
+            raise key_reused(call.idempotency_key)
         self._entries.move_to_end(key)
         return entry.result
 
@@ -94,7 +87,7 @@ class IdempotencyStore:
         """Let calls with the same key proceed."""
         self._in_flight.pop(key).ended.set()
 
-    def put(self, key: bytes, fingerprint: bytes, result: Result) -> None:
+    async def put(self, key: bytes, fingerprint: bytes, result: Result) -> None:
         """Store a result, unless it alone exceeds the size limit."""
         self._remove(key)
         size = estimate_bytes(result)
@@ -103,9 +96,15 @@ class IdempotencyStore:
         first = self._in_flight.get(key)
         configuration = self._configuration if first is None else first.configuration
         expires_at = self._clock() + self._settings.ttl_seconds
-        self._entries[key] = _Entry(fingerprint, result, size, expires_at, configuration)
+        self._entries[key] = _Entry(fingerprint, result, size, expires_at, configuration, conversation_of(result))
         self._size += size
         self._evict_excess()
+
+    async def forget(self, conversation_id: str) -> None:
+        """Drop the results that were added to a conversation."""
+        if conversation_id:
+            for key in [key for key, entry in self._entries.items() if entry.conversation_id == conversation_id]:
+                self._remove(key)
 
     def _evict_excess(self) -> None:
         while self._size > self._settings.max_bytes or len(self._entries) > self._settings.max_entries:
@@ -115,15 +114,6 @@ class IdempotencyStore:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._size -= entry.size
-
-
-def store_key(operation: str, call: Call) -> bytes:
-    """Return the key under which a call is stored: its idempotency key, for one operation and caller only."""
-    caller = call.caller
-    digest = hashlib.sha256(repr((operation, caller.name, call.idempotency_key)).encode())
-    for provider in sorted(caller.provider_keys):
-        digest.update(f"\0{provider}\0{caller.provider_keys[provider]}".encode())
-    return digest.digest()
 
 
 def estimate_bytes(result: Result) -> int:
@@ -148,22 +138,3 @@ def estimate_bytes(result: Result) -> int:
     for artifact in result.artifacts:
         size += BYTES_PER_CHARACTER * len(artifact.text or "") + len(artifact.data or b"")
     return size
-
-
-async def _wait_for_first(first_ended: asyncio.Event, call: Call) -> None:
-    try:
-        with call.upstream_timer.measure():
-            async with asyncio.timeout_at(call.deadline):
-                await first_ended.wait()
-    except TimeoutError as error:
-        message = "Deadline exceeded while waiting for the first call with this idempotency key."
-        raise DeadlineExceeded(message) from error
-
-
-def _key_reused(key: str) -> InvalidRequest:
-    description = "was already used for a different request"
-    return InvalidRequest(
-        f"idempotency_key {key!r} {description}.",
-        solution="Use a new key for each request, and repeat a key only to retry the same request.",
-        violations=(FieldViolation("idempotency_key", description),),
-    )

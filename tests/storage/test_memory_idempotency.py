@@ -9,11 +9,11 @@ from aimanager_server.core.content import Attachment, Message, Part, Reasoning, 
 from aimanager_server.core.embedding import EmbedResult
 from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.resilience.idempotency_store import (
+from aimanager_server.storage.idempotency import Result
+from aimanager_server.storage.memory_idempotency import (
     BYTES_PER_FLOAT,
     OVERHEAD_BYTES,
-    IdempotencyStore,
-    Result,
+    MemoryIdempotency,
     estimate_bytes,
 )
 from tests.support.calls import make_call
@@ -29,12 +29,12 @@ def result(*parts: Part) -> GenerateResult:
 
 def idempotency_store(
     clock: FakeClock | None = None, *, max_entries: int = 100, max_bytes: int = 10**6
-) -> IdempotencyStore:
+) -> MemoryIdempotency:
     settings = IdempotencySettings(max_entries=max_entries, max_bytes=max_bytes, ttl_seconds=60)
-    return IdempotencyStore(settings, clock or FakeClock())
+    return MemoryIdempotency(settings, clock or FakeClock())
 
 
-async def get(store: IdempotencyStore, key: bytes, fingerprint: bytes = DIGEST) -> Result | None:
+async def get(store: MemoryIdempotency, key: bytes, fingerprint: bytes = DIGEST) -> Result | None:
     """Return what a repeated call gets, and leave the key unclaimed."""
     stored = await store.claim(key, fingerprint, make_call())
     if stored is None:
@@ -45,7 +45,7 @@ async def get(store: IdempotencyStore, key: bytes, fingerprint: bytes = DIGEST) 
 async def test_entry_expires_after_its_ttl() -> None:
     clock = FakeClock()
     store = idempotency_store(clock)
-    store.put(b"key", DIGEST, result(Text("hi")))
+    await store.put(b"key", DIGEST, result(Text("hi")))
     stored = await get(store, b"key")
 
     clock.advance(60)
@@ -57,11 +57,11 @@ async def test_entry_expires_after_its_ttl() -> None:
 
 async def test_least_recently_used_entry_is_evicted_first() -> None:
     store = idempotency_store(max_entries=2)
-    store.put(b"a", DIGEST, result())
-    store.put(b"b", DIGEST, result())
+    await store.put(b"a", DIGEST, result())
+    await store.put(b"b", DIGEST, result())
     assert await get(store, b"a")
 
-    store.put(b"c", DIGEST, result())
+    await store.put(b"c", DIGEST, result())
 
     assert await get(store, b"b") is None
     assert await get(store, b"a")
@@ -72,16 +72,16 @@ async def test_size_is_bounded() -> None:
     store = idempotency_store(max_bytes=3 * OVERHEAD_BYTES)
 
     for number in range(10):
-        store.put(bytes([number]), DIGEST, result())
+        await store.put(bytes([number]), DIGEST, result())
 
     assert [await get(store, bytes([number])) is not None for number in range(10)].count(True) == 3
 
 
 async def test_response_above_the_size_limit_is_not_stored_and_evicts_nothing() -> None:
     store = idempotency_store(max_bytes=4096)
-    store.put(b"small", DIGEST, result(Text("hi")))
+    await store.put(b"small", DIGEST, result(Text("hi")))
 
-    store.put(b"large", DIGEST, result(Text("x" * 5000)))
+    await store.put(b"large", DIGEST, result(Text("x" * 5000)))
 
     assert await get(store, b"large") is None
     assert await get(store, b"small")
