@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aimanager import AIConfig, AIError, AIManager, AIResponse, AsyncAIManager, ConfigurationError, RateLimitError
+from aimanager.v1.generation_pb2 import GenerateRequest
 from tests.support.eventually import eventually
 from tests.support.fake_gateway.server import FakeGateway
 from tests.support.http_servers.recording import recording_upstream
@@ -101,6 +103,19 @@ def test_the_key_is_sent_to_its_provider_only() -> None:
     assert [headers["x-api-key"] for headers in upstream.headers] == [KEY]
 
 
+def test_an_unknown_provider_with_an_address_is_a_chat_completions_server() -> None:
+    answer = (FIXTURES / "openai/text.json").read_bytes()
+    with (
+        recording_upstream(lambda *_: answer) as upstream,
+        AIManager(KEY, "ours", "some-model", AIConfig(base_url=f"{upstream.url}/v1")) as ai,
+    ):
+        assert ai.request("Hi").metadata.provider == "ours"
+
+    assert [path for path, _ in upstream.requests] == ["/v1/chat/completions"]
+    assert upstream.requests[0][1]["model"] == "some-model"
+    assert [headers["authorization"] for headers in upstream.headers] == [f"Bearer {KEY}"]
+
+
 @pytest.mark.parametrize("form", ["path", "content", "environment"])
 def test_the_server_is_configured_as_any_server(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = [{"match": "", "answer": "From the file."}]
@@ -121,7 +136,7 @@ def test_the_server_is_configured_as_any_server(form: str, tmp_path: Path, monke
 def test_an_invalid_configuration_is_reported_where_the_client_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=r"retry\.max_attempts .*must be an integer") as rejected:
         AIManager.embedded(config={"retry": {"max_attempts": "x"}})
-    assert rejected.value.solution == "Correct the configuration of the server in this process."
+    assert rejected.value.solution.startswith("Correct the configuration of the server in this process")
 
     monkeypatch.setenv("AIMANAGER_RETRY__MAX_ATTEMPTS", "x")
     with pytest.raises(ConfigurationError, match="environment:AIMANAGER_RETRY__MAX_ATTEMPTS"):
@@ -200,6 +215,24 @@ def test_a_timeout_ends_a_call_and_a_stream(ai: AIManager) -> None:
         with pytest.raises(AIError) as failed:
             use()
         assert failed.value.reason in ("DEADLINE_EXCEEDED", "STREAM_INTERRUPTED")
+
+
+def test_threads_may_make_the_first_calls_at_once() -> None:
+    with AIManager("key", provider="mock") as ai, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ai.request("[[reply: Hi]]").content, range(16)))
+
+    assert answers == ["Hi"] * 16
+
+
+async def test_health_can_be_watched(ai: AIManager) -> None:
+    assert next(ai.health.watch()).provider == "claude"
+    async with AsyncAIManager("key", provider="mock") as client, aclosing(client.health.watch()) as changes:
+        assert (await anext(changes)).provider == "claude"
+
+
+def test_stubs_offer_plain_calls_only(ai: AIManager) -> None:
+    with pytest.raises(NotImplementedError, match="call the method itself"):
+        ai.stubs.generation.Generate.future(GenerateRequest())
 
 
 async def test_leaving_a_stream_early_cancels_its_call(ai: AIManager) -> None:

@@ -15,7 +15,7 @@ IN_PROCESS = "in process"
 """The target of a client with a server of its own."""
 
 METRICS_SERVICE = "/aimanager.v1.MetricsService/"
-CORRECT_IT = "Correct the configuration of the server in this process."
+CORRECT_IT = "Correct the configuration of the server in this process: config=…, AIConfig, or environment variables."
 SERVER_PACKAGES = (
     *("aiohappyeyeballs", "grpc_health", "grpc_reflection", "httptools", "httpx", "jsonschema"),
     *("prometheus_client", "pydantic", "structlog"),
@@ -55,8 +55,7 @@ class ServerInProcess:
         from aimanager_server.embedded import EmbeddedServer, Parts, load_embedded_settings
         from aimanager_server.rpc.in_process import InProcessCall
 
-        is_configurable = provider in KNOWN_PROVIDERS or base_url is not None
-        providers = {provider: {} if base_url is None else {"base_url": base_url}} if is_configurable else {}
+        providers = _named_provider(provider, base_url, is_known=provider in KNOWN_PROVIDERS)
         parts = Parts(**{name.removeprefix("enable_"): value for name, value in switches.items()})
         try:
             settings = load_embedded_settings(config, providers, parts, os.environ)
@@ -94,7 +93,7 @@ class ServerInProcess:
             self._server.close()
 
     def _start(self) -> None:
-        if self._process:
+        if self._process not in (0, os.getpid()):  # another thread may have set it in the meantime
             raise ConfigurationError(
                 f"The server of this client runs in process {self._process}, and process {os.getpid()} was forked "
                 "from it.",
@@ -108,3 +107,16 @@ def _stop(server: Any) -> None:
     """Stop a server without waiting, as the garbage collector may run in any thread."""
     atexit.unregister(server.close)
     server.stop()
+
+
+def _named_provider(provider: str, base_url: str | None, *, is_known: bool) -> dict[str, dict[str, Any]]:
+    """Return the settings of the provider that the client names, which the server then has though it is not built in.
+
+    One that is not known and has an address is taken for a chat-completions server.
+    """
+    address = {} if base_url is None else {"base_url": base_url}
+    if is_known:
+        return {provider: address}
+    if provider and address:
+        return {provider: {"wire": "chat_completions", "allow_any_model": True, **address}}
+    return {}

@@ -81,6 +81,10 @@ def _no_request_streams(*_arguments: Any, **_options: Any) -> NoReturn:
     raise NotImplementedError("no method of the API has a request stream")
 
 
+def _only_plain_calls(*_arguments: Any, **_options: Any) -> NoReturn:
+    raise NotImplementedError("with_call and future need a channel of gRPC; call the method itself in process")
+
+
 class InProcessChannel(grpc.Channel):
     """A channel for threads. Every method of the API has a single request."""
 
@@ -140,7 +144,7 @@ class _Unary:
         self._method.require_ok(receiver.status)
         return self._method.deserialize(receiver.data)
 
-    future = with_call = staticmethod(_no_request_streams)
+    future = with_call = staticmethod(_only_plain_calls)
 
 
 class _Response:
