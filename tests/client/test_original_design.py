@@ -59,7 +59,30 @@ SNIPPETS = {
             enable_rate_limiting=False, enable_logging=False)
         assert AIManager("key", provider="mock", config=AIConfig(timeout=30.0)).request("hi").content
     """,
+    "configuration, checks": """
+        assert AIConfig(temperature=0.7, max_tokens=4096).max_tokens == 4096
+        for wrong in ({"temperature": 3.0}, {"max_tokens": 0}):
+            try:
+                AIConfig(**wrong)
+            except ConfigurationError as error:
+                assert str(error).startswith(next(iter(wrong)))
+            else:
+                raise AssertionError
+    """,
     # BaseAIProvider, Response Normalization
+    "response": """
+        response = AIResponse(content="x" * 60, provider="claude", model="m")
+        assert str(response) == "x" * 60
+        assert repr(response) == f"AIResponse(provider='claude', model='m', content='{'x' * 50}…')"
+        response = ai.request("hi")
+        assert (response.provider, response.model) == ("mock", "mock-large")
+        assert response.usage["input_tokens"] and response.metadata.get("provider") == "mock"
+    """,
+    "request, options by the document's names": """
+        assert ai.request("hi", reasoning_mode=True).content
+        assert ai.request("hi", enable_reasoning=True).content
+        assert ai.request("hi", response_format={"type": "object"}).content == "{}"
+    """,
     "request": """
         response = ai.request("hi [[reply: Hello.]]")
         assert response.content == str(response) == "Hello."
