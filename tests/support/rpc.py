@@ -200,6 +200,7 @@ def build_server(
     cancel_grace_seconds: float = 0.05,
     backoff: AuthBackoff | None = None,
     wall_clock: Clock = time.time,
+    pacer: RejectionPacer | None = None,
 ) -> GatewayServer:
     """Construct a server as `app.py` does, with the given parts in place of the real ones."""
     settings = settings or server_settings()
@@ -216,7 +217,7 @@ def build_server(
     interceptors = (
         RequestId(),
         RpcMetrics(metrics, clock),
-        ErrorTranslator(metrics, RejectionPacer()),
+        ErrorTranslator(metrics, pacer or RejectionPacer()),
         authenticator(settings, backoff, wall_clock),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,

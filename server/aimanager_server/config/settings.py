@@ -107,7 +107,8 @@ class ServerSettings(Section):
     max_in_flight_per_caller: PositiveInt = 256
     """Concurrent calls of one caller; further calls are queued."""
     max_watches: PositiveInt = 256
-    """Open watch and reflection streams of all callers; as many again of the standard health service."""
+    """Open watch and reflection streams of all callers; as many again of the standard health service, half of them from
+    one address."""
     max_watches_per_caller: PositiveInt = 16
     """Open watch and reflection streams of one caller."""
     watch_timeout_seconds: Seconds = 3600.0

@@ -16,6 +16,7 @@ from aimanager_server.core.errors import FieldViolation, GatewayError, all_error
 from aimanager_server.core.request import Call
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.resilience.rejection_pacer import RejectionPacer
 from aimanager_server.rpc.status import MAX_TRAILER_BYTES
 from tests.support.calls import ended_record
 from tests.support.paths import ROOT
@@ -45,6 +46,29 @@ async def test_every_error_has_its_code_reason_solution_and_pushback() -> None:
         assert failure.metadata == {"requestId": "r-1", "provider": "claude", "model": "m"}
         assert failure.message == "It failed."
         assert failure.trailers["grpc-retry-pushback-ms"] == ("1000" if kind.spec.client_may_retry else "-1")
+
+
+class CountingPacer(RejectionPacer):
+    """Counts the rejections, which do not wait."""
+
+    rejections = 0
+
+    async def wait(self) -> None:
+        self.rejections += 1
+
+
+async def test_only_calls_that_the_gateway_itself_rejects_are_paced() -> None:
+    paced = {}
+    for kind in ERRORS:
+        pacer = CountingPacer()
+        async with running(build_server(raising(kind("It failed.")), pacer=pacer)) as gateway:
+            await failure_of(gateway.generation.Generate(REQUEST))
+        paced[kind] = pacer.rejections
+
+    assert {kind for kind, count in paced.items() if count} == {
+        errors.Overloaded, errors.RateLimited, errors.Unauthenticated, errors.TokenExpired
+    }  # fmt: skip
+    assert set(paced.values()) == {0, 1}
 
 
 async def test_an_error_carries_all_of_its_details() -> None:
