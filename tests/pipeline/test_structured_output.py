@@ -154,6 +154,19 @@ async def test_repair_continues_with_the_next_key_if_its_key_is_rejected() -> No
     assert result.finished.usage.input_tokens == 6
 
 
+async def test_repair_that_exceeds_the_context_window_is_a_schema_mismatch_that_says_so() -> None:
+    too_long = errors.ContextTooLong("9 tokens of 8", provider="mock", model="mock-large")
+    call = json_call()
+
+    with pytest.raises(errors.OutputSchemaMismatch) as raised:
+        await enforce(call, ProviderUpstream(answer(INVALID), too_long))
+
+    assert reasons(call) == ["OUTPUT_SCHEMA_MISMATCH", "CONTEXT_TOO_LONG"]
+    assert "'required' failed at '/'" in raised.value.message
+    assert "The last attempt failed with CONTEXT_TOO_LONG from mock/mock-large: 9 tokens of 8" in raised.value.message
+    assert raised.value.metadata["path"] == "/"
+
+
 async def test_only_the_first_answer_counts_for_the_models_validity() -> None:
     validated: list[tuple[str, str, bool, str]] = []
     upstream = ProviderUpstream(answer(INVALID), answer(VALID), answer(VALID))

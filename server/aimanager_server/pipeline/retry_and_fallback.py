@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config.resilience import CircuitBreakerSettings, RetrySettings
 from ..core.attempts import CANCELLED
-from ..core.errors import CallerKeyRejected, GatewayError, OutputSchemaMismatch, ProviderQuotaExhausted
+from ..core.errors import CallerKeyRejected, ContextTooLong, GatewayError, OutputSchemaMismatch, ProviderQuotaExhausted
 from ..core.handler import AttemptHandler, CallHandler, Clock
 from ..core.provider_state import ProviderStateRejected, carries_state, latest_fingerprint
 from ..core.request import CALLER_KEY_ID, NO_KEY, ApiKey, Attempt, Call, Target, UpstreamTimer
@@ -124,7 +124,7 @@ class _Progress:
     """The progress of one call through its targets and keys."""
 
     __slots__ = (
-        "_attempts", "_call", "_first_error", "_key_errors", "_keys", "_layer", "_next_key", "_pool",
+        "_attempts", "_call", "_first_error", "_key_errors", "_keys", "_layer", "_mismatch", "_next_key", "_pool",
         "_remaining", "_sent_before", "_started_at", "_target",
     )  # fmt: skip
 
@@ -132,6 +132,7 @@ class _Progress:
         self._layer = layer
         self._call = call
         self._first_error = FirstError(layer.clock)
+        self._mismatch: OutputSchemaMismatch | None = None
         self._remaining: tuple[Target, ...] = call.targets
         self._enter_next_target()
 
@@ -156,7 +157,7 @@ class _Progress:
         if self._key_errors and isinstance(error, KEY_SCOPED_ERRORS):
             error = least_severe(self._key_errors)
             decision = self._decide(error, attempt)
-        self._first_error.add(error)
+        self._note_failure(attempt, error)
         if isinstance(decision, Retry):
             if self._was_sent:
                 self._withdraw_retry(attempt)
@@ -171,6 +172,13 @@ class _Progress:
             self._enter_next_target()
             return self.first_attempt()
         raise self._first_error.report(error)
+
+    def _note_failure(self, attempt: Attempt[Any], error: GatewayError) -> None:
+        """Remember the first error of the call."""
+        if self._mismatch is not None and attempt.repair is not None and isinstance(error, ContextTooLong):
+            # The prompt fits; what does not is the prompt with the rejected answer, which the caller cannot shorten.
+            self._first_error.add(self._mismatch)
+        self._first_error.add(error)
 
     def may_hedge(self, attempt: Attempt[Any]) -> bool:
         """Return whether a second request may be sent while this one is in flight: for the first of a unary call."""
@@ -261,7 +269,9 @@ class _Progress:
 
     def _corrected_attempt(self, previous: Attempt[Any], error: GatewayError) -> Attempt[Any]:
         """Start an attempt with the same key that corrects the answer, or omits the state that was rejected."""
-        repair = error.repair if isinstance(error, OutputSchemaMismatch) else previous.repair
+        repair = previous.repair
+        if isinstance(error, OutputSchemaMismatch):
+            self._mismatch, repair = error, error.repair
         attempt = self._another_attempt(previous, previous.api_key, repair)
         attempt.omits_state = previous.omits_state or isinstance(error, ProviderStateRejected)
         return attempt

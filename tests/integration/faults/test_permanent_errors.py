@@ -48,6 +48,20 @@ def test_context_overflow_of_the_largest_window_ends_the_call() -> None:
 
 @scenario(7)
 @pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_repair_that_exceeds_the_context_window_is_reported_as_a_schema_mismatch(is_streamed: bool) -> None:
+    schema = generation_pb2.JsonSchema(name="city", schema_json='{"type": "object", "required": ["city"]}')
+    first = Upstream(responds(["{}"]), TOO_LONG)
+
+    with gateway(first, models={"first/m": {"capabilities": {"structured_output": "emulated"}}}) as server:
+        failure = server.fail(is_streamed, output_format=generation_pb2.OutputFormat(json_schema=schema))
+
+    assert (failure.code, failure.reason) == ("ABORTED", "OUTPUT_SCHEMA_MISMATCH")
+    assert failure.attempts == [("first", "OUTPUT_SCHEMA_MISMATCH"), ("first", "CONTEXT_TOO_LONG")]
+    assert "The last attempt failed with CONTEXT_TOO_LONG" in failure.error.details()
+
+
+@scenario(7)
+@pytest.mark.parametrize("is_streamed", [False, True])
 @pytest.mark.parametrize(
     ("wire", "blocked"),
     [
