@@ -18,6 +18,9 @@ CONTEXT_PHRASES = (
     "prompt is too long",
     "input is too long",
     "prompt too long",
+    "maximum prompt length",
+    "exceed context limit",
+    "exceeds the maximum number of tokens",
     "maximum allowed number of input tokens",
 )
 POLICY_NAMES = (
@@ -31,6 +34,8 @@ POLICY_NAMES = (
     "moderation",
     "guardrail",
     "prohibited_content",
+    "invalid_prompt",
+    "cyber_policy",
 )
 POLICY_PHRASES = (
     "content exists risk",
@@ -74,6 +79,7 @@ QUOTA_PHRASES = (
     "credits are depleted",
     "out of credits",
     "any credits",
+    "all available credits",
     "spend limit",
     "spending limit",
     "spend cap",
@@ -89,6 +95,9 @@ QUOTA_PHRASES = (
 """Words of a spend cap or an empty account."""
 
 CREDENTIALS_NAMES = ("invalid_api_key", "api_key_invalid", "authentication_error")
+CREDENTIALS_BEGINNING = "incorrect api key provided"
+"""How xAI begins the message of a refused key, at status 400."""
+
 FORBIDDEN_CREDENTIALS_NAMES = (
     "api_key",
     "access_token",

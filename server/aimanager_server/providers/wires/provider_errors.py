@@ -29,6 +29,7 @@ from ...telemetry.redaction import redact, truncate
 from .error_words import (
     CONTEXT_NAMES,
     CONTEXT_PHRASES,
+    CREDENTIALS_BEGINNING,
     CREDENTIALS_NAMES,
     FORBIDDEN_CREDENTIALS_NAMES,
     MODEL_DENIED_NAMES,
@@ -78,9 +79,11 @@ STATUS_BY_NAME: Mapping[str, int] = {
     "request_too_large": 413,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "too_many_requests": 429,
     "resource_exhausted": 429,
     "overloaded_error": 529,
     "overloaded": 529,
+    "slow_down": 503,
     "server_overloaded": 529,
     "service_unavailable": 503,
     "service_unavailable_error": 503,
@@ -271,7 +274,14 @@ def _is_model_unknown(status: int, body: ProviderErrorBody) -> bool:
 def _is_key_refused(status: int, body: ProviderErrorBody) -> bool:
     if body.is_named_any_of(CREDENTIALS_NAMES):
         return True
+    if status == 400:
+        return body.message.lower().startswith(CREDENTIALS_BEGINNING)
     return status == 403 and (body.is_named_any_of(FORBIDDEN_CREDENTIALS_NAMES) or is_about_credentials(body.message))
+
+
+def _is_rate_limit_of_tokens(status: int, body: ProviderErrorBody) -> bool:
+    """Groq answers 413 to a request of more tokens than its limit per minute."""
+    return status == 413 and body.is_named_any_of(("rate_limit_exceeded",))
 
 
 RULES: tuple[tuple[Callable[[int, ProviderErrorBody], bool], type[GatewayError]], ...] = (
@@ -282,6 +292,7 @@ RULES: tuple[tuple[Callable[[int, ProviderErrorBody], bool], type[GatewayError]]
     (_is_model_denied, ProviderModelDenied),
     (_is_model_unknown, ModelNotFound),
     (_is_key_refused, ProviderCredentialsInvalid),
+    (_is_rate_limit_of_tokens, ProviderRateLimited),
 )
 """What decides before the status, in this order: a refusal for the content may mention keys, models and credit."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from ....core.errors import ContentBlocked, ContextTooLong, GatewayError, ProviderQuotaExhausted
+from ....core.errors import ContentBlocked, GatewayError, ProviderQuotaExhausted
 from ..provider_errors import build_error, parse_error_body
 
 ERRORS_BY_PHRASE: Mapping[str, type[GatewayError]] = {
     **dict.fromkeys(("usage limits", "spend limit", "credit balance"), ProviderQuotaExhausted),
-    **dict.fromkeys(("prompt is too long", "exceed context limit"), ContextTooLong),
     "content filtering policy": ContentBlocked,
 }
 """The error of a status 400 by a phrase in its message."""

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ....core.errors import ContextTooLong, GatewayError, ProviderQuotaExhausted, ProviderRateLimited
+from ....core.errors import GatewayError, ProviderQuotaExhausted, ProviderRateLimited
 from ....telemetry.redaction import redact, truncate
 from ..json_codec import decode_json, object_field, object_list_field
 from ..provider_errors import MAX_BODY_BYTES, ProviderErrorBody, classify_error, parse_error, parse_error_body
 from ..retry_after import retry_after_from_details, retry_after_from_headers
 
-CONTEXT_PHRASES = ("exceeds the maximum number of tokens",)
 QUOTA_PHRASES = ("spend limit", "spending cap", "spend cap", "prepay", "credits are depleted", "credit balance")
 
 
@@ -52,8 +51,6 @@ def _classify(
         # "exceeded your current quota" is used for both the per-minute and the per-day quota.
         is_exhausted = _is_daily_quota(error) or (retry_after is None and body.mentions(QUOTA_PHRASES))
         return ProviderQuotaExhausted if is_exhausted else ProviderRateLimited
-    if status == 400 and body.mentions(CONTEXT_PHRASES):
-        return ContextTooLong
     return classify_error(status, body)
 
 
