@@ -46,6 +46,8 @@ MALFORMED: dict[str, tuple[dict[str, Any], ...]] = {
     "text of another block type": (TOOL_BLOCK, TEXT_BLOCK[1]),
     "input of another block type": (TEXT_BLOCK[0], block_delta(0, type="input_json_delta", partial_json="{}")),
     "input of no block": (block_delta(0, type="input_json_delta", partial_json="{}"),),
+    "a call without a name": (block_start(0, type="tool_use", id="t", input={"a": 1}),),
+    "a negative index": (TEXT_BLOCK[0], block_delta(-1, type="text_delta", text="Hi")),
     "an index that is a list": ({**TEXT_BLOCK[0], "index": [0]}, *TEXT_BLOCK),
     "a delta that is a string": (TEXT_BLOCK[0], {**TEXT_BLOCK[1], "delta": "Hi"}),
     "a block that is a string": ({**TEXT_BLOCK[0], "content_block": "Hi"},),

@@ -101,6 +101,12 @@ def test_finish_reason_is_kept(provider_reason: str, reason: FinishReason) -> No
     assert (last.reason, last.provider_reason) == (reason, provider_reason)
 
 
+def test_known_finish_reason_may_be_in_lower_case() -> None:
+    last = finished_event(read_stream(sse(response({"text": "a"}, finish="max_tokens"))))
+
+    assert (last.reason, last.provider_reason) == (FinishReason.MAX_TOKENS, "MAX_TOKENS")
+
+
 def test_unspecified_finish_reason_is_ignored() -> None:
     events = read_stream(sse(response({"text": "a"}, finish="FINISH_REASON_UNSPECIFIED"), response({"text": "b"}), END))
 

@@ -66,11 +66,12 @@ class AnthropicStreamReader(EventStreamReader):
 
 
 def _index(payload: Mapping[str, Any]) -> int | None:
-    """Return the index of a block; None if the event has none. Raises ProviderProtocolError for another type."""
+    """Return the index of a block; None if the event has none. Raises ProviderProtocolError for any other value."""
     index = payload.get("index")
-    if index is None or isinstance(index, int):
+    if index is None or (isinstance(index, int) and index >= 0):
         return index
-    raise ProviderProtocolError(f"The index of a content block must be an integer, got {type(index).__name__!r}.")
+    shown = index if isinstance(index, int) else type(index).__name__
+    raise ProviderProtocolError(f"The index of a content block must be a number from 0, got {shown!r}.")
 
 
 def _object(payload: Mapping[str, Any], field: str) -> Mapping[str, Any]:

@@ -45,8 +45,8 @@ FAILED_FINISH_REASONS: Mapping[str, type[GatewayError]] = {
 }
 """Finish reasons that report a failure."""
 
-NO_FINISH_REASONS = ("", "FINISH_REASON_UNSPECIFIED", "NULL", "NONE")
-"""Values of `finishReason`, in upper case, that are none: some servers write null as a string."""
+NO_FINISH_REASONS = ("", "FINISH_REASON_UNSPECIFIED", "null", "None")
+"""Values of `finishReason` that are none: some servers write null as a string."""
 
 
 class GeminiParser:
@@ -120,8 +120,7 @@ class GeminiParser:
         self.has_started = True
         for part in _parts_in(candidate):
             self._add_part(part, whole=whole)
-        # Compatible servers write it in lower case; Google's SDK accepts both.
-        reason = fragment_field(candidate, "finishReason").upper()
+        reason = _finish_reason(candidate)
         if reason in NO_FINISH_REASONS:
             return
         if reason in FAILED_FINISH_REASONS:
@@ -209,3 +208,10 @@ def _text_of(part: Mapping[str, Any]) -> str:
     """Return the text of a part. Some servers send a number or an object where the model wrote one."""
     text = part.get("text")
     return text if isinstance(text, str) else "" if text is None else encode_json(text)
+
+
+def _finish_reason(candidate: Mapping[str, Any]) -> str:
+    """Return the finish reason. Known ones may be in lower case, as Google's SDK accepts them."""
+    reason = fragment_field(candidate, "finishReason")
+    known = reason.upper() if len(reason) < 100 else ""
+    return known if known in FINISH_REASONS or known in FAILED_FINISH_REASONS else reason

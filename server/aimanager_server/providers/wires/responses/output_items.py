@@ -82,15 +82,18 @@ class OutputItem:
         return pieces
 
     def check(self, item: Mapping[str, Any], pieces: Mapping[Piece, str] | None) -> None:
-        """Raise ProviderProtocolError if the complete item contradicts the announced one or lacks a streamed piece."""
+        """Raise ProviderProtocolError if the complete item contradicts the announced one or what was streamed."""
         for name in ("type", "call_id", "name"):
             announced, final = string_field(self.announced, name), string_field(item, name)
             if announced and final and announced != final:
                 raise contradiction(f"the {name} of an output item")
-        if pieces is not None and any(any(text) and piece not in pieces for piece, text in self.streamed.items()):
+        streamed = [piece for piece, fragments in self.streamed.items() if any(fragments)]
+        if pieces is not None and any(piece not in pieces for piece in streamed):
             raise contradiction("an output item")
-        if item and self.waiting and item.get("type") != "function_call":
-            raise contradiction("an output item")
+        item_type = string_field(item, "type") or self.type
+        kinds = {kind for kind, _ in streamed} | ({"arguments"} if self.waiting else set())
+        if item_type and any(ITEM_TYPES[kind] != item_type for kind in kinds):
+            raise contradiction("the type of an output item")
 
     def rest(self, piece: Piece, complete: str) -> str:
         """Return what was not streamed of a piece. Raises ProviderProtocolError if the rest contradicts it."""

@@ -178,10 +178,9 @@ class ResponsesParser:
         return opened
 
     def _complete(self, opened: OutputItem, item: Mapping[str, Any]) -> None:
-        if item:
-            pieces = pieces_of(item)
-            opened.check(item, pieces)
-        else:
+        pieces = pieces_of(item)
+        opened.check(item, pieces)
+        if not item:
             item, pieces = opened.announced, opened.announced_pieces()
         if item.get("type") == "function_call":
             self._start_tool_call(opened, item)
