@@ -22,8 +22,8 @@ def public_objects() -> Iterator[tuple[str, object]]:
         if (inspect.isclass(value) or inspect.isfunction(value)) and not value.__module__.startswith("aimanager.v1"):
             yield name, value
     for kind in CLASSES_WITH_METHODS:
-        for name, member in vars(kind).items():
-            if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod)):
+        for name, member in inspect.getmembers(kind):
+            if not name.startswith("_") and (inspect.isfunction(member) or inspect.ismethod(member)):
                 yield f"{kind.__name__}.{name}", member
 
 

@@ -16,15 +16,11 @@ from ._convert.requests import StreamOperation, generate, stream_generate
 from ._convert.tool_loop import MAX_ROUNDS, OnToolError, ToolLoop
 from ._transport.channel import AsyncChannel, AsyncStubs
 from ._transport.file_reading import build_operation
-from ._transport.settings import ClientSettings, settings_in_process, settings_with_key, settings_without_key
-from .config import AIConfig
-from .embedded import ServerConfig
+from ._transport.settings import ClientSettings
+from .construction import ConstructedClient
 from .errors import AIError
 from .options import (
     BatchRequest,
-    ClientOptions,
-    ConnectionOptions,
-    EmbeddedOptions,
     EmbedOptions,
     GenerationOptions,
     OnInterruption,
@@ -42,9 +38,15 @@ from .types.run_result import RunResult
 Value = TypeVar("Value")
 
 
-class AsyncAIManager:
+class AsyncAIManager(ConstructedClient):
     """The asyncio version of AIManager. Several event loops may use one client.
 
+    >>> import asyncio
+    >>> async def ask() -> str:
+    ...     async with AsyncAIManager.gateway(target) as ai:
+    ...         return str(await ai.request("[[reply: Hello.]]"))
+    >>> asyncio.run(ask())
+    'Hello.'
     >>> AsyncAIManager("any key", provider="mock")
     AsyncAIManager(target='in process', model='mock/latest')
     """
@@ -55,58 +57,6 @@ class AsyncAIManager:
     """Health of the providers."""
     metrics: AsyncMetrics
     """Metrics of the requests served."""
-
-    def __init__(
-        self,
-        api_key: str = "",
-        provider: str | None = None,
-        model: str | None = None,
-        config: AIConfig | None = None,
-        *,
-        target: str | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> None:
-        self._configure(settings_with_key(api_key, provider, model, config, target, options))
-
-    @classmethod
-    def embedded(
-        cls,
-        api_key: str | None = None,
-        provider: str | None = None,
-        model: str | None = None,
-        config: AIConfig | ServerConfig | None = None,
-        **options: Unpack[EmbeddedOptions],
-    ) -> Self:
-        """Create a client with a server of its own in this process, like AIManager.embedded.
-
-        Calls may be made in several event loops: the server has its own.
-
-        >>> AsyncAIManager.embedded(provider="mock")
-        AsyncAIManager(target='in process', model='mock/latest')
-        """
-        client = cls.__new__(cls)
-        client._configure(settings_in_process(api_key, provider, model, config, options))
-        return client
-
-    @classmethod
-    def gateway(
-        cls,
-        target: str | None = None,
-        *,
-        model: str | None = None,
-        config: AIConfig | None = None,
-        **connection: Unpack[ConnectionOptions],
-    ) -> Self:
-        """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
-
-        Without `target`, the environment variables AIMANAGER_TARGET and AIMANAGER_TOKEN apply, else 127.0.0.1:50051.
-
-        >>> AsyncAIManager.gateway("gateway.example:443", tls=True)
-        AsyncAIManager(target='gateway.example:443', model='')
-        """
-        client = cls.__new__(cls)
-        client._configure(settings_without_key(target, model, config, connection))
-        return client
 
     def _configure(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -211,11 +161,6 @@ class AsyncAIManager:
         return await self.models.suggest_model(provider, capabilities)
 
     @property
-    def target(self) -> str:
-        """The address that calls go to, or `in process`."""
-        return self._settings.endpoint.target
-
-    @property
     def stubs(self) -> AsyncStubs:
         """Generated stubs, for direct access to the API. Their calls do not send the client's token or key."""
         return self._channel.stubs
@@ -231,6 +176,3 @@ class AsyncAIManager:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"AsyncAIManager(target={self.target!r}, model={self._settings.defaults.model!r})"

@@ -14,15 +14,11 @@ from ._convert.prompt import Prompt
 from ._convert.requests import generate, stream_generate
 from ._convert.tool_loop import MAX_ROUNDS, OnToolError, ToolLoop
 from ._transport.channel import Stubs, SyncChannel
-from ._transport.settings import ClientSettings, settings_in_process, settings_with_key, settings_without_key
-from .config import AIConfig
-from .embedded import ServerConfig
+from ._transport.settings import ClientSettings
+from .construction import ConstructedClient
 from .errors import AIError
 from .options import (
     BatchRequest,
-    ClientOptions,
-    ConnectionOptions,
-    EmbeddedOptions,
     EmbedOptions,
     GenerationOptions,
     OnInterruption,
@@ -40,7 +36,7 @@ from .types.run_result import RunResult
 Value = TypeVar("Value")
 
 
-class AIManager:
+class AIManager(ConstructedClient):
     """Client of an aimanager gateway, or of a server in this process. Threads may share it.
 
     `api_key` is the caller's own key for `provider`. It is sent with calls to a model and used for that provider only.
@@ -62,61 +58,6 @@ class AIManager:
     """Health of the providers."""
     metrics: Metrics
     """Metrics of the requests served."""
-
-    def __init__(
-        self,
-        api_key: str = "",
-        provider: str | None = None,
-        model: str | None = None,
-        config: AIConfig | None = None,
-        *,
-        target: str | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> None:
-        self._configure(settings_with_key(api_key, provider, model, config, target, options))
-
-    @classmethod
-    def embedded(
-        cls,
-        api_key: str | None = None,
-        provider: str | None = None,
-        model: str | None = None,
-        config: AIConfig | ServerConfig | None = None,
-        **options: Unpack[EmbeddedOptions],
-    ) -> Self:
-        """Create a client with a server of its own in this process, which starts in a thread with the first call.
-
-        `config` is an AIConfig, or the path or the content of a config file of the server. Without `api_key` the server
-        uses the keys in its configuration and environment, and without `provider` and `model` its default model.
-        Raises ConfigurationError if the server is not installed or its configuration is invalid.
-
-        >>> with AIManager.embedded(provider="mock") as ai:
-        ...     print(ai.request("[[reply: Hello.]]"))
-        Hello.
-        """
-        client = cls.__new__(cls)
-        client._configure(settings_in_process(api_key, provider, model, config, options))
-        return client
-
-    @classmethod
-    def gateway(
-        cls,
-        target: str | None = None,
-        *,
-        model: str | None = None,
-        config: AIConfig | None = None,
-        **connection: Unpack[ConnectionOptions],
-    ) -> Self:
-        """Create a client for a gateway that holds the provider keys. Without `model` the gateway's default applies.
-
-        Without `target`, the environment variables AIMANAGER_TARGET and AIMANAGER_TOKEN apply, else 127.0.0.1:50051.
-
-        >>> AIManager.gateway("gateway.example:443", token="t0ken", model="openai/fast", tls=True)
-        AIManager(target='gateway.example:443', model='openai/fast')
-        """
-        client = cls.__new__(cls)
-        client._configure(settings_without_key(target, model, config, connection))
-        return client
 
     def _configure(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -250,11 +191,6 @@ class AIManager:
         return self.models.suggest_model(provider, capabilities)
 
     @property
-    def target(self) -> str:
-        """The address that calls go to, or `in process`."""
-        return self._settings.endpoint.target
-
-    @property
     def stubs(self) -> Stubs:
         """Generated stubs, for direct access to the API. Their calls do not send the client's token or key."""
         return self._channel.stubs
@@ -273,6 +209,3 @@ class AIManager:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"AIManager(target={self.target!r}, model={self._settings.defaults.model!r})"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from aimanager import AIError, AIManager, AsyncAIManager, ConnectionFailedError, DeadlineExceededError
+from tests.support.fake_gateway.messages import make_response
 from tests.support.fake_gateway.server import FakeGateway, Hang
 
 
@@ -70,7 +71,8 @@ async def test_unreachable_gateway_is_unavailable_in_asyncio(unresponsive: str) 
 
 
 async def test_exceeded_deadline_raises_in_asyncio(fake: FakeGateway, async_ai: AsyncAIManager) -> None:
-    fake.respond("Generate", [Hang()])
+    fake.respond("Generate", make_response(), [Hang()])
+    await async_ai.request("Hi")  # connects
 
     with pytest.raises(DeadlineExceededError) as raised:
         await async_ai.request("Hi", timeout=0.05)

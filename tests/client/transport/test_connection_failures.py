@@ -74,7 +74,6 @@ def test_tls_against_plaintext_says_so(fake: FakeGateway) -> None:
         ({}, "the server closed the connection", "pass tls=True"),
         ({"root_certificates": OTHER_AUTHORITY}, "is not trusted", "root_certificates="),
         ({"root_certificates": AUTHORITY.cert_pem.bytes()}, "another host name", "Use a host name"),
-        ({"root_certificates": b"no PEM"}, "not valid PEM", "bytes of PEM files"),
     ],
 )
 def test_tls_server_says_what_to_change(tls_target: str, options: dict[str, Any], problem: str, solution: str) -> None:
@@ -82,6 +81,13 @@ def test_tls_server_says_what_to_change(tls_target: str, options: dict[str, Any]
 
     assert problem in str(error)
     assert solution in error.solution
+
+
+@pytest.mark.parametrize("parameter", ["root_certificates", "private_key", "certificate_chain"])
+@pytest.mark.parametrize("value", [b"no PEM", "-----BEGIN CERTIFICATE-----"])
+def test_certificates_must_be_pem(parameter: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{parameter} must be the bytes of a PEM file"):
+        AIManager.gateway("localhost:1", **{parameter: value})  # type: ignore[arg-type]
 
 
 def test_other_servers_and_hosts_are_named(http_target: str) -> None:

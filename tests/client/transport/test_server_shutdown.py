@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aimanager import AIError, AIManager
+import pytest
+
+from aimanager import AIError, AIManager, StreamInterruptedError
+from tests.support.server_process import server_process
 
 CONFIG = """
 [server]
@@ -65,6 +68,19 @@ def test_streams_keep_their_deadline_when_the_server_exits(tmp_path: Path) -> No
 
     assert not any(caller.is_alive() for caller in callers)
     client.close()
+
+
+def test_stream_is_interrupted_if_the_server_dies() -> None:
+    with server_process() as server, AIManager.gateway(server.target, model="mock/latest") as client:
+        stream = client.stream("[[reply: One, two.]] [[stall: 1]]")
+        texts = stream.text
+        assert next(texts) == "One, "
+        server.stop(signal.SIGKILL)
+
+        with pytest.raises(StreamInterruptedError, match="connection to the gateway was lost"):
+            next(texts)
+
+    assert stream.partial.content == "One, "
 
 
 def test_program_exits_after_an_unreachable_gateway() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -82,6 +85,16 @@ def test_response_survives_json() -> None:
     assert (fields["content"], fields["provider"], fields["model"]) == ("Hello.", "mock", "mock-large")
     assert (fields["finish_reason"], fields["usage"]["output_tokens"]) == ("stop", 2)
     assert (fields["cost"]["total_nanos"], fields["execution"]["latency"]) == (2_500_000, 1.5)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda response: pickle.loads(pickle.dumps(response))])
+def test_response_can_be_copied_and_pickled(duplicate: Callable[[AIResponse], AIResponse]) -> None:
+    response: AIResponse = AIResponse.from_proto(make_response(structured_output_json='{"a": 1}'), dict)
+
+    same = duplicate(response)
+
+    assert same == response
+    assert same.parsed == {"a": 1}
 
 
 def test_response_without_usage_survives_too() -> None:

@@ -193,7 +193,11 @@ def _endpoint(
     if target is None:  # a token of the environment is not for a gateway that the program names
         target = os.environ.get(TARGET_ENV) or DEFAULT_TARGET
         token = (os.environ.get(TOKEN_ENV) or None) if token is None else token
-    certificates = options.get("root_certificates"), options.get("private_key"), options.get("certificate_chain")
+    certificates = [
+        _pem("root_certificates", options.get("root_certificates")),
+        _pem("private_key", options.get("private_key")),
+        _pem("certificate_chain", options.get("certificate_chain")),
+    ]
     return Endpoint(
         check_target(target),
         retries=_retries(config, options.get("retries")),
@@ -236,6 +240,15 @@ def _max_wait(config: AIConfig, requested: float | None) -> float:
     if requested is not None:
         return check_max_wait(requested)
     return DEFAULT_MAX_WAIT if config.max_wait is None else config.max_wait
+
+
+def _pem(parameter: str, value: bytes | None) -> bytes | None:
+    # gRPC would fail with a message that does not mention it. The error omits the value, which may be a key.
+    if value is None or (isinstance(value, bytes) and b"-----BEGIN " in value):
+        return value
+    raise ConfigurationError(
+        f"{parameter} must be the bytes of a PEM file", f"Write {parameter}=Path('….pem').read_bytes()."
+    )
 
 
 def _load_balancing(policy: LoadBalancing | None) -> str:

@@ -27,7 +27,7 @@ else:
     Parsed = TypeVar("Parsed", covariant=True)
 
 MAX_REPR_CONTENT = 50  # characters
-NOT_PARSED: Any = object()
+NOT_PARSED: Any = ...  # a singleton, also after pickling
 METADATA_FIELDS = ("request_id", "requested_model", "provider_finish_reason")
 """What `metadata` of a constructed response may contain, besides `finish_reason` and `cache_status`."""
 
