@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,8 +15,12 @@ def validated_by(request_type: Any, body: Mapping[str, Any]) -> Any:
     Fields of type Iterable are validated only while they are read, so everything is read to its end. Unknown fields
     are dropped, so the caller compares the result with the body.
     """
-    adapter = TypeAdapter(request_type)
-    return _read_fully(adapter.validate_python(body))
+    return _read_fully(_adapter(request_type).validate_python(body))
+
+
+@cache
+def _adapter(request_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(request_type)
 
 
 def _read_fully(value: Any) -> Any:

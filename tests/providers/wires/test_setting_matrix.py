@@ -2,78 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import pytest
 
-from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.content import Effort, ReasoningOptions, Sampling, Tool, ToolChoice, ToolMode
+from aimanager_server.core.content import Effort, ReasoningOptions, Sampling, ToolChoice
 from aimanager_server.core.errors import CapabilityUnsupported
-from aimanager_server.core.request import Attempt, Call, Caller, GenerateParams, Target
+from aimanager_server.core.request import Attempt, Call, Caller, Target
 from aimanager_server.providers.factory import wires_of
-from aimanager_server.routing.resolver import Resolver
 from tests.support.resolver import CATALOG, generate_params, provider_settings, resolver_over, user_message
-
-UNKNOWN_MODEL = "model-of-tomorrow"
-HOST = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "", "allow_any_model": True}
-LABS = {f"lab-{wire}": {**HOST, "wire": wire} for wire in ("anthropic", "chat_completions", "responses", "gemini")}
-LABS["azure"] = {"base_url": "http://127.0.0.1:1", "allow_any_model": True}
-PROVIDERS = [name for name in KNOWN_PROVIDERS if name not in ("mock", *LABS)] + list(LABS)
-
-TOOLS = (Tool("look", "Looks.", '{"type":"object","properties":{},"required":[],"additionalProperties":false}'),)
-STRICT_TOOLS = tuple(replace(tool, strict=True) for tool in TOOLS)
-
-SETTINGS: Mapping[str, Sequence[dict[str, Any]]] = {
-    "sampling.max_output_tokens": [{"sampling": Sampling(max_output_tokens=count)} for count in (30_000, 31_000)],
-    "sampling.temperature": [{"sampling": Sampling(temperature=value)} for value in (0.25, 0.75)],
-    "sampling.top_p": [{"sampling": Sampling(top_p=value)} for value in (0.25, 0.75)],
-    "sampling.top_k": [{"sampling": Sampling(top_k=count)} for count in (5, 40)],
-    "sampling.seed": [{"sampling": Sampling(seed=seed)} for seed in (7, 8)],
-    "sampling.stop_sequences": [{"sampling": Sampling(stop_sequences=(stop,))} for stop in ("END", "STOP")],
-    "reasoning.effort": [{"reasoning": ReasoningOptions(effort)} for effort in Effort],
-    "reasoning.budget_tokens": [
-        {"reasoning": ReasoningOptions(budget_tokens=budget)} for budget in (2000, 9000, 20_000)
-    ],
-    "reasoning.include": [{"reasoning": ReasoningOptions(include=True)}],
-    "tools[0].strict": [{"tools": STRICT_TOOLS}],
-    "tool_choice": [
-        dict(tools=TOOLS, tool_choice=choice) for choice in (*map(ToolChoice, ToolMode), ToolChoice(tool_name="look"))
-    ],
-    "tool_choice.parallel": [
-        dict(tools=TOOLS, tool_choice=ToolChoice(parallel=parallel)) for parallel in (True, False)
-    ],
-    "end_user_id": [{"end_user_id": name} for name in ("ann", "bob")],
-}
-"""Values of each setting, which must lead to different bodies."""
+from tests.support.setting_matrix import (
+    LABS,
+    PROVIDERS,
+    SETTINGS,
+    TOOLS,
+    UNKNOWN_MODEL,
+    models_of,
+    resolver_for,
+    sent,
+)
 
 
-@cache
-def resolver_for(provider: str) -> tuple[Resolver, Catalog]:
-    settings = provider_settings(provider, **{**LABS.get(provider, {}), "allow_any_model": True})
-    catalog = CATALOG.with_providers({provider: settings})
-    return resolver_over(catalog, {provider: settings}, limits=Limits()), catalog
-
-
-def models_of(provider: str) -> list[str]:
-    _, catalog = resolver_for(provider)
-    return [UNKNOWN_MODEL, *(model.id for model in catalog.models(provider) if model.embedding is None)]
-
-
-def sent(provider: str, model: str, settings: dict[str, Any]) -> tuple[bytes, set[str]]:
-    """Return the body and the fields of the warnings. Raises CapabilityUnsupported."""
-    resolver, catalog = resolver_for(provider)
-    params: GenerateParams = generate_params(f"{provider}/{model}", **settings)
-    call = resolver.resolve(params, Caller(), id="call-1", deadline=60.0, streaming=False)
-    configured = provider_settings(provider, **{**LABS.get(provider, {}), "allow_any_model": True})
-    default, wire_for = wires_of(provider, configured, Limits(), partial(catalog.find, provider))
-    wire = default if wire_for is None else wire_for(call.target.model)
-    request = wire.encode(Attempt.of(call, call.target, 0.0), "")
-    return request.body, {warning.field for warning in (*call.target.warnings, *request.warnings)}
+def body_and_warned_fields(provider: str, model: str, settings: dict[str, Any]) -> tuple[bytes, set[str]]:
+    request = sent(provider, model, settings)
+    return request.body, {warning.field for warning in request.warnings}
 
 
 def is_default(provider: str, model_id: str, value: dict[str, Any]) -> bool:
@@ -97,10 +54,10 @@ def is_default(provider: str, model_id: str, value: dict[str, Any]) -> bool:
 def dropped_settings(provider: str, model: str) -> Iterator[str]:
     """Yield the values that neither change the body nor lead to a warning."""
     for field, values in SETTINGS.items():
-        bodies = {sent(provider, model, {"tools": TOOLS} if "tool" in field else {})[0]}
+        bodies = {body_and_warned_fields(provider, model, {"tools": TOOLS} if "tool" in field else {})[0]}
         for value in values:
             try:
-                body, warned = sent(provider, model, value)
+                body, warned = body_and_warned_fields(provider, model, value)
             except CapabilityUnsupported:
                 continue
             if field in warned or is_default(provider, model, value):
@@ -123,9 +80,9 @@ def test_the_effort_that_a_budget_replaces_leads_to_a_warning(provider: str) -> 
     silent = []
 
     for model in models_of(provider):
-        body, warned = sent(provider, model, {"reasoning": both})
-        without_effort, _ = sent(provider, model, {"reasoning": replace(both, effort=None)})
-        without_budget, _ = sent(provider, model, {"reasoning": replace(both, budget_tokens=None)})
+        body, warned = body_and_warned_fields(provider, model, {"reasoning": both})
+        without_effort, _ = body_and_warned_fields(provider, model, {"reasoning": replace(both, effort=None)})
+        without_budget, _ = body_and_warned_fields(provider, model, {"reasoning": replace(both, budget_tokens=None)})
         if body == without_effort and not warned & {"reasoning.effort", "reasoning.budget_tokens"}:
             silent.append(f"{model}: effort")
         if body == without_budget and "reasoning.budget_tokens" not in warned:
