@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,10 @@ def parsed_arguments(arguments: Any) -> Any:
     """Return the arguments of a tool call as the SDKs parse them: those of a truncated response in part."""
     if not isinstance(arguments, str):
         return {} if arguments is None else arguments
+    try:
+        return json.loads(arguments)  # also with half a surrogate pair
+    except ValueError:
+        pass
     try:
         return from_json(arguments.encode("utf-8", "surrogatepass") or b"{}", partial_mode=True)
     except ValueError:

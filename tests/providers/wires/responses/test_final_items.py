@@ -169,6 +169,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "arguments continued from the announcement": (item_added(0, **CALL, arguments='{"city":'), arguments('"Rome"}')),
     "arguments of a message": (item_added(0, **MESSAGE), arguments(ROME), item_done(0, **message("Hi"))),
     "arguments without a call": (arguments(ROME),),
+    "an item that is not done": (item_added(0, **MESSAGE), item_done(0, **message("Hi")), text("Ho", 1)),
     "text of reasoning": (item_added(0, type="reasoning", id="rs_1", summary=[]), text("Hi")),
     "text of a hosted tool": (item_added(0, type="web_search_call", id="ws_1"), text("Hi")),
     "a call without a name": (item_done(0, type="function_call", call_id="c", arguments="{}"),),

@@ -45,7 +45,7 @@ class ResponsesParser:
         self._last_index = 0
         self._read_items: list[OutputItem] = []
         self._count = 0
-        self._refused = False
+        self._refused = self._has_done_events = False
         self._status = self._incomplete_reason = ""
         self.usage = Usage()
 
@@ -98,6 +98,7 @@ class ResponsesParser:
 
         Raises ProviderProtocolError if it contradicts what was streamed.
         """
+        self._has_done_events = self._has_done_events or bool(item)
         opened = self._open.pop(index, None)
         if opened is None:
             if not item:
@@ -122,7 +123,9 @@ class ResponsesParser:
         output = response.get("output")
         if isinstance(output, list) and output:
             self._compare([item for item in output if isinstance(item, dict)])
-        for index in list(self._open):
+        for index, opened in list(self._open.items()):
+            if self._has_done_events and opened.has_content():
+                raise ProviderProtocolError("The response is complete, but one of its output items is not.")
             self.close_item(index, {})
 
     def finish(self) -> list[Event]:
