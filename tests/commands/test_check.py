@@ -31,7 +31,7 @@ RAISED_ELSEWHERE = {
     ("rpc/tls.py", "_read"),  # a TLS file that disappears after the settings were read
     ("rpc/server.py", "_bind"),  # an address in use
     ("storage/opening.py", "open_storage"),  # a package that is not installed
-    ("storage/opening.py", "_prepare"),  # a database that cannot be used
+    ("storage/opening.py", "_startup_errors"),  # a database that cannot be used
     ("storage/sql/schema.py", "check_version"),
     ("storage/sql/schema.py", "_migrate"),
     ("telemetry/metrics_server.py", "__aenter__"),

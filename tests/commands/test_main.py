@@ -35,23 +35,30 @@ class FakeServe:
 
 
 @pytest.mark.parametrize("command", [[], ["serve"]])
-def test_serve_is_the_default_command(command: list[str]) -> None:
+def test_serve_is_the_default_command(command: list[str], tmp_path: Path) -> None:
     serve = FakeServe(status=3)
 
-    code = main([*command, "--listen", "localhost:1", "--quickstart"], {}, serve)
+    code = main([*command, "--listen", "localhost:1", "--quickstart"], {"XDG_STATE_HOME": str(tmp_path)}, serve)
 
     assert (code, serve.settings.server.listen, serve.quickstart) == (3, "localhost:1", True)
 
 
-def test_only_the_quickstart_adds_the_mock_provider() -> None:
-    serve = FakeServe()
+def test_only_the_quickstart_adds_the_mock_provider_and_a_database(tmp_path: Path) -> None:
+    serve, environment = FakeServe(), {"XDG_STATE_HOME": str(tmp_path)}
 
-    main(["--quickstart"], {}, serve)
+    main(["--quickstart"], environment, serve)
     assert serve.settings.providers["mock"].enabled
-    main(["--quickstart", "--set", "providers.mock.enabled=false"], {}, serve)
+    assert serve.settings.storage.plain_url == f"sqlite+aiosqlite:///{tmp_path}/aimanager/conversations.db"
+    main(
+        ["--quickstart", "--set", "providers.mock.enabled=false", "--set", "storage.url=sqlite+aiosqlite:///a"],
+        environment,
+        serve,
+    )
     assert not serve.settings.providers["mock"].enabled
-    main([], {}, serve)
+    assert serve.settings.storage.plain_url == "sqlite+aiosqlite:///a"
+    main([], environment, serve)
     assert "mock" not in serve.settings.providers
+    assert serve.settings.storage.url is None
 
 
 def test_no_arguments_run_serve() -> None:
@@ -152,7 +159,7 @@ def test_a_missing_config_file_is_reported(capsys: pytest.CaptureFixture[str]) -
     ("arguments", "text"),
     [
         (["cofnig"], "unknown command; did you mean config?"),
-        ([CANARY], "unknown command; must be one of serve, config, token, errors"),
+        ([CANARY], "unknown command; must be one of serve, config, storage, token, errors"),
         (["--api-key", CANARY], "unknown argument: --api-key; see --help"),
         ([f"--api-key={CANARY}"], "unknown argument: --api-key; see --help"),
         (["serve", CANARY], "unexpected positional argument; see --help"),

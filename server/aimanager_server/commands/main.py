@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ..config.loader import ConfigSource
     from ..config.settings import Settings
 
-COMMANDS = ("serve", "config", "token", "errors")
+COMMANDS = ("serve", "config", "storage", "token", "errors")
 CONFIG_FILE = "aimanager.toml"
 SERVER_FLAGS = (
     "listen",
@@ -28,6 +29,8 @@ SERVER_FLAGS = (
     "log_level",
 )
 """Settings of `[server]` that have their own flag."""
+
+STORAGE_ACTIONS = ("check", "migrate", "status", "key")
 
 SECRET_SETTINGS = frozenset({"api_key", "keys", "headers"})
 """Rejected on the command line, which every user of the machine can read."""
@@ -58,6 +61,10 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
         return _print(error_reference())
     if options.command == "token":
         return _print_token(options)
+    if options.command == "storage" and options.action == "key":
+        from .storage import print_key
+
+        return print_key()
     if options.command == "config" and options.sample:
         return _print(Path(__file__).parents[1].joinpath("config/sample.toml").read_text("utf-8"))
     from ..config.errors import SettingsError
@@ -66,8 +73,17 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
         with _no_garbage_collection():
             source = _source(options, environment)
             loaded = source.load()
+            if getattr(options, "quickstart", False) and loaded.settings.storage.url is None:
+                from .quickstart import database_url
+
+                source = _source(options, environment, {"storage": {"url": database_url(environment)}})
+                loaded = source.load()
     except SettingsError as error:
         return _fail(str(error), 2)
+    if options.command == "storage":
+        from .storage import run_storage
+
+        return run_storage(options.action, loaded.settings)
     if options.command == "config":
         _warn_of_unknown_variables(environment)
         if options.check:
@@ -117,14 +133,16 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _source(options: argparse.Namespace, environment: Mapping[str, str]) -> ConfigSource:
+def _source(
+    options: argparse.Namespace, environment: Mapping[str, str], more: Mapping[str, Any] = MappingProxyType({})
+) -> ConfigSource:
     from ..config.environment import CONFIG_ENV
     from ..config.loader import ConfigSource
 
     chosen = options.config or environment.get(CONFIG_ENV)
     default = Path(CONFIG_FILE)
     config = Path(chosen) if chosen else default if default.exists() else None
-    return ConfigSource(_arguments(options), config, environment)
+    return ConfigSource({**_arguments(options), **more}, config, environment)
 
 
 def _arguments(options: argparse.Namespace) -> Mapping[str, Any]:
@@ -179,7 +197,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="aimanager-server", description="One typed gRPC API in front of many model providers.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,config,token,errors}", parser_class=_Parser)
+    names = ",".join(COMMANDS)
+    commands = parser.add_subparsers(dest="command", metavar=f"{{{names}}}", parser_class=_Parser)
     shared = _settings_arguments()
     serve = commands.add_parser("serve", parents=[shared], allow_abbrev=False, help="run the server (default)")
     serve.add_argument(
@@ -192,6 +211,10 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="run every check of `serve` instead, and exit with its status"
     )
     config.add_argument("--sample", action="store_true", help="print a commented config file instead")
+    storage = commands.add_parser(
+        "storage", parents=[shared], allow_abbrev=False, help="check or migrate the database of conversations"
+    )
+    storage.add_argument("action", choices=STORAGE_ACTIONS, help="`key` prints a new line for encryption_key_file")
     token = commands.add_parser(
         "token",
         allow_abbrev=False,
@@ -231,7 +254,7 @@ def _assignment(text: str) -> tuple[tuple[str, ...], str]:
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
         raise argparse.ArgumentTypeError("must be KEY=VALUE, such as retry.max_attempts=2")
-    if not SECRET_SETTINGS.isdisjoint(path):
+    if not SECRET_SETTINGS.isdisjoint(path) or (path == ("storage", "url") and "@" in value):
         raise argparse.ArgumentTypeError(
             "secrets must not be passed on the command line, which every user of the machine can read; use "
             "api_key_file, the config file, or the provider's environment variable"

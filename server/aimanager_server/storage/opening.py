@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ..config.resilience import IdempotencySettings
 from ..config.storage import SQLITE_URL, StorageSettings
 from ..core.errors import StorageUnavailable
 from ..core.handler import Clock
+from ..telemetry.redaction import redact
 from .attachments import AttachmentStore
 from .conversations import ConversationStore
 from .encryption import cipher_of
@@ -104,15 +106,32 @@ def check_file_system(settings: StorageSettings) -> None:
 
 
 async def _prepare(database: Database, settings: StorageSettings) -> None:
-    from .sql.database import display_url
     from .sql.schema import check_version, migrate
 
-    try:
+    with _startup_errors(database):
         await (migrate(database) if settings.migrate else check_version(database))
+
+
+@asynccontextmanager
+async def sql_database(settings: StorageSettings) -> AsyncIterator[Database]:
+    """Open the database of `settings.url`. Raises StartupError if it cannot be used."""
+    from .sql.database import Database
+
+    database = Database(settings)
+    try:
+        with _startup_errors(database):
+            yield database
+    finally:
+        await database.aclose()
+
+
+@contextmanager
+def _startup_errors(database: Database) -> Iterator[None]:
+    try:
+        yield
     except StorageUnavailable as error:
-        raise StartupError(
-            f"The database {display_url(database.url)} cannot be used: {error.__cause__}"[:500]
-        ) from error
+        cause = redact(str(error.__cause__), (database.url.password or "",))
+        raise StartupError(f"The database {database.name} cannot be used: {cause}"[:500]) from error
 
 
 async def _delete_expired(conversations: ConversationStore, idempotency: IdempotencyStore) -> None:

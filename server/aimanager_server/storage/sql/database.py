@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -29,6 +29,11 @@ class Database:
         self.url = make_url(settings.plain_url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql(settings)
+
+    @property
+    def name(self) -> str:
+        """Return the URL without its password."""
+        return self.url.render_as_string(hide_password=True)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -93,8 +98,3 @@ def unavailable(error: BaseException) -> StorageUnavailable:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     log.error("storage.failed", error=f"{type(cause).__name__}: {redact(str(cause))}"[:500])
     return StorageUnavailable("The database of conversations cannot be used at the moment.")
-
-
-def display_url(url: URL) -> str:
-    """Return a URL without its password."""
-    return url.render_as_string(hide_password=True)

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ...config.errors import StartupError
-from .database import Database, display_url
+from .database import Database
 
 MIGRATION_LOCK = 0x61696D67
 """Key of the advisory lock that lets several servers start at the same time."""
@@ -36,7 +36,7 @@ async def migrate(database: Database) -> None:
     async with database.writing() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        await connection.run_sync(_migrate, display_url(database.url))
+        await connection.run_sync(_migrate, database.name)
 
 
 async def check_version(database: Database) -> None:
@@ -44,7 +44,7 @@ async def check_version(database: Database) -> None:
     current = await current_version(database)
     if current != latest_version():
         raise StartupError(
-            f"The database {display_url(database.url)} has version {current or 'none'}, this release needs "
+            f"The database {database.name} has version {current or 'none'}, this release needs "
             f"{latest_version()}; run 'aimanager-server storage migrate', or set storage.migrate = true."
         )
 

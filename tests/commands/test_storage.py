@@ -1,0 +1,82 @@
+"""`aimanager-server storage` against real databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aimanager_server.commands.main import main
+from aimanager_server.commands.quickstart import database_url
+from aimanager_server.storage.encryption import cipher_of
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite+aiosqlite:///{tmp_path}/a.db" if is_sqlite else request.getfixturevalue("postgresql_url")
+    path = tmp_path / "aimanager.toml"
+    path.write_text(f'[storage]\nurl = "{url}"\n')
+    return str(path)
+
+
+def run(action: str, config: str) -> int:
+    return main(["storage", action, "--config", config], {})
+
+
+def test_a_database_is_migrated_once_and_then_ready(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("check", config) == 1
+    assert "has version none" in capsys.readouterr().err
+    assert [run("migrate", config), run("migrate", config), run("check", config), run("status", config)] == [0] * 4
+
+    first, second, ready, *status = capsys.readouterr().out.splitlines()
+    assert first.endswith("now has version 0001.")
+    assert second.endswith("already has version 0001.")
+    assert ready.endswith("is ready.")
+    assert [line.split() for line in status[2:]] == [
+        ["conversations", "0"], ["turns", "0"], ["attachments", "0"], ["responses", "0"], ["deletions", "0"]
+    ]  # fmt: skip
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "aimanager.toml"
+    config.write_text('[storage]\nurl = "postgresql+asyncpg://ann:hunter2@127.0.0.1:1/chats"\n')
+
+    assert run("check", str(config)) == 1
+    errors = capsys.readouterr().err
+    assert "aimanager-server: The database postgresql+asyncpg://ann:***@127.0.0.1:1/chats cannot be used" in errors
+    assert "hunter2" not in errors
+
+
+def test_a_new_key_encrypts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["storage", "key"], {}) == 0
+
+    file = tmp_path / "keys"
+    file.write_text(capsys.readouterr().out)
+    cipher = cipher_of(file)
+    name, encrypted = cipher.encrypt(b"secret", b"here")
+    assert cipher.decrypt(name, encrypted, b"here") == b"secret"
+
+
+def test_without_a_database_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "aimanager.toml"
+    config.write_text("")
+
+    assert run("status", str(config)) == 0
+    assert "memory" in capsys.readouterr().out
+
+
+def test_a_password_is_not_accepted_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--set", "storage.url=postgresql+asyncpg://ann:hunter2@host/chats"], {})
+
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_the_quickstart_keeps_conversations_in_the_state_directory(tmp_path: Path) -> None:
+    url = database_url({"XDG_STATE_HOME": str(tmp_path)})
+
+    assert url == f"sqlite+aiosqlite:///{tmp_path}/aimanager/conversations.db"
+    assert (tmp_path / "aimanager").stat().st_mode & 0o777 == 0o700
