@@ -6,8 +6,16 @@ import asyncio
 
 import pytest
 
-from aimanager import AIManager, AsyncAIManager, InvalidModelError, InvalidProviderError, InvalidRequestError
+from aimanager import (
+    AIManager,
+    AsyncAIManager,
+    InvalidModelError,
+    InvalidProviderError,
+    InvalidRequestError,
+    RateLimitError,
+)
 from aimanager.cli import main
+from tests.support.gateway import settings_with, started_gateway
 
 
 @pytest.fixture
@@ -71,6 +79,18 @@ def test_models_and_health_are_listed(ai: AIManager) -> None:
 
     assert latest.id in [model.id for model in models]
     assert "mock" in states
+
+
+def test_own_rate_limit_beyond_max_wait_is_raised_at_once() -> None:
+    settings = settings_with(tiers={"free": {"requests_per_minute": 1}})
+    with started_gateway(settings) as target, AIManager.gateway(target, model="mock/latest") as ai:
+        ai.request("Hello there")
+        with pytest.raises(RateLimitError) as raised:
+            ai.request("Hello again")
+
+    assert raised.value.reason == "RATE_LIMITED"
+    assert raised.value.retry_after is not None
+    assert raised.value.retry_after > 10
 
 
 async def test_async_calls_run_concurrently(gateway: str) -> None:
