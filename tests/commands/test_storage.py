@@ -24,7 +24,7 @@ def run(action: str, config: str) -> int:
     return main(["storage", action, "--config", config], {})
 
 
-def test_a_database_is_migrated_once_and_then_ready(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_is_migrated_once(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", config) == 1
     assert "has version none" in capsys.readouterr().err
     assert [run("migrate", config), run("migrate", config), run("check", config), run("status", config)] == [0] * 4

@@ -6,9 +6,9 @@ from aimanager_server.config.storage import ConversationsSettings, StorageSettin
 from tests.support.doc_blocks import DOCS
 
 COMMANDS = {
-    "aimanager-server storage check": "tests/commands/test_storage.py::test_a_database_is_migrated_once_and_then_ready",
-    "aimanager-server storage migrate": "tests/commands/test_storage.py::test_a_database_is_migrated_once_and_then_ready",
-    "aimanager-server storage status": "tests/commands/test_storage.py::test_a_database_is_migrated_once_and_then_ready",
+    "aimanager-server storage check": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
+    "aimanager-server storage migrate": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
+    "aimanager-server storage status": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage key": "tests/commands/test_storage.py::test_a_new_key_encrypts",
 }
 
