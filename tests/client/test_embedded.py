@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import threading
+import urllib.request
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -179,6 +181,22 @@ def test_switches_turn_parts_off_and_on(caplog: pytest.LogCaptureFixture) -> Non
     assert [event.partition(" ")[0] for event in events] == ["request.completed"] * 2
     assert "model='mock-large'" in events[0]
     assert "request_id=" in events[0]
+
+
+@pytest.mark.parametrize("enabled", [True, None])
+def test_the_metrics_endpoint_of_the_configuration_is_open_only_on_request(
+    enabled: bool | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "aimanager.server")
+    config = {"server": {"metrics_listen": "127.0.0.1:0"}}
+
+    with AIManager.embedded(provider="mock", config=config, enable_metrics=enabled, enable_logging=True) as ai:
+        ai.request("Hi")
+        ports = re.findall(r"metrics_server\.started port=(\d+)", caplog.text)
+        assert len(ports) == (1 if enabled else 0)
+        for port in ports:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as response:
+                assert b"aimanager_requests_total{" in response.read()
 
 
 @pytest.mark.parametrize("name", ["enable_metrics", "enable_health_checks", "enable_rate_limiting", "enable_logging"])
