@@ -16,7 +16,7 @@ HAS_NODE := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null
 # tools that no hash covers: ONLY_BINARY=:none: permits it on a platform without wheels.
 ONLY_BINARY ?= :all:
 REQUIREMENTS := .ci/requirements
-PIP_INSTALL := -m pip install -q --require-hashes --only-binary $(ONLY_BINARY)
+PIP_INSTALL := .ci/pip_progress.py pip install --require-hashes --only-binary $(ONLY_BINARY)
 PIP_INSTALL_PROJECT := -m pip install -q --no-index --no-deps --no-build-isolation -e .
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
