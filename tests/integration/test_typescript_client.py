@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -75,3 +77,17 @@ async def test_the_typescript_client_reports_an_unreachable_server(example: Path
 
     assert (code, stdout) == (1, "")
     assert stderr.startswith("Unavailable: ")
+
+
+def test_the_typescript_client_exports_every_service(example: Path) -> None:
+    protos = sorted((ROOT / "proto/aimanager/v1").glob("*.proto"))
+    services = {name for proto in protos for name in re.findall(r"^service (\w+)", proto.read_text(), re.MULTILINE)}
+    names = "Object.keys(client).filter((name) => client[name]?.kind === 'service')"
+    index = json.dumps((example.parent / "index.js").as_uri())
+    script = f"import * as client from {index}; console.log({names}.join())"
+
+    shown = subprocess.run(
+        ["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert set(shown.strip().split(",")) == services

@@ -1,5 +1,6 @@
 /** The generated messages and services, and the error details. */
 export * from "./gen/aimanager/v1/content_pb.js";
+export * from "./gen/aimanager/v1/conversation_pb.js";
 export * from "./gen/aimanager/v1/embedding_pb.js";
 export * from "./gen/aimanager/v1/generation_pb.js";
 export * from "./gen/aimanager/v1/health_pb.js";
