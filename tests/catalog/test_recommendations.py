@@ -84,6 +84,28 @@ def test_objective_decides_the_best_model(objective: Objective, best: str) -> No
     assert ranked(*models, objective=objective)[0] == best
 
 
+def test_without_an_objective_the_middle_between_quality_speed_and_cost_is_best() -> None:
+    models = (
+        model("flagship", cost=9_000_000, aliases=("latest", "reasoning")),
+        model("allround", cost=3_000_000, aliases=("current",)),
+        model("swift", cost=300_000, aliases=("fast",)),
+        model("cheap", cost=1_000),
+    )
+
+    assert ranked(*models)[0] == "allround"
+    assert ranked(*models[2:], models[0])[0] != "cheap"
+
+
+def test_without_an_objective_no_vendor_is_represented_by_its_cheapest_model() -> None:
+    providers = {one.provider for one in MODELS if "current" in one.aliases} - {"mock"}
+
+    best = {name: ranked(*MODELS, providers=frozenset({name}))[0] for name in providers}
+
+    found = {name: one.aliases for one in MODELS for name in providers if (one.provider, one.id) == (name, best[name])}
+    assert {name for name, aliases in found.items() if "current" not in aliases} == set()
+    assert len(providers) >= 5
+
+
 def test_unavailable_model_ranks_lower() -> None:
     assert ranked(model("down"), model("up"), unavailable=["down"]) == ["up", "down"]
 
@@ -125,10 +147,8 @@ def test_reasons_are_ordered_by_weight() -> None:
     assert "unavailable now: up has no API key or is failing" in second.reasons
     assert "always reasons before it answers" in second.reasons
     assert "context window unknown" in second.reasons
-    assert suggest_models([model("c", cost=None)], ModelQuery(), lambda one: True, TODAY)[0].reasons[0:2] == (
-        "available now",
-        "price unknown",
-    )
+    unpriced = suggest_models([model("c", cost=None)], ModelQuery(), lambda one: True, TODAY)[0]
+    assert unpriced.reasons == ("available now", "context window unknown", "price unknown")
 
 
 def test_scores_are_between_0_and_1_and_deterministic() -> None:

@@ -22,6 +22,14 @@ ALIAS_QUALITY: Mapping[str, float] = MappingProxyType({"latest": 1.0, "reasoning
 
 DEFAULT_QUALITY = 0.5
 
+ALIAS_BALANCE: Mapping[str, float] = MappingProxyType({"current": 1.0, "latest": 0.6, "reasoning": 0.6, "fast": 0.5})
+"""How well a model balances quality, speed and cost: `current` is each vendor's model for general use.
+
+Speed is known from the price only. An average of the three alone would always be highest for the cheapest model.
+"""
+
+DEFAULT_BALANCE = 0.2
+
 
 class Objective(StrEnum):
     """The property that has the largest weight in the score."""
@@ -142,8 +150,11 @@ def _objective(model: Model, objective: Objective, relative_cost: float | None) 
         Objective.SPEED: _speed(model, relative_cost),
         Objective.COST: _Criterion(1.0, cheapness, _price_reason(model, relative_cost)),
     }
+    if objective is Objective.BALANCED:
+        balance = max((ALIAS_BALANCE.get(alias, 0.0) for alias in model.aliases), default=0.0) or DEFAULT_BALANCE
+        yield _Criterion(0.4 * 0.6, balance, "balances quality, speed and cost" if balance == 1.0 else "")
     for name, criterion in criteria.items():
-        share = 1 / 3 if objective is Objective.BALANCED else 0.8 if name is objective else 0.1
+        share = 0.4 / 3 if objective is Objective.BALANCED else 0.8 if name is objective else 0.1
         yield _Criterion(0.4 * share, criterion.value, criterion.reason)
 
 
