@@ -726,6 +726,8 @@ class Execution(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     LATENCY_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_USAGE_FIELD_NUMBER: _builtins.int
+    TOTAL_COST_FIELD_NUMBER: _builtins.int
     requested_model: _builtins.str
     """The model as requested."""
     provider: _builtins.str
@@ -744,6 +746,14 @@ class Execution(_message.Message):
     def time_to_first_token(self) -> _duration_pb2.Duration:
         """From the request to the first content."""
 
+    @_builtins.property
+    def total_usage(self) -> _usage_pb2.Usage:
+        """Tokens of all attempts, also of those that failed or were lost to a restart. Set once the response is complete."""
+
+    @_builtins.property
+    def total_cost(self) -> _usage_pb2.Cost:
+        """Cost of `total_usage`, if every price is known."""
+
     def __init__(
         self,
         *,
@@ -753,10 +763,12 @@ class Execution(_message.Message):
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         latency: _duration_pb2.Duration | None = ...,
         time_to_first_token: _duration_pb2.Duration | None = ...,
+        total_usage: _usage_pb2.Usage | None = ...,
+        total_cost: _usage_pb2.Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "time_to_first_token", b"time_to_first_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "latency", b"latency", "model", b"model", "provider", b"provider", "requested_model", b"requested_model", "time_to_first_token", b"time_to_first_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "latency", b"latency", "model", b"model", "provider", b"provider", "requested_model", b"requested_model", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -148,11 +148,11 @@ class MetricsRow(_message.Message):
     TIME_TO_FIRST_TOKEN_P50_FIELD_NUMBER: _builtins.int
     FAILURES_BY_REASON_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """Name of the provider."""
+    """Name of the provider. Provider and model are empty for calls that were rejected before they had one."""
     model: _builtins.str
     """Model without the provider; `other` for all models that the server's catalog does not list."""
     requests: _builtins.int
-    """Completed calls, failed ones included."""
+    """Calls that ended, failed and rejected ones included."""
     failures: _builtins.int
     """Failed and cancelled calls."""
     fallbacks: _builtins.int
