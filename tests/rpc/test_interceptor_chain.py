@@ -23,6 +23,8 @@ from aimanager_server.rpc.interceptors.rate_limit import RateLimit
 from aimanager_server.rpc.interceptors.request_id import RequestId
 from aimanager_server.rpc.request_receiver import RequestReceiver
 from aimanager_server.telemetry.metrics import Metrics
+from tests.support.clock import FakeClock
+from tests.support.layers import telemetry_layer
 from tests.support.rpc import REQUEST, authenticator, server_settings
 
 SERVICE = "aimanager.v1.GenerationService"
@@ -145,7 +147,7 @@ async def test_interceptors_that_only_act_before_the_method_add_no_frame() -> No
         servicer,
         RequestId(),
         RpcMetrics(metrics, time.monotonic),
-        ErrorTranslator(metrics, RejectionPacer()),
+        ErrorTranslator(metrics, telemetry_layer(metrics, FakeClock()).count_rejected, RejectionPacer()),
         authenticator(settings),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         Admission(settings.server),

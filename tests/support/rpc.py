@@ -32,6 +32,7 @@ from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.operations.conversations import Conversations
 from aimanager_server.operations.count_tokens import CountTokens
 from aimanager_server.operations.embed import CreateEmbeddings
+from aimanager_server.pipeline.telemetry import Telemetry
 from aimanager_server.resilience.auth_backoff import AuthBackoff
 from aimanager_server.resilience.provider_health import ProviderHealth
 from aimanager_server.resilience.rate_limiter import RateLimiter
@@ -207,6 +208,8 @@ def build_server(
     metrics = metrics or Metrics(lambda provider, model: True)
     health = health or FakeProviderHealth("claude", "mock")
     clock = asyncio.get_running_loop().time
+    usage_stats = usage_stats or UsageStats(clock, time.time, lambda provider, model: True)
+    telemetry = Telemetry(metrics, usage_stats, clock)
     catalog = Catalog.load().with_providers(settings.providers)
     resolver = Resolver(catalog, settings, listed_order)
     embedding_resolver = EmbeddingResolver(catalog, resolver, (), settings.providers, settings.limits)
@@ -217,7 +220,7 @@ def build_server(
     interceptors = (
         RequestId(),
         RpcMetrics(metrics, clock),
-        ErrorTranslator(metrics, pacer or RejectionPacer()),
+        ErrorTranslator(metrics, telemetry.count_rejected, pacer or RejectionPacer()),
         authenticator(settings, backoff, wall_clock),
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,
@@ -243,7 +246,7 @@ def build_server(
         QualityService(health, model_stats or ModelStats(clock), cost_of),
         MetricsService(
             health,
-            usage_stats or UsageStats(clock, time.time, lambda provider, model: True),
+            usage_stats,
             lambda caller: admission.in_flight - 1,
         ),
     )

@@ -91,6 +91,12 @@ def test_cost_is_counted_by_currency(metrics: Metrics) -> None:
     assert sample_value(metrics.registry, "aimanager_cost_total", **TARGET, currency="EUR") == 2.0
 
 
+def test_cost_of_an_unpriced_model_is_absent(metrics: Metrics) -> None:
+    metrics.for_target("mock", "m").add_usage(Usage(1, 1), None)
+
+    assert metrics.registry.get_sample_value("aimanager_cost_total", {**TARGET, "currency": "USD"}) is None
+
+
 def test_ended_attempt_is_counted_once_with_its_usage_and_cost(metrics: Metrics) -> None:
     record = AttemptRecord("mock", "m", 1000.0)
     metrics.attempt_started(record)

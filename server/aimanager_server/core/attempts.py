@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Literal
 
@@ -124,10 +125,20 @@ class AttemptLog:
 
     def usage(self) -> Usage | None:
         """Return the total usage; None if no attempt has any."""
-        usages = [record.usage for record in self.records if record.usage is not None]
-        return reduce(add_usage, usages) if usages else None
+        return total_usage(self.records)
 
     def cost(self) -> Cost | None:
         """Return the total cost; None if no attempt has any usage or a price is unknown."""
-        costs = [record.cost for record in self.records if record.usage is not None]
-        return reduce(add_cost, costs) if costs else None
+        return total_cost(self.records)
+
+
+def total_usage(records: Sequence[AttemptRecord]) -> Usage | None:
+    """Return the usage of some attempts; None if none has any."""
+    usages = [record.usage for record in records if record.usage is not None]
+    return reduce(add_usage, usages) if usages else None
+
+
+def total_cost(records: Sequence[AttemptRecord]) -> Cost | None:
+    """Return the cost of some attempts; None if none has any usage or a price is unknown."""
+    costs = [record.cost for record in records if record.usage is not None]
+    return reduce(add_cost, costs) if costs else None

@@ -42,6 +42,12 @@ class Telemetry:
         """Use the current configuration of the logs, such as a new level. A logger bound once is faster for a call."""
         self.log = get_logger().bind()
 
+    def count_rejected(self, caller: str | None, reason: str, *, streaming: bool) -> None:
+        """Count a request that failed before it had a target. `caller` is None if it was not authenticated."""
+        self.metrics.count_rejected(reason, streaming=streaming)
+        usage = self.usage_stats.unauthenticated if caller is None else self.usage_stats.of(caller)
+        usage.record_call("", "", reason, used_fallback=False, latency=None, time_to_first_token=None)
+
     def observe(self, call: Call) -> StreamObserver:
         """Watch one call."""
         return _CallObserver(self, call)
@@ -92,8 +98,10 @@ class _CallObserver(StreamObserver):
     def _completed(self, finished: Finished) -> None:
         self._end("", finished.latency)
         self._metrics.request_duration.observe(finished.latency)
-        metadata, usage = self._metadata, finished.usage
+        metadata, usage, cost = self._metadata, finished.usage, finished.cost
         if metadata.cache_status is CacheStatus.MISS:
+            # Of all attempts, as what was lost to a restart is spent too. A replay made none.
+            usage, cost = self._call.attempts.usage() or usage, self._call.attempts.cost()
             self._metrics.request_tokens.observe(usage.input_tokens + usage.output_tokens)
         self._layer.log.info(
             "request.completed",
@@ -103,7 +111,7 @@ class _CallObserver(StreamObserver):
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             usage_source=usage.source.value,
-            cost_nanos=finished.cost.total_nanos if finished.cost else None,
+            cost_nanos=cost.total_nanos if cost else None,
             duration_seconds=round(finished.latency, 6),
             attempts=len(metadata.attempts),
             cache_status=metadata.cache_status.value,

@@ -28,13 +28,15 @@ class Slots(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RpcPolicy:
-    """The limits of one method."""
+    """The limits of one method. `is_request`: metrics and usage count its calls as requests, whatever their outcome."""
 
     quota: Quota = Quota.READING
     slots: Slots = Slots.CALLS
+    is_request: bool = False
 
 
-GENERATION: Final = RpcPolicy(Quota.GENERATION)
+GENERATION: Final = RpcPolicy(Quota.GENERATION, is_request=True)
+TOKEN_COUNT: Final = RpcPolicy(Quota.GENERATION)
 READING: Final = RpcPolicy()
 WATCH: Final = RpcPolicy(slots=Slots.WATCHES)
 
@@ -43,7 +45,7 @@ POLICIES: Mapping[str, RpcPolicy] = MappingProxyType(
         "aimanager.v1.GenerationService/Generate": GENERATION,
         "aimanager.v1.GenerationService/StreamGenerate": GENERATION,
         "aimanager.v1.EmbeddingService/Embed": GENERATION,
-        "aimanager.v1.ModelService/CountTokens": GENERATION,
+        "aimanager.v1.ModelService/CountTokens": TOKEN_COUNT,
         "aimanager.v1.ConversationService/CreateConversation": READING,
         "aimanager.v1.ConversationService/GetConversation": READING,
         "aimanager.v1.ConversationService/ListConversations": READING,

@@ -104,7 +104,7 @@ class CallerUsage:
         return self._current.get((provider, model)) or self._add_bucket(provider, model)
 
     def _add_bucket(self, provider: str, model: str) -> UsageBucket:
-        key = (provider, model if self._is_known_model(provider, model) else OTHER)
+        key = (provider, model if not model or self._is_known_model(provider, model) else OTHER)
         bucket = self._current.get(key)
         if bucket is None:
             bucket = self._current[key] = UsageBucket()

@@ -74,7 +74,7 @@ class Metrics:
     def __init__(self, is_known_model: Callable[[str, str], bool]) -> None:
         registry = self.registry = CollectorRegistry()
         target = ["provider", "model"]
-        self.requests = Counter("aimanager_requests", "Requests accepted.", [*target, "method"], registry=registry)
+        self.requests = Counter("aimanager_requests", "Requests received.", [*target, "method"], registry=registry)
         self.request_errors = Counter(
             "aimanager_request_errors", "Requests that failed, by error reason.", ["provider", "reason"],
             registry=registry,
@@ -187,6 +187,11 @@ class Metrics:
     def observe_rpc(self, method: str, code: str, seconds: float) -> None:
         """Record the duration of an RPC by its method and the name of its gRPC status code."""
         self._rpc(method, code).observe(seconds)
+
+    def count_rejected(self, reason: str, *, streaming: bool) -> None:
+        """Count a request that failed with an error's reason before it had a provider."""
+        self.requests.labels("", "", "stream" if streaming else "unary").inc()
+        self.request_errors.labels("", reason).inc()
 
     def count_rejection(self, error: GatewayError) -> None:
         """Count a request that the server's own limits rejected; ignore other errors."""

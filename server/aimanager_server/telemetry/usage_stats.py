@@ -57,6 +57,11 @@ class UsageStats:
         """Return the usage of a caller, to record in while one of its calls is in flight."""
         return self._callers.get(caller) or self._add(caller)
 
+    @property
+    def unauthenticated(self) -> CallerUsage:
+        """The usage that is part of all totals but has no caller."""
+        return self._others
+
     def attempt_started(self, record: AttemptRecord) -> None:
         """Do nothing: usage is known when an attempt ends."""
 

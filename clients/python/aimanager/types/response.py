@@ -294,6 +294,11 @@ class AIResponse(Generic[Parsed]):
         return read_cost(self.proto, "cost")
 
     @property
+    def total_cost(self) -> Decimal | None:
+        """Cost of all attempts, also of those that failed or were lost to a restart; None if a price is unknown."""
+        return read_cost(self.proto.execution, "total_cost")
+
+    @property
     def cost_is_exact(self) -> bool:
         """Whether the provider reported the cost; False for the gateway's price table or an unknown price."""
         return self.proto.HasField("cost") and not self.proto.cost.estimated

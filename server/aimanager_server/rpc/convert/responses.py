@@ -6,12 +6,12 @@ passed to one is copied. Assigning any field of a submessage, even its default, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, usage_pb2
 
-from ...core.attempts import AttemptRecord
+from ...core.attempts import AttemptRecord, total_cost, total_usage
 from ...core.content import Artifact, Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ...core.embedding import EmbedResult
 from ...core.errors import GatewayError
@@ -148,6 +148,7 @@ def _fill_response(response: generation_pb2.GenerateResponse, result: GenerateRe
     _fill_usage(response.usage, finished.usage)
     _fill_execution(response.execution, metadata)
     fill_duration(response.execution.latency, finished.latency)
+    _fill_totals(response.execution, metadata.attempts)
     if finished.cost is not None:
         _fill_cost(response.cost, finished.cost)
     if finished.structured_json:
@@ -177,6 +178,14 @@ def _fill_execution(execution: generation_pb2.Execution, metadata: ResponseMetad
     execution.model = valid_text(metadata.model)
     _add_attempts(execution, metadata.attempts)
     fill_duration(execution.time_to_first_token, metadata.time_to_first_token)
+
+
+def _fill_totals(execution: generation_pb2.Execution, attempts: Sequence[AttemptRecord]) -> None:
+    usage, cost = total_usage(attempts), total_cost(attempts)
+    if usage is not None:
+        _fill_usage(execution.total_usage, usage)
+    if cost is not None:
+        _fill_cost(execution.total_cost, cost)
 
 
 def _add_attempts(execution: generation_pb2.Execution, attempts: Iterable[AttemptRecord]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from dataclasses import replace
-from typing import Any, Never
+from typing import Any, Never, Protocol
 
 import grpc
 
@@ -23,7 +23,7 @@ from ...resilience.auth_backoff import FAILED_AUTHENTICATIONS
 from ...resilience.rejection_pacer import RejectionPacer
 from ...telemetry.logger import get_logger
 from ...telemetry.metrics import Metrics
-from ..context import Rpc
+from ..context import UNKNOWN_CALLER, Rpc
 from ..interceptor_chain import Interceptor, RpcHandler
 from ..status import to_status
 
@@ -31,19 +31,30 @@ REDACTED = "[redacted]"
 REJECTIONS = (Overloaded, RateLimited, Unauthenticated)
 """Errors of calls that cost almost nothing, and so may come in bursts."""
 
+STREAMING_METHOD = "/StreamGenerate"
+
 KEY_SOLUTION = (
     "Use another provider, pass your own key to the client: AIManager(api_key=…), or ask the operator of the gateway."
 )
+
+
+class CountRejected(Protocol):
+    """Counts requests that failed before they reached the pipeline."""
+
+    def __call__(self, caller: str | None, reason: str, *, streaming: bool) -> None:
+        """Count one. `caller` is None if it was not authenticated."""
 
 
 class ErrorTranslator(Interceptor):
     """Answer a GatewayError according to its ErrorSpec, and any other exception as INTERNAL_ERROR without its cause.
 
     The cause is logged under the request id, with the caller's credentials redacted. Rejections wait for the `pacer`.
+    Requests that the pipeline did not see, and so did not count, are counted here by `count_rejected`.
     """
 
-    def __init__(self, metrics: Metrics, pacer: RejectionPacer) -> None:
+    def __init__(self, metrics: Metrics, count_rejected: CountRejected, pacer: RejectionPacer) -> None:
         self._metrics = metrics
+        self._count_rejected = count_rejected
         self._pacer = pacer
         self._log = get_logger()
 
@@ -55,11 +66,18 @@ class ErrorTranslator(Interceptor):
             raise
         except GatewayError as error:
             self._metrics.count_rejection(error)
+            self._count(rpc, error.reason)
             if isinstance(error, REJECTIONS):
                 await self._pacer.wait()
             # Strangers could fill the log with these; the metric counts them.
             if error.metadata.get("quota") != FAILED_AUTHENTICATIONS:
-                self._log.info("rpc.failed", method=rpc.method, code=error.spec.code, reason=error.reason)
+                self._log.info(
+                    "rpc.failed",
+                    method=rpc.method,
+                    code=error.spec.code,
+                    reason=error.reason,
+                    caller=rpc.caller.name,
+                )
             known = error if rpc.attempts is None else error.with_attempts(rpc.attempts)
             await _abort(rpc, _visible_to(rpc.caller, _with_prefix(known, rpc.field_prefix)))
         except grpc.aio.InternalError as error:
@@ -81,7 +99,13 @@ class ErrorTranslator(Interceptor):
             self._log_crash(rpc, error)
             await _abort(rpc, _internal_error(rpc), error)
 
+    def _count(self, rpc: Rpc, reason: str) -> None:
+        if rpc.attempts is None and rpc.policy.is_request:
+            caller = None if rpc.caller is UNKNOWN_CALLER else rpc.caller.name
+            self._count_rejected(caller, reason, streaming=rpc.method.endswith(STREAMING_METHOD))
+
     def _log_crash(self, rpc: Rpc, error: BaseException) -> None:
+        self._count(rpc, InternalError.spec.reason)
         text = "".join(traceback.format_exception(error))
         for secret in rpc.secrets:
             text = text.replace(secret, REDACTED)
