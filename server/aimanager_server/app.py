@@ -106,13 +106,12 @@ class Components:
 
     def _interceptors(self, state: SharedState) -> tuple[Interceptor, ...]:
         settings, metrics, admission = self.settings, state.metrics, state.admission
+        count_rejected = state.telemetry.count_rejected
         callers = CallerDirectory(settings, time.time, state.unknown_callers)
         interceptors = (
             RequestId(),  # first, so that every response and log line has the id
             RpcMetrics(metrics, state.clock),  # outside the translation, to see the status code that was sent
-            ErrorTranslator(
-                metrics, state.telemetry.count_rejected, state.rejection_pacer
-            ),  # around everything that may reject
+            ErrorTranslator(metrics, count_rejected, state.rejection_pacer),  # around everything that may reject
             state.loop_guard,  # before any work for a call that this server made itself
             Authenticator(settings, callers, state.auth_backoff),  # before any work for an unknown caller
             RateLimit(state.rate_limiter, settings.tiers),  # needs the caller; a rejected call takes no permit
