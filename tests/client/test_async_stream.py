@@ -137,3 +137,4 @@ async def test_partial_response_is_readable_after_an_early_exit(fake: FakeGatewa
         await lost_stream.complete()
 
     assert (str(stream.partial), str(lost_stream.partial)) == ("Hel", "Hel")
+    assert repr(stream) == "AsyncAIStream(AIResponse(provider='mock', model='mock-large', content='Hel'))"

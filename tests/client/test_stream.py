@@ -260,3 +260,4 @@ def test_partial_response_is_whole_at_the_end(ai: AIManager) -> None:
     list(stream)
 
     assert stream.partial is stream.response
+    assert repr(stream) == "AIStream(AIResponse(provider='mock', model='mock-large', content='Hello.'))"

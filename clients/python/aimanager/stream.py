@@ -156,6 +156,9 @@ class AIStream(Generic[Parsed]):
         with translate_errors(self._channel, self._operation):
             return next(call, None)
 
+    def __repr__(self) -> str:
+        return f"AIStream({self._state.partial!r})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -274,6 +277,9 @@ class AsyncAIStream(Generic[Parsed]):
         with translate_errors(self._channel, operation):
             message = await call.read()
         return message if isinstance(message, StreamGenerateResponse) else None
+
+    def __repr__(self) -> str:
+        return f"AsyncAIStream({self._state.partial!r})"
 
     def __del__(self) -> None:
         # gRPC cancels a call that is dropped; grpc.aio keeps it until its deadline.
