@@ -81,11 +81,13 @@ def _programs() -> Path | None:
 
 
 def _run(command: Sequence[str | Path], user: str | None) -> None:
+    # Not with `user=`, which forks a process that may run gRPC's threads.
+    as_user = [] if user is None else ["runuser", "-u", user, "--"]
     # Not a pipe: the server inherits it, and reading it would never end.
     with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run([str(part) for part in command], user=user, stdout=output, stderr=output, cwd="/")
+        done = subprocess.run([*as_user, *map(str, command)], stdout=output, stderr=output, cwd="/")
         output.seek(0)
-        assert done.returncode == 0, output.read()
+        assert done.returncode == 0, f"{done.returncode}: {output.read()}"
 
 
 def _unprivileged_user() -> str | None:
