@@ -344,3 +344,18 @@ def test_conversations_outlive_the_server(storage: str) -> None:
         alice.call("DeleteConversation", DeleteConversationRequest(conversation_id=started.id))
         other = alice.create()
         alice.ask(other.id, "[[reply: Three]]", idempotency_key="a" * 32)  # nothing of the deleted one is left
+
+
+def test_callers_without_a_name_cannot_list_conversations() -> None:
+    public = settings_with(server={"allow_anonymous": True, "listen": "0.0.0.0:0"}, providers={"mock": {}})
+    with (
+        started_gateway(public) as target,
+        grpc.insecure_channel(f"127.0.0.1:{target.rpartition(':')[2]}") as channel,
+    ):
+        nobody = Client(channel)
+        nobody.metadata = ()
+        started = nobody.create()
+        nobody.ask(started.id, "[[reply: Hello]]")
+
+        assert reason(lambda: nobody.call("ListConversations", ListConversationsRequest())) == "ACCESS_DENIED"
+        assert nobody.texts(started.id) == [["[[reply: Hello]]", "Hello"]]

@@ -35,7 +35,7 @@ async def test_a_turn_comes_back_as_it_was_appended(stores: Stores) -> None:
 
     await stores.append(started, rich_turn())
 
-    assert await stores.conversations.turns("alice", started.id, 0, 10) == [rich_turn()]
+    assert await stores.conversations.turns("alice", started.id, 0, 10, 10**9) == [rich_turn()]
     assert (await stores.conversations.history("alice", started.id, 10**9)).turns == (rich_turn(),)
 
 
@@ -45,9 +45,10 @@ async def test_turns_are_appended_in_order_and_read_in_pages(stores: Stores) -> 
         changed = await stores.append(started, turn(number))
 
     assert (changed.turn_count, changed.message_count) == (5, 10)
-    assert [one.number for one in await stores.conversations.turns("alice", started.id, 1, 2)] == [1, 2]
-    assert [one.number for one in await stores.conversations.turns("alice", started.id, 4, 5)] == [4]
-    assert await stores.conversations.turns("alice", started.id, 5, 5) == []
+    assert [one.number for one in await stores.conversations.turns("alice", started.id, 1, 2, 10**9)] == [1, 2]
+    assert [one.number for one in await stores.conversations.turns("alice", started.id, 4, 5, 10**9)] == [4]
+    assert await stores.conversations.turns("alice", started.id, 5, 5, 10**9) == []
+    assert [one.number for one in await stores.conversations.turns("alice", started.id, 1, 5, 1)] == [1]
 
 
 async def test_a_lease_excludes_others_until_it_is_released_or_expires(stores: Stores) -> None:
@@ -102,16 +103,16 @@ async def test_of_forty_concurrent_writers_one_appends(stores: Stores) -> None:
         return True
 
     assert sum(await asyncio.gather(*map(write, range(40)))) == 1
-    assert len(await store.turns("alice", started.id, 0, 10)) == 1
+    assert len(await store.turns("alice", started.id, 0, 10, 10**9)) == 1
 
 
 FOREIGN: dict[str, Callable[[ConversationStore, str, str], Awaitable[object]]] = {
     "get": lambda store, owner, one: store.get(owner, one),
-    "update": lambda store, owner, one: store.update(owner, one, ConversationSettings("x")),
+    "update": lambda store, owner, one: store.update(owner, one, lambda _: ConversationSettings("x")),
     "set_summary": lambda store, owner, one: store.set_summary(owner, one, Summary(1, "x")),
     "pin": lambda store, owner, one: store.pin(owner, one, 0, is_pinned=True),
     "delete": lambda store, owner, one: store.delete(owner, one),
-    "turns": lambda store, owner, one: store.turns(owner, one, 0, 10),
+    "turns": lambda store, owner, one: store.turns(owner, one, 0, 10, 10**9),
     "history": lambda store, owner, one: store.history(owner, one, 10**9),
     "acquire": lambda store, owner, one: store.acquire(owner, one, 1, 30.0),
     "fork": lambda store, owner, one: store.fork(owner, one, 1, conversation(owner)),
@@ -167,7 +168,8 @@ async def test_settings_and_labels_are_replaced(stores: Stores) -> None:
     started = await stores.start(title="Old", labels={"a": "1", "b": "2"})
     stores.clock.now += 5
 
-    changed = await stores.conversations.update("alice", started.id, ConversationSettings("New", labels={"b": "3"}))
+    settings = ConversationSettings("New", labels={"b": "3"})
+    changed = await stores.conversations.update("alice", started.id, lambda _: settings)
 
     assert changed == await stores.conversations.get("alice", started.id)
     assert (changed.settings.title, changed.settings.labels) == ("New", {"b": "3"})
@@ -186,7 +188,7 @@ async def test_a_fork_is_independent_of_its_origin(stores: Stores) -> None:
 
     assert (await store.get("alice", fork.id)).turn_count == 3
     assert (await store.get("alice", fork.id)).usage == add_usage(USAGE, add_usage(USAGE, USAGE))
-    assert await store.turns("alice", fork.id, 0, 10) == [turn(0, image), turn(1), turn(2)]
+    assert await store.turns("alice", fork.id, 0, 10, 10**9) == [turn(0, image), turn(1), turn(2)]
     assert (await store.fork("alice", fork.id, 99, conversation())).turn_count == 3
 
 
@@ -204,7 +206,7 @@ async def test_attachments_are_stored_once_for_each_owner(stores: Stores) -> Non
     await stores.conversations.delete("alice", started.id)
 
     assert (await stores.attachments.stored("alice")).count == 0
-    assert await stores.conversations.turns("bob", other.id, 0, 10) == [turn(0, image)]
+    assert await stores.conversations.turns("bob", other.id, 0, 10, 10**9) == [turn(0, image)]
 
 
 async def test_history_has_what_fits_and_what_is_pinned(stores: Stores) -> None:

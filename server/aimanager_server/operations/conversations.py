@@ -22,7 +22,7 @@ from ..core.errors import FieldViolation, InvalidRequest, RateLimited, StorageUn
 from ..core.request import Caller, GenerateParams
 from ..core.response import GenerateResult
 from ..core.usage import Cost, Usage
-from ..storage.conversations import Page
+from ..storage.conversations import Change, Page
 from ..storage.opening import Storage
 from ..storage.unfinished_turns import UnfinishedTurns
 from ..validation.messages import message_violations, tool_result_violations, without_history
@@ -35,6 +35,9 @@ DEFAULT_KEPT_TURNS = 4
 
 MAX_HISTORY_BYTES = 32 * 1024 * 1024
 """Size of the history that one call sends, as large as a request."""
+
+MAX_PAGE_BYTES = 24 * 1024 * 1024
+"""Size of the turns in one page, which clients accept as one message."""
 
 SUMMARY_PROMPT = (
     "Summarize the conversation so far for a reader who continues it without seeing it. Keep every fact, decision, "
@@ -99,12 +102,9 @@ class Conversations:
         """Return conversations that have all the labels, the one used last first."""
         return await self._store.list(owner, limit, after, labels)
 
-    async def update(
-        self, owner: str, conversation_id: str, change: Callable[[ConversationSettings], ConversationSettings]
-    ) -> Conversation:
+    async def update(self, owner: str, conversation_id: str, change: Change) -> Conversation:
         """Change the settings. Raises ConversationNotFound."""
-        found = await self._store.get(owner, conversation_id)
-        return await self._store.update(owner, conversation_id, change(found.settings))
+        return await self._store.update(owner, conversation_id, change)
 
     async def delete(self, owner: str, conversation_id: str) -> None:
         """Delete a conversation and the responses kept for its calls. Raises ConversationNotFound."""
@@ -112,8 +112,8 @@ class Conversations:
         await self._idempotency.forget(conversation_id)
 
     async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
-        """Return turns in order. Raises ConversationNotFound."""
-        return await self._store.turns(owner, conversation_id, first_turn, limit)
+        """Return turns in order, at most `limit` and 24 MiB. Raises ConversationNotFound."""
+        return await self._store.turns(owner, conversation_id, first_turn, limit, MAX_PAGE_BYTES)
 
     async def pin(self, owner: str, conversation_id: str, number: int, *, is_pinned: bool) -> None:
         """Pin or unpin a turn. Raises ConversationNotFound, and InvalidRequest for a turn that does not exist."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ..core.conversation import Conversation, ConversationSettings, History, Summary, Turn
@@ -32,6 +32,10 @@ class Page:
 
     updated_at: float
     conversation_id: str
+
+
+Change = Callable[[ConversationSettings], ConversationSettings]
+"""Returns the new settings of a conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,8 @@ class ConversationStore(Protocol):
         """Return the number of conversations of an owner."""
         ...
 
-    async def update(self, owner: str, conversation_id: str, settings: ConversationSettings) -> Conversation:
-        """Replace the settings; this counts as a use."""
+    async def update(self, owner: str, conversation_id: str, change: Change) -> Conversation:
+        """Change the settings; this counts as a use."""
         ...
 
     async def set_summary(self, owner: str, conversation_id: str, summary: Summary) -> Conversation:
@@ -85,8 +89,10 @@ class ConversationStore(Protocol):
         """Delete a conversation with its turns and attachments; keep a record of the deletion."""
         ...
 
-    async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
-        """Return the turns from `first_turn` on, at most `limit`."""
+    async def turns(
+        self, owner: str, conversation_id: str, first_turn: int, limit: int, max_bytes: int
+    ) -> Sequence[Turn]:
+        """Return the turns from `first_turn` on: at most `limit`, and one or as many as have this size together."""
         ...
 
     async def history(self, owner: str, conversation_id: str, max_bytes: int) -> History:
@@ -137,11 +143,19 @@ def busy(conversation_id: str) -> ConversationBusy:
 def choose_turns(turns: Sequence[StoredTurn], summarized_turns: int, max_bytes: int) -> tuple[int, Sequence[int], int]:
     """Choose the turns of a prompt, from all turns in the order from the newest to the oldest.
 
-    Returns the first of the newest turns that are not summarized and fit together with all pinned ones, the numbers of
-    the pinned turns before it, and how many turns are left out.
+    Returns the first of the newest turns that are not summarized and fit together with the pinned ones, the numbers of
+    the pinned turns before it, and how many turns are left out. Pinned turns are left out only if they alone do not
+    fit.
     """
-    remaining = max_bytes - sum(turn.size for turn in turns if turn.is_pinned)
-    first, omitted = summarized_turns, 0
+    remaining, omitted = max_bytes, 0
+    pinned: list[int] = []
+    for turn in turns:
+        if turn.is_pinned and turn.size <= remaining:
+            remaining -= turn.size
+            pinned.append(turn.number)
+        elif turn.is_pinned:
+            omitted += 1
+    first = summarized_turns
     for turn in turns:
         if turn.is_pinned or turn.number < summarized_turns:
             continue
@@ -149,4 +163,18 @@ def choose_turns(turns: Sequence[StoredTurn], summarized_turns: int, max_bytes: 
         if remaining < 0:
             first = max(first, turn.number + 1)
             omitted += 1
-    return first, sorted(turn.number for turn in turns if turn.is_pinned and turn.number < first), omitted
+    return first, sorted(number for number in pinned if number < first), omitted
+
+
+def choose_page(sizes: Sequence[int], max_bytes: int) -> int:
+    """Return how many of the turns have at most this size together, at least one.
+
+    >>> choose_page([5, 4, 3], 9), choose_page([50, 4], 9), choose_page([], 9)
+    (2, 1, 0)
+    """
+    total = 0
+    for index, size in enumerate(sizes):
+        total += size
+        if total > max_bytes and index:
+            return index
+    return len(sizes)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from ..config.storage import StorageSettings
-from ..core.conversation import Conversation, ConversationSettings, History, Summary, Turn
+from ..core.conversation import Conversation, History, Summary, Turn
 from .attachments import StoredAttachments
-from .conversations import Lease, Page, StoredTurn, busy, choose_turns, not_found
-from .turn_codec import Blobs, decode_turn, encode_turn
+from .conversations import Change, Lease, Page, StoredTurn, busy, choose_page, choose_turns, not_found
+from .turn_codec import Blobs, decode_turn, encode_turn, in_slices
 
 OVERHEAD_BYTES = 2_000
 """Estimated size of a conversation, and of a turn, without its content."""
@@ -111,10 +111,10 @@ class MemoryConversations:
         found = self._owners.get(owner)
         return 0 if found is None else len(found.conversations)
 
-    async def update(self, owner: str, conversation_id: str, settings: ConversationSettings) -> Conversation:
-        """Replace the settings; this counts as a use."""
+    async def update(self, owner: str, conversation_id: str, change: Change) -> Conversation:
+        """Change the settings; this counts as a use."""
         stored = self._find(owner, conversation_id)
-        changed = replace(stored.conversation, settings=settings).used_at(self._use())
+        changed = replace(stored.conversation, settings=change(stored.conversation.settings)).used_at(self._use())
         stored.conversation = changed
         self._owners[owner].conversations.move_to_end(conversation_id)
         return changed
@@ -151,11 +151,13 @@ class MemoryConversations:
             self._remove(owner, conversation_id)
         return [conversation_id for _, conversation_id in found]
 
-    async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
-        """Return the turns from `first_turn` on, at most `limit`."""
+    async def turns(
+        self, owner: str, conversation_id: str, first_turn: int, limit: int, max_bytes: int
+    ) -> Sequence[Turn]:
+        """Return the turns from `first_turn` on: at most `limit`, and one or as many as have this size together."""
         stored = self._find(owner, conversation_id)
-        last = min(first_turn + limit, len(stored.turns))
-        return self._decode(owner, stored, range(first_turn, last))
+        sizes = [turn.size for turn in stored.turns[first_turn : first_turn + limit]]
+        return await self._decode(owner, stored, range(first_turn, first_turn + choose_page(sizes, max_bytes)))
 
     async def history(self, owner: str, conversation_id: str, max_bytes: int) -> History:
         """Return what a prompt needs: the pinned turns, and the newest ones that are not summarized and fit."""
@@ -164,7 +166,7 @@ class MemoryConversations:
         summary = stored.conversation.summary
         first, pinned, omitted = choose_turns(sizes[::-1], 0 if summary is None else summary.turns, max_bytes)
         numbers = [*pinned, *range(first, len(stored.turns))]
-        return History(stored.conversation, tuple(self._decode(owner, stored, numbers)), omitted)
+        return History(stored.conversation, tuple(await self._decode(owner, stored, numbers)), omitted)
 
     async def acquire(self, owner: str, conversation_id: str, turn_count: int, seconds: float) -> Lease:
         """Take the lease of a conversation that has `turn_count` turns. Raises ConversationBusy."""
@@ -244,13 +246,13 @@ class MemoryConversations:
             raise busy(lease.conversation_id)
         return stored
 
-    def _decode(self, owner: str, stored: _Stored, numbers: Collection[int]) -> Sequence[Turn]:
-        data = self._owners[owner].attachments
-        turns = ((number, stored.turns[number]) for number in numbers)
-        return [
-            decode_turn(number, one.payload, one.created_at, (one.is_interrupted, one.is_pinned)).turn(data)
-            for number, one in turns
-        ]
+    async def _decode(self, owner: str, stored: _Stored, numbers: Collection[int]) -> Sequence[Turn]:
+        data, turns = self._owners[owner].attachments, [(number, stored.turns[number]) for number in numbers]
+        decoded = []
+        async for number, one in in_slices(turns, lambda item: len(item[1].payload)):
+            flags = one.is_interrupted, one.is_pinned
+            decoded.append(decode_turn(number, one.payload, one.created_at, flags).turn(data))
+        return decoded
 
     def _drop_excess(self, used: _Stored | None = None) -> None:
         """Drop conversations until the rest fits, but never the one that is in use now."""

@@ -6,9 +6,9 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.content import (
     Artifact,
@@ -26,6 +26,7 @@ from ..core.conversation import Turn
 from ..core.usage import Cost, Usage, UsageSource
 
 Json = dict[str, Any]
+Item = TypeVar("Item")
 
 
 SLICE_BYTES = 1024 * 1024
@@ -69,6 +70,17 @@ async def _digest(data: bytes) -> str:
             await asyncio.sleep(0)
         digest.update(view[start : start + SLICE_BYTES])
     return digest.hexdigest()
+
+
+async def in_slices(items: Iterable[Item], size: Callable[[Item], int]) -> AsyncIterator[Item]:
+    """Yield the items; other tasks may run whenever they have had SLICE_BYTES together."""
+    done = 0
+    for item in items:
+        yield item
+        done += size(item)
+        if done >= SLICE_BYTES:
+            done = 0
+            await asyncio.sleep(0)
 
 
 def encode_turn(turn: Turn, blobs: Blobs) -> bytes:

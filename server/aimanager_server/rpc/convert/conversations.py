@@ -19,7 +19,6 @@ from .times import optional_timestamp
 
 CHANGEABLE = ("title", "model", "system_instruction", "labels")
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
-MAX_PAGE_BYTES = 24 * 1024 * 1024
 PAGE = re.compile(r"([0-9.]{1,40}) (conv_[A-Za-z0-9_-]{1,64})")
 INVALID_PAGE = "must be the next_page_token of a page of this list"
 
@@ -67,17 +66,11 @@ def turn_to_proto(turn: Turn) -> conversation_pb2.Turn:
     return converted
 
 
-def turns_page(turns: Sequence[Turn], size: int) -> conversation_pb2.ListMessagesResponse:
-    """Return a page of at most `size` turns and 24 MiB, of which one more turn tells that there is another page."""
-    page = conversation_pb2.ListMessagesResponse()
-    total = 0
-    for turn in turns:
-        converted = turn_to_proto(turn)
-        total += converted.ByteSize()
-        if page.turns and (len(page.turns) == size or total > MAX_PAGE_BYTES):
-            page.next_page_token = str(turn.number)
-            break
-        page.turns.append(converted)
+def turns_page(turns: Sequence[Turn], turn_count: int) -> conversation_pb2.ListMessagesResponse:
+    """Return a page of a conversation with so many turns."""
+    page = conversation_pb2.ListMessagesResponse(turns=map(turn_to_proto, turns))
+    if turns and turns[-1].number + 1 < turn_count:
+        page.next_page_token = str(turns[-1].number + 1)
     return page
 
 

@@ -119,8 +119,10 @@ class ConversationService(ConversationServiceServicer):
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Any) -> pb.ListMessagesResponse:
         """Return one page of turns, oldest first."""
+        owner, conversation_id = _owner(), request.conversation_id
         size, first = parse_page_size(request.page_size), parse_turn_token(request.page_token)
-        return turns_page(await self._conversations.turns(_owner(), request.conversation_id, first, size + 1), size)
+        count = (await self._conversations.get(owner, conversation_id)).turn_count
+        return turns_page(await self._conversations.turns(owner, conversation_id, first, size), count)
 
     async def PinTurn(self, request: pb.PinTurnRequest, context: Any) -> pb.PinTurnResponse:
         """Pin or unpin a turn."""

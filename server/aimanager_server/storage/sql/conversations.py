@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...core.conversation import Conversation, ConversationSettings, History, Summary, Turn
-from ..conversations import Lease, Page, StoredTurn, busy, choose_turns, not_found
+from ...core.conversation import Conversation, History, Summary, Turn
+from ..conversations import Change, Lease, Page, StoredTurn, busy, choose_page, choose_turns, not_found
 from ..encryption import Cipher
-from ..turn_codec import Blobs, DecodedTurn
+from ..turn_codec import Blobs, DecodedTurn, in_slices
 from .attachments import SqlAttachments
 from .database import Database
 from .rows import RowCodec, microseconds
@@ -73,11 +73,11 @@ class SqlConversations:
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def update(self, owner: str, conversation_id: str, settings: ConversationSettings) -> Conversation:
-        """Replace the settings; this counts as a use."""
+    async def update(self, owner: str, conversation_id: str, change: Change) -> Conversation:
+        """Change the settings; this counts as a use."""
         async with self._database.writing() as connection:
             found = self._rows.conversation(await self._find(connection, owner, conversation_id, is_locked=True))
-            changed = replace(found, settings=settings).used_at(self._now())
+            changed = replace(found, settings=change(found.settings)).used_at(self._now())
             await self._update(connection, changed)
             await connection.execute(delete(labels).where(labels.c.conversation_id == conversation_id))
             await self._insert_labels(connection, changed)
@@ -116,12 +116,16 @@ class SqlConversations:
                 await self._delete(connection, row, "expired")
         return [row.id for row in rows]
 
-    async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
-        """Return the turns from `first_turn` on, at most `limit`."""
+    async def turns(
+        self, owner: str, conversation_id: str, first_turn: int, limit: int, max_bytes: int
+    ) -> Sequence[Turn]:
+        """Return the turns from `first_turn` on: at most `limit`, and one or as many as have this size together."""
         is_wanted = (turns.c.conversation_id == conversation_id) & (turns.c.number >= first_turn)
         async with self._database.reading() as connection:
             await self._find(connection, owner, conversation_id)
-            return await self._read_turns(connection, owner, is_wanted, limit)
+            query = select(turns.c.size).where(is_wanted).order_by(turns.c.number).limit(limit)
+            sizes = (await connection.execute(query)).scalars().all()
+            return await self._read_turns(connection, owner, is_wanted, choose_page(sizes, max_bytes))
 
     async def history(self, owner: str, conversation_id: str, max_bytes: int) -> History:
         """Return what a prompt needs: the pinned turns, and the newest ones that are not summarized and fit."""
@@ -245,7 +249,9 @@ class SqlConversations:
         self, connection: AsyncConnection, owner: str, condition: ColumnElement[bool], limit: int | None
     ) -> Sequence[Turn]:
         query = select(turns).where(condition).order_by(turns.c.number).limit(limit)
-        decoded: list[DecodedTurn] = [self._rows.turn(row) for row in await connection.execute(query)]
+        decoded: list[DecodedTurn] = []
+        async for row in in_slices(await connection.execute(query), lambda row: len(row.payload)):
+            decoded.append(self._rows.turn(row))
         digests: set[str] = set().union(*(one.digests() for one in decoded))
         data = await self._attachments.read_with(connection, owner, digests) if digests else {}
         return [one.turn(data) for one in decoded]

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ...config.storage import StorageSettings
 from ...core.errors import StorageUnavailable
 from ...telemetry.redaction import redact
+from ..encryption import UnreadableValue
 
 SQLITE_BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
@@ -56,7 +57,7 @@ class Database:
         try:
             async with engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, UnreadableValue, OSError, TimeoutError) as error:
             raise unavailable(error) from error
 
     def _sqlite(self) -> AsyncEngine:
