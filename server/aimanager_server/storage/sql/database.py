@@ -67,6 +67,7 @@ class Database:
             pool_size=4,
             max_overflow=0,
             pool_timeout=10,
+            pool_reset_on_return=None,  # every transaction ends with a commit or a rollback
             hide_parameters=True,
         )
 
@@ -90,7 +91,7 @@ class Database:
         timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": settings.statement_timeout_seconds}
         return create_async_engine(
             self.url, pool_size=settings.max_connections, max_overflow=0, pool_timeout=10, pool_pre_ping=True,
-            hide_parameters=True, connect_args=timeouts,
+            pool_reset_on_return=None, hide_parameters=True, connect_args=timeouts,
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ class SqlIdempotency:
     """Keeps results in SQLite or PostgreSQL. Fulfils IdempotencyStore.
 
     A key that is used again for another request is rejected, also if only the configuration has changed since: a
-    stored row does not tell which. All claims of this server are renewed together.
+    stored row does not tell which. Claims are stored in PostgreSQL only, where other servers look for them, and those
+    of this server are renewed together: one server alone uses a SQLite file, and its claims end with it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class SqlIdempotency:
         self._stored: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewal: asyncio.Task[None] | None = None
+        self._shares_claims = not database.is_sqlite
         dialect: Any = sqlite if database.is_sqlite else postgresql
         self._insert = dialect.insert(table)
 
@@ -67,7 +69,7 @@ class SqlIdempotency:
             raise
         if stored is not None:
             self._end(key, ended)
-        elif self._renewal is None:
+        elif self._shares_claims and self._renewal is None:
             self._renewal = asyncio.ensure_future(self._renew())
         return stored
 
@@ -78,12 +80,18 @@ class SqlIdempotency:
             return
         cipher, encrypted = self._cipher.encrypt(data, key)
         expires_at = microseconds(self._now() + self._settings.ttl_seconds)
-        values = {"response": encrypted, "cipher": cipher, "claim": NO_CLAIM, "expires_at": expires_at}
+        values = {
+            "response": encrypted, "cipher": cipher, "claim": NO_CLAIM, "expires_at": expires_at,
+            "conversation_id": conversation_of(result),
+        }  # fmt: skip
         is_claimed = (table.c.key == key) & (table.c.claim == self._server)
+        statement: Any = update(table).where(is_claimed).values(values)
+        if not self._shares_claims:
+            values |= {"fingerprint": fingerprint, "claimed_until": 0}
+            statement = self._insert.values(key=key, **values)
+            statement = statement.on_conflict_do_update(index_elements=[table.c.key], set_=values)
         async with self._database.writing() as connection:
-            await connection.execute(
-                update(table).where(is_claimed).values(**values, conversation_id=conversation_of(result))
-            )
+            await connection.execute(statement)
         self._stored.add(key)
         self._end(key, self._in_flight[key])
 
@@ -93,6 +101,9 @@ class SqlIdempotency:
             self._stored.discard(key)
             return
         ended = self._in_flight[key]
+        if not self._shares_claims:
+            self._end(key, ended)
+            return
         task = asyncio.ensure_future(self._release(key, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -115,7 +126,7 @@ class SqlIdempotency:
     async def _claim(self, key: bytes, fingerprint: bytes, call: Call) -> Result | None:
         delay = MIN_POLL_SECONDS
         while True:
-            is_claimed, row = await self._try_claim(key, fingerprint)
+            is_claimed, row = await (self._try_claim if self._shares_claims else self._find)(key, fingerprint)
             if is_claimed:
                 return None
             if row is None:
@@ -132,6 +143,13 @@ class SqlIdempotency:
                 message = "Deadline exceeded while waiting for the first call with this idempotency key."
                 raise DeadlineExceeded(message) from error
             delay = min(MAX_POLL_SECONDS, delay * 2)
+
+    async def _find(self, key: bytes, fingerprint: bytes) -> tuple[bool, Any]:
+        """Return whether nothing is stored for the key, and the row of what is stored."""
+        query = select(table).where(table.c.key == key, table.c.expires_at > microseconds(self._now()))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return row is None, row
 
     async def _try_claim(self, key: bytes, fingerprint: bytes) -> tuple[bool, Any]:
         """Return whether the key is claimed now, and otherwise the row of the call that has or had it."""
