@@ -71,7 +71,8 @@ class Finished:
     """The completion event: the last event, based on the provider's own end marker. A stream without it is incomplete.
 
     `cost` is None if the price is unknown. `latency` is in seconds and set by the telemetry layer. `structured_json` is
-    the validated JSON answer, empty if no output format was requested or the answer was truncated.
+    the validated JSON answer, empty if no output format was requested or the answer was truncated. `is_empty` means
+    that the provider sent an answer without content on purpose, so that none was lost.
     """
 
     reason: FinishReason
@@ -80,10 +81,11 @@ class Finished:
     cost: Cost | None = None
     latency: float = 0.0
     structured_json: str = ""
+    is_empty: bool = False
 
     def with_totals(self, usage: Usage, cost: Cost | None, latency: float) -> Finished:
         """Return the event with other totals; every call does this, and `replace` takes five times as long."""
-        return Finished(self.reason, self.provider_reason, usage, cost, latency, self.structured_json)
+        return Finished(self.reason, self.provider_reason, usage, cost, latency, self.structured_json, self.is_empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,10 +101,11 @@ LOST: dict[str, dict[str, Any]] = {
         "response": {"status": "completed", "output": [], "usage": {"input_tokens": 3, "output_tokens": 5}},
     },
 }
+MESSAGE: dict[str, Any] = {"stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 5}}
 LOST_BODIES: dict[str, dict[str, Any]] = {
     **LOST,
     "responses": LOST["responses"].get("response", {}),
-    "anthropic": {"content": [], "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 5}},
+    "anthropic": {**MESSAGE, "content": [{"type": "words", "words": "Hi"}]},
 }
 
 
@@ -136,6 +137,45 @@ def test_an_empty_answer_is_complete_if_nothing_was_counted_or_a_stop_sequence_w
         cut = server.stream(stopped.model, sampling=sampling)[-1].completed
 
     assert (len(empty.message.parts), len(cut.message.parts)) == (0, 0)
+
+
+def message_events(*blocks: dict[str, Any], **message: Any) -> tuple[bytes, ...]:
+    return (
+        sse_event({"type": "message_start", "message": message}),
+        *(sse_event({"type": "content_block_start", "index": 0, "content_block": block}) for block in blocks),
+        sse_event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": MESSAGE["usage"]}),
+        sse_event({"type": "message_stop"}),
+    )
+
+
+@scenario(20, 37)
+def test_an_empty_turn_of_claude_is_complete_but_content_of_an_unknown_form_is_lost() -> None:
+    text = {"type": "text", "text": ""}
+    empty = [
+        Upstream(sends(http_response(json.dumps({**MESSAGE, "content": []}).encode())), wire="anthropic"),
+        *(
+            Upstream(sends_events(*message_events(*blocks, content=[])), wire="anthropic")
+            for blocks in ((), (text,))
+        ),
+    ]  # fmt: skip
+    unknown = {"type": "content_block_delta", "index": 0, "delta": {"type": "word_delta", "words": "Hi"}}
+    start, block, *end = message_events(text, content=[])
+    lost = [
+        Upstream(sends_events(*events), wire="anthropic")
+        for events in (
+            message_events({"type": "words"}, content=[]), message_events(), (start, block, sse_event(unknown), *end)
+        )
+    ]  # fmt: skip
+
+    with gateway(*empty, *lost, retry=SINGLE_ATTEMPT) as server:
+        unary = server.generate(empty[0].model)
+        streamed = [server.stream(upstream.model)[-1].completed for upstream in empty]
+        failures = [server.stream_failure(upstream.model).reason for upstream in lost]
+
+    for response in (unary, *streamed):
+        assert (len(response.message.parts), response.usage.output_tokens) == (0, 5)
+        assert response.finish_reason == generation_pb2.FINISH_REASON_STOP
+    assert failures == ["PROVIDER_PROTOCOL"] * 3
 
 
 @scenario(19, 37)

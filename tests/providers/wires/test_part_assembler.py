@@ -7,7 +7,12 @@ import pytest
 from aimanager_server.core.content import Reasoning, Text, ToolCall
 from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.response import PartCompleted, ReasoningDelta, TextDelta, ToolCallDelta
-from aimanager_server.providers.wires.part_assembler import MAX_PARTS, PartAssembler
+from aimanager_server.providers.wires.part_assembler import (
+    MAX_CALL_ID_LENGTH,
+    MAX_PARTS,
+    MAX_TOOL_NAME_LENGTH,
+    PartAssembler,
+)
 
 
 def test_adjacent_fragments_are_merged() -> None:
@@ -150,6 +155,18 @@ def test_tool_call_without_a_name_is_a_protocol_error() -> None:
 
     with pytest.raises(ProviderProtocolError, match="without a name"):
         parts.complete("a")
+
+
+@pytest.mark.parametrize(("what", "limit"), [("id", MAX_CALL_ID_LENGTH), ("name", MAX_TOOL_NAME_LENGTH)])
+def test_a_tool_call_with_a_very_long_id_or_name_is_a_protocol_error(what: str, limit: int) -> None:
+    parts = PartAssembler()
+    words = {"call_id": "x", "name": "look"}
+    field = "call_id" if what == "id" else "name"
+
+    parts.add_tool_call("a", fragment="", **{**words, field: "x" * limit})
+    message = f"The {what} of a tool call exceeds the limit of {limit} characters; the provider sent {limit + 1}."
+    with pytest.raises(ProviderProtocolError, match=message):
+        parts.add_tool_call("b", fragment="", **{**words, field: "x" * (limit + 1)})
 
 
 def test_many_fragments_of_a_tool_call_are_joined_once() -> None:

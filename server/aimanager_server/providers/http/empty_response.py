@@ -19,10 +19,10 @@ def reject_lost_content(attempt: Attempt[Any], finished: Finished) -> None:
     """Raise ProviderProtocolError if a response without any part is impossible.
 
     It ended with a normal stop, and the provider reports output tokens beyond those of reasoning: the content was sent
-    in a form that is not known. A stop sequence may be the whole output.
+    in a form that is not known. A stop sequence may be the whole output, and some wires tell an answer that is empty.
     """
     usage = finished.usage
-    if finished.reason is not FinishReason.STOP or usage.source is not UsageSource.REPORTED:
+    if finished.is_empty or finished.reason is not FinishReason.STOP or usage.source is not UsageSource.REPORTED:
         return
     tokens = usage.output_tokens - usage.reasoning_tokens
     if tokens > 0 and not attempt.target.sampling.stop_sequences:

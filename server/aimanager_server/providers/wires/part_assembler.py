@@ -15,6 +15,10 @@ MAX_PARTS = 1000
 """The parts of one response: text, reasoning, tool calls and files. Each costs time in every layer, and a message of a
 later request may have no more by default."""
 
+MAX_TOOL_NAME_LENGTH = 1024
+MAX_CALL_ID_LENGTH = 65_536
+"""Characters. Some gateways put the state of a model's reasoning into the ids of its calls, which takes kilobytes."""
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """Replaces half a surrogate pair if the other half never arrives."""
 
@@ -53,8 +57,8 @@ class PartAssembler:
 
     A slot identifies a part within the response, in whatever way the wire does: a block index, "text", a tool call id.
     Indices are dense and follow the order of the first visible fragment. A part without content or state is dropped.
-    Adjacent fragments of one part become one event. Raises ProviderProtocolError for more than MAX_PARTS parts,
-    and for a tool call without a name.
+    Adjacent fragments of one part become one event. Raises ProviderProtocolError for more than MAX_PARTS parts, and
+    for a tool call without a name, or with a name or an id of excessive length.
     """
 
     __slots__ = ("_count", "_delta_id", "_delta_name", "_emitted", "_events", "_growing", "_open", "tool_calls")
@@ -99,7 +103,9 @@ class PartAssembler:
         part = self._open_part(slot, ToolCall)
         fragment = part.join_surrogates(fragment)
         is_new, late_name = part.index < 0, "" if part.name else name
+        _check_length("name", late_name, MAX_TOOL_NAME_LENGTH)
         if is_new:
+            _check_length("id", call_id, MAX_CALL_ID_LENGTH)
             self.tool_calls += 1
             part.id = call_id or f"call_{secrets.token_hex(12)}"
         if not (is_new or late_name or fragment):
@@ -195,3 +201,10 @@ class PartAssembler:
             )
         self._count += 1
         return self._count - 1
+
+
+def _check_length(what: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise ProviderProtocolError(
+            f"The {what} of a tool call exceeds the limit of {limit} characters; the provider sent {len(text)}."
+        )

@@ -56,7 +56,7 @@ class AnthropicParser:
         self._used_indices: set[int] = set()
         self._initial_inputs: dict[int, str] = {}
         self._counts = TokenCounts()
-        self._has_text = False
+        self._has_text = self._lists_content = self._has_other_content = False
         self._stop_reason = ""
         self._explanation = ""
         self._has_delta = self._has_final_count = False
@@ -83,7 +83,9 @@ class AnthropicParser:
             raise ProviderProtocolError("The stream started again after its first content.")
         self.update_usage(object_field(message, "usage"))
         self.set_stop_reason(message)
-        self.add_blocks(message.get("content") or [])
+        content = message.get("content")
+        if content is not None:
+            self.add_blocks(content or [])
 
     def add_message_delta(self, payload: Mapping[str, Any]) -> None:
         """Read why the model stopped, and the usage so far."""
@@ -107,6 +109,7 @@ class AnthropicParser:
         """Add complete blocks. Raises ProviderProtocolError if `content` is not a list."""
         if not isinstance(content, list):
             raise ProviderProtocolError("The response has no list of content blocks.")
+        self._lists_content = True
         for index, block in enumerate(content):
             self.start_block(index, block if isinstance(block, dict) else {})
             # Parts without visible content get their index when completed, so each block is closed before the next.
@@ -139,6 +142,7 @@ class AnthropicParser:
         index = self._last_index if index is None else index
         delta_type = string_field(delta, "type")
         kind, field = DELTA_FIELDS.get(delta_type, ("", ""))
+        self._has_other_content = self._has_other_content or not kind
         if not kind or not (fragment := _text(delta, field)):
             return
         if self._block_of_delta(index, kind, delta_type) != kind:
@@ -183,11 +187,20 @@ class AnthropicParser:
         reason = FINISH_REASONS.get(self._stop_reason, FinishReason.OTHER)
         if reason is FinishReason.STOP and self._parts.tool_calls:
             reason = FinishReason.TOOL_CALLS
-        return [*self._parts.drain(), Finished(reason, printable_reason(self._stop_reason), self.usage)]
+        finished = Finished(reason, printable_reason(self._stop_reason), self.usage, is_empty=self._is_empty())
+        return [*self._parts.drain(), finished]
 
     def drain(self) -> list[Event]:
         """Return the events since the last drain."""
         return self._parts.drain()
+
+    def _is_empty(self) -> bool:
+        """Return whether the model ended its turn without content, such as after a tool result: a documented answer.
+
+        Its few output tokens are not content in an unknown form: the list of blocks has no other than empty texts.
+        """
+        is_complete = self._stop_reason == "end_turn" and self._lists_content
+        return is_complete and not self._has_text and not self._has_other_content
 
     def _block_of_delta(self, index: int, kind: str, delta_type: str) -> str:
         """Return the type of the block that a delta belongs to, which is `kind` unless the delta is to be ignored."""
@@ -209,6 +222,7 @@ class AnthropicParser:
         self._used_indices.add(index)
         self._last_index = index
         self._open_kinds[index] = kind
+        self._has_other_content = self._has_other_content or kind != "text"
 
     def _add_text(self, index: int, fragment: str) -> None:
         self._has_text = self._has_text or bool(fragment)
