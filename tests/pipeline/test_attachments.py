@@ -161,7 +161,7 @@ async def test_download_time_counts_as_upstream_time() -> None:
 async def test_failed_download_is_not_retried() -> None:
     upstream = ScriptedUpstream()
     async with file_server(http_response(b"", "404 Not Found")) as server:
-        handler = retrying(FakeClock(), upstream, (fetch_layer(server.fetcher()),))
+        handler = retrying(FakeClock(asyncio.get_running_loop().time()), upstream, (fetch_layer(server.fetcher()),))
         with pytest.raises(InvalidRequest):
             await handler(call_with(replace(LINK, uri=server.url())))
 
@@ -175,7 +175,7 @@ async def test_provider_error_passes_unchanged() -> None:
 
 
 async def test_retry_reuses_the_downloaded_file() -> None:
-    fetcher, clock = FakeFetcher(), FakeClock()
+    fetcher, clock = FakeFetcher(), FakeClock(asyncio.get_running_loop().time())
     upstream = ScriptedUpstream(ProviderOverloaded("busy"), RESPONSE_EVENTS)
 
     await retrying(clock, upstream, (fetch_layer(fetcher),))(call_with(LINK))
@@ -198,7 +198,9 @@ async def test_tokens_are_counted_with_the_downloaded_file() -> None:
             return 7 if attempt.messages[1].parts == (INLINE,) else None
 
     def layers(count: AttemptHandler) -> CallHandler:
-        return retry_layer(FakeClock()).over(compose((fetch_layer(FakeFetcher()),), count))
+        return retry_layer(FakeClock(asyncio.get_running_loop().time())).over(
+            compose((fetch_layer(FakeFetcher()),), count)
+        )
 
     clock = asyncio.get_running_loop().time
     count = CountTokens(layers, {"mock": Counter()}, lambda provider, model: False, clock)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 async def eventually(read: Callable[[], object], expected: object) -> None:
-    """Wait until `read` returns the expected value; fail after about two seconds."""
-    for _ in range(400):
+    """Wait until `read` returns the expected value; fail after about 20 seconds."""
+    for _ in range(4000):
         if read() == expected:
             return
         await asyncio.sleep(0.005)

@@ -236,7 +236,7 @@ def streamed_text(events: Sequence[generation_pb2.StreamGenerateResponse]) -> st
     return text
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
     """Wait until the condition holds; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

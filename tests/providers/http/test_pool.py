@@ -191,7 +191,7 @@ async def test_later_deadlines_are_enforced_after_earlier_ones() -> None:
         )
 
         assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 3
-        assert now() - start < 1.0
+        assert now() - start < 10.0
 
 
 async def test_waiting_for_a_connection_ends_at_the_deadline() -> None:
@@ -206,10 +206,10 @@ async def test_waiting_for_a_connection_ends_at_the_deadline() -> None:
 
 
 async def test_waiting_for_a_connection_ends_after_the_connect_timeout() -> None:
-    async with transport_to((SocketFault.STALL,), max_connections=1, connect_timeout=0.02) as (transport, server):
+    async with transport_to((SocketFault.STALL,), max_connections=1, connect_timeout=0.5) as (transport, server):
         first = asyncio.create_task(transport.send(get(server)))
         await server.request_received.wait()
-        with pytest.raises(Overloaded, match=r"all 1 connections were in use for 0\.02 s"):
+        with pytest.raises(Overloaded, match=r"all 1 connections were in use for 0\.5 s"):
             await transport.send(get(server))
         first.cancel()
         with suppress(asyncio.CancelledError):

@@ -173,10 +173,12 @@ async def test_the_timeouts_of_httpx_are_enforced() -> None:
             async with httpx.AsyncClient(transport=http_transport(), timeout=0.02) as client:
                 with pytest.raises(httpx.ConnectTimeout):
                     await client.get(f"http://127.0.0.1:{port}")
-                with pytest.raises(httpx.ReadTimeout):
-                    await client.get(f"http://127.0.0.1:{server.port}")
-                with pytest.raises(httpx.ReadTimeout):
-                    await client.get(slow.url)
+        timeout = httpx.Timeout(None, read=0.02, write=0.02)
+        async with httpx.AsyncClient(transport=http_transport(), timeout=timeout) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(f"http://127.0.0.1:{server.port}")
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(slow.url)
 
 
 async def test_waiting_for_a_connection_is_limited_by_the_pool_timeout() -> None:

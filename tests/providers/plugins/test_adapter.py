@@ -183,9 +183,9 @@ async def test_a_stream_without_a_completion_event_is_interrupted() -> None:
 async def test_the_consumer_enforces_timeouts_after_the_first_event() -> None:
     plugin = ScriptedPlugin(HELLO[0], wait_forever)
     async with plugin_provider(plugin) as provider:
-        stream = await provider(plugin_attempt(streaming=True, seconds=0.02))
+        stream = await provider(plugin_attempt(streaming=True, seconds=0.3))
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.06):
+            async with asyncio.timeout(0.5):
                 await stream.result()
         await eventually(lambda: plugin.closed, 1)
 

@@ -14,6 +14,7 @@ from aimanager_server.core.errors import RateLimited
 from aimanager_server.core.request import Call
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.telemetry.metrics import Metrics
+from tests.support.eventually import eventually
 from tests.support.rpc import (
     HELLO_EVENTS,
     REQUEST,
@@ -92,6 +93,16 @@ async def test_one_caller_cannot_use_every_permit() -> None:
     assert other.message.parts[0].text == "Hello"
 
 
+def counted_rpcs(metrics: Metrics) -> set[tuple[str, str]]:
+    """Return method and status code of each RPC that was counted."""
+    return {
+        (sample.labels["rpc_method"].partition("/")[2], sample.labels["rpc_response_status_code"])
+        for metric in metrics.rpc_duration.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_count")
+    }
+
+
 async def test_every_rpc_is_counted_by_method_and_code() -> None:
     metrics = Metrics(lambda provider, model: True)
     handler = BlockingHandler()
@@ -99,20 +110,17 @@ async def test_every_rpc_is_counted_by_method_and_code() -> None:
         cancelled = gateway.generation.StreamGenerate(STREAM_REQUEST)
         await handler.entered.wait()
         cancelled.cancel()
-        await failure_of(gateway.generation.Generate(REQUEST, timeout=0.5))
+        # The server reads the cancellation later, and a call may expire before the server has read it.
+        await eventually(lambda: ("StreamGenerate", "CANCELLED") in counted_rpcs(metrics), True)
+        while ("Generate", "DEADLINE_EXCEEDED") not in counted_rpcs(metrics):
+            await failure_of(gateway.generation.Generate(REQUEST, timeout=0.5))
         handler.release.set()
         await gateway.generation.Generate(REQUEST)
         await failure_of(gateway.raw(GENERATE)(b"\xff"))
         await failure_of(gateway.raw("/nobody/Nothing")(b""))
         await failure_of(HealthStub(gateway.channel).Check(HealthCheckRequest(service="nobody")))
 
-    counted = {
-        (sample.labels["rpc_method"].partition("/")[2], sample.labels["rpc_response_status_code"])
-        for metric in metrics.rpc_duration.collect()
-        for sample in metric.samples
-        if sample.name.endswith("_count")
-    }
-    assert counted == {
+    assert counted_rpcs(metrics) == {
         ("Generate", "OK"),
         ("Generate", "INVALID_ARGUMENT"),
         ("Generate", "DEADLINE_EXCEEDED"),
