@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 from .catalog.catalog import Catalog
@@ -21,6 +21,8 @@ from .pipeline.telemetry import Telemetry
 from .providers.attachments.fetcher import HttpsFetcher
 from .providers.attachments.host_lookup import HostLookup
 from .providers.factory import ProviderSet
+from .providers.http.provider import HttpProvider
+from .providers.http.transport import HttpTransport
 from .resilience.auth_backoff import AuthBackoff
 from .resilience.breaker_registry import BreakerRegistry
 from .resilience.key_pool import KeyPool
@@ -86,6 +88,7 @@ class SharedState:
             random.random,
         )  # fmt: skip
         self.metrics.export_event_loop_lag(self.lag_monitor.lag_seconds)
+        self._export_sizes()
 
     @cached_property
     def attachment_fetcher(self) -> HttpsFetcher:
@@ -114,6 +117,40 @@ class SharedState:
         self._reconfigure(settings)
         self.settings = settings
         return unused
+
+    def _export_sizes(self) -> None:
+        """Export the sizes of everything that grows with what callers and providers send."""
+        responses, conversations, stats = self.storage.idempotency, self.storage.memory, self.model_stats
+        entries: dict[str, Callable[[], int]] = {
+            "idempotent_responses": lambda: responses.entries,
+            "unfinished_turns": lambda: self.unfinished_turns.entries,
+            "rate_limit_windows": lambda: self.rate_limiter.entries,
+            "failed_peers": lambda: self.auth_backoff.entries,
+            "paced_rejections": lambda: self.rejection_pacer.waiting,
+            "admission_queue": lambda: self.admission.queued,
+            "provider_queue": lambda: self.bulkhead.queued,
+            "validation_queue": lambda: self.validation_pool.waiting,
+            "circuit_breakers": lambda: self.breakers.entries,
+            "retry_budgets": lambda: self.retry_budgets.entries,
+            "models": lambda: stats.entries,
+            "model_samples": lambda: stats.samples,
+            "provider_samples": lambda: self.provider_stats.samples,
+            "usage_buckets": lambda: self.usage_stats.entries,
+            "unlisted_models": lambda: self.catalog.unlisted_entries,
+            "health_watches": lambda: self.health.watches,
+            "connections": lambda: sum(one.pool.exchanges_in_flight for one in self._transports()),
+            "idle_connections": lambda: sum(one.pool.idle_connections for one in self._transports()),
+            "dns_lookups": lambda: sum(one.dns_entries for one in self._transports()),
+        }
+        sizes: dict[str, Callable[[], int]] = {"idempotent_responses": lambda: responses.size}
+        if conversations is not None:
+            entries["conversations"] = lambda: conversations.entries
+            sizes["conversations"] = lambda: conversations.size
+        self.metrics.export_state(entries, sizes)
+
+    def _transports(self) -> Iterable[HttpTransport]:
+        transports = (one.transport for one in self.providers.values() if isinstance(one, HttpProvider))
+        return [one for one in transports if isinstance(one, HttpTransport)]
 
     def _replace_catalog(self, settings: Settings, catalog: Catalog) -> None:
         providers, previous = settings.providers, self.settings.providers

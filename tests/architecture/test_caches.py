@@ -23,7 +23,7 @@ CACHES = {
     ): "URLs",
     (
         "providers/http/transport.py",
-        "self._connector = Connector(resolver or CachingResolver(connect_timeout), tls or cache(tls_context), proxy)",
+        "self._connector = Connector(self._resolver, tls or cache(tls_context), proxy)",
     ): "",
 }
 """Each use of a cache, with what its keys are; empty without arguments."""

@@ -16,6 +16,7 @@ def wrong_values(page: str) -> list[str]:
     """Return the rows `| what | number | source |` whose number differs from the one in the code.
 
     A source is a setting, such as `limits.max_tools`, or a module and its constant, such as `rpc/status.py` `MAX_NAME`.
+    A fourth column may follow.
     """
     return [row for row, number, source in _rows(page) if _number(number) != _value(source)]
 
@@ -26,7 +27,9 @@ def documented_settings(page: str) -> set[str]:
 
 
 def _rows(page: str) -> list[tuple[str, str, str]]:
-    rows = re.findall(r"^(\| [^|]+ \| ([\d,.]+(?: \w+)?) \| `([\w.]+|\w[\w/]*\.py` `\w+)` \|)$", page, re.MULTILINE)
+    rows = re.findall(
+        r"^(\| [^|]+ \| ([\d,.]+(?: \w+)?) \| `([\w.]+|\w[\w/]*\.py` `\w+)`(?: \| `\w+`)? \|)$", page, re.MULTILINE
+    )
     return [(row, number, source) for row, number, source in rows]
 
 

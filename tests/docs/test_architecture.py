@@ -119,6 +119,16 @@ def test_bounds_of_state_are_those_of_the_code() -> None:
     assert wrong_values(ARCHITECTURE) == []
 
 
+def test_every_store_in_the_metrics_has_a_bound() -> None:
+    state = App(Settings()).state
+    exported = {
+        labels[0] for gauge in (state.metrics.state_entries, state.metrics.state_bytes) for labels in gauge._metrics
+    }
+    table = ARCHITECTURE.partition("| state |")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"`(\w+)` \|$", table, re.MULTILINE)) == exported | {"log_lines"}
+
+
 def test_every_row_of_the_design_map_shows_how_to_see_it_work_or_is_not_yet_built() -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in DESIGN_MAP.splitlines() if "|" in line]
     systems = rows[2:]

@@ -52,6 +52,11 @@ class Catalog:
         for provider, model_id in self._by_id:
             self._providers_by_id[model_id] = (*self._providers_by_id.get(model_id, ()), provider)
 
+    @property
+    def unlisted_entries(self) -> int:
+        """Number of cached models that the catalog does not list."""
+        return self._unlisted.cache_info().currsize
+
     @classmethod
     def load(cls, file: Path = CATALOG_FILE) -> Catalog:
         """Read a catalog file, by default the built-in one. Raises ValueError for an invalid row."""

@@ -92,6 +92,9 @@ async def _serve(
         running_app(settings, dropped_log_lines=dropped_log_lines) as app,
         live_reload(app, source, output, secrets, capture),
     ):
+        app.state.metrics.export_state(
+            {"log_lines": lambda: output.buffered_lines}, {"log_lines": lambda: output.buffered_bytes}
+        )
         gc.freeze()  # what exists now stays: a full collection, which blocks the event loop, no longer visits it
         if quickstart:
             print(quickstart_text(settings, app.server.port), flush=True)

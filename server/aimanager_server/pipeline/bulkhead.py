@@ -29,6 +29,11 @@ class ProviderConcurrency:
         self._clock = clock
         self.reconfigure(providers, server)
 
+    @property
+    def queued(self) -> int:
+        """Number of calls that wait for a permit."""
+        return sum(limiter.queued for limiter in self._limiters.values())
+
     def reconfigure(self, providers: Mapping[str, ProviderSettings], server: ServerSettings) -> None:
         """Change the limits. The calls in flight at a provider still count, unless it had no limit."""
         limiters: dict[str, ConcurrencyLimiter] = {}

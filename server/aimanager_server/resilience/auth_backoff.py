@@ -51,6 +51,11 @@ class AuthBackoff:
         self._delayed = 0
         self._log = get_logger()
 
+    @property
+    def entries(self) -> int:
+        """Number of peers that failed."""
+        return len(self._peers)
+
     async def delay_failure(self, address: str) -> None:
         """Count a failure of the peer with this address and wait. Raises RateLimited at once if too many calls wait."""
         peer = self._count(address)

@@ -28,6 +28,11 @@ class BreakerRegistry:
         self._subscribers: list[Callable[[str], None]] = []
         self._log = get_logger()
 
+    @property
+    def entries(self) -> int:
+        """Number of circuit breakers."""
+        return len(self._breakers)
+
     def subscribe(self, on_transition: Callable[[str], None]) -> None:
         """Call `on_transition` with the provider whenever one of its breakers opens, half-opens or closes."""
         self._subscribers.append(on_transition)

@@ -84,6 +84,11 @@ class ProviderHealth:
         self._requested_probes: Coalescer[None] = Coalescer(PROBE_INTERVAL_SECONDS, clock)
         breakers.subscribe(self._on_transition)
 
+    @property
+    def watches(self) -> int:
+        """Number of open watches."""
+        return len(self._watches)
+
     def replace_providers(self, providers: Mapping[str, Provider], missing_keys: Mapping[str, str]) -> None:
         """Report on these providers from now on. `missing_keys` maps each without an API key to the solution.
 

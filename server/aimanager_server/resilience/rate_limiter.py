@@ -64,6 +64,11 @@ class RateLimiter:
         self._clock = clock
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
 
+    @property
+    def entries(self) -> int:
+        """Number of windows."""
+        return len(self._windows)
+
     def take(self, subject: str, quota: str, per_minute: int, amount: float = 1.0) -> float:
         """Take an amount of a quota and return the time, for `adjust`.
 

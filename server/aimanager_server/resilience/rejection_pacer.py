@@ -30,6 +30,11 @@ class RejectionPacer:
         self._is_idle = True
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Number of rejections that wait."""
+        return len(self._waiting)
+
     async def wait(self) -> None:
         """Return at once, unless many calls are rejected now."""
         if self._left > 0:

@@ -62,6 +62,11 @@ class RetryBudgets:
         self._clock = clock
         self._budgets: OrderedDict[tuple[str, int], RetryBudget] = OrderedDict()
 
+    @property
+    def entries(self) -> int:
+        """Number of budgets."""
+        return len(self._budgets)
+
     def reconfigure(self, settings: RetrySettings) -> None:
         """Change the settings of all budgets. What they contain stays."""
         self._settings = settings

@@ -49,6 +49,11 @@ class WorkerPool:
         self._handed_over: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads = 0
 
+    @property
+    def waiting(self) -> int:
+        """Number of functions that wait for a thread."""
+        return sum(map(len, tuple(self._waiting.values())))
+
     async def run(self, caller: str, work: Callable[[], Result]) -> Result:
         """Return the result of the function, which runs in a thread. Raises what it raises."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

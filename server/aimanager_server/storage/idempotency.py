@@ -22,6 +22,16 @@ class IdempotencyStore(Protocol):
     retry after an error is a new call.
     """
 
+    @property
+    def entries(self) -> int:
+        """Number of results in memory, and of calls in flight that claimed a key."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Estimated bytes of the results in memory."""
+        ...
+
     def reconfigure(self, settings: IdempotencySettings) -> None:
         """Change the limits. Call this for every change of the configuration."""
         ...

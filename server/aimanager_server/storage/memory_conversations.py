@@ -64,12 +64,12 @@ class MemoryConversations:
     @property
     def size(self) -> int:
         """Return the bytes of everything that is stored."""
-        return sum(owner.size for owner in self._owners.values())
+        return sum(owner.size for owner in tuple(self._owners.values()))
 
     @property
     def entries(self) -> int:
         """Return the number of conversations."""
-        return sum(len(owner.conversations) for owner in self._owners.values())
+        return sum(len(owner.conversations) for owner in tuple(self._owners.values()))
 
     def reconfigure(self, settings: StorageSettings) -> None:
         """Change the limits, and drop what exceeds them."""

@@ -50,6 +50,16 @@ class MemoryIdempotency:
         self._configuration = 0
         self._size = 0
 
+    @property
+    def entries(self) -> int:
+        """Number of results, and of calls in flight that claimed a key."""
+        return len(self._entries) + len(self._in_flight)
+
+    @property
+    def size(self) -> int:
+        """Estimated bytes of the results."""
+        return self._size
+
     def reconfigure(self, settings: IdempotencySettings) -> None:
         """Change the limits, and evict what exceeds them. Stored results keep their expiry.
 

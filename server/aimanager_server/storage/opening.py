@@ -33,7 +33,10 @@ INSTALL = "pip install 'aimanager[storage]'"
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The stores of a server. `prepare` makes them usable, and raises StartupError if they are not."""
+    """The stores of a server. `prepare` makes them usable, and raises StartupError if they are not.
+
+    `memory` are the conversations if they are in memory.
+    """
 
     conversations: ConversationStore
     attachments: AttachmentStore
@@ -42,6 +45,7 @@ class Storage:
     delete_expired: Callable[[], Awaitable[None]]
     prepare: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
+    memory: MemoryConversations | None = None
 
 
 def open_storage(
@@ -58,7 +62,7 @@ def open_storage(
         async def drop_expired() -> None:
             await _delete_expired(memory, responses)
 
-        return Storage(memory, memory, responses, memory.reconfigure, drop_expired, _nothing, _nothing)
+        return Storage(memory, memory, responses, memory.reconfigure, drop_expired, _nothing, _nothing, memory)
     check_file_system(settings)
     try:
         from .sql.attachments import SqlAttachments

@@ -21,6 +21,11 @@ class UnfinishedTurns:
         self._timeout_seconds = timeout_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def entries(self) -> int:
+        """Number of conversations in which something is left to do."""
+        return len(self._tasks)
+
     def finish(self, conversation_id: str, work: Coroutine[Any, Any, object]) -> None:
         """Run the work soon."""
         task = self._tasks[conversation_id] = asyncio.ensure_future(self._run(conversation_id, work))

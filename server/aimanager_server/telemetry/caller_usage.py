@@ -52,6 +52,11 @@ class CallerUsage:
         self._rotate()
         return not (self.in_flight or self._current or self._hours)
 
+    @property
+    def bucket_count(self) -> int:
+        """Number of buckets of one minute."""
+        return self._bucket_count
+
     def record_call(
         self,
         provider: str,

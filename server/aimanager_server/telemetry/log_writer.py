@@ -73,6 +73,16 @@ class LogWriter:
         """Lines dropped since the start."""
         return self._dropped_count
 
+    @property
+    def buffered_lines(self) -> int:
+        """Number of buffered writes."""
+        return len(self._lines)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that are not written yet."""
+        return self._buffered_bytes
+
     def write(self, line: bytes, at_once: bool = False) -> None:
         """Add a line, which ends with a newline; `at_once` writes it without waiting for more lines."""
         with self._lock:

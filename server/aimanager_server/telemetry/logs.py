@@ -66,6 +66,16 @@ class Logs:
         """Lines that were lost because the destination did not take them."""
         return self._writer.dropped_count
 
+    @property
+    def buffered_lines(self) -> int:
+        """Lines that are not written yet."""
+        return self._writer.buffered_lines
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Their bytes."""
+        return self._writer.buffered_bytes
+
     def close(self) -> None:
         """Write the lines that are held. Lines written later are accepted."""
         self._writer.close()

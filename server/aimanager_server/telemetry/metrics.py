@@ -162,6 +162,14 @@ class Metrics:
             "When the next token of a caller expires, or its last one expired, in seconds since the Unix epoch.",
             ["caller"], registry=registry,
         )  # fmt: skip
+        self.state_entries = Gauge(
+            "aimanager_state_entries", "Entries of what the server keeps in memory, by store.", ["store"],
+            registry=registry,
+        )  # fmt: skip
+        self.state_bytes = Gauge(
+            "aimanager_state_bytes", "Estimated bytes of what is bounded in bytes, by store.", ["store"],
+            registry=registry,
+        )  # fmt: skip
         for outcome in RELOAD_OUTCOMES:
             self.config_reloads.labels(outcome)
         self.config_last_reload_successful.set(1)
@@ -229,6 +237,12 @@ class Metrics:
         self.token_expiry.clear()
         for caller, times in expiries.items():
             self.token_expiry.labels(caller).set_function(partial(_next_expiry, times, wall_clock))
+
+    def export_state(self, entries: Mapping[str, Callable[[], int]], sizes: Mapping[str, Callable[[], int]]) -> None:
+        """Export the number of entries and the bytes of stores, read on each scrape in the scraper's thread."""
+        for gauge, functions in ((self.state_entries, entries), (self.state_bytes, sizes)):
+            for store, read in functions.items():
+                gauge.labels(store).set_function(read)
 
     def export_event_loop_lag(self, lag_seconds: Callable[[], float]) -> None:
         """Export the event loop's lag, read on each scrape in the scraper's thread."""

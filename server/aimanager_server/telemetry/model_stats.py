@@ -108,6 +108,16 @@ class ModelStats:
         self._samples: OrderedDict[tuple[str, str], _ModelSamples] = OrderedDict()
         self._in_flight: dict[tuple[str, str], int] = {}
 
+    @property
+    def entries(self) -> int:
+        """Number of models."""
+        return len(self._samples)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of all models."""
+        return sum(len(one.attempts) + len(one.validations) for one in tuple(self._samples.values()))
+
     def attempt_started(self, record: AttemptRecord) -> None:
         """Count an attempt as in flight. Call `attempt_ended` exactly once afterwards, whatever the outcome."""
         self._in_flight[record.key] = self._in_flight.get(record.key, 0) + 1

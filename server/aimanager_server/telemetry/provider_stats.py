@@ -69,6 +69,11 @@ class ProviderStats:
         self._windows: dict[str, ProviderWindow] = {}
         self._waiters: set[asyncio.Event] = set()
 
+    @property
+    def samples(self) -> int:
+        """Number of samples of all providers."""
+        return sum(len(window.samples) for window in tuple(self._windows.values()))
+
     def attempt_started(self, record: AttemptRecord) -> None:
         """Do nothing: outcomes are recorded when an attempt ends."""
 

@@ -53,6 +53,11 @@ class UsageStats:
         self._max_callers = max(max_callers, 1) + len(self._callers)
         self._max_buckets = max(MAX_BUCKETS // self._max_callers, MIN_BUCKETS_PER_CALLER)
 
+    @property
+    def entries(self) -> int:
+        """Number of buckets of all callers."""
+        return sum(usage.bucket_count for usage in self._select(None))
+
     def of(self, caller: str) -> CallerUsage:
         """Return the usage of a caller, to record in while one of its calls is in flight."""
         return self._callers.get(caller) or self._add(caller)

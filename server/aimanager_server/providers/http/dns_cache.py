@@ -93,6 +93,11 @@ class CachingResolver:
         self._cache: dict[CacheKey, _CacheEntry] = {}
         self._permits = BoundedSemaphore(MAX_CONCURRENT_LOOKUPS)
 
+    @property
+    def entries(self) -> int:
+        """Number of names."""
+        return len(self._cache)
+
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         """Return the addresses, rotated by one on each call. Raises OSError. Does not limit the time."""
         if _is_ip_address(host):

@@ -94,6 +94,11 @@ class HttpProvider:
         """The wire of probes, errors and, without `wire_for`, all models."""
         return self._wire
 
+    @property
+    def transport(self) -> Transport:
+        """The transport of generations."""
+        return self._transport
+
     async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
         """Send the attempt to its target and return once the first event has arrived."""
         return await self._attributed(attempt, self._generate)

@@ -91,7 +91,8 @@ class HttpTransport(httpx.AsyncBaseTransport):
         resolver: Resolver | None = None,
     ) -> None:
         self._provider = provider
-        self._connector = Connector(resolver or CachingResolver(connect_timeout), tls or cache(tls_context), proxy)
+        self._resolver = resolver or CachingResolver(connect_timeout)
+        self._connector = Connector(self._resolver, tls or cache(tls_context), proxy)
         self.pool = ConnectionPool(
             self._connector,
             max_connections=max_connections,
@@ -99,6 +100,11 @@ class HttpTransport(httpx.AsyncBaseTransport):
             connect_timeout=connect_timeout,
         )
         self._parse_url = lru_cache(maxsize=URL_CACHE_SIZE)(parse_url)
+
+    @property
+    def dns_entries(self) -> int:
+        """Number of names whose addresses are cached."""
+        return self._resolver.entries if isinstance(self._resolver, CachingResolver) else 0
 
     async def send(self, request: HttpRequest, deadline: float = inf) -> Response:
         """Return the response as soon as its headers have arrived. Raises GatewayError, and TimeoutError at `deadline`.

@@ -53,6 +53,16 @@ class SqlIdempotency:
         dialect: Any = sqlite if database.is_sqlite else postgresql
         self._insert = dialect.insert(table)
 
+    @property
+    def entries(self) -> int:
+        """Number of calls in flight that claimed a key."""
+        return len(self._in_flight)
+
+    @property
+    def size(self) -> int:
+        """Bytes of results in memory: the database has them."""
+        return 0
+
     def reconfigure(self, settings: IdempotencySettings) -> None:
         """Change how long results are kept, and their maximum size."""
         self._settings = settings
