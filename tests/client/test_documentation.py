@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Iterator
 
 import aimanager
-from aimanager import AIManager, AIStream
+from aimanager import AIManager, AIStream, ChainableRequest, Conversation
+from aimanager.resources.conversations import AsyncConversations, Conversations
 from aimanager.resources.health import Health
 from aimanager.resources.metrics import Metrics
 from aimanager.resources.models import Models
 
 EXAMPLE = ">>>"
-CLASSES_WITH_METHODS = (AIManager, AIStream, Health, Metrics, Models)
+CLASSES_WITH_METHODS = (AIManager, AIStream, ChainableRequest, Conversation, Conversations, Health, Metrics, Models)
 """Those that do something; the asyncio ones have the same methods. Types have an example for the class."""
 
 
@@ -34,6 +35,12 @@ def test_every_public_name_has_an_example() -> None:
 
 
 def test_asyncio_classes_have_the_same_methods() -> None:
-    for kind, other in ((AIManager, aimanager.AsyncAIManager), (AIStream, aimanager.AsyncAIStream)):
+    for kind, other in (
+        (AIManager, aimanager.AsyncAIManager),
+        (AIStream, aimanager.AsyncAIStream),
+        (ChainableRequest, aimanager.AsyncChainableRequest),
+        (Conversation, aimanager.AsyncConversation),
+        (Conversations, AsyncConversations),
+    ):
         public, others = ({name for name in dir(each) if not name.startswith("_")} for each in (kind, other))
         assert public == others

@@ -44,11 +44,11 @@ def test_every_public_name_loads_and_is_declared() -> None:
     lazy = {name for names in aimanager._MODULES.values() for name in names}
 
     assert declared == lazy <= set(dir(aimanager))
-    assert all(getattr(aimanager, name).__name__ == name for name in lazy - {"Prompt", "Turn"})
+    assert all(getattr(aimanager, name).__name__ == name for name in lazy - {"Prompt", "Session", "Turn"})
     assert aimanager.Prompt
     assert aimanager.Turn
 
 
 def test_unknown_name_raises_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="'Conversation'"):
-        _ = aimanager.Conversation
+    with pytest.raises(AttributeError, match="'Gateway'"):
+        _ = aimanager.Gateway

@@ -96,6 +96,16 @@ SNIPPETS = {
         assert all(isinstance(piece, AIResponse) for piece in pieces)
         assert "".join(piece.content for piece in pieces) == "Hello there."
     """,
+    # Fluent Request Architecture
+    "conversation": """
+        conversation = ai.conversation()
+        response = conversation.request("prompt").with_temperature(0.8).attach_file("doc.txt").send()
+        assert isinstance(response, AIResponse)
+        conversation.add_file("doc.txt")
+        assert conversation.request("prompt").with_reasoning(True).send().content
+        assert isinstance(conversation, Session) and len(conversation.history) == 4
+        assert ChainableRequest(conversation, "prompt").with_temperature(0.8).with_reasoning().send().content
+    """,
     # Universal Model System
     "aliases": """
         for alias in ("latest", "current", "fast", "reasoning"):

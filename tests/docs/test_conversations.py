@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from aimanager_server.config.storage import ConversationsSettings, StorageSettings
-from tests.support.doc_blocks import DOCS
+import re
+from pathlib import Path
 
+import pytest
+
+from aimanager_server.config.storage import ConversationsSettings, StorageSettings
+from tests.support.doc_blocks import DOCS, CodeBlock, code_blocks, run_python
+from tests.support.gateway import settings_with, started_gateway
+
+RUNS = {("conversations.md", "python"): "test_python_block_prints_what_its_comments_say"}
 COMMANDS = {
     "aimanager-server storage check": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage migrate": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
@@ -20,3 +27,16 @@ def test_the_page_states_the_defaults() -> None:
     assert "90 days after its last use" in page
     assert StorageSettings().idle_memory_seconds == 3_600
     assert "an hour after its last use" in page
+
+
+@pytest.mark.parametrize("block", code_blocks("conversations.md", "python"), ids=str)
+def test_python_block_prints_what_its_comments_say(
+    block: CodeBlock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with started_gateway(settings_with()) as target:
+        printed = run_python(block, target)
+
+    expected = re.findall(r"^\s*print\(.*\)  # (.+)$", block.text, re.MULTILINE)
+    assert [line for line in printed.splitlines() if line in expected] == expected, printed

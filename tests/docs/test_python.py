@@ -15,7 +15,7 @@ import pytest
 import aimanager
 from aimanager import AIConfig, AIError, AIManager, AIResponse
 from aimanager._convert.capabilities import CAPABILITY_SYNONYMS
-from aimanager._convert.operation import PROBE_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT
+from aimanager._convert.operation import PROBE_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT, TRANSFER_TIMEOUT
 from aimanager._convert.scalars import enum_words
 from aimanager.errors import ERROR_CLASSES
 from aimanager.options import ConnectionOptions, EmbedOptions, RequestOptions, SuggestOptions
@@ -134,6 +134,8 @@ def test_default_timeouts_are_those_of_the_client() -> None:
         REQUEST_TIMEOUT,
         STREAM_TIMEOUT,
         PROBE_TIMEOUT,
+        REQUEST_TIMEOUT,
+        TRANSFER_TIMEOUT,
         READ_TIMEOUT,
     ]
 

@@ -12,12 +12,19 @@ if TYPE_CHECKING:
     from ._convert.prompt import Prompt as Prompt
     from ._convert.prompt import Turn as Turn
     from .async_client import AsyncAIManager as AsyncAIManager
+    from .async_conversation import AsyncConversation as AsyncConversation
+    from .chainable_request import AsyncChainableRequest as AsyncChainableRequest
+    from .chainable_request import ChainableRequest as ChainableRequest
     from .client import AIManager as AIManager
     from .config import AIConfig as AIConfig
+    from .conversation import Conversation as Conversation
+    from .conversation import Session as Session
     from .errors import AIError as AIError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ConfigurationError as ConfigurationError
     from .errors import ConnectionFailedError as ConnectionFailedError
+    from .errors import ConversationBusyError as ConversationBusyError
+    from .errors import ConversationNotFoundError as ConversationNotFoundError
     from .errors import DeadlineExceededError as DeadlineExceededError
     from .errors import FieldViolation as FieldViolation
     from .errors import InvalidModelError as InvalidModelError
@@ -44,6 +51,8 @@ if TYPE_CHECKING:
     from .stream import AIStream as AIStream
     from .stream import AsyncAIStream as AsyncAIStream
     from .types.artifact import Artifact as Artifact
+    from .types.conversation import Compaction as Compaction
+    from .types.conversation import ConversationTurn as ConversationTurn
     from .types.embeddings import Embeddings as Embeddings
     from .types.health import ProviderHealth as ProviderHealth
     from .types.metrics import MetricsRow as MetricsRow
@@ -64,10 +73,14 @@ _MODULES = {
     "_convert.message_dict": ("message_from_dict", "message_to_dict"),
     "_convert.prompt": ("Prompt", "Turn"),
     "async_client": ("AsyncAIManager",),
+    "async_conversation": ("AsyncConversation",),
+    "chainable_request": ("AsyncChainableRequest", "ChainableRequest"),
     "types.model_suggestion": ("ModelSuggestion", "TokenCount"),
     "types.artifact": ("Artifact",),
+    "types.conversation": ("Compaction", "ConversationTurn"),
     "client": ("AIManager",),
     "config": ("AIConfig",),
+    "conversation": ("Conversation", "Session"),
     "messages": (
         *("Attachment", "Message", "Part", "ReasoningOptions", "Tool", "ToolChoice"),
         *("assistant", "attachment", "image", "pdf", "tool", "tool_result", "user"),
@@ -75,6 +88,7 @@ _MODULES = {
     "types.embeddings": ("Embeddings",),
     "errors": (
         *("AIError", "CircuitOpenError", "ConfigurationError", "ConnectionFailedError", "DeadlineExceededError"),
+        *("ConversationBusyError", "ConversationNotFoundError"),
         *("InvalidModelError", "InvalidProviderError", "InvalidRequestError", "MissingCredentialsError"),
         *("ProviderError", "RateLimitError", "StreamInterruptedError", "ToolRoundsExceededError"),
         "FieldViolation",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from ._convert.batch import MAX_IN_FLIGHT, read_batch
+from ._convert.conversations import open_conversation
 from ._convert.embeddings import embed
 from ._convert.operation import STREAM_TIMEOUT
 from ._convert.output_format import Output, OutputType
@@ -17,6 +18,7 @@ from ._convert.tool_loop import MAX_ROUNDS, OnToolError, ToolLoop
 from ._transport.channel import AsyncChannel, AsyncStubs
 from ._transport.file_reading import build_operation
 from ._transport.settings import ClientSettings
+from .async_conversation import AsyncConversation
 from .construction import ConstructedClient
 from .errors import AIError
 from .options import (
@@ -27,6 +29,7 @@ from .options import (
     RequestOptions,
     RunOptions,
 )
+from .resources.conversations import AsyncConversations
 from .resources.health import AsyncHealth
 from .resources.metrics import AsyncMetrics
 from .resources.models import AsyncModels
@@ -57,6 +60,8 @@ class AsyncAIManager(ConstructedClient):
     """Health of the providers."""
     metrics: AsyncMetrics
     """Metrics of the requests served."""
+    conversations: AsyncConversations
+    """Conversations that the server keeps."""
 
     def _configure(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -64,6 +69,7 @@ class AsyncAIManager(ConstructedClient):
         self.models = AsyncModels(self._channel, settings.defaults)
         self.health = AsyncHealth(self._channel)
         self.metrics = AsyncMetrics(self._channel)
+        self.conversations = AsyncConversations(self._channel, settings.defaults)
 
     @overload
     async def request(
@@ -102,6 +108,23 @@ class AsyncAIManager(ConstructedClient):
             return await build_operation(lambda: stream_generate(prompt, options, defaults, on_interruption), options)
 
         return AsyncAIStream(self._channel, build)
+
+    async def conversation(
+        self,
+        id: str | None = None,  # noqa: A002  # the word of the API
+        *,
+        title: str | None = None,
+        model: str | None = None,
+        system_instruction: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> AsyncConversation:
+        """Start a conversation whose history the server keeps, or continue the one with this id.
+
+        Like AIManager.conversation. Raises ConversationNotFoundError and other AIErrors.
+        """
+        defaults = self._settings.defaults
+        opened = await self._channel.call(open_conversation(id, title, model, system_instruction, labels, defaults))
+        return AsyncConversation(self._channel, defaults, opened)
 
     async def run(
         self,

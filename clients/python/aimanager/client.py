@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from ._convert.batch import MAX_IN_FLIGHT, BatchItem, read_batch
+from ._convert.conversations import open_conversation
 from ._convert.embeddings import embed
 from ._convert.output_format import Output, OutputType
 from ._convert.prompt import Prompt
@@ -16,6 +17,7 @@ from ._convert.tool_loop import MAX_ROUNDS, OnToolError, ToolLoop
 from ._transport.channel import Stubs, SyncChannel
 from ._transport.settings import ClientSettings
 from .construction import ConstructedClient
+from .conversation import Conversation
 from .errors import AIError
 from .options import (
     BatchRequest,
@@ -25,6 +27,7 @@ from .options import (
     RequestOptions,
     RunOptions,
 )
+from .resources.conversations import Conversations
 from .resources.health import Health
 from .resources.metrics import Metrics
 from .resources.models import Models
@@ -58,6 +61,8 @@ class AIManager(ConstructedClient):
     """Health of the providers."""
     metrics: Metrics
     """Metrics of the requests served."""
+    conversations: Conversations
+    """Conversations that the server keeps."""
 
     def _configure(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -65,6 +70,7 @@ class AIManager(ConstructedClient):
         self.models = Models(self._channel, settings.defaults)
         self.health = Health(self._channel)
         self.metrics = Metrics(self._channel)
+        self.conversations = Conversations(self._channel, settings.defaults)
 
     @overload
     def request(
@@ -110,6 +116,30 @@ class AIManager(ConstructedClient):
         """
         self._settings.defaults.require_streaming()
         return AIStream(self._channel, stream_generate(prompt, options, self._settings.defaults, on_interruption))
+
+    def conversation(
+        self,
+        id: str | None = None,  # noqa: A002  # the word of the API
+        *,
+        title: str | None = None,
+        model: str | None = None,
+        system_instruction: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Conversation:
+        """Start a conversation whose history the server keeps, or continue the one with this id.
+
+        `model` and `system_instruction` apply to requests that have none of their own; `title` and `labels` are for
+        you. Raises ConversationNotFoundError and other AIErrors.
+
+        >>> conversation = ai.conversation(title="Trip", system_instruction="Be brief.")
+        >>> print(conversation.request("[[reply: Hello.]]").with_temperature(0.5).send())
+        Hello.
+        >>> len(ai.conversation(conversation.id).history)
+        2
+        """
+        defaults = self._settings.defaults
+        opened = self._channel.call(open_conversation(id, title, model, system_instruction, labels, defaults))
+        return Conversation(self._channel, defaults, opened)
 
     def run(
         self,

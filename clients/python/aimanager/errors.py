@@ -3,9 +3,11 @@
 AIError
 ├── ConfigurationError         fix the configuration of the client or the server
 │   └── MissingCredentialsError
+├── ConversationBusyError      another call adds to the conversation: retry when it has ended
 ├── ConnectionFailedError      the gateway cannot be reached; also a ConnectionError
 ├── DeadlineExceededError      the timeout passed; also a TimeoutError
 ├── InvalidRequestError        fix the request
+│   ├── ConversationNotFoundError
 │   ├── InvalidModelError
 │   └── InvalidProviderError
 ├── RateLimitError             retry after `retry_after` seconds
@@ -199,6 +201,26 @@ class InvalidProviderError(InvalidRequestError):
     default_reason = "PROVIDER_NOT_FOUND"
 
 
+class ConversationNotFoundError(InvalidRequestError):
+    """The conversation does not exist, was deleted, has expired or belongs to another caller.
+
+    >>> ConversationNotFoundError("No conversation 'conv_1'.").reason
+    'CONVERSATION_NOT_FOUND'
+    """
+
+    default_reason = "CONVERSATION_NOT_FOUND"
+
+
+class ConversationBusyError(AIError):
+    """Another call adds to the conversation. Nothing was generated or added; the client does not retry it.
+
+    >>> ConversationBusyError("The conversation is busy.", "Retry when its call has ended.").reason
+    'CONVERSATION_BUSY'
+    """
+
+    default_reason = "CONVERSATION_BUSY"
+
+
 class RateLimitError(AIError):
     """The rate limit of the gateway or the provider was exceeded. Retry after `retry_after` seconds.
 
@@ -286,8 +308,8 @@ ERROR_CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "CIRCUIT_OPEN": CircuitOpenError,
         "STREAM_INTERRUPTED": StreamInterruptedError,
         "OUTPUT_SCHEMA_MISMATCH": ProviderError,
-        "CONVERSATION_NOT_FOUND": InvalidRequestError,
-        "CONVERSATION_BUSY": AIError,
+        "CONVERSATION_NOT_FOUND": ConversationNotFoundError,
+        "CONVERSATION_BUSY": ConversationBusyError,
         "STORAGE_UNAVAILABLE": AIError,
         "OVERLOADED": AIError,
         "DEADLINE_EXCEEDED": DeadlineExceededError,

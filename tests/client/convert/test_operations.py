@@ -12,6 +12,19 @@ import grpc
 import pytest
 
 from aimanager import AIResponse, Embeddings, Model, TokenCount
+from aimanager._convert.conversations import (
+    append_messages,
+    compact_conversation,
+    delete_conversation,
+    fork_conversation,
+    generate_turn,
+    list_conversations,
+    list_turns,
+    open_conversation,
+    pin_turn,
+    stream_turn,
+    update_conversation,
+)
 from aimanager._convert.defaults import CallDefaults
 from aimanager._convert.embeddings import embed
 from aimanager._convert.models import get_model, list_models, next_page, suggest_models
@@ -21,7 +34,7 @@ from aimanager._convert.requests import count_tokens, generate, stream_generate
 from aimanager._transport.channel import SyncChannel, start_call
 from aimanager._transport.endpoint import Endpoint
 from aimanager.errors import ConfigurationError
-from aimanager.v1 import embedding_pb2, generation_pb2, model_pb2
+from aimanager.v1 import conversation_pb2, embedding_pb2, generation_pb2, model_pb2
 
 DEFAULTS = CallDefaults("claude", "claude/latest")
 OPERATIONS: list[Operation[Any, Any, Any]] = [
@@ -37,15 +50,32 @@ OPERATIONS: list[Operation[Any, Any, Any]] = [
     assess_providers((), 60),
     metrics_summary(None, None, 60),
 ]
+TURNS: list[Operation[Any, Any, Any]] = [
+    generate_turn(conversation_pb2.Conversation(id="conv_1"), "Hi", {}, DEFAULTS),
+    stream_turn(conversation_pb2.Conversation(id="conv_1"), "Hi", {}, DEFAULTS, "restart"),
+]
+CONVERSATIONS: list[Operation[Any, Any, Any]] = [
+    open_conversation(None, None, None, None, None, DEFAULTS),
+    open_conversation("conv_1", None, None, None, None, DEFAULTS),
+    list_conversations(None, 50),
+    update_conversation("conv_1", "Trip", None, None, None, DEFAULTS),
+    delete_conversation("conv_1"),
+    append_messages("conv_1", "Hi", pinned=False),
+    list_turns("conv_1"),
+    pin_turn("conv_1", 0, pinned=True),
+    fork_conversation("conv_1", None, None),
+    compact_conversation("conv_1", None, None, None, DEFAULTS),
+]
 
 
 def test_every_operation_names_a_method_of_the_stubs() -> None:
     channel = SyncChannel(Endpoint("127.0.0.1:1"))
 
-    methods = [attrgetter(operation.method)(channel.stubs) for operation in OPERATIONS]
+    operations = OPERATIONS + CONVERSATIONS
+    methods = [attrgetter(operation.method)(channel.stubs) for operation in operations]
     channel.close()
 
-    streams = [operation.method for operation, method in zip(OPERATIONS, methods, strict=True) if is_stream(method)]
+    streams = [operation.method for operation, method in zip(operations, methods, strict=True) if is_stream(method)]
     assert streams == ["generation.StreamGenerate", "health.WatchProviderHealth"]
 
 
@@ -57,6 +87,21 @@ def test_only_calls_to_a_model_send_the_provider_key() -> None:
     methods = [operation.method for operation in OPERATIONS if operation.sends_provider_key]
 
     assert methods == ["generation.Generate", "generation.StreamGenerate", "models.CountTokens", "embeddings.Embed"]
+
+
+def test_every_method_of_conversations_has_an_operation() -> None:
+    service = conversation_pb2.DESCRIPTOR.services_by_name["ConversationService"]
+
+    assert {operation.method.partition(".")[2] for operation in CONVERSATIONS} == set(service.methods_by_name)
+    assert [each.method for each in CONVERSATIONS if each.sends_provider_key] == ["conversations.CompactConversation"]
+    assert not any(operation.retries_rate_limit or operation.retries_unavailable for operation in CONVERSATIONS)
+
+
+def test_every_turn_has_an_idempotency_key_so_that_a_retry_adds_it_once() -> None:
+    requests = [getattr(operation.request, "request", operation.request) for operation in TURNS]
+
+    assert [re.fullmatch(r"[0-9a-f]{32}", request.idempotency_key) is not None for request in requests] == [True, True]
+    assert {request.conversation_id for request in requests} == {"conv_1"}
 
 
 def test_only_generations_and_embeddings_retry_a_rate_limit() -> None:

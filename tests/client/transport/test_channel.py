@@ -12,6 +12,7 @@ import trustme
 from aimanager import AIManager, AsyncAIManager
 from aimanager._transport.channel import AsyncChannel, SyncChannel
 from aimanager._transport.endpoint import Endpoint, channel_options, service_config
+from aimanager.v1 import conversation_pb2
 from tests.support.fake_gateway.messages import make_response
 from tests.support.fake_gateway.server import SERVICES, FakeGateway, serve
 
@@ -30,9 +31,21 @@ def test_service_config_is_the_same_for_every_language() -> None:
 def test_every_service_has_a_retry_policy() -> None:
     shared = json.loads((CLIENTS / "service_config.json").read_text())
 
-    named = [name["service"] for method in shared["methodConfig"] for name in method["name"]]
+    named = [name["service"] for method in shared["methodConfig"] for name in method["name"] if "method" not in name]
 
     assert sorted(named) == sorted(SERVICES)
+
+
+def test_only_methods_that_may_be_repeated_have_a_retry_policy_of_their_own() -> None:
+    shared = json.loads((CLIENTS / "service_config.json").read_text())
+    service = conversation_pb2.DESCRIPTOR.services_by_name["ConversationService"]
+
+    named = {
+        (each["service"], each["method"]) for row in shared["methodConfig"] for each in row["name"] if "method" in each
+    }
+
+    repeatable = {method.name for method in service.methods if method.GetOptions().idempotency_level}
+    assert named == {(service.full_name, name) for name in repeatable}
 
 
 def test_streams_have_no_retry_policy() -> None:

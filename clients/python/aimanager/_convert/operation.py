@@ -15,6 +15,7 @@ Result = TypeVar("Result")
 REQUEST_TIMEOUT = 600.0  # seconds; reasoning takes minutes
 STREAM_TIMEOUT = 1200.0
 READ_TIMEOUT = 10.0
+TRANSFER_TIMEOUT = 60.0  # messages of conversations can have many MiB
 PROBE_TIMEOUT = 30.0  # the gateway queries every provider before it responds
 
 

@@ -18,6 +18,7 @@ from .._convert.operation import Operation, Request, Response, Result
 from ..errors import ConfigurationError
 from ..types.response import AIResponse
 from ..v1 import (
+    conversation_pb2_grpc,
     embedding_pb2_grpc,
     generation_pb2_grpc,
     health_pb2_grpc,
@@ -31,6 +32,7 @@ from .in_process import AsyncInProcessChannel, InProcessChannel
 from .retry import RetryState, retry_call, retry_call_async
 
 if TYPE_CHECKING:
+    from ..v1.conversation_pb2_grpc import ConversationServiceAsyncStub
     from ..v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
     from ..v1.generation_pb2_grpc import GenerationServiceAsyncStub
     from ..v1.health_pb2_grpc import HealthServiceAsyncStub
@@ -52,6 +54,7 @@ class Stubs:
     health: health_pb2_grpc.HealthServiceStub
     quality: quality_pb2_grpc.QualityServiceStub
     metrics: metrics_pb2_grpc.MetricsServiceStub
+    conversations: conversation_pb2_grpc.ConversationServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class AsyncStubs:
     health: HealthServiceAsyncStub
     quality: QualityServiceAsyncStub
     metrics: MetricsServiceAsyncStub
+    conversations: ConversationServiceAsyncStub
 
 
 class SyncChannel:
@@ -94,6 +98,7 @@ class SyncChannel:
                         health_pb2_grpc.HealthServiceStub(channel),
                         quality_pb2_grpc.QualityServiceStub(channel),
                         metrics_pb2_grpc.MetricsServiceStub(channel),
+                        conversation_pb2_grpc.ConversationServiceStub(channel),
                     ),
                 )
             return self._opened[1]
@@ -186,6 +191,7 @@ class AsyncChannel:
                 health_pb2_grpc.HealthServiceStub(channel),
                 quality_pb2_grpc.QualityServiceStub(channel),
                 metrics_pb2_grpc.MetricsServiceStub(channel),
+                conversation_pb2_grpc.ConversationServiceStub(channel),
             )
             self._opened[loop] = channel, stubs
             return stubs
