@@ -134,6 +134,7 @@ class Newcomer:
             cwd=self._folder,
             env=self._environment | client,
             capture_output=True,
+            stdin=subprocess.DEVNULL,
             text=True,
             timeout=60,
             check=False,

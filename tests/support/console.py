@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from aimanager.cli import main
 from aimanager.cli.console import Console
+from aimanager.v1 import generation_pb2
+from tests.support.fake_gateway.messages import stream_events
 from tests.support.fake_gateway.server import FakeGateway
 
 
@@ -30,6 +32,20 @@ class CommandRunner:
         """Run the command and return its exit code."""
         variables = {"AIMANAGER_TARGET": self.fake.target} | environment
         return main(arguments, Console(self.stdin, self.stdout, self.stderr), variables)
+
+    def respond(self, answer: generation_pb2.GenerateResponse | object) -> None:
+        """Let the gateway answer both kinds of request with a response or an error."""
+        self.fake.respond("Generate", answer)
+        is_response = isinstance(answer, generation_pb2.GenerateResponse)
+        events = stream_events(answer, answer.message.parts[0].text) if is_response else [answer]
+        self.fake.respond("StreamGenerate", events)
+
+    @property
+    def sent(self) -> generation_pb2.GenerateRequest:
+        """The last request for a response."""
+        request = self.fake.received[-1].request
+        found: generation_pb2.GenerateRequest = getattr(request, "request", request)
+        return found
 
     @property
     def out(self) -> str:

@@ -80,7 +80,7 @@ def terminal(*command: str, columns: int = 80, environment: Mapping[str, str] | 
     """Run a program in a pseudo-terminal, and kill it when the block ends."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    variables = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
+    variables = {**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})}
     variables.pop("NO_COLOR", None)
     variables.pop("COLUMNS", None)
     try:
@@ -108,4 +108,4 @@ def plain(output: str) -> str:
     >>> plain("\\x1b[1mbold\\x1b[0m\\r\\n")
     'bold\\n'
     """
-    return ESCAPES.sub("", output).replace("\r", "")
+    return ESCAPES.sub("", output).replace("\r", "").replace("\b", "")

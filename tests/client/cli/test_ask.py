@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from aimanager.v1 import content_pb2, generation_pb2
+from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from tests.support.console import CommandRunner
 from tests.support.fake_gateway.messages import error_status, make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway
@@ -24,7 +24,7 @@ def test_pipe_receives_whole_response(aimanager: CommandRunner) -> None:
     code = aimanager("ask", "Hi")
 
     assert (code, aimanager.out, aimanager.err) == (0, "Hello.\n", "")
-    assert [call.method for call in aimanager.fake.received] == ["Generate"]
+    assert [call.method for call in aimanager.fake.received] == ["StreamGenerate"]
 
 
 def test_terminal_receives_stream_and_summary(terminal: CommandRunner) -> None:
@@ -69,10 +69,11 @@ def test_arguments_become_request_fields(aimanager: CommandRunner, tmp_path: Pat
     )
 
     [call] = aimanager.fake.received
-    assert (call.request.model, call.request.system_instruction) == ("mock/fast", "Be brief")
-    assert call.request.messages[0].parts[0].attachment.data == b"remember"
-    assert call.request.reasoning.effort == generation_pb2.REASONING_EFFORT_LOW
-    assert call.request.fallback_models == ["openai/fast", "mock/mock-small"]
+    sent = aimanager.sent
+    assert (sent.model, sent.system_instruction) == ("mock/fast", "Be brief")
+    assert sent.messages[0].parts[0].attachment.data == b"remember"
+    assert sent.reasoning.effort == generation_pb2.REASONING_EFFORT_LOW
+    assert sent.fallback_models == ["openai/fast", "mock/mock-small"]
     assert call.timeout < 30
 
 
@@ -82,20 +83,131 @@ def test_dash_reads_prompt_from_stdin(aimanager: CommandRunner) -> None:
 
     aimanager("ask", "-")
 
-    assert aimanager.fake.received[0].request.messages[0].parts[0].text == "From a pipe"
+    assert aimanager.sent.messages[0].parts[0].text == "From a pipe"
 
 
 def test_json_prints_whole_response(terminal: CommandRunner) -> None:
     terminal("ask", "Hi", "--json")
 
-    assert json.loads(terminal.out)["message"]["parts"] == [{"text": "Hello."}]
+    response = json.loads(terminal.out)
+    assert response["message"]["parts"] == [{"text": "Hello.", "providerState": ""}]
+    assert response["usage"]["cacheReadTokens"] == 0
+    assert response["warnings"] == []
+
+
+def test_json_is_printed_on_errors_too(aimanager: CommandRunner) -> None:
+    error = error_status(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "Unknown model 'x'.")
+    aimanager.respond(error)
+
+    code = aimanager("ask", "Hi", "--json")
+
+    shown = json.loads(aimanager.out)["error"]
+    assert (code, shown["message"], shown["reason"], shown["solution"], shown["retryAfter"], shown["fields"]) == (
+        *(1, "Unknown model 'x'.", "MODEL_NOT_FOUND", "Try another way.", None),
+        [],
+    )
+    assert aimanager.err.startswith("aimanager: Unknown model 'x'.")
+
+
+def type_into(command: CommandRunner, text: str) -> None:
+    command.stdin.write(text)
+    command.stdin.seek(0)
+
+
+@pytest.mark.parametrize(
+    ("piped", "arguments", "prompt"),
+    [
+        ("line 1\nline 2\n", ["Explain this"], "line 1\nline 2\n\nExplain this"),
+        ("only piped\n", [], "only piped\n"),
+        ("", ["Why", "is", "-t", "0", "the", "sky", "-v", "blue?"], "Why is the sky blue?"),
+        ("piped", ["-", "Why?"], "piped\n\nWhy?"),
+    ],
+    ids=["both", "standard input", "words", "dash"],
+)
+def test_prompt_is_what_is_piped_and_typed(
+    aimanager: CommandRunner, piped: str, arguments: list[str], prompt: str
+) -> None:
+    type_into(aimanager, piped)
+
+    assert aimanager("ask", *arguments) == 0
+
+    assert aimanager.sent.messages[0].parts[0].text == prompt
+
+
+def test_empty_prompt_is_an_error_with_examples(aimanager: CommandRunner) -> None:
+    assert aimanager("ask") == 1
+
+    assert aimanager.err.startswith("aimanager: The prompt is empty. Pass it: aimanager ask")
+    assert aimanager.fake.received == []
+
+
+def test_sampling_arguments_are_sent(aimanager: CommandRunner) -> None:
+    aimanager("ask", "Hi", "-m", "mock/fast", "-s", "Be brief", "--temperature", "0", "--max-tokens", "9")
+
+    sent = aimanager.sent
+    assert (sent.model, sent.system_instruction) == ("mock/fast", "Be brief")
+    assert (sent.sampling.temperature, sent.sampling.HasField("temperature")) == (0, True)
+    assert sent.sampling.max_output_tokens == 9
+    assert not sent.HasField("reasoning")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-stream"]])
+def test_reasoning_is_shown_on_stderr(aimanager: CommandRunner, arguments: list[str]) -> None:
+    response = make_response("Blue.")
+    response.message.parts.insert(0, content_pb2.Part(reasoning=content_pb2.Reasoning(text="Thinking it over.")))
+    aimanager.fake.respond("Generate", response)
+    aimanager.fake.respond("StreamGenerate", stream_parts(response))
+
+    aimanager("ask", "Hi", "--show-reasoning", *arguments)
+
+    assert aimanager.sent.reasoning.effort == generation_pb2.REASONING_EFFORT_MEDIUM
+    assert aimanager.out == "Blue.\n"
+    assert aimanager.err.split("\n")[0] == "Thinking it over."
+
+
+def stream_parts(response: generation_pb2.GenerateResponse) -> list[generation_pb2.StreamGenerateResponse]:
+    """Stream whole parts, without previews."""
+    started, *_, completed = stream_events(response, "")
+    parts = [
+        generation_pb2.StreamGenerateResponse(part_completed=generation_pb2.PartCompleted(index=index, part=part))
+        for index, part in enumerate(response.message.parts)
+    ]
+    return [started, *parts, completed]
+
+
+def test_an_interruption_in_a_pipe_is_an_error(aimanager: CommandRunner) -> None:
+    aimanager("ask", "Hi")
+
+    [call] = aimanager.fake.received
+    assert call.request.on_interruption == generation_pb2.INTERRUPTION_POLICY_FAIL
+
+
+def test_control_characters_reach_a_pipe_but_no_terminal(aimanager: CommandRunner, terminal: CommandRunner) -> None:
+    hostile = make_response("a\x1b[2Jb\x07\u202ec\x9b1m")
+    for command in (aimanager, terminal):
+        command.respond(hostile)
+
+    aimanager("ask", "Hi")
+    terminal("ask", "Hi")
+
+    assert aimanager.out == "a\x1b[2Jb\x07\u202ec\x9b1m\n"
+    assert terminal.out == "a␛[2Jb␇\ufffdc\ufffd1m\n"
+
+
+def test_estimated_counts_are_marked(aimanager: CommandRunner) -> None:
+    usage = usage_pb2.Usage(input_tokens=3, output_tokens=2, source=usage_pb2.USAGE_SOURCE_ESTIMATED)
+    aimanager.respond(make_response(usage=usage, cost=None, execution=None))
+
+    aimanager("ask", "Hi", "-v")
+
+    assert aimanager.err == "mock/mock-large · stop · ~3 input + ~2 output tokens\n"
 
 
 def test_verbose_prints_summary_without_terminal(aimanager: CommandRunner) -> None:
     bare = generation_pb2.GenerateResponse(
         message=make_response().message, finish_reason=generation_pb2.FINISH_REASON_STOP
     )
-    aimanager.fake.respond("Generate", bare)
+    aimanager.respond(bare)
 
     aimanager("ask", "Hi", "--verbose")
 
@@ -104,7 +216,7 @@ def test_verbose_prints_summary_without_terminal(aimanager: CommandRunner) -> No
 
 def test_warnings_name_the_parameter(aimanager: CommandRunner) -> None:
     warning = generation_pb2.Warning(field="reasoning.effort", message="lowered to low")
-    aimanager.fake.respond("Generate", make_response(warnings=[warning]))
+    aimanager.respond(make_response(warnings=[warning]))
 
     aimanager("ask", "Hi")
 
@@ -112,7 +224,7 @@ def test_warnings_name_the_parameter(aimanager: CommandRunner) -> None:
 
 
 def test_error_is_one_line_with_solution(aimanager: CommandRunner) -> None:
-    aimanager.fake.respond("Generate", error_status(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "Unknown model 'x'."))
+    aimanager.respond(error_status(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "Unknown model 'x'."))
 
     code = aimanager("ask", "Hi")
 
@@ -129,7 +241,7 @@ def test_interrupted_stream_ends_its_line(terminal: CommandRunner) -> None:
 
 
 def test_artifacts_are_saved(aimanager: CommandRunner, tmp_path: Path) -> None:
-    aimanager.fake.respond("Generate", make_response(artifacts=[SCRIPT]))
+    aimanager.respond(make_response(artifacts=[SCRIPT]))
 
     code = aimanager("ask", "Hi", "--save-artifacts", str(tmp_path))
 
@@ -146,11 +258,11 @@ def test_artifacts_are_requested_only_if_saved_or_printed(
 ) -> None:
     aimanager("ask", "Hi", *arguments)
 
-    assert aimanager.fake.received[0].request.extract_artifacts is requested
+    assert aimanager.sent.extract_artifacts is requested
 
 
 def test_unwritable_artifact_folder_is_an_error(aimanager: CommandRunner, tmp_path: Path) -> None:
-    aimanager.fake.respond("Generate", make_response(artifacts=[SCRIPT]))
+    aimanager.respond(make_response(artifacts=[SCRIPT]))
     (tmp_path / "file").touch()
 
     code = aimanager("ask", "Hi", "--save-artifacts", str(tmp_path / "file"))
@@ -164,7 +276,7 @@ def test_schema_file_becomes_output_format(fake: FakeGateway, aimanager: Command
 
     assert aimanager("ask", "Hi", "--schema", str(tmp_path / "schema.json")) == 0
 
-    assert fake.received[-1].request.output_format.json_schema.name == "city"
+    assert aimanager.sent.output_format.json_schema.name == "city"
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc
 import pytest
 import trustme
 
+from aimanager.cli.arguments import embeds
 from tests.support.console import CommandRunner
-from tests.support.fake_gateway.messages import error_status, make_response
+from tests.support.fake_gateway.messages import error_status, make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway, serve
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ask"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--assess"]]
+    "arguments", [["ask", "Hi", "--deep"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--assess"]]
 )
 def test_invalid_arguments_exit_with_2(
     aimanager: CommandRunner, arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -36,6 +39,32 @@ def test_help_is_printed(aimanager: CommandRunner, arguments: list[str], capsys:
     assert "--help" in capsys.readouterr().out
 
 
+def test_version_is_printed(aimanager: CommandRunner, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        aimanager("--version")
+
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"aimanager {version('aimanager')}\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "is_listening", "missing", "in_process"),
+    [
+        (None, {}, False, "", True),
+        (None, {}, True, "", False),
+        (None, {}, False, "httpx", False),
+        ("127.0.0.1:1", {}, False, "", False),
+        (None, {"token": "t"}, False, "", False),
+        (None, {"tls": True}, False, "", False),
+    ],
+)
+def test_without_target_and_gateway_the_server_runs_in_this_process(
+    target: str | None, given: dict[str, object], is_listening: bool, missing: str, in_process: bool
+) -> None:
+    options = argparse.Namespace(**{"token": None, "tls": False, "ca": None, **given})
+
+    assert embeds(target, options, lambda address: is_listening, lambda: missing) is in_process
+
+
 @pytest.mark.parametrize(
     ("message", "printed"),
     [
@@ -46,7 +75,7 @@ def test_help_is_printed(aimanager: CommandRunner, arguments: list[str], capsys:
 )
 def test_an_error_is_printed_as_sentences(aimanager: CommandRunner, message: str, printed: str) -> None:
     error = error_status(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", message, solution="Ask.")
-    aimanager.fake.respond("Generate", error)
+    aimanager.respond(error)
 
     assert aimanager("ask", "Hi") == 1
     assert aimanager.err == f"aimanager: {printed}\n"
@@ -72,7 +101,7 @@ def test_ca_file_is_trusted(tmp_path: Path) -> None:
     certificate = authority.issue_cert("localhost")
     pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
     fake = FakeGateway()
-    fake.respond("Generate", make_response())
+    fake.respond("StreamGenerate", stream_events(make_response(), "Hello."))
     server = serve(fake, grpc.ssl_server_credentials([pair]))
     fake.target = fake.target.replace("127.0.0.1", "localhost")
 

@@ -13,6 +13,15 @@ from tests.support.fake_gateway.metrics import ASSESSMENT
 from tests.support.fake_gateway.server import FakeGateway
 
 
+JSON = {
+    "provider": "mock",
+    "status": "PROVIDER_STATUS_HEALTHY",
+    "errorRate": 0.0,
+    "lastErrorReason": "",
+    "solution": "",
+}
+
+
 def test_provider_that_is_down_exits_with_1(populated: FakeGateway) -> None:
     command = CommandRunner(populated)
 
@@ -32,14 +41,14 @@ def test_json_lists_providers(aimanager: CommandRunner) -> None:
 
     assert aimanager("health", "--json") == 0
 
-    assert json.loads(aimanager.out) == [{"provider": "mock", "status": "PROVIDER_STATUS_HEALTHY"}]
+    assert json.loads(aimanager.out) == [JSON]
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         ([], "mock  HEALTHY  -  -  -  0%  -\n"),
-        (["--json"], '{"provider": "mock", "status": "PROVIDER_STATUS_HEALTHY"}\n'),
+        (["--json"], f"{json.dumps(JSON)}\n"),
     ],
 )
 def test_watch_prints_one_line_per_change(aimanager: CommandRunner, arguments: list[str], line: str) -> None:

@@ -13,6 +13,7 @@ from aimanager.cli.console import Console
 from aimanager.v1 import health_pb2
 from tests.support.console import CommandRunner
 from tests.support.fake_gateway.catalog import UP
+from tests.support.fake_gateway.messages import make_response, stream_events
 from tests.support.fake_gateway.server import FakeGateway, Hang
 
 CLIENT = str(Path(__file__).parents[3] / "clients/python")
@@ -24,6 +25,7 @@ def start_process(fake: FakeGateway, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", run, *arguments],
         env=environment,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -38,15 +40,17 @@ def test_process_prints_response(fake: FakeGateway) -> None:
     assert (process.returncode, out, err) == (0, "Hello.\n", "")
 
 
-def test_ctrl_c_during_a_call_exits_quietly(fake: FakeGateway) -> None:
-    fake.respond("Generate", [Hang()])
+def test_ctrl_c_says_that_the_answer_is_incomplete(fake: FakeGateway) -> None:
+    fake.respond("StreamGenerate", [*stream_events(make_response(), "Hel")[:2], Hang()])
     process = start_process(fake, "ask", "Hi")
-    fake.hanging.wait(30)
+    assert process.stdout is not None
+    assert process.stdout.read(3) == "Hel"
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
 
-    assert (process.returncode, out, err) == (130, "", "")
+    assert (process.returncode, out) == (130, "\n")
+    assert err == "aimanager: Interrupted. The answer is incomplete.\n"
 
 
 def test_closed_pipe_exits_with_141(fake: FakeGateway) -> None:

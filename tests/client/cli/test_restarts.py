@@ -84,7 +84,7 @@ def execution_with(*attempts: tuple[str, str]) -> generation_pb2.Execution:
 def test_summary_names_failures_before_a_fallback(
     aimanager: CommandRunner, attempts: list[tuple[str, str]], summary: str
 ) -> None:
-    aimanager.fake.respond("Generate", make_response(usage=None, cost=None, execution=execution_with(*attempts)))
+    aimanager.respond(make_response(usage=None, cost=None, execution=execution_with(*attempts)))
 
     aimanager("ask", "Hi", "--verbose")
 

@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 
 from ..errors import AIError
 from .arguments import add_command, connect
 from .ask import add_ask_arguments, ask
-from .console import Console
+from .chat import add_chat_arguments, chat
+from .console import Console, error_to_json
 from .health import add_health_arguments, health
 from .metrics import add_metrics_arguments, metrics
 from .models import add_models_arguments, models
@@ -28,12 +30,14 @@ def main(
     """
     console = console or Console(sys.stdin, sys.stdout, sys.stderr)
     environment = os.environ if environment is None else environment
-    options = _parser(environment).parse_args(argv)
+    options = _parse(argv)
     try:
         with connect(options, environment) as client:
             exit_code: int = options.command(client, options, console)
             return exit_code
     except AIError as error:
+        if options.json:
+            console.write(error_to_json(error))
         message = str(error)
         end = "" if message.endswith((".", "?", "!")) else "."
         console.write_line_to_stderr(f"aimanager: {message}{end} {error.solution}".rstrip())
@@ -51,15 +55,29 @@ def _discard_stdout(console: Console) -> None:
         os.dup2(null.fileno(), console.stdout.fileno())
 
 
-def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments. Words of a prompt may stand between options, which argparse alone does not accept."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(argv)
+    if rest and ("prompt" not in options or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.prompt += rest
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimanager", description="Call models through an aimanager gateway.")
-    commands = parser.add_subparsers(required=True, metavar="ask | models | health | metrics")
+    parser.add_argument("--version", action="version", version=f"aimanager {version('aimanager')}")
+    commands = parser.add_subparsers(required=True, metavar="ask | chat | models | health | metrics")
     description = "Send a prompt to a model and print the response."
-    add_ask_arguments(add_command(commands, "ask", description, ask, environment))
+    add_ask_arguments(add_command(commands, "ask", description, ask))
+    description = "Talk to a model; /help lists what to type."
+    add_chat_arguments(add_command(commands, "chat", description, chat))
     description = "List models with their capabilities, limits and prices."
-    add_models_arguments(add_command(commands, "models", description, models, environment))
+    add_models_arguments(add_command(commands, "models", description, models))
     description = "Show the health of the providers; exit with status 1 if any is DOWN."
-    add_health_arguments(add_command(commands, "health", description, health, environment))
+    add_health_arguments(add_command(commands, "health", description, health))
     description = "Show requests, tokens, cost and latency by model."
-    add_metrics_arguments(add_command(commands, "metrics", description, metrics, environment))
+    add_metrics_arguments(add_command(commands, "metrics", description, metrics))
     return parser

@@ -6,10 +6,8 @@ import argparse
 import json
 from contextlib import closing
 
-from google.protobuf.json_format import MessageToDict
-
 from ..client import AIManager
-from .console import Console, messages_to_json
+from .console import Console, message_to_dict, messages_to_json
 from .tables import health_line, health_table, quality_table
 
 
@@ -47,6 +45,6 @@ def _assess(client: AIManager, options: argparse.Namespace, console: Console) ->
 def _watch(client: AIManager, options: argparse.Namespace, console: Console) -> int:
     with closing(client.health.watch()) as changes:
         for change in changes:
-            line = json.dumps(MessageToDict(change.proto)) if options.json else health_line(change)
+            line = json.dumps(message_to_dict(change.proto)) if options.json else health_line(change)
             console.write(f"{line}\n")
     return 0

@@ -18,7 +18,8 @@ def summary_line(response: AIResponse) -> str:
     metadata, usage = response.metadata, response.usage
     facts = [_model(response), response.finish_reason]
     if usage.source != "missing":
-        facts.append(f"{usage.input_tokens} input + {usage.output_tokens} output tokens")
+        mark = "~" if usage.source == "estimated" else ""
+        facts.append(f"{mark}{usage.input_tokens} input + {mark}{usage.output_tokens} output tokens")
     if metadata.cost is not None:
         facts.append(("" if metadata.cost_is_exact else "~") + format_money(metadata.cost, metadata.currency))
     if metadata.latency is not None:
