@@ -18,7 +18,8 @@ from tests.support.fake_gateway.server import FakeGateway, serve
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ask", "Hi", "--deep"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--assess"]]
+    "arguments",
+    [["ask", "Hi", "--deep"], [], ["sing"], ["ask", "Hi", "--reasoning", "deep"], ["health", "--probe", "--assess"]],
 )
 def test_invalid_arguments_exit_with_2(
     aimanager: CommandRunner, arguments: list[str], capsys: pytest.CaptureFixture[str]

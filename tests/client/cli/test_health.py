@@ -8,10 +8,9 @@ import pytest
 
 from aimanager.v1 import health_pb2, quality_pb2
 from tests.support.console import CommandRunner
-from tests.support.fake_gateway.catalog import UP
+from tests.support.fake_gateway.catalog import DOWN, UP
 from tests.support.fake_gateway.metrics import ASSESSMENT
 from tests.support.fake_gateway.server import FakeGateway
-
 
 JSON = {
     "provider": "mock",
@@ -30,10 +29,31 @@ def test_provider_that_is_down_exits_with_1(populated: FakeGateway) -> None:
     assert code == 1
     assert command.out == (
         "PROVIDER  STATUS  CIRCUIT  P50     P95  ERRORS  LAST ERROR\n"
-        "mock      DOWN    open     250 ms  -    50%     PROVIDER_ERROR\n"
+        "mock      DOWN    open     250 ms  –    50%     PROVIDER_ERROR\n"
         "mock: Wait.\n"
     )
     assert populated.received[0].request.probe
+
+
+def test_usable_providers_come_first_within_80_columns(aimanager: CommandRunner) -> None:
+    keyless = [
+        health_pb2.ProviderHealth(
+            provider=name, status=health_pb2.PROVIDER_STATUS_NOT_CONFIGURED, solution="Set a key. " * 12
+        )
+        for name in ("claude", "openai")
+    ]
+    degraded = health_pb2.ProviderHealth(
+        provider="a" * 14, status=health_pb2.PROVIDER_STATUS_DEGRADED, last_error_reason="PROVIDER_OVERLOADED"
+    )
+    response = health_pb2.ListProviderHealthResponse(providers=[*keyless, DOWN, degraded, UP])
+    aimanager.fake.respond("ListProviderHealth", response)
+
+    aimanager("health")
+
+    lines = aimanager.out.splitlines()
+    assert [line.split()[1] for line in lines[1:4]] == ["HEALTHY", "DEGRADED", "DOWN"]
+    assert lines[4:6] == ["mock: Wait.", "Not configured: claude, openai"]
+    assert max(map(len, lines)) <= 80
 
 
 def test_json_lists_providers(aimanager: CommandRunner) -> None:
@@ -47,7 +67,7 @@ def test_json_lists_providers(aimanager: CommandRunner) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "mock  HEALTHY  -  -  -  0%  -\n"),
+        ([], "mock  HEALTHY  –  –  –  0%  –\n"),
         (["--json"], f"{json.dumps(JSON)}\n"),
     ],
 )
@@ -66,12 +86,12 @@ def test_assessment_is_two_tables(aimanager: CommandRunner) -> None:
 
     assert aimanager.out == (
         "PROVIDER  SAMPLES  OVERALL  AVAILABILITY  SPEED  ECONOMY  CONFORMANCE\n"
-        "mock      7        0.75     0.50          1.00   0.00     -\n"
-        "other     0        -        -             -      -        -\n"
+        "mock      7        0.75     0.50          1.00   0.00     –\n"
+        "other     0        –        –             –      –        –\n"
         "mock: Half of its attempts failed.\n"
         "\n"
         "MODEL            SAMPLES  SUCCESS  P50     P95     TTFT P50  TTFT P95  TOKENS/S  CONFORMANCE\n"
-        "mock/mock-large  7        0.50     500 ms  2.00 s  100 ms    -         42.5      1.00\n"
+        "mock/mock-large  7        0.50     500 ms  2.00 s  100 ms    –         42.5      1.00\n"
     )
 
 

@@ -40,7 +40,7 @@ def test_empty_summary_has_a_total_only(aimanager: CommandRunner) -> None:
 
     assert aimanager.out == (
         "MODEL  REQUESTS  ERRORS  FALLBACKS  INPUT  OUTPUT  COST  P50  P95  TTFT\n"
-        "total  0         0       0          0      0       ?     -    -    -\n"
+        "total  0         0       0          0      0       –     –    –    –\n"
         "0 requests in flight\n"
     )
 

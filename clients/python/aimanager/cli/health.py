@@ -8,7 +8,8 @@ from contextlib import closing
 
 from ..client import AIManager
 from .console import Console, message_to_dict, messages_to_json
-from .tables import health_line, health_table, quality_table
+from .health_table import health_line, health_table
+from .tables import quality_table
 
 
 def add_health_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import argparse
 from ..client import AIManager
 from ..errors import AIError
 from .console import Console, messages_to_json
-from .tables import LEGEND, models_table
+from .models_table import LEGEND, models_table
 
 
 def add_models_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +37,8 @@ def models(client: AIManager, options: argparse.Namespace, console: Console) -> 
         console.write(messages_to_json(*(model.proto for model in listed), as_list=True))
         return 0
     console.write(f"{models_table(listed)}\n")
-    if console.stderr.isatty():
-        console.write_line_to_stderr(LEGEND)
+    if console.stdout.isatty():
+        console.write(f"\n{LEGEND}\n")
     return 0
 
 

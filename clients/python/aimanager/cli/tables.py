@@ -1,28 +1,16 @@
-"""Format models, health, quality and metrics as tables of text."""
+"""Format quality and metrics as tables of text, and values as all tables show them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from ..types.health import ProviderHealth
 from ..types.metrics import MetricsRow, MetricsSummary
-from ..types.model import Model, Pricing
 from ..types.quality import ModelQuality, ProviderQuality
 
-CAPABILITY_HEADINGS = {
-    "streaming": "STREAM",
-    "image_input": "IMAGE",
-    "document_input": "PDF",
-    "tool_calling": "TOOLS",
-    "parallel_tool_calling": "PARALLEL",
-    "structured_output": "SCHEMA",
-    "reasoning": "REASON",
-    "prompt_caching": "CACHE",
-    "image_output": "IMAGE OUT",
-}
-SUPPORT_SYMBOLS = {"native": "x", "emulated": "~", "none": "-"}
-LEGEND = "x native   ~ emulated by the gateway   - not supported   ? unknown   prices per million tokens"
+UNKNOWN = "–"
+WIDTH = 80
+"""Columns of the tables of models and of health."""
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -37,43 +25,15 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def models_table(models: Iterable[Model]) -> str:
-    """Format one line per model; the ROUTES column appears if a model has routes."""
-    rows = list(models)
-    routed = any(model.routes for model in rows)
-    limits = ["CONTEXT", "MAX OUTPUT", "INPUT PRICE", "OUTPUT PRICE", "AVAILABLE"]
-    heading = ["MODEL", "ALIASES", *(["ROUTES"] if routed else []), *limits, *CAPABILITY_HEADINGS.values()]
-    return table(heading, [_model_row(model, routed=routed) for model in rows])
-
-
-def _model_row(model: Model, *, routed: bool) -> list[str]:
-    capabilities = model.capabilities
-    return [
-        model.id,
-        ",".join(model.aliases) or "-",
-        *([",".join(model.routes) or "-"] if routed else []),
-        format_tokens(model.context_window_tokens),
-        format_tokens(model.max_output_tokens),
-        _price(model.pricing, "input"),
-        _price(model.pricing, "output"),
-        "yes" if model.available else "no",
-        *(SUPPORT_SYMBOLS.get(capabilities.get(name, ""), "?") for name in CAPABILITY_HEADINGS),
-    ]
-
-
 def format_tokens(count: int | None) -> str:
-    """Abbreviate a number of tokens; `?` if unknown.
+    """Abbreviate a number of tokens; a dash if unknown.
 
     >>> format_tokens(200_000), format_tokens(1_048_576), format_tokens(None)
-    ('200k', '1.0M', '?')
+    ('200k', '1.0M', '–')
     """
     if count is None:
-        return "?"
+        return UNKNOWN
     return f"{count / 1e6:.1f}M" if count >= 1_000_000 else f"{count // 1000}k" if count >= 1000 else str(count)
-
-
-def _price(pricing: Pricing | None, side: str) -> str:
-    return format_money(getattr(pricing, side), pricing.currency) if pricing else "?"
 
 
 def format_money(amount: Decimal, currency: str) -> str:
@@ -87,38 +47,14 @@ def format_money(amount: Decimal, currency: str) -> str:
     return f"${digits}" if currency == "USD" else f"{digits} {currency}"
 
 
-def health_table(providers: Sequence[ProviderHealth]) -> str:
-    """Format one line per provider, then the recommended actions."""
-    heading = ["PROVIDER", "STATUS", "CIRCUIT", "P50", "P95", "ERRORS", "LAST ERROR"]
-    solutions = [f"{health.provider}: {health.solution}" for health in providers if health.solution]
-    return "\n".join([table(heading, [_health_row(health) for health in providers]), *solutions])
-
-
-def _health_row(health: ProviderHealth) -> list[str]:
-    return [
-        health.provider,
-        health.status,
-        health.circuit or "-",
-        format_duration(health.latency_p50),
-        format_duration(health.latency_p95),
-        f"{health.error_rate:.0%}",
-        health.last_error_reason or "-",
-    ]
-
-
-def health_line(health: ProviderHealth) -> str:
-    """Format one health change as a line."""
-    return "  ".join(_health_row(health))
-
-
 def format_duration(seconds: float | None) -> str:
-    """Format seconds; `-` if unknown.
+    """Format seconds; a dash if unknown.
 
     >>> format_duration(0.254), format_duration(None)
-    ('254 ms', '-')
+    ('254 ms', '–')
     """
     if seconds is None:
-        return "-"
+        return UNKNOWN
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
@@ -149,19 +85,23 @@ def _model_quality_row(provider: str, quality: ModelQuality) -> list[str]:
         format_duration(quality.latency_p95),
         format_duration(quality.time_to_first_token_p50),
         format_duration(quality.time_to_first_token_p95),
-        "-" if rate is None else f"{rate:.1f}",
+        UNKNOWN if rate is None else f"{rate:.1f}",
         _score(quality.conformance),
     ]
 
 
 def _score(score: float | None) -> str:
-    return "-" if score is None else f"{score:.2f}"
+    return UNKNOWN if score is None else f"{score:.2f}"
+
+
+REJECTED = "(rejected)"
+"""Name of the row of requests that were rejected before they had a model."""
 
 
 def metrics_table(summary: MetricsSummary) -> str:
     """Format one line per model and a total, then the errors by reason and the requests in flight."""
     heading = ["MODEL", "REQUESTS", "ERRORS", "FALLBACKS", "INPUT", "OUTPUT", "COST", "P50", "P95", "TTFT"]
-    rows = [_metrics_row(f"{row.provider}/{row.model}", row) for row in summary.rows]
+    rows = [_metrics_row(f"{row.provider}/{row.model}" if row.provider else REJECTED, row) for row in summary.rows]
     errors = sorted(summary.total.errors_by_reason.items(), key=lambda pair: (-pair[1], pair[0]))
     lines = [table(heading, [*rows, _metrics_row("total", summary.total)])]
     if errors:
@@ -178,7 +118,7 @@ def _metrics_row(name: str, row: MetricsRow) -> list[str]:
         str(row.fallbacks),
         format_tokens(row.input_tokens),
         format_tokens(row.output_tokens),
-        "?" if row.cost_total is None else format_money(row.cost_total, row.currency),
+        UNKNOWN if row.cost_total is None else format_money(row.cost_total, row.currency),
         format_duration(row.request_duration),
         format_duration(row.request_duration_p95),
         format_duration(row.time_to_first_token),

@@ -12,7 +12,7 @@ from ...options import RequestOptions
 from ..console import Console
 from ..sampling_arguments import add_sampling_arguments, sampling_options
 from ..summary import summary_line
-from .conversation import Conversation, load_conversation, save_conversation, state_folder
+from .conversation import Conversation, load_conversation, private_folder, save_conversation, state_folder
 from .line_input import ReadMessage, line_input, terminal_input
 from .screen import ShowAnswer, plain_screen, rich_screen
 from .slash_commands import ChatState, is_command, run_command
@@ -41,7 +41,7 @@ def chat(client: AIManager, options: argparse.Namespace, console: Console) -> in
     """Chat until /quit or the end of the input. Returns 1 if the input is no terminal and a message failed."""
     if options.json:
         raise InvalidRequestError("chat prints no JSON.", "Use ask --json, or /save chat.json in the chat.")
-    folder = state_folder(os.environ)
+    folder = private_folder(state_folder(os.environ))
     conversation = _start(options, folder)
     is_interactive = console.stdin.isatty() and console.stdout.isatty()
     read, show = _interface(console, options, folder / HISTORY, is_interactive=is_interactive)

@@ -74,6 +74,15 @@ def state_folder(environment: Mapping[str, str]) -> Path:
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".local/state") / "aimanager"
 
 
+def private_folder(path: Path) -> Path:
+    """Create a folder that only its owner may read, if it does not exist. Raises ConfigurationError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot create {str(path)!r}: {error.strerror}.", f"Set {STATE_ENV}.") from error
+    return path
+
+
 def load_conversation(path: Path) -> Conversation:
     """Read a conversation. Raises ConfigurationError if there is none, InvalidRequestError if it cannot be used."""
     try:
@@ -94,7 +103,6 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all. Raises ConfigurationError."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch.unlink(missing_ok=True)
         with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -105,5 +113,5 @@ def write_private(path: Path, text: str) -> None:
 
 
 def save_conversation(path: Path, conversation: Conversation) -> None:
-    """Write the conversation. Raises ConfigurationError."""
+    """Write the conversation. Raises ConfigurationError if its folder cannot be written to."""
     write_private(path, json.dumps(conversation.to_dict(), ensure_ascii=False, indent=1) + "\n")

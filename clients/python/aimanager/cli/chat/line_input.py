@@ -44,7 +44,6 @@ def terminal_input(history: Path) -> ReadMessage:
     from prompt_toolkit.history import FileHistory
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-    history.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(history, os.O_CREAT | os.O_WRONLY, 0o600))
     keys = KeyBindings()
     session: PromptSession[str] = PromptSession(history=FileHistory(str(history)), multiline=True, key_bindings=keys)

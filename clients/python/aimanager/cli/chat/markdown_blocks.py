@@ -28,11 +28,11 @@ class MarkdownBlocks:
         return "".join(self._pieces[-MAX_PIECES:])
 
     def add(self, text: str) -> list[str]:
-        """Add text and return the blocks that it completes.
+        r"""Add text and return the blocks that it completes.
 
         >>> blocks = MarkdownBlocks()
-        >>> blocks.add("# Title\\n\\nA"), blocks.add(" word.\\n"), blocks.end()
-        (['# Title\\n'], [], ['A word.\\n'])
+        >>> blocks.add("# Title\n\nA"), blocks.add(" word.\n"), blocks.end()
+        ([], ['# Title\n'], ['A word.\n'])
         """
         *lines, rest = text.split("\n")
         complete = []
