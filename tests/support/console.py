@@ -9,7 +9,7 @@ from aimanager.cli import main
 from aimanager.cli.console import Console
 from aimanager.v1 import generation_pb2
 from tests.support.fake_gateway.messages import stream_events
-from tests.support.fake_gateway.server import FakeGateway
+from tests.support.fake_gateway.server import ErrorStatus, FakeGateway
 
 
 class Terminal(io.StringIO):
@@ -33,12 +33,13 @@ class CommandRunner:
         variables = {"AIMANAGER_TARGET": self.fake.target} | environment
         return main(arguments, Console(self.stdin, self.stdout, self.stderr), variables)
 
-    def respond(self, answer: generation_pb2.GenerateResponse | object) -> None:
+    def respond(self, answer: generation_pb2.GenerateResponse | ErrorStatus) -> None:
         """Let the gateway answer both kinds of request with a response or an error."""
         self.fake.respond("Generate", answer)
-        is_response = isinstance(answer, generation_pb2.GenerateResponse)
-        events = stream_events(answer, answer.message.parts[0].text) if is_response else [answer]
-        self.fake.respond("StreamGenerate", events)
+        if isinstance(answer, ErrorStatus):
+            self.fake.respond("StreamGenerate", [answer])
+        else:
+            self.fake.respond("StreamGenerate", stream_events(answer, answer.message.parts[0].text))
 
     @property
     def sent(self) -> generation_pb2.GenerateRequest:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from tests.support.console import CommandRunner
@@ -165,7 +166,7 @@ def test_reasoning_is_shown_on_stderr(aimanager: CommandRunner, arguments: list[
     assert aimanager.err.split("\n")[0] == "Thinking it over."
 
 
-def stream_parts(response: generation_pb2.GenerateResponse) -> list[generation_pb2.StreamGenerateResponse]:
+def stream_parts(response: generation_pb2.GenerateResponse) -> list[Message]:
     """Stream whole parts, without previews."""
     started, *_, completed = stream_events(response, "")
     parts = [

@@ -40,6 +40,23 @@ def test_process_prints_response(fake: FakeGateway) -> None:
     assert (process.returncode, out, err) == (0, "Hello.\n", "")
 
 
+def test_without_a_target_an_answer_comes_from_this_machine() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIMANAGER_")}
+    run = "import sys; from aimanager.cli import main; sys.exit(main(['ask', '-m', 'mock/mock-large', 'Hi']))"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", run],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("This is mock-large")
+
+
 def test_ctrl_c_says_that_the_answer_is_incomplete(fake: FakeGateway) -> None:
     fake.respond("StreamGenerate", [*stream_events(make_response(), "Hel")[:2], Hang()])
     process = start_process(fake, "ask", "Hi")
