@@ -17,7 +17,7 @@ from tests.chaos.fault_injection import FaultInjectingUpstream
 
 END_EVENTS = ("request.completed", "request.failed", "request.cancelled")
 REJECTED_EARLY = ("OVERLOADED", "RATE_LIMITED")
-"""Reasons of calls that may have been rejected before the pipeline, which logs and counts calls."""
+"""Reasons of calls that may have been rejected before the pipeline. Only the RPC of these is logged."""
 
 COST_TOLERANCE = 1e-9
 POSSIBLY_NOT_SENT = ("cancelled", "DEADLINE_EXCEEDED", "OVERLOADED", "FIRST_TOKEN_TIMEOUT", "PROVIDER_UNREACHABLE")
@@ -37,6 +37,13 @@ class Reconciliation:
         for entry in gateway.log:
             if entry["event"] in END_EVENTS:
                 self._entries[entry["request_id"]].append(entry)
+        self._rejected_early = [
+            entry["reason"]
+            for entry in gateway.log
+            if entry["event"] == "rpc.failed"
+            and "GenerationService" in entry["method"]
+            and entry["request_id"] not in self._entries
+        ]
 
     def mismatches(self, upstreams: Sequence[FaultInjectingUpstream]) -> Iterator[str]:
         """Yield a description of every contradiction between two reports."""
@@ -105,14 +112,16 @@ class Reconciliation:
         entries = [entry for each in self._entries.values() for entry in each]
         logged = Counter(entry.get("reason", "") for entry in entries)
         succeeded = logged.pop("", 0)
+        logged.update(self._rejected_early)
+        logged_requests = succeeded + logged.total()
         requests = metric_total(self._gateway, "aimanager_requests_total")
         errors = metric_total(self._gateway, "aimanager_request_errors_total")
         durations = metric_total(self._gateway, "aimanager_request_duration_seconds_count")
         pairs: dict[str, tuple[float, float]] = {
-            "aimanager_requests_total / log": (requests, len(entries)),
+            "aimanager_requests_total / log": (requests, logged_requests),
             "aimanager_requests_total / durations + aimanager_request_errors_total": (requests, durations + errors),
             "durations / log": (durations, succeeded),
-            "GetMetricsSummary requests / log": (self._summary.requests, len(entries)),
+            "GetMetricsSummary requests / log": (self._summary.requests, logged_requests),
             "GetMetricsSummary failures / log": (self._summary.failures, logged.total()),
         }
         for reason, count in logged.items():

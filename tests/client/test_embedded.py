@@ -166,7 +166,8 @@ def test_switches_turn_parts_off_and_on(caplog: pytest.LogCaptureFixture) -> Non
         ai.request("Hi")
         with pytest.raises(RateLimitError):
             ai.request("Hi")
-        assert ai.metrics.get_summary().requests_total == 1
+        summary = ai.metrics.get_summary()
+    assert (summary.requests_total, summary.requests_error) == (2, 1)
     assert not caplog.records
 
     with AIManager.embedded(

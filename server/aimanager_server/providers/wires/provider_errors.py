@@ -170,7 +170,7 @@ def parse_error(value: Any) -> ProviderErrorBody:
     """Parse a decoded error.
 
     >>> parse_error({"error": {"message": "No.", "type": None, "code": 429}})
-    ProviderErrorBody(message='No.', type='', code='429', status=429, retry_after=None)
+    ProviderErrorBody(message='No.', type='', code='429', status=429, retry_after=None, is_flagged=False)
     >>> parse_error({"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}).message
     'body.model: Field required'
     """
