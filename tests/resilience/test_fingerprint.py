@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimanager_server.core.content import Message, Role, Sampling, Text, Tool
@@ -78,6 +78,7 @@ def test_equal_values_have_equal_digests(first: Any, second: Any) -> None:
     assert digest(first) == digest(second)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(JSON, JSON)
 def test_json_values_are_equal_if_their_digests_are(first: Any, second: Any) -> None:
     same_type_and_value = repr(first) == repr(second)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimanager.v1 import content_pb2, generation_pb2, model_pb2
@@ -51,6 +51,7 @@ def test_counting_stops_at_the_limit() -> None:
     assert time.process_time() - started < 0.5
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 20))
 def test_any_bytes_are_counted_without_an_error(data: bytes, limit: int) -> None:
     assert has_more_fields(data, REQUEST, limit) in (True, False)
