@@ -12,7 +12,7 @@ from typing import Any
 import grpc.aio
 
 from tests.chaos.environment import ObservedGateway, observed_gateway
-from tests.chaos.leaks import idle_connections, leaks
+from tests.chaos.leaks import connections_not_idle, leaks
 from tests.chaos.report import Report, quantile
 from tests.chaos.requests import Client, provider_tables, wait_until
 from tests.integration.faults.fault_catalog import fails, interrupts, stalls, stalls_after_headers
@@ -25,6 +25,8 @@ from tests.support.http_servers.raw import SocketFault
 CANCELS = 200
 CONCURRENCY = 4
 PROMPT_SECONDS = 0.1
+SLOWEST_SECONDS = 1.0
+"""What the median may take, and the 99th percentile, which rises with whatever else the machine does."""
 UNLIMITED = 10_000_000
 MAX_IN_FLIGHT = 40
 STREAMED_PHASES = (
@@ -78,8 +80,7 @@ async def _run(gateway: ObservedGateway, upstreams: dict[str, Upstream], report:
         _record(report, "in the admission queue", await _until_dequeued(client, gateway))
     await asyncio.sleep(0.3)
     report.at_most("cancel: requests after a cancelled backoff", len(failing.requests) - requests_before, 0)
-    connections = sum(upstream.open_connections for upstream in upstreams.values())
-    not_idle = connections - idle_connections(gateway)
+    not_idle = await connections_not_idle(gateway, [*upstreams.values()])
     report.at_most("cancel: upstream connections that are not idle", not_idle, 0)
     for one in leaks(gateway):
         report.violation(f"cancel: {one}")
@@ -192,5 +193,5 @@ async def _read(call: Any) -> None:
 
 def _record(report: Report, phase: str, seconds: list[float]) -> None:
     report.record(f"cancel: {phase}: cancellations", len(seconds))
-    report.record(f"cancel: {phase}: p50, ms", 1000 * quantile(seconds, 0.5))
-    report.at_most(f"cancel: {phase}: p99, ms", 1000 * quantile(seconds, 0.99), 1000 * PROMPT_SECONDS)
+    report.at_most(f"cancel: {phase}: p50, ms", 1000 * quantile(seconds, 0.5), 1000 * PROMPT_SECONDS)
+    report.at_most(f"cancel: {phase}: p99, ms", 1000 * quantile(seconds, 0.99), 1000 * SLOWEST_SECONDS)

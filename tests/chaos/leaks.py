@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +21,9 @@ from tests.chaos.environment import ObservedGateway
 from tests.integration.faults.upstream import Upstream
 
 OPEN_FILES = Path("/proc/self/fd")
+SETTLE_SECONDS = 20.0
+"""How long connections may take to be closed or idle: longer than the gateway ever waits for the end of a response, and
+than a busy machine takes to let an upstream notice that one was closed."""
 
 
 def open_sockets() -> int:
@@ -82,6 +87,19 @@ def idle_connections(gateway: ObservedGateway) -> int:
     """Return the number of idle pooled connections."""
     pools = gateway.instances(ConnectionPool)
     return gateway.on_loop(lambda: sum(pool.idle_connections for pool in pools))
+
+
+async def connections_not_idle(gateway: ObservedGateway, upstreams: Sequence[Upstream]) -> int:
+    """Wait until every open connection of the upstreams is idle. Return how many are not after SETTLE_SECONDS.
+
+    The two counts are not taken at the same time, so idle connections that expire between them look busy for a moment.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        count = open_connections(upstreams) - idle_connections(gateway)
+        if count <= 0 or time.monotonic() > deadline:
+            return max(count, 0)
+        await asyncio.sleep(0.05)
 
 
 def open_connections(upstreams: Sequence[Upstream]) -> int:
