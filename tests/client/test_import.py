@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_every_public_name_loads_and_is_declared() -> None:
     assert all(getattr(aimanager, name).__name__ == name for name in lazy - {"Prompt", "Session", "Turn"})
     assert aimanager.Prompt
     assert aimanager.Turn
+
+
+def test_star_import_gives_every_public_name() -> None:
+    names: dict[str, object] = {}
+
+    exec("from aimanager import *", names)
+
+    assert names.keys() - {"__builtins__"} == {name for names in aimanager._MODULES.values() for name in names}
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert aimanager.__version__ == version("aimanager")
 
 
 def test_unknown_name_raises_attribute_error() -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
 from aimanager import Attachment, InvalidRequestError, assistant, attachment, image, pdf, tool, tool_result, user
 from aimanager.v1.content_pb2 import ROLE_ASSISTANT, ROLE_USER, Part, ToolCall, ToolResult
@@ -78,6 +82,51 @@ def test_other_file_types_are_rejected(build: Callable[[bytes], Attachment]) -> 
 def test_tool_result_is_text_or_json() -> None:
     assert tool_result(CALL, "sunny") == Part(tool_result=ToolResult(tool_call_id="1", name="weather", output="sunny"))
     assert tool_result(CALL, {"sky": "blue"}, is_error=True).tool_result.output == '{"sky": "blue"}'
+
+
+class Sky(Enum):
+    CLEAR = "clear"
+
+
+class Place(BaseModel):
+    name: str
+    seen: date
+
+
+@dataclass
+class Report:
+    place: Place
+    sky: Sky
+    tags: set[str]
+
+
+def test_values_inside_a_tool_result_become_json_as_pydantic_would_write_them() -> None:
+    report = Report(Place(name="Rome", seen=date(2026, 11, 27)), Sky.CLEAR, {"a"})
+
+    sent = tool_result(CALL, [report, Decimal("1.5"), UUID(int=0), Path("a/b")]).tool_result.output
+
+    assert json.loads(sent) == [
+        {"place": {"name": "Rome", "seen": "2026-11-27"}, "sky": "clear", "tags": ["a"]},
+        "1.5",
+        "00000000-0000-0000-0000-000000000000",
+        "a/b",
+    ]
+
+
+def test_file_without_a_size_is_read_to_the_limit_only() -> None:
+    with pytest.raises(InvalidRequestError, match="'/dev/zero' has more than 36 MiB") as raised:
+        attachment("/dev/zero")
+
+    assert raised.value.reason == "PAYLOAD_TOO_LARGE"
+
+
+@pytest.mark.parametrize("source", ["data:image/png;base64,aGVsbG8=", "a" * 5000])
+def test_error_does_not_repeat_content_that_was_passed_as_a_path(source: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        attachment(source)
+
+    assert len(str(raised.value)) < 300
+    assert "aGVsbG8=" not in str(raised.value)
 
 
 class Unit(Enum):

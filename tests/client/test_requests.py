@@ -185,6 +185,20 @@ def test_unknown_keyword_suggests_the_closest(ai: AIManager) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"stream": True}, r"Call stream\(\) instead"),
+        ({"response_model": dict}, "Did you mean 'output'"),
+        ({"instructions": "Be brief."}, "Did you mean 'system'"),
+        ({"extra_body": {}}, "Did you mean 'provider_options'"),
+    ],
+)
+def test_keyword_of_another_library_names_the_option_of_this_one(ai: AIManager, options: Any, hint: str) -> None:
+    with pytest.raises(TypeError, match=hint):
+        ai.request("Hi", **options)
+
+
+@pytest.mark.parametrize(
     ("prompt", "named"),
     [
         (3, "prompt must be a text or a message, got int"),
@@ -215,6 +229,13 @@ def test_unsupported_prompt_says_what_to_pass(ai: AIManager, prompt: Any, named:
         ({"tools": [3]}, r"tools\[0\] must be a function or a Tool, got int"),
         ({"system": 3}, "system must be a str, got int"),
         ({"system": "a"}, "both have a system instruction"),
+        ({"model": 3}, "model must be a str, got int"),
+        ({"fallback_models": 3}, "fallback_models must be a list of names, got 3"),
+        ({"stop": 3}, "stop must be a text or a list of texts, got int"),
+        ({"stop": [3]}, "stop must be a str, got int"),
+        ({"labels": ["a"]}, "labels must be a dict, got list"),
+        ({"reasoning": 3}, "reasoning must be one of none, .*, max, got 3"),
+        ({"reasoning": {"effort": "high"}}, "reasoning must be one of none, .*, max, got {'effort'"),
     ],
 )
 def test_unsupported_type_of_an_option_says_what_to_pass(ai: AIManager, options: Any, named: str) -> None:

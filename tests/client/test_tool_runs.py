@@ -92,6 +92,25 @@ def test_invalid_call_is_reported_to_the_model(fake: FakeGateway, ai: AIManager,
     assert problem in output
 
 
+def test_result_has_the_structured_output_of_the_last_response(fake: FakeGateway, ai: AIManager) -> None:
+    fake.respond("Generate", calls(ROME), make_response("{}", structured_output_json='{"name": "Rome"}'))
+
+    result = ai.run("Hi", [weather], output=City)
+
+    assert result.parsed == City(name="Rome")
+
+
+def test_value_of_a_tool_is_sent_as_the_json_of_its_fields(fake: FakeGateway, ai: AIManager) -> None:
+    def lookup(city: str) -> City:
+        return City(name=city)
+
+    fake.respond("Generate", calls(ToolCall.build("lookup", {"city": "Rome"})), make_response("Found."))
+
+    ai.run("Hi", [lookup])
+
+    assert sent_results(fake) == [('{"name": "Rome"}', False)]
+
+
 def test_error_of_a_tool_is_raised_if_chosen(fake: FakeGateway, ai: AIManager) -> None:
     fake.respond("Generate", *CALLS_AND_ANSWER)
 
@@ -128,10 +147,11 @@ unnamed.__name__ = "weather"
         ({"tools": [weather, unnamed]}, "two tools are named 'weather'"),
         ({"tools": [weather], "max_rounds": 0}, "max_rounds must be a positive integer, got 0"),
         ({"tools": [weather], "on_tool_error": "ignore"}, "on_tool_error must be report or raise"),
+        ({"tools": [weather], "max_turns": 3}, "Did you mean 'max_rounds'"),
     ],
 )
 def test_invalid_run_is_rejected(fake: FakeGateway, ai: AIManager, arguments: dict[str, Any], problem: str) -> None:
-    with pytest.raises(InvalidRequestError, match=problem):
+    with pytest.raises((InvalidRequestError, TypeError), match=problem):
         ai.run("Hi", **arguments)
 
     assert not fake.received

@@ -106,6 +106,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__all__":  # for a star import
+        return [each for names in _MODULES.values() for each in names]
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ._convert.checks import require_utf8
 from ._convert.function_schema import function_schema, split_docstring
+from ._convert.tool_output import tool_output
 from .config import MAX_MESSAGE_BYTES, MIB
 from .errors import InvalidRequestError
 from .v1.content_pb2 import Attachment, Message, Part, Role, ToolResult
@@ -46,7 +47,7 @@ FILE_SIGNATURES: Mapping[bytes, str] = MappingProxyType(
         b"%PDF-": "application/pdf",
     }
 )
-URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+URL_SCHEME = re.compile(r"(data(?=:)|[A-Za-z][A-Za-z0-9+.-]*(?=://))")
 
 
 class ToolCallReference(Protocol):
@@ -89,16 +90,15 @@ def part(content: str | Attachment | Part) -> Part:
 def tool_result(call: ToolCallReference, output: object, *, is_error: bool = False) -> Part:
     """Return the result of a tool call, for a user message. An output that is not a str is sent as JSON.
 
+    Pydantic models and dataclasses become objects; values that JSON cannot represent, such as a date, become their
+    `str()`.
+
     >>> from aimanager.v1.content_pb2 import ToolCall
     >>> tool_result(ToolCall(id="1", name="weather"), {"sky": "blue"}).tool_result.output
     '{"sky": "blue"}'
     """
-    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-    return Part(
-        tool_result=ToolResult(
-            tool_call_id=call.id, name=call.name, output=require_utf8("output", text), is_error=is_error
-        )
-    )
+    text = require_utf8("output", tool_output(output))
+    return Part(tool_result=ToolResult(tool_call_id=call.id, name=call.name, output=text, is_error=is_error))
 
 
 def tool(
@@ -193,17 +193,22 @@ def _is_url(source: AttachmentSource) -> bool:
 
 
 def _read(path: str | PathLike[str]) -> bytes:
+    shown = f"{fspath(path)!r:.200}"
+    limit = f"{MAX_MESSAGE_BYTES // MIB} MiB"
     try:
         file = Path(path).expanduser()
         size = file.stat().st_size
         if size <= MAX_MESSAGE_BYTES:
-            return file.read_bytes()
+            with file.open("rb") as opened:  # a device and a pipe have no size
+                data = opened.read(MAX_MESSAGE_BYTES + 1)
+            if len(data) <= MAX_MESSAGE_BYTES:
+                return data
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: no home folder; ValueError: a zero byte
         problem = getattr(error, "strerror", None) or error
-        raise InvalidRequestError(f"Cannot read attachment {fspath(path)!r}: {problem}.", "Check the path.") from error
+        raise InvalidRequestError(f"Cannot read attachment {shown}: {problem}.", "Check the path.") from error
+    has = f"{size / MIB:.1f} MiB" if size > MAX_MESSAGE_BYTES else f"more than {limit}"
     raise InvalidRequestError(
-        f"Attachment {fspath(path)!r} has {size / MIB:.1f} MiB; a request can have at most "
-        f"{MAX_MESSAGE_BYTES // MIB} MiB.",
+        f"Attachment {shown} has {has}; a request can have at most {limit}.",
         "Pass a smaller file, or an https URL that the provider fetches.",
         reason="PAYLOAD_TOO_LARGE",
     )

@@ -144,6 +144,27 @@ OTHER_NAMES: Mapping[str, str] = MappingProxyType(
 )
 """Names that the design document and other libraries use, and the option that they are."""
 
+SIMILAR_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "extra_body": "provider_options",
+        "instructions": "system",
+        "max_turns": "max_rounds",
+        "response_model": "output",
+        "result_type": "output",
+        "stop_sequences": "stop",
+    }
+)
+"""Names of other libraries that are not accepted, and the option to suggest."""
+
+ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("request", "stream"): "Call stream() instead.",
+        ("AIManager", "base_url"): "Pass config=AIConfig(base_url=…).",
+        ("embedded", "base_url"): "Pass config=AIConfig(base_url=…).",
+    }
+)
+"""What to do instead of passing a keyword to a function."""
+
 
 def request_options(function: str, given: RequestOptions, *more_keywords: str) -> RequestOptions:
     """Return the options under their own names. Raises TypeError for an unknown name or two names of one option.
@@ -206,6 +227,13 @@ def reject_unknown(function: str, given: Iterable[str], known: Iterable[str]) ->
     names = list(known)
     for name in given:
         if name not in names:
-            closest = get_close_matches(name, names, n=1)
-            hint = f" Did you mean {closest[0]!r}?" if closest else ""
+            hint = _hint(function, name, names)
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{hint}")
+
+
+def _hint(function: str, name: str, known: Sequence[str]) -> str:
+    if advice := ADVICE.get((function, name)):
+        return f" {advice}"
+    similar = SIMILAR_NAMES.get(name)
+    closest = [similar] if similar in known else get_close_matches(name, known, n=1)
+    return f" Did you mean {closest[0]!r}?" if closest else ""

@@ -38,6 +38,12 @@ from tests.support.fake_gateway.server import FakeGateway
 ARTIFACT = Artifact(content_pb2.Artifact(id="1", name="a.py", text="pass", mime_type="text/x-python"))
 
 
+def test_format_specification_applies_to_the_text() -> None:
+    response = AIResponse("Hi", "mock", "mock-large")
+
+    assert f"{response:>4}|{RunResult((), (response,)):<4}|" == "  Hi|Hi  |"
+
+
 def test_response_is_constructed_as_in_the_design_document() -> None:
     response = AIResponse(
         "Sunny.",

@@ -38,7 +38,7 @@ def require_utf8(parameter: str, text: str) -> str:
 
 
 def require_names(parameter: str, names: Iterable[str]) -> list[str]:
-    """Return the names as a list. Raises InvalidRequestError for an empty name, and for a str in place of a list.
+    """Return the names as a list. Raises InvalidRequestError for an empty name, and for anything but a list.
 
     >>> require_names("providers", ("claude", "openai"))
     ['claude', 'openai']
@@ -46,6 +46,10 @@ def require_names(parameter: str, names: Iterable[str]) -> list[str]:
     if isinstance(names, str):
         raise InvalidRequestError(
             f"{parameter} must be a list of names, got {names!r}", solution=f"Write {parameter}=[{names!r}]."
+        )
+    if not isinstance(names, Iterable):
+        raise InvalidRequestError(
+            f"{parameter} must be a list of names, got {names!r:.100}", solution=f"Write {parameter}=[…]."
         )
     checked = [require_utf8(f"{parameter}[{index}]", name) for index, name in enumerate(names)]
     if "" in checked:
@@ -61,7 +65,7 @@ def require_choice(parameter: str, value: str, choices: Mapping[str, int]) -> in
     >>> require_choice("reasoning", "low", {"low": 3, "high": 5})
     3
     """
-    if value and value in choices:
+    if isinstance(value, str) and value and value in choices:
         return choices[value]
     accepted = ", ".join(choice for choice in choices if choice)
     raise InvalidRequestError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..config import check_timeout
 from ..errors import ConfigurationError
+from .checks import require_utf8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,14 @@ class CallDefaults:
     def qualified_model(self, model: str | None) -> str:
         """Return the model to request, prefixed with the provider unless the name contains a slash.
 
+        Raises InvalidRequestError for a model that is not a str.
+
         >>> CallDefaults("claude", "claude/latest").qualified_model("fast")
         'claude/fast'
         """
         if not model:
             return self.model
+        require_utf8("model", model)
         return f"{self.provider}/{model}" if self.provider and "/" not in model else model
 
     def timeout_for(self, requested: float | None, fallback: float) -> float:

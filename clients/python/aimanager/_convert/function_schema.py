@@ -130,5 +130,6 @@ def _generic_schema(hint: Any, origin: Any, arguments: tuple[Any, ...]) -> Schem
 
 def _unsupported(problem: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"The function cannot be used as a tool: {problem}.", solution="Pass its schema: tool(function, schema={…})."
+        f"The function cannot be used as a tool: {problem}.",
+        solution="Change the parameter, or send tool(function, schema={…}) with request().",
     )

@@ -182,9 +182,19 @@ def _sampling(options: RequestOptions, defaults: CallDefaults) -> SamplingOption
     for parameter, field in SAMPLING_FIELDS.items():
         requested = options.get(parameter)
         set_number(sampling, field, parameter, getattr(defaults, parameter, None) if requested is None else requested)
-    stop = options.get("stop") or ()
-    sampling.stop_sequences.extend(require_utf8("stop", text) for text in ([stop] if isinstance(stop, str) else stop))
+    sampling.stop_sequences.extend(_stop_sequences(options.get("stop") or ()))
     return sampling if sampling.ByteSize() else None
+
+
+def _stop_sequences(stop: Any) -> list[str]:
+    """Return the texts as a list; one alone is a list of one."""
+    if isinstance(stop, str):
+        return [require_utf8("stop", stop)]
+    if not isinstance(stop, Iterable):
+        raise InvalidRequestError(
+            f"stop must be a text or a list of texts, got {type(stop).__name__}", 'Write stop=["END"].'
+        )
+    return [require_utf8("stop", text) for text in stop]
 
 
 def _has_sampling(options: RequestOptions, defaults: CallDefaults) -> bool:
@@ -192,7 +202,11 @@ def _has_sampling(options: RequestOptions, defaults: CallDefaults) -> bool:
     return is_default or not options.keys().isdisjoint((*SAMPLING_FIELDS, "stop"))
 
 
-def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+def _labels(labels: Any) -> dict[str, str]:
+    if not isinstance(labels, Mapping):
+        raise InvalidRequestError(
+            f"labels must be a dict, got {type(labels).__name__}", 'Write labels={"name": "value"}.'
+        )
     return {require_utf8("labels", name): require_utf8("labels", value) for name, value in labels.items()}
 
 
@@ -227,7 +241,7 @@ def _reasoning(reasoning: str | bool | ReasoningOptions | None, *, default: bool
     reasoning = default or None if reasoning is None else reasoning
     if reasoning is None:
         return None
-    effort = reasoning if isinstance(reasoning, str) else "medium" if reasoning else "none"
+    effort = {True: "medium", False: "none"}[reasoning] if isinstance(reasoning, bool) else reasoning
     number = require_choice("reasoning", effort, enum_words(ReasoningEffort))
     return ReasoningOptions(effort=ReasoningEffort.ValueType(number), include_if_available=effort != "none")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -107,7 +106,7 @@ class ToolLoop:
         """Run a tool and return its result. Raises its exception if that was chosen."""
         try:
             function, arguments = self._prepared(call)
-            return _result(call, function(**arguments))
+            return tool_result(call, function(**arguments))
         except Exception as error:
             return self._failed(call, error)
 
@@ -116,8 +115,8 @@ class ToolLoop:
         try:
             function, arguments = self._prepared(call)
             if inspect.iscoroutinefunction(function):
-                return _result(call, await function(**arguments))
-            return _result(call, await asyncio.to_thread(function, **arguments))
+                return tool_result(call, await function(**arguments))
+            return tool_result(call, await asyncio.to_thread(function, **arguments))
         except Exception as error:
             return self._failed(call, error)
 
@@ -131,11 +130,6 @@ class ToolLoop:
         if self._raises:
             raise error
         return tool_result(call, f"{type(error).__name__}: {error}", is_error=True)
-
-
-def _result(call: ToolCall, output: object) -> Part:
-    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
-    return tool_result(call, text)
 
 
 def _files(files: Any) -> list[Attachment]:

@@ -355,6 +355,9 @@ class AIResponse(Generic[Parsed]):
     def __str__(self) -> str:
         return self.content
 
+    def __format__(self, specification: str) -> str:
+        return format(self.content, specification)
+
     def __repr__(self) -> str:
         content = self.content
         shown = content if len(content) <= MAX_REPR_CONTENT else f"{content[:MAX_REPR_CONTENT]}…"

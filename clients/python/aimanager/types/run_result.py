@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from ..v1.content_pb2 import Message
 from .presentation import short_repr
@@ -38,6 +39,11 @@ class RunResult:
         return self.response.content
 
     @property
+    def parsed(self) -> Any:
+        """Structured output of the last response, see `AIResponse.parsed`."""
+        return self.response.parsed
+
+    @property
     def usage(self) -> Usage:
         """Tokens of all responses together. `source` is `reported` only if it is for each of them."""
         each = [response.usage for response in self.responses]
@@ -56,6 +62,9 @@ class RunResult:
 
     def __str__(self) -> str:
         return self.content
+
+    def __format__(self, specification: str) -> str:
+        return format(self.content, specification)
 
     def __repr__(self) -> str:
         return short_repr(self, "response", "cost")
