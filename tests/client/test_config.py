@@ -151,6 +151,12 @@ def test_unknown_keyword_suggests_the_closest(make: Make) -> None:
         make("", provder="mock")
     with pytest.raises(TypeError, match=r"gateway\(\) .*'tokn'\. Did you mean 'token'"):
         AIManager.gateway(tokn="x")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"'api_key'\. Pass token=…, or use AIManager\(api_key, …\) for a key of yours"):
+        AIManager.gateway(api_key="x")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"'base_url'\. Pass config=AIConfig\(base_url=…\)"):
+        make("", base_url="http://127.0.0.1:8080/v1")
+    with pytest.raises(TypeError, match=r"'base_url'\. Pass target='host:port'"):
+        AIManager.gateway(base_url="http://127.0.0.1:50051")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("target", ["", 50051])

@@ -161,6 +161,8 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("request", "stream"): "Call stream() instead.",
         ("AIManager", "base_url"): "Pass config=AIConfig(base_url=…).",
         ("embedded", "base_url"): "Pass config=AIConfig(base_url=…).",
+        ("gateway", "base_url"): "Pass target='host:port'.",
+        ("gateway", "api_key"): "Pass token=…, or use AIManager(api_key, …) for a key of yours.",
     }
 )
 """What to do instead of passing a keyword to a function."""

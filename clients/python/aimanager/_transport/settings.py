@@ -27,7 +27,7 @@ TOKEN_ENV = "AIMANAGER_TOKEN"
 KEY_REQUIRED = "API key is required and must be a non-empty string"
 KEY_SOLUTION = (
     "Pass the provider's API key, use AIManager.gateway(…) if a gateway holds the keys, "
-    "or AIManager.embedded(…) to run one in this process."
+    "or AIManager.embedded(…), which uses the keys in the environment."
 )
 SWITCHES = tuple(ServerSwitches.__annotations__)
 NETWORK_OPTIONS = ("token", "tls", "root_certificates", "private_key", "certificate_chain")
