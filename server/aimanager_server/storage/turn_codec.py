@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..core.content import (
@@ -244,7 +243,7 @@ def encode_usage(usage: Usage) -> list[Any]:
 def decode_usage(fields: list[Any]) -> Usage:
     """Return the token counts of a list."""
     *counts, source = fields
-    return replace(Usage(*counts), source=UsageSource(source))
+    return Usage(*counts, UsageSource(source))
 
 
 def encode_cost(cost: Cost | None) -> list[Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...core.conversation import Conversation, History, Summary, Turn
@@ -22,6 +22,40 @@ from .tables import conversations, deletions, labels, turn_attachments, turns
 COLUMNS = [column for column in conversations.c if column.name not in ("lease_token", "leased_until")]
 COPIED_TURNS = 100
 """Turns that a fork copies at a time."""
+
+
+def _ordered(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(turns).where(condition).order_by(turns.c.number)
+
+
+NEEDED_BYTES = (
+    select(func.coalesce(func.sum(turns.c.size), 0))
+    .where(
+        turns.c.conversation_id == conversations.c.id,
+        or_(turns.c.number >= conversations.c.summarized_turns, turns.c.is_pinned),
+    )
+    .scalar_subquery()
+)
+"""The size of all turns that a prompt needs: those that are not summarized, and the pinned ones."""
+
+WITH_SIZE = select(*COLUMNS, NEEDED_BYTES.label("needed_bytes")).where(
+    conversations.c.id == bindparam("id"),
+    conversations.c.owner == bindparam("owner"),
+    conversations.c.expires_at > bindparam("now"),
+)
+NEEDED_TURNS = _ordered(
+    (turns.c.conversation_id == bindparam("id")) & or_(turns.c.number >= bindparam("first"), turns.c.is_pinned)
+)
+IS_HELD = (
+    (conversations.c.id == bindparam("held_id"))
+    & (conversations.c.owner == bindparam("held_owner"))
+    & (conversations.c.lease_token == bindparam("held_token"))
+    & (conversations.c.leased_until > 0)
+)
+HELD = select(*COLUMNS).where(IS_HELD).with_for_update()
+RENEW = update(conversations).where(IS_HELD)
+UPDATE = update(conversations).where(conversations.c.id == bindparam("row_id"))
+"""Statements that are built once: building one takes longer than SQLite needs to run it."""
 
 
 class SqlConversations:
@@ -129,18 +163,16 @@ class SqlConversations:
 
     async def history(self, owner: str, conversation_id: str, max_bytes: int) -> History:
         """Return what a prompt needs: the pinned turns, and the newest ones that are not summarized and fit."""
-        is_own = turns.c.conversation_id == conversation_id
+        parameters = {"id": conversation_id, "owner": owner, "now": self._time()}
         async with self._database.reading() as connection:
-            row = await self._find(connection, owner, conversation_id)
-            is_needed = or_(turns.c.number >= row.summarized_turns, turns.c.is_pinned)
-            sizes = select(turns.c.number, turns.c.size, turns.c.is_pinned).where(is_own, is_needed)
-            found = (await connection.execute(sizes.order_by(turns.c.number.desc()))).all()
-            sized = [StoredTurn(*one) for one in found]
-            first, pinned, omitted = choose_turns(sized, row.summarized_turns, max_bytes)
-            is_wanted = is_own & (turns.c.number >= first)
-            if pinned:
-                is_wanted = is_own & (or_(turns.c.number >= first, turns.c.number.in_(pinned)))
-            read = await self._read_turns(connection, owner, is_wanted, None)
+            row = (await connection.execute(WITH_SIZE, parameters)).one_or_none()
+            if row is None:
+                raise not_found(conversation_id)
+            if row.needed_bytes <= max_bytes:
+                parameters = {"id": conversation_id, "first": row.summarized_turns}
+                read, omitted = await self._decode_turns(connection, owner, NEEDED_TURNS, parameters), 0
+            else:
+                read, omitted = await self._newest_turns(connection, row, max_bytes)
             return History(self._rows.conversation(row), tuple(read), omitted)
 
     async def acquire(self, owner: str, conversation_id: str, turn_count: int, seconds: float) -> Lease:
@@ -162,23 +194,21 @@ class SqlConversations:
 
     async def renew(self, lease: Lease, seconds: float) -> None:
         """Extend a lease. Raises ConversationBusy if it was lost."""
-        statement = (
-            update(conversations).where(_is_held(lease)).values(leased_until=self._time() + microseconds(seconds))
-        )
+        leased_until = self._time() + microseconds(seconds)
         async with self._database.writing() as connection:
-            if (await connection.execute(statement)).rowcount != 1:
+            if (await connection.execute(RENEW, {**_held(lease), "leased_until": leased_until})).rowcount != 1:
                 raise busy(lease.conversation_id)
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back; one that was lost is ignored."""
         async with self._database.writing() as connection:
-            await connection.execute(update(conversations).where(_is_held(lease)).values(leased_until=0))
+            await connection.execute(RENEW, {**_held(lease), "leased_until": 0})
 
     async def append(self, lease: Lease, turn: Turn) -> Conversation:
         """Add the next turn and give the lease back. Raises ConversationBusy if the lease was lost."""
         blobs = await Blobs.of(turn)
         async with self._database.writing() as connection:
-            row = (await connection.execute(select(*COLUMNS).where(_is_held(lease)).with_for_update())).one_or_none()
+            row = (await connection.execute(HELD, _held(lease))).one_or_none()
             if row is None or row.turn_count != turn.number:
                 raise busy(lease.conversation_id)
             found = self._rows.conversation(row).used_at(self._now())
@@ -237,7 +267,7 @@ class SqlConversations:
 
     async def _update(self, connection: AsyncConnection, conversation: Conversation, **more: int) -> None:
         values = self._rows.conversation_values(conversation) | more
-        await connection.execute(update(conversations).where(conversations.c.id == conversation.id).values(values))
+        await connection.execute(UPDATE, {**values, "row_id": values.pop("id")})
 
     async def _insert_turn(
         self, connection: AsyncConnection, conversation: Conversation, turn: Turn, blobs: Blobs
@@ -248,9 +278,27 @@ class SqlConversations:
     async def _read_turns(
         self, connection: AsyncConnection, owner: str, condition: ColumnElement[bool], limit: int | None
     ) -> Sequence[Turn]:
-        query = select(turns).where(condition).order_by(turns.c.number).limit(limit)
+        return await self._decode_turns(connection, owner, _ordered(condition).limit(limit))
+
+    async def _newest_turns(
+        self, connection: AsyncConnection, row: Row[Any], max_bytes: int
+    ) -> tuple[Sequence[Turn], int]:
+        """Return the turns of a prompt that not all fit in, and how many are left out."""
+        is_own = turns.c.conversation_id == row.id
+        is_needed = or_(turns.c.number >= row.summarized_turns, turns.c.is_pinned)
+        sizes = select(turns.c.number, turns.c.size, turns.c.is_pinned).where(is_own, is_needed)
+        found = (await connection.execute(sizes.order_by(turns.c.number.desc()))).all()
+        first, pinned, omitted = choose_turns([StoredTurn(*one) for one in found], row.summarized_turns, max_bytes)
+        is_wanted = is_own & (turns.c.number >= first)
+        if pinned:
+            is_wanted = is_own & (or_(turns.c.number >= first, turns.c.number.in_(pinned)))
+        return await self._read_turns(connection, row.owner, is_wanted, None), omitted
+
+    async def _decode_turns(
+        self, connection: AsyncConnection, owner: str, query: Select[Any], parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Turn]:
         decoded: list[DecodedTurn] = []
-        async for row in in_slices(await connection.execute(query), lambda row: len(row.payload)):
+        async for row in in_slices(await connection.execute(query, parameters), lambda row: len(row.payload)):
             decoded.append(self._rows.turn(row))
         digests: set[str] = set().union(*(one.digests() for one in decoded))
         data = await self._attachments.read_with(connection, owner, digests) if digests else {}
@@ -276,9 +324,9 @@ class SqlConversations:
         await connection.execute(insert(deletions), record)
 
 
-def _is_held(lease: Lease) -> ColumnElement[bool]:
-    is_own = (conversations.c.id == lease.conversation_id) & (conversations.c.owner == lease.owner)
-    return is_own & (conversations.c.lease_token == lease.token) & (conversations.c.leased_until > 0)
+def _held(lease: Lease) -> dict[str, Any]:
+    """Return the parameters of IS_HELD."""
+    return {"held_id": lease.conversation_id, "held_owner": lease.owner, "held_token": lease.token}
 
 
 def _has_label(name: str, value: str) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from ...config.storage import StorageSettings
 from ...core.errors import StorageUnavailable
@@ -57,7 +59,7 @@ class Database:
         try:
             async with engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, UnreadableValue, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, sqlite3.Error, UnreadableValue, OSError, TimeoutError) as error:
             raise unavailable(error) from error
 
     def _sqlite(self) -> AsyncEngine:
@@ -83,7 +85,9 @@ class Database:
         def on_begin(connection: Any) -> None:
             # A transaction that reads before it writes would fail if another one wrote in between.
             is_reading = connection.get_execution_options().get("aimanager_reads", False)
-            connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+            # Directly on the driver's connection: a cursor takes three more switches to its thread and back.
+            driver: Any = connection.connection.driver_connection
+            await_only(driver.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE"))
 
         return engine
 
