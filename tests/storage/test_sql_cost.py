@@ -57,4 +57,4 @@ async def plan(opened: Database, statement: str, parameters: Any) -> list[str]:
     """Return the steps of SQLite's plan of a statement."""
     async with opened.reading() as connection:
         explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        return [row[3] for row in explained]
+        return [row.detail for row in explained]

@@ -242,8 +242,8 @@ def encode_usage(usage: Usage) -> list[Any]:
 
 def decode_usage(fields: list[Any]) -> Usage:
     """Return the token counts of a list."""
-    *counts, source = fields
-    return Usage(*counts, UsageSource(source))
+    input_tokens, output_tokens, cache_read, cache_write, reasoning, source = fields
+    return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning, UsageSource(source))
 
 
 def encode_cost(cost: Cost | None) -> list[Any] | None:

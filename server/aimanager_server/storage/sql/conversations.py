@@ -38,7 +38,7 @@ NEEDED_BYTES = (
 )
 """The size of all turns that a prompt needs: those that are not summarized, and the pinned ones."""
 
-WITH_SIZE = select(*COLUMNS, NEEDED_BYTES.label("needed_bytes")).where(
+WITH_SIZE: Select[Any] = select(*COLUMNS, NEEDED_BYTES.label("needed_bytes")).where(
     conversations.c.id == bindparam("id"),
     conversations.c.owner == bindparam("owner"),
     conversations.c.expires_at > bindparam("now"),
