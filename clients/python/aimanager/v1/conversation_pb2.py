@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from aimanager.v1 import content_pb2 as aimanager_dot_v1_dot_content__pb2
+from aimanager.v1 import generation_pb2 as aimanager_dot_v1_dot_generation__pb2
 from aimanager.v1 import usage_pb2 as aimanager_dot_v1_dot_usage__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61imanager/v1/conversation.proto\x12\x0c\x61imanager.v1\x1a\x1a\x61imanager/v1/content.proto\x1a\x18\x61imanager/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x04\n\x0c\x43onversation\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x1a\n\x12system_instruction\x18\x04 \x01(\t\x12\x36\n\x06labels\x18\x05 \x03(\x0b\x32&.aimanager.v1.Conversation.LabelsEntry\x12\x12\n\nturn_count\x18\x06 \x01(\x05\x12\x15\n\rmessage_count\x18\x07 \x01(\x05\x12\"\n\x05usage\x18\x08 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\t \x01(\x0b\x32\x12.aimanager.v1.Cost\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66orked_from\x18\r \x01(\t\x12\x32\n\x07summary\x18\x0e \x01(\x0b\x32!.aimanager.v1.ConversationSummary\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x13\x43onversationSummary\x12\r\n\x05turns\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\"\x86\x02\n\x04Turn\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.aimanager.v1.Message\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0binterrupted\x18\x04 \x01(\x08\x12\x0e\n\x06pinned\x18\x05 \x01(\x08\x12)\n\tartifacts\x18\x06 \x03(\x0b\x32\x16.aimanager.v1.Artifact\x12\"\n\x05usage\x18\x07 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\x08 \x01(\x0b\x32\x12.aimanager.v1.Cost\"\x9f\x02\n\x19\x43reateConversationRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x1a\n\x12system_instruction\x18\x03 \x01(\t\x12\x43\n\x06labels\x18\x04 \x03(\x0b\x32\x33.aimanager.v1.CreateConversationRequest.LabelsEntry\x12\'\n\x08messages\x18\x05 \x03(\x0b\x32\x15.aimanager.v1.Message\x12+\n\x08idle_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x1a\x43reateConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"1\n\x16GetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"K\n\x17GetConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"\xb4\x01\n\x18ListConversationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x42\n\x06labels\x18\x03 \x03(\x0b\x32\x32.aimanager.v1.ListConversationsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x19ListConversationsResponse\x12\x31\n\rconversations\x18\x01 \x03(\x0b\x32\x1a.aimanager.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x19UpdateConversationRequest\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"N\n\x1aUpdateConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"4\n\x19\x44\x65leteConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"\x1c\n\x1a\x44\x65leteConversationResponse\"i\n\x15\x41ppendMessagesRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.aimanager.v1.Message\x12\x0e\n\x06pinned\x18\x03 \x01(\x08\"J\n\x16\x41ppendMessagesResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"U\n\x13ListMessagesRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x14ListMessagesResponse\x12!\n\x05turns\x18\x01 \x03(\x0b\x32\x12.aimanager.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"G\n\x0ePinTurnRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12\x0e\n\x06pinned\x18\x03 \x01(\x08\"\x11\n\x0fPinTurnResponse\"x\n\x17\x46orkConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x17\n\nturn_count\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05title\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_turn_countB\x08\n\x06_title\"L\n\x18\x46orkConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"l\n\x1a\x43ompactConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\nkeep_turns\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_keep_turns\"\x95\x01\n\x1b\x43ompactConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\x12\"\n\x05usage\x18\x02 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\x03 \x01(\x0b\x32\x12.aimanager.v1.Cost2\xfa\x07\n\x13\x43onversationService\x12g\n\x12\x43reateConversation\x12\'.aimanager.v1.CreateConversationRequest\x1a(.aimanager.v1.CreateConversationResponse\x12\x63\n\x0fGetConversation\x12$.aimanager.v1.GetConversationRequest\x1a%.aimanager.v1.GetConversationResponse\"\x03\x90\x02\x01\x12i\n\x11ListConversations\x12&.aimanager.v1.ListConversationsRequest\x1a\'.aimanager.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12l\n\x12UpdateConversation\x12\'.aimanager.v1.UpdateConversationRequest\x1a(.aimanager.v1.UpdateConversationResponse\"\x03\x90\x02\x02\x12g\n\x12\x44\x65leteConversation\x12\'.aimanager.v1.DeleteConversationRequest\x1a(.aimanager.v1.DeleteConversationResponse\x12[\n\x0e\x41ppendMessages\x12#.aimanager.v1.AppendMessagesRequest\x1a$.aimanager.v1.AppendMessagesResponse\x12Z\n\x0cListMessages\x12!.aimanager.v1.ListMessagesRequest\x1a\".aimanager.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12K\n\x07PinTurn\x12\x1c.aimanager.v1.PinTurnRequest\x1a\x1d.aimanager.v1.PinTurnResponse\"\x03\x90\x02\x02\x12\x61\n\x10\x46orkConversation\x12%.aimanager.v1.ForkConversationRequest\x1a&.aimanager.v1.ForkConversationResponse\x12j\n\x13\x43ompactConversation\x12(.aimanager.v1.CompactConversationRequest\x1a).aimanager.v1.CompactConversationResponseB\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61imanager/v1/conversation.proto\x12\x0c\x61imanager.v1\x1a\x1a\x61imanager/v1/content.proto\x1a\x1d\x61imanager/v1/generation.proto\x1a\x18\x61imanager/v1/usage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x04\n\x0c\x43onversation\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x1a\n\x12system_instruction\x18\x04 \x01(\t\x12\x36\n\x06labels\x18\x05 \x03(\x0b\x32&.aimanager.v1.Conversation.LabelsEntry\x12\x12\n\nturn_count\x18\x06 \x01(\x05\x12\x15\n\rmessage_count\x18\x07 \x01(\x05\x12\"\n\x05usage\x18\x08 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\t \x01(\x0b\x32\x12.aimanager.v1.Cost\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66orked_from\x18\r \x01(\t\x12\x32\n\x07summary\x18\x0e \x01(\x0b\x32!.aimanager.v1.ConversationSummary\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x13\x43onversationSummary\x12\r\n\x05turns\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x14\n\x0cnative_model\x18\x05 \x01(\t\"\x86\x02\n\x04Turn\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.aimanager.v1.Message\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0binterrupted\x18\x04 \x01(\x08\x12\x0e\n\x06pinned\x18\x05 \x01(\x08\x12)\n\tartifacts\x18\x06 \x03(\x0b\x32\x16.aimanager.v1.Artifact\x12\"\n\x05usage\x18\x07 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\x08 \x01(\x0b\x32\x12.aimanager.v1.Cost\"\x9f\x02\n\x19\x43reateConversationRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x1a\n\x12system_instruction\x18\x03 \x01(\t\x12\x43\n\x06labels\x18\x04 \x03(\x0b\x32\x33.aimanager.v1.CreateConversationRequest.LabelsEntry\x12\'\n\x08messages\x18\x05 \x03(\x0b\x32\x15.aimanager.v1.Message\x12+\n\x08idle_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x1a\x43reateConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"1\n\x16GetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"K\n\x17GetConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"\xb4\x01\n\x18ListConversationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x42\n\x06labels\x18\x03 \x03(\x0b\x32\x32.aimanager.v1.ListConversationsRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x19ListConversationsResponse\x12\x31\n\rconversations\x18\x01 \x03(\x0b\x32\x1a.aimanager.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x19UpdateConversationRequest\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"N\n\x1aUpdateConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"4\n\x19\x44\x65leteConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"\x1c\n\x1a\x44\x65leteConversationResponse\"i\n\x15\x41ppendMessagesRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\'\n\x08messages\x18\x02 \x03(\x0b\x32\x15.aimanager.v1.Message\x12\x0e\n\x06pinned\x18\x03 \x01(\x08\"J\n\x16\x41ppendMessagesResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"U\n\x13ListMessagesRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x14ListMessagesResponse\x12!\n\x05turns\x18\x01 \x03(\x0b\x32\x12.aimanager.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"G\n\x0ePinTurnRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12\x0e\n\x06pinned\x18\x03 \x01(\x08\"\x11\n\x0fPinTurnResponse\"x\n\x17\x46orkConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x17\n\nturn_count\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05title\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_turn_countB\x08\n\x06_title\"L\n\x18\x46orkConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\"|\n\x1a\x43ompactConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\nkeep_turns\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06native\x18\x04 \x01(\x08\x42\r\n\x0b_keep_turns\"\xbe\x01\n\x1b\x43ompactConversationResponse\x12\x30\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1a.aimanager.v1.Conversation\x12\"\n\x05usage\x18\x02 \x01(\x0b\x32\x13.aimanager.v1.Usage\x12 \n\x04\x63ost\x18\x03 \x01(\x0b\x32\x12.aimanager.v1.Cost\x12\'\n\x08warnings\x18\x04 \x03(\x0b\x32\x15.aimanager.v1.Warning2\xfa\x07\n\x13\x43onversationService\x12g\n\x12\x43reateConversation\x12\'.aimanager.v1.CreateConversationRequest\x1a(.aimanager.v1.CreateConversationResponse\x12\x63\n\x0fGetConversation\x12$.aimanager.v1.GetConversationRequest\x1a%.aimanager.v1.GetConversationResponse\"\x03\x90\x02\x01\x12i\n\x11ListConversations\x12&.aimanager.v1.ListConversationsRequest\x1a\'.aimanager.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12l\n\x12UpdateConversation\x12\'.aimanager.v1.UpdateConversationRequest\x1a(.aimanager.v1.UpdateConversationResponse\"\x03\x90\x02\x02\x12g\n\x12\x44\x65leteConversation\x12\'.aimanager.v1.DeleteConversationRequest\x1a(.aimanager.v1.DeleteConversationResponse\x12[\n\x0e\x41ppendMessages\x12#.aimanager.v1.AppendMessagesRequest\x1a$.aimanager.v1.AppendMessagesResponse\x12Z\n\x0cListMessages\x12!.aimanager.v1.ListMessagesRequest\x1a\".aimanager.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12K\n\x07PinTurn\x12\x1c.aimanager.v1.PinTurnRequest\x1a\x1d.aimanager.v1.PinTurnResponse\"\x03\x90\x02\x02\x12\x61\n\x10\x46orkConversation\x12%.aimanager.v1.ForkConversationRequest\x1a&.aimanager.v1.ForkConversationResponse\x12j\n\x13\x43ompactConversation\x12(.aimanager.v1.CompactConversationRequest\x1a).aimanager.v1.CompactConversationResponseB\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,58 +54,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSATIONSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\220\002\001'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['PinTurn']._loaded_options = None
   _globals['_CONVERSATIONSERVICE'].methods_by_name['PinTurn']._serialized_options = b'\220\002\002'
-  _globals['_CONVERSATION']._serialized_start=203
-  _globals['_CONVERSATION']._serialized_end=723
-  _globals['_CONVERSATION_LABELSENTRY']._serialized_start=678
-  _globals['_CONVERSATION_LABELSENTRY']._serialized_end=723
-  _globals['_CONVERSATIONSUMMARY']._serialized_start=725
-  _globals['_CONVERSATIONSUMMARY']._serialized_end=808
-  _globals['_TURN']._serialized_start=811
-  _globals['_TURN']._serialized_end=1073
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=1076
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=1363
-  _globals['_CREATECONVERSATIONREQUEST_LABELSENTRY']._serialized_start=678
-  _globals['_CREATECONVERSATIONREQUEST_LABELSENTRY']._serialized_end=723
-  _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=1365
-  _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=1443
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=1445
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=1494
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=1496
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1571
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1574
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1754
-  _globals['_LISTCONVERSATIONSREQUEST_LABELSENTRY']._serialized_start=678
-  _globals['_LISTCONVERSATIONSREQUEST_LABELSENTRY']._serialized_end=723
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1756
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1859
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1861
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1987
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1989
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=2067
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=2069
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=2121
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=2123
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=2151
-  _globals['_APPENDMESSAGESREQUEST']._serialized_start=2153
-  _globals['_APPENDMESSAGESREQUEST']._serialized_end=2258
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=2260
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=2334
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=2336
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=2421
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=2423
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=2505
-  _globals['_PINTURNREQUEST']._serialized_start=2507
-  _globals['_PINTURNREQUEST']._serialized_end=2578
-  _globals['_PINTURNRESPONSE']._serialized_start=2580
-  _globals['_PINTURNRESPONSE']._serialized_end=2597
-  _globals['_FORKCONVERSATIONREQUEST']._serialized_start=2599
-  _globals['_FORKCONVERSATIONREQUEST']._serialized_end=2719
-  _globals['_FORKCONVERSATIONRESPONSE']._serialized_start=2721
-  _globals['_FORKCONVERSATIONRESPONSE']._serialized_end=2797
-  _globals['_COMPACTCONVERSATIONREQUEST']._serialized_start=2799
-  _globals['_COMPACTCONVERSATIONREQUEST']._serialized_end=2907
-  _globals['_COMPACTCONVERSATIONRESPONSE']._serialized_start=2910
-  _globals['_COMPACTCONVERSATIONRESPONSE']._serialized_end=3059
-  _globals['_CONVERSATIONSERVICE']._serialized_start=3062
-  _globals['_CONVERSATIONSERVICE']._serialized_end=4080
+  _globals['_CONVERSATION']._serialized_start=234
+  _globals['_CONVERSATION']._serialized_end=754
+  _globals['_CONVERSATION_LABELSENTRY']._serialized_start=709
+  _globals['_CONVERSATION_LABELSENTRY']._serialized_end=754
+  _globals['_CONVERSATIONSUMMARY']._serialized_start=756
+  _globals['_CONVERSATIONSUMMARY']._serialized_end=861
+  _globals['_TURN']._serialized_start=864
+  _globals['_TURN']._serialized_end=1126
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=1129
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=1416
+  _globals['_CREATECONVERSATIONREQUEST_LABELSENTRY']._serialized_start=709
+  _globals['_CREATECONVERSATIONREQUEST_LABELSENTRY']._serialized_end=754
+  _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=1418
+  _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=1496
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=1498
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=1547
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=1549
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1624
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1627
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1807
+  _globals['_LISTCONVERSATIONSREQUEST_LABELSENTRY']._serialized_start=709
+  _globals['_LISTCONVERSATIONSREQUEST_LABELSENTRY']._serialized_end=754
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1809
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1912
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1914
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=2040
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=2042
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=2120
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=2122
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=2174
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=2176
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=2204
+  _globals['_APPENDMESSAGESREQUEST']._serialized_start=2206
+  _globals['_APPENDMESSAGESREQUEST']._serialized_end=2311
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=2313
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=2387
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=2389
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=2474
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=2476
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=2558
+  _globals['_PINTURNREQUEST']._serialized_start=2560
+  _globals['_PINTURNREQUEST']._serialized_end=2631
+  _globals['_PINTURNRESPONSE']._serialized_start=2633
+  _globals['_PINTURNRESPONSE']._serialized_end=2650
+  _globals['_FORKCONVERSATIONREQUEST']._serialized_start=2652
+  _globals['_FORKCONVERSATIONREQUEST']._serialized_end=2772
+  _globals['_FORKCONVERSATIONRESPONSE']._serialized_start=2774
+  _globals['_FORKCONVERSATIONRESPONSE']._serialized_end=2850
+  _globals['_COMPACTCONVERSATIONREQUEST']._serialized_start=2852
+  _globals['_COMPACTCONVERSATIONREQUEST']._serialized_end=2976
+  _globals['_COMPACTCONVERSATIONRESPONSE']._serialized_start=2979
+  _globals['_COMPACTCONVERSATIONRESPONSE']._serialized_end=3169
+  _globals['_CONVERSATIONSERVICE']._serialized_start=3172
+  _globals['_CONVERSATIONSERVICE']._serialized_end=4190
 # @@protoc_insertion_point(module_scope)

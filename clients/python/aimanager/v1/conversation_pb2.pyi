@@ -4,6 +4,7 @@ isort:skip_file
 Conversations whose history the server keeps."""
 
 from aimanager.v1 import content_pb2 as _content_pb2
+from aimanager.v1 import generation_pb2 as _generation_pb2
 from aimanager.v1 import usage_pb2 as _usage_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -141,6 +142,7 @@ class ConversationSummary(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    NATIVE_MODEL_FIELD_NUMBER: _builtins.int
     turns: _builtins.int
     """How many turns it replaces."""
     text: _builtins.str
@@ -149,6 +151,10 @@ class ConversationSummary(_message.Message):
     """Provider of the model that wrote it."""
     model: _builtins.str
     """Model that wrote it, without the provider."""
+    native_model: _builtins.str
+    """`provider/model` whose own compaction is kept beside the text. Prompts for this model have it in place of the text,
+    as long as the API key is the one that obtained it. Empty: none.
+    """
     def __init__(
         self,
         *,
@@ -156,10 +162,11 @@ class ConversationSummary(_message.Message):
         text: _builtins.str = ...,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
+        native_model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "provider", b"provider", "text", b"text", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "native_model", b"native_model", "provider", b"provider", "text", b"text", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -769,22 +776,29 @@ class CompactConversationRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     KEEP_TURNS_FIELD_NUMBER: _builtins.int
+    NATIVE_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """Id of the conversation."""
     model: _builtins.str
     """Model that writes the summary. Empty: `conversations.summary_model` of the server, else that of the conversation."""
     keep_turns: _builtins.int
     """How many of the newest turns to keep out of the summary. Unset: 4."""
+    native: _builtins.bool
+    """Also have the provider of the conversation's model compact the same turns, in a form that only it can read. This is
+    a second billed request. Only models on OpenAI's Responses API have this; for others, and if the request fails,
+    the text is all there is, with a warning.
+    """
     def __init__(
         self,
         *,
         conversation_id: _builtins.str = ...,
         model: _builtins.str = ...,
         keep_turns: _builtins.int | None = ...,
+        native: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keep_turns", b"_keep_turns", "keep_turns", b"keep_turns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keep_turns", b"_keep_turns", "conversation_id", b"conversation_id", "keep_turns", b"keep_turns", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keep_turns", b"_keep_turns", "conversation_id", b"conversation_id", "keep_turns", b"keep_turns", "model", b"model", "native", b"native"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keep_turns: _TypeAlias = _typing.Literal["keep_turns"]  # noqa: Y015
     _WhichOneofArgType__keep_turns: _TypeAlias = _typing.Literal["_keep_turns", b"_keep_turns"]  # noqa: Y015
@@ -801,17 +815,22 @@ class CompactConversationResponse(_message.Message):
     CONVERSATION_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def conversation(self) -> Global___Conversation:
         """The conversation."""
 
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
-        """Tokens of the summary's generation."""
+        """Tokens of the summary's generation, and of the provider's own compaction."""
 
     @_builtins.property
     def cost(self) -> _usage_pb2.Cost:
         """Cost of `usage`. Unset: the price is unknown, or there was nothing to summarize."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_generation_pb2.Warning]:
+        """Why the provider's own compaction is missing, although it was requested."""
 
     def __init__(
         self,
@@ -819,10 +838,11 @@ class CompactConversationResponse(_message.Message):
         conversation: Global___Conversation | None = ...,
         usage: _usage_pb2.Usage | None = ...,
         cost: _usage_pb2.Cost | None = ...,
+        warnings: _abc.Iterable[_generation_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "cost", b"cost", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "cost", b"cost", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "cost", b"cost", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
