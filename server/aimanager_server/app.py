@@ -21,6 +21,7 @@ from .core.embedding import Embedder
 from .core.errors import GatewayError
 from .core.handler import CallHandler, Layer, ObservingLayer, Provider, compose
 from .core.request import Attempt, Call
+from .operations.compact_natively import CompactNatively
 from .operations.conversations import Conversations, delete_expired
 from .operations.count_tokens import CountTokens
 from .operations.embed import CreateEmbeddings
@@ -198,6 +199,14 @@ class Pipeline:
             embedders, self._components.catalog, self._components.prices,
         )  # fmt: skip
 
+    def compact_natively(self) -> CompactNatively:
+        """Return the compaction by providers: a billed request of its own, without the breaker of generations."""
+        layers = (self.provider_quota, self.attachments, self.bulkhead, self.accounting)
+        return CompactNatively(
+            lambda compact: compose((self.telemetry, self.caller_quota), self.retry.over(compose(layers, compact))),
+            self._components.provider_set.compactors(),
+        )
+
     def count_tokens(self) -> CountTokens:
         """Return the token counting operation, which is free and so has no breaker and no accounting."""
         counters = self._components.provider_set.token_counters()
@@ -230,14 +239,12 @@ def _services(components: Components, state: SharedState) -> tuple[Service, ...]
     count_tokens = CountTokensMethod(pipeline.count_tokens(), resolver, limits, unary_timeout, clock)
     return (
         GenerationService(handler, resolver, conversations, settings, clock),
-        ConversationService(conversations, handler, resolver, settings, clock),
+        ConversationService(conversations, handler, pipeline.compact_natively(), resolver, settings, clock),
         ModelService(
             catalog, resolver, providers, state.health.is_available, components.model_discovery, count_tokens,
             lambda: datetime.now(UTC).date(),
         ),
-        EmbeddingService(
-            create_embeddings, embedding_resolver, unary_timeout, limits.max_embedding_inputs, clock
-        ),
+        EmbeddingService(create_embeddings, embedding_resolver, unary_timeout, limits.max_embedding_inputs, clock),
         HealthService(state.health, state.admission.closed, settings.server.watch_timeout_seconds),
         QualityService(state.health, state.model_stats, components.prices),
         MetricsService(state.health, state.usage_stats, state.usage_stats.in_flight),
@@ -267,11 +274,9 @@ class App:
         self._registry = registry or ProviderRegistry()
         self.started_settings = settings
         self.state = SharedState(settings, time.monotonic)
-        self.components = Components(settings, self.state, self._registry)
-        self.state.activate(settings, self.components.catalog, self.components.provider_set)
-        self.server = GatewayServer(
-            settings, self.components.interceptors, self.state.admission, self.components.services
-        )
+        components = self.components = Components(settings, self.state, self._registry)
+        self.state.activate(settings, components.catalog, components.provider_set)
+        self.server = GatewayServer(settings, components.interceptors, self.state.admission, components.services)
         self.retired_providers: set[Provider] = set()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -297,11 +302,13 @@ class App:
         self.components = components
         self.retired_providers.update(unused)
         self._in_background(self._close_after(calls, unused))
-        self._in_background(self._list_plugin_models(previous.provider_set.providers))
+        self._in_background(self.list_plugin_models(previous.provider_set.providers))
 
-    async def list_plugin_models(self) -> None:
-        """Fetch the models of plug-ins. Failures are only logged and recorded."""
-        await self._list_plugin_models({})
+    async def list_plugin_models(self, listed: Mapping[str, Provider]) -> None:
+        """Fetch the models of the plug-ins that are not in `listed`. Failures are only logged and recorded."""
+        provider_set, refresh = self.components.provider_set, self.components.model_discovery.try_refresh
+        names = [name for name in provider_set.plugin_names if provider_set.providers[name] is not listed.get(name)]
+        await asyncio.gather(*map(refresh, names))
 
     async def aclose(self) -> None:
         """Close the connections of all providers."""
@@ -315,12 +322,6 @@ class App:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-    async def _list_plugin_models(self, listed: Mapping[str, Provider]) -> None:
-        """Fetch the models of the plug-ins that are not in `listed`."""
-        provider_set, refresh = self.components.provider_set, self.components.model_discovery.try_refresh
-        names = [name for name in provider_set.plugin_names if provider_set.providers[name] is not listed.get(name)]
-        await asyncio.gather(*map(refresh, names))
 
     async def _close_after(self, calls: Collection[asyncio.Task[Any]], providers: Sequence[Provider]) -> None:
         """Close the connections of replaced providers once the calls that may use them have ended."""
@@ -376,7 +377,7 @@ async def running_components(
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)
         stack.push_async_callback(app.state.prober.aclose)
-        listing = asyncio.ensure_future(app.list_plugin_models())
+        listing = asyncio.ensure_future(app.list_plugin_models({}))
         stack.callback(listing.cancel)
         if app.components.provider_set.plugin_names:
             await asyncio.wait({listing}, timeout=PLUGIN_LISTING_SECONDS)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from aimanager_server.core.content import Attachment
-from aimanager_server.core.conversation import ConversationSettings, Summary
+from aimanager_server.core.conversation import Compaction, ConversationSettings, Summary
 from aimanager_server.core.errors import ConversationBusy, ConversationNotFound
 from aimanager_server.core.usage import add_cost, add_usage
 from aimanager_server.storage.conversations import ConversationStore, Lease, Page
@@ -219,7 +219,10 @@ async def test_history_has_what_fits_and_what_is_pinned(stores: Stores) -> None:
     await store.pin("alice", started.id, 77, is_pinned=True)
 
     cut = await store.history("alice", started.id, size)
-    await store.set_summary("alice", started.id, Summary(3, "In short: nothing.", "mock", "mock-large"))
+    summary = Summary(3, "In short: nothing.", "mock", "mock-large")
+    await store.set_summary("alice", started.id, replace(summary, native=Compaction("openai", "gpt", b"\xff\x00")))
+    native = (await store.get("alice", started.id)).summary
+    await store.set_summary("alice", started.id, summary)
     await store.set_summary("alice", started.id, Summary(2, "older"))
     summarized = await store.history("alice", started.id, 10**9)
     await store.pin("alice", started.id, 1, is_pinned=False)
@@ -227,7 +230,8 @@ async def test_history_has_what_fits_and_what_is_pinned(stores: Stores) -> None:
     assert [one.number for one in everything.turns] == [0, 1, 2, 3, 4, 5]
     assert ([one.number for one in cut.turns], cut.omitted) == ([1, 5], 4)
     assert [one.number for one in summarized.turns] == [1, 3, 4, 5]
-    assert summarized.conversation.summary == Summary(3, "In short: nothing.", "mock", "mock-large")
+    assert native == replace(summary, native=Compaction("openai", "gpt", b"\xff\x00"))
+    assert summarized.conversation.summary == summary
     assert [one.number for one in (await store.history("alice", started.id, 10**9)).turns] == [3, 4, 5]
 
 

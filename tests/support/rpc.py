@@ -29,6 +29,7 @@ from aimanager_server.core.request import Attempt, Call
 from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ResponseMetadata, TextDelta
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
+from aimanager_server.operations.compact_natively import CompactNatively
 from aimanager_server.operations.conversations import Conversations
 from aimanager_server.operations.count_tokens import CountTokens
 from aimanager_server.operations.embed import CreateEmbeddings
@@ -231,7 +232,14 @@ def build_server(
         GenerationService(
             handler or answering(*HELLO_EVENTS), resolver, conversations, settings, clock, heartbeat_seconds
         ),
-        ConversationService(conversations, handler or answering(*HELLO_EVENTS), resolver, settings, clock),
+        ConversationService(
+            conversations,
+            handler or answering(*HELLO_EVENTS),
+            CompactNatively(_reject_attempts, {}),
+            resolver,
+            settings,
+            clock,
+        ),
         ModelService(
             catalog,
             resolver,

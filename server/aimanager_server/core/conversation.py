@@ -36,13 +36,31 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Compaction:
+    """A provider's own compaction of turns. Only this model can read it, with the key that `provider_state` names."""
+
+    provider: str
+    model: str
+    provider_state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """A text that replaces the first `turns` turns in prompts, and the model that wrote it. The turns are kept."""
+    """A text that replaces the first `turns` turns in prompts, and the model that wrote it. The turns are kept.
+
+    `native` replaces the text in prompts for the model that made it, None if there is none.
+    """
 
     turns: int
     text: str
     provider: str = ""
     model: str = ""
+    native: Compaction | None = None
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes it takes."""
+        return len(self.text) + (0 if self.native is None else len(self.native.provider_state))
 
 
 @dataclass(frozen=True, slots=True)

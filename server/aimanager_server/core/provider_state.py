@@ -52,6 +52,16 @@ def unmarked(state: bytes) -> bytes:
     return _split(state)[1]
 
 
+def is_obtained_with(state: bytes, secret: str) -> bool:
+    """Return whether the state is marked with this API key.
+
+    >>> is_obtained_with(b"key=040c1f6d341a7a6b;Eq==", "sk-0123456789abcdef"), is_obtained_with(b"Eq==", "local")
+    (True, False)
+    """
+    fingerprint = _split(state)[0]
+    return fingerprint != "" and fingerprint == fingerprint_of(secret)
+
+
 def carries_state(messages: Sequence[Message], provider: str) -> bool:
     """Return whether the messages carry state of this provider."""
     return any(part.provider_state for message in messages if message.provider == provider for part in message.parts)

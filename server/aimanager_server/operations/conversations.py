@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..config.settings import Settings
 from ..core.content import Message, Reasoning, Role, Text, ToolCall, ToolResult
@@ -18,15 +18,16 @@ from ..core.conversation import (
     Turn,
     new_conversation,
 )
-from ..core.errors import FieldViolation, InvalidRequest, RateLimited, StorageUnavailable
+from ..core.errors import FieldViolation, GatewayError, InvalidRequest, RateLimited, StorageUnavailable
 from ..core.request import Caller, GenerateParams
-from ..core.response import GenerateResult
-from ..core.usage import Cost, Usage
+from ..core.response import GenerateResult, SettingWarning
+from ..core.usage import Cost, Usage, add_cost, add_usage
 from ..storage.conversations import Change, Page
 from ..storage.opening import Storage
 from ..storage.unfinished_turns import UnfinishedTurns
 from ..validation.messages import message_violations, tool_result_violations, without_history
 from ..validation.violations import raise_violations
+from .compact_natively import NativeCompaction
 
 LEASE_SECONDS = 30.0
 """Lease of an operation that only appends messages."""
@@ -48,6 +49,20 @@ MAX_SUMMARIZED_CHARACTERS = 2_000_000
 
 Generate = Callable[[GenerateParams], Awaitable[GenerateResult]]
 """Run a generation request of the caller through the whole pipeline."""
+
+
+CompactNative = Callable[[GenerateParams], Awaitable[NativeCompaction]]
+"""Have the provider of a model compact messages, as a call of the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """A conversation after a compaction, and what was generated for it: nothing if `usage` is None."""
+
+    conversation: Conversation
+    usage: Usage | None = None
+    cost: Cost | None = None
+    warnings: tuple[SettingWarning, ...] = ()
 
 
 class Conversations:
@@ -136,25 +151,48 @@ class Conversations:
         )
 
     async def compact(
-        self, owner: str, conversation_id: str, model: str, kept_turns: int, generate: Generate
-    ) -> tuple[Conversation, Usage | None, Cost | None]:
+        self,
+        owner: str,
+        conversation_id: str,
+        model: str,
+        kept_turns: int,
+        generate: Generate,
+        compact_native: CompactNative | None = None,
+    ) -> Compacted:
         """Summarize all turns but the newest. Raises ConversationNotFound and the errors of a generation.
 
-        The summary includes the one before. If the generation fails, the conversation stays as it was.
+        The summary includes the one before. If the generation fails, the conversation stays as it was. With
+        `compact_native`, the provider of the conversation's model compacts the same turns as well; if that fails, a
+        warning says why.
         """
         history = await self._history(owner, conversation_id)
         conversation = history.conversation
         last = _last_summarized(history, kept_turns)
         if last <= (0 if conversation.summary is None else conversation.summary.turns):
-            return conversation, None, None
+            return Compacted(conversation)
         name = model or self._settings.summary_model or conversation.settings.model
         result = await generate(GenerateParams(messages=(_transcript(history, last),), model=name))
         text = "".join(part.text for part in result.message.parts if isinstance(part, Text))
         if not text.strip():
             raise _invalid("model", f"returned no summary; use another one than {name!r}")
         summary = Summary(last, text, result.metadata.provider, result.metadata.model)
+        # Stored at once, so that nothing that happens to the provider's compaction loses it.
         changed = await self._store.set_summary(owner, conversation_id, summary)
-        return changed, result.finished.usage, result.finished.cost
+        usage, cost = result.finished.usage, result.finished.cost
+        if compact_native is None:
+            return Compacted(changed, usage, cost)
+        older = replace(history, turns=tuple(turn for turn in history.turns if turn.number < last))
+        messages, _ = prompt_of(older, self._limits.max_messages)
+        settings = conversation.settings
+        try:
+            native = await compact_native(
+                GenerateParams(tuple(messages), settings.model, system_instruction=settings.system_instruction)
+            )
+        except GatewayError as error:
+            return Compacted(changed, usage, cost, (SettingWarning("native", error.message),))
+        summary = replace(summary, native=native.compaction)
+        changed = await self._store.set_summary(owner, conversation_id, summary)
+        return Compacted(changed, add_usage(usage, native.usage), add_cost(cost, native.cost))
 
     async def continued(self, params: GenerateParams, caller: Caller) -> GenerateParams:
         """Return the request with the history of its conversation, and the settings that it leaves out.
@@ -203,7 +241,7 @@ def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], C
     conversation, turns = history.conversation, list(history.turns)
     messages: list[Message] = []
     if conversation.summary is not None:
-        messages.append(Message(Role.USER, (Text(SUMMARY_PREFIX + conversation.summary.text),)))
+        messages.append(_summary_message(conversation.summary))
     count = len(messages) + sum(len(turn.messages) for turn in turns)
     while turns and (count > max_messages or _continues(turns[0].messages[0])):
         count -= len(turns.pop(0).messages)
@@ -217,6 +255,14 @@ def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], C
     return messages, ConversationTurn(
         conversation.id, conversation.turn_count, len(messages), tuple(starts), frozenset(pinned)
     )
+
+
+def _summary_message(summary: Summary) -> Message:
+    """Return the summary as text, and as the state of the model that can read its own compaction instead."""
+    text, native = SUMMARY_PREFIX + summary.text, summary.native
+    if native is None:
+        return Message(Role.USER, (Text(text),))
+    return Message(Role.USER, (Text(text, native.provider_state),), native.provider, native.model)
 
 
 def _continues(message: Message) -> bool:

@@ -22,9 +22,11 @@ from ..catalog.model import Model
 from ..config.errors import SettingsError, problems_from
 from ..config.providers import ProviderSettings
 from ..config.settings import Limits, Settings
+from ..core.compaction import Compactor
 from ..core.embedding import Embedder
 from ..core.handler import Provider, TokenCounter
 from ..resilience.key_pool import KeyPool
+from .endpoints.compaction import HttpCompactor
 from .endpoints.embeddings import EmbeddingWire, HttpEmbedder
 from .endpoints.gemini_embeddings import GeminiEmbeddings
 from .endpoints.model_listing import HttpModelLister
@@ -102,6 +104,10 @@ class ProviderSet:
         """Return the providers that may count tokens."""
         found = {name: token_counter_for(provider) for name, provider in self.providers.items()}
         return {name: counter for name, counter in found.items() if counter is not None}
+
+    def compactors(self) -> Mapping[str, Compactor]:
+        """Return the providers that may compact prompts."""
+        return {name: HttpCompactor(one) for name, one in self.providers.items() if isinstance(one, HttpProvider)}
 
     def model_listers(self) -> Mapping[str, ModelLister]:
         """Return the providers that list their models."""

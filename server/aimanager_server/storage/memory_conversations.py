@@ -81,7 +81,7 @@ class MemoryConversations:
         data = [await Blobs.of(turn) for turn in turns]
         owner = self._owners.setdefault(conversation.owner, _Owner())
         stored = owner.conversations[conversation.id] = _Stored(conversation.used_at(self._use()))
-        owner.size += OVERHEAD_BYTES
+        owner.size += _size(stored.conversation)
         for turn, blobs in zip(turns, data, strict=True):
             _add_turn(owner, stored, turn, blobs)
         self._drop_excess(stored)
@@ -124,7 +124,11 @@ class MemoryConversations:
         stored = self._find(owner, conversation_id)
         current = stored.conversation.summary
         if current is None or current.turns <= summary.turns:
+            owned = self._owners[owner]
+            owned.size -= _size(stored.conversation)
             stored.conversation = replace(stored.conversation, summary=summary)
+            owned.size += _size(stored.conversation)
+            self._drop_excess(stored)
         return stored.conversation
 
     async def pin(self, owner: str, conversation_id: str, number: int, *, is_pinned: bool) -> None:
@@ -205,7 +209,7 @@ class MemoryConversations:
         """Store `copy` with the first `turn_count` turns of a conversation, or all if it has fewer."""
         source, owned = self._find(owner, conversation_id), self._owners[owner]
         stored = owned.conversations[copy.id] = _Stored(copy.used_at(self._use()))
-        owned.size += OVERHEAD_BYTES
+        owned.size += _size(stored.conversation)
         for turn in source.turns[:turn_count]:
             stored.turns.append(replace(turn))
             totals = decode_turn(0, turn.payload, turn.created_at, (False, False)).totals()
@@ -267,7 +271,7 @@ class MemoryConversations:
     def _remove(self, owner: str, conversation_id: str) -> None:
         owned = self._owners[owner]
         stored = owned.conversations.pop(conversation_id)
-        owned.size -= OVERHEAD_BYTES
+        owned.size -= _size(stored.conversation)
         for turn in stored.turns:
             owned.size -= OVERHEAD_BYTES + len(turn.payload)
             owned.references.subtract(turn.digests)
@@ -277,6 +281,10 @@ class MemoryConversations:
                     owned.size -= len(owned.attachments.pop(digest))
         if not owned.conversations:
             del self._owners[owner]
+
+
+def _size(conversation: Conversation) -> int:
+    return OVERHEAD_BYTES + (0 if conversation.summary is None else conversation.summary.size)
 
 
 def _add_turn(owner: _Owner, stored: _Stored, turn: Turn, blobs: Blobs) -> None:

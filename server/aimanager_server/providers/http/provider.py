@@ -41,7 +41,7 @@ Exchange = Callable[[Attempt[Any], str], Awaitable[Result]]
 MAX_ERROR_BODY_BYTES = 64 * 1024
 PROBE_TIMEOUT_SECONDS = 10.0
 
-STATE_OMITTED = "rejected the reasoning state of earlier messages; they were sent again without it."
+STATE_OMITTED = "rejected the state of earlier messages; they were sent again without it."
 KEY_CHECK_SECONDS = 2.0
 KEY_CHECK_INTERVAL_SECONDS = 10.0
 """A status 403 that does not say why is followed by one request for the model list, in this interval, with the key."""
@@ -98,6 +98,10 @@ class HttpProvider:
     def transport(self) -> Transport:
         """The transport of generations."""
         return self._transport
+
+    def wire_of(self, model: str) -> Wire:
+        """Return the wire of a model."""
+        return self._wire_for(model)
 
     async def __call__(self, attempt: Attempt[Any]) -> ResponseStream:
         """Send the attempt to its target and return once the first event has arrived."""
@@ -203,7 +207,7 @@ class HttpProvider:
         return False
 
     async def _generate(self, attempt: Attempt[Any], key: str) -> ResponseStream:
-        wire, deadline, streaming = self._wire_for(attempt.target.model), attempt.deadline, attempt.is_streamed
+        wire, deadline, streaming = self.wire_of(attempt.target.model), attempt.deadline, attempt.is_streamed
         request = self._prepare(wire.encode(attempt, key), correlation_headers(attempt), streaming=streaming)
         with attempt.upstream_timer.measure():
             response = await self._transport.send(request, deadline)

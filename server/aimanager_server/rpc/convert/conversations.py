@@ -11,6 +11,7 @@ from dataclasses import replace
 from aimanager.v1 import conversation_pb2
 
 from ...core.conversation import Conversation, ConversationSettings, Turn
+from ...operations.conversations import Compacted
 from ...storage.conversations import Page
 from ...validation.conversations import settings_violations
 from .fields import FieldParser, invalid_field
@@ -46,7 +47,21 @@ def conversation_to_proto(conversation: Conversation) -> conversation_pb2.Conver
         converted.summary.turns = summary.turns
         converted.summary.text = valid_text(summary.text)
         converted.summary.provider, converted.summary.model = summary.provider, summary.model
+        if (native := summary.native) is not None:
+            converted.summary.native_model = f"{native.provider}/{native.model}"
     return converted
+
+
+def compacted_to_proto(compacted: Compacted) -> conversation_pb2.CompactConversationResponse:
+    """Convert the result of a compaction."""
+    response = conversation_pb2.CompactConversationResponse(conversation=conversation_to_proto(compacted.conversation))
+    if compacted.usage is not None:
+        response.usage.CopyFrom(usage_to_proto(compacted.usage))
+    if compacted.cost is not None:
+        response.cost.CopyFrom(cost_to_proto(compacted.cost))
+    for warning in compacted.warnings:
+        response.warnings.add(field=warning.field, message=valid_text(warning.message))
+    return response
 
 
 def turn_to_proto(turn: Turn) -> conversation_pb2.Turn:

@@ -15,12 +15,14 @@ from aimanager.v1.conversation_pb2_grpc import (
 from ...config.settings import Settings
 from ...core.errors import PermissionDenied
 from ...core.handler import CallHandler, Clock
-from ...core.request import GenerateParams
+from ...core.request import Call, GenerateParams
 from ...core.response import GenerateResult
+from ...operations.compact_natively import CompactNatively, NativeCompaction
 from ...operations.conversations import DEFAULT_KEPT_TURNS, Conversations
 from ...routing.resolver import Resolver
 from ..context import Rpc, current_rpc
 from ..convert.conversations import (
+    compacted_to_proto,
     conversation_to_proto,
     page_token,
     parse_changes,
@@ -33,7 +35,6 @@ from ..convert.conversations import (
 )
 from ..convert.fields import FieldParser
 from ..convert.requests import parse_messages
-from ..convert.responses import cost_to_proto, usage_to_proto
 from ..convert.times import parse_duration
 from ..deadlines import CallDeadline
 
@@ -44,10 +45,17 @@ class ConversationService(ConversationServiceServicer):
     name = "aimanager.v1.ConversationService"
 
     def __init__(
-        self, conversations: Conversations, handler: CallHandler, resolver: Resolver, settings: Settings, clock: Clock
+        self,
+        conversations: Conversations,
+        handler: CallHandler,
+        compact_natively: CompactNatively,
+        resolver: Resolver,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
         self._conversations = conversations
         self._handler = handler
+        self._compact_natively = compact_natively
         self._resolver = resolver
         self._limits = settings.limits
         self._timeout_seconds = settings.server.unary_timeout_seconds
@@ -147,25 +155,24 @@ class ConversationService(ConversationServiceServicer):
         async with CallDeadline(rpc, self._timeout_seconds, self._clock) as deadline:
 
             async def generate(params: GenerateParams) -> GenerateResult:
-                return await self._generate(params, rpc, deadline)
+                return await (await self._handler(self._resolve(params, rpc, deadline))).result()
 
-            changed, usage, cost = await self._conversations.compact(
-                _owner(), request.conversation_id, request.model, kept, generate
-            )
-        response = pb.CompactConversationResponse(conversation=conversation_to_proto(changed))
-        if usage is not None:
-            response.usage.CopyFrom(usage_to_proto(usage))
-        if cost is not None:
-            response.cost.CopyFrom(cost_to_proto(cost))
-        return response
+            async def compact_native(params: GenerateParams) -> NativeCompaction:
+                return await self._compact_natively(self._resolve(params, rpc, deadline))
 
-    async def _generate(self, params: GenerateParams, rpc: Rpc, deadline: float) -> GenerateResult:
+            compacted = await self._conversations.compact(
+                _owner(), request.conversation_id, request.model, kept, generate,
+                compact_native if request.native else None,
+            )  # fmt: skip
+        return compacted_to_proto(compacted)
+
+    def _resolve(self, params: GenerateParams, rpc: Rpc, deadline: float) -> Call:
         call = self._resolver.resolve(
             params, rpc.caller, id=rpc.id, deadline=deadline, streaming=False, traceparent=rpc.traceparent,
             hops=rpc.hops,
         )  # fmt: skip
         rpc.attempts = call.attempts
-        return await (await self._handler(call)).result()
+        return call
 
 
 def _owner() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
-from ...core.conversation import Conversation, ConversationSettings, Summary, Turn
+from ...core.conversation import Compaction, Conversation, ConversationSettings, Summary, Turn
 from ..encryption import Cipher
 from ..turn_codec import (
     Blobs,
@@ -73,7 +75,7 @@ class RowCodec:
             decode_usage(usage),
             decode_cost(cost),
             row.forked_from,
-            None if summary is None else Summary(*summary),
+            None if summary is None else _summary(*summary),
         )
 
     def turn_values(self, conversation_id: str, turn: Turn, blobs: Blobs) -> Values:
@@ -118,7 +120,17 @@ def _details(conversation: Conversation) -> bytes:
     }
     if summary is not None:
         details["summary"] = [summary.turns, summary.text, summary.provider, summary.model]
+        if (native := summary.native) is not None:
+            state = base64.b64encode(native.provider_state).decode()
+            details["summary"].append([native.provider, native.model, state])
     return json.dumps(details).encode()
+
+
+def _summary(turns: int, text: str, provider: str, model: str, native: Sequence[str] | None = None) -> Summary:
+    if native is None:
+        return Summary(turns, text, provider, model)
+    made_by, made_with, state = native
+    return Summary(turns, text, provider, model, Compaction(made_by, made_with, base64.b64decode(state)))
 
 
 def _totals(conversation: Conversation) -> bytes:

@@ -11,6 +11,7 @@ from ....core.content import Attachment, JsonObjectFormat, Message, Part, Reason
 from ....core.errors import CapabilityUnsupported
 from ....core.request import Attempt
 from ..call_ids import RESPONSES as CALL_IDS
+from .compaction import compacted_items
 from .provider_state import Json, decode_kind_and_phase, decode_reasoning_item
 
 TEXT_TYPES = ("application/json", "application/xml")
@@ -19,14 +20,17 @@ JSON_INSTRUCTION = "Answer with a JSON object."
 """Added if JSON output is requested and no message mentions JSON: the API rejects that, whatever the instructions."""
 
 
-def encode_input(attempt: Attempt[Any]) -> list[Json]:
-    """Return the turns as items in order; tool results come first in the turn after the tool calls."""
+def encode_input(attempt: Attempt[Any], key: str) -> list[Json]:
+    """Return the turns as items in order; tool results come first in the turn after the tool calls.
+
+    `key` is the API key: a compaction that it obtained replaces the summary of the same turns.
+    """
     items: list[Json] = []
     for role, turns in groupby(attempt.messages, key=lambda message: message.role):
         if role is Role.ASSISTANT:
             items.extend(item for turn in turns for item in _assistant(turn, attempt))
         else:
-            items.extend(_user([part for turn in turns for part in turn.parts]))
+            items.extend(_user_turns(turns, attempt, key))
     if isinstance(attempt.output_format, JsonObjectFormat) and not _mentions_json(attempt.messages):
         items.insert(0, {"role": "developer", "content": [_text(JSON_INSTRUCTION)]})
     return items
@@ -74,6 +78,19 @@ def _append_text(items: list[Json], pending_reasoning: list[Json], part: Text, *
 def _call(part: ToolCall) -> Json:
     arguments = part.arguments_json or "{}"
     return {"type": "function_call", "call_id": CALL_IDS.fit(part.id), "name": part.name, "arguments": arguments}
+
+
+def _user_turns(turns: Iterable[Message], attempt: Attempt[Any], key: str) -> Iterator[Json]:
+    parts: list[Part] = []
+    for turn in turns:
+        compacted = [] if attempt.omits_state else compacted_items(turn, attempt.target, key)
+        if compacted:
+            yield from _user(parts)
+            yield from compacted
+            parts = []
+        else:
+            parts += turn.parts
+    yield from _user(parts)
 
 
 def _user(parts: list[Part]) -> Iterator[Json]:
@@ -124,5 +141,11 @@ def _data_url(part: Attachment) -> str:
 
 
 def _mentions_json(messages: Iterable[Message]) -> bool:
-    texts = (part.text for message in messages for part in message.parts if isinstance(part, Text))
+    # A compaction may be sent in place of a user's text with state.
+    texts = (
+        part.text
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Text) and not (message.role is Role.USER and part.provider_state)
+    )
     return any("json" in text.lower() for text in texts)

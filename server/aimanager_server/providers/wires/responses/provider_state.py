@@ -24,7 +24,7 @@ def encode_reasoning_item(item: Mapping[str, Any]) -> bytes:
     >>> encode_reasoning_item({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": None})
     b''
     """
-    return _encode(item) if item.get("encrypted_content") or item.get("content") else b""
+    return encode_state(item) if item.get("encrypted_content") or item.get("content") else b""
 
 
 def decode_reasoning_item(state: bytes) -> Json | None:
@@ -32,7 +32,7 @@ def decode_reasoning_item(state: bytes) -> Json | None:
 
     The status, which belongs to responses, and empty fields are omitted.
     """
-    item = _decode(state)
+    item = decode_state(state)
     if item.get("type") != "reasoning":
         return None
     summary = item.get("summary")
@@ -49,22 +49,23 @@ def encode_kind_and_phase(kind: str, phase: str) -> bytes:
     """
     if kind == "output_text" and not phase:
         return b""
-    return _encode({"type": kind, "phase": phase} if phase else {"type": kind})
+    return encode_state({"type": kind, "phase": phase} if phase else {"type": kind})
 
 
 def decode_kind_and_phase(state: bytes) -> tuple[str, str]:
     """Return the kind and phase stored by `encode_kind_and_phase`."""
-    fields = _decode(state)
+    fields = decode_state(state)
     kind, phase = fields.get("type"), fields.get("phase")
     return "refusal" if kind == "refusal" else "output_text", phase if isinstance(phase, str) else ""
 
 
-def _encode(value: Mapping[str, Any]) -> bytes:
+def encode_state(value: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a state."""
     # ASCII escapes preserve half a surrogate pair, which UTF-8 cannot encode.
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _decode(state: bytes) -> Mapping[str, Any]:
+def decode_state(state: bytes) -> Mapping[str, Any]:
     """Return the object in the state; empty if the state comes from another wire."""
     try:
         value = decode_json(unmarked(state))

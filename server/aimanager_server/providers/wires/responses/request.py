@@ -34,7 +34,7 @@ API = "The Responses API"
 
 
 def encode_body(
-    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges
+    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges, key: str
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
@@ -47,7 +47,7 @@ def encode_body(
     fields: Json = {
         "model": target.model,
         "instructions": attempt.system_instruction or None,
-        "input": encode_input(attempt),
+        "input": encode_input(attempt, key),
         "store": False,
         "include": INCLUDED_REASONING if may_reason else None,
         "max_output_tokens": target.sampling.max_output_tokens,

@@ -10,19 +10,25 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
+from ....core.compaction import CompactedPrompt
 from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
+from ....core.usage import Usage
 from ..json_codec import decode_object_body
 from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
+from .compaction import REQUEST_FIELDS, encode_compaction
 from .errors import error_from_response, error_from_status
 from .request import encode_body
 from .response_parser import ResponsesParser
 from .stream_reader import ResponsesStreamReader
+from .usage import parse_usage
 
 
 class ResponsesWire:
@@ -48,8 +54,23 @@ class ResponsesWire:
         headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if attempt.is_streamed else "application/json"
         changes = SettingChanges(attempt.target)
-        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes)
+        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes, key)
         return HttpRequest("POST", f"{self._url}/responses", headers, body, tuple(changes.warnings))
+
+    def encode_compaction(self, attempt: Attempt[Any], key: str) -> HttpRequest:
+        """Return the request that compacts the messages of an unstreamed attempt."""
+        request = self.encode(attempt, key)
+        body = {field: value for field, value in from_json(request.body).items() if field in REQUEST_FIELDS}
+        return HttpRequest("POST", f"{request.url}/compact", request.headers, to_json(body))
+
+    def decode_compaction(self, body: bytes) -> CompactedPrompt:
+        """Return the compacted prompt. Raises ProviderProtocolError."""
+        response = decode_object_body(body)
+        usage = parse_usage(response.get("usage")) or Usage()
+        try:
+            return CompactedPrompt(encode_compaction(response.get("output")), usage)
+        except ProviderProtocolError as error:
+            raise error.replace(usage=usage) from None  # it is billed, although it cannot be used
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""

@@ -1,0 +1,44 @@
+"""Compact a prompt with the provider's own endpoint, which only the Responses API has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...core.compaction import CompactedPrompt
+from ...core.errors import CapabilityUnsupported
+from ...core.provider_state import MIN_SECRET_LENGTH, fingerprint_of, marked
+from ...core.request import Attempt
+from ..http.provider import HttpProvider
+from ..wires.responses import ResponsesWire
+from ..wires.wire import HttpRequest
+
+
+class HttpCompactor:
+    """Compact prompts with the API keys and connections of an HttpProvider."""
+
+    def __init__(self, provider: HttpProvider) -> None:
+        self._provider = provider
+
+    def can_compact(self, model: str) -> bool:
+        """Return whether the model is used over the Responses API."""
+        return isinstance(self._provider.wire_of(model), ResponsesWire)
+
+    async def compact(self, attempt: Attempt[Any]) -> CompactedPrompt:
+        """Return the compacted prompt, marked with the key. Raises CapabilityUnsupported for a key without a mark."""
+        wire = self._provider.wire_of(attempt.target.model)
+        assert isinstance(wire, ResponsesWire)
+        unary, fingerprint = replace(attempt, is_streamed=False), ""
+
+        def encode(key: str) -> HttpRequest:
+            nonlocal fingerprint
+            fingerprint = fingerprint_of(key)
+            if not fingerprint:
+                raise CapabilityUnsupported(
+                    f"Native compaction requires an API key of at least {MIN_SECRET_LENGTH} characters, because only "
+                    "the key that obtained a compaction may use it."
+                )
+            return wire.encode_compaction(unary, key)
+
+        compacted = await self._provider.exchange(unary, encode, wire.decode_compaction)
+        return replace(compacted, provider_state=marked(compacted.provider_state, fingerprint))
