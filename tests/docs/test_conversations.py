@@ -13,6 +13,9 @@ from tests.support.gateway import settings_with, started_gateway
 
 RUNS = {("conversations.md", "python"): "test_python_block_prints_what_its_comments_say"}
 COMMANDS = {
+    "aimanager conversations": "tests/client/cli/test_conversations.py::test_conversations_are_a_table",
+    "aimanager conversations show ID": "tests/client/cli/test_conversations.py::test_a_conversation_is_shown",
+    "aimanager conversations delete ID": "tests/client/cli/test_conversations.py::test_a_conversation_is_deleted",
     "aimanager-server storage check": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage migrate": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage status": "tests/commands/test_storage.py::test_a_database_is_migrated_once",

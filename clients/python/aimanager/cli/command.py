@@ -13,6 +13,7 @@ from .arguments import add_command, connect
 from .ask import add_ask_arguments, ask
 from .chat import add_chat_arguments, chat
 from .console import Console, error_to_json
+from .conversations import add_conversations_arguments, conversations
 from .health import add_health_arguments, health
 from .metrics import add_metrics_arguments, metrics
 from .models import add_models_arguments, models
@@ -69,11 +70,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimanager", description="Call models through an aimanager gateway.")
     parser.add_argument("--version", action="version", version=f"aimanager {version('aimanager')}")
-    commands = parser.add_subparsers(required=True, metavar="ask | chat | models | health | metrics")
+    commands = parser.add_subparsers(required=True, metavar="ask | chat | conversations | models | health | metrics")
     description = "Send a prompt to a model and print the response."
     add_ask_arguments(add_command(commands, "ask", description, ask))
     description = "Talk to a model; /help lists what to type."
     add_chat_arguments(add_command(commands, "chat", description, chat))
+    description = "List the conversations that the server keeps, show one, or delete one."
+    add_conversations_arguments(add_command(commands, "conversations", description, conversations))
     description = "List models with their capabilities, limits and prices."
     add_models_arguments(add_command(commands, "models", description, models))
     description = "Show the health of the providers; exit with status 1 if any is DOWN."
