@@ -66,6 +66,7 @@ async def test_every_request_may_fail(ai: AIManager, async_ai: AsyncAIManager) -
         (3, {}, "requests must be a list, got int"),
         (["Hi"], {"max_in_flight": 0}, "max_in_flight must be a positive integer, got 0"),
         (["Hi", {"prompt": "Hi", "temprature": 1}], {}, "'temprature'. Did you mean 'temperature'"),
+        (["Hi", {"prmpt": "Hi"}], {}, r"requests\[1\] must have the key 'prompt'"),
         (["Hi"], {"temprature": 1}, "'temprature'. Did you mean 'temperature'"),
     ],
 )

@@ -26,7 +26,8 @@ def read_batch(
 ) -> list[BatchItem]:
     """Return each request with its options, which override the shared ones.
 
-    Raises TypeError for an unknown option, and InvalidRequestError for one prompt in place of a list.
+    Raises TypeError for an unknown option, and InvalidRequestError for one prompt in place of a list and for a
+    dict that is neither a request nor a message.
     """
     if isinstance(requests, str | Mapping) or not isinstance(requests, Iterable):
         raise InvalidRequestError(f"requests must be a list, got {type(requests).__name__}", 'Write batch(["…", "…"]).')
@@ -35,10 +36,15 @@ def read_batch(
             f"max_in_flight must be a positive integer, got {max_in_flight!r}", f"Omit it for {MAX_IN_FLIGHT}."
         )
     shared = request_options("batch", shared)
-    return [_item(request, shared) for request in requests]
+    return [_item(request, shared, index) for index, request in enumerate(requests)]
 
 
-def _item(request: Prompt | BatchRequest, shared: RequestOptions) -> BatchItem:
+def _item(request: Prompt | BatchRequest, shared: RequestOptions, index: int) -> BatchItem:
+    if isinstance(request, Mapping) and not request.keys() & {"prompt", "role"}:
+        raise InvalidRequestError(
+            f"requests[{index}] must have the key 'prompt', or be a message with a role",
+            'Write {"prompt": "…", "temperature": 0.5}.',
+        )
     if not isinstance(request, Mapping) or "prompt" not in request:
         return BatchItem(cast("Prompt", request), shared)
     own = request_options("batch", cast("RequestOptions", {k: v for k, v in request.items() if k != "prompt"}))
