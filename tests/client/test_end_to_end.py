@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 import pytest
 
@@ -15,6 +16,7 @@ from aimanager import (
     RateLimitError,
 )
 from aimanager.cli import main
+from aimanager.cli.console import Console
 from tests.support.gateway import settings_with, started_gateway
 
 
@@ -101,7 +103,9 @@ async def test_async_calls_run_concurrently(gateway: str) -> None:
     assert {response.content for response in responses} == {text}
 
 
-def test_command_prints_a_response(gateway: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ask", "Hello there", "--model", "mock/latest", "--target", gateway]) == 0
+def test_command_prints_a_response(gateway: str) -> None:
+    console = Console(io.StringIO(), io.StringIO(), io.StringIO())
 
-    assert capsys.readouterr().out.strip()
+    assert main(["ask", "Hello there", "--model", "mock/latest", "--target", gateway], console) == 0
+
+    assert "Hello there" in console.stdout.getvalue()  # type: ignore[attr-defined]  # it is a StringIO

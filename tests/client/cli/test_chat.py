@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 from pathlib import Path
@@ -9,12 +10,18 @@ from pathlib import Path
 import grpc
 import pytest
 
+from aimanager import AIManager
 from aimanager.cli.chat.conversation import Conversation, load_conversation, save_conversation, state_folder
 from aimanager.cli.chat.markdown_blocks import MarkdownBlocks
+from aimanager.cli.chat.screen import rich_screen
+from aimanager.cli.console import Console
 from aimanager.errors import ConfigurationError, InvalidRequestError
 from aimanager.v1 import content_pb2
-from tests.support.console import CommandRunner
-from tests.support.fake_gateway.messages import error_status
+from tests.support.console import CommandRunner, Terminal
+from tests.support.fake_gateway.messages import error_status, make_response
+from tests.support.fake_gateway.restarts import interrupted, one_stream, restarted
+from tests.support.fake_gateway.server import FakeGateway
+from tests.support.terminal import plain
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +192,16 @@ def blocks(*pieces: str) -> list[str]:
 def test_markdown_is_split_into_blocks_however_it_arrives(text: str, expected: list[str]) -> None:
     assert blocks(text) == expected
     assert blocks(*text) == expected
+
+
+def test_a_terminal_shows_reasoning_markdown_and_restarts(fake: FakeGateway, ai: AIManager) -> None:
+    answer = make_response("**New** words.", usage=None, cost=None, execution=None)
+    fake.respond("StreamGenerate", one_stream(interrupted("Wrong"), restarted(answer, "**New**", " words.\n\nEnd")))
+    out = Terminal()
+
+    response = rich_screen(Console(io.StringIO(), out, Terminal()), show_reasoning=True)(ai.stream("Hi"))
+
+    shown = plain(out.getvalue())
+    assert response.content == "**New** words."
+    assert shown.index("Wrong") < shown.index("stream restarted on mock/mock-large") < shown.index("New words.")
+    assert shown.index("New words.") < shown.index("End")
