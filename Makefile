@@ -25,7 +25,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help install proto proto-check proto-lint proto-baseline fmt lint types structure test coverage check test-floor demo run \
-        fuzz chaos attack live bench prices providers-table docs lock sbom docker clean node proto-languages
+        fuzz chaos soak attack live bench prices providers-table docs lock sbom docker clean node proto-languages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ fuzz: .venv/.dev ## Fuzz the response parsers, also against the vendors' SDKs: S
 
 chaos: .venv/.dev ## Inject every fault under load, then check for leaks: SECONDS=60
 	@$(PY) -m tests.chaos.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+
+soak: .venv/.dev ## Load a server for ten minutes, and report what grows: SECONDS=120
+	@GRPC_VERBOSITY=error $(PY) -m tests.soak.run $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 attack: .venv/.dev ## Attack a server on loopback, and check how long other callers wait: ARGS="--only bombs"
 	@GRPC_VERBOSITY=error $(PY) -m tests.attack.run $(ARGS)

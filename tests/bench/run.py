@@ -16,6 +16,7 @@ import uvloop
 from tests.support.paths import ROOT
 
 from .call_profile import call_profile
+from .conversations import conversation_parts
 from .embedded import embedded
 from .facade import facade_overhead
 from .figures import AGAINST, ECHO, GATEWAY, Figure, table
@@ -24,7 +25,9 @@ from .processes import free_port, started
 from .revision import WORKING_TREE, Revision, commit_of, export
 
 RESULTS = ROOT / "build" / "bench.json"
-PARTS = ("cpu", "latency", "facade", "streams", "start", "embedded", "profile")
+PARTS = ("cpu", "latency", "facade", "streams", "start", "embedded", "profile", "conversations")
+LARGE_PARTS = ("full_store",)
+"""Parts that run only if they are named: they take minutes or gigabytes."""
 
 
 async def measure(
@@ -52,6 +55,7 @@ async def measure(
             figures.append(await stream_memory(bench))
         if "embedded" in parts:
             figures += await embedded(bench, rounds)
+        figures += await conversation_parts(parts, rounds)
         if "profile" in parts:
             figures += await call_profile(bench, rounds)
     return figures
@@ -69,7 +73,13 @@ def main() -> None:
     parser.add_argument(
         "--latency-calls", type=int, default=10_000, metavar="N", help="sequential calls (default: %(default)s)"
     )
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (default: all)")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*PARTS, *LARGE_PARTS),
+        default=PARTS,
+        help="parts to run (default: all but full_store)",
+    )
     arguments = parser.parse_args()
     revisions = {GATEWAY: WORKING_TREE}
     if arguments.against is not None:
