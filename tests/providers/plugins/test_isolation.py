@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import structlog
 
 from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderInternalError
+from aimanager_server.core.request import Attempt
+from aimanager_server.core.stream import ResponseStream
 from aimanager_server.providers.plugins.isolation import MAX_LOOPS
 from tests.support.event_loop import run_ready_tasks
 from tests.support.eventually import eventually
@@ -74,7 +77,7 @@ async def test_a_blocked_event_loop_is_replaced_for_the_next_call(logged: Any) -
 
 
 async def test_a_blocking_plugin_does_not_block_the_server() -> None:
-    async with plugin_provider(ScriptedPlugin(block_event_loop), response_timeout=0.1) as provider:
+    async with plugin_provider(ScriptedPlugin(block_event_loop)) as provider:
         blocked = asyncio.ensure_future(provider(plugin_attempt()))
         turns = 0
         while not blocked.done():
@@ -111,6 +114,22 @@ async def test_cancelling_a_call_does_not_wait_for_the_plugin(wait: Any) -> None
         task.cancel()
         await run_ready_tasks()
         assert task.cancelled()
+        await eventually(lambda: plugin.closed, 1)
+
+
+async def test_a_stream_that_a_plugin_returns_to_a_cancelled_call_is_closed() -> None:
+    class Late(ScriptedPlugin):
+        async def generate(self, attempt: Attempt[Any]) -> ResponseStream:
+            stream = await super().generate(attempt)
+            with contextlib.suppress(asyncio.CancelledError):
+                await wait_forever()
+            return stream
+
+    plugin = Late()
+    async with plugin_provider(plugin) as provider:
+        task = asyncio.ensure_future(provider(plugin_attempt()))
+        await eventually(lambda: len(plugin.attempts), 1)
+        task.cancel()
         await eventually(lambda: plugin.closed, 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from ...catalog.model import Model, Support, SupportLevel
@@ -87,7 +87,15 @@ class PluginProvider:
         return error.replace(provider=self._name, model=attempt.target.model)
 
     async def _open_stream(self, attempt: Attempt[Any]) -> ResponseStream:
-        stream, loop = await self._plugin_loop.run(lambda: self._call_plugin(attempt))
+        opening = _Opening()
+        try:
+            stream, loop = await self._plugin_loop.run(lambda: self._call_plugin(attempt, opening))
+        except BaseException:
+            opening.is_abandoned = True
+            if opening.opened is not None:
+                stream, loop = opening.opened
+                self._plugin_loop.submit(stream.aclose, loop)
+            raise
         source = _PluginEvents(
             attempt,
             read=lambda: self._plugin_loop.run(lambda: _read_batch(stream), loop),
@@ -104,7 +112,7 @@ class PluginProvider:
         )
         return ResponseStream(metadata, source)
 
-    async def _call_plugin(self, attempt: Attempt[Any]) -> tuple[ResponseStream, Loop]:
+    async def _call_plugin(self, attempt: Attempt[Any], opening: _Opening) -> tuple[ResponseStream, Loop]:
         """Return the plug-in's stream and the event loop that it belongs to."""
         current_hops.set(attempt.hops)
         stream = await self._handler()(self._with_permitted_keys(attempt))
@@ -112,7 +120,10 @@ class PluginProvider:
             raise ProviderProtocolError(
                 f"Plug-in {self._name!r} must return a ResponseStream, got {type(stream).__name__!r}."
             )
-        return stream, asyncio.get_running_loop()
+        opening.opened = stream, asyncio.get_running_loop()
+        if opening.is_abandoned:
+            await stream.aclose()
+        return opening.opened
 
     def _with_permitted_keys(self, attempt: Attempt[Any]) -> Attempt[Any]:
         """Return the attempt without the keys of other providers, also in the attempts that it refers to."""
@@ -136,6 +147,17 @@ class PluginProvider:
         levels = self._plugin.capabilities(model)
         support = {capability: Support(SupportLevel(level)) for capability, level in levels.items()}
         return Model(self._name, str(model), capabilities=support)
+
+
+@dataclass(slots=True)
+class _Opening:
+    """A call whose stream must be closed even if the plug-in returns it after the call was cancelled.
+
+    Each thread sets its own field before it reads the other's, so that at least one of them closes the stream.
+    """
+
+    opened: tuple[ResponseStream, Loop] | None = None
+    is_abandoned: bool = False
 
 
 class _PluginEvents:
