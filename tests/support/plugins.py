@@ -22,8 +22,10 @@ from aimanager_server.providers.plugins.adapter import PluginProvider
 from aimanager_server.providers.plugins.api import Transport
 from aimanager_server.providers.plugins.isolation import PluginLoop
 
-RESPONSE_TIMEOUT = 0.05
-LIST_TIMEOUT = 0.05
+RESPONSE_TIMEOUT = 0.5
+LIST_TIMEOUT = 0.5
+"""Long enough for the thread of a plug-in to run on a busy machine."""
+
 SHUTDOWN_TIMEOUT = 0.05
 FINISHED = Finished(FinishReason.STOP, "stop", Usage(3, 2, source=UsageSource.REPORTED))
 HELLO: tuple[Event, ...] = (TextDelta(0, "Hel"), TextDelta(0, "lo"), PartCompleted(0, Text("Hello")), FINISHED)
@@ -101,7 +103,7 @@ async def wait_ignoring_cancellation() -> None:
 
 async def block_event_loop() -> None:
     """Block the event loop for much longer than RESPONSE_TIMEOUT."""
-    time.sleep(10 * RESPONSE_TIMEOUT)  # noqa: ASYNC251  # the fault under test
+    time.sleep(4 * RESPONSE_TIMEOUT)  # noqa: ASYNC251  # the fault under test
 
 
 class RecordingTransport(httpx.AsyncBaseTransport):

@@ -148,7 +148,7 @@ def test_a_stale_pooled_connection_costs_no_attempt() -> None:
 
 @scenario(24)
 def test_an_exhausted_connection_pool_falls_back_or_fails_as_overloaded() -> None:
-    first = Upstream(stalls(), responds(), max_connections=1, connect_timeout_seconds=0.1)
+    first = Upstream(stalls(), responds(), max_connections=1, connect_timeout_seconds=0.5)
 
     with gateway(first, Upstream(responds())) as server:
         holder = server.start_call()
