@@ -268,6 +268,7 @@ def test_turns_are_appended_pinned_forked_and_compacted(ai: AIManager) -> None:
     assert compaction.usage.input_tokens > 0
     assert compaction.cost
     assert conversation.compact().cost is None  # nothing to summarize
+    assert [each.field for each in copy.compact(keep_turns=0, native=True).warnings] == ["native"]
     assert len(conversation.history) == 5
     assert conversation.expire_time is not None
     assert conversation.create_time is not None

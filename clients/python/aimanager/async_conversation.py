@@ -120,10 +120,11 @@ class AsyncConversation(ConversationState):
         *,
         keep_turns: int | None = None,
         model: str | None = None,
+        native: bool = False,
         timeout: float | None = None,  # noqa: ASYNC109  # the server observes it too
     ) -> Compaction:
         """Have a model summarize all turns but the newest, like Conversation.compact. Raises AIError."""
-        operation = compact_conversation(self.id, keep_turns, model, timeout, self._defaults)
+        operation = compact_conversation(self.id, keep_turns, model, timeout, self._defaults, native=native)
         self.proto, compaction = await self._channel.call(operation)
         return compaction
 

@@ -165,18 +165,24 @@ class Conversation(ConversationState):
         return Conversation(self._channel, self._defaults, copy)
 
     def compact(
-        self, *, keep_turns: int | None = None, model: str | None = None, timeout: float | None = None
+        self,
+        *,
+        keep_turns: int | None = None,
+        model: str | None = None,
+        native: bool = False,
+        timeout: float | None = None,
     ) -> Compaction:
         """Have a model summarize all turns but the newest, 4 by default. Requests then send the summary in their place.
 
-        The turns stay in `history`. The gateway decides about the model unless you pass one. Raises AIError.
+        The turns stay in `history`. The gateway decides about the model unless you pass one. `native` also has the
+        provider compact the turns in a form of its own, a second billed request, if it can. Raises AIError.
 
         >>> conversation = ai.conversation(model="mock/latest")
         >>> answers = [conversation.request(prompt).send() for prompt in ("One", "Two")]
         >>> conversation.compact(keep_turns=1).turns
         1
         """
-        operation = compact_conversation(self.id, keep_turns, model, timeout, self._defaults)
+        operation = compact_conversation(self.id, keep_turns, model, timeout, self._defaults, native=native)
         self.proto, compaction = self._channel.call(operation)
         return compaction
 

@@ -13,6 +13,7 @@ from ..errors import InvalidRequestError
 from ..messages import Attachment, AttachmentSource, Message
 from ..options import OnInterruption, RequestOptions
 from ..types.conversation import Compaction
+from ..types.response import read_warning
 from ..types.usage import read_usage
 from ..v1 import conversation_pb2 as pb
 from .checks import require_utf8, set_number
@@ -148,11 +149,18 @@ def fork_conversation(conversation_id: str, turn: int | None, title: str | None)
 
 
 def compact_conversation(
-    conversation_id: str, keep_turns: int | None, model: str | None, timeout: float | None, defaults: CallDefaults
+    conversation_id: str,
+    keep_turns: int | None,
+    model: str | None,
+    timeout: float | None,
+    defaults: CallDefaults,
+    *,
+    native: bool = False,
 ) -> CompactOperation:
     """Describe a summary of all turns but the newest."""
     qualified = defaults.qualified_model(model) if model else ""
-    request = pb.CompactConversationRequest(conversation_id=conversation_id, **_checked({"model": qualified}))
+    settings = _checked({"model": qualified})
+    request = pb.CompactConversationRequest(conversation_id=conversation_id, native=native, **settings)
     set_number(request, "keep_turns", "keep_turns", keep_turns)
     return Operation(
         "conversations.CompactConversation",
@@ -166,8 +174,9 @@ def compact_conversation(
 
 def _read_compaction(response: pb.CompactConversationResponse) -> tuple[pb.Conversation, Compaction]:
     summary = response.conversation.summary
-    cost = read_cost(response, "cost")
-    return response.conversation, Compaction(summary.turns, summary.text, read_usage(response.usage), cost)
+    usage, cost = read_usage(response.usage), read_cost(response, "cost")
+    warnings = tuple(map(read_warning, response.warnings))
+    return response.conversation, Compaction(summary.turns, summary.text, usage, cost, warnings)
 
 
 def generate_turn(

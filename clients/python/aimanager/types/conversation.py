@@ -11,6 +11,7 @@ from .._convert.scalars import read_cost, read_time
 from ..v1 import content_pb2, conversation_pb2
 from .artifact import Artifact
 from .presentation import short_repr
+from .response import SettingWarning
 from .usage import Usage, read_usage
 
 
@@ -75,6 +76,7 @@ class Compaction:
     """Result of a compaction: what it cost. `cost` is None if the price is unknown or nothing was to be summarized.
 
     `turns` is how many turns the summary of the conversation replaces, `text` the summary; 0 and empty without one.
+    `warnings` say why the provider made no compaction of its own, if that was requested.
 
     >>> Compaction(turns=4, text="Ada plans a trip to Rome.", usage=Usage(), cost=None).turns
     4
@@ -84,6 +86,7 @@ class Compaction:
     text: str
     usage: Usage
     cost: Decimal | None
+    warnings: tuple[SettingWarning, ...] = ()
 
 
 class ConversationState:

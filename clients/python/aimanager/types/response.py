@@ -314,7 +314,7 @@ class AIResponse(Generic[Parsed]):
     @property
     def warnings(self) -> tuple[SettingWarning, ...]:
         """Options that the gateway changed or dropped."""
-        return tuple(map(_read_warning, self.proto.warnings))
+        return tuple(map(read_warning, self.proto.warnings))
 
     @property
     def from_cache(self) -> bool:
@@ -364,5 +364,6 @@ class AIResponse(Generic[Parsed]):
         return f"AIResponse(provider={self.provider!r}, model={self.model!r}, content={shown!r})"
 
 
-def _read_warning(warning: generation_pb2.Warning) -> SettingWarning:
+def read_warning(warning: generation_pb2.Warning) -> SettingWarning:
+    """Convert a warning from the server."""
     return SettingWarning(parameter_name(warning.field), with_parameter_names(warning.message, [warning.field]))
