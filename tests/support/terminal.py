@@ -15,8 +15,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
+
+import pytest
 
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78])")
+needs_cli_extra = pytest.mark.skipif(find_spec("rich") is None, reason="needs the extra aimanager[cli]")
+
 MAX_SECONDS = 60.0
 """A program that waits longer failed."""
 

@@ -21,7 +21,7 @@ from tests.support.console import CommandRunner, Terminal
 from tests.support.fake_gateway.messages import error_status, make_response
 from tests.support.fake_gateway.restarts import interrupted, one_stream, restarted
 from tests.support.fake_gateway.server import FakeGateway
-from tests.support.terminal import plain
+from tests.support.terminal import needs_cli_extra, plain
 
 
 @pytest.fixture(autouse=True)
@@ -194,6 +194,7 @@ def test_markdown_is_split_into_blocks_however_it_arrives(text: str, expected: l
     assert blocks(*text) == expected
 
 
+@needs_cli_extra
 def test_a_terminal_shows_reasoning_markdown_and_restarts(fake: FakeGateway, ai: AIManager) -> None:
     answer = make_response("**New** words.", usage=None, cost=None, execution=None)
     fake.respond("StreamGenerate", one_stream(interrupted("Wrong"), restarted(answer, "**New**", " words.\n\nEnd")))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.terminal import Terminal, run_in_terminal, terminal
+from tests.support.terminal import Terminal, needs_cli_extra, run_in_terminal, terminal
 
 COMMAND = (sys.executable, "-c", "import sys; from aimanager.cli import main; sys.exit(main())")
 WITHOUT_EXTRA = (
@@ -33,6 +33,7 @@ def chatting(environment: dict[str, str], command: tuple[str, ...] = COMMAND) ->
         yield running
 
 
+@needs_cli_extra
 def test_a_chat_renders_markdown_and_keeps_history(environment: dict[str, str], tmp_path: Path) -> None:
     with chatting(environment) as running:
         running.type("[[reply: **Bold** words.]]\\\rsecond line\r")
@@ -53,6 +54,7 @@ def test_a_chat_renders_markdown_and_keeps_history(environment: dict[str, str], 
     assert '"mock/mock-small"' in (tmp_path / "aimanager/chat.json").read_text()
 
 
+@needs_cli_extra
 def test_control_characters_of_an_answer_do_not_reach_the_terminal(environment: dict[str, str]) -> None:
     script = "[[reply: a\x1bM\x07b]]"
 
@@ -65,6 +67,7 @@ def test_control_characters_of_an_answer_do_not_reach_the_terminal(environment: 
         assert "\x9b" not in running.output
 
 
+@needs_cli_extra
 def test_a_spinner_shows_the_elapsed_time_until_ctrl_c(environment: dict[str, str]) -> None:
     with chatting(environment) as running:
         running.type("[[words: 2]] [[stall: 2]]\r")
