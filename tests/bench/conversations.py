@@ -67,6 +67,7 @@ async def full_store(rounds: int) -> list[Figure]:
             await small.create(conversation())
         template = await full.create(conversation(), [turn(number) for number in range(TURNS)])
         await _fill(opened, template.id)
+        assert await full.count("alice") == FULL // OWNERS + 1
         listed: dict[str, list[float]] = {GATEWAY: [], ECHO: []}
         loaded: dict[str, list[float]] = {GATEWAY: [], ECHO: []}
         for number in range(rounds + 1):

@@ -23,6 +23,7 @@ from tests.chaos.load import load
 from tests.chaos.preferred_waits import preferred_waits
 from tests.chaos.races import races
 from tests.chaos.report import Measurement, Report, table
+from tests.chaos.storage import storage
 
 PARTS: dict[str, Callable[[int, float], Report]] = {
     "load": load,
@@ -31,8 +32,9 @@ PARTS: dict[str, Callable[[int, float], Report]] = {
     "bursts": lambda seed, seconds: bursts(seed),
     "preferred_waits": lambda seed, seconds: preferred_waits(),
     "defaults": lambda seed, seconds: defaults(min(seconds, 60.0)),
+    "storage": lambda seed, seconds: storage(min(seconds, 30.0)),
 }
-LANES = (("load", "cancels", "races", "bursts", "preferred_waits"), ("defaults",))
+LANES = (("load", "cancels", "races", "bursts", "preferred_waits"), ("defaults", "storage"))
 """Lanes run concurrently, the parts of a lane one after the other, each in a separate process."""
 
 EXTRA_SECONDS = 100.0

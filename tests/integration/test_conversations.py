@@ -72,7 +72,14 @@ class Client:
         return conversation
 
     def turns(self, conversation_id: str) -> list[conversation_pb2.Turn]:
-        return list(self.call("ListMessages", ListMessagesRequest(conversation_id=conversation_id)).turns)
+        request = ListMessagesRequest(conversation_id=conversation_id, page_size=500)
+        page = self.call("ListMessages", request)
+        found: list[conversation_pb2.Turn] = list(page.turns)
+        while page.next_page_token:
+            request.page_token = page.next_page_token
+            page = self.call("ListMessages", request)
+            found += page.turns
+        return found
 
     def texts(self, conversation_id: str) -> list[list[str]]:
         return [
