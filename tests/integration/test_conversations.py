@@ -366,3 +366,39 @@ def test_callers_without_a_name_cannot_list_conversations() -> None:
 
         assert reason(lambda: nobody.call("ListConversations", ListConversationsRequest())) == "ACCESS_DENIED"
         assert nobody.texts(started.id) == [["[[reply: Hello]]", "Hello"]]
+
+
+def tool_call(call_id: str) -> content_pb2.Message:
+    part = content_pb2.Part(tool_call=content_pb2.ToolCall(id=call_id, name="look", arguments_json="{}"))
+    return content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=[part])
+
+
+def tool_result(call_id: str) -> content_pb2.Message:
+    part = content_pb2.Part(tool_result=content_pb2.ToolResult(tool_call_id=call_id, name="look", output="seen"))
+    return content_pb2.Message(role=content_pb2.ROLE_USER, parts=[part])
+
+
+@pytest.mark.parametrize("storage", ["memory"], indirect=True)
+def test_tool_calls_are_answered_by_the_next_turn_also_if_an_id_repeats(alice: Client) -> None:
+    started = alice.create(model=MODEL)
+
+    def append(*messages: content_pb2.Message) -> None:
+        alice.call("AppendMessages", AppendMessagesRequest(conversation_id=started.id, messages=messages))
+
+    append(user("Look"), tool_call("c1"))
+    assert reason(lambda: append(user("Never mind"))) == "INVALID_FIELD"
+    assert reason(lambda: append(tool_result("c2"))) == "INVALID_FIELD"
+    append(tool_result("c1"), tool_call("c1"))  # some providers number the calls of each response
+    assert reason(lambda: alice.ask(started.id, "Never mind")) == "INVALID_FIELD"
+    append(tool_result("c1"))
+    alice.ask(started.id, "[[reply: Good]]")
+
+    assert alice.get(started.id).turn_count == 4
+
+
+@pytest.mark.parametrize("storage", ["memory"], indirect=True)
+def test_the_first_message_is_the_users(alice: Client) -> None:
+    started = alice.create()
+    request = AppendMessagesRequest(conversation_id=started.id, messages=[tool_call("c1")])
+
+    assert reason(lambda: alice.call("AppendMessages", request)) == "INVALID_FIELD"

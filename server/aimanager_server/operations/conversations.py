@@ -83,7 +83,7 @@ class Conversations:
     ) -> Conversation:
         """Create a conversation, with the messages as its first turn. Raises InvalidRequest or RateLimited."""
         if messages:
-            self._check_messages(messages, ())
+            self._check_messages(messages, (), has_history=False)
         limit = self._settings.max_per_caller
         if await self._store.count(owner) >= limit:
             raise RateLimited(
@@ -100,10 +100,12 @@ class Conversations:
         self, owner: str, conversation_id: str, messages: Sequence[Message], *, is_pinned: bool
     ) -> Conversation:
         """Add messages as one turn. Raises InvalidRequest, ConversationNotFound or ConversationBusy."""
-        history = await self._history(owner, conversation_id)
-        self._check_messages(messages, [message for turn in history.turns for message in turn.messages])
-        number = history.conversation.turn_count
+        await self._unfinished.wait_for(conversation_id)
+        number = (await self._store.get(owner, conversation_id)).turn_count
         self._check_turn_count(conversation_id, number)
+        last = await self._store.turns(owner, conversation_id, number - 1, 1, MAX_PAGE_BYTES) if number else ()
+        pending = [turn.messages[-1] for turn in last if turn.messages[-1].role is Role.ASSISTANT]
+        self._check_messages(messages, pending, has_history=number > 0)
         lease = await self._store.acquire(owner, conversation_id, number, LEASE_SECONDS)
         return await self._store.append(lease, Turn(number, tuple(messages), self._now(), is_pinned=is_pinned))
 
@@ -222,14 +224,10 @@ class Conversations:
             description = f"has {count} turns, the maximum (conversations.max_turns); fork it or start another one"
             raise _invalid("conversation_id", description)
 
-    def _check_messages(self, messages: Sequence[Message], history: Sequence[Message]) -> None:
-        first = len(history)
-        raise_violations(
-            [
-                *message_violations(messages, self._limits, has_history=first > 0),
-                *_result_violations([*history, *messages], first),
-            ]
-        )
+    def _check_messages(self, messages: Sequence[Message], pending: Sequence[Message], *, has_history: bool) -> None:
+        """Check messages that follow a history; `pending` is its last message if that can have open tool calls."""
+        found = message_violations(messages, self._limits, has_history=has_history)
+        raise_violations([*found, *_result_violations([*pending, *messages], len(pending))])
 
 
 def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], ConversationTurn]:

@@ -165,9 +165,7 @@ def without_history(violation: FieldViolation, first_message: int) -> FieldViola
         return violation
     index = int(match[1]) - first_message
     if index < 0:
-        return FieldViolation(
-            "messages", f"do not continue the conversation: its {violation.field} {violation.description}"
-        )
+        return FieldViolation("messages", f"must continue the conversation, whose last message {violation.description}")
     return FieldViolation(f"messages[{index}]{violation.field[match.end() :]}", violation.description)
 
 

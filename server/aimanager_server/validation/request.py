@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 
 from ..catalog.model import MAX_MODEL_NAME_LENGTH
 from ..config.providers import ProviderSettings
 from ..config.restricted_options import RESTRICTED_OPTIONS
 from ..config.settings import Limits
-from ..core.content import Sampling, Tool
+from ..core.content import Role, Sampling, Tool
 from ..core.errors import FieldViolation
 from ..core.request import Caller, GenerateParams
 from .idempotency_key import idempotency_key_violations
@@ -47,8 +46,12 @@ class RequestValidator:
         limits = self._limits
         first = 0 if params.turn is None else params.turn.first_message
         yield from message_violations(params.new_messages, limits, has_history=first > 0)
-        of_all = chain(tool_result_violations(params.messages), message_json_violations(params.messages))
-        yield from (without_history(violation, first) for violation in of_all) if first else of_all
+        # Of the history, only a last message of the assistant can have tool calls without a result.
+        start = first - 1 if first and params.messages[first - 1].role is Role.ASSISTANT else first
+        of_results = tool_result_violations(params.messages[start:])
+        yield from (without_history(violation, first - start) for violation in of_results) if start else of_results
+        of_json = message_json_violations(params.messages)
+        yield from (without_history(violation, first) for violation in of_json) if first else of_json
         yield from _sampling_violations(params.sampling)
         if params.reasoning.budget_tokens is not None:
             yield from below_minimum("reasoning.budget_tokens", params.reasoning.budget_tokens)
