@@ -60,7 +60,11 @@ def is_free(client: Client, conversation_id: str) -> bool:
 def test_a_database_that_goes_away_in_mid_stream_loses_and_doubles_nothing(
     postgresql: PostgreSQL, postgresql_url: str
 ) -> None:
-    with started_gateway(settings(postgresql_url)) as target, grpc.insecure_channel(target) as channel:
+    leases = {"lease_seconds": 3 * LEASE_SECONDS}  # renewed also on a busy machine
+    with (
+        started_gateway(settings(postgresql_url, conversations=leases)) as target,
+        grpc.insecure_channel(target) as channel,
+    ):
         alice = Client(channel)
         started = alice.create()
         alice.ask(started.id, "[[reply: One]]")
