@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -175,7 +174,6 @@ def test_one_call_at_a_time_adds_to_a_conversation(alice: Client) -> None:
     while not next(call).delta.text:
         pass
 
-    began = time.monotonic()
     failures = [
         reason(lambda: alice.ask(started.id, "Me too")),
         reason(
@@ -184,12 +182,10 @@ def test_one_call_at_a_time_adds_to_a_conversation(alice: Client) -> None:
             )
         ),
     ]
-    seconds = time.monotonic() - began
     call.cancel()
     wait_until(lambda: alice.get(started.id).turn_count == 1)
 
     assert failures == ["CONVERSATION_BUSY"] * 2
-    assert seconds < 5  # at once, not after the lease
     assert alice.turns(started.id)[0].interrupted
 
 
