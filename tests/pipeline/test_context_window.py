@@ -33,6 +33,7 @@ async def sent(
     window: int | None,
     pinned: tuple[int, ...] = (),
     target: tuple[str, str] = ("mock", "mock-large"),
+    omitted: int = 0,
 ) -> tuple[list[Message], tuple[str, ...]]:
     """Return the messages that a model with this context window receives, and the warnings."""
     starts: list[int] = []
@@ -41,7 +42,7 @@ async def sent(
         starts.append(len(messages))
         messages += turn
     conversation = ConversationTurn(
-        "conv_1", len(turns), len(messages), tuple(starts), frozenset(starts[number] for number in pinned)
+        "conv_1", len(turns), len(messages), tuple(starts), frozenset(starts[number] for number in pinned), omitted
     )
     call = replace(make_call(), messages=(*messages, new), turn=conversation)
     received: list[Message] = []
@@ -69,6 +70,12 @@ async def test_the_oldest_turns_are_left_out_as_a_whole() -> None:
 
     assert received == [*TURNS[2], *TURNS[3], NEW]
     assert warnings == ("2 of the oldest turns were left out: mock-large has a context window of 3000 tokens.",)
+
+
+async def test_turns_that_were_not_even_read_are_reported() -> None:
+    _, warnings = await sent(TURNS, NEW, None, omitted=7)
+
+    assert [warning.partition(":")[0] for warning in warnings] == ["7 of the oldest turns were left out"]
 
 
 async def test_pinned_turns_stay() -> None:

@@ -101,6 +101,11 @@ class Message:
     provider: str = ""
     model: str = ""
 
+    @property
+    def needs_previous(self) -> bool:
+        """Return whether the message makes no sense without the one before it."""
+        return self.role is Role.ASSISTANT or any(isinstance(part, ToolResult) for part in self.parts)
+
 
 def attachments_of(messages: Iterable[Message]) -> Iterator[tuple[str, Attachment]]:
     """Yield every attachment with its field path, including the attachments of tool results."""

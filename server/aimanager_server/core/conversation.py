@@ -132,6 +132,7 @@ class ConversationTurn:
 
     `first_message` is the index of its first message among those of the call: the others are history. `turn_starts` are
     the indices of the first messages of the earlier turns, in order; those of `pinned_starts` are never left out.
+    `omitted` counts the turns that are missing because the history is larger than a request may be.
     """
 
     conversation_id: str
@@ -139,6 +140,7 @@ class ConversationTurn:
     first_message: int
     turn_starts: tuple[int, ...] = ()
     pinned_starts: frozenset[int] = frozenset()
+    omitted: int = 0
 
 
 def new_conversation(

@@ -46,6 +46,7 @@ SUMMARY_PROMPT = (
 )
 SUMMARY_PREFIX = "Summary of the conversation so far:\n\n"
 MAX_SUMMARIZED_CHARACTERS = 2_000_000
+"""Characters of the turns that one summary replaces, unless the first alone has more."""
 
 Generate = Callable[[GenerateParams], Awaitable[GenerateResult]]
 """Run a generation request of the caller through the whole pipeline."""
@@ -163,17 +164,24 @@ class Conversations:
     ) -> Compacted:
         """Summarize all turns but the newest. Raises ConversationNotFound and the errors of a generation.
 
-        The summary includes the one before. If the generation fails, the conversation stays as it was. With
-        `compact_native`, the provider of the conversation's model compacts the same turns as well; if that fails, a
-        warning says why.
+        The summary includes the one before, and as many turns as fit into one request. If the generation fails, the
+        conversation stays as it was. With `compact_native`, the provider of the conversation's model compacts the same
+        turns as well; if that fails, a warning says why.
         """
-        history = await self._history(owner, conversation_id)
-        conversation = history.conversation
-        last = _last_summarized(history, kept_turns)
-        if last <= (0 if conversation.summary is None else conversation.summary.turns):
+        await self._unfinished.wait_for(conversation_id)
+        conversation = await self._store.get(owner, conversation_id)
+        first = 0 if conversation.summary is None else conversation.summary.turns
+        limit = conversation.turn_count - kept_turns - first
+        if limit <= 0:
             return Compacted(conversation)
+        # With the first turn that is kept. What does not fit is left to the next compaction.
+        turns = await self._store.turns(owner, conversation_id, first, limit + 1, MAX_PAGE_BYTES)
+        older = turns[: _summarized(turns, limit)]
+        if not older:
+            return Compacted(conversation)
+        last = older[-1].number + 1
         name = model or self._settings.summary_model or conversation.settings.model
-        result = await generate(GenerateParams(messages=(_transcript(history, last),), model=name))
+        result = await generate(GenerateParams(messages=(_transcript(conversation.summary, older),), model=name))
         text = "".join(part.text for part in result.message.parts if isinstance(part, Text))
         if not text.strip():
             raise _invalid("model", f"returned no summary; use another one than {name!r}")
@@ -183,8 +191,7 @@ class Conversations:
         usage, cost = result.finished.usage, result.finished.cost
         if compact_native is None:
             return Compacted(changed, usage, cost)
-        older = replace(history, turns=tuple(turn for turn in history.turns if turn.number < last))
-        messages, _ = prompt_of(older, self._limits.max_messages)
+        messages, _ = prompt_of(History(conversation, tuple(older)), self._limits.max_messages)
         settings = conversation.settings
         try:
             native = await compact_native(
@@ -241,7 +248,7 @@ def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], C
     if conversation.summary is not None:
         messages.append(_summary_message(conversation.summary))
     count = len(messages) + sum(len(turn.messages) for turn in turns)
-    while turns and (count > max_messages or _continues(turns[0].messages[0])):
+    while turns and (count > max_messages or turns[0].messages[0].needs_previous):
         count -= len(turns.pop(0).messages)
     starts, pinned = [], {0} if messages else set()
     starts += [0] if messages else []
@@ -251,8 +258,9 @@ def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], C
         starts.append(len(messages))
         messages += turn.messages
     return messages, ConversationTurn(
-        conversation.id, conversation.turn_count, len(messages), tuple(starts), frozenset(pinned)
-    )
+        conversation.id, conversation.turn_count, len(messages), tuple(starts), frozenset(pinned),
+        history.omitted + len(history.turns) - len(turns),
+    )  # fmt: skip
 
 
 def _summary_message(summary: Summary) -> Message:
@@ -263,35 +271,34 @@ def _summary_message(summary: Summary) -> Message:
     return Message(Role.USER, (Text(text, native.provider_state),), native.provider, native.model)
 
 
-def _continues(message: Message) -> bool:
-    return message.role is Role.ASSISTANT or any(isinstance(part, ToolResult) for part in message.parts)
+def _summarized(turns: Sequence[Turn], limit: int) -> int:
+    """Return how many of the turns to summarize, at most `limit`: those whose texts fit, at least the first.
+
+    A turn that answers tool calls stays with the turn that has them.
+    """
+    count, length = 0, 0
+    for turn in turns[:limit]:
+        length += sum(len(_text_of(message)) for message in turn.messages)
+        if count and length > MAX_SUMMARIZED_CHARACTERS:
+            break
+        count += 1
+    while count and (
+        (count < len(turns) and turns[count].messages[0].needs_previous)
+        or any(isinstance(part, ToolCall) for part in turns[count - 1].messages[-1].parts)
+    ):
+        count -= 1
+    return count
 
 
-def _last_summarized(history: History, kept_turns: int) -> int:
-    """Return how many turns to summarize: a turn that answers tool calls stays with the turn that has them."""
-    turns = {turn.number: turn for turn in history.turns}
-    last = max(0, history.conversation.turn_count - kept_turns)
-    while last > 0 and last in turns and _continues(turns[last].messages[0]):
-        last -= 1
-    newest = turns.get(last - 1)
-    if newest is not None and any(isinstance(part, ToolCall) for part in newest.messages[-1].parts):
-        last -= 1
-    return last
-
-
-def _transcript(history: History, last: int) -> Message:
+def _transcript(summary: Summary | None, turns: Sequence[Turn]) -> Message:
     """Return the prompt with the turns to summarize as text, so that any model can read them."""
     lines = [SUMMARY_PROMPT, ""]
-    if history.conversation.summary is not None:
-        lines += [SUMMARY_PREFIX, history.conversation.summary.text, ""]
+    if summary is not None:
+        lines += [SUMMARY_PREFIX, summary.text, ""]
     lines += [
-        f"{message.role.value}: {text}"
-        for turn in history.turns
-        if turn.number < last
-        for message in turn.messages
-        if (text := _text_of(message))
+        f"{message.role.value}: {text}" for turn in turns for message in turn.messages if (text := _text_of(message))
     ]
-    return Message(Role.USER, (Text("\n".join(lines)[:MAX_SUMMARIZED_CHARACTERS]),))
+    return Message(Role.USER, (Text("\n".join(lines)),))
 
 
 def _text_of(message: Message) -> str:
@@ -313,9 +320,8 @@ def _text_of(message: Message) -> str:
 
 def _result_violations(messages: Sequence[Message], first: int) -> Sequence[FieldViolation]:
     """Return the violations of tool results; calls of the last message may still be answered by the next turn."""
-    *earlier, last = messages
-    open_calls = any(isinstance(part, ToolCall) for part in last.parts)
-    checked = earlier if open_calls else messages
+    has_open_calls = any(isinstance(part, ToolCall) for message in messages[-1:] for part in message.parts)
+    checked = messages[:-1] if has_open_calls else messages
     return [without_history(violation, first) for violation in tool_result_violations(checked)]
 
 

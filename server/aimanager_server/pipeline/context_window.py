@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..catalog.model import Capability, Model
-from ..core.content import Attachment, Message, Part, Role, Text, ToolResult
+from ..core.content import Attachment, Message, Part, Text, ToolResult
 from ..core.conversation import ConversationTurn
 from ..core.handler import AttemptHandler
 from ..core.request import Attempt
@@ -38,6 +38,9 @@ class FitContextWindow:
 
     async def _fitted(self, attempt: Attempt[Any], turn: ConversationTurn, proceed: AttemptHandler) -> ResponseStream:
         messages, warnings = attempt.messages, []
+        if turn.omitted:
+            reason = "one call sends at most 32 MiB of history, and as many messages as a request may have"
+            warnings.append(SettingWarning(FIELD, f"{turn.omitted} of the oldest turns were left out: {reason}."))
         model = self._find_model(*attempt.target.key)
         window = attempt.target.context_window
         if window is not None:
@@ -77,19 +80,14 @@ def _fitting(messages: Sequence[Message], turn: ConversationTurn, budget: int) -
         if start in turn.pinned_starts:
             continue
         follows_dropped = not start or start - 1 in dropped
-        if excess <= 0 and not (follows_dropped and _continues(messages[start])):
+        if excess <= 0 and not (follows_dropped and messages[start].needs_previous):
             break
-        if position + 1 == len(ends) and _continues(messages[turn.first_message]):
+        if position + 1 == len(ends) and messages[turn.first_message].needs_previous:
             break  # the new messages have the results of its tool calls
         dropped.update(range(start, end))
         excess -= sum(sizes[start:end])
         omitted += 1
     return tuple(message for index, message in enumerate(messages) if index not in dropped), omitted
-
-
-def _continues(message: Message) -> bool:
-    """Return whether the message makes no sense without the one before it."""
-    return message.role is Role.ASSISTANT or any(isinstance(part, ToolResult) for part in message.parts)
 
 
 def _readable(message: Message, model: Model | None) -> Message:

@@ -47,6 +47,7 @@ class KeepConversation:
         try:
             stream = await proceed(call)
         except BaseException:
+            kept.stop_renewing()
             self._work.finish(turn.conversation_id, kept.release())
             raise
         stream.metadata.conversation_id = turn.conversation_id
@@ -68,6 +69,7 @@ class KeepConversation:
 
     def end(self, call: Call, turn: ConversationTurn, kept: _KeptLease, partial: PartialResponse) -> None:
         """Store in the background what the caller has seen of a response that did not complete."""
+        kept.stop_renewing()
         message = partial.message() if call.streaming else None
         if message is None:
             self._work.finish(turn.conversation_id, kept.release())
@@ -108,6 +110,10 @@ class _KeptLease:
         if self._lost is not None:
             fail(self._lost)
 
+    def stop_renewing(self) -> None:
+        """Let the lease expire unless it is given back before."""
+        self._renewal.cancel()
+
     async def append(self, turn: Turn) -> None:
         """Add the turn, which gives the lease back. Raises ConversationBusy if the lease was lost."""
         self._renewal.cancel()
@@ -115,7 +121,6 @@ class _KeptLease:
 
     async def release(self) -> None:
         """Give the lease back."""
-        self._renewal.cancel()
         await self._store.release(self._lease)
 
     async def _renew(self) -> None:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import structlog
-
 from ..core.errors import GatewayError
+from ..telemetry.logger import get_logger
 
 FINISH_SECONDS = 10.0
 """How long it may take to store an interrupted response, or to give a lease back."""
+
+MAX_UNFINISHED = 1_000
+"""Conversations that wait for this at a time, such as while the database does not respond."""
 
 
 class UnfinishedTurns:
@@ -27,7 +29,11 @@ class UnfinishedTurns:
         return len(self._tasks)
 
     def finish(self, conversation_id: str, work: Coroutine[Any, Any, object]) -> None:
-        """Run the work soon."""
+        """Run the work soon. Beyond MAX_UNFINISHED it is given up, and the lease expires by itself."""
+        if len(self._tasks) >= MAX_UNFINISHED:
+            work.close()
+            _log_loss(conversation_id, "OVERLOADED")
+            return
         task = self._tasks[conversation_id] = asyncio.ensure_future(self._run(conversation_id, work))
         task.add_done_callback(lambda _: self._forget(conversation_id, task))
 
@@ -52,4 +58,8 @@ class UnfinishedTurns:
                 await work
         except (GatewayError, TimeoutError) as error:
             reason = error.reason if isinstance(error, GatewayError) else "TIMEOUT"
-            structlog.get_logger().warning("conversation.turn_lost", conversation_id=conversation_id, reason=reason)
+            _log_loss(conversation_id, reason)
+
+
+def _log_loss(conversation_id: str, reason: str) -> None:
+    get_logger().warning("conversation.turn_lost", conversation_id=conversation_id, reason=reason)

@@ -19,7 +19,6 @@ from .responses import artifact_to_proto, clamp_int32, cost_to_proto, message_to
 from .times import optional_timestamp
 
 CHANGEABLE = ("title", "model", "system_instruction", "labels")
-DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
 PAGE = re.compile(r"([0-9.]{1,40}) (conv_[A-Za-z0-9_-]{1,64})")
 INVALID_PAGE = "must be the next_page_token of a page of this list"
 
@@ -117,13 +116,6 @@ def parse_changes(
     new = parse_settings(given.title, given.model, given.system_instruction, given.labels, "conversation.")
     changes = {path: getattr(new, path) for path in paths}
     return lambda settings: replace(settings, **changes)
-
-
-def parse_page_size(size: int) -> int:
-    """Return the size of a page. Raises InvalidRequest."""
-    if size < 0:
-        raise invalid_field("page_size", f"must be between 0 and {MAX_PAGE_SIZE}, got {size}")
-    return min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def page_token(conversation: Conversation) -> str:

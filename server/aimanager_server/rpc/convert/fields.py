@@ -9,6 +9,8 @@ from google.protobuf.message import Message as ProtoMessage
 from ...core.errors import FieldViolation, InvalidRequest
 from ...validation.violations import MAX_VIOLATIONS, raise_violations
 
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 500
+
 
 class FieldParser:
     """Collects the violations of one request while it is parsed, at most one more than an error lists.
@@ -66,3 +68,10 @@ def enum_description(enum: Any, number: int) -> str:
 def optional_field(message: ProtoMessage, field: str) -> Any:
     """Return the field's value, None if it is not set."""
     return getattr(message, field) if message.HasField(field) else None
+
+
+def parse_page_size(size: int) -> int:
+    """Return the size of a page. Raises InvalidRequest if it is negative."""
+    if size < 0:
+        raise invalid_field("page_size", f"must be between 0 and {MAX_PAGE_SIZE}, got {size}")
+    return min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)

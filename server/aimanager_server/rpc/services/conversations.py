@@ -27,13 +27,12 @@ from ..convert.conversations import (
     page_token,
     parse_changes,
     parse_count,
-    parse_page_size,
     parse_page_token,
     parse_settings,
     parse_turn_token,
     turns_page,
 )
-from ..convert.fields import FieldParser
+from ..convert.fields import FieldParser, parse_page_size
 from ..convert.requests import parse_messages
 from ..convert.times import parse_duration
 from ..deadlines import CallDeadline

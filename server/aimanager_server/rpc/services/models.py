@@ -18,12 +18,10 @@ from ...catalog.recommendations import suggest_models
 from ...core.errors import ProviderNotFound
 from ...routing.resolver import Resolver
 from ..context import current_rpc
-from ..convert.fields import invalid_field
+from ..convert.fields import invalid_field, parse_page_size
 from ..convert.models import model_to_proto, parse_capabilities, parse_model_query
 from .count_tokens import CountTokensMethod
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 500
 DEFAULT_SUGGESTIONS = 3
 MAX_SUGGESTIONS = 50
 
@@ -66,7 +64,7 @@ class ModelService(ModelServiceServicer):
 
         The page token names the last model of the previous page, so that changes between pages skip or repeat nothing.
         """
-        size = _page_size(request.page_size)
+        size = parse_page_size(request.page_size)
         self._check_provider(request.provider)
         required = parse_capabilities(request.capabilities, "capabilities")
         if request.refresh and not request.page_token:
@@ -147,12 +145,6 @@ class ModelService(ModelServiceServicer):
     def _to_proto(self, model: Model, routes: Mapping[tuple[str, str], Sequence[str]]) -> model_pb2.Model:
         names = routes.get((model.provider, model.id), ())
         return model_to_proto(model, available=self._can_be_called(model), routes=names)
-
-
-def _page_size(requested: int) -> int:
-    if requested < 0:
-        raise invalid_field("page_size", f"must be between 0 and {MAX_PAGE_SIZE}, got {requested}")
-    return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def _max_results(requested: int) -> int:

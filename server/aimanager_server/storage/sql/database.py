@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import structlog
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -16,13 +15,12 @@ from sqlalchemy.util import await_only
 
 from ...config.storage import StorageSettings
 from ...core.errors import StorageUnavailable
+from ...telemetry.logger import get_logger
 from ...telemetry.redaction import redact
 from ..encryption import UnreadableValue
 
 SQLITE_BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
-
-log = structlog.get_logger()
 
 
 class Database:
@@ -102,5 +100,5 @@ class Database:
 def unavailable(error: BaseException) -> StorageUnavailable:
     """Return the error of a caller; the cause, which may name hosts and columns, is only logged."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    log.error("storage.failed", error=f"{type(cause).__name__}: {redact(str(cause))}"[:500])
+    get_logger().error("storage.failed", error=f"{type(cause).__name__}: {redact(str(cause))}"[:500])
     return StorageUnavailable("The database of conversations cannot be used at the moment.")

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import structlog
 from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...config.resilience import IdempotencySettings
 from ...core.errors import DeadlineExceeded, GatewayError
 from ...core.request import Call
+from ...telemetry.logger import get_logger
 from ..encryption import Cipher
 from ..idempotency import Result, conversation_of, key_reused, wait_for_first
 from ..response_codec import decode_result, encode_result
@@ -203,7 +203,7 @@ class SqlIdempotency:
         try:
             await work
         except GatewayError as error:
-            structlog.get_logger().warning("idempotency.claim_lost", reason=error.reason)
+            get_logger().warning("idempotency.claim_lost", reason=error.reason)
 
     def _end(self, key: bytes, ended: asyncio.Event) -> None:
         if self._in_flight.get(key) is ended:
