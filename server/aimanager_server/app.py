@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +21,7 @@ from .core.errors import GatewayError
 from .core.handler import CallHandler, Layer, ObservingLayer, Provider, compose
 from .core.request import Attempt, Call
 from .operations.compact_natively import CompactNatively
-from .operations.conversations import Conversations, delete_expired
+from .operations.conversations import Conversations
 from .operations.count_tokens import CountTokens
 from .operations.embed import CreateEmbeddings
 from .pipeline.accounting import Accounting
@@ -62,13 +61,6 @@ from .rpc.services.models import ModelService
 from .rpc.services.quality import QualityService
 from .state import SharedState
 from .telemetry.logger import get_logger
-from .telemetry.metrics_server import MetricsServer, check_metrics_address
-
-PLUGIN_LISTING_SECONDS = 1.0
-"""How long startup waits for the model lists of plug-ins; later ones arrive while the server already serves."""
-
-EXPIRY_INTERVAL_SECONDS = 60.0
-"""Between two searches for expired conversations."""
 
 HEDGING_QUANTILE = 0.95
 """Quantile of the time to first token after which a hedged request is sent."""
@@ -330,70 +322,3 @@ class App:
         for provider in providers:
             await provider.aclose()
             self.retired_providers.discard(provider)
-
-
-@asynccontextmanager
-async def running_server(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[GatewayServer]:
-    """Run a server until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
-
-    Raises StartupError if an address, certificate or route cannot be used, SettingsError for an unusable plug-in.
-    """
-    async with running_app(settings, registry) as app:
-        yield app.server
-
-
-@asynccontextmanager
-async def running_app(
-    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
-) -> AsyncIterator[App]:
-    """Run all components of a server until the block ends, as `running_server` does.
-
-    `dropped_log_lines` returns how many lines the log has lost, for the metrics.
-    """
-    async with running_components(settings, registry, dropped_log_lines) as app, AsyncExitStack() as stack:
-        await app.server.start()
-        stack.push_async_callback(app.server.stop, 1.0)
-        yield app
-
-
-@asynccontextmanager
-async def running_components(
-    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
-) -> AsyncIterator[App]:
-    """Run all components but the listener of the API until the block ends. Raises the errors of `running_server`."""
-    app = App(settings, registry)
-    if dropped_log_lines is not None:
-        app.state.metrics.export_dropped_log_lines(dropped_log_lines)
-    async with AsyncExitStack() as stack:
-        stack.callback(app.state.close)
-        stack.push_async_callback(app.aclose)
-        if settings.server.metrics_listen is not None:
-            await stack.enter_async_context(MetricsServer(settings.server.metrics_listen, app.state.metrics.registry))
-        stack.push_async_callback(app.state.storage.aclose)
-        await app.state.storage.prepare()
-        stack.push_async_callback(app.state.unfinished_turns.aclose)
-        expiry = asyncio.ensure_future(delete_expired(app.state.storage, EXPIRY_INTERVAL_SECONDS))
-        stack.callback(expiry.cancel)
-        app.state.lag_monitor.start()
-        stack.callback(app.state.lag_monitor.stop)
-        stack.push_async_callback(app.state.prober.aclose)
-        listing = asyncio.ensure_future(app.list_plugin_models({}))
-        stack.callback(listing.cancel)
-        if app.components.provider_set.plugin_names:
-            await asyncio.wait({listing}, timeout=PLUGIN_LISTING_SECONDS)
-        yield app
-
-
-async def check_startup(settings: Settings) -> None:
-    """Raise what would keep `running_server` from starting, without listening or connecting.
-
-    An address that is in use passes: the server that uses it may be the one to replace.
-    """
-    app = App(settings)
-    try:
-        if settings.server.metrics_listen is not None:
-            check_metrics_address(settings.server.metrics_listen)
-        app.server.check()
-    finally:
-        await app.aclose()
-        app.state.close()

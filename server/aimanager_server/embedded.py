@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .app import running_components
 from .config.environment import CONFIG_ENV
 from .config.loader import ConfigSource
 from .config.settings import ServerSettings, Settings
+from .lifecycle import running_components
 from .resilience.request_turns import RequestTurns
 from .rpc.in_process import InProcessCall, InProcessServer
 from .rpc.server import interceptor_chain

@@ -16,7 +16,7 @@ LAYERS = (
     ("validation", "routing", "structured_output", "artifacts", "storage"),
     ("pipeline", "operations", "providers"),
     ("rpc",),
-    ("plugins", "state", "app", "reload", "embedded", "testing", "commands", "__main__"),
+    ("plugins", "state", "app", "lifecycle", "reload", "embedded", "testing", "commands", "__main__"),
 )
 """Packages and modules of the server from the bottom up. Each imports lower layers, and its own layer to its left."""
 

@@ -121,7 +121,7 @@ def observed_gateway(settings: Settings) -> Iterator[ObservedGateway]:
 
 
 async def _start(settings: Settings, log: list[dict[str, Any]], stack: AsyncExitStack) -> ObservedGateway:
-    """Start as `app.running_server` does, with observed providers."""
+    """Start as `lifecycle.running_server` does, with observed providers."""
     app, calls = App(settings), list[ProviderCall]()
     for name, provider in tuple(app.providers.items()):
         stack.push_async_callback(provider.aclose)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import structlog
 
-from aimanager_server.app import check_startup, running_server
 from aimanager_server.commands.main import main
 from aimanager_server.commands.serve import startup_errors
 from aimanager_server.config.errors import SettingsError, StartupError
 from aimanager_server.config.loader import ConfigSource, load
 from aimanager_server.config.settings import Settings
+from aimanager_server.lifecycle import check_startup, running_server
 from tests.support.paths import ROOT
 from tests.support.startup_cases import FREE, startup_cases
 

@@ -19,8 +19,9 @@ from aimanager.cli.command import main
 from aimanager.cli.console import Console
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.app import App, running_server
+from aimanager_server.app import App
 from aimanager_server.config.settings import Settings
+from aimanager_server.lifecycle import running_server
 from tests.docs.documented_values import wrong_values
 from tests.docs.import_diagram import with_diagram
 from tests.integration.faults.fault_catalog import responds

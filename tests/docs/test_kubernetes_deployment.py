@@ -17,7 +17,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.app import running_server
+from aimanager_server.lifecycle import running_server
 from aimanager_server.rpc.server import GatewayServer
 from tests.docs.kubernetes_manifest import TOKEN, documents, one, parsed, running_pod
 from tests.support.doc_blocks import code_blocks

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aimanager import AIError, AIManager, AIResponse
-from aimanager_server import app
+from aimanager_server import lifecycle
 from tests.support.gateway import run_in_thread, settings_with, started_gateway
 
 FAST_RETRIES = {"initial_backoff_seconds": 0.001, "max_retry_after_seconds": 0.1}
@@ -124,7 +124,7 @@ def test_no_script_blocks_the_server(name: str) -> None:
     blocked: list[float] = []
 
     with (
-        run_in_thread(lambda stack: stack.enter_async_context(app.running_server(settings))) as (server, loop),
+        run_in_thread(lambda stack: stack.enter_async_context(lifecycle.running_server(settings))) as (server, loop),
         AIManager.gateway(f"127.0.0.1:{server.port}", model="mock/mock-large", retries=0) as ai,
     ):
         watch = asyncio.run_coroutine_threadsafe(watch_event_loop(blocked), loop)

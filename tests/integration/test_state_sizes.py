@@ -7,7 +7,7 @@ import grpc
 from aimanager.v1.conversation_pb2 import CreateConversationRequest
 from aimanager.v1.conversation_pb2_grpc import ConversationServiceStub
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
-from aimanager_server.app import running_app
+from aimanager_server.lifecycle import running_app
 from tests.integration.faults.gateway import generate_request
 from tests.support.gateway import run_in_thread, settings_with
 from tests.support.metrics import sample_value

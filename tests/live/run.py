@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from aimanager import AIError, AsyncAIManager
-from aimanager_server import app
+from aimanager_server import lifecycle
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.loader import load
 from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS, api_key_envs, provider_defaults
@@ -43,7 +43,7 @@ async def run(environment: Mapping[str, str], out: TextIO) -> bool:
     if not providers:
         return True
     settings = load({"server": SERVER}, None, environment).settings
-    async with app.running_server(settings) as server, AsyncAIManager.gateway(f"127.0.0.1:{server.port}") as ai:
+    async with lifecycle.running_server(settings) as server, AsyncAIManager.gateway(f"127.0.0.1:{server.port}") as ai:
         succeeded = [await call(ai, name, out) for name in providers]
     return all(succeeded)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
-from aimanager_server import app
+from aimanager_server import lifecycle
 from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
 from aimanager_server.providers.plugins.registry import ProviderRegistry
@@ -38,7 +38,10 @@ def settings_with(environment: Mapping[str, str] | None = None, **sections: Any)
 @contextmanager
 def started_gateway(settings: Settings, registry: ProviderRegistry | None = None) -> Iterator[str]:
     """Run a gateway until the block ends and yield its host:port. `registry` may contain plug-ins."""
-    with run_in_thread(lambda stack: stack.enter_async_context(app.running_server(settings, registry))) as (server, _):
+    with run_in_thread(lambda stack: stack.enter_async_context(lifecycle.running_server(settings, registry))) as (
+        server,
+        _,
+    ):
         yield f"127.0.0.1:{server.port}"
 
 

@@ -18,8 +18,9 @@ from aimanager.v1 import generation_pb2, model_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from aimanager_server.app import App, running_app
+from aimanager_server.app import App
 from aimanager_server.config.loader import ConfigSource
+from aimanager_server.lifecycle import running_app
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 from aimanager_server.reload import Reloader, ReloadTimings
 from aimanager_server.telemetry.redaction import ConfiguredSecrets

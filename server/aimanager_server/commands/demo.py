@@ -11,9 +11,9 @@ from typing import TextIO
 
 from aimanager import AIResponse, AsyncAIManager
 
-from ..app import running_server
 from ..config.loader import load
 from ..config.settings import ServerSettings, Settings
+from ..lifecycle import running_server
 from ..telemetry import logs
 from .serve import startup_errors
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from ..app import check_startup, running_app
 from ..config.environment import unknown_variables
 from ..config.errors import SettingsError, StartupError
 from ..config.loader import ConfigSource
 from ..config.settings import Settings
+from ..lifecycle import check_startup, running_app
 from ..reload import ignore_hangup, live_reload
 from ..telemetry import logs
 from ..telemetry.redaction import ConfiguredSecrets, redact

@@ -27,7 +27,7 @@ from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.metrics_pb2_grpc import MetricsServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from aimanager_server import app
+from aimanager_server import lifecycle
 from tests.integration.faults.socket_faults import served_upstreams
 from tests.integration.faults.upstream import Upstream
 from tests.support.gateway import run_in_thread, settings_with
@@ -257,7 +257,10 @@ def gateway(*upstreams: Upstream, **sections: Any) -> Iterator[Gateway]:
         defaults = {"stream_timeouts": LONG_TIMEOUTS, "retry": FAST_RETRY}
         merged = {name: {**defaults.get(name, {}), **sections.get(name, {})} for name in {*defaults, *sections}}
         settings = settings_with(**merged, providers=providers)
-        with run_in_thread(lambda stack: stack.enter_async_context(app.running_server(settings))) as (running, loop):
+        with run_in_thread(lambda stack: stack.enter_async_context(lifecycle.running_server(settings))) as (
+            running,
+            loop,
+        ):
             client = Gateway(f"127.0.0.1:{running.port}", loop)
             try:
                 yield client

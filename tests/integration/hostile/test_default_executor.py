@@ -16,7 +16,7 @@ from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
-from aimanager_server.app import running_server
+from aimanager_server.lifecycle import running_server
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 from aimanager_server.rpc.server import GatewayServer
 from tests.support.gateway import run_in_thread, settings_with

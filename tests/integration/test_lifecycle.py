@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from aimanager_server import app
+from aimanager_server import lifecycle
+from aimanager_server.app import App
 from aimanager_server.commands.quickstart import quickstart_text
 from aimanager_server.config.errors import StartupError
 from aimanager_server.telemetry.metrics_server import MetricsServer
@@ -24,14 +25,14 @@ def test_an_unknown_default_model_prevents_startup() -> None:
 
 
 async def test_a_metrics_port_in_use_is_named() -> None:
-    async with app.running_server(settings_with(server={"metrics_listen": "127.0.0.1:0"})):
+    async with lifecycle.running_server(settings_with(server={"metrics_listen": "127.0.0.1:0"})):
         pass
-    running = app.App(settings_with())
+    running = App(settings_with())
     async with MetricsServer("127.0.0.1:0", running.state.metrics.registry) as listener:
         settings = settings_with(server={"metrics_listen": f"127.0.0.1:{listener.port}"})
 
         with pytest.raises(StartupError, match=f"127.0.0.1:{listener.port}"):
-            async with app.running_server(settings):
+            async with lifecycle.running_server(settings):
                 pass
 
 
