@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-GATEWAY, ECHO, AGAINST = "gateway", "echo", "against"
-"""The sides of a comparison: the working tree, the bare server under the same load, and the other commit."""
+GATEWAY, ECHO, AGAINST, OFF = "gateway", "echo", "against", "off"
+"""The sides of a comparison: the working tree, the bare server under the same load, the other commit, and the working
+tree with an optimization off."""
 
 Samples = dict[str, list[float]]
 """The values of each side, one for each round."""
@@ -15,11 +16,12 @@ Samples = dict[str, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured quantity of the gateway, and of the other sides that were measured."""
+    """One measured quantity of the gateway, and of the other sides that were measured. `floor` is the compared side."""
 
     name: str
     unit: str
     samples: Samples = field(repr=False)
+    floor: str = ECHO
 
     def value(self, side: str = GATEWAY) -> float | None:
         """Return the median of a side, None if it was not measured."""
@@ -40,18 +42,18 @@ class Figure:
             "name": self.name,
             "value": self.value(),
             "unit": self.unit,
-            "floor": self.value(ECHO),
-            "ratio": self.ratio(ECHO),
+            "floor": self.value(self.floor),
+            "ratio": self.ratio(self.floor),
             "against": self.value(AGAINST),
             "against_ratio": self.ratio(AGAINST),
             "samples": self.samples,
         }
 
 
-def table(title: str, figures: Iterable[Figure]) -> str:
+def table(title: str, figures: Iterable[Figure], floor: str = "floor") -> str:
     """Return the figures as a table, without the columns that have no values."""
     figures = tuple(figures)
-    header = [title, "value", "unit", "floor", "ratio", "against", "ratio"]
+    header = [title, "value", "unit", floor, "ratio", "against", "ratio"]
     rows = [[_cell(cell) for cell in _cells(figure)] for figure in figures]
     used = [column for column in range(len(header)) if any(row[column] for row in rows)]
     lines = [[cells[column] for column in used] for cells in (header, *rows)]
@@ -62,7 +64,7 @@ def table(title: str, figures: Iterable[Figure]) -> str:
 
 def _cells(figure: Figure) -> Sequence[str | float | None]:
     against = figure.value(AGAINST), figure.ratio(AGAINST)
-    return figure.name, figure.value(), figure.unit, figure.value(ECHO), figure.ratio(ECHO), *against
+    return figure.name, figure.value(), figure.unit, figure.value(figure.floor), figure.ratio(figure.floor), *against
 
 
 def _cell(cell: str | float | None) -> str:

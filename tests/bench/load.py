@@ -64,7 +64,7 @@ class Load:
 
     async def open_stream(self) -> Any:
         """Return a stream that has delivered one token and now waits for the next one."""
-        request = generation_pb2.StreamGenerateRequest(request=_request(WAITING))
+        request = generation_pb2.StreamGenerateRequest(request=request_for(WAITING))
         request.request.stream_timeouts.idle_timeout.seconds = IDLE_TIMEOUT_SECONDS
         for _ in range(OPEN_ATTEMPTS):
             stream = self._stub.StreamGenerate(request, metadata=METADATA, timeout=2.0 * IDLE_TIMEOUT_SECONDS)
@@ -78,12 +78,21 @@ class Load:
             await asyncio.sleep(REJECTED_SECONDS)
         raise RuntimeError("the server rejects new streams")
 
+    async def generate(self, request: generation_pb2.GenerateRequest, calls: int, concurrency: int) -> int:
+        """Make equal unary calls, `concurrency` in flight. Return their number."""
+
+        async def call() -> None:
+            response = await self._stub.Generate(request, metadata=METADATA, timeout=TIMEOUT_SECONDS)
+            assert response.message.parts[0].text == ANSWER, response
+
+        return await _spread(call, calls, concurrency)
+
     async def _one_unary(self) -> None:
-        response = await self._stub.Generate(_request(UNARY), metadata=METADATA, timeout=TIMEOUT_SECONDS)
+        response = await self._stub.Generate(request_for(UNARY), metadata=METADATA, timeout=TIMEOUT_SECONDS)
         assert response.message.parts[0].text == ANSWER, response
 
     async def _one_stream(self, model: str) -> None:
-        request = generation_pb2.StreamGenerateRequest(request=_request(model))
+        request = generation_pb2.StreamGenerateRequest(request=request_for(model))
         text, completed = [], 0
         async for message in self._stub.StreamGenerate(request, metadata=METADATA, timeout=TIMEOUT_SECONDS):
             text.append(message.delta.text)
@@ -125,8 +134,9 @@ async def direct_latencies(port: int, calls: int) -> list[float]:
     return seconds
 
 
-def _request(model: str) -> generation_pb2.GenerateRequest:
-    part = content_pb2.Part(text="Write a hundred words.")
+def request_for(model: str, text: str = "Write a hundred words.") -> generation_pb2.GenerateRequest:
+    """Return a request for a model of the upstream."""
+    part = content_pb2.Part(text=text)
     return generation_pb2.GenerateRequest(
         model=f"bench/{model}", messages=[content_pb2.Message(role=content_pb2.ROLE_USER, parts=[part])]
     )

@@ -98,13 +98,21 @@ async def started(port: int, *arguments: str, python_path: str = "") -> AsyncIte
 
 @asynccontextmanager
 async def gateway(
-    revision: Revision, upstream_port: int, folder: Path, module: tuple[str, ...] = ("aimanager_server",)
+    revision: Revision,
+    upstream_port: int,
+    folder: Path,
+    module: tuple[str, ...] = ("aimanager_server",),
+    settings: str = "",
 ) -> AsyncIterator[Process]:
-    """Run the gateway of a revision in front of the upstream, through `module`, once it is SERVING."""
+    """Run the gateway of a revision in front of the upstream, through `module`, once it is SERVING.
+
+    `settings` is more TOML for its configuration.
+    """
     port = free_port()
     config = folder / f"gateway-{port}.toml"
     token = _token_settings(revision)
-    config.write_text(CONFIG.format(port=port, metrics_port=free_port(), upstream_port=upstream_port, token=token))
+    text = CONFIG.format(port=port, metrics_port=free_port(), upstream_port=upstream_port, token=token)
+    config.write_text(f"{text}\n{settings}")
     arguments = (*module, "serve", "--config", str(config))
     async with started(port, *arguments, python_path=revision.python_path) as process:
         await _wait_until_serving(process)

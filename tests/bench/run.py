@@ -19,13 +19,14 @@ from .call_profile import call_profile
 from .conversations import conversation_parts
 from .embedded import embedded
 from .facade import facade_overhead
-from .figures import AGAINST, ECHO, GATEWAY, Figure, table
+from .figures import AGAINST, ECHO, GATEWAY, OFF, Figure, table
 from .measurements import Bench, added_latency, cold_start, cpu, resident_memory, stream_memory
+from .optimizations import optimizations
 from .processes import free_port, started
 from .revision import WORKING_TREE, Revision, commit_of, export
 
 RESULTS = ROOT / "build" / "bench.json"
-PARTS = ("cpu", "latency", "facade", "streams", "start", "embedded", "profile", "conversations")
+PARTS = ("cpu", "latency", "facade", "streams", "start", "embedded", "profile", "conversations", "optimization")
 LARGE_PARTS = ("full_store",)
 """Parts that run only if they are named: they take minutes or gigabytes."""
 
@@ -56,6 +57,8 @@ async def measure(
         if "embedded" in parts:
             figures += await embedded(bench, rounds)
         figures += await conversation_parts(parts, rounds)
+        if "optimization" in parts:
+            figures += await optimizations(bench, rounds)
         if "profile" in parts:
             figures += await call_profile(bench, rounds)
     return figures
@@ -92,11 +95,16 @@ def main() -> None:
 
 
 def report_text(figures: list[Figure]) -> str:
-    """Return the figures for a terminal, with the profile in a separate table."""
+    """Return the figures for a terminal, with the optimizations and the profile in separate tables."""
     profile = [figure for figure in figures if figure.name.startswith("profile_")]
-    others = [figure for figure in figures if figure not in profile]
-    sections = (("", others), ("CPU of a sequential unary call", profile))
-    return "\n\n".join(table(title, rows) for title, rows in sections if rows)
+    switched = [figure for figure in figures if figure.floor == OFF]
+    others = [figure for figure in figures if figure not in profile and figure not in switched]
+    sections = (
+        ("", others, "floor"),
+        ("Optimizations, on and off", switched, "off"),
+        ("CPU of a sequential unary call", profile, "floor"),
+    )
+    return "\n\n".join(table(title, rows, floor) for title, rows, floor in sections if rows)
 
 
 def environment(revisions: dict[str, Revision]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import cast
 
 import uvloop
 
-from .workload import ANSWER, BURST, PACE_SECONDS, PACED, TOKEN, TOKENS, WAITING
+from .workload import ANSWER, BURST, DELAYED, PACE_SECONDS, PACED, TOKEN, TOKENS, WAITING
 
 BACKLOG = 4096
 HEADERS = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-request-id: req_bench\r\n%s\r\n\r\n"
@@ -83,6 +83,8 @@ class Upstream(asyncio.Protocol):
             self._transport.write(BURST_RESPONSE)
         elif f'"{WAITING}"'.encode() in body:
             self._transport.write(WAITING_RESPONSE)
+        elif f'"{DELAYED}"'.encode() in body:
+            asyncio.get_running_loop().call_later(PACE_SECONDS, self._transport.write, UNARY_RESPONSE)
         else:
             self._transport.write(UNARY_RESPONSE)
 

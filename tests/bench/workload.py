@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-UNARY, BURST, PACED, WAITING = "unary", "burst", "paced", "waiting"
-"""Model names, which select the response: whole; a stream at once; a stream at a pace; one token, then silence."""
+UNARY, BURST, PACED, WAITING, DELAYED = "unary", "burst", "paced", "waiting", "delayed"
+"""Model names, which select the response: whole; a stream at once; a stream at a pace; one token, then silence; whole
+after PACE_SECONDS."""
 
 TOKENS = 100
 TOKEN = " word"

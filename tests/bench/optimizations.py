@@ -1,0 +1,113 @@
+"""Measure each optimization on and off, in one run: the last column is on / off.
+
+A new one is a line of OPTIMIZATIONS. `settings` is TOML that only the gateway with the optimization on has; `off` and
+`on` measure one round, and differ only if the caller, not the server, decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aimanager import AIManager
+from aimanager.v1.generation_pb2 import GenerateRequest
+
+from .figures import GATEWAY, OFF, Figure, Samples
+from .load import CALLER_TOKEN, Load, request_for
+from .measurements import Bench, alternating
+from .processes import Process, gateway
+from .workload import DELAYED, UNARY
+
+CALLS, CONCURRENCY = 320, 32
+BATCH = 16
+PROMPT = "Write a hundred words."
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that runs, and a client of it."""
+
+    server: Process
+    load: Load
+
+
+Measure = Callable[[Running], Awaitable[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimization:
+    """What is measured with the optimization off and on. Without `on`, only the settings differ."""
+
+    name: str
+    unit: str
+    off: Measure
+    on: Measure | None = None
+    settings: str = ""
+
+
+def cpu(request: GenerateRequest, calls: int = CALLS, concurrency: int = CONCURRENCY) -> Measure:
+    """Return the measurement of the server's CPU microseconds of a unary call."""
+
+    async def measure(running: Running) -> float:
+        before = running.server.cpu_seconds
+        made = await running.load.generate(request, calls, concurrency)
+        return (running.server.cpu_seconds - before) / made * 1e6
+
+    return measure
+
+
+def wall_clock(calls: Callable[[AIManager], object]) -> Measure:
+    """Return the measurement of the milliseconds that some calls of the Python client take."""
+
+    def timed(address: str) -> float:
+        with AIManager.gateway(address, model=f"bench/{DELAYED}", token=CALLER_TOKEN) as ai:
+            ai.request(PROMPT)  # connects
+            began = time.perf_counter()
+            calls(ai)
+            return (time.perf_counter() - began) * 1e3
+
+    async def measure(running: Running) -> float:
+        return await asyncio.to_thread(timed, running.server.address)
+
+    return measure
+
+
+OPTIMIZATIONS: Sequence[Optimization] = (
+    Optimization("nothing", "µs/call", cpu(request_for(UNARY))),  # the noise of the comparison
+    Optimization(
+        "batch", "ms", wall_clock(lambda ai: [ai.request(PROMPT) for _ in range(BATCH)]),
+        wall_clock(lambda ai: ai.batch([PROMPT] * BATCH, max_in_flight=BATCH)),
+    ),
+)  # fmt: skip
+
+
+async def optimizations(bench: Bench, rounds: int) -> list[Figure]:
+    """Measure all of OPTIMIZATIONS. A first round warms up and does not count."""
+    figures = []
+    async with _running(bench, "") as plain:
+        for one in OPTIMIZATIONS:
+            async with AsyncExitStack() as stack:
+                changed = await stack.enter_async_context(_running(bench, one.settings)) if one.settings else plain
+                samples: Samples = {OFF: [], GATEWAY: []}
+                sides = {OFF: (one.off, plain), GATEWAY: (one.on or one.off, changed)}
+                for number in range(rounds + 1):
+                    for side in alternating(sides, number):
+                        measure, running = sides[side]
+                        value = await measure(running)
+                        if number:
+                            samples[side].append(value)
+            figures.append(Figure(f"optimization_{one.name}", one.unit, samples, floor=OFF))
+    return figures
+
+
+@asynccontextmanager
+async def _running(bench: Bench, settings: str) -> AsyncIterator[Running]:
+    revision = bench.revisions[GATEWAY]
+    async with (
+        gateway(revision, bench.upstream.port, bench.folder, settings=settings) as server,
+        Load(server.address) as load,
+    ):
+        yield Running(server, load)
