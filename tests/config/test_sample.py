@@ -71,7 +71,8 @@ def test_the_sample_shows_every_setting() -> None:
     sample = tomllib.loads(uncommented(SAMPLE.read_text("utf-8")))
     provider = Settings().providers["claude"]
 
-    for section in ("server", "limits", "retry", "circuit_breaker", "stream_timeouts", "hedging", "idempotency"):
+    sections = "server", "limits", "retry", "circuit_breaker", "stream_timeouts", "hedging", "idempotency"
+    for section in (*sections, "response_cache"):
         assert set(sample[section]) == set(type(getattr(Settings(), section)).model_fields)
     unset = {"api_key", "api_key_file", "keys", "ca_file", "max_in_flight"}
     assert set(sample["providers"]["claude"]) == set(type(provider).model_fields) - unset

@@ -29,6 +29,7 @@ from .resilience import (
     RetrySettings,
     StreamTimeoutSettings,
 )
+from .response_cache import ResponseCacheSettings
 from .routes import RouteSettings
 from .storage import ConversationsSettings, StorageSettings
 from .types import (
@@ -174,6 +175,7 @@ class Settings(Section):
     stream_timeouts: StreamTimeoutSettings = StreamTimeoutSettings()
     hedging: HedgingSettings = HedgingSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
+    response_cache: ResponseCacheSettings = ResponseCacheSettings()
     storage: StorageSettings = StorageSettings()
     conversations: ConversationsSettings = ConversationsSettings()
     callers: dict[Name, CallerSettings] = Field(default_factory=dict)
@@ -251,6 +253,7 @@ class Settings(Section):
         found = [
             *self._listener_problems(),
             *self._breaker_problems(),
+            *self._cache_problems(),
             *self._tier_problems(),
             *self._caller_problems(),
             *self._provider_problems(),
@@ -285,6 +288,10 @@ class Settings(Section):
                 ("circuit_breaker", "open_seconds"),
                 f"must be at most max_open_seconds ({breaker.max_open_seconds:g}), got {breaker.open_seconds:g}",
             )
+
+    def _cache_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        if self.response_cache.store == "storage" and self.storage.url is None:
+            yield ("response_cache", "store"), "'storage' requires storage.url"
 
     def _tier_problems(self) -> Iterator[tuple[SettingPath, str]]:
         for name, tier in self.tiers.items():

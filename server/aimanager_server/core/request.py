@@ -8,6 +8,7 @@ from dataclasses import field, replace
 from typing import Any, Generic, TypeVar
 
 from .attempts import AttemptLog, AttemptRecord
+from .cache_policy import CachePolicy
 from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
 from .conversation import ConversationTurn
 from .errors import FieldViolation
@@ -62,6 +63,7 @@ class GenerateParams:
     end_user_id: str = ""
     conversation_id: str = ""
     turn: ConversationTurn | None = None
+    cache_policy: CachePolicy | None = None
     violations: tuple[FieldViolation, ...] = ()
 
     @property
@@ -161,7 +163,8 @@ class Call:
     `deadline` is in seconds on the event loop's clock and applies to the whole call. `traceparent` is the W3C header to
     send upstream, empty if there is none, and `hops` the value of HOPS_HEADER, which includes this gateway.
     `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `turn` is
-    the next turn of a conversation, None without one. `attempts` is the log of its attempts.
+    the next turn of a conversation, None without one. `cache_policy` is None if the response cache is not used.
+    `attempts` is the log of its attempts.
     """
 
     id: str
@@ -182,6 +185,7 @@ class Call:
     traceparent: str = ""
     hops: str = ""
     turn: ConversationTurn | None = None
+    cache_policy: CachePolicy | None = None
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
     attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
 

@@ -102,10 +102,16 @@ class SettingWarning:
 
 
 class CacheStatus(StrEnum):
-    """Whether a response was generated for this call, or is the stored one of a call with the same idempotency key."""
+    """Where a response comes from.
+
+    Generated for this call; the stored one of a call with the same idempotency key, or of an equal request; or that of
+    an equal request in flight.
+    """
 
     MISS = "miss"
     IDEMPOTENT_REPLAY = "idempotent_replay"
+    HIT = "hit"
+    COALESCED = "coalesced"
 
 
 @dataclass(slots=True)
@@ -113,7 +119,8 @@ class ResponseMetadata:
     """Facts about a response, available with its first content. `time_to_first_token` is in seconds.
 
     `attempts` is the log of the call, which grows until the call has ended. `conversation_id` names the conversation
-    that the response is added to.
+    that the response is added to. `saved_cost` is what a response from the cache cost when it was generated, None if
+    its price is unknown, and `generated_at` the Unix time of its end.
     """
 
     id: str
@@ -125,6 +132,8 @@ class ResponseMetadata:
     time_to_first_token: float = 0.0
     cache_status: CacheStatus = CacheStatus.MISS
     conversation_id: str = ""
+    saved_cost: Cost | None = None
+    generated_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from ..catalog.catalog import Catalog
 from ..config.settings import Settings
 from ..core.errors import CapabilityUnsupported
 from ..core.request import Call, Caller, GenerateParams, Target
+from ..core.response import SettingWarning
 from ..validation.request import RequestValidator
+from .cache_policy import resolve_cache_policy
 from .candidate_filter import filter_candidates
 from .candidates import Candidate, CandidateFinder, CandidateGroup
 from .capabilities import Requirement, RequirementFinder, capability_error, meets_all
@@ -52,7 +54,8 @@ class Resolver:
         Raises InvalidRequest, PayloadTooLarge, ProviderNotFound, ModelNotFound or CapabilityUnsupported.
         """
         self._validate(params, caller)
-        targets = self._targets(params, caller, streaming=streaming)
+        cache_policy, warnings = resolve_cache_policy(params.cache_policy, caller, self._settings.response_cache)
+        targets = self._targets(params, caller, warnings, streaming=streaming)
         return Call(
             id=id,
             caller=caller,
@@ -72,6 +75,7 @@ class Resolver:
             traceparent=traceparent,
             hops=hops,
             turn=params.turn,
+            cache_policy=cache_policy,
         )
 
     def resolve_model(self, name: str, caller: Caller | None = None) -> ResolvedModel:
@@ -91,29 +95,37 @@ class Resolver:
         """Return the names of the routes that may lead to each model, by provider and id."""
         return self._route_table.routes_by_model()
 
-    def _targets(self, params: GenerateParams, caller: Caller, *, streaming: bool) -> tuple[Target, ...]:
+    def _targets(
+        self, params: GenerateParams, caller: Caller, warnings: Sequence[SettingWarning], *, streaming: bool
+    ) -> tuple[Target, ...]:
         """Return the targets in order.
 
         Raises CapabilityUnsupported if the requested model, or every target of the requested route, is unsuitable.
         """
         only = self._candidates.find_only(params, caller)
         if only is None:
-            return self._targets_of_groups(self._candidates.find(params, caller), params, streaming=streaming)
+            groups = self._candidates.find(params, caller)
+            return self._targets_of_groups(groups, params, warnings, streaming=streaming)
         requirements = self._requirements(params, streaming=streaming)
         if not meets_all(only.resolved.model, only.reasoning, requirements):
             raise self._capability_error(only, requirements)
-        return (self._normalize(only, params),)
+        return (self._normalize(only, params, warnings),)
 
     def _targets_of_groups(
-        self, groups: Sequence[CandidateGroup], params: GenerateParams, *, streaming: bool
+        self,
+        groups: Sequence[CandidateGroup],
+        params: GenerateParams,
+        warnings: Sequence[SettingWarning],
+        *,
+        streaming: bool,
     ) -> tuple[Target, ...]:
         requirements = self._requirements(params, streaming=streaming)
-        suitable, warnings = filter_candidates(groups, params, requirements)
+        suitable, skipped = filter_candidates(groups, params, requirements)
         if not suitable:
             raise self._capability_error(groups[0].candidates[0], requirements)
         targets: list[Target] = []
         for group, candidates in suitable:
-            targets += [self._normalize(one, params, warnings) for one in self._ordered(group, candidates)]
+            targets += [self._normalize(one, params, (*skipped, *warnings)) for one in self._ordered(group, candidates)]
         return tuple(targets)
 
     def _ordered(self, group: CandidateGroup, candidates: Sequence[Candidate]) -> Sequence[Candidate]:

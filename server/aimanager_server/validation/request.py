@@ -12,6 +12,7 @@ from ..config.settings import Limits
 from ..core.content import Role, Sampling, Tool
 from ..core.errors import FieldViolation
 from ..core.request import Caller, GenerateParams
+from .cache_policy import cache_policy_violations
 from .idempotency_key import idempotency_key_violations
 from .json_depth import parse_json_object
 from .messages import message_json_violations, message_violations, tool_result_violations, without_history
@@ -69,11 +70,19 @@ class RequestValidator:
         for timeout in ("first_token_timeout", "idle_timeout"):
             seconds = getattr(params, timeout)
             yield from _timeout_violations(f"stream_timeouts.{timeout}", seconds, self._max_call_seconds)
-        if params.idempotency_key:
-            yield from idempotency_key_violations(params.idempotency_key, caller)
-        if params.end_user_id and not END_USER_ID.fullmatch(params.end_user_id):
-            # Not repeated: it may be a name or an address.
-            yield FieldViolation("end_user_id", f"must match {END_USER_ID.pattern}; send a hash of other ids")
+        if params.idempotency_key or params.end_user_id or params.cache_policy is not None:
+            yield from _call_violations(params, caller)
+
+
+def _call_violations(params: GenerateParams, caller: Caller) -> Iterator[Violation]:
+    """Yield violations of fields that say something about the call, not about the response."""
+    if params.idempotency_key:
+        yield from idempotency_key_violations(params.idempotency_key, caller)
+    if params.end_user_id and not END_USER_ID.fullmatch(params.end_user_id):
+        # Not repeated: it may be a name or an address.
+        yield FieldViolation("end_user_id", f"must match {END_USER_ID.pattern}; send a hash of other ids")
+    if params.cache_policy is not None:
+        yield from cache_policy_violations(params.cache_policy)
 
 
 def _sampling_violations(sampling: Sampling) -> Iterator[FieldViolation]:

@@ -9,6 +9,7 @@ import pytest
 
 from aimanager.v1 import content_pb2, generation_pb2
 from aimanager_server.config.settings import Limits
+from aimanager_server.core.cache_policy import CacheMode, CachePolicy
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -94,6 +95,7 @@ def test_every_field_of_a_request_is_converted() -> None:
         provider_options_json={"claude": '{"metadata": {"user_id": "u"}}'},
         extract_artifacts=True,
         end_user_id="u-1",
+        cache_policy={"mode": generation_pb2.CACHE_MODE_USE, "max_age": {"seconds": 60}},
     )
 
     params = parse_generate_request(sent, Limits(), restart_on_interruption=True)
@@ -124,7 +126,21 @@ def test_every_field_of_a_request_is_converted() -> None:
         provider_options={"claude": {"metadata": {"user_id": "u"}}},
         extract_artifacts=True,
         end_user_id="u-1",
+        cache_policy=CachePolicy(CacheMode.USE, 60.0),
     )
+
+
+@pytest.mark.parametrize(
+    ("sent", "policy"),
+    [
+        ({}, CachePolicy()),
+        ({"max_age": {"nanos": 500_000_000}}, CachePolicy(CacheMode.USE, 0.5)),
+        ({"mode": generation_pb2.CACHE_MODE_REFRESH}, CachePolicy(CacheMode.REFRESH)),
+        ({"mode": generation_pb2.CACHE_MODE_OFF}, CachePolicy(CacheMode.OFF)),
+    ],
+)
+def test_a_maximum_age_without_a_mode_uses_the_cache(sent: dict[str, Any], policy: CachePolicy) -> None:
+    assert parse_generate_request(request(cache_policy=sent), Limits()).cache_policy == policy
 
 
 def test_unset_fields_keep_their_defaults() -> None:

@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -21,6 +22,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _CacheMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_MODE_UNSPECIFIED: _CacheMode.ValueType  # 0
+    """Unspecified; the server's default applies."""
+    CACHE_MODE_OFF: _CacheMode.ValueType  # 1
+    """Generate the response, and do not store it."""
+    CACHE_MODE_USE: _CacheMode.ValueType  # 2
+    """Return a stored response; otherwise generate one and store it."""
+    CACHE_MODE_REFRESH: _CacheMode.ValueType  # 3
+    """Generate the response, and store it in place of an earlier one."""
+
+class CacheMode(_CacheMode, metaclass=_CacheModeEnumTypeWrapper):
+    """How a call uses the response cache."""
+
+CACHE_MODE_UNSPECIFIED: CacheMode.ValueType  # 0
+"""Unspecified; the server's default applies."""
+CACHE_MODE_OFF: CacheMode.ValueType  # 1
+"""Generate the response, and do not store it."""
+CACHE_MODE_USE: CacheMode.ValueType  # 2
+"""Return a stored response; otherwise generate one and store it."""
+CACHE_MODE_REFRESH: CacheMode.ValueType  # 3
+"""Generate the response, and store it in place of an earlier one."""
+Global___CacheMode: _TypeAlias = CacheMode  # noqa: Y015
 
 class _InterruptionPolicy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -231,6 +260,7 @@ class GenerateRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _builtins.int
+    CACHE_POLICY_FIELD_NUMBER: _builtins.int
     STREAM_TIMEOUTS_FIELD_NUMBER: _builtins.int
     EXTRACT_ARTIFACTS_FIELD_NUMBER: _builtins.int
     END_USER_ID_FIELD_NUMBER: _builtins.int
@@ -302,6 +332,12 @@ class GenerateRequest(_message.Message):
         """
 
     @_builtins.property
+    def cache_policy(self) -> Global___CachePolicy:
+        """Whether the response may be a stored one of an earlier, equal request of the same caller. Unset: as the server's
+        setting `response_cache.default_mode` says, by default not.
+        """
+
+    @_builtins.property
     def stream_timeouts(self) -> Global___StreamTimeouts:
         """How long a silent provider is awaited. Unset: the server's settings for the model."""
 
@@ -321,17 +357,50 @@ class GenerateRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         provider_options_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        cache_policy: Global___CachePolicy | None = ...,
         stream_timeouts: Global___StreamTimeouts | None = ...,
         extract_artifacts: _builtins.bool = ...,
         end_user_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
+
+@_typing.final
+class CachePolicy(_message.Message):
+    """How a call uses the response cache. Requests are equal if the same caller, with the same keys of its own, sends the same
+    content, history and options for the same model; the stored response was generated for one of them and is complete.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    mode: Global___CacheMode.ValueType
+    """How the cache is used. Unspecified: CACHE_MODE_USE if `max_age` is set, otherwise `response_cache.default_mode`."""
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """The greatest age of a stored response, greater than 0. Only with CACHE_MODE_USE. Unset: `response_cache.ttl_seconds`,
+        which limits it in any case.
+        """
+
+    def __init__(
+        self,
+        *,
+        mode: Global___CacheMode.ValueType = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age", "mode", b"mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CachePolicy: _TypeAlias = CachePolicy  # noqa: Y015
 
 @_typing.final
 class StreamTimeouts(_message.Message):
@@ -402,11 +471,13 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
-        """Token usage of the attempt that produced this response; that of failed attempts is in `execution`."""
+        """Token usage of the attempt that produced this response; that of failed attempts is in `execution`. Zero if
+        `cache_status` is CACHE_STATUS_HIT or CACHE_STATUS_COALESCED, since this call used no tokens.
+        """
 
     @_builtins.property
     def cost(self) -> _usage_pb2.Cost:
-        """Cost of `usage`. Unset: the price is unknown."""
+        """Cost of `usage`. Unset: the price is unknown. Zero where `usage` is."""
 
     @_builtins.property
     def execution(self) -> Global___Execution:
@@ -728,6 +799,8 @@ class Execution(_message.Message):
     TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_USAGE_FIELD_NUMBER: _builtins.int
     TOTAL_COST_FIELD_NUMBER: _builtins.int
+    SAVED_COST_FIELD_NUMBER: _builtins.int
+    GENERATED_AT_FIELD_NUMBER: _builtins.int
     requested_model: _builtins.str
     """The model as requested."""
     provider: _builtins.str
@@ -736,7 +809,7 @@ class Execution(_message.Message):
     """Model that answered, without the provider."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
-        """All attempts in order; the last one is the one that answered."""
+        """All attempts in order; the last one is the one that answered. None if no provider was called for this response."""
 
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
@@ -754,6 +827,16 @@ class Execution(_message.Message):
     def total_cost(self) -> _usage_pb2.Cost:
         """Cost of `total_usage`, if every price is known."""
 
+    @_builtins.property
+    def saved_cost(self) -> _usage_pb2.Cost:
+        """What the response cost when it was generated for an earlier call, at the prices of that time, and what this call did
+        not spend. Set with CACHE_STATUS_HIT and CACHE_STATUS_COALESCED, if the price was known.
+        """
+
+    @_builtins.property
+    def generated_at(self) -> _timestamp_pb2.Timestamp:
+        """When the response was complete, if an earlier call generated it: with CACHE_STATUS_HIT."""
+
     def __init__(
         self,
         *,
@@ -765,10 +848,12 @@ class Execution(_message.Message):
         time_to_first_token: _duration_pb2.Duration | None = ...,
         total_usage: _usage_pb2.Usage | None = ...,
         total_cost: _usage_pb2.Cost | None = ...,
+        saved_cost: _usage_pb2.Cost | None = ...,
+        generated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generated_at", b"generated_at", "latency", b"latency", "saved_cost", b"saved_cost", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "latency", b"latency", "model", b"model", "provider", b"provider", "requested_model", b"requested_model", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "generated_at", b"generated_at", "latency", b"latency", "model", b"model", "provider", b"provider", "requested_model", b"requested_model", "saved_cost", b"saved_cost", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

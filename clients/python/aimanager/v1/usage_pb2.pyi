@@ -59,6 +59,14 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     """The stored response of an earlier call with the same idempotency key. Usage and cost are those of the earlier call,
     and were not incurred again.
     """
+    CACHE_STATUS_HIT: _CacheStatus.ValueType  # 3
+    """The stored response of an earlier, equal request of the same caller. Usage and cost of this call are zero;
+    `Execution.saved_cost` is what the response cost when it was generated.
+    """
+    CACHE_STATUS_COALESCED: _CacheStatus.ValueType  # 4
+    """The response of an equal request of the same caller that was in flight. Usage, cost and `Execution.saved_cost` are as
+    with CACHE_STATUS_HIT.
+    """
 
 class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
     """Whether a response was generated for this call."""
@@ -70,6 +78,14 @@ CACHE_STATUS_MISS: CacheStatus.ValueType  # 1
 CACHE_STATUS_IDEMPOTENT_REPLAY: CacheStatus.ValueType  # 2
 """The stored response of an earlier call with the same idempotency key. Usage and cost are those of the earlier call,
 and were not incurred again.
+"""
+CACHE_STATUS_HIT: CacheStatus.ValueType  # 3
+"""The stored response of an earlier, equal request of the same caller. Usage and cost of this call are zero;
+`Execution.saved_cost` is what the response cost when it was generated.
+"""
+CACHE_STATUS_COALESCED: CacheStatus.ValueType  # 4
+"""The response of an equal request of the same caller that was in flight. Usage, cost and `Execution.saved_cost` are as
+with CACHE_STATUS_HIT.
 """
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2
 
 from ...config.settings import Limits
+from ...core.cache_policy import CacheMode, CachePolicy
 from ...core.content import (
     Attachment,
     Effort,
@@ -54,6 +55,7 @@ DEFAULT_SCHEMA_NAME: Final = "answer"
 ROLES = {content_pb2.Role.Value(f"ROLE_{role.name}"): role for role in Role}
 EFFORTS = {generation_pb2.ReasoningEffort.Value(f"REASONING_EFFORT_{effort.name}"): effort for effort in Effort}
 TOOL_MODES = {generation_pb2.ToolMode.Value(f"TOOL_MODE_{mode.name}"): mode for mode in ToolMode}
+CACHE_MODES = {generation_pb2.CacheMode.Value(f"CACHE_MODE_{mode.name}"): mode for mode in CacheMode}
 EMBEDDING_PURPOSES = {
     embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in EmbeddingPurpose
 }
@@ -95,6 +97,7 @@ def parse_generate_request(
         extract_artifacts=request.extract_artifacts,
         end_user_id=request.end_user_id,
         conversation_id=request.conversation_id,
+        cache_policy=_cache_policy(parser, request.cache_policy) if request.HasField("cache_policy") else None,
         violations=parser.violations,
     )
 
@@ -283,6 +286,14 @@ def _output_format(parser: FieldParser, output: generation_pb2.OutputFormat) -> 
     schema, path = output.json_schema, "output_format.json_schema"
     name = parser.text(schema.name, f"{path}.name") or DEFAULT_SCHEMA_NAME
     return JsonSchemaFormat(name, parser.text(schema.schema_json, f"{path}.schema_json"), schema.strict)
+
+
+def _cache_policy(parser: FieldParser, policy: generation_pb2.CachePolicy) -> CachePolicy:
+    mode = CACHE_MODES.get(policy.mode)
+    if mode is None and policy.mode:
+        parser.reject_enum("cache_policy.mode", generation_pb2.CacheMode, policy.mode)
+    max_age = parse_duration(parser, policy, "max_age", "cache_policy.max_age")
+    return CachePolicy(CacheMode.USE if mode is None and max_age is not None else mode, max_age)
 
 
 def _stream_timeout(parser: FieldParser, request: generation_pb2.GenerateRequest, field: str) -> float | None:

@@ -28,7 +28,7 @@ from ...core.response import (
     ToolCallDelta,
 )
 from ...core.usage import Cost, Usage, UsageSource
-from .times import fill_duration
+from .times import fill_duration, fill_timestamp
 
 ROLES = {role: content_pb2.Role.Value(f"ROLE_{role.name}") for role in Role}
 FINISH_REASONS = {reason: generation_pb2.FinishReason.Value(f"FINISH_REASON_{reason.name}") for reason in FinishReason}
@@ -178,6 +178,10 @@ def _fill_execution(execution: generation_pb2.Execution, metadata: ResponseMetad
     execution.model = valid_text(metadata.model)
     _add_attempts(execution, metadata.attempts)
     fill_duration(execution.time_to_first_token, metadata.time_to_first_token)
+    if metadata.saved_cost is not None:
+        _fill_cost(execution.saved_cost, metadata.saved_cost)
+    if metadata.generated_at is not None:
+        fill_timestamp(execution.generated_at, metadata.generated_at)
 
 
 def _fill_totals(execution: generation_pb2.Execution, attempts: Sequence[AttemptRecord]) -> None:

@@ -23,6 +23,11 @@ def fill_duration(duration: Duration, seconds: float) -> None:
     duration.seconds, duration.nanos = divmod(max(0, round(seconds * 1e9)), NANOS_PER_SECOND)
 
 
+def fill_timestamp(timestamp: Timestamp, seconds: float) -> None:
+    """Set a Timestamp to seconds since the Unix epoch."""
+    timestamp.seconds, timestamp.nanos = divmod(max(0, round(seconds * 1e9)), NANOS_PER_SECOND)
+
+
 def optional_duration(seconds: float | None) -> Duration | None:
     """Convert seconds to a Duration; None if unknown."""
     return None if seconds is None else duration_to_proto(seconds)
@@ -32,8 +37,9 @@ def optional_timestamp(seconds: float | None) -> Timestamp | None:
     """Convert seconds since the Unix epoch to a Timestamp; None if unknown."""
     if seconds is None:
         return None
-    duration = duration_to_proto(seconds)
-    return Timestamp(seconds=duration.seconds, nanos=duration.nanos)
+    timestamp = Timestamp()
+    fill_timestamp(timestamp, seconds)
+    return timestamp
 
 
 def parse_interval(duration: Duration, minimum: float, path: str) -> float:

@@ -1,0 +1,77 @@
+"""Keys of the response cache: equal for equal requests of one owner, and different for all others."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..core.request import Call, Caller
+from ..core.value import dataclass
+from ..resilience.fingerprint import Fingerprints
+
+FORMAT = "1"
+"""Of the keys and of what is stored under them. Change it with either: entries in a database outlive the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerScope:
+    """Whose responses are stored: the name of a caller, and a digest of it and the caller's own provider keys.
+
+    A caller that sends keys of its own sees only what these keys generated.
+    """
+
+    name: str
+    digest: bytes
+
+    @classmethod
+    def of(cls, caller: Caller) -> OwnerScope:
+        """Return the scope of a caller."""
+        return cls(
+            caller.name, hashlib.sha256(repr((caller.name, sorted(caller.provider_keys.items()))).encode()).digest()
+        )
+
+
+class CacheKey:
+    """The key of one owner's response. `content` is a digest of everything that determines the response.
+
+    `digest`, of both, identifies the entry; no key exists without an owner.
+    """
+
+    __slots__ = ("digest", "owner")
+
+    def __init__(self, owner: OwnerScope, content: bytes) -> None:
+        self.owner = owner
+        self.digest = hashlib.sha256(owner.digest + content).digest()
+
+
+class CacheKeys:
+    """Make the keys of calls. `context` is a digest of what changes responses besides the requests themselves.
+
+    Such as the addresses of the providers, and the settings of filters and extensions.
+    """
+
+    def __init__(self, context: bytes = b"") -> None:
+        self._context = context
+        self._fingerprints = Fingerprints()
+
+    async def of(self, call: Call) -> CacheKey:
+        """Return the key of a call. Other tasks may run between slices of a large request."""
+        targets = call.targets
+        # Load balancing changes the order of the targets of a route. With several targets the requested name says which
+        # one is asked first; with one, its alias and its name are the same request.
+        name = call.requested_model if len(targets) > 1 else ""
+        content = await self._fingerprints.digest(
+            FORMAT,
+            self._context,
+            name,
+            [
+                (target.key, target.sampling, target.reasoning, target.options)
+                for target in (targets if len(targets) == 1 else sorted(targets, key=lambda target: target.key))
+            ],
+            call.system_instruction,
+            call.messages,
+            call.tools,
+            call.tool_choice,
+            call.output_format,
+            call.extract_artifacts,
+        )
+        return CacheKey(OwnerScope.of(call.caller), content)
