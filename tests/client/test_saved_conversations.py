@@ -21,6 +21,8 @@ from aimanager import (
     tool_result,
     user,
 )
+from aimanager._convert.conversations import count_first_turns
+from aimanager.v1 import conversation_pb2
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,43 @@ def saved(**changes: Any) -> dict[str, Any]:
     return {"format": "aimanager.conversation", "version": 1, "conversation": {}, "turns": [turn], **changes}
 
 
+def saved_notes(count: int, **marks: bool) -> list[dict[str, Any]]:
+    return [{**saved()["turns"][0], "messages": [message_to_dict(user(f"Note {n}"))], **marks} for n in range(count)]
+
+
+def test_what_does_not_fit_into_one_request_follows(ai: AIManager, tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps(saved(turns=saved_notes(1_050, interrupted=True))))
+
+    loaded = Conversation.load(ai, path)
+
+    turns = loaded.turns
+    assert [turn.messages[0].parts[0].text for turn in turns] == [f"Note {n}" for n in range(1_050)]
+    assert all(turn.is_interrupted for turn in turns)
+    loaded.save(tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text()) == saved(turns=saved_notes(1_050, interrupted=True))
+    loaded.delete()
+
+
+def test_a_request_has_as_many_turns_as_fit() -> None:
+    short = conversation_pb2.NewTurn(messages=[user("Hi")] * 10)
+    large = conversation_pb2.NewTurn(messages=[user("x" * 9 * 2**20)])
+
+    assert [count_first_turns(turns) for turns in ([], [large] * 3, [short] * 3, [short] * 101)] == [0, 1, 3, 100]
+
+
+def test_a_file_of_an_earlier_chat_is_read(ai: AIManager, tmp_path: Path) -> None:
+    said = [("user", "Hi"), ("assistant", "Hello."), ("user", "And"), ("user", "then?")]
+    messages = [{"role": role, "content": text} for role, text in said]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"version": 1, "model": "mock/fast", "system": None, "messages": messages}))
+
+    loaded = Conversation.load(ai, path)
+
+    assert (loaded.model, loaded.system_instruction, loaded.turn_count) == ("mock/fast", "", 3)
+    assert [message_to_dict(message) for message in loaded.history] == messages
+
+
 BROKEN: dict[str, object] = {
     "it is no JSON": b"{",
     "it is no JSON: ": b"[" * 100_000,
@@ -94,6 +133,7 @@ BROKEN: dict[str, object] = {
     "it is damaged: KeyError: 'messages'": saved(turns=[{"pinned": True}]),
     "it is damaged: AttributeError": saved(conversation="Trip"),
     "TypeError": saved(turns=5),
+    "it is damaged: TypeError": {"version": 1, "model": None, "system": None, "messages": 3},
     "message['role'] must be 'user' or 'assistant'": saved(turns=[{"messages": [{"role": "system"}], "pinned": False}]),
     "it is damaged: KeyError: 'pinned'": saved(turns=[{"messages": [{"role": "user", "content": "Hi"}]}]),
     "'str' object has no attribute": saved(turns=[{"messages": ["Hi"], "pinned": False}]),

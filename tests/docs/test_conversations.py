@@ -15,6 +15,12 @@ RUNS = {("conversations.md", "python"): "test_python_block_prints_what_its_comme
 COMMANDS = {
     "aimanager conversations": "tests/client/cli/test_conversations.py::test_conversations_are_a_table",
     "aimanager conversations show ID": "tests/client/cli/test_conversations.py::test_a_conversation_is_shown",
+    "aimanager conversations export ID trip.json": (
+        "tests/client/cli/test_conversations.py::test_a_conversation_is_exported_and_imported"
+    ),
+    "aimanager conversations import trip.json": (
+        "tests/client/cli/test_conversations.py::test_a_conversation_is_exported_and_imported"
+    ),
     "aimanager conversations delete ID": "tests/client/cli/test_conversations.py::test_a_conversation_is_deleted",
     "aimanager-server storage check": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage migrate": "tests/commands/test_storage.py::test_a_database_is_migrated_once",

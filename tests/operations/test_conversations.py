@@ -8,7 +8,7 @@ import pytest
 
 from aimanager_server.config.settings import Settings
 from aimanager_server.core.content import Message, Role, Text
-from aimanager_server.core.conversation import ConversationSettings, History, Turn, new_conversation
+from aimanager_server.core.conversation import ConversationSettings, History, NewTurn, Turn, new_conversation
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import GenerateParams
 from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
@@ -32,7 +32,7 @@ async def test_no_message_is_an_error_of_the_request() -> None:
     started = await operations.create("alice", ConversationSettings(), (), None)
 
     with pytest.raises(InvalidRequest, match="at least one message"):
-        await operations.append("alice", started.id, (), is_pinned=False)
+        await operations.append("alice", started.id, NewTurn(()))
 
 
 async def test_a_summary_replaces_only_the_turns_that_were_summarized() -> None:
@@ -40,7 +40,7 @@ async def test_a_summary_replaces_only_the_turns_that_were_summarized() -> None:
     started = await operations.create("alice", ConversationSettings(model="m"), (), None)
     size = MAX_SUMMARIZED_CHARACTERS * 2 // 5
     for number in range(5):
-        await operations.append("alice", started.id, [user(f"{number}" + "x" * size)], is_pinned=False)
+        await operations.append("alice", started.id, NewTurn((user(f"{number}" + "x" * size),)))
     prompts: list[str] = []
 
     async def summarize(params: GenerateParams) -> GenerateResult:

@@ -12,6 +12,7 @@ from ._convert.conversations import (
     append_messages,
     append_turn,
     compact_conversation,
+    count_first_turns,
     create_copy,
     delete_conversation,
     fork_conversation,
@@ -29,7 +30,7 @@ from ._convert.output_format import OutputType
 from ._convert.prompt import Prompt
 from ._convert.requests import StreamOperation
 from ._transport.channel import AsyncChannel
-from ._transport.conversation_file import read_conversation, write_conversation
+from ._transport.conversation_file import SavedConversation, read_conversation, write_conversation
 from ._transport.file_reading import build_operation
 from .chainable_request import AsyncChainableRequest
 from .errors import AIError
@@ -145,17 +146,22 @@ class AsyncConversation(ConversationState):
     @classmethod
     async def load(cls, ai: AsyncAIManager, path: str | PathLike[str]) -> Self:
         """Create a conversation with the settings, messages and pins that `save` wrote, like Conversation.load."""
-        saved = await asyncio.to_thread(read_conversation, path)
-        channel = ai._channel
-        loaded = cls(channel, ai._settings.defaults, await channel.call(create_copy(saved.settings)))
+        return await cls._restore(ai, await asyncio.to_thread(read_conversation, path))
+
+    @classmethod
+    async def _restore(cls, ai: AsyncAIManager, saved: SavedConversation) -> Self:
+        """Create a conversation with these settings and turns, or none. Raises AIError."""
+        channel, turns = ai._channel, saved.turns
+        creation = create_copy(saved.settings, turns[: count_first_turns(turns)])
+        restored = cls(channel, ai._settings.defaults, await channel.call(creation))
         try:
-            for turn in saved.turns:
-                loaded.proto = await channel.call(append_turn(loaded.id, turn.messages, pinned=turn.is_pinned))
-        except AIError:
+            for turn in turns[restored.turn_count :]:  # all of them if the server is too old to create it with turns
+                restored.proto = await channel.call(append_turn(restored.id, turn))
+        except BaseException:  # also if the caller gives up
             with suppress(AIError):
-                await loaded.delete()
+                await restored.delete()
             raise
-        return loaded
+        return restored
 
     async def _send(self, prompt: Prompt, options: RequestOptions) -> AIResponse[Any]:
         options = self._with_files(options)

@@ -11,6 +11,7 @@ from ._convert.conversations import (
     append_messages,
     append_turn,
     compact_conversation,
+    count_first_turns,
     create_copy,
     delete_conversation,
     fork_conversation,
@@ -26,7 +27,7 @@ from ._convert.defaults import CallDefaults
 from ._convert.output_format import OutputType
 from ._convert.prompt import Prompt
 from ._transport.channel import SyncChannel
-from ._transport.conversation_file import read_conversation, write_conversation
+from ._transport.conversation_file import SavedConversation, read_conversation, write_conversation
 from .chainable_request import ChainableRequest
 from .errors import AIError
 from .messages import Attachment, AttachmentSource, Message, attachment
@@ -228,17 +229,22 @@ class Conversation(ConversationState):
         >>> loaded.title, loaded.history == conversation.history, loaded.id == conversation.id
         ('Trip', True, False)
         """
-        saved = read_conversation(path)
-        channel = ai._channel
-        loaded = cls(channel, ai._settings.defaults, channel.call(create_copy(saved.settings)))
+        return cls._restore(ai, read_conversation(path))
+
+    @classmethod
+    def _restore(cls, ai: AIManager, saved: SavedConversation) -> Self:
+        """Create a conversation with these settings and turns, or none. Raises AIError."""
+        channel, turns = ai._channel, saved.turns
+        creation = create_copy(saved.settings, turns[: count_first_turns(turns)])
+        restored = cls(channel, ai._settings.defaults, channel.call(creation))
         try:
-            for turn in saved.turns:
-                loaded.proto = channel.call(append_turn(loaded.id, turn.messages, pinned=turn.is_pinned))
-        except AIError:
+            for turn in turns[restored.turn_count :]:  # all of them if the server is too old to create it with turns
+                restored.proto = channel.call(append_turn(restored.id, turn))
+        except BaseException:  # also if the caller gives up
             with suppress(AIError):
-                loaded.delete()
+                restored.delete()
             raise
-        return loaded
+        return restored
 
     def _send(self, prompt: Prompt, options: RequestOptions) -> AIResponse[Any]:
         return self._channel.call(generate_turn(self.proto, prompt, self._with_files(options), self._defaults))

@@ -36,6 +36,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class NewTurn:
+    """A turn that a caller adds, such as one of a conversation that was saved elsewhere."""
+
+    messages: tuple[Message, ...]
+    is_pinned: bool = False
+    is_interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Compaction:
     """A provider's own compaction of turns. Only this model can read it, with the key that `provider_state` names."""
 

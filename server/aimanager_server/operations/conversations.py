@@ -14,6 +14,7 @@ from ..core.conversation import (
     ConversationSettings,
     ConversationTurn,
     History,
+    NewTurn,
     Summary,
     Turn,
     new_conversation,
@@ -26,7 +27,7 @@ from ..storage.conversations import Change, Page
 from ..storage.opening import Storage
 from ..storage.unfinished_turns import UnfinishedTurns
 from ..validation.messages import message_violations, tool_result_violations, without_history
-from ..validation.violations import raise_violations
+from ..validation.violations import MAX_VIOLATIONS, Violation, raise_violations
 from .compact_natively import NativeCompaction
 
 LEASE_SECONDS = 30.0
@@ -80,11 +81,10 @@ class Conversations:
         self._now = now
 
     async def create(
-        self, owner: str, settings: ConversationSettings, messages: Sequence[Message], idle_seconds: float | None
+        self, owner: str, settings: ConversationSettings, turns: Sequence[NewTurn], idle_seconds: float | None
     ) -> Conversation:
-        """Create a conversation, with the messages as its first turn. Raises InvalidRequest or RateLimited."""
-        if messages:
-            self._check_messages(messages, (), has_history=False)
+        """Create a conversation with all the turns, or none. Raises InvalidRequest or RateLimited."""
+        self._check_turns(turns)
         limit = self._settings.max_per_caller
         if await self._store.count(owner) >= limit:
             raise RateLimited(
@@ -94,21 +94,19 @@ class Conversations:
             )
         idle = self._settings.idle_ttl_seconds if idle_seconds is None else idle_seconds
         idle = min(idle, self._settings.idle_ttl_seconds)
-        started = new_conversation(owner, settings, self._now(), idle, self._settings.max_age_seconds)
-        return await self._store.create(started, [Turn(0, tuple(messages), self._now())] if messages else [])
+        now = self._now()
+        started = new_conversation(owner, settings, now, idle, self._settings.max_age_seconds)
+        return await self._store.create(started, [_stored_turn(number, turn, now) for number, turn in enumerate(turns)])
 
-    async def append(
-        self, owner: str, conversation_id: str, messages: Sequence[Message], *, is_pinned: bool
-    ) -> Conversation:
-        """Add messages as one turn. Raises InvalidRequest, ConversationNotFound or ConversationBusy."""
+    async def append(self, owner: str, conversation_id: str, turn: NewTurn) -> Conversation:
+        """Add a turn. Raises InvalidRequest, ConversationNotFound or ConversationBusy."""
         await self._unfinished.wait_for(conversation_id)
         number = (await self._store.get(owner, conversation_id)).turn_count
         self._check_turn_count(conversation_id, number)
         last = await self._store.turns(owner, conversation_id, number - 1, 1, MAX_PAGE_BYTES) if number else ()
-        pending = [turn.messages[-1] for turn in last if turn.messages[-1].role is Role.ASSISTANT]
-        self._check_messages(messages, pending, has_history=number > 0)
+        raise_violations(self._violations(turn.messages, last[-1].messages if last else (), has_history=number > 0))
         lease = await self._store.acquire(owner, conversation_id, number, LEASE_SECONDS)
-        return await self._store.append(lease, Turn(number, tuple(messages), self._now(), is_pinned=is_pinned))
+        return await self._store.append(lease, _stored_turn(number, turn, self._now()))
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
         """Return a conversation. Raises ConversationNotFound."""
@@ -231,10 +229,33 @@ class Conversations:
             description = f"has {count} turns, the maximum (conversations.max_turns); fork it or start another one"
             raise _invalid("conversation_id", description)
 
-    def _check_messages(self, messages: Sequence[Message], pending: Sequence[Message], *, has_history: bool) -> None:
-        """Check messages that follow a history; `pending` is its last message if that can have open tool calls."""
+    def _check_turns(self, turns: Sequence[NewTurn]) -> None:
+        """Check the turns that a conversation begins with. Raises InvalidRequest with the paths of `turns`."""
+        limit = self._settings.max_turns
+        if len(turns) > limit:
+            raise _invalid("turns", f"must have at most {limit} items (conversations.max_turns), got {len(turns)}")
+        previous: Sequence[Message] = ()
+        found: list[Violation] = []
+        for index, turn in enumerate(turns):
+            prefix = f"turns[{index}]." if len(turns) > 1 else ""
+            violations = self._violations(turn.messages, previous, has_history=index > 0)
+            found += (replace(violation, field=f"{prefix}{violation.field}") for violation in violations)
+            if len(found) > MAX_VIOLATIONS:
+                break
+            previous = turn.messages
+        raise_violations(found)
+
+    def _violations(
+        self, messages: Sequence[Message], previous: Sequence[Message], *, has_history: bool
+    ) -> Sequence[Violation]:
+        """Return the violations of messages that follow the turn `previous`, which may end in open tool calls."""
+        pending = [message for message in previous[-1:] if message.role is Role.ASSISTANT]
         found = message_violations(messages, self._limits, has_history=has_history)
-        raise_violations([*found, *_result_violations([*pending, *messages], len(pending))])
+        return [*found, *_result_violations([*pending, *messages], len(pending))]
+
+
+def _stored_turn(number: int, turn: NewTurn, now: float) -> Turn:
+    return Turn(number, turn.messages, now, turn.is_interrupted, turn.is_pinned)
 
 
 def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], ConversationTurn]:

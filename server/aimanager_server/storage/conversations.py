@@ -55,7 +55,7 @@ class ConversationStore(Protocol):
     operation happens completely or not at all.
     """
 
-    async def create(self, conversation: Conversation, turns: Sequence[Turn] = ()) -> Conversation:
+    async def create(self, conversation: Conversation, first_turns: Sequence[Turn] = ()) -> Conversation:
         """Store a new conversation with the turns it starts with."""
         ...
 

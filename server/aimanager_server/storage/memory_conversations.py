@@ -76,14 +76,17 @@ class MemoryConversations:
         self._settings = settings
         self._drop_excess()
 
-    async def create(self, conversation: Conversation, turns: Sequence[Turn] = ()) -> Conversation:
+    async def create(self, conversation: Conversation, first_turns: Sequence[Turn] = ()) -> Conversation:
         """Store a new conversation with the turns it starts with."""
-        data = [await Blobs.of(turn) for turn in turns]
+        data = [await Blobs.of(turn) for turn in first_turns]
+        payloads: list[bytes] = []
+        async for turn, blobs in in_slices(zip(first_turns, data, strict=True), lambda _: len(payloads[-1])):
+            payloads.append(encode_turn(turn, blobs))
         owner = self._owners.setdefault(conversation.owner, _Owner())
         stored = owner.conversations[conversation.id] = _Stored(conversation.used_at(self._use()))
         owner.size += _size(stored.conversation)
-        for turn, blobs in zip(turns, data, strict=True):
-            _add_turn(owner, stored, turn, blobs)
+        for turn, blobs, payload in zip(first_turns, data, payloads, strict=True):
+            _add_turn(owner, stored, turn, blobs, payload)
         self._drop_excess(stored)
         return stored.conversation
 
@@ -200,7 +203,7 @@ class MemoryConversations:
             raise busy(lease.conversation_id)
         stored.leased_until = 0.0
         stored.conversation = stored.conversation.used_at(self._use())
-        _add_turn(owner, stored, turn, blobs)
+        _add_turn(owner, stored, turn, blobs, encode_turn(turn, blobs))
         owner.conversations.move_to_end(lease.conversation_id)
         self._drop_excess(stored)
         return stored.conversation
@@ -287,8 +290,7 @@ def _size(conversation: Conversation) -> int:
     return OVERHEAD_BYTES + (0 if conversation.summary is None else conversation.summary.size)
 
 
-def _add_turn(owner: _Owner, stored: _Stored, turn: Turn, blobs: Blobs) -> None:
-    payload = encode_turn(turn, blobs)
+def _add_turn(owner: _Owner, stored: _Stored, turn: Turn, blobs: Blobs, payload: bytes) -> None:
     size = len(payload) + sum(map(len, blobs.by_digest.values()))
     for digest, data in blobs.by_digest.items():
         if digest not in owner.attachments:

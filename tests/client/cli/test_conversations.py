@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -104,11 +105,37 @@ def test_a_conversation_is_deleted(ai: AIManager) -> None:
     assert ended.err.startswith("aimanager: ")
 
 
+def test_a_conversation_is_exported_and_imported(ai: AIManager, tmp_path: Path) -> None:
+    conversation, file = ai.conversation(title="Trip"), str(tmp_path / "trip.json")
+    conversation.append("My name is Ada.", pinned=True)
+    conversation.request("Hi").send()
+
+    assert run(ai, "export", conversation.id, file) == (0, f"saved: {file}\n", "")
+    ended = run(ai, "import", file)
+    imported = json.loads(run(ai, "import", file, "--json").out)
+
+    match = re.fullmatch(rf"(conv_[\w-]+): 2 turns from {re.escape(file)}\n", ended.out)
+    assert match is not None
+    copy = ai.conversations.get(match[1])
+    assert (copy.title, copy.history, imported["turnCount"]) == ("Trip", conversation.history, 2)
+    assert [turn.is_pinned for turn in copy.turns] == [True, False]
+    assert "exists already" in run(ai, "export", conversation.id, file).err
+    assert "Cannot write" in run(ai, "export", conversation.id, str(tmp_path / "no/trip.json")).err
+    assert "Cannot read" in run(ai, "import", str(tmp_path / "none.json")).err
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("show",), "aimanager: show needs the id of a conversation. `aimanager conversations` lists the ids.\n"),
         (("delete",), "aimanager: delete needs the id of a conversation. `aimanager conversations` lists the ids.\n"),
+        (("import",), "aimanager: import needs a file. Pass a file that export, or /save in a chat, wrote.\n"),
+        (("export", "x"), "aimanager: export needs a file. For example: aimanager conversations export ID trip.json\n"),
+        (
+            ("show", "x", "y"),
+            "aimanager: show takes one argument, got 'y' too. For example: aimanager conversations export ID "
+            "trip.json\n",
+        ),
         (("list", "x"), "aimanager: list takes no id. Write `aimanager conversations show x`.\n"),
     ],
 )

@@ -9,8 +9,9 @@ from operator import attrgetter
 from os import PathLike
 from typing import Any, TypeAlias
 
+from ..config import MIB
 from ..errors import InvalidRequestError
-from ..messages import Attachment, AttachmentSource, Message
+from ..messages import Attachment, AttachmentSource
 from ..options import OnInterruption, RequestOptions
 from ..types.conversation import Compaction
 from ..types.response import read_warning
@@ -24,6 +25,10 @@ from .requests import GenerateOperation, StreamOperation, generate, stream_gener
 from .scalars import read_cost
 
 PAGE_SIZE = 50
+
+MAX_SENT_MESSAGES = 1_000
+MAX_SENT_BYTES = 16 * MIB
+"""Messages and bytes of the turns that a new conversation begins with; a server accepts more by default."""
 
 ConversationOperation: TypeAlias = Operation[Any, Any, pb.Conversation]
 ListOperation: TypeAlias = Operation[pb.ListConversationsRequest, pb.ListConversationsResponse, Any]
@@ -57,15 +62,27 @@ def open_conversation(
     return get_conversation(conversation_id)
 
 
-def create_copy(settings: pb.Conversation) -> ConversationOperation:
-    """Describe the creation of a conversation with these settings."""
+def create_copy(settings: pb.Conversation, turns: Sequence[pb.NewTurn]) -> ConversationOperation:
+    """Describe the creation of a conversation with these settings and turns."""
     request = pb.CreateConversationRequest(
         title=settings.title,
         model=settings.model,
         system_instruction=settings.system_instruction,
         labels=settings.labels,
+        turns=turns,
     )
-    return _operation("CreateConversation", request)
+    return _operation("CreateConversation", request, timeout=TRANSFER_TIMEOUT)
+
+
+def count_first_turns(turns: Sequence[pb.NewTurn]) -> int:
+    """Return how many of the turns one request carries: as many as fit, at least one."""
+    messages, size = 0, 0
+    for index, turn in enumerate(turns):
+        messages += len(turn.messages)
+        size += turn.ByteSize()
+        if index and (messages > MAX_SENT_MESSAGES or size > MAX_SENT_BYTES):
+            return index
+    return len(turns)
 
 
 def get_conversation(conversation_id: str) -> ConversationOperation:
@@ -121,9 +138,11 @@ def append_messages(conversation_id: str, prompt: Prompt, *, pinned: bool) -> Co
     return replace(operation, field_name=messages.field_name)
 
 
-def append_turn(conversation_id: str, messages: Sequence[Message], *, pinned: bool) -> ConversationOperation:
-    """Describe a turn of a saved conversation."""
-    request = pb.AppendMessagesRequest(conversation_id=conversation_id, messages=messages, pinned=pinned)
+def append_turn(conversation_id: str, turn: pb.NewTurn) -> ConversationOperation:
+    """Describe a turn of a saved conversation that did not fit into the first request."""
+    request = pb.AppendMessagesRequest(
+        conversation_id=conversation_id, messages=turn.messages, pinned=turn.pinned, interrupted=turn.interrupted
+    )
     return _operation("AppendMessages", request, timeout=TRANSFER_TIMEOUT)
 
 

@@ -14,21 +14,14 @@ from typing import Any
 from .._convert.json_form import from_plain, to_plain
 from .._convert.message_dict import message_from_dict, message_to_dict
 from ..errors import InvalidRequestError
-from ..messages import Message
 from ..v1 import conversation_pb2 as pb
+from ..v1.content_pb2 import Role
 
 FORMAT = "aimanager.conversation"
 VERSION = 1
 SETTINGS = ("title", "model", "system_instruction", "labels")
+CHAT_KEYS = {"model", "system", "messages"}
 OWNER_ONLY = 0o600
-
-
-@dataclass(frozen=True, slots=True)
-class SavedTurn:
-    """The messages of a saved turn."""
-
-    messages: Sequence[Message]
-    is_pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +29,7 @@ class SavedConversation:
     """The settings and the turns of a saved conversation."""
 
     settings: pb.Conversation
-    turns: Sequence[SavedTurn]
+    turns: Sequence[pb.NewTurn]
 
 
 def write_conversation(path: str | PathLike[str], conversation: pb.Conversation, turns: Iterable[pb.Turn]) -> None:
@@ -58,11 +51,14 @@ def _document(conversation: pb.Conversation, turns: Iterable[pb.Turn]) -> dict[s
         "format": FORMAT,
         "version": VERSION,
         "conversation": {name: plain[name] for name in SETTINGS if name in plain},
-        "turns": [
-            {"messages": [message_to_dict(message) for message in turn.messages], "pinned": turn.pinned}
-            for turn in turns
-        ],
+        "turns": list(map(_turn, turns)),
     }
+
+
+def _turn(turn: pb.Turn) -> dict[str, Any]:
+    messages = [message_to_dict(message) for message in turn.messages]
+    marks = {"interrupted": True} if turn.interrupted else {}
+    return {"messages": messages, "pinned": turn.pinned, **marks}
 
 
 def read_conversation(path: str | PathLike[str]) -> SavedConversation:
@@ -72,7 +68,8 @@ def read_conversation(path: str | PathLike[str]) -> SavedConversation:
         document = json.loads(Path(path).read_bytes())
     except (RecursionError, ValueError) as error:
         raise _invalid(name, f"it is no JSON: {error}") from error
-    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+    is_chat = isinstance(document, Mapping) and not CHAT_KEYS - document.keys()
+    if not isinstance(document, Mapping) or document.get("format", FORMAT if is_chat else "") != FORMAT:
         raise _invalid(name, f"it has no format {FORMAT!r}")
     if document.get("version") != VERSION:
         raise InvalidRequestError(
@@ -80,7 +77,7 @@ def read_conversation(path: str | PathLike[str]) -> SavedConversation:
             "Use the version of aimanager that saved it, or a newer one.",
         )
     try:
-        return _parse(document)
+        return _parse_chat(document) if is_chat else _parse(document)
     except InvalidRequestError as error:
         raise _invalid(name, str(error)) from error
     except (AttributeError, KeyError, TypeError) as error:
@@ -90,9 +87,25 @@ def read_conversation(path: str | PathLike[str]) -> SavedConversation:
 def _parse(document: Mapping[str, Any]) -> SavedConversation:
     settings = {name: value for name, value in document["conversation"].items() if name in SETTINGS}
     turns = [
-        SavedTurn([message_from_dict(message) for message in turn["messages"]], turn["pinned"] is True)
+        pb.NewTurn(
+            messages=[message_from_dict(message) for message in turn["messages"]],
+            pinned=turn["pinned"] is True,
+            interrupted=turn.get("interrupted") is True,
+        )
         for turn in document["turns"]
     ]
+    return SavedConversation(from_plain(settings, pb.Conversation()), turns)
+
+
+def _parse_chat(document: Mapping[str, Any]) -> SavedConversation:
+    """Read a file of `aimanager chat` from before servers kept conversations. Each question begins a turn."""
+    settings = {"model": document["model"] or "", "system_instruction": document["system"] or ""}
+    turns: list[pb.NewTurn] = []
+    for each in document["messages"]:
+        message = message_from_dict(each)
+        if message.role == Role.ROLE_USER or not turns:
+            turns.append(pb.NewTurn())
+        turns[-1].messages.append(message)
     return SavedConversation(from_plain(settings, pb.Conversation()), turns)
 
 

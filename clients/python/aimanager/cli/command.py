@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add_ask_arguments(add_command(commands, "ask", description, ask))
     description = "Talk to a model; /help lists what to type."
     add_chat_arguments(add_command(commands, "chat", description, chat))
-    description = "List the conversations that the server keeps, show one, or delete one."
+    description = "List the conversations that the server keeps; show, export, import or delete one."
     add_conversations_arguments(add_command(commands, "conversations", description, conversations))
     description = "List models with their capabilities, limits and prices."
     add_models_arguments(add_command(commands, "models", description, models))

@@ -6,46 +6,88 @@ import argparse
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 
 from .._convert.scalars import enum_word
 from ..client import AIManager
 from ..conversation import Conversation
-from ..errors import InvalidRequestError
+from ..errors import ConfigurationError, InvalidRequestError
 from ..messages import Message, Part
 from ..types.conversation import ConversationTurn
 from ..v1.content_pb2 import Role
 from .console import Console, message_to_dict, messages_to_json, to_json
 from .tables import UNKNOWN, format_money, table
 
+ACTIONS = ("list", "show", "export", "import", "delete")
 DEFAULT_LIMIT = 50
 MAX_TITLE_LENGTH = 40
 
 
 def add_conversations_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `conversations`."""
-    parser.add_argument("action", nargs="?", choices=["list", "show", "delete"], default="list", help="default: list")
-    parser.add_argument("id", nargs="?", default="", metavar="ID", help="id of the conversation to show or delete")
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="default: list")
+    parser.add_argument("id", nargs="?", default="", metavar="ID", help="id of the conversation; the file to import")
+    parser.add_argument("file", nargs="?", default="", metavar="FILE", help="new file for export")
     parser.add_argument(
         "--limit", type=int, default=DEFAULT_LIMIT, metavar="N", help=f"list at most N (default: {DEFAULT_LIMIT})"
     )
 
 
 def conversations(client: AIManager, options: argparse.Namespace, console: Console) -> int:
-    """List the conversations of this caller, show one with its messages, or delete one."""
-    if options.action == "list":
-        if options.id:
-            raise InvalidRequestError("list takes no id", f"Write `aimanager conversations show {options.id}`.")
-        _list(client, options, console)
-        return 0
-    if not options.id:
-        solution = "`aimanager conversations` lists the ids."
-        raise InvalidRequestError(f"{options.action} needs the id of a conversation", solution)
-    if options.action == "show":
-        _show(client.conversations.get(options.id), options, console)
-        return 0
-    client.conversations.delete(options.id)
-    console.write("{}\n" if options.json else f"deleted {options.id}\n")
+    """List the conversations of this caller; show, save, load or delete one."""
+    _check_arguments(options.action, options.id, options.file)
+    match options.action:
+        case "list":
+            _list(client, options, console)
+        case "show":
+            _show(client.conversations.get(options.id), options, console)
+        case "export":
+            save_conversation(client.conversations.get(options.id), Path(options.file))
+            console.write("{}\n" if options.json else f"saved: {options.file}\n")
+        case "import":
+            loaded = load_conversation(client, Path(options.id))
+            line = f"{loaded.id}: {loaded.turn_count} turns from {options.id}\n"
+            console.write(messages_to_json(loaded.proto) if options.json else line)
+        case _:
+            client.conversations.delete(options.id)
+            console.write("{}\n" if options.json else f"deleted {options.id}\n")
     return 0
+
+
+def _check_arguments(action: str, name: str, file: str) -> None:
+    if action == "list" and name:
+        raise InvalidRequestError("list takes no id", f"Write `aimanager conversations show {name}`.")
+    if action == "import" and not name:
+        raise InvalidRequestError("import needs a file", "Pass a file that export, or /save in a chat, wrote.")
+    if action != "list" and not name:
+        solution = "`aimanager conversations` lists the ids."
+        raise InvalidRequestError(f"{action} needs the id of a conversation", solution)
+    if (action == "export") != bool(file):
+        problem = "export needs a file" if action == "export" else f"{action} takes one argument, got {file!r} too"
+        raise InvalidRequestError(problem, "For example: aimanager conversations export ID trip.json")
+
+
+def save_conversation(conversation: Conversation, path: Path) -> None:
+    """Write a conversation to a new JSON file. Raises AIError."""
+    require_new(path)
+    try:
+        conversation.save(path)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write {str(path)!r}: {error.strerror}.", "Check its folder.") from error
+
+
+def require_new(path: Path) -> None:
+    """Raise InvalidRequestError if the file exists."""
+    if path.exists():
+        raise InvalidRequestError(f"{str(path)!r} exists already.", "Save under another name.")
+
+
+def load_conversation(client: AIManager, path: Path) -> Conversation:
+    """Start a conversation with the content of a JSON file. Raises AIError."""
+    try:
+        return Conversation.load(client, path)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read {str(path)!r}: {error.strerror}.", "Check the path.") from error
 
 
 def _list(client: AIManager, options: argparse.Namespace, console: Console) -> None:

@@ -264,6 +264,7 @@ class CreateConversationRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     IDLE_TTL_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """See Conversation."""
     model: _builtins.str
@@ -284,6 +285,12 @@ class CreateConversationRequest(_message.Message):
         default 90 days, which is also the maximum.
         """
 
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewTurn]:
+        """Turns to begin with, such as those of a saved conversation. Either all are stored or none. Not together with
+        `messages`; all messages count towards the limits of `messages`, and the turns towards `conversations.max_turns`.
+        """
+
     def __init__(
         self,
         *,
@@ -293,14 +300,47 @@ class CreateConversationRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         messages: _abc.Iterable[_content_pb2.Message] | None = ...,
         idle_ttl: _duration_pb2.Duration | None = ...,
+        turns: _abc.Iterable[Global___NewTurn] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["idle_ttl", b"idle_ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idle_ttl", b"idle_ttl", "labels", b"labels", "messages", b"messages", "model", b"model", "system_instruction", b"system_instruction", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idle_ttl", b"idle_ttl", "labels", b"labels", "messages", b"messages", "model", b"model", "system_instruction", b"system_instruction", "title", b"title", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateConversationRequest: _TypeAlias = CreateConversationRequest  # noqa: Y015
+
+@_typing.final
+class NewTurn(_message.Message):
+    """A turn that a new conversation begins with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
+    pinned: _builtins.bool
+    """Pin the turn."""
+    interrupted: _builtins.bool
+    """The last message is a response that ended before it was complete."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]:
+        """1 or more messages, as those of AppendMessages."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[_content_pb2.Message] | None = ...,
+        pinned: _builtins.bool = ...,
+        interrupted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interrupted", b"interrupted", "messages", b"messages", "pinned", b"pinned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NewTurn: _TypeAlias = NewTurn  # noqa: Y015
 
 @_typing.final
 class CreateConversationResponse(_message.Message):
@@ -554,10 +594,13 @@ class AppendMessagesRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     PINNED_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """Id of the conversation."""
     pinned: _builtins.bool
     """Pin the turn."""
+    interrupted: _builtins.bool
+    """The last message is a response that ended before it was complete."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]:
         """1 or more messages, which become one turn. Limits are those of GenerateRequest.messages."""
@@ -568,10 +611,11 @@ class AppendMessagesRequest(_message.Message):
         conversation_id: _builtins.str = ...,
         messages: _abc.Iterable[_content_pb2.Message] | None = ...,
         pinned: _builtins.bool = ...,
+        interrupted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "messages", b"messages", "pinned", b"pinned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "interrupted", b"interrupted", "messages", b"messages", "pinned", b"pinned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

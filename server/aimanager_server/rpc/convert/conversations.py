@@ -10,11 +10,13 @@ from dataclasses import replace
 
 from aimanager.v1 import conversation_pb2
 
-from ...core.conversation import Conversation, ConversationSettings, Turn
+from ...config.settings import Limits
+from ...core.conversation import Conversation, ConversationSettings, NewTurn, Turn
 from ...operations.conversations import Compacted
 from ...storage.conversations import Page
 from ...validation.conversations import settings_violations
 from .fields import FieldParser, invalid_field
+from .requests import check_message_counts, parse_each_message, parse_messages
 from .responses import artifact_to_proto, clamp_int32, cost_to_proto, message_to_proto, usage_to_proto, valid_text
 from .times import optional_timestamp
 
@@ -100,6 +102,33 @@ def parse_settings(
         parser.reject(f"{prefix}{violation.field}", violation.description)
     parser.raise_violations()
     return settings
+
+
+def parse_new_turns(request: conversation_pb2.CreateConversationRequest, limits: Limits) -> Sequence[NewTurn]:
+    """Return the turns that a new conversation begins with. Raises InvalidRequest."""
+    if not request.turns:
+        messages = parse_messages(request.messages, limits)
+        return [NewTurn(messages)] if messages else []
+    if request.messages:
+        raise invalid_field("messages", "must be empty if turns is set")
+    count = sum(len(turn.messages) for turn in request.turns)
+    if max(count, len(request.turns)) > limits.max_messages:
+        description = f"must have at most {limits.max_messages} messages, each turn at least one"
+        raise invalid_field("turns", f"{description}, got {count} in {len(request.turns)} turns")
+    parser = FieldParser()
+    for index, turn in enumerate(request.turns):
+        check_message_counts(parser, turn.messages, limits, f"turns[{index}].")
+    parser.raise_violations()
+    turns = [
+        NewTurn(
+            parse_each_message(parser, turn.messages, f"turns[{index}]."),
+            is_pinned=turn.pinned,
+            is_interrupted=turn.interrupted,
+        )
+        for index, turn in enumerate(request.turns)
+    ]
+    parser.raise_violations()
+    return turns
 
 
 def parse_changes(

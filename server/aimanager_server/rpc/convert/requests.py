@@ -113,11 +113,18 @@ def parse_interruption_policy(policy: int) -> bool:
 def parse_messages(messages: Sequence[content_pb2.Message], limits: Limits) -> tuple[Message, ...]:
     """Parse messages that are added to a conversation. Raises InvalidRequest."""
     parser = FieldParser()
-    _check_message_counts(parser, messages, limits)
+    check_message_counts(parser, messages, limits)
     parser.raise_violations()
-    parsed = tuple(_message(parser, message, f"messages[{index}]") for index, message in enumerate(messages))
+    parsed = parse_each_message(parser, messages, "")
     parser.raise_violations()
     return parsed
+
+
+def parse_each_message(
+    parser: FieldParser, messages: Sequence[content_pb2.Message], prefix: str
+) -> tuple[Message, ...]:
+    """Parse messages whose counts are checked; `prefix` precedes the paths of their fields."""
+    return tuple(_message(parser, message, f"{prefix}messages[{index}]") for index, message in enumerate(messages))
 
 
 def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) -> EmbedParams:
@@ -144,7 +151,7 @@ def parse_embed_request(request: embedding_pb2.EmbedRequest, max_inputs: int) ->
 
 def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> None:
     parser = FieldParser()
-    _check_message_counts(parser, request.messages, limits)
+    check_message_counts(parser, request.messages, limits)
     _check_count(parser, limits.max_tools, len(request.tools), "tools")
     _check_count(parser, MAX_FALLBACK_MODELS, len(request.fallback_models), "fallback_models")
     _check_count(parser, MAX_LABELS, len(request.labels), "labels")
@@ -157,12 +164,15 @@ def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> No
         parser.raise_violations()
 
 
-def _check_message_counts(parser: FieldParser, messages: Sequence[content_pb2.Message], limits: Limits) -> None:
-    _check_count(parser, limits.max_messages, len(messages), "messages")
+def check_message_counts(
+    parser: FieldParser, messages: Sequence[content_pb2.Message], limits: Limits, prefix: str = ""
+) -> None:
+    """Reject too many messages or parts; `prefix` precedes the paths of the fields."""
+    _check_count(parser, limits.max_messages, len(messages), f"{prefix}messages")
     counted = messages if len(messages) <= limits.max_messages else ()
     for index, message in enumerate(counted):
         if len(message.parts) > limits.max_parts_per_message:
-            _check_count(parser, limits.max_parts_per_message, len(message.parts), f"messages[{index}].parts")
+            _check_count(parser, limits.max_parts_per_message, len(message.parts), f"{prefix}messages[{index}].parts")
 
 
 def _check_count(parser: FieldParser, limit: int, actual: int, path: str) -> None:

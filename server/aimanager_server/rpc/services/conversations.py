@@ -13,6 +13,7 @@ from aimanager.v1.conversation_pb2_grpc import (
 )
 
 from ...config.settings import Settings
+from ...core.conversation import NewTurn
 from ...core.errors import PermissionDenied
 from ...core.handler import CallHandler, Clock
 from ...core.request import Call, GenerateParams
@@ -27,6 +28,7 @@ from ..convert.conversations import (
     page_token,
     parse_changes,
     parse_count,
+    parse_new_turns,
     parse_page_token,
     parse_settings,
     parse_turn_token,
@@ -75,8 +77,8 @@ class ConversationService(ConversationServiceServicer):
             parser.reject("idle_ttl", f"must be greater than 0 s, got {idle_seconds:g} s")
         parser.raise_violations()
         settings = parse_settings(request.title, request.model, request.system_instruction, request.labels)
-        messages = parse_messages(request.messages, self._limits)
-        created = await self._conversations.create(_owner(), settings, messages, idle_seconds)
+        turns = parse_new_turns(request, self._limits)
+        created = await self._conversations.create(_owner(), settings, turns, idle_seconds)
         return pb.CreateConversationResponse(conversation=conversation_to_proto(created))
 
     async def GetConversation(self, request: pb.GetConversationRequest, context: Any) -> pb.GetConversationResponse:
@@ -119,9 +121,8 @@ class ConversationService(ConversationServiceServicer):
     async def AppendMessages(self, request: pb.AppendMessagesRequest, context: Any) -> pb.AppendMessagesResponse:
         """Add messages as one turn."""
         messages = parse_messages(request.messages, self._limits)
-        changed = await self._conversations.append(
-            _owner(), request.conversation_id, messages, is_pinned=request.pinned
-        )
+        turn = NewTurn(messages, is_pinned=request.pinned, is_interrupted=request.interrupted)
+        changed = await self._conversations.append(_owner(), request.conversation_id, turn)
         return pb.AppendMessagesResponse(conversation=conversation_to_proto(changed))
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Any) -> pb.ListMessagesResponse:

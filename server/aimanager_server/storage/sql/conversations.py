@@ -16,12 +16,12 @@ from ..encryption import Cipher
 from ..turn_codec import Blobs, DecodedTurn, in_slices
 from .attachments import SqlAttachments
 from .database import Database
-from .rows import RowCodec, microseconds
+from .rows import RowCodec, Values, microseconds
 from .tables import conversations, deletions, labels, turn_attachments, turns
 
 COLUMNS = [column for column in conversations.c if column.name not in ("lease_token", "leased_until")]
-COPIED_TURNS = 100
-"""Turns that a fork copies at a time."""
+INSERTED_TURNS = 100
+"""Turns that one statement inserts, of a fork or a new conversation."""
 
 
 def _ordered(condition: ColumnElement[bool]) -> Select[Any]:
@@ -69,15 +69,19 @@ class SqlConversations:
         self._attachments = attachments
         self._now = now
 
-    async def create(self, conversation: Conversation, turns: Sequence[Turn] = ()) -> Conversation:
+    async def create(self, conversation: Conversation, first_turns: Sequence[Turn] = ()) -> Conversation:
         """Store a new conversation with the turns it starts with."""
-        data = [await Blobs.of(turn) for turn in turns]
-        for turn in turns:
+        data = [await Blobs.of(turn) for turn in first_turns]
+        rows: list[Values] = []
+        async for turn, blobs in in_slices(zip(first_turns, data, strict=True), lambda _: int(rows[-1]["size"])):
+            rows.append(self._rows.turn_values(conversation.id, turn, blobs))
             conversation = conversation.with_turn(len(turn.messages), turn.usage, turn.cost)
         async with self._database.writing() as connection:
             await self._insert(connection, conversation)
-            for turn, blobs in zip(turns, data, strict=True):
-                await self._insert_turn(connection, conversation, turn, blobs)
+            for first in range(0, len(rows), INSERTED_TURNS):
+                await connection.execute(insert(turns), rows[first : first + INSERTED_TURNS])
+            for turn, blobs in zip(first_turns, data, strict=True):
+                await self._attachments.add(connection, conversation.owner, conversation.id, turn.number, blobs)
         return conversation
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
@@ -223,9 +227,9 @@ class SqlConversations:
             row = await self._find(connection, owner, conversation_id, is_locked=True)
             turn_count = min(turn_count, row.turn_count)
             await self._insert(connection, copy)
-            for first in range(0, turn_count, COPIED_TURNS):
+            for first in range(0, turn_count, INSERTED_TURNS):
                 is_copied = (turns.c.conversation_id == conversation_id) & turns.c.number.between(
-                    first, min(first + COPIED_TURNS, turn_count) - 1
+                    first, min(first + INSERTED_TURNS, turn_count) - 1
                 )
                 rows = (await connection.execute(select(turns).where(is_copied).order_by(turns.c.number))).all()
                 for one in rows:
