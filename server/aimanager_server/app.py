@@ -28,13 +28,13 @@ from .pipeline.accounting import Accounting
 from .pipeline.artifacts import ExtractArtifacts
 from .pipeline.attachments import FetchAttachments
 from .pipeline.circuit_breaker import CircuitBreakerLayer
-from .pipeline.context_window import FitContextWindow
 from .pipeline.conversation import KeepConversation
 from .pipeline.dispatch import Dispatch
 from .pipeline.hedging import Hedging
 from .pipeline.idempotency import Idempotency
 from .pipeline.quota import CallerQuota, ProviderQuota
 from .pipeline.retry_and_fallback import RetryAndFallback
+from .pipeline.shorten_prompt import ShortenPrompt
 from .pipeline.stream_recovery import StreamRecovery
 from .pipeline.structured_output import EnforceOutputFormat
 from .pipeline.timeouts import EnforceTimeouts
@@ -138,7 +138,9 @@ class Pipeline:
             asyncio.sleep, random.random, _hedging(settings, state),
         )  # fmt: skip
         self.provider_quota = ProviderQuota(self.caller_quota)
-        self.context_window = FitContextWindow(components.catalog.find)
+        self.shorten_prompt = ShortenPrompt(
+            components.catalog.find, state.validation_pool.run, state.validation_turns.pause
+        )
         self.attachments = FetchAttachments(
             state.attachment_fetcher if fetches else None, components.catalog.find, limits.max_attachment_bytes,
             limits.max_message_bytes,
@@ -168,7 +170,7 @@ class Pipeline:
         """Layers that run for each attempt that the retry loop makes, outermost first."""
         return (
             self.provider_quota,  # first: an attempt beyond the quota costs nothing
-            self.context_window,  # models differ in how much history they accept
+            self.shorten_prompt,  # models differ in how much history they accept
             self.attachments,  # models differ in what they fetch themselves; a repair reuses the files
             self.output_format,  # the way to request JSON depends on the model
             self.bulkhead,  # a full provider is not a failure

@@ -24,6 +24,7 @@ from aimanager import (
 )
 from aimanager.options import RequestOptions
 from aimanager.v1 import content_pb2, generation_pb2
+from aimanager.v1.generation_pb2 import PromptOptimization
 from tests.support.fake_gateway.server import FakeGateway
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -66,6 +67,7 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         labels={"team": "a"},
         end_user_id="u-1",
         extract_artifacts=False,
+        optimize=["history", "whitespace", "history"],
     )
 
     assert sent_request(fake) == generation_pb2.GenerateRequest(
@@ -88,6 +90,10 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         provider_options_json={"mock": '{"delay": 0}'},
         labels={"team": "a"},
         end_user_id="u-1",
+        optimizations=[
+            PromptOptimization.PROMPT_OPTIMIZATION_HISTORY,
+            PromptOptimization.PROMPT_OPTIMIZATION_WHITESPACE,
+        ],
     )
 
 
@@ -101,6 +107,7 @@ def test_none_leaves_options_unset(fake: FakeGateway, ai: AIManager) -> None:
         timeout=None,
         stop=None,
         end_user_id=None,
+        optimize=None,
         extract_artifacts=None,
     )
 
@@ -346,3 +353,31 @@ async def test_async_client_sends_the_same(fake: FakeGateway, async_ai: AsyncAIM
         sampling=generation_pb2.SamplingOptions(temperature=0.5),
         extract_artifacts=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("optimize", "description"),
+    [
+        ("spaces", "must be one of whitespace, history, got 'spaces'"),
+        (7, "must be a list of words, got 7"),
+        (["history", ""], "must be one of"),
+    ],
+)
+def test_an_unknown_optimization_is_rejected(ai: AIManager, optimize: Any, description: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"optimize {description}"):
+        ai.request("Hi", optimize=optimize)
+    with pytest.raises(InvalidRequestError, match=f"optimize {description}"):
+        AIManager("key", provider="mock", optimize=optimize)
+
+
+def test_the_client_has_a_default_for_optimize(fake: FakeGateway) -> None:
+    with AIManager("key", provider="mock", target=fake.target, optimize="history") as ai:
+        ai.request("Hi")
+        ai.request("Hi", optimize=[])
+        ai.batch([{"prompt": "Hi", "optimize": "whitespace"}])
+
+    assert [list(call.request.optimizations) for call in fake.received] == [
+        [PromptOptimization.PROMPT_OPTIMIZATION_HISTORY],
+        [],
+        [PromptOptimization.PROMPT_OPTIMIZATION_WHITESPACE],
+    ]

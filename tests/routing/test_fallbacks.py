@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import attrgetter
 
 import pytest
 
-from aimanager_server.core.content import Attachment, Sampling
+from aimanager_server.core.content import Attachment, PromptOptimization, Sampling
 from aimanager_server.core.errors import (
     CapabilityUnsupported,
     GatewayError,
@@ -16,6 +17,7 @@ from aimanager_server.core.errors import (
 )
 from aimanager_server.core.request import Caller
 from tests.support.resolver import (
+    assistant_message,
     generate_params,
     resolve,
     route,
@@ -90,6 +92,15 @@ def test_fallback_with_a_too_small_context_window_is_skipped() -> None:
             "lab/small accepts 100 input tokens, fewer than the estimated 201; the fallback is skipped."
         )
     }
+
+
+def test_history_that_may_be_left_out_does_not_count() -> None:
+    messages = (user_message("word" * 200), assistant_message("ok"), user_message("And now?"))
+    params = generate_params("claude/latest", *messages, fallback_models=("lab/small",))
+    optimized = replace(params, optimizations=frozenset({PromptOptimization.HISTORY}))
+
+    assert target_names(params, route_resolver()) == ["claude/claude-opus-5-5"]
+    assert target_names(optimized, route_resolver()) == ["claude/claude-opus-5-5", "lab/small"]
 
 
 def test_requested_model_is_kept_even_if_the_prompt_seems_too_long() -> None:

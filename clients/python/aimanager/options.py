@@ -13,12 +13,19 @@ from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 LoadBalancing = Literal["round_robin", "pick_first"]
+Optimization = Literal["whitespace", "history"]
 OnInterruption = Literal["restart", "fail"]
 """If a provider fails after the first content: restart the response, or fail the stream."""
 
 
-class ConnectionOptions(TypedDict, total=False):
-    """Connection to the gateway.
+class CallOptions(TypedDict, total=False):
+    """Defaults of the calls of a client. `optimize` as in RequestOptions, for requests that set none."""
+
+    optimize: Optimization | Sequence[Optimization] | None
+
+
+class ConnectionOptions(CallOptions, total=False):
+    """Connection to the gateway, and defaults of calls.
 
     `token` is the gateway's own token; without TLS it is sent in plaintext. `tls=True` trusts the system's certificate
     authorities; `root_certificates` (PEM) replaces them. `private_key` and `certificate_chain` (PEM) are the client
@@ -59,7 +66,7 @@ class ClientOptions(ConnectionOptions, ServerSwitches, total=False):
     """Options of AIManager: of its connection, or of the server in this process."""
 
 
-class EmbeddedOptions(ServerSwitches, total=False):
+class EmbeddedOptions(ServerSwitches, CallOptions, total=False):
     """Options of AIManager.embedded. `timeout`, `retries` and `max_wait` as in ConnectionOptions."""
 
     timeout: float | None
@@ -92,6 +99,7 @@ class RunOptions(TypedDict, total=False):
     idempotency_key: str | None
     extract_artifacts: bool | None
     fallback_models: Sequence[str] | None
+    optimize: Optimization | Sequence[Optimization] | None
     timeout: float | None
     first_token_timeout: float | None
     idle_timeout: float | None
@@ -118,9 +126,11 @@ class RequestOptions(GenerationOptions, total=False):
     personal data. `idempotency_key`: a repeated request returns the first response, for an hour. `extract_artifacts`:
     False leaves `AIResponse.artifacts` empty; True by default. `fallback_models`: at most 8 names in the form of
     `model`, tried in order if a model fails. A model that lacks a required capability is skipped with a warning. The
-    caller's own key is sent to no other provider. `timeout`: seconds for the whole call. `first_token_timeout`: seconds
-    to wait for the first token before the next model is tried. `idle_timeout`: seconds without an event after which the
-    response counts as interrupted. `output`: a pydantic model, a dataclass, a type such as `list[City]`, a TypeAdapter,
+    caller's own key is sent to no other provider. `optimize`: "whitespace" leaves out spaces at the ends of lines and
+    blank lines beyond one, but never where they may have a meaning, and "history" the oldest turns that do not fit the
+    model; a warning says how much. `timeout`: seconds for the whole call. `first_token_timeout`: seconds to wait for
+    the first token before the next model is tried. `idle_timeout`: seconds without an event after which the response
+    counts as interrupted. `output`: a pydantic model, a dataclass, a type such as `list[City]`, a TypeAdapter,
     a JSON Schema, or dict for any JSON object; `AIResponse.parsed` returns the result. Also called `response_format`.
 
     >>> options: RequestOptions = {"model": "mock/fast", "temperature": 0.5}

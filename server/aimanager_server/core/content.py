@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, StrEnum
 from typing import Literal
 
@@ -105,6 +105,19 @@ class Message:
     def needs_previous(self) -> bool:
         """Return whether the message makes no sense without the one before it."""
         return self.role is Role.ASSISTANT or any(isinstance(part, ToolResult) for part in self.parts)
+
+
+def turn_starts(messages: Sequence[Message]) -> list[int]:
+    """Return the indices at which turns begin: of the first message, and of each user message after an answer.
+
+    A message with tool results continues the turn of the calls.
+    """
+    starts = [
+        index
+        for index in range(1, len(messages))
+        if messages[index - 1].role is Role.ASSISTANT and not messages[index].needs_previous
+    ]
+    return [0, *starts] if messages else []
 
 
 def attachments_of(messages: Iterable[Message]) -> Iterator[tuple[str, Attachment]]:
@@ -223,6 +236,13 @@ class JsonSchemaFormat:
 
 
 OutputFormat = JsonObjectFormat | JsonSchemaFormat
+
+
+class PromptOptimization(StrEnum):
+    """A way to shorten a prompt without a change of meaning."""
+
+    WHITESPACE = "whitespace"
+    HISTORY = "history"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from .attempts import AttemptLog, AttemptRecord
 from .cache_policy import CachePolicy
-from .content import Message, OutputFormat, ReasoningOptions, Sampling, Tool, ToolChoice
+from .content import Message, OutputFormat, PromptOptimization, ReasoningOptions, Sampling, Tool, ToolChoice
 from .conversation import ConversationTurn
 from .errors import FieldViolation
 from .response import SettingWarning
@@ -61,6 +61,7 @@ class GenerateParams:
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extract_artifacts: bool = False
     end_user_id: str = ""
+    optimizations: frozenset[PromptOptimization] = frozenset()
     conversation_id: str = ""
     turn: ConversationTurn | None = None
     cache_policy: CachePolicy | None = None
@@ -180,6 +181,7 @@ class Call:
     tool_choice: ToolChoice = ToolChoice()
     output_format: OutputFormat | None = None
     extract_artifacts: bool = False
+    optimizations: frozenset[PromptOptimization] = frozenset()
     idempotency_key: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     traceparent: str = ""

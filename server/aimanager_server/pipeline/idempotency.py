@@ -71,6 +71,7 @@ class Idempotency:
             call.tool_choice,
             call.output_format,
             call.extract_artifacts,
+            sorted(call.optimizations),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..core.content import Message, PromptOptimization, turn_starts
 from ..core.request import GenerateParams
 from ..core.response import SettingWarning
 from ..core.token_estimate import estimate_tokens
@@ -24,8 +25,8 @@ def filter_candidates(
     requirements. A candidate is also removed if the estimated prompt exceeds its context window. Since that is an
     estimate, it never removes the model the caller named first, nor the targets of the route if nothing else is left.
     """
-    # History is left out if a prompt would be too long.
-    prompt_tokens = estimate_tokens(params if params.turn is None else replace(params, messages=params.new_messages))
+    required = _required_messages(params)
+    prompt_tokens = estimate_tokens(params if required is params.messages else replace(params, messages=required))
     first, *fallbacks = groups
     capable, fitting = _split(first, requirements, prompt_tokens)
     if first.policy is None:
@@ -43,6 +44,15 @@ def filter_candidates(
     if not suitable and capable:
         suitable = [(first, capable)]
     return suitable, warnings
+
+
+def _required_messages(params: GenerateParams) -> tuple[Message, ...]:
+    """Return the messages without history that is left out if a prompt would be too long."""
+    if params.turn is not None:
+        return params.new_messages
+    if PromptOptimization.HISTORY in params.optimizations:
+        return params.messages[turn_starts(params.messages)[-1] :]
+    return params.messages
 
 
 def _split(

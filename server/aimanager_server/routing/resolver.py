@@ -70,6 +70,7 @@ class Resolver:
             tool_choice=params.tool_choice,
             output_format=params.output_format,
             extract_artifacts=params.extract_artifacts,
+            optimizations=params.optimizations,
             idempotency_key=params.idempotency_key,
             labels=params.labels,
             traceparent=traceparent,

@@ -73,5 +73,6 @@ class CacheKeys:
             call.tool_choice,
             call.output_format,
             call.extract_artifacts,
+            sorted(call.optimizations),
         )
         return CacheKey(OwnerScope.of(call.caller), content)

@@ -14,6 +14,7 @@ from aimanager_server.core.content import (
     Attachment,
     Effort,
     Message,
+    PromptOptimization,
     Reasoning,
     ReasoningOptions,
     Role,
@@ -96,6 +97,7 @@ def test_every_field_of_a_request_is_converted() -> None:
         extract_artifacts=True,
         end_user_id="u-1",
         cache_policy={"mode": generation_pb2.CACHE_MODE_USE, "max_age": {"seconds": 60}},
+        optimizations=[generation_pb2.PROMPT_OPTIMIZATION_HISTORY, generation_pb2.PROMPT_OPTIMIZATION_UNSPECIFIED],
     )
 
     params = parse_generate_request(sent, Limits(), restart_on_interruption=True)
@@ -127,6 +129,7 @@ def test_every_field_of_a_request_is_converted() -> None:
         extract_artifacts=True,
         end_user_id="u-1",
         cache_policy=CachePolicy(CacheMode.USE, 60.0),
+        optimizations=frozenset({PromptOptimization.HISTORY}),
     )
 
 
@@ -141,6 +144,11 @@ def test_every_field_of_a_request_is_converted() -> None:
 )
 def test_a_maximum_age_without_a_mode_uses_the_cache(sent: dict[str, Any], policy: CachePolicy) -> None:
     assert parse_generate_request(request(cache_policy=sent), Limits()).cache_policy == policy
+
+
+def test_an_unknown_optimization_is_rejected() -> None:
+    assert [violation.field for violation in error_of({"optimizations": [2, 9]}).violations] == ["optimizations[1]"]
+    assert [violation.field for violation in error_of({"optimizations": [1] * 17}).violations] == ["optimizations"]
 
 
 def test_unset_fields_keep_their_defaults() -> None:

@@ -9,6 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from ..errors import InvalidRequestError
+from ..v1.generation_pb2 import PromptOptimization
+from .scalars import enum_words
 
 MAX_DURATION_SECONDS = 315_576_000_000  # the limit of google.protobuf.Duration
 NANOS_PER_SECOND = 10**9
@@ -71,6 +73,23 @@ def require_choice(parameter: str, value: str, choices: Mapping[str, int]) -> in
     raise InvalidRequestError(
         f"{parameter} must be one of {accepted}, got {value!r}", solution="Pass one of the accepted values."
     )
+
+
+def require_optimizations(words: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the words of `optimize`, each once; one alone is a list of one. Raises InvalidRequestError for another.
+
+    >>> require_optimizations("history")
+    ('history',)
+    """
+    listed = [words] if isinstance(words, str) else words
+    if isinstance(listed, Mapping) or not isinstance(listed, Iterable):
+        raise InvalidRequestError(
+            f"optimize must be a list of words, got {words!r:.100}", 'Write optimize=["whitespace", "history"].'
+        )
+    given = tuple(listed)
+    for word in given:
+        require_choice("optimize", word, enum_words(PromptOptimization))
+    return tuple(dict.fromkeys(given))
 
 
 def set_number(message: Message, field: str, parameter: str, value: object) -> None:

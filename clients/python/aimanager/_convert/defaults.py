@@ -21,6 +21,7 @@ class CallDefaults:
     reasoning: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
+    optimize: tuple[str, ...] = ()
 
     def qualified_model(self, model: str | None) -> str:
         """Return the model to request, prefixed with the provider unless the name contains a slash.

@@ -26,6 +26,7 @@ PARAMETERS: Mapping[str, str] = MappingProxyType(
         "output_format.json_schema.name": "output",
         "output_format.json_schema.schema_json": "output",
         "output_format.json_schema.strict": "output",
+        "optimizations": "optimize",
         "provider_options_json": "provider_options",
         "stream_timeouts.first_token_timeout": "first_token_timeout",
         "stream_timeouts.idle_timeout": "idle_timeout",

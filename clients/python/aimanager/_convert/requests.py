@@ -17,6 +17,7 @@ from ..v1.generation_pb2 import (
     GenerateRequest,
     GenerateResponse,
     InterruptionPolicy,
+    PromptOptimization,
     ReasoningEffort,
     ReasoningOptions,
     SamplingOptions,
@@ -26,7 +27,14 @@ from ..v1.generation_pb2 import (
     ToolMode,
 )
 from ..v1.model_pb2 import CountTokensRequest, CountTokensResponse
-from .checks import require_choice, require_duration, require_names, require_utf8, set_number
+from .checks import (
+    require_choice,
+    require_duration,
+    require_names,
+    require_optimizations,
+    require_utf8,
+    set_number,
+)
 from .defaults import CallDefaults
 from .operation import PROBE_TIMEOUT, REQUEST_TIMEOUT, STREAM_TIMEOUT, Operation
 from .output_format import Output, output_format
@@ -126,6 +134,7 @@ def _generate_request(
         provider_options_json=provider_options_json(options.get("provider_options")),
         stream_timeouts=_stream_timeouts(options),
         end_user_id=require_utf8("end_user_id", options.get("end_user_id") or ""),
+        optimizations=_optimizations(options.get("optimize"), defaults),
     )
     if not defaults.vision:
         _reject_images(request)
@@ -218,6 +227,11 @@ def _fallback_models(models: Sequence[str], defaults: CallDefaults) -> list[str]
             solution="Remove some models.",
         )
     return [defaults.qualified_model(name) for name in names]
+
+
+def _optimizations(requested: Any, defaults: CallDefaults) -> list[PromptOptimization.ValueType]:
+    words = defaults.optimize if requested is None else require_optimizations(requested)
+    return [PromptOptimization.ValueType(enum_words(PromptOptimization)[word]) for word in words]
 
 
 def _extract_artifacts(options: RequestOptions) -> bool:

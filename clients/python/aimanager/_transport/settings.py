@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import get_args
 
+from .._convert.checks import require_optimizations
 from .._convert.defaults import CallDefaults
 from ..config import DEFAULT_MAX_WAIT, MAX_RETRIES, AIConfig, check_max_wait, check_retries, check_timeout
 from ..embedded import IN_PROCESS, ServerConfig, ServerInProcess, missing_package
@@ -60,7 +61,7 @@ def settings_with_key(
     config = config or AIConfig()
     provider, model = _provider_and_model(provider, model, config)
     key = _provider_key(api_key, provider)
-    defaults = _defaults(provider, model, config, options.get("timeout"))
+    defaults = _defaults(provider, model, config, options)
     if target is None and not os.environ.get(TARGET_ENV) and not missing_package():
         _require_no_network_options(options)
         return ClientSettings(_endpoint_in_process(None, config, options, provider, key), defaults)
@@ -84,9 +85,7 @@ def settings_without_key(
     _reject_server_settings(config, {})
     provider = config.provider or ""
     model = model or config.model or ("latest" if provider else "")
-    return ClientSettings(
-        _endpoint(target, config, options), _defaults(provider, model, config, options.get("timeout"))
-    )
+    return ClientSettings(_endpoint(target, config, options), _defaults(provider, model, config, options))
 
 
 def settings_in_process(
@@ -109,7 +108,7 @@ def settings_in_process(
     provider = provider or client_config.provider or ""
     model = model or client_config.model or ("latest" if provider else "")
     endpoint = _endpoint_in_process(server_config, client_config, options, provider or model.partition("/")[0], key)
-    return ClientSettings(endpoint, _defaults(provider, model, client_config, options.get("timeout")))
+    return ClientSettings(endpoint, _defaults(provider, model, client_config, options))
 
 
 def _provider_and_model(provider: str | None, model: str | None, config: AIConfig) -> tuple[str, str]:
@@ -124,7 +123,10 @@ def _provider_and_model(provider: str | None, model: str | None, config: AIConfi
     return provider, model
 
 
-def _defaults(provider: str, model: str, config: AIConfig, timeout: float | None) -> CallDefaults:
+def _defaults(
+    provider: str, model: str, config: AIConfig, options: ConnectionOptions | EmbeddedOptions
+) -> CallDefaults:
+    timeout, optimize = options.get("timeout"), options.get("optimize")
     return CallDefaults(
         provider,
         f"{provider}/{model}" if provider and not model.startswith(f"{provider}/") else model,
@@ -134,6 +136,7 @@ def _defaults(provider: str, model: str, config: AIConfig, timeout: float | None
         reasoning=config.enable_reasoning,
         temperature=config.temperature,
         max_tokens=config.max_tokens,
+        optimize=() if optimize is None else require_optimizations(optimize),
     )
 
 

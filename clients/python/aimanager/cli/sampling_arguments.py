@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from ..options import ReasoningEffort, RequestOptions
+from ..options import Optimization, ReasoningEffort, RequestOptions
 
 EFFORTS = get_args(ReasoningEffort)
+OPTIMIZATIONS = get_args(Optimization)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,13 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show-reasoning", action="store_true", help="print the reasoning to stderr; effort medium unless --reasoning"
     )
+    parser.add_argument(
+        "--optimize",
+        action="append",
+        choices=OPTIMIZATIONS,
+        metavar="WHAT",
+        help="shorten the prompt: `whitespace` without meaning, or `history` that does not fit the model; repeatable",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="print model, tokens, cost and latency to stderr")
 
 
@@ -34,5 +42,6 @@ def sampling_options(options: argparse.Namespace) -> RequestOptions:
         "system": options.system,
         "temperature": options.temperature,
         "max_tokens": options.max_tokens,
+        "optimize": options.optimize,
         "reasoning": options.reasoning or (True if options.show_reasoning else None),
     }

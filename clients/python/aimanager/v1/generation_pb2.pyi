@@ -23,6 +23,40 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _PromptOptimization:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PromptOptimizationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptOptimization.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROMPT_OPTIMIZATION_UNSPECIFIED: _PromptOptimization.ValueType  # 0
+    """Unspecified; has no effect."""
+    PROMPT_OPTIMIZATION_WHITESPACE: _PromptOptimization.ValueType  # 1
+    """Leave out spaces at the ends of lines, and all but one of several blank lines, in texts and in the system
+    instruction. Code blocks, indented lines, rows of tables, hard line breaks, preformatted HTML and diffs stay as they
+    are; so do tool calls, their results, attachments and messages with `provider_state`.
+    """
+    PROMPT_OPTIMIZATION_HISTORY: _PromptOptimization.ValueType  # 2
+    """Leave out the oldest turns of `messages` that do not fit the model's context window, as with `conversation_id`: a
+    turn begins with a message of the user and ends before the next one. The newest turn is never left out.
+    """
+
+class PromptOptimization(_PromptOptimization, metaclass=_PromptOptimizationEnumTypeWrapper):
+    """A way to shorten a prompt. It applies to what is sent to the provider; a conversation keeps what the caller sent."""
+
+PROMPT_OPTIMIZATION_UNSPECIFIED: PromptOptimization.ValueType  # 0
+"""Unspecified; has no effect."""
+PROMPT_OPTIMIZATION_WHITESPACE: PromptOptimization.ValueType  # 1
+"""Leave out spaces at the ends of lines, and all but one of several blank lines, in texts and in the system
+instruction. Code blocks, indented lines, rows of tables, hard line breaks, preformatted HTML and diffs stay as they
+are; so do tool calls, their results, attachments and messages with `provider_state`.
+"""
+PROMPT_OPTIMIZATION_HISTORY: PromptOptimization.ValueType  # 2
+"""Leave out the oldest turns of `messages` that do not fit the model's context window, as with `conversation_id`: a
+turn begins with a message of the user and ends before the next one. The newest turn is never left out.
+"""
+Global___PromptOptimization: _TypeAlias = PromptOptimization  # noqa: Y015
+
 class _CacheMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -264,6 +298,7 @@ class GenerateRequest(_message.Message):
     STREAM_TIMEOUTS_FIELD_NUMBER: _builtins.int
     EXTRACT_ARTIFACTS_FIELD_NUMBER: _builtins.int
     END_USER_ID_FIELD_NUMBER: _builtins.int
+    OPTIMIZATIONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """`[provider/]model`, `[provider/]alias` or the name of a route; the aliases are latest, current, fast and reasoning.
     At most 256 characters. Empty: that of `conversation_id`, else the server's default model.
@@ -341,6 +376,10 @@ class GenerateRequest(_message.Message):
     def stream_timeouts(self) -> Global___StreamTimeouts:
         """How long a silent provider is awaited. Unset: the server's settings for the model."""
 
+    @_builtins.property
+    def optimizations(self) -> _containers.RepeatedScalarFieldContainer[Global___PromptOptimization.ValueType]:
+        """Ways to shorten the prompt without a change of meaning. A warning says what each attempt left out."""
+
     def __init__(
         self,
         *,
@@ -361,10 +400,11 @@ class GenerateRequest(_message.Message):
         stream_timeouts: Global___StreamTimeouts | None = ...,
         extract_artifacts: _builtins.bool = ...,
         end_user_id: _builtins.str = ...,
+        optimizations: _abc.Iterable[Global___PromptOptimization.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "optimizations", b"optimizations", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

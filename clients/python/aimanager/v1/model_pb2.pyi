@@ -517,7 +517,7 @@ class CountTokensRequest(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> _generation_pb2.GenerateRequest:
-        """The request, as it would be sent to Generate. Required."""
+        """The request, as it would be sent to Generate; `optimizations` are not applied. Required."""
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from ...core.content import (
     Message,
     OutputFormat,
     Part,
+    PromptOptimization,
     Reasoning,
     ReasoningOptions,
     Role,
@@ -46,6 +47,7 @@ MAX_LABELS: Final = 64
 MAX_STOP_SEQUENCES: Final = 64
 MAX_PROVIDER_OPTIONS: Final = 32
 MAX_FALLBACK_MODELS: Final = 8
+MAX_OPTIMIZATIONS: Final = 16
 DEFAULT_SAMPLING: Final = Sampling()
 DEFAULT_REASONING: Final = ReasoningOptions()
 DEFAULT_TOOL_CHOICE: Final = ToolChoice()
@@ -59,6 +61,10 @@ CACHE_MODES = {generation_pb2.CacheMode.Value(f"CACHE_MODE_{mode.name}"): mode f
 EMBEDDING_PURPOSES = {
     embedding_pb2.EmbeddingPurpose.Value(f"EMBEDDING_PURPOSE_{purpose.name}"): purpose for purpose in EmbeddingPurpose
 }
+OPTIMIZATIONS = {
+    generation_pb2.PromptOptimization.Value(f"PROMPT_OPTIMIZATION_{each.name}"): each for each in PromptOptimization
+}
+NO_OPTIMIZATIONS: Final[frozenset[PromptOptimization]] = frozenset()
 RESTART_POLICIES: dict[int, bool] = {
     generation_pb2.INTERRUPTION_POLICY_UNSPECIFIED: False,
     generation_pb2.INTERRUPTION_POLICY_FAIL: False,
@@ -96,6 +102,7 @@ def parse_generate_request(
         provider_options=_provider_options(parser, request.provider_options_json),
         extract_artifacts=request.extract_artifacts,
         end_user_id=request.end_user_id,
+        optimizations=_optimizations(parser, request.optimizations) if request.optimizations else NO_OPTIMIZATIONS,
         conversation_id=request.conversation_id,
         cache_policy=_cache_policy(parser, request.cache_policy) if request.HasField("cache_policy") else None,
         violations=parser.violations,
@@ -158,6 +165,7 @@ def _check_counts(request: generation_pb2.GenerateRequest, limits: Limits) -> No
     if request.HasField("sampling"):
         _check_count(parser, MAX_STOP_SEQUENCES, len(request.sampling.stop_sequences), "sampling.stop_sequences")
     _check_count(parser, MAX_PROVIDER_OPTIONS, len(request.provider_options_json), "provider_options_json")
+    _check_count(parser, MAX_OPTIMIZATIONS, len(request.optimizations), "optimizations")
     parser.raise_violations()
     if request.tools or request.provider_options_json or request.HasField("output_format"):
         check_json_size(parser, request, limits)
@@ -304,6 +312,19 @@ def _cache_policy(parser: FieldParser, policy: generation_pb2.CachePolicy) -> Ca
         parser.reject_enum("cache_policy.mode", generation_pb2.CacheMode, policy.mode)
     max_age = parse_duration(parser, policy, "max_age", "cache_policy.max_age")
     return CachePolicy(CacheMode.USE if mode is None and max_age is not None else mode, max_age)
+
+
+def _optimizations(
+    parser: FieldParser, numbers: Sequence[generation_pb2.PromptOptimization.ValueType]
+) -> frozenset[PromptOptimization]:
+    found = set()
+    for index, number in enumerate(numbers):
+        optimization = OPTIMIZATIONS.get(number)
+        if optimization is not None:
+            found.add(optimization)
+        elif number:
+            parser.reject_enum(f"optimizations[{index}]", generation_pb2.PromptOptimization, number)
+    return frozenset(found)
 
 
 def _stream_timeout(parser: FieldParser, request: generation_pb2.GenerateRequest, field: str) -> float | None:
