@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Any, Generic, TypeVar
 
@@ -165,7 +165,8 @@ class Call:
     send upstream, empty if there is none, and `hops` the value of HOPS_HEADER, which includes this gateway.
     `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `turn` is
     the next turn of a conversation, None without one. `cache_policy` is None if the response cache is not used.
-    `attempts` is the log of its attempts.
+    `attempts` is the log of its attempts. If callers share the response, `latest_deadline` returns the latest of their
+    deadlines, and `deadline` is later.
     """
 
     id: str
@@ -190,6 +191,11 @@ class Call:
     cache_policy: CachePolicy | None = None
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
     attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
+    latest_deadline: Callable[[], float] | None = field(default=None, compare=False, repr=False)
+
+    def remaining_seconds(self, now: float) -> float:
+        """Return how long the callers still wait."""
+        return (self.deadline if self.latest_deadline is None else self.latest_deadline()) - now
 
     @property
     def target(self) -> Target:

@@ -216,7 +216,7 @@ class _Progress:
             # Requests for other keys, repairs and interrupted responses count as well.
             attempts=max(self._attempts, call.attempts.requests_sent(key)),
             fallbacks=len(self._remaining),
-            remaining_seconds=call.deadline - layer.clock(),
+            remaining_seconds=call.remaining_seconds(layer.clock()),
             within_budget=not self._was_sent or self._budget.allows_retry,
             interruptions=call.attempts.interruptions(key),
             elapsed_seconds=layer.clock() - self._started_at,

@@ -151,7 +151,7 @@ class _Recovery:
         state = RetryState(
             attempts=log.requests_sent(target.key),
             fallbacks=fallbacks,
-            remaining_seconds=self._call.deadline - layer.clock(),
+            remaining_seconds=self._call.remaining_seconds(layer.clock()),
             within_budget=layer.budgets.get(self._call, target.provider).allows_retry,
             interruptions=log.interruptions(target.key),
         )
@@ -159,7 +159,7 @@ class _Recovery:
 
     def _fail(self, last: GatewayError) -> NoReturn:
         reported = self._first_error.report(last)
-        if self._layer.clock() >= self._call.deadline and not isinstance(reported, DeadlineExceeded):
+        if self._call.remaining_seconds(self._layer.clock()) <= 0 and not isinstance(reported, DeadlineExceeded):
             reported = _exceeded(reported)
         if reported is last:
             raise last
