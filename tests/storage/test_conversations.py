@@ -129,7 +129,7 @@ async def test_foreign_unknown_and_expired_ids_are_not_found(stores: Stores) -> 
             assert raised.value.message == f"Conversation '{conversation_id}' was not found.", name
     lease = await store.acquire("alice", started.id, 1, 30.0)
     with pytest.raises((ConversationBusy, ConversationNotFound)):
-        await store.append(Lease("bob", started.id, lease.token), turn(1))
+        await store.append(Lease(replace(lease.conversation, owner="bob"), lease.token), turn(1))
     assert (await store.get("alice", started.id)) == started
 
     stores.clock.now = started.expires_at

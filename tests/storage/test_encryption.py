@@ -66,11 +66,12 @@ async def test_keys_are_rotated(tmp_path: Path) -> None:
         after = SqlConversations(opened, both, SqlAttachments(opened, both), Clock())
         lease = await after.acquire("alice", created.id, 1, 30.0)
         await after.append(lease, turn(1))
+        await after.update("alice", created.id, lambda settings: settings)
         assert await after.turns("alice", created.id, 0, 10, 10**9) == [turn(0), turn(1)]
 
         only_new = cipher(tmp_path, new)
         late = SqlConversations(opened, only_new, SqlAttachments(opened, only_new), Clock())
-        assert (await late.get("alice", created.id)).turn_count == 2  # written again by the append
+        assert (await late.get("alice", created.id)).turn_count == 2  # written again by the update
         with pytest.raises(StorageUnavailable) as raised:
             await late.turns("alice", created.id, 0, 10, 10**9)
         assert "key of aes-256-gcm:old is missing" in str(raised.value.__cause__)

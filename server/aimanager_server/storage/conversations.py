@@ -18,12 +18,22 @@ class Lease:
     """The right to append the next turn, for a limited time. `token` is larger than that of every earlier lease.
 
     A store rejects an append with a token that is no longer the current one, so a call that was paused longer than its
-    lease cannot overwrite what another one added.
+    lease cannot overwrite what another one added. `conversation` is as of the acquisition: only the holder of the lease
+    changes the number of its turns and their totals.
     """
 
-    owner: str
-    conversation_id: str
+    conversation: Conversation
     token: int
+
+    @property
+    def owner(self) -> str:
+        """Return the owner of the conversation."""
+        return self.conversation.owner
+
+    @property
+    def conversation_id(self) -> str:
+        """Return the id of the conversation."""
+        return self.conversation.id
 
 
 @dataclass(frozen=True, slots=True)

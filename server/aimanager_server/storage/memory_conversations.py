@@ -10,9 +10,11 @@ from itertools import islice
 
 from ..config.storage import StorageSettings
 from ..core.conversation import Conversation, History, Summary, Turn
+from ..core.usage import Cost, Usage
 from .attachments import StoredAttachments
+from .blobs import Blobs, in_slices
 from .conversations import Change, Lease, Page, StoredTurn, busy, choose_page, choose_turns, not_found
-from .turn_codec import Blobs, decode_turn, encode_turn, in_slices
+from .turn_codec import EncodedTurn, decode_turns, encode_turn
 
 OVERHEAD_BYTES = 2_000
 """Estimated size of a conversation, and of a turn, without its content."""
@@ -24,10 +26,15 @@ MICROSECOND = 0.000_001
 class _Turn:
     payload: bytes
     digests: tuple[str, ...]
+    totals: tuple[int, Usage | None, Cost | None]
     created_at: float
     is_interrupted: bool
     is_pinned: bool
     size: int
+
+    def encoded(self, number: int) -> EncodedTurn:
+        """Return what is decoded of the turn."""
+        return EncodedTurn(number, self.payload, self.created_at, self.is_interrupted, self.is_pinned)
 
 
 @dataclass(slots=True)
@@ -182,7 +189,7 @@ class MemoryConversations:
             raise busy(conversation_id)
         stored.token += 1
         stored.leased_until = now + seconds
-        return Lease(owner, conversation_id, stored.token)
+        return Lease(stored.conversation, stored.token)
 
     async def renew(self, lease: Lease, seconds: float) -> None:
         """Extend a lease. Raises ConversationBusy if it was lost."""
@@ -215,8 +222,7 @@ class MemoryConversations:
         owned.size += _size(stored.conversation)
         for turn in source.turns[:turn_count]:
             stored.turns.append(replace(turn))
-            totals = decode_turn(0, turn.payload, turn.created_at, (False, False)).totals()
-            stored.conversation = stored.conversation.with_turn(*totals)
+            stored.conversation = stored.conversation.with_turn(*turn.totals)
             owned.references.update(turn.digests)
             owned.size += OVERHEAD_BYTES + len(turn.payload)
         self._drop_excess(stored)
@@ -254,12 +260,15 @@ class MemoryConversations:
         return stored
 
     async def _decode(self, owner: str, stored: _Stored, numbers: Collection[int]) -> Sequence[Turn]:
-        data, turns = self._owners[owner].attachments, [(number, stored.turns[number]) for number in numbers]
-        decoded = []
-        async for number, one in in_slices(turns, lambda item: len(item[1].payload)):
-            flags = one.is_interrupted, one.is_pinned
-            decoded.append(decode_turn(number, one.payload, one.created_at, flags).turn(data))
-        return decoded
+        turns = [(number, stored.turns[number]) for number in numbers]
+        attachments = self._owners[owner].attachments
+        # Taken now: other tasks may delete the conversation while its turns are decoded.
+        data = {digest: attachments[digest] for _, one in turns for digest in one.digests}
+
+        async def read(digests: set[str]) -> Mapping[str, bytes]:
+            return data
+
+        return await decode_turns([one.encoded(number) for number, one in turns], read)
 
     def _drop_excess(self, used: _Stored | None = None) -> None:
         """Drop conversations until the rest fits, but never the one that is in use now."""
@@ -299,5 +308,6 @@ def _add_turn(owner: _Owner, stored: _Stored, turn: Turn, blobs: Blobs, payload:
     digests = tuple(blobs.by_digest)
     owner.references.update(digests)
     owner.size += OVERHEAD_BYTES + len(payload)
-    stored.turns.append(_Turn(payload, digests, turn.created_at, turn.is_interrupted, turn.is_pinned, size))
-    stored.conversation = stored.conversation.with_turn(len(turn.messages), turn.usage, turn.cost)
+    totals = len(turn.messages), turn.usage, turn.cost
+    stored.turns.append(_Turn(payload, digests, totals, turn.created_at, turn.is_interrupted, turn.is_pinned, size))
+    stored.conversation = stored.conversation.with_turn(*totals)

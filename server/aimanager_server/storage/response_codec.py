@@ -10,9 +10,9 @@ from typing import Any
 from ..core.attempts import AttemptRecord
 from ..core.embedding import EmbedResult
 from ..core.response import Finished, FinishReason, GenerateResult, ResponseMetadata, SettingWarning
+from .blobs import Blobs
 from .idempotency import Result
 from .turn_codec import (
-    Blobs,
     Json,
     decode_artifact,
     decode_cost,

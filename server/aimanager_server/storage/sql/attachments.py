@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..attachments import StoredAttachments
+from ..blobs import Blobs
 from ..encryption import Cipher
-from ..turn_codec import Blobs
 from .database import Database
 from .tables import attachments, turn_attachments
 

@@ -5,57 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...core.conversation import Conversation, History, Summary, Turn
+from ..blobs import Blobs, in_slices
 from ..conversations import Change, Lease, Page, StoredTurn, busy, choose_page, choose_turns, not_found
 from ..encryption import Cipher
-from ..turn_codec import Blobs, DecodedTurn, in_slices
+from ..turn_codec import decode_totals, decode_turns, parse_turns
 from .attachments import SqlAttachments
 from .database import Database
 from .rows import RowCodec, Values, microseconds
+from .statements import (
+    ACQUIRE,
+    APPEND,
+    COLUMNS,
+    FIND,
+    FIND_LOCKED,
+    FIND_WITH_SIZE,
+    INSERT_TURN,
+    NEEDED_TURNS,
+    RENEW,
+    UPDATE,
+    ordered_turns,
+)
 from .tables import conversations, deletions, labels, turn_attachments, turns
 
-COLUMNS = [column for column in conversations.c if column.name not in ("lease_token", "leased_until")]
 INSERTED_TURNS = 100
 """Turns that one statement inserts, of a fork or a new conversation."""
-
-
-def _ordered(condition: ColumnElement[bool]) -> Select[Any]:
-    return select(turns).where(condition).order_by(turns.c.number)
-
-
-NEEDED_BYTES = (
-    select(func.coalesce(func.sum(turns.c.size), 0))
-    .where(
-        turns.c.conversation_id == conversations.c.id,
-        or_(turns.c.number >= conversations.c.summarized_turns, turns.c.is_pinned),
-    )
-    .scalar_subquery()
-)
-"""The size of all turns that a prompt needs: those that are not summarized, and the pinned ones."""
-
-WITH_SIZE: Select[Any] = select(*COLUMNS, NEEDED_BYTES.label("needed_bytes")).where(
-    conversations.c.id == bindparam("id"),
-    conversations.c.owner == bindparam("owner"),
-    conversations.c.expires_at > bindparam("now"),
-)
-NEEDED_TURNS = _ordered(
-    (turns.c.conversation_id == bindparam("id")) & or_(turns.c.number >= bindparam("first"), turns.c.is_pinned)
-)
-IS_HELD = (
-    (conversations.c.id == bindparam("held_id"))
-    & (conversations.c.owner == bindparam("held_owner"))
-    & (conversations.c.lease_token == bindparam("held_token"))
-    & (conversations.c.leased_until > 0)
-)
-HELD = select(*COLUMNS).where(IS_HELD).with_for_update()
-RENEW = update(conversations).where(IS_HELD)
-UPDATE = update(conversations).where(conversations.c.id == bindparam("row_id"))
-"""Statements that are built once: building one takes longer than SQLite needs to run it."""
 
 
 class SqlConversations:
@@ -79,7 +59,7 @@ class SqlConversations:
         async with self._database.writing() as connection:
             await self._insert(connection, conversation)
             for first in range(0, len(rows), INSERTED_TURNS):
-                await connection.execute(insert(turns), rows[first : first + INSERTED_TURNS])
+                await connection.execute(INSERT_TURN, rows[first : first + INSERTED_TURNS])
             for turn, blobs in zip(first_turns, data, strict=True):
                 await self._attachments.add(connection, conversation.owner, conversation.id, turn.number, blobs)
         return conversation
@@ -160,41 +140,37 @@ class SqlConversations:
         """Return the turns from `first_turn` on: at most `limit`, and one or as many as have this size together."""
         is_wanted = (turns.c.conversation_id == conversation_id) & (turns.c.number >= first_turn)
         async with self._database.reading() as connection:
-            await self._find(connection, owner, conversation_id)
+            row = await self._find(connection, owner, conversation_id)
             query = select(turns.c.size).where(is_wanted).order_by(turns.c.number).limit(limit)
             sizes = (await connection.execute(query)).scalars().all()
-            return await self._read_turns(connection, owner, is_wanted, choose_page(sizes, max_bytes))
+            page = ordered_turns(is_wanted).limit(choose_page(sizes, max_bytes))
+            return await self._read_turns(connection, row, page)
 
     async def history(self, owner: str, conversation_id: str, max_bytes: int) -> History:
         """Return what a prompt needs: the pinned turns, and the newest ones that are not summarized and fit."""
-        parameters = {"id": conversation_id, "owner": owner, "now": self._time()}
         async with self._database.reading() as connection:
-            row = (await connection.execute(WITH_SIZE, parameters)).one_or_none()
+            found = await connection.execute(FIND_WITH_SIZE, self._visible(owner, conversation_id))
+            row = found.one_or_none()
             if row is None:
                 raise not_found(conversation_id)
             if row.needed_bytes <= max_bytes:
-                parameters = {"id": conversation_id, "first": row.summarized_turns}
-                read, omitted = await self._decode_turns(connection, owner, NEEDED_TURNS, parameters), 0
+                parameters = {"with_id": conversation_id, "first": row.summarized_turns}
+                read, omitted = await self._read_turns(connection, row, NEEDED_TURNS, parameters), 0
             else:
                 read, omitted = await self._newest_turns(connection, row, max_bytes)
-            return History(self._rows.conversation(row), tuple(read), omitted)
+        return History(self._rows.conversation(row), tuple(read), omitted)
 
     async def acquire(self, owner: str, conversation_id: str, turn_count: int, seconds: float) -> Lease:
         """Take the lease of a conversation that has `turn_count` turns. Raises ConversationBusy."""
-        now = self._time()
-        is_free = (conversations.c.turn_count == turn_count) & (conversations.c.leased_until <= now)
-        statement = (
-            update(conversations)
-            .where(self._is_visible(owner, conversation_id), is_free)
-            .values(lease_token=conversations.c.lease_token + 1, leased_until=now + microseconds(seconds))
-            .returning(conversations.c.lease_token)
-        )
+        visible = self._visible(owner, conversation_id)
+        until = visible["now"] + microseconds(seconds)
         async with self._database.writing() as connection:
-            token = (await connection.execute(statement)).scalar_one_or_none()
-            if token is None:
+            acquired = await connection.execute(ACQUIRE, {**visible, "with_turns": turn_count, "until": until})
+            row = acquired.one_or_none()
+            if row is None:
                 await self._find(connection, owner, conversation_id)
                 raise busy(conversation_id)
-        return Lease(owner, conversation_id, token)
+        return Lease(self._rows.conversation(row), row.lease_token)
 
     async def renew(self, lease: Lease, seconds: float) -> None:
         """Extend a lease. Raises ConversationBusy if it was lost."""
@@ -211,15 +187,14 @@ class SqlConversations:
     async def append(self, lease: Lease, turn: Turn) -> Conversation:
         """Add the next turn and give the lease back. Raises ConversationBusy if the lease was lost."""
         blobs = await Blobs.of(turn)
+        changed = lease.conversation.used_at(self._now()).with_turn(len(turn.messages), turn.usage, turn.cost)
+        values = {**self._rows.usage_values(changed), **_held(lease), "with_turns": turn.number}
         async with self._database.writing() as connection:
-            row = (await connection.execute(HELD, _held(lease))).one_or_none()
-            if row is None or row.turn_count != turn.number:
+            row = (await connection.execute(APPEND, values)).one_or_none()
+            if row is None:
                 raise busy(lease.conversation_id)
-            found = self._rows.conversation(row).used_at(self._now())
-            changed = found.with_turn(len(turn.messages), turn.usage, turn.cost)
-            await self._update(connection, changed, leased_until=0)
             await self._insert_turn(connection, changed, turn, blobs)
-        return changed
+        return self._rows.conversation(row)
 
     async def fork(self, owner: str, conversation_id: str, turn_count: int, copy: Conversation) -> Conversation:
         """Store `copy` with the first `turn_count` turns of a conversation, or all if it has fewer."""
@@ -231,11 +206,14 @@ class SqlConversations:
                 is_copied = (turns.c.conversation_id == conversation_id) & turns.c.number.between(
                     first, min(first + INSERTED_TURNS, turn_count) - 1
                 )
-                rows = (await connection.execute(select(turns).where(is_copied).order_by(turns.c.number))).all()
-                for one in rows:
-                    copy = copy.with_turn(*self._rows.turn(one).totals())
-                values = [self._rows.copied_turn_values(one, copy.id) for one in rows]
-                await connection.execute(insert(turns), values)
+                query = ordered_turns(is_copied).add_columns(turns.c.size)
+                rows = (await connection.execute(query)).all()
+                encoded = self._rows.turns(conversation_id, [one[:-1] for one in rows])
+                for fields in await parse_turns(encoded):
+                    copy = copy.with_turn(*decode_totals(fields))
+                pairs = zip(encoded, rows, strict=True)
+                values = [self._rows.copied_turn_values(turn, row, copy.id) for turn, row in pairs]
+                await connection.execute(INSERT_TURN, values)
             await self._copy_references(connection, conversation_id, turn_count, copy.id)
             await self._update(connection, copy)
         return copy
@@ -243,15 +221,15 @@ class SqlConversations:
     def _time(self) -> int:
         return microseconds(self._now())
 
-    def _is_visible(self, owner: str, conversation_id: str) -> ColumnElement[bool]:
-        is_own = (conversations.c.id == conversation_id) & (conversations.c.owner == owner)
-        return is_own & (conversations.c.expires_at > self._time())
+    def _visible(self, owner: str, conversation_id: str) -> dict[str, Any]:
+        """Return the parameters of IS_VISIBLE."""
+        return {"with_id": conversation_id, "with_owner": owner, "now": self._time()}
 
     async def _find(
         self, connection: AsyncConnection, owner: str, conversation_id: str, *, is_locked: bool = False
     ) -> Row[Any]:
-        query = select(*COLUMNS).where(self._is_visible(owner, conversation_id))
-        row = (await connection.execute(query.with_for_update() if is_locked else query)).one_or_none()
+        query = FIND_LOCKED if is_locked else FIND
+        row = (await connection.execute(query, self._visible(owner, conversation_id))).one_or_none()
         if row is None:
             raise not_found(conversation_id)
         return row
@@ -269,20 +247,15 @@ class SqlConversations:
         if rows:
             await connection.execute(insert(labels), rows)
 
-    async def _update(self, connection: AsyncConnection, conversation: Conversation, **more: int) -> None:
-        values = self._rows.conversation_values(conversation) | more
-        await connection.execute(UPDATE, {**values, "row_id": values.pop("id")})
+    async def _update(self, connection: AsyncConnection, conversation: Conversation) -> None:
+        values = self._rows.conversation_values(conversation)
+        await connection.execute(UPDATE, {**values, "with_id": values.pop("id")})
 
     async def _insert_turn(
         self, connection: AsyncConnection, conversation: Conversation, turn: Turn, blobs: Blobs
     ) -> None:
-        await connection.execute(insert(turns), self._rows.turn_values(conversation.id, turn, blobs))
+        await connection.execute(INSERT_TURN, self._rows.turn_values(conversation.id, turn, blobs))
         await self._attachments.add(connection, conversation.owner, conversation.id, turn.number, blobs)
-
-    async def _read_turns(
-        self, connection: AsyncConnection, owner: str, condition: ColumnElement[bool], limit: int | None
-    ) -> Sequence[Turn]:
-        return await self._decode_turns(connection, owner, _ordered(condition).limit(limit))
 
     async def _newest_turns(
         self, connection: AsyncConnection, row: Row[Any], max_bytes: int
@@ -296,17 +269,18 @@ class SqlConversations:
         is_wanted = is_own & (turns.c.number >= first)
         if pinned:
             is_wanted = is_own & (or_(turns.c.number >= first, turns.c.number.in_(pinned)))
-        return await self._read_turns(connection, row.owner, is_wanted, None), omitted
+        return await self._read_turns(connection, row, ordered_turns(is_wanted)), omitted
 
-    async def _decode_turns(
-        self, connection: AsyncConnection, owner: str, query: Select[Any], parameters: Mapping[str, Any] | None = None
+    async def _read_turns(
+        self,
+        connection: AsyncConnection,
+        conversation: Row[Any],
+        query: Select[Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> Sequence[Turn]:
-        decoded: list[DecodedTurn] = []
-        async for row in in_slices(await connection.execute(query, parameters), lambda row: len(row.payload)):
-            decoded.append(self._rows.turn(row))
-        digests: set[str] = set().union(*(one.digests() for one in decoded))
-        data = await self._attachments.read_with(connection, owner, digests) if digests else {}
-        return [one.turn(data) for one in decoded]
+        rows = (await connection.execute(query, parameters)).all()
+        read = partial(self._attachments.read_with, connection, conversation.owner)
+        return await decode_turns(self._rows.turns(conversation.id, rows), read)
 
     async def _copy_references(
         self, connection: AsyncConnection, conversation_id: str, turn_count: int, copy_id: str
@@ -330,7 +304,7 @@ class SqlConversations:
 
 def _held(lease: Lease) -> dict[str, Any]:
     """Return the parameters of IS_HELD."""
-    return {"held_id": lease.conversation_id, "held_owner": lease.owner, "held_token": lease.token}
+    return {"with_id": lease.conversation_id, "with_owner": lease.owner, "with_token": lease.token}
 
 
 def _has_label(name: str, value: str) -> ColumnElement[bool]:

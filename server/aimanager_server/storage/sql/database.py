@@ -11,7 +11,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only
 
 from ...config.storage import StorageSettings
 from ...core.errors import StorageUnavailable
@@ -55,15 +54,21 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
-            async with engine.begin() as connection:
+            connection = await engine.connect()
+            try:
                 yield connection
+                await connection.commit()
+            finally:
+                await connection.close()  # which rolls back what was not committed
         except (SQLAlchemyError, sqlite3.Error, UnreadableValue, OSError, TimeoutError) as error:
             raise unavailable(error) from error
 
     def _sqlite(self) -> AsyncEngine:
+        from .sqlite_connection import SqliteConnection
+
         engine = create_async_engine(
             self.url,
-            connect_args={"timeout": SQLITE_BUSY_SECONDS},
+            connect_args={"async_creator_fn": SqliteConnection, "timeout": SQLITE_BUSY_SECONDS},
             pool_size=4,
             max_overflow=0,
             pool_timeout=10,
@@ -73,7 +78,6 @@ class Database:
 
         @event.listens_for(engine.sync_engine, "connect")
         def on_connect(connection: Any, record: object) -> None:
-            connection.isolation_level = None  # the driver would begin transactions only before the first write
             cursor = connection.cursor()
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
@@ -81,11 +85,8 @@ class Database:
 
         @event.listens_for(engine.sync_engine, "begin")
         def on_begin(connection: Any) -> None:
-            # A transaction that reads before it writes would fail if another one wrote in between.
-            is_reading = connection.get_execution_options().get("aimanager_reads", False)
-            # Directly on the driver's connection: a cursor takes three more switches to its thread and back.
-            driver: Any = connection.connection.driver_connection
-            await_only(driver.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE"))
+            driver: SqliteConnection = connection.connection.driver_connection
+            driver.begin(is_reading=connection.get_execution_options().get("aimanager_reads", False))
 
         return engine
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
 from ...core.conversation import Compaction, Conversation, ConversationSettings, Summary, Turn
+from ..blobs import Blobs
 from ..encryption import Cipher
-from ..turn_codec import (
-    Blobs,
-    DecodedTurn,
-    decode_cost,
-    decode_turn,
-    decode_usage,
-    encode_cost,
-    encode_turn,
-    encode_usage,
-)
+from ..turn_codec import EncodedTurn, decode_cost, decode_usage, encode_cost, encode_turn, encode_usage
 
 MICROSECONDS = 1_000_000
 
@@ -41,19 +33,24 @@ class RowCodec:
     def conversation_values(self, conversation: Conversation) -> Values:
         """Return the columns of a conversation, but for those of its lease."""
         cipher, details = self._cipher.encrypt(_details(conversation), conversation.id.encode())
-        return {
+        return self.usage_values(conversation) | {
             "id": conversation.id,
             "owner": conversation.owner,
             "details": details,
             "cipher": cipher,
+            "summarized_turns": 0 if conversation.summary is None else conversation.summary.turns,
+            "created_at": microseconds(conversation.created_at),
+            "forked_from": conversation.forked_from,
+        }
+
+    def usage_values(self, conversation: Conversation) -> Values:
+        """Return the columns that each turn changes."""
+        return {
             "turn_count": conversation.turn_count,
             "message_count": conversation.message_count,
-            "summarized_turns": 0 if conversation.summary is None else conversation.summary.turns,
             "totals": _totals(conversation),
-            "created_at": microseconds(conversation.created_at),
             "updated_at": microseconds(conversation.updated_at),
             "expires_at": microseconds(conversation.expires_at),
-            "forked_from": conversation.forked_from,
         }
 
     def conversation(self, row: Row[Any]) -> Conversation:
@@ -93,15 +90,20 @@ class RowCodec:
             "is_pinned": turn.is_pinned,
         }
 
-    def turn(self, row: Row[Any]) -> DecodedTurn:
-        """Return the turn of a row, without the data of its attachments. Raises UnreadableValue."""
-        payload = self._cipher.decrypt(row.cipher, row.payload, _turn_context(row.conversation_id, row.number))
-        return decode_turn(row.number, payload, row.created_at / MICROSECONDS, (row.is_interrupted, row.is_pinned))
+    def turns(self, conversation_id: str, rows: Iterable[Sequence[Any]]) -> list[EncodedTurn]:
+        """Return the turns of rows with TURN_COLUMNS. Raises UnreadableValue."""
+        decrypt = self._cipher.decrypt
+        return [
+            EncodedTurn(
+                number, decrypt(cipher, payload, _turn_context(conversation_id, number)), created_at / MICROSECONDS,
+                is_interrupted, is_pinned,
+            )
+            for number, payload, cipher, created_at, is_interrupted, is_pinned in rows
+        ]  # fmt: skip
 
-    def copied_turn_values(self, row: Row[Any], conversation_id: str) -> Values:
+    def copied_turn_values(self, turn: EncodedTurn, row: Row[Any], conversation_id: str) -> Values:
         """Return the columns of a copy of a turn in another conversation."""
-        payload = self._cipher.decrypt(row.cipher, row.payload, _turn_context(row.conversation_id, row.number))
-        cipher, encrypted = self._cipher.encrypt(payload, _turn_context(conversation_id, row.number))
+        cipher, encrypted = self._cipher.encrypt(turn.payload, _turn_context(conversation_id, turn.number))
         return {**row._mapping, "conversation_id": conversation_id, "payload": encrypted, "cipher": cipher}
 
 
