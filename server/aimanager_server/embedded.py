@@ -11,19 +11,27 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from .app import App
 from .config.environment import CONFIG_ENV
 from .config.loader import ConfigSource
 from .config.settings import ServerSettings, Settings
+from .core.errors import InvalidRequest
+from .core.request import Caller
 from .lifecycle import running_components
+from .pipeline.quota import seconds_until_admitted
+from .resilience.rate_limiter import rejection_message
 from .resilience.request_turns import RequestTurns
 from .rpc.in_process import InProcessCall, InProcessServer
 from .rpc.server import interceptor_chain
 from .telemetry.logger import use_embedded_logger
 from .telemetry.redaction import redact
+
+Result = TypeVar("Result")
 
 MAX_LOG_TEXT_LENGTH = 20_000
 """Characters of a traceback in a log record."""
@@ -123,6 +131,8 @@ class EmbeddedServer:
         self._server: InProcessServer | None = None
         self._waiting: list[InProcessCall] = []
         self._process = 0
+        self._app: App | None = None
+        self._is_ready = threading.Event()
         self._is_closed = False
         self.startup_error: BaseException | None = None
 
@@ -134,12 +144,38 @@ class EmbeddedServer:
                 return
             if not self._is_closed:
                 self._waiting.append(call)
-                if self._thread is None:
-                    self._process = os.getpid()
-                    self._thread = threading.Thread(target=self._run, name="aimanager-server", daemon=True)
-                    self._thread.start()
+                self._start_thread()
                 return
         self._refuse(call)
+
+    def check_rate_limit(self, provider: str, tier: str) -> tuple[float, str]:
+        """Return in how many seconds the quotas of a tier admit a request to a provider, and why not now.
+
+        Both are empty if they do. Starts the server if need be, and blocks. Raises ProviderNotFound or InvalidRequest,
+        and RuntimeError if the server could not start or is closed.
+        """
+        return self._run_on_loop(lambda app: _check_rate_limit(app, provider, tier))
+
+    def _run_on_loop(self, work: Callable[[App], Result]) -> Result:
+        with self._lock:
+            self._start_thread()
+        self._is_ready.wait()
+        with self._lock:
+            app, loop = self._app, self._loop
+            if app is None or loop is None or self._is_closed:
+                raise RuntimeError("the server is not running")
+            future: Future[Result] = Future()
+            loop.call_soon_threadsafe(_resolve, future, lambda: work(app))
+        return future.result()
+
+    def _start_thread(self) -> None:
+        """Start the thread if it was not started. The lock is held."""
+        if self._thread is None and not self._is_closed:
+            self._process = os.getpid()
+            self._thread = threading.Thread(target=self._run, name="aimanager-server", daemon=True)
+            self._thread.start()
+        elif self._thread is None:
+            self._is_ready.set()
 
     def stop(self) -> None:
         """Begin to stop: cancel calls in flight and close connections. Never blocks. Idempotent.
@@ -178,8 +214,9 @@ class EmbeddedServer:
             self.startup_error = error
         finally:
             with self._lock:
-                self._server, self._is_closed = None, True
+                self._server, self._app, self._is_closed = None, None, True
                 waiting, self._waiting = self._waiting, []
+            self._is_ready.set()
             for call in waiting:
                 self._refuse(call)
 
@@ -195,14 +232,34 @@ class EmbeddedServer:
             chain = interceptor_chain(app.components.settings, app.components.interceptors, RequestTurns())
             server = InProcessServer(chain, app.components.services)
             with self._lock:
-                self._server = server
+                self._server, self._app = server, app
                 waiting, self._waiting = self._waiting, []
+            self._is_ready.set()
             for call in waiting:
                 server.start_call(call)
             await stop.wait()
             with self._lock:
-                self._server = None
+                self._server, self._app = None, None
             await server.cancel_calls()
+
+
+def _resolve(future: Future[Result], work: Callable[[], Result]) -> None:
+    try:
+        future.set_result(work())
+    # The thread that waits for the result raises it.
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def _check_rate_limit(app: App, provider: str, tier: str) -> tuple[float, str]:
+    app.state.health.report(provider)  # raises ProviderNotFound
+    tiers = app.components.settings.tiers
+    if not tiers:
+        return 0.0, ""
+    if tier not in tiers:
+        raise InvalidRequest(f"Unknown tier {tier!r}; defined tiers: {', '.join(sorted(tiers))}.")
+    seconds = seconds_until_admitted(app.state.rate_limiter, tiers[tier], Caller().name, provider)
+    return seconds, rejection_message(seconds) if seconds else ""
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

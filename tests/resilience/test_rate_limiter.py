@@ -36,7 +36,7 @@ def test_rejection_states_the_quota_and_the_wait() -> None:
     with pytest.raises(RateLimited) as rejected:
         limiter.take("ann", "requests_per_minute", 1)
 
-    assert rejected.value.message == "Rate limit exceeded (requests_per_minute = 1). Retry in 40 s."
+    assert rejected.value.message == "Rate limit exceeded. Retry after 40 seconds. Quota: requests_per_minute = 1."
     assert rejected.value.retry_after == pytest.approx(40)
     assert rejected.value.metadata == {"subject": "ann", "quota": "requests_per_minute", "limit": "1"}
 

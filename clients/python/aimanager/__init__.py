@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .types.model_suggestion import TokenCount as TokenCount
     from .types.quality import ModelQuality as ModelQuality
     from .types.quality import ProviderQuality as ProviderQuality
+    from .types.rate_limit import RateLimitResult as RateLimitResult
     from .types.response import AIResponse as AIResponse
     from .types.response import ToolCall as ToolCall
     from .types.run_result import RunResult as RunResult
@@ -97,6 +98,7 @@ _MODULES = {
     "types.metrics": ("MetricsRow", "MetricsSummary"),
     "types.model": ("Model",),
     "types.quality": ("ModelQuality", "ProviderQuality"),
+    "types.rate_limit": ("RateLimitResult",),
     "types.response": ("AIResponse", "ToolCall"),
     "types.run_result": ("RunResult",),
     "types.stream_events": ("Restarted",),

@@ -31,6 +31,7 @@ from .options import (
 )
 from .resources.conversations import AsyncConversations
 from .resources.health import AsyncHealth
+from .resources.limits import AsyncLimits
 from .resources.metrics import AsyncMetrics
 from .resources.models import AsyncModels
 from .stream import AsyncAIStream
@@ -58,6 +59,8 @@ class AsyncAIManager(ConstructedClient):
     """Models of the gateway."""
     health: AsyncHealth
     """Health of the providers."""
+    limits: AsyncLimits
+    """Rate limits of a server in this process."""
     metrics: AsyncMetrics
     """Metrics of the requests served."""
     conversations: AsyncConversations
@@ -68,6 +71,7 @@ class AsyncAIManager(ConstructedClient):
         self._channel = AsyncChannel(settings.endpoint)
         self.models = AsyncModels(self._channel, settings.defaults)
         self.health = AsyncHealth(self._channel)
+        self.limits = AsyncLimits(self._channel)
         self.metrics = AsyncMetrics(self._channel)
         self.conversations = AsyncConversations(self._channel, settings.defaults)
 

@@ -29,6 +29,7 @@ from .options import (
 )
 from .resources.conversations import Conversations
 from .resources.health import Health
+from .resources.limits import Limits
 from .resources.metrics import Metrics
 from .resources.models import Models
 from .stream import AIStream
@@ -59,6 +60,8 @@ class AIManager(ConstructedClient):
     """Models of the gateway."""
     health: Health
     """Health of the providers."""
+    limits: Limits
+    """Rate limits of a server in this process."""
     metrics: Metrics
     """Metrics of the requests served."""
     conversations: Conversations
@@ -69,6 +72,7 @@ class AIManager(ConstructedClient):
         self._channel = SyncChannel(settings.endpoint)
         self.models = Models(self._channel, settings.defaults)
         self.health = Health(self._channel)
+        self.limits = Limits(self._channel)
         self.metrics = Metrics(self._channel)
         self.conversations = Conversations(self._channel, settings.defaults)
 

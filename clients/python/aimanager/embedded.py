@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
-from .errors import ConfigurationError
+from .errors import AIError, ConfigurationError, closed_error, error_class
+from .types.rate_limit import RateLimitResult
 
 IN_PROCESS = "in process"
 """The target of a client with a server of its own."""
@@ -77,6 +78,25 @@ class ServerInProcess:
         call = self._new_call(method, request, metadata, timeout, receiver)
         self._server.start_call(call)
         return call
+
+    def check_rate_limit(self, provider: str, tier: str) -> RateLimitResult:
+        """Return whether a request to the provider is admitted now. Raises InvalidProviderError or InvalidRequestError.
+
+        Blocks while the server starts.
+        """
+        from aimanager_server.core.gateway_error import GatewayError
+
+        if self._process != os.getpid():
+            self._start()
+        try:
+            seconds, message = self._server.check_rate_limit(provider, tier)
+        except GatewayError as error:
+            kind = error_class(error.reason) or AIError
+            raise kind.build(error.message, error.solution, reason=error.reason) from None
+        except RuntimeError:
+            self.require_started()
+            raise closed_error() from None
+        return RateLimitResult(not seconds, seconds or None, message)
 
     def require_started(self) -> None:
         """Raise ConfigurationError if the server could not start."""

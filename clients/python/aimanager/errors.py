@@ -328,3 +328,10 @@ def error_class(reason: str) -> type[AIError] | None:
     if reason not in ERROR_CLASSES and reason.startswith("PROVIDER_"):
         return ProviderError
     return ERROR_CLASSES.get(reason)
+
+
+def closed_error() -> ConfigurationError:
+    """Return the error of a call on a closed client."""
+    return ConfigurationError(
+        "The client is closed.", solution="Create a new client, or close this one after its last call."
+    )

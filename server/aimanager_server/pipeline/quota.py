@@ -101,3 +101,14 @@ class Reservation:
         records = self._call.attempts.records
         usages = [record.usage for record in records if record.usage and provider in ("", record.provider)]
         return sum(usage.input_tokens + usage.output_tokens for usage in usages)
+
+
+def seconds_until_admitted(limiter: RateLimiter, tier: Tier, subject: str, provider: str) -> float:
+    """Return in how many seconds every quota of a tier admits one more request to a provider; 0 if all do now."""
+    at_provider = tier.providers.get(provider)
+    quotas = {"requests_per_minute": tier.requests_per_minute, "tokens_per_minute": tier.tokens_per_minute}
+    if at_provider is not None:
+        quotas[f"{provider}.requests_per_minute"] = at_provider.requests_per_minute
+        quotas[f"{provider}.tokens_per_minute"] = at_provider.tokens_per_minute
+    waits = (limiter.seconds_until_admitted(subject, quota, limit) for quota, limit in quotas.items() if limit)
+    return max(waits, default=0.0)

@@ -83,6 +83,16 @@ class RateLimiter:
         window.add(now, amount)
         return now
 
+    def seconds_until_admitted(self, subject: str, quota: str, per_minute: int) -> float:
+        """Return in how many seconds `take` would admit an amount of 1; 0 if it does now. Nothing is taken."""
+        window = self._windows.get((subject, quota))
+        if window is None:
+            return 0.0
+        now = self._clock()
+        window.expire(now - WINDOW_SECONDS)
+        excess = window.total + 1 - per_minute
+        return max(window.seconds_until_free(excess, now), 0.0) if excess > 0 else 0.0
+
     def adjust(self, subject: str, quota: str, amount: float, taken_at: float) -> None:
         """Correct an estimate: take a positive amount in addition, or refund a negative one.
 
@@ -95,9 +105,8 @@ class RateLimiter:
             window.add(self._clock(), amount)
 
     def _reject(self, subject: str, quota: str, per_minute: int, wait: float) -> None:
-        seconds = max(1, math.ceil(wait))
         raise RateLimited(
-            f"Rate limit exceeded ({quota} = {per_minute}). Retry in {seconds} s.",
+            f"{rejection_message(wait)} Quota: {quota} = {per_minute}.",
             retry_after=max(wait, 0.0),
             metadata={"subject": subject, "quota": quota, "limit": str(per_minute)},
         )
@@ -112,3 +121,13 @@ class RateLimiter:
         self._windows.move_to_end(key)
         window.expire(self._clock() - WINDOW_SECONDS)
         return window
+
+
+def rejection_message(seconds: float) -> str:
+    """Return what is told to a caller that must wait.
+
+    >>> rejection_message(11.2)
+    'Rate limit exceeded. Retry after 12 seconds.'
+    """
+    whole = max(1, math.ceil(seconds))
+    return f"Rate limit exceeded. Retry after {whole} second{'' if whole == 1 else 's'}."

@@ -17,6 +17,9 @@ DEFAULT_WINDOW = 3600.0  # seconds
 ListOperation: TypeAlias = Operation[
     health_pb2.ListProviderHealthRequest, health_pb2.ListProviderHealthResponse, list[ProviderHealth]
 ]
+CheckOperation: TypeAlias = Operation[
+    health_pb2.ListProviderHealthRequest, health_pb2.ListProviderHealthResponse, ProviderHealth
+]
 WatchOperation: TypeAlias = Operation[
     health_pb2.WatchProviderHealthRequest, health_pb2.WatchProviderHealthResponse, ProviderHealth
 ]
@@ -36,6 +39,14 @@ def list_health(providers: Sequence[str], *, probe: bool) -> ListOperation:
         request,
         PROBE_TIMEOUT if probe else READ_TIMEOUT,
         lambda response: [ProviderHealth(row) for row in response.providers],
+    )
+
+
+def check_health(provider: str) -> CheckOperation:
+    """Describe a probe of one provider."""
+    request = health_pb2.ListProviderHealthRequest(providers=[require_utf8("provider", provider)], probe=True)
+    return Operation(
+        "health.ListProviderHealth", request, PROBE_TIMEOUT, lambda response: ProviderHealth(response.providers[0])
     )
 
 

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 
 from .._convert.operation import Operation, Request, Response, Result
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, closed_error
 from ..types.response import AIResponse
 from ..v1 import (
     conversation_pb2_grpc,
@@ -273,10 +273,3 @@ def start_call(
     method: Callable[..., Any] = attrgetter(operation.method)(stubs)
     metadata = endpoint.metadata(with_provider_key=operation.sends_provider_key)
     return method(operation.request, timeout=timeout, metadata=metadata)
-
-
-def closed_error() -> ConfigurationError:
-    """Return the error of a call on a closed client."""
-    return ConfigurationError(
-        "The client is closed.", solution="Create a new client, or close this one after its last call."
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Sequence
 
-from .._convert.monitoring import DEFAULT_WINDOW, assess_providers, list_health, watch_health
+from .._convert.monitoring import DEFAULT_WINDOW, assess_providers, check_health, list_health, watch_health
 from .._transport.channel import AsyncChannel, SyncChannel
 from ..types.health import ProviderHealth
 from ..types.quality import ProviderQuality
@@ -27,6 +27,16 @@ class Health:
         ['mock']
         """
         return self._channel.call(list_health(providers, probe=probe))
+
+    def check(self, provider: str) -> ProviderHealth:
+        """Check one provider: fetch its model list, which is free of charge, and return its health.
+
+        Raises InvalidProviderError for an unknown provider.
+
+        >>> ai.health.check("mock").status
+        'HEALTHY'
+        """
+        return self._channel.call(check_health(provider))
 
     def assess(self, providers: Sequence[str] = (), *, window: float = DEFAULT_WINDOW) -> Sequence[ProviderQuality]:
         """Assess `providers`, or all, over the last `window` seconds, at most an hour.
@@ -60,6 +70,10 @@ class AsyncHealth:
     async def list(self, providers: Sequence[str] = (), *, probe: bool = False) -> list[ProviderHealth]:
         """List the health of `providers`, or of all, by name. `probe` fetches each provider's model list first."""
         return await self._channel.call(list_health(providers, probe=probe))
+
+    async def check(self, provider: str) -> ProviderHealth:
+        """Check one provider: fetch its model list, which is free of charge, and return its health."""
+        return await self._channel.call(check_health(provider))
 
     async def assess(
         self, providers: Sequence[str] = (), *, window: float = DEFAULT_WINDOW
