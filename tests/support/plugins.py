@@ -20,7 +20,7 @@ from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.plugins.adapter import PluginProvider
 from aimanager_server.providers.plugins.api import Transport
-from aimanager_server.providers.plugins.isolation import PluginLoop
+from aimanager_server.providers.plugins.isolation import plugin_loop
 
 RESPONSE_TIMEOUT = 0.5
 LIST_TIMEOUT = 0.5
@@ -128,7 +128,7 @@ async def plugin_provider(
         settings,
         lambda: transport,
         time.monotonic,
-        PluginLoop("scripted", response_timeout, SHUTDOWN_TIMEOUT),
+        plugin_loop("scripted", response_timeout, SHUTDOWN_TIMEOUT),
         LIST_TIMEOUT,
     )
     try:

@@ -41,7 +41,7 @@ from .mock.options import MockOptions
 from .mock.provider import MockProvider
 from .plugins.adapter import PluginProvider
 from .plugins.api import ProviderPlugin
-from .plugins.isolation import PluginLoop
+from .plugins.isolation import plugin_loop
 from .plugins.registry import ProviderRegistry
 from .wires.anthropic import AnthropicWire
 from .wires.chat_completions.azure import AzureWire
@@ -135,7 +135,7 @@ class ProviderSet:
     def _open_plugin(self, name: str, plugin: ProviderPlugin) -> None:
         settings = self._settings.providers[name]
         open_pool = partial(open_transport, name, settings)
-        self.providers[name] = PluginProvider(plugin, settings, open_pool, time.monotonic, PluginLoop(name))
+        self.providers[name] = PluginProvider(plugin, settings, open_pool, time.monotonic, plugin_loop(name))
 
 
 def open_provider(

@@ -13,7 +13,7 @@ from aimanager_server.core.content import Text
 from aimanager_server.core.errors import DeadlineExceeded, ProviderInternalError
 from aimanager_server.core.request import Attempt
 from aimanager_server.core.stream import ResponseStream
-from aimanager_server.providers.plugins.isolation import MAX_LOOPS
+from aimanager_server.resilience.isolated_loop import MAX_LOOPS
 from tests.support.event_loop import run_ready_tasks
 from tests.support.eventually import eventually
 from tests.support.plugins import (

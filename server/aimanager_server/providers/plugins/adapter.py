@@ -16,9 +16,9 @@ from ...core.request import NO_KEY, Attempt
 from ...core.response import Event, Finished, ResponseMetadata, Restarted
 from ...core.stream import ResponseStream
 from ...core.usage import Usage
+from ...resilience.isolated_loop import SHUTDOWN_TIMEOUT_SECONDS, IsolatedLoop, Loop
 from .api import ProviderPlugin, Transport
 from .hops import HopsTransport, current_hops
-from .isolation import SHUTDOWN_TIMEOUT_SECONDS, Loop, PluginLoop
 
 LIST_TIMEOUT_SECONDS = 10.0
 ALLOWED_EVENTS: tuple[type, ...] = tuple(kind for kind in get_args(Event) if kind is not Restarted)
@@ -37,7 +37,7 @@ class PluginProvider:
         settings: ProviderSettings,
         open_transport: Callable[[], Transport],
         clock: Clock,
-        plugin_loop: PluginLoop,
+        plugin_loop: IsolatedLoop,
         list_timeout: float = LIST_TIMEOUT_SECONDS,
     ) -> None:
         self._plugin = plugin
