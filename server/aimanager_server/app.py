@@ -20,6 +20,8 @@ from .core.embedding import Embedder
 from .core.errors import GatewayError
 from .core.handler import CallHandler, Layer, ObservingLayer, Provider, compose
 from .core.request import Attempt, Call
+from .extensions.registry import ExtensionSet, FeatureManager
+from .extensions.runner import ExtensionRunner
 from .operations.compact_natively import CompactNatively
 from .operations.conversations import Conversations
 from .operations.count_tokens import CountTokens
@@ -30,6 +32,7 @@ from .pipeline.attachments import FetchAttachments
 from .pipeline.circuit_breaker import CircuitBreakerLayer
 from .pipeline.conversation import KeepConversation
 from .pipeline.dispatch import Dispatch
+from .pipeline.extensions import RunExtensions
 from .pipeline.hedging import Hedging
 from .pipeline.idempotency import Idempotency
 from .pipeline.quota import CallerQuota, ProviderQuota
@@ -78,11 +81,17 @@ class Components:
     """Everything that is built from one configuration, over the state that outlives it.
 
     Safe to construct in any thread. `previous` are the components whose unchanged providers are used again. Raises
-    StartupError for a route with an unknown target, and SettingsError for a plug-in that cannot be loaded.
+    StartupError for a route with an unknown target, and SettingsError for a plug-in or an extension that cannot be
+    loaded.
     """
 
     def __init__(
-        self, settings: Settings, state: SharedState, registry: ProviderRegistry, previous: Components | None = None
+        self,
+        settings: Settings,
+        state: SharedState,
+        registry: ProviderRegistry,
+        features: FeatureManager,
+        previous: Components | None = None,
     ) -> None:
         self.settings = settings
         self.base_catalog: Catalog = Catalog.load() if previous is None else previous.base_catalog
@@ -93,6 +102,10 @@ class Components:
         self.model_discovery = ModelDiscovery(
             self.provider_set.model_listers(), self.catalog, state.health.record_probe, state.clock, get_logger()
         )
+        self.extensions: ExtensionSet = ExtensionSet(
+            settings.extensions, features, state.metrics, None if previous is None else previous.extensions
+        )
+        self.resolver = _resolver(self, state)
         self.pipeline = Pipeline(self, state)
         self.interceptors = self._interceptors(state)
         self.services = _services(self, state)
@@ -148,6 +161,8 @@ class Pipeline:
         self.output_format = EnforceOutputFormat(
             clock, state.validation_pool.run, state.model_stats.record_validation, state.validation_turns.pause
         )
+        runners, resolver = components.extensions.runners, components.resolver
+        self.extensions = RunExtensions(runners, resolver.resolve_changed, self.output_format.validated)
         self.bulkhead = state.bulkhead
         self.circuit_breaker = CircuitBreakerLayer(state.breakers)
         self.accounting = Accounting(components.prices, clock, subscribers)
@@ -156,10 +171,12 @@ class Pipeline:
     @property
     def call_layers(self) -> tuple[Layer[Call] | ObservingLayer[Call], ...]:
         """Layers that run once per call, outermost first."""
+        extensions = (self.extensions,) if self._components.extensions.runners else ()
         return (
             self.telemetry,  # first, so that rejected, replayed and failed calls are counted too
             self.idempotency,  # before anything is charged: a replay is free
             self.conversation,  # inside idempotency: a replay adds no turn, and only what is added may be replayed
+            *extensions,  # inside conversation: they see its history, and their changes to it are not stored
             self.caller_quota,  # before any work; settles with the usage of all attempts
             self.artifacts,  # outside retries: artifacts come only from the response that the caller receives
             self.stream_recovery,  # restarts a stream that is interrupted after its first content
@@ -226,7 +243,7 @@ def _services(components: Components, state: SharedState) -> tuple[Service, ...]
     settings, catalog, pipeline, clock = components.settings, components.catalog, components.pipeline, state.clock
     providers, embedders = components.provider_set.providers, components.provider_set.embedders()
     limits, unary_timeout = settings.limits, settings.server.unary_timeout_seconds
-    resolver, handler = _resolver(components, state), pipeline.handler()
+    resolver, handler = components.resolver, pipeline.handler()
     embedding_resolver = EmbeddingResolver(catalog, resolver, embedders, settings.providers, limits)
     create_embeddings = pipeline.create_embeddings(embedders)
     conversations = Conversations(state.storage, state.unfinished_turns, settings, time.time)
@@ -261,17 +278,20 @@ def _resolver(components: Components, state: SharedState) -> Resolver:
 class App:
     """One server and the components of its current configuration. Nothing listens before `server.start()`.
 
-    Raises StartupError for a route with an unknown target, and SettingsError for a plug-in that cannot be loaded.
+    Raises StartupError for a route with an unknown target, and SettingsError for a plug-in or an extension that cannot
+    be loaded. `registry` may hold plug-ins, `features` extensions.
     """
 
-    def __init__(self, settings: Settings, registry: ProviderRegistry | None = None) -> None:
-        self._registry = registry or ProviderRegistry()
+    def __init__(
+        self, settings: Settings, registry: ProviderRegistry | None = None, features: FeatureManager | None = None
+    ) -> None:
+        self._registry, self._features = registry or ProviderRegistry(), features or FeatureManager()
         self.started_settings = settings
         self.state = SharedState(settings, time.monotonic)
-        components = self.components = Components(settings, self.state, self._registry)
+        components = self.components = Components(settings, self.state, self._registry, self._features)
         self.state.activate(settings, components.catalog, components.provider_set)
         self.server = GatewayServer(settings, components.interceptors, self.state.admission, components.services)
-        self.retired_providers: set[Provider] = set()
+        self.retired: set[Provider | ExtensionRunner] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -284,17 +304,18 @@ class App:
 
         Raises the errors of the constructor, and StartupError if a certificate cannot be used.
         """
-        components = Components(settings, self.state, self._registry, self.components)
+        components = Components(settings, self.state, self._registry, self._features, self.components)
         return PreparedReload(components, self.server.prepare(settings, components.interceptors, components.services))
 
     def activate(self, prepared: PreparedReload) -> None:
         """Use the prepared components for every call from now on. Calls in flight end with those they began with."""
         components, previous = prepared.components, self.components
         calls = self.state.admission.tasks()
-        unused = self.state.activate(components.settings, components.catalog, components.provider_set)
+        providers = self.state.activate(components.settings, components.catalog, components.provider_set)
+        unused: list[Provider | ExtensionRunner] = [*providers, *components.extensions.unused_of(previous.extensions)]
         self.server.replace(prepared.replacement)
         self.components = components
-        self.retired_providers.update(unused)
+        self.retired.update(unused)
         self._in_background(self._close_after(calls, unused))
         self._in_background(self.list_plugin_models(previous.provider_set.providers))
 
@@ -305,22 +326,24 @@ class App:
         await asyncio.gather(*map(refresh, names))
 
     async def aclose(self) -> None:
-        """Close the connections of all providers."""
+        """Close all providers and extensions."""
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        for provider in (*self.providers.values(), *self.retired_providers):
-            await provider.aclose()
+        for one in (*self.components.extensions.runners, *self.providers.values(), *self.retired):
+            await one.aclose()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _close_after(self, calls: Collection[asyncio.Task[Any]], providers: Sequence[Provider]) -> None:
-        """Close the connections of replaced providers once the calls that may use them have ended."""
-        if providers and calls:
+    async def _close_after(
+        self, calls: Collection[asyncio.Task[Any]], unused: Sequence[Provider | ExtensionRunner]
+    ) -> None:
+        """Close replaced providers and extensions once the calls that may use them have ended."""
+        if unused and calls:
             await asyncio.wait(calls)
-        for provider in providers:
-            await provider.aclose()
-            self.retired_providers.discard(provider)
+        for one in unused:
+            await one.aclose()
+            self.retired.discard(one)

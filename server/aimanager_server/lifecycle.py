@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from .app import App
 from .config.settings import Settings
+from .extensions.registry import FeatureManager
 from .operations.conversations import delete_expired
 from .providers.plugins.registry import ProviderRegistry
 from .rpc.server import GatewayServer
@@ -21,24 +22,30 @@ EXPIRY_INTERVAL_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def running_server(settings: Settings, registry: ProviderRegistry | None = None) -> AsyncIterator[GatewayServer]:
-    """Run a server until the block ends; its `port` is the bound one. `registry` may hold plug-ins already.
+async def running_server(
+    settings: Settings, registry: ProviderRegistry | None = None, features: FeatureManager | None = None
+) -> AsyncIterator[GatewayServer]:
+    """Run a server until the block ends; its `port` is the bound one.
 
-    Raises StartupError if an address, certificate or route cannot be used, SettingsError for an unusable plug-in.
+    `registry` may hold plug-ins already, and `features` extensions. Raises StartupError if an address, certificate or
+    route cannot be used, SettingsError for an unusable plug-in or extension.
     """
-    async with running_app(settings, registry) as app:
+    async with running_app(settings, registry, features=features) as app:
         yield app.server
 
 
 @asynccontextmanager
 async def running_app(
-    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
+    settings: Settings,
+    registry: ProviderRegistry | None = None,
+    dropped_log_lines: Callable[[], int] | None = None,
+    features: FeatureManager | None = None,
 ) -> AsyncIterator[App]:
     """Run all components of a server until the block ends, as `running_server` does.
 
     `dropped_log_lines` returns how many lines the log has lost, for the metrics.
     """
-    async with running_components(settings, registry, dropped_log_lines) as app, AsyncExitStack() as stack:
+    async with running_components(settings, registry, dropped_log_lines, features) as app, AsyncExitStack() as stack:
         await app.server.start()
         stack.push_async_callback(app.server.stop, 1.0)
         yield app
@@ -46,10 +53,13 @@ async def running_app(
 
 @asynccontextmanager
 async def running_components(
-    settings: Settings, registry: ProviderRegistry | None = None, dropped_log_lines: Callable[[], int] | None = None
+    settings: Settings,
+    registry: ProviderRegistry | None = None,
+    dropped_log_lines: Callable[[], int] | None = None,
+    features: FeatureManager | None = None,
 ) -> AsyncIterator[App]:
     """Run all components but the listener of the API until the block ends. Raises the errors of `running_server`."""
-    app = App(settings, registry)
+    app = App(settings, registry, features)
     if dropped_log_lines is not None:
         app.state.metrics.export_dropped_log_lines(dropped_log_lines)
     async with AsyncExitStack() as stack:

@@ -248,7 +248,7 @@ async def test_a_hundred_quick_changes_end_in_the_last_one_and_leave_nothing_beh
         await gateway.ask()
 
         after = open_descriptors(), live_components()
-        assert not gateway.app.retired_providers
+        assert not gateway.app.retired
     assert after[0] < before[0] + 20  # fewer than the changes; the test itself may hold a connection
     assert after[1] <= before[1]
 

@@ -68,7 +68,7 @@ async def test_a_plugin_is_opened_again_with_its_new_settings(config: Path) -> N
 
         assert await gateway.ask(model="scripted/one") == before == "Hello"
         assert gateway.app.providers["scripted"] is not previous
-        await eventually(lambda: len(gateway.app.retired_providers), 0)
+        await eventually(lambda: len(gateway.app.retired), 0)
         await eventually(lambda: len(gateway.entries("model_list.updated")), 2)
 
 

@@ -85,10 +85,10 @@ async def test_a_call_in_flight_ends_with_the_provider_it_began_with(config: Pat
 
         key_file(config.parent, "one", "key-1-new")
         await gateway.outcome()
-        replaced = len(gateway.app.retired_providers)
+        replaced = len(gateway.app.retired)
         response = await call
 
-        await eventually(lambda: len(gateway.app.retired_providers), 0)
+        await eventually(lambda: len(gateway.app.retired), 0)
         await eventually(lambda: first.open_connections, 0)
     assert replaced == 1
     assert response.message.parts[0].text

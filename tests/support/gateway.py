@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from aimanager_server import lifecycle
 from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
+from aimanager_server.extensions import FeatureManager
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 from tests.support.settings import with_mock
 
@@ -36,12 +37,12 @@ def settings_with(environment: Mapping[str, str] | None = None, **sections: Any)
 
 
 @contextmanager
-def started_gateway(settings: Settings, registry: ProviderRegistry | None = None) -> Iterator[str]:
-    """Run a gateway until the block ends and yield its host:port. `registry` may contain plug-ins."""
-    with run_in_thread(lambda stack: stack.enter_async_context(lifecycle.running_server(settings, registry))) as (
-        server,
-        _,
-    ):
+def started_gateway(
+    settings: Settings, registry: ProviderRegistry | None = None, features: FeatureManager | None = None
+) -> Iterator[str]:
+    """Run a gateway until the block ends and yield its host:port. It may have plug-ins and extensions."""
+    running = lifecycle.running_server(settings, registry, features)
+    with run_in_thread(lambda stack: stack.enter_async_context(running)) as (server, _):
         yield f"127.0.0.1:{server.port}"
 
 

@@ -30,6 +30,7 @@ def startup_cases(folder: Path) -> Mapping[str, bytes]:
         "unknown default model": f'{FREE}default_model = "cluade/latest"\n',
         "unknown target of a route": f'{FREE}[routes.fast]\ntargets = ["cluade/latest"]\n',
         "unknown plug-in": f'{FREE}[plugins]\nproviders = ["acme"]\n',
+        "unknown extension": f'{FREE}[extensions]\nenabled = ["acme"]\n',
         "certificate": _with_tls({**tls, "certificate_file": str(garbage)}),
         "key of another certificate": _with_tls({**tls, "key_file": _other_key(certificates, folder)}),
         "client CA": _with_tls({**tls, "client_ca_file": str(garbage)}),

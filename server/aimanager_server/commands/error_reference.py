@@ -95,6 +95,7 @@ omitted if necessary.
 | MODEL_NOT_FOUND | `replacement`, `retired` | the successor of a retired model, and the date |
 | CAPABILITY_UNSUPPORTED | `models` | models that support the request |
 | MISSING_CREDENTIALS | `envVar` | the environment variable of the API key, for admins |
+| EXTENSION_FAILED | `extension` | the name of the extension |
 | LOOP_DETECTED | `hops` | the number of gateways that the call has passed |
 | OUTPUT_SCHEMA_MISMATCH | `path`, `keyword` | where the answer violates its schema, and which keyword |
 

@@ -18,6 +18,7 @@ from .callers import (
     UnknownCallers,
 )
 from .errors import display_name
+from .extensions import ExtensionsSettings
 from .listeners import overlap
 from .models import ModelName, ModelSettings
 from .provider_defaults import KNOWN_PROVIDERS, PLUGIN_WIRE, with_provider_defaults
@@ -52,6 +53,7 @@ __all__ = [
     "CallerSettings",
     "CircuitBreakerSettings",
     "ConversationsSettings",
+    "ExtensionsSettings",
     "HedgingSettings",
     "IdempotencySettings",
     "Limits",
@@ -183,6 +185,7 @@ class Settings(Section):
     routes: dict[Name, RouteSettings] = Field(default_factory=dict)
     models: dict[ModelName, ModelSettings] = Field(default_factory=dict)
     plugins: PluginSettings = PluginSettings()
+    extensions: ExtensionsSettings = ExtensionsSettings()
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict, validate_default=True)
 
     @property

@@ -9,7 +9,7 @@
     │                     ProviderCredentialsInvalid · ProviderQuotaExhausted · ProviderRateLimited · ProviderTimeout
     │                     FirstTokenTimeout · ProviderInternalError · ProviderOverloaded · ProviderUnreachable
     │                     ProviderUntrusted · ProviderProtocolError · StreamInterrupted · OutputSchemaMismatch
-    └── gateway           DeadlineExceeded · StorageUnavailable · InternalError
+    └── gateway           DeadlineExceeded · StorageUnavailable · ExtensionFailed · InternalError
 
 The spec determines the gRPC code, the reason clients match on, retry, fallback and the effect on the circuit breaker.
 `docs/errors.md` is generated from this module.
@@ -332,6 +332,14 @@ class DeadlineExceeded(GatewayError):
     """The deadline set by the caller or the server expired."""
 
     spec = ErrorSpec("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "Increase the timeout, or request a shorter answer.")
+
+
+class ExtensionFailed(GatewayError):
+    """An extension of the gateway raised, took too long or returned nonsense; metadata `extension` names it."""
+
+    spec = ErrorSpec(
+        "INTERNAL", "EXTENSION_FAILED", "Report the request id to the operator; the log contains the cause."
+    )
 
 
 class InternalError(GatewayError):

@@ -165,8 +165,9 @@ class Call:
     send upstream, empty if there is none, and `hops` the value of HOPS_HEADER, which includes this gateway.
     `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `turn` is
     the next turn of a conversation, None without one. `cache_policy` is None if the response cache is not used.
-    `attempts` is the log of its attempts. If callers share the response, `latest_deadline` returns the latest of their
-    deadlines, and `deadline` is later.
+    `params` is the request that was resolved, None for operations that are not generations. `attempts` is the log of
+    its attempts. If callers share the response, `latest_deadline` returns the latest of their deadlines, and `deadline`
+    is later.
     """
 
     id: str
@@ -189,6 +190,7 @@ class Call:
     hops: str = ""
     turn: ConversationTurn | None = None
     cache_policy: CachePolicy | None = None
+    params: GenerateParams | None = field(default=None, compare=False, repr=False)
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
     attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
     latest_deadline: Callable[[], float] | None = field(default=None, compare=False, repr=False)

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.content import Message, OutputFormat, Part, Role, Text
 from ..core.errors import FieldViolation, InvalidRequest, OutputSchemaMismatch
 from ..core.handler import AttemptHandler, Clock
-from ..core.request import Attempt, Repair
+from ..core.request import Attempt, Call, Repair
 from ..core.response import Event, Finished, FinishReason, ResponseBuilder
 from ..core.stream import ResponseStream, StreamObserver
 from ..core.usage import add_cost, add_usage
@@ -55,6 +55,21 @@ class EnforceOutputFormat:
         """Proceed unchanged without an output format."""
         output_format = attempt.call.output_format
         return proceed(attempt) if output_format is None else self._enforce(output_format, attempt, proceed)
+
+    async def validated(self, call: Call, text: str) -> str:
+        """Return the JSON of a text in the output format of a call. Raises ValueError if it does not match."""
+        assert call.output_format is not None
+        validator = SchemaValidator(call.output_format, self._clock, pause=self._pause)
+        try:
+            result = await self._run_in_thread(call.caller.name, lambda: validator.validate(text))
+        except asyncio.CancelledError:
+            validator.stop()
+            raise
+        except (AnswerTooLarge, ValidationBudgetExceeded) as error:
+            raise ValueError(str(error)) from error
+        for violation in result.violations:
+            raise ValueError(f"{violation.keyword!r} failed at {violation.path[:200] or '/'!r}")
+        return result.json
 
     async def _enforce(
         self, output_format: OutputFormat, attempt: Attempt[Any], proceed: AttemptHandler

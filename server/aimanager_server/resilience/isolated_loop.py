@@ -72,18 +72,18 @@ class IsolatedLoop:
         self._closed = False
 
     async def run(
-        self, work: Callable[[], Awaitable[Result]], loop: Loop | None = None, timeout: float | None = None
+        self, work: Callable[[], Awaitable[Result]], loop: Loop | None = None, timeout_seconds: float | None = None
     ) -> Result:
         """Return the result of `work`, run on `loop` or the current event loop.
 
-        Raises the GatewayError of the code unchanged, TimeoutError if it takes longer than `timeout` seconds, and
+        Raises the GatewayError of the code unchanged, TimeoutError if it takes longer than `timeout_seconds`, and
         `Isolated.error` for everything else. Cancellation takes effect immediately, even if the code ignores it.
         """
         used = loop or self._current_loop()
         running = self._schedule(work, used)
         future = asyncio.wrap_future(running)
-        late_at = None if timeout is None else time.monotonic() + timeout
-        wait = self._response_timeout if timeout is None else min(timeout, self._response_timeout)
+        late_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        wait = min(self._response_timeout, timeout_seconds or self._response_timeout)
         try:
             while not (await asyncio.wait({future}, timeout=wait))[0]:
                 if not await self._is_responsive(used):

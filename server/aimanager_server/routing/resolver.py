@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..catalog.catalog import Catalog
 from ..config.settings import Settings
@@ -77,6 +78,24 @@ class Resolver:
             hops=hops,
             turn=params.turn,
             cache_policy=cache_policy,
+            params=params,
+        )
+
+    def resolve_changed(self, call: Call, params: GenerateParams) -> Call:
+        """Return the call with a changed request for the same models, in the order that was decided for it.
+
+        Raises the errors of `resolve`.
+        """
+        changed = self.resolve(
+            params, call.caller, id=call.id, deadline=call.deadline, streaming=call.streaming,
+            traceparent=call.traceparent, hops=call.hops,
+        )  # fmt: skip
+        order = [target.key for target in call.targets]
+        return replace(
+            changed,
+            targets=tuple(sorted(changed.targets, key=lambda target: _position(target.key, order))),
+            upstream_timer=call.upstream_timer,
+            attempts=call.attempts,
         )
 
     def resolve_model(self, name: str, caller: Caller | None = None) -> ResolvedModel:
@@ -136,3 +155,8 @@ class Resolver:
 
     def _capability_error(self, candidate: Candidate, requirements: Sequence[Requirement]) -> CapabilityUnsupported:
         return capability_error(candidate.resolved.model, candidate.reasoning, requirements, self._catalog, self._wires)
+
+
+def _position(key: tuple[str, str], order: Sequence[tuple[str, str]]) -> int:
+    """Return the position of a target; one that was not among the targets comes last."""
+    return order.index(key) if key in order else len(order)

@@ -64,6 +64,22 @@ class TargetMetrics:
             self._cost(cost.currency).inc(cost.total_nanos / 1e9)
 
 
+class ExtensionMetrics:
+    """Metrics of one extension, bound to its labels once. A hook is the name of a method."""
+
+    def __init__(self, metrics: Metrics, extension: str) -> None:
+        self._duration = cache(partial(metrics.extension_duration.labels, extension))
+        self._failures = partial(metrics.extension_failures.labels, extension)
+
+    def observe(self, hook: str, seconds: float) -> None:
+        """Record how long a call waited for the extension."""
+        self._duration(hook).observe(seconds)
+
+    def count_failure(self, hook: str) -> None:
+        """Count a failure."""
+        self._failures(hook).inc()
+
+
 class Metrics:
     """Register all metrics on a separate registry.
 
@@ -162,6 +178,14 @@ class Metrics:
             "When the next token of a caller expires, or its last one expired, in seconds since the Unix epoch.",
             ["caller"], registry=registry,
         )  # fmt: skip
+        self.extension_duration = Histogram(
+            "aimanager_extension_duration_seconds", "Time that extensions add to calls, by method of the extension.",
+            ["extension", "hook"], registry=registry, buckets=OVERHEAD_BUCKETS,
+        )  # fmt: skip
+        self.extension_failures = Counter(
+            "aimanager_extension_failures", "Calls for which an extension raised, took too long or returned nonsense.",
+            ["extension", "hook"], registry=registry,
+        )  # fmt: skip
         self.state_entries = Gauge(
             "aimanager_state_entries", "Entries of what the server keeps in memory, by store.", ["store"],
             registry=registry,
@@ -181,6 +205,10 @@ class Metrics:
     def for_target(self, provider: str, model: str) -> TargetMetrics:
         """Return the metrics of a provider and model."""
         return self._for_target(provider, model if self.is_known_model(provider, model) else OTHER)
+
+    def for_extension(self, name: str) -> ExtensionMetrics:
+        """Return the metrics of an extension."""
+        return ExtensionMetrics(self, name)
 
     def attempt_started(self, record: AttemptRecord) -> None:
         """Do nothing: attempts are counted when they end."""

@@ -20,6 +20,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "`nearest` is a variable with a similar name, or empty.",
     "conversation.turn_lost": "What was left to do after a call had ended early, to keep its cut answer or to free its "
     "conversation, failed.",
+    "extension.failed": "An extension raised, took too long or returned something invalid. With `on_failure` closed "
+    "its call failed, else it went on without the extension.",
     "idempotency.claim_lost": "The claim of an idempotency key could not be removed or extended in the database; it "
     "expires by itself.",
     "log_lines.dropped": "The destination took no lines for so long that `count` lines were dropped.",

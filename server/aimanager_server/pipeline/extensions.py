@@ -1,0 +1,250 @@
+"""Pass requests and responses through extensions: requests in the configured order, responses in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..artifacts.extractor import ArtifactExtractor
+from ..core.content import Artifact, Part, Text, ToolCall
+from ..core.errors import ExtensionFailed, GatewayError
+from ..core.handler import CallHandler
+from ..core.request import Call, GenerateParams
+from ..core.response import (
+    ArtifactExtracted,
+    Event,
+    FinishReason,
+    GenerateResult,
+    PartCompleted,
+)
+from ..core.stream import ResponseStream
+from ..core.usage import Usage
+from ..extensions.checks import checked_request, checked_response
+from ..extensions.dict_form import InvalidResult
+from ..extensions.runner import ExtensionRunner
+from ..extensions.views import ExtensionCall, ExtensionRequest, ExtensionResponse
+from .response_recorder import ResponseRecorder
+
+ResolveChanged = Callable[[Call, GenerateParams], Call]
+"""Validate and resolve a changed request of a call. Raises GatewayError."""
+
+ValidateAnswer = Callable[[Call, str], Awaitable[str]]
+"""Return the JSON of a text in the output format of a call. Raises ValueError if it does not match."""
+
+
+class RunExtensions:
+    """Run the extensions once for each call that is not an idempotent replay.
+
+    A stream is held back until it is complete if an extension may change it. It restarts unseen then, like a unary
+    call. Raises ExtensionFailed, and what extensions raise to refuse a call.
+    """
+
+    def __init__(self, runners: Sequence[ExtensionRunner], resolve: ResolveChanged, validate: ValidateAnswer) -> None:
+        self._runners = runners
+        self._resolve = resolve
+        self._validate = validate
+
+    async def __call__(self, call: Call, proceed: CallHandler) -> ResponseStream:
+        """Return the response as the extensions leave it."""
+        runs = [_Run(runner, call) for runner in self._runners]
+        for run in runs:
+            if run.runner.on_request is not None:
+                call = await run.request(call, self._resolve)
+        responding = [run for run in reversed(runs) if not run.has_failed]
+        is_held = any(run.runner.changes_responses for run in responding)
+        if is_held and call.streaming:
+            call = replace(call, restart_on_interruption=True)
+        stream = await proceed(call)
+        watching = [run for run in responding if run.runner.on_events is not None]
+        if watching:
+            stream = ResponseStream(stream.metadata, _WatchedEvents(stream, watching))
+        completing = [run for run in responding if run.runner.on_completion is not None]
+        if is_held:
+            return await self._changed(call, await stream.result(), completing)
+        return stream if not completing else _completed_by(completing, stream)
+
+    async def _changed(self, call: Call, result: GenerateResult, runs: Sequence[_Run]) -> ResponseStream:
+        for run in runs:
+            result = await run.completion(result, lambda changed: self._consistent(call, changed))
+        return ResponseStream.of(result.metadata, _events(result))
+
+    async def _consistent(self, call: Call, result: GenerateResult) -> GenerateResult:
+        """Return a changed response with its artifacts and validated JSON. Raises InvalidResult."""
+        parts, finished = result.message.parts, result.finished
+        if finished.reason is FinishReason.TOOL_CALLS and not any(isinstance(part, ToolCall) for part in parts):
+            raise InvalidResult("parts", "must keep a tool call, for which the model stopped")
+        if finished.structured_json:
+            try:
+                structured_json = await self._validate(call, _text_of(parts))
+            except ValueError as error:
+                raise InvalidResult("parts", f"must match output_format: {error}") from None
+            finished = replace(finished, structured_json=structured_json)
+        artifacts = _artifacts(parts) if call.extract_artifacts else ()
+        return replace(result, finished=finished, artifacts=artifacts)
+
+
+class _Run:
+    """One extension in one call. One that has failed is not called again, if the call goes on at all."""
+
+    __slots__ = ("has_failed", "runner", "view")
+
+    def __init__(self, runner: ExtensionRunner, call: Call) -> None:
+        target, turn = call.target, call.turn
+        self.runner = runner
+        self.view = ExtensionCall(
+            call.id, call.caller.name, call.requested_model, target.provider, target.model,
+            "" if turn is None else turn.conversation_id, call.streaming,
+        )  # fmt: skip
+        self.has_failed = False
+
+    async def request(self, call: Call, resolve: ResolveChanged) -> Call:
+        """Return the call as the extension leaves it."""
+        runner, params = self.runner, call.params
+        assert runner.on_request is not None
+        assert params is not None
+        sent = _request_of(call, params)
+        try:
+            result = await runner.run(runner.on_request, self.view, sent)
+            if result is None or result is sent or result == sent:
+                return call
+            return self._resolved(call, params, checked_request(result, sent), resolve)
+        except InvalidResult as error:
+            self._fail(runner.on_request, runner.failure(f"returned an invalid request: {error}."))
+        except ExtensionFailed as error:
+            self._fail(runner.on_request, error)
+        return call
+
+    async def events(self, events: list[Event]) -> None:
+        """Show events to the extension."""
+        runner = self.runner
+        assert runner.on_events is not None
+        if self.has_failed:
+            return
+        try:
+            await runner.run(runner.on_events, self.view, tuple(events))
+        except ExtensionFailed as error:
+            self._fail(runner.on_events, error)
+
+    async def completion(
+        self, result: GenerateResult, consistent: Callable[[GenerateResult], Awaitable[GenerateResult]] | None
+    ) -> GenerateResult:
+        """Return the response as the extension leaves it. Without `consistent` it stays as it is."""
+        runner = self.runner
+        assert runner.on_completion is not None
+        if self.has_failed:
+            return result
+        sent = _response_of(result)
+        try:
+            changed = await runner.run(runner.on_completion, self.view, sent)
+            if consistent is None or not runner.changes_responses or changed is None or changed == sent:
+                return result
+            parts = checked_response(changed, sent).parts
+            return await consistent(replace(result, message=replace(result.message, parts=parts)))
+        except InvalidResult as error:
+            self._fail(runner.on_completion, runner.failure(f"returned an invalid response: {error}."))
+        except ExtensionFailed as error:
+            self._fail(runner.on_completion, error)
+        return result
+
+    def _resolved(self, call: Call, params: GenerateParams, request: ExtensionRequest, resolve: ResolveChanged) -> Call:
+        turn = call.turn
+        changed = replace(
+            params,
+            messages=(*request.history, *request.messages),
+            system_instruction=request.system_instruction,
+            sampling=request.sampling,
+            reasoning=request.reasoning,
+            tools=request.tools,
+            tool_choice=request.tool_choice,
+            output_format=request.output_format,
+            labels=request.labels,
+            end_user_id=request.end_user_id,
+            provider_options=request.provider_options,
+            turn=turn,
+        )
+        try:
+            return resolve(call, changed)
+        except GatewayError as error:
+            raise self.runner.failure(f"returned an invalid request: {error.message}") from error
+
+    def _fail(self, hook: Callable[..., Any], error: ExtensionFailed) -> None:
+        self.has_failed = True
+        self.runner.fail(hook, error)
+
+
+class _WatchedEvents:
+    """The events of a stream, each batch shown to extensions before the reader receives it."""
+
+    def __init__(self, stream: ResponseStream, runs: Sequence[_Run]) -> None:
+        self._stream = stream
+        self._runs = runs
+
+    @property
+    def buffered(self) -> Sequence[Event]:
+        """Return events that have arrived but have not been read yet."""
+        return self._stream.buffered
+
+    async def read(self) -> list[Event]:
+        """Return the next events."""
+        events = await self._stream.read()
+        if events:
+            for run in self._runs:
+                await run.events(events)
+        return events
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+    def usage_so_far(self) -> Usage | None:
+        """Return the usage reported so far."""
+        return self._stream.usage_so_far()
+
+
+def _completed_by(runs: Sequence[_Run], stream: ResponseStream) -> ResponseStream:
+    """Return the stream, whose complete response is shown to extensions before its reader sees the end."""
+    recorder = ResponseRecorder(stream.metadata)
+
+    async def complete(events: list[Event]) -> None:
+        recorder.on_events(events[-1:])
+        result = recorder.result()
+        for run in runs:
+            await run.completion(result, None)
+
+    return stream.observed_by(recorder).finalized_by(complete)
+
+
+def _request_of(call: Call, params: GenerateParams) -> ExtensionRequest:
+    messages, turn = params.messages, call.turn
+    first = 0 if turn is None else turn.first_message
+    return ExtensionRequest(
+        messages[first:] if first else messages, messages[:first] if first else (), params.system_instruction,
+        params.sampling, params.reasoning, params.tools, params.tool_choice, params.output_format, params.labels,
+        params.end_user_id, params.provider_options,
+    )  # fmt: skip
+
+
+def _response_of(result: GenerateResult) -> ExtensionResponse:
+    metadata, finished = result.metadata, result.finished
+    return ExtensionResponse(
+        result.message.parts, metadata.provider, metadata.model, finished.reason, finished.usage, finished.cost,
+        finished.structured_json, result.artifacts,
+    )  # fmt: skip
+
+
+def _events(result: GenerateResult) -> list[Event]:
+    return [
+        *(PartCompleted(index, part) for index, part in enumerate(result.message.parts)),
+        *map(ArtifactExtracted, result.artifacts),
+        result.finished,
+    ]
+
+
+def _artifacts(parts: Sequence[Part]) -> tuple[Artifact, ...]:
+    extractor = ArtifactExtractor()
+    return tuple(found for index, part in enumerate(parts) for found in extractor.complete_part(index, part))
+
+
+def _text_of(parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, Text))
