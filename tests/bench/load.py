@@ -78,11 +78,19 @@ class Load:
             await asyncio.sleep(REJECTED_SECONDS)
         raise RuntimeError("the server rejects new streams")
 
-    async def generate(self, request: generation_pb2.GenerateRequest, calls: int, concurrency: int) -> int:
+    async def generate(
+        self,
+        request: generation_pb2.GenerateRequest,
+        calls: int,
+        concurrency: int,
+        compression: grpc.Compression | None = None,
+    ) -> int:
         """Make equal unary calls, `concurrency` in flight. Return their number."""
 
         async def call() -> None:
-            response = await self._stub.Generate(request, metadata=METADATA, timeout=TIMEOUT_SECONDS)
+            response = await self._stub.Generate(
+                request, metadata=METADATA, timeout=TIMEOUT_SECONDS, compression=compression
+            )
             assert response.message.parts[0].text == ANSWER, response
 
         return await _spread(call, calls, concurrency)

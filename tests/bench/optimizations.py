@@ -12,12 +12,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from grpc import Compression
+
 from aimanager import AIManager
 from aimanager.v1.generation_pb2 import (
     PROMPT_OPTIMIZATION_HISTORY,
     PROMPT_OPTIMIZATION_WHITESPACE,
     GenerateRequest,
 )
+from tests.support.counting_proxy import counting_proxy
+from tests.support.paths import ROOT
 
 from .figures import GATEWAY, OFF, Figure, Samples
 from .load import CALLER_TOKEN, Load, request_for
@@ -26,8 +30,10 @@ from .processes import Process, gateway
 from .workload import DELAYED, UNARY
 
 CALLS, CONCURRENCY = 320, 32
+LONG_CALLS, LONG_BYTES = 20, 64 * 1024
 BATCH = 16
 PROMPT = "Write a hundred words."
+LONG = "".join(page.read_text("utf-8") for page in sorted((ROOT / "docs").glob("*.md")))[:LONG_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,41 @@ def optimized(text: str) -> GenerateRequest:
     return request
 
 
+def cpu_of_both(request: GenerateRequest, compression: Compression | None = None) -> Measure:
+    """Return the measurement of the CPU microseconds of a unary call in the server and in its client."""
+
+    async def measure(running: Running) -> float:
+        before = running.server.cpu_seconds + time.process_time()
+        made = await running.load.generate(request, LONG_CALLS, 1, compression)
+        return (running.server.cpu_seconds + time.process_time() - before) / made * 1e6
+
+    return measure
+
+
+def bytes_sent(request: GenerateRequest, compression: Compression | None = None) -> Measure:
+    """Return the measurement of the KiB that a client sends for a request."""
+
+    async def measure(running: Running) -> float:
+        async with counting_proxy(running.server.port) as proxy, Load(proxy.target) as load:
+            made = await load.generate(request, LONG_CALLS, 1, compression)
+            return proxy.sent / made / 1024
+
+    return measure
+
+
 OPTIMIZATIONS: Sequence[Optimization] = (
     Optimization("nothing", "µs/call", cpu(request_for(UNARY))),  # the noise of the comparison
     Optimization(
         "batch", "ms", wall_clock(lambda ai: [ai.request(PROMPT) for _ in range(BATCH)]),
         wall_clock(lambda ai: ai.batch([PROMPT] * BATCH, max_in_flight=BATCH)),
+    ),
+    Optimization(
+        "gzip_sent", "KiB/call", bytes_sent(request_for(UNARY, LONG)),
+        bytes_sent(request_for(UNARY, LONG), Compression.Gzip),
+    ),
+    Optimization(
+        "gzip_cpu", "µs/call", cpu_of_both(request_for(UNARY, LONG)),
+        cpu_of_both(request_for(UNARY, LONG), Compression.Gzip),
     ),
     Optimization("shorter_prompts", "µs/call", cpu(request_for(UNARY, LOOSE)), cpu(optimized(LOOSE))),
 )  # fmt: skip

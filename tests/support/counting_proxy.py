@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 
@@ -39,15 +39,15 @@ async def counting_proxy(port: int) -> AsyncIterator[CountingProxy]:
                 await sink.drain()
             sink.close()
 
-        try:
+        # Only the end of the block cancels it, which asyncio's callback of the connection would report as an error.
+        with suppress(asyncio.CancelledError):
             await asyncio.gather(
                 copy(reader, upstream_writer, is_sent=True),
                 copy(upstream_reader, writer, is_sent=False),
                 return_exceptions=True,
             )
-        finally:
-            upstream_writer.close()
-            writer.close()
+        upstream_writer.close()
+        writer.close()
 
     server = await asyncio.start_server(forward, "127.0.0.1", 0)
     proxy.target = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -32,7 +32,8 @@ class ConnectionOptions(CallOptions, total=False):
     certificate for mTLS. `timeout` is in seconds and applies to requests and streams. `retries` is the number of
     attempts after the first, 0 to 3. `max_wait` is how many seconds a call may wait for the gateway's rate limit before
     its one retry, 10 by default; 0 never waits. `load_balancing` distributes the calls over all addresses of the target
-    (round_robin, the default for host names) or uses one of them (pick_first, the default for others).
+    (round_robin, the default for host names) or uses one of them (pick_first, the default for others). `compression`
+    compresses requests with 16 KiB of text or more, by default unless the target is on this machine.
 
     >>> options: ConnectionOptions = {"token": "t0ken", "tls": True, "load_balancing": "round_robin"}
     """
@@ -46,6 +47,7 @@ class ConnectionOptions(CallOptions, total=False):
     retries: int | None
     max_wait: float | None
     load_balancing: LoadBalancing | None
+    compression: bool | None
 
 
 class ServerSwitches(TypedDict, total=False):

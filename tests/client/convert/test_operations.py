@@ -210,6 +210,6 @@ def test_call_is_sent_with_timeout_and_token() -> None:
     stubs: Any = RecordingStubs()
     endpoint = Endpoint("127.0.0.1:1", token="t0ken", provider="claude", provider_key="k3y")
 
-    start_call(stubs, endpoint, get_model("latest"), 5.0)
+    start_call(stubs, endpoint, get_model("latest"), 5.0, on_event_loop=False)
 
     assert stubs.calls == [{"timeout": 5.0, "metadata": (("authorization", "Bearer t0ken"),)}]

@@ -26,6 +26,7 @@ from ..v1 import (
     model_pb2_grpc,
     quality_pb2_grpc,
 )
+from .compression import compression_of
 from .endpoint import Endpoint, channel_options
 from .errors import translate_errors
 from .in_process import AsyncInProcessChannel, InProcessChannel
@@ -125,7 +126,7 @@ class SyncChannel:
 
     def start(self, operation: Operation[Request, Any, Any], timeout: float | None) -> Any:
         """Send an operation once: the response of a unary method, or the call object of a stream."""
-        return start_call(self.stubs, self.endpoint, operation, timeout)
+        return start_call(self.stubs, self.endpoint, operation, timeout, on_event_loop=False)
 
     def watch(self, operation: Operation[Request, Response, Result]) -> Generator[Result]:
         """Yield the messages of a server stream. Closing the generator cancels the call. Raises AIError."""
@@ -218,7 +219,7 @@ class AsyncChannel:
 
     def start(self, operation: Operation[Request, Any, Any], timeout: float | None) -> Any:
         """Send an operation once and return its call object."""
-        return start_call(self.stubs, self.endpoint, operation, timeout)
+        return start_call(self.stubs, self.endpoint, operation, timeout, on_event_loop=True)
 
     async def watch(self, operation: Operation[Request, Response, Result]) -> AsyncGenerator[Result]:
         """Yield the messages of a server stream. Closing the generator cancels the call. Raises AIError."""
@@ -267,9 +268,17 @@ def with_waits(result: Result, retry: RetryState) -> Result:
 
 
 def start_call(
-    stubs: Stubs | AsyncStubs, endpoint: Endpoint, operation: Operation[Request, Any, Any], timeout: float | None
+    stubs: Stubs | AsyncStubs,
+    endpoint: Endpoint,
+    operation: Operation[Request, Any, Any],
+    timeout: float | None,
+    *,
+    on_event_loop: bool,
 ) -> Any:
-    """Call the stub method of an operation with its metadata."""
+    """Call the stub method of an operation with its metadata, compressed if that is worth it."""
     method: Callable[..., Any] = attrgetter(operation.method)(stubs)
-    metadata = endpoint.metadata(with_provider_key=operation.sends_provider_key)
-    return method(operation.request, timeout=timeout, metadata=metadata)
+    request, metadata = operation.request, endpoint.metadata(with_provider_key=operation.sends_provider_key)
+    if endpoint.compresses:
+        compression = compression_of(request, on_event_loop=on_event_loop)
+        return method(request, timeout=timeout, metadata=metadata, compression=compression)
+    return method(request, timeout=timeout, metadata=metadata)

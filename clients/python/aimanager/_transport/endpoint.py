@@ -31,13 +31,15 @@ class Endpoint:
     """A gateway's address and credentials. No repr shows the credentials.
 
     `provider_key` is the caller's own key for `provider`. `retries` counts the attempts after the first. `max_wait` is
-    in seconds. With an empty `load_balancing` the target decides. `server` is the gateway if it runs in this process.
+    in seconds. With an empty `load_balancing` the target decides. With `compresses`, long requests are compressed.
+    `server` is the gateway if it runs in this process.
     """
 
     target: str
     retries: int = MAX_RETRIES
     max_wait: float = DEFAULT_MAX_WAIT
     load_balancing: str = ""
+    compresses: bool = False
     tls: bool = False
     root_certificates: bytes | None = field(default=None, repr=False)
     private_key: bytes | None = field(default=None, repr=False)

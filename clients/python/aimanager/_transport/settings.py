@@ -201,11 +201,13 @@ def _endpoint(
         _pem("private_key", options.get("private_key")),
         _pem("certificate_chain", options.get("certificate_chain")),
     ]
+    target, compression = check_target(target), options.get("compression")
     return Endpoint(
-        check_target(target),
+        target,
         retries=_retries(config, options.get("retries")),
         max_wait=_max_wait(config, options.get("max_wait")),
         load_balancing=_load_balancing(options.get("load_balancing")),
+        compresses=not is_loopback(target) if compression is None else bool(compression),
         tls=bool(options.get("tls")) or any(certificates),
         root_certificates=certificates[0],
         private_key=certificates[1],
