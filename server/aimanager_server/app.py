@@ -36,6 +36,7 @@ from .pipeline.extensions import RunExtensions
 from .pipeline.hedging import Hedging
 from .pipeline.idempotency import Idempotency
 from .pipeline.quota import CallerQuota, ProviderQuota
+from .pipeline.response_cache import ResponseCache
 from .pipeline.retry_and_fallback import RetryAndFallback
 from .pipeline.shorten_prompt import ShortenPrompt
 from .pipeline.stream_recovery import StreamRecovery
@@ -63,6 +64,7 @@ from .rpc.services.metrics import MetricsService
 from .rpc.services.models import ModelService
 from .rpc.services.quality import QualityService
 from .state import SharedState
+from .storage.cache_key import CacheKeys, context_digest
 from .telemetry.logger import get_logger
 
 HEDGING_QUANTILE = 0.95
@@ -143,6 +145,7 @@ class Pipeline:
         self.conversation = KeepConversation(
             state.storage.conversations, settings.conversations.lease_seconds, time.time, state.unfinished_turns
         )
+        self.response_cache = _response_cache(settings, state)
         self.caller_quota = CallerQuota(settings.tiers, state.rate_limiter)
         self.artifacts = ExtractArtifacts()
         self.stream_recovery = StreamRecovery(settings.retry, budgets, metrics, clock)
@@ -177,6 +180,7 @@ class Pipeline:
             self.idempotency,  # before anything is charged: a replay is free
             self.conversation,  # inside idempotency: a replay adds no turn, and only what is added may be replayed
             *extensions,  # inside conversation: they see its history, and their changes to it are not stored
+            *self.response_cache,  # inside the conversation: a hit adds a turn; outside the quota: it costs nothing
             self.caller_quota,  # before any work; settles with the usage of all attempts
             self.artifacts,  # outside retries: artifacts come only from the response that the caller receives
             self.stream_recovery,  # restarts a stream that is interrupted after its first content
@@ -226,6 +230,21 @@ class Pipeline:
             lambda count: compose((self.caller_quota,), self.retry.over(compose(attempt_layers, count))),
             counters, self._state.breakers.rejects_calls, self._state.clock,
         )  # fmt: skip
+
+
+def _response_cache(settings: Settings, state: SharedState) -> tuple[ResponseCache, ...]:
+    """Return the layer, or nothing if responses are not kept."""
+    store = state.storage.responses.get(settings.response_cache.store)
+    if store is None:
+        return ()
+    # Servers that share a database delete conversations of each other, but see only what is in the database.
+    keeps_conversations = settings.response_cache.store == "storage" or not settings.storage.is_shared
+    return (
+        ResponseCache(
+            store, CacheKeys(context_digest(settings.providers)), state.metrics.response_cache, time.time, state.clock,
+            keeps_conversations=keeps_conversations,
+        ),
+    )  # fmt: skip
 
 
 def _hedging(settings: Settings, state: SharedState) -> Hedging | None:

@@ -79,7 +79,7 @@ class SharedState:
         self.lag_monitor = EventLoopLagMonitor(clock, settings.server.max_event_loop_lag_seconds)
         self.loop_guard = LoopGuard(secrets.token_hex(8))
         self.admission = Admission(settings.server, self.lag_monitor.is_overloaded)
-        self.storage = open_storage(settings.storage, settings.idempotency, time.time, clock)
+        self.storage = open_storage(settings, self.metrics.response_cache, time.time, clock)
         self.unfinished_turns = UnfinishedTurns()
         self.telemetry = Telemetry(self.metrics, self.usage_stats, clock)
         self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
@@ -120,9 +120,11 @@ class SharedState:
 
     def _export_sizes(self) -> None:
         """Export the sizes of everything that grows with what callers and providers send."""
-        responses, conversations, stats = self.storage.idempotency, self.storage.memory, self.model_stats
+        results, conversations, stats = self.storage.idempotency, self.storage.memory, self.model_stats
+        responses = self.storage.responses.values()
         entries: dict[str, Callable[[], int]] = {
-            "idempotent_responses": lambda: responses.entries,
+            "idempotent_responses": lambda: results.entries,
+            "cached_responses": lambda: sum(one.entries for one in responses),
             "unfinished_turns": lambda: self.unfinished_turns.entries,
             "rate_limit_windows": lambda: self.rate_limiter.entries,
             "failed_peers": lambda: self.auth_backoff.entries,
@@ -142,7 +144,10 @@ class SharedState:
             "idle_connections": lambda: sum(one.pool.idle_connections for one in self._transports()),
             "dns_lookups": lambda: sum(one.dns_entries for one in self._transports()),
         }
-        sizes: dict[str, Callable[[], int]] = {"idempotent_responses": lambda: responses.size}
+        sizes: dict[str, Callable[[], int]] = {
+            "idempotent_responses": lambda: results.size,
+            "cached_responses": lambda: sum(one.size for one in responses),
+        }
         if conversations is not None:
             entries["conversations"] = lambda: conversations.entries
             sizes["conversations"] = lambda: conversations.size
@@ -185,8 +190,7 @@ class SharedState:
         self.usage_stats.reconfigure(settings.max_callers)
         self.breakers.reconfigure(settings.circuit_breaker, settings.retry)
         self.retry_budgets.reconfigure(settings.retry)
-        self.storage.idempotency.reconfigure(settings.idempotency)
-        self.storage.reconfigure(settings.storage)
+        self.storage.reconfigure(settings)
         self.bulkhead.reconfigure(settings.providers, settings.server)
         self.admission.reconfigure(settings.server)
         self.lag_monitor.max_lag_seconds = settings.server.max_event_loop_lag_seconds

@@ -30,11 +30,12 @@ def test_a_database_is_migrated_once(config: str, capsys: pytest.CaptureFixture[
     assert [run("migrate", config), run("migrate", config), run("check", config), run("status", config)] == [0] * 4
 
     first, second, ready, *status = capsys.readouterr().out.splitlines()
-    assert first.endswith("now has version 0001.")
-    assert second.endswith("already has version 0001.")
+    assert first.endswith("now has version 0002.")
+    assert second.endswith("already has version 0002.")
     assert ready.endswith("is ready.")
     assert [line.split() for line in status[2:]] == [
-        ["conversations", "0"], ["turns", "0"], ["attachments", "0"], ["responses", "0"], ["deletions", "0"]
+        ["conversations", "0"], ["turns", "0"], ["attachments", "0"], ["responses", "0"],
+        ["cached_responses", "0"], ["deletions", "0"],
     ]  # fmt: skip
 
 

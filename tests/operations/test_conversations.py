@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from aimanager_server.config.settings import Settings
 from aimanager_server.core.content import Message, Role, Text
@@ -15,11 +16,12 @@ from aimanager_server.core.response import Finished, FinishReason, GenerateResul
 from aimanager_server.operations.conversations import MAX_SUMMARIZED_CHARACTERS, Conversations, prompt_of
 from aimanager_server.storage.opening import open_storage
 from aimanager_server.storage.unfinished_turns import UnfinishedTurns
+from aimanager_server.telemetry.response_cache_metrics import ResponseCacheMetrics
 
 
 def conversations() -> Conversations:
     settings = Settings()
-    storage = open_storage(settings.storage, settings.idempotency, time.time, time.monotonic)
+    storage = open_storage(settings, ResponseCacheMetrics(CollectorRegistry()), time.time, time.monotonic)
     return Conversations(storage, UnfinishedTurns(), settings, time.time)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aimanager_server.config.response_cache import ResponseCacheSettings
 from aimanager_server.core.content import (
     Attachment,
     Effort,
@@ -21,9 +22,11 @@ from aimanager_server.core.content import (
     ToolChoice,
     ToolMode,
 )
+from aimanager_server.core.conversation import ConversationTurn
 from aimanager_server.core.request import Call, Caller, Target
-from aimanager_server.storage.cache_key import CacheKeys
+from aimanager_server.storage.cache_key import CacheKeys, context_digest
 from tests.support.calls import TARGET, make_call
+from tests.support.resolver import providers
 
 OTHER = Target("mock", "mock-small")
 
@@ -41,6 +44,8 @@ async def key_of(call: Call, context: bytes = b"") -> bytes:
         {"messages": (Message(Role.USER, (Text("Hi "),)),)},
         {"messages": (Message(Role.USER, (Text("Hi"),)), Message(Role.ASSISTANT, (Text("Hi"),)))},
         {"messages": (Message(Role.USER, (Text("Hi"), Attachment("image/png", data=b"1"))),)},
+        {"turn": ConversationTurn("a", 1, 1, (0,))},
+        {"turn": ConversationTurn("a", 1, 1, (0,), frozenset({0}))},
         {"system_instruction": "Be brief."},
         {"tools": (Tool("get_weather"),)},
         {"tool_choice": ToolChoice(ToolMode.NONE)},
@@ -62,7 +67,7 @@ async def test_what_changes_the_response_changes_the_key(changed: dict[str, Any]
 async def test_what_does_not_change_the_response_does_not_change_the_key() -> None:
     changed = replace(
         make_call(), id="call-2", deadline=1.0, streaming=True, labels={"a": "b"}, requested_model="mock-large",
-        idempotency_key="once", caller=Caller("ann", "paid", is_admin=True),
+        idempotency_key="once", turn=ConversationTurn("a", 0, 0), caller=Caller("ann", "paid", is_admin=True),
     )  # fmt: skip
 
     assert await key_of(changed) == await key_of(make_call())
@@ -70,6 +75,24 @@ async def test_what_does_not_change_the_response_does_not_change_the_key() -> No
 
 async def test_the_context_changes_the_key() -> None:
     assert await key_of(make_call(), b"filters") != await key_of(make_call())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"base_url": "http://127.0.0.1:2/v1"},
+        {"options": {"service_tier": "flex"}},
+        {"headers": {"x-project": "b"}},
+        {"api_version": "2030-01-01"},
+    ],
+    ids=str,
+)
+def test_the_context_is_how_providers_are_called(changed: dict[str, Any]) -> None:
+    context = context_digest(providers())
+
+    assert context_digest(providers(claude=changed)) != context
+    assert context_digest(providers(claude={"max_in_flight": 1})) == context
+    assert context_digest(providers(), ResponseCacheSettings()) != context
 
 
 async def test_load_balancing_does_not_change_the_key_and_another_first_model_does() -> None:

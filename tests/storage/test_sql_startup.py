@@ -6,12 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from aimanager_server.config.resilience import IdempotencySettings
+from aimanager_server.config.settings import Settings
 from aimanager_server.config.storage import StorageSettings
 from aimanager_server.storage.file_systems import network_file_system
 from aimanager_server.storage.opening import open_storage
+from aimanager_server.telemetry.response_cache_metrics import ResponseCacheMetrics
 from tests.storage.stores import Clock
 from tests.support.postgresql import PostgreSQL
 
@@ -26,8 +28,9 @@ async def test_servers_that_start_at_once_migrate_an_empty_database_once(
     if kind == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
         url = server.new_database()
-    settings = StorageSettings(url=SecretStr(url))
-    stores = [open_storage(settings, IdempotencySettings(), Clock(), Clock()) for _ in range(SERVERS)]
+    settings = Settings(storage=StorageSettings(url=SecretStr(url)))
+    metrics = ResponseCacheMetrics(CollectorRegistry())
+    stores = [open_storage(settings, metrics, Clock(), Clock()) for _ in range(SERVERS)]
 
     try:
         await asyncio.gather(*(store.prepare() for store in stores))

@@ -226,7 +226,7 @@ def build_server(
         RateLimit(RateLimiter(time.monotonic), settings.tiers),
         admission,
     )
-    storage = open_storage(settings.storage, settings.idempotency, time.time, clock)
+    storage = open_storage(settings, metrics.response_cache, time.time, clock)
     conversations = Conversations(storage, UnfinishedTurns(), settings, time.time)
     services = (
         GenerationService(

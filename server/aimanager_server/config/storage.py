@@ -56,6 +56,11 @@ class StorageSettings(SectionWithFiles):
         return "" if self.url is None else self.url.get_secret_value()
 
     @property
+    def is_shared(self) -> bool:
+        """Return whether other servers may use the same database."""
+        return POSTGRESQL_URL.fullmatch(self.plain_url) is not None
+
+    @property
     def password(self) -> str:
         """Return the password in `url`, empty if it has none."""
         try:

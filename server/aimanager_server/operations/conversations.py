@@ -74,7 +74,7 @@ class Conversations:
         self, storage: Storage, unfinished: UnfinishedTurns, settings: Settings, now: Callable[[], float]
     ) -> None:
         self._store = storage.conversations
-        self._idempotency = storage.idempotency
+        self._forget_responses = storage.forget
         self._unfinished = unfinished
         self._settings = settings.conversations
         self._limits = settings.limits
@@ -125,7 +125,7 @@ class Conversations:
     async def delete(self, owner: str, conversation_id: str) -> None:
         """Delete a conversation and the responses kept for its calls. Raises ConversationNotFound."""
         await self._store.delete(owner, conversation_id)
-        await self._idempotency.forget(conversation_id)
+        await self._forget_responses(conversation_id)
 
     async def turns(self, owner: str, conversation_id: str, first_turn: int, limit: int) -> Sequence[Turn]:
         """Return turns in order, at most `limit` and 24 MiB. Raises ConversationNotFound."""

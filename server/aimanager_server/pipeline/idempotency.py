@@ -8,17 +8,12 @@ from functools import partial
 
 from ..core.handler import CallHandler
 from ..core.request import Call
-from ..core.response import (
-    ArtifactExtracted,
-    CacheStatus,
-    Event,
-    GenerateResult,
-    PartCompleted,
-)
+from ..core.response import CacheStatus, Event, GenerateResult
 from ..core.stream import OnEnd, ResponseStream
 from ..resilience.fingerprint import Fingerprints
 from ..storage.idempotency import IdempotencyStore, store_key
 from .response_recorder import ResponseRecorder
+from .response_replay import complete_events
 
 OPERATION = "generate"
 
@@ -77,9 +72,5 @@ class Idempotency:
 
 def replay(result: GenerateResult) -> ResponseStream:
     """Return a stream of a complete response, part by part, without deltas."""
-    events: list[Event] = [
-        *(PartCompleted(index, part) for index, part in enumerate(result.message.parts)),
-        *map(ArtifactExtracted, result.artifacts),
-        result.finished,
-    ]
-    return ResponseStream.of(replace(result.metadata, cache_status=CacheStatus.IDEMPOTENT_REPLAY), events)
+    metadata = replace(result.metadata, cache_status=CacheStatus.IDEMPOTENT_REPLAY)
+    return ResponseStream.of(metadata, complete_events(result))

@@ -115,6 +115,7 @@ class _CallObserver(StreamObserver):
             duration_seconds=round(finished.latency, 6),
             attempts=len(metadata.attempts),
             cache_status=metadata.cache_status.value,
+            **({"saved_cost_nanos": metadata.saved_cost.total_nanos} if metadata.saved_cost else {}),
             **self._caller_fields(),
         )
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 
+from ..config.providers import ProviderSettings
+from ..config.types import Section
 from ..core.request import Call, Caller
 from ..core.value import dataclass
 from ..resilience.fingerprint import Fingerprints
@@ -43,11 +47,23 @@ class CacheKey:
         self.digest = hashlib.sha256(owner.digest + content).digest()
 
 
-class CacheKeys:
-    """Make the keys of calls. `context` is a digest of what changes responses besides the requests themselves.
+def context_digest(providers: Mapping[str, ProviderSettings], *sections: Section) -> bytes:
+    """Return a digest of what changes responses besides the requests themselves.
 
-    Such as the addresses of the providers, and the settings of filters and extensions.
+    That is where and how each provider is called, and the `sections` of the settings that change requests or responses.
     """
+    called = {
+        name: (provider.wire, provider.base_url, provider.api_version, provider.headers, provider.options)
+        for name, provider in providers.items()
+    }
+    encoded = json.dumps(
+        [called, [section.model_dump(mode="json") for section in sections]], sort_keys=True, default=str
+    )
+    return hashlib.sha256(encoded.encode()).digest()
+
+
+class CacheKeys:
+    """Make the keys of calls. `context` is a `context_digest`."""
 
     def __init__(self, context: bytes = b"") -> None:
         self._context = context
@@ -69,6 +85,7 @@ class CacheKeys:
             ],
             call.system_instruction,
             call.messages,
+            _turns(call),
             call.tools,
             call.tool_choice,
             call.output_format,
@@ -76,3 +93,9 @@ class CacheKeys:
             sorted(call.optimizations),
         )
         return CacheKey(OwnerScope.of(call.caller), content)
+
+
+def _turns(call: Call) -> tuple[object, ...]:
+    """Return what decides which turns are left out if the history does not fit: nothing for the first turn."""
+    turn = call.turn
+    return () if turn is None or not turn.number else (turn.turn_starts, sorted(turn.pinned_starts), turn.omitted)

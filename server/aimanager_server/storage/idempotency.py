@@ -56,6 +56,10 @@ class IdempotencyStore(Protocol):
         """Drop the results that were added to a conversation. Raises StorageUnavailable."""
         ...
 
+    async def delete_expired(self) -> None:
+        """Delete what has expired, if it takes room until then. Raises StorageUnavailable."""
+        ...
+
 
 def store_key(operation: str, call: Call) -> bytes:
     """Return the key under which a call is stored: its idempotency key, for one operation and caller only."""

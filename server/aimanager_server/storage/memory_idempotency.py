@@ -116,6 +116,9 @@ class MemoryIdempotency:
             for key in [key for key, entry in self._entries.items() if entry.conversation_id == conversation_id]:
                 self._remove(key)
 
+    async def delete_expired(self) -> None:
+        """Do nothing: what has expired is the first to be evicted, and never returned."""
+
     def _evict_excess(self) -> None:
         while self._size > self._settings.max_bytes or len(self._entries) > self._settings.max_entries:
             self._remove(next(iter(self._entries)))

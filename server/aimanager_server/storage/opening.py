@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.errors import StartupError
-from ..config.resilience import IdempotencySettings
+from ..config.settings import Settings
 from ..config.storage import SQLITE_URL, StorageSettings
 from ..core.errors import StorageUnavailable
 from ..core.handler import Clock
 from ..telemetry.redaction import redact
+from ..telemetry.response_cache_metrics import ResponseCacheMetrics
 from .attachments import AttachmentStore
 from .conversations import ConversationStore
 from .encryption import cipher_of
@@ -21,6 +22,8 @@ from .file_systems import network_file_system
 from .idempotency import IdempotencyStore
 from .memory_conversations import MemoryConversations
 from .memory_idempotency import MemoryIdempotency
+from .memory_responses import MemoryResponses
+from .response_cache import ResponseStore
 
 if TYPE_CHECKING:
     from .sql.database import Database
@@ -35,62 +38,81 @@ INSTALL = "pip install 'aimanager[storage]'"
 class Storage:
     """The stores of a server. `prepare` makes them usable, and raises StartupError if they are not.
 
-    `memory` are the conversations if they are in memory.
+    `responses` are those of the response cache, by the setting that selects them. `memory` are the conversations if
+    they are in memory.
     """
 
     conversations: ConversationStore
     attachments: AttachmentStore
     idempotency: IdempotencyStore
-    reconfigure: Callable[[StorageSettings], None]
-    delete_expired: Callable[[], Awaitable[None]]
+    responses: Mapping[str, ResponseStore]
     prepare: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
     memory: MemoryConversations | None = None
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Change the limits of the stores."""
+        self.idempotency.reconfigure(settings.idempotency)
+        if self.memory is not None:
+            self.memory.reconfigure(settings.storage)
+        for responses in self.responses.values():
+            responses.reconfigure(settings.response_cache)
 
-def open_storage(
-    settings: StorageSettings, idempotency: IdempotencySettings, now: Callable[[], float], clock: Clock
-) -> Storage:
+    async def forget(self, conversation_id: str) -> None:
+        """Drop all responses that were kept for calls in a conversation. Raises StorageUnavailable."""
+        await self.idempotency.forget(conversation_id)
+        for responses in self.responses.values():
+            await responses.forget(conversation_id)
+
+    async def delete_expired(self) -> None:
+        """Delete what has expired: conversations and what was kept for their calls, and responses.
+
+        Raises StorageUnavailable.
+        """
+        while deleted := await self.conversations.delete_expired(MAX_DELETED):
+            for conversation_id in deleted:
+                await self.forget(conversation_id)
+        await self.idempotency.delete_expired()
+        for responses in self.responses.values():
+            await responses.delete_expired()
+
+
+def open_storage(settings: Settings, metrics: ResponseCacheMetrics, now: Callable[[], float], clock: Clock) -> Storage:
     """Return the stores; nothing is connected before `prepare`. `now` returns the Unix time.
 
     Raises StartupError if a package is missing, a key file is invalid, or a SQLite file is on a network file system.
     """
-    if settings.url is None:
-        memory = MemoryConversations(settings, now)
-        responses = MemoryIdempotency(idempotency, clock)
-
-        async def drop_expired() -> None:
-            await _delete_expired(memory, responses)
-
-        return Storage(memory, memory, responses, memory.reconfigure, drop_expired, _nothing, _nothing, memory)
-    check_file_system(settings)
+    in_memory = MemoryResponses(settings.response_cache, metrics, now)
+    if settings.storage.url is None:
+        memory = MemoryConversations(settings.storage, now)
+        results = MemoryIdempotency(settings.idempotency, clock)
+        return Storage(memory, memory, results, {"memory": in_memory}, _nothing, _nothing, memory)
+    check_file_system(settings.storage)
     try:
         from .sql.attachments import SqlAttachments
         from .sql.conversations import SqlConversations
         from .sql.database import Database
         from .sql.idempotency import SqlIdempotency
+        from .sql.responses import SqlResponses
 
-        database = Database(settings)
-        cipher = cipher_of(settings.encryption_key_file)
+        database = Database(settings.storage)
+        cipher = cipher_of(settings.storage.encryption_key_file)
     except ModuleNotFoundError as error:
         raise StartupError(f"storage.url needs the package {error.name}: {INSTALL}") from error
     attachments = SqlAttachments(database, cipher)
-
     conversations = SqlConversations(database, cipher, attachments, now)
-    stored = SqlIdempotency(database, cipher, idempotency, now)
+    stored = SqlIdempotency(database, cipher, settings.idempotency, now)
+    responses = SqlResponses(database, cipher, settings.response_cache, metrics, now)
 
     async def prepare() -> None:
-        await _prepare(database, settings)
-
-    async def delete_expired() -> None:
-        await _delete_expired(conversations, stored)
-        await stored.delete_expired()
+        await _prepare(database, settings.storage)
 
     async def aclose() -> None:
+        await responses.aclose()
         await stored.aclose()
         await database.aclose()
 
-    return Storage(conversations, attachments, stored, lambda _: None, delete_expired, prepare, aclose)
+    return Storage(conversations, attachments, stored, {"memory": in_memory, "storage": responses}, prepare, aclose)
 
 
 def check_file_system(settings: StorageSettings) -> None:
@@ -136,13 +158,6 @@ def _startup_errors(database: Database) -> Iterator[None]:
     except StorageUnavailable as error:
         cause = redact(str(error.__cause__), (database.url.password or "",))
         raise StartupError(f"The database {database.name} cannot be used: {cause}"[:500]) from error
-
-
-async def _delete_expired(conversations: ConversationStore, idempotency: IdempotencyStore) -> None:
-    """Delete the conversations that have expired, and the responses that were added to them."""
-    while deleted := await conversations.delete_expired(MAX_DELETED):
-        for conversation_id in deleted:
-            await idempotency.forget(conversation_id)
 
 
 async def _nothing() -> None:

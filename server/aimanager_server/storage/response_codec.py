@@ -47,7 +47,8 @@ async def encode_result(result: Result) -> bytes:
                 metadata.id, metadata.requested_model, metadata.provider, metadata.model,
                 [_encode_attempt(attempt) for attempt in metadata.attempts],
                 [[warning.field, warning.message] for warning in metadata.warnings],
-                metadata.time_to_first_token, metadata.conversation_id,
+                metadata.time_to_first_token, metadata.conversation_id, encode_cost(metadata.saved_cost),
+                metadata.generated_at,
             ],
         }
     )  # fmt: skip
@@ -60,11 +61,12 @@ def decode_result(data: bytes) -> Result:
         return _decode_embeddings(fields)
     blobs = {digest: base64.b64decode(text) for digest, text in fields["data"].items()}
     reason, provider_reason, usage, cost, latency, structured_json = fields["finished"]
-    identity, model, provider, name, attempts, warnings, first_token, conversation_id = fields["metadata"]
+    identity, model, provider, name, attempts, warnings, first_token, conversation_id, saved, at = fields["metadata"]
     return GenerateResult(
         ResponseMetadata(
             identity, model, provider, name, tuple(map(_decode_attempt, attempts)),
             tuple(SettingWarning(*warning) for warning in warnings), first_token, conversation_id=conversation_id,
+            saved_cost=decode_cost(saved), generated_at=at,
         ),
         decode_message(fields["message"], blobs),
         Finished(

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from ..core.attempts import AttemptRecord
 from ..core.errors import GatewayError, Overloaded, RateLimited
 from ..core.usage import Cost, Usage
+from .response_cache_metrics import ResponseCacheMetrics
 
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 OVERHEAD_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -194,6 +195,7 @@ class Metrics:
             "aimanager_state_bytes", "Estimated bytes of what is bounded in bytes, by store.", ["store"],
             registry=registry,
         )  # fmt: skip
+        self.response_cache = ResponseCacheMetrics(registry)
         for outcome in RELOAD_OUTCOMES:
             self.config_reloads.labels(outcome)
         self.config_last_reload_successful.set(1)

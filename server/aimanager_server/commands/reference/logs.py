@@ -39,6 +39,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "request.cancelled": "The caller cancelled a request.",
     "request.completed": "A request succeeded.",
     "request.failed": "A request failed, after retries and fallbacks.",
+    "response_cache.failed": "A response could not be read from or written to the store of the response cache; the "
+    "call went on without it.",
     "rpc.crashed": "A bug of the gateway: the caller received `INTERNAL_ERROR`, and `exception` is the traceback.",
     "rpc.failed": "An RPC of any method failed, also if it was rejected before it became a request.",
     "rpc.write_failed": "A response could not be written, usually because the caller disconnected.",
@@ -47,7 +49,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "server.listener_reopened": "gRPC stopped accepting calls after an invalid method name; the port was reopened.",
     "server.started": "The server accepts calls. `health_port` is 0 without `health_listen`.",
     "server.stopped": "The server has stopped; `cancelled_calls` did not end within the drain timeout.",
-    "storage.failed": "The database of conversations could not be used; the caller received `STORAGE_UNAVAILABLE`.",
+    "storage.failed": "The database of conversations could not be used; the caller received `STORAGE_UNAVAILABLE`, "
+    "unless only the response cache was concerned.",
     "token.expired": "A caller used a token that has expired; once a day for each token.",
     "token.expiring": "A caller used a token that expires within 14 days; once a day for each token.",
     "token_count.estimated": "The provider could not count tokens, so the gateway estimated them.",

@@ -32,8 +32,10 @@ class MetricFacts:
 
 def metrics() -> list[MetricFacts]:
     """Return every metric in the order of its declaration."""
-    declared = vars(Metrics(lambda provider, model: True)).values()
-    return [_facts(metric) for metric in declared if isinstance(metric, MetricWrapperBase)]
+    declared = Metrics(lambda provider, model: True)
+    values = (*vars(declared).values(), *vars(declared.response_cache).values())
+    # A metric that is bound to label values is not another metric.
+    return [_facts(one) for one in values if isinstance(one, MetricWrapperBase) and not one._labelvalues]
 
 
 def metrics_parts() -> dict[str, str]:

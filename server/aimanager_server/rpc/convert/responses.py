@@ -6,7 +6,7 @@ passed to one is copied. Assigning any field of a submessage, even its default, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import assert_never
 
 from aimanager.v1 import content_pb2, embedding_pb2, generation_pb2, usage_pb2
@@ -148,7 +148,10 @@ def _fill_response(response: generation_pb2.GenerateResponse, result: GenerateRe
     _fill_usage(response.usage, finished.usage)
     _fill_execution(response.execution, metadata)
     fill_duration(response.execution.latency, finished.latency)
-    _fill_totals(response.execution, metadata.attempts)
+    if metadata.attempts:
+        _fill_totals(response.execution, total_usage(metadata.attempts), total_cost(metadata.attempts))
+    else:  # from the cache: nothing was spent
+        _fill_totals(response.execution, finished.usage, finished.cost)
     if finished.cost is not None:
         _fill_cost(response.cost, finished.cost)
     if finished.structured_json:
@@ -184,8 +187,7 @@ def _fill_execution(execution: generation_pb2.Execution, metadata: ResponseMetad
         fill_timestamp(execution.generated_at, metadata.generated_at)
 
 
-def _fill_totals(execution: generation_pb2.Execution, attempts: Sequence[AttemptRecord]) -> None:
-    usage, cost = total_usage(attempts), total_cost(attempts)
+def _fill_totals(execution: generation_pb2.Execution, usage: Usage | None, cost: Cost | None) -> None:
     if usage is not None:
         _fill_usage(execution.total_usage, usage)
     if cost is not None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from sqlalchemy import func, select
 
 from .database import Database
-from .tables import attachments, conversations, deletions, idempotency, turns
+from .tables import attachments, conversations, deletions, idempotency, responses, turns
 
 TABLES = {
     "conversations": conversations,
     "turns": turns,
     "attachments": attachments,
     "responses": idempotency,
+    "cached_responses": responses,
     "deletions": deletions,
 }
 

@@ -109,3 +109,18 @@ idempotency = Table(
 )
 Index("idempotent_responses_by_expiry", idempotency.c.expires_at)
 Index("idempotent_responses_by_conversation", idempotency.c.conversation_id)
+
+responses = Table(
+    "cached_responses",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("owner", String(256), nullable=False),
+    Column("conversation_id", String(64), nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Column("cipher", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("generated_at", BigInteger, nullable=False),
+)
+Index("cached_responses_by_owner", responses.c.owner, responses.c.generated_at, responses.c.size)
+Index("cached_responses_by_age", responses.c.generated_at)
+Index("cached_responses_by_conversation", responses.c.conversation_id)
