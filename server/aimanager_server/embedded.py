@@ -20,6 +20,7 @@ from .app import App
 from .config.environment import CONFIG_ENV
 from .config.loader import ConfigSource
 from .config.settings import ServerSettings, Settings
+from .config.storage import user_database_url
 from .core.errors import InvalidRequest
 from .core.request import Caller
 from .lifecycle import running_components
@@ -58,11 +59,14 @@ def load_embedded_settings(
     providers: Mapping[str, Mapping[str, Any]],
     parts: Parts,
     environment: Mapping[str, str],
+    *,
+    keep_conversations: bool = False,
 ) -> Settings:
     """Load the settings of an embedded server from the sources of any server.
 
     `config` is the path of a config file, or its content, else the file that AIMANAGER_CONFIG names is read;
-    `providers` overrides its providers. Raises SettingsError.
+    `providers` overrides its providers. With `keep_conversations`, conversations are in the user's state directory
+    unless a source names a database. Raises SettingsError, and OSError if that directory cannot be created.
     """
     arguments: dict[str, Any] = {"providers": providers}
     path: Path | None = None
@@ -71,7 +75,11 @@ def load_embedded_settings(
     else:
         chosen = config or environment.get(CONFIG_ENV)
         path = Path(chosen) if chosen else None
-    return embedded_settings(ConfigSource(arguments, path, environment).load().settings, parts)
+    settings = ConfigSource(arguments, path, environment).load().settings
+    if keep_conversations and settings.storage.url is None:
+        arguments = _merged(arguments, {"storage": {"url": user_database_url(environment)}})
+        settings = ConfigSource(arguments, path, environment).load().settings
+    return embedded_settings(settings, parts)
 
 
 def embedded_settings(settings: Settings, parts: Parts) -> Settings:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aimanager_server.commands.main import main
-from aimanager_server.commands.quickstart import database_url
+from aimanager_server.config.storage import user_database_url
 from aimanager_server.storage.encryption import cipher_of
 
 
@@ -77,7 +77,7 @@ def test_a_password_is_not_accepted_on_the_command_line(capsys: pytest.CaptureFi
 
 
 def test_the_quickstart_keeps_conversations_in_the_state_directory(tmp_path: Path) -> None:
-    url = database_url({"XDG_STATE_HOME": str(tmp_path)})
+    url = user_database_url({"XDG_STATE_HOME": str(tmp_path)})
 
     assert url == f"sqlite+aiosqlite:///{tmp_path}/aimanager/conversations.db"
     assert (tmp_path / "aimanager").stat().st_mode & 0o777 == 0o700

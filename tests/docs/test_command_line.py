@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from aimanager.cli import main
 from tests.support.doc_blocks import DOCS, CodeBlock, code_blocks, commands
-from tests.support.terminal import plain, run_in_terminal, terminal
+from tests.support.paths import ROOT
+from tests.support.terminal import Terminal, plain, run_in_terminal, terminal
 
 RUNS = {
     ("command-line.md", "console"): "test_the_transcripts_are_what_a_terminal_shows",
@@ -19,7 +21,7 @@ RUNS = {
 }
 COMMANDS = {'pip install ".[server,cli]"': "tests/docs/test_command_line.py::test_the_extra_is_declared"}
 
-PAGE = "command-line.md"
+PAGE, README = "command-line.md", ROOT / "README.md"
 LATENCY = re.compile(r"· \d+(\.\d+)? m?s$", re.MULTILINE)
 
 
@@ -40,24 +42,29 @@ def test_the_transcripts_are_what_a_terminal_shows(block: CodeBlock, environment
     assert comparable("".join(f"$ {command}\n{done.text}" for command, done in shown)) == comparable(block.text)
 
 
-def test_the_chat_goes_as_its_transcript(environment: dict[str, str], tmp_path: Path) -> None:
-    [block] = code_blocks(PAGE, "text")
-    first, *lines = block.text.splitlines()
+@pytest.mark.parametrize("block", [*code_blocks(PAGE, "text"), *code_blocks(README, "text")], ids=str)
+def test_the_chat_goes_as_its_transcript(block: CodeBlock, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Three replicas.")
-    with terminal("sh", "-c", f"cd {tmp_path} && exec {first.removeprefix('$ ')}", environment=environment) as chat:
-        end = chat.wait_for(">")
-        for number, line in enumerate(lines):
-            if line.startswith("> "):
-                chat.type(f"{line.removeprefix('> ')}\r")
-                continue
-            end = chat.wait_for(line.partition(" ms")[0].rpartition(" ")[0] if line.endswith(" ms") else line, end)
-            if lines[number + 1].startswith("> "):
-                end = chat.wait_for(">", end)
-        finished = chat.finish()
+    for chat in block.text.removeprefix("$ ").split("\n$ "):
+        command, *lines = chat.splitlines()
+        with terminal("sh", "-c", f"cd {tmp_path} && exec {command}", environment=environment) as running:
+            follow(running, lines)
+            assert running.finish().code == 0
 
-    assert finished.code == 0
     assert all(len(line) <= 80 for line in plain(block.text).splitlines())
-    assert (tmp_path / "chat.md").read_text().count("## ") == 4
+    if "/save chat.md" in block.text:
+        assert (tmp_path / "chat.md").read_text().count("## ") == 4
+
+
+def follow(chat: Terminal, lines: Sequence[str]) -> None:
+    """Type what the transcript types, and wait for what it shows."""
+    end = 0
+    for line in lines:
+        if line.startswith("> "):
+            end = chat.wait_for(">", end)
+            chat.type(f"{line.removeprefix('> ')}\r")
+        else:
+            end = chat.wait_for(line.partition(" ms")[0].rpartition(" ")[0] if line.endswith(" ms") else line, end)
 
 
 def test_every_option_of_the_table_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ VARIABLE = {r"127\.0\.0\.1:\d+": LOCAL_TARGET, r"\b\d+(\.\d+)? ms\b": "1 ms"}
 
 
 def test_the_page_works_without_a_key(tmp_path: Path) -> None:
-    newcomer = Newcomer(tmp_path, environment())
+    newcomer = Newcomer(tmp_path, environment(tmp_path))
 
     with newcomer:
         for block in BLOCKS:
@@ -54,7 +54,10 @@ def test_the_page_works_without_a_key(tmp_path: Path) -> None:
 @pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
 def test_the_page_works_with_a_key(tmp_path: Path) -> None:
     (program,) = code_blocks(PAGE, "python")
-    with aimock() as upstream, Newcomer(tmp_path, environment() | {"ANTHROPIC_BASE_URL": upstream.url}) as newcomer:
+    with (
+        aimock() as upstream,
+        Newcomer(tmp_path, environment(tmp_path) | {"ANTHROPIC_BASE_URL": upstream.url}) as newcomer,
+    ):
         newcomer.follow(program)
         for block in BLOCKS:
             if section(block) == REAL_PROVIDER:
@@ -69,7 +72,7 @@ def test_the_demo_prints_what_the_page_shows(tmp_path: Path) -> None:
     (shown,) = code_blocks(PAGE, "text")
     demo = [sys.executable, "-m", "aimanager_server.commands.demo"]
 
-    done = subprocess.run(demo, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(demo, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False)
 
     assert f"\t@$(PY) {shlex.join(demo[1:])} $(ARGS)" in MAKEFILE
     assert (done.returncode, done.stderr) == (0, "")
@@ -184,10 +187,11 @@ class Newcomer:
         self._stop_server()
 
 
-def environment() -> dict[str, str]:
-    """Return the environment without settings of the gateway and keys of providers."""
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment without settings of the gateway and keys of providers; `home` has the user's state."""
     ours = re.compile(r"AIMANAGER_.*|.*_API_KEY|.*_BASE_URL|.*_ENDPOINT")
-    return {name: value for name, value in os.environ.items() if not ours.fullmatch(name)}
+    others = {name: value for name, value in os.environ.items() if not ours.fullmatch(name)}
+    return others | {"XDG_STATE_HOME": str(home)}
 
 
 def section(block: CodeBlock) -> str:

@@ -44,6 +44,8 @@ class ServerInProcess:
         provider: str,
         base_url: str | None,
         switches: Mapping[str, bool | None],
+        *,
+        keep_conversations: bool = False,
     ) -> None:
         missing = missing_package()
         if missing:
@@ -59,9 +61,13 @@ class ServerInProcess:
         providers = _named_provider(provider, base_url, is_known=provider in KNOWN_PROVIDERS)
         parts = Parts(**{name.removeprefix("enable_"): value for name, value in switches.items()})
         try:
-            settings = load_embedded_settings(config, providers, parts, os.environ)
+            settings = load_embedded_settings(
+                config, providers, parts, os.environ, keep_conversations=keep_conversations
+            )
         except SettingsError as error:
             raise ConfigurationError(str(error), solution=CORRECT_IT) from None
+        except OSError as error:
+            raise ConfigurationError(f"Cannot keep conversations: {error}.", solution="Set XDG_STATE_HOME.") from error
         self._server = EmbeddedServer(settings, logging=bool(parts.logging))
         self._has_metrics = parts.metrics is not False
         self._new_call = InProcessCall

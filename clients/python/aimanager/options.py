@@ -69,11 +69,16 @@ class ClientOptions(ConnectionOptions, ServerSwitches, total=False):
 
 
 class EmbeddedOptions(ServerSwitches, CallOptions, total=False):
-    """Options of AIManager.embedded. `timeout`, `retries` and `max_wait` as in ConnectionOptions."""
+    """Options of AIManager.embedded. `timeout`, `retries` and `max_wait` as in ConnectionOptions.
+
+    `keep_conversations=True` keeps conversations in a file in the user's state directory, the one of `make run`, unless
+    the configuration names a database. Otherwise they end with the process.
+    """
 
     timeout: float | None
     retries: int | None
     max_wait: float | None
+    keep_conversations: bool
 
 
 class RunOptions(TypedDict, total=False):

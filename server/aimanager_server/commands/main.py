@@ -74,9 +74,9 @@ def _execute(options: argparse.Namespace, environment: Mapping[str, str], serve:
             source = _source(options, environment)
             loaded = source.load()
             if getattr(options, "quickstart", False) and loaded.settings.storage.url is None:
-                from .quickstart import database_url
+                from ..config.storage import user_database_url
 
-                source = _source(options, environment, {"storage": {"url": database_url(environment)}})
+                source = _source(options, environment, {"storage": {"url": user_database_url(environment)}})
                 loaded = source.load()
     except SettingsError as error:
         return _fail(str(error), 2)

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..config.settings import Settings
 
 BUF = Path(sys.executable).with_name("buf")
 """Installed with the development tools only."""
-
-
-def database_url(environment: Mapping[str, str]) -> str:
-    """Return the URL of a SQLite file in the user's state directory, which is created if necessary."""
-    state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home(), ".local/state")
-    folder = Path(state, "aimanager").absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return f"sqlite+aiosqlite:///{folder}/conversations.db"
 
 
 def quickstart_text(settings: Settings, port: int) -> str:

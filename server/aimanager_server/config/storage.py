@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +17,14 @@ DAY = 86_400.0
 SQLITE_URL = re.compile(r"sqlite\+aiosqlite:///(?P<path>[^?#]+)(?P<query>\?.*)?")
 POSTGRESQL_URL = re.compile(r"postgresql\+asyncpg://[^\s]+/[^\s?#]+(\?.*)?")
 TtlSeconds = Annotated[float, Field(gt=0, le=3_660 * DAY)]
+
+
+def user_database_url(environment: Mapping[str, str]) -> str:
+    """Return the URL of a SQLite file in the user's state directory, which is created if necessary. Raises OSError."""
+    state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home(), ".local/state")
+    folder = Path(state, "aimanager").absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return f"sqlite+aiosqlite:///{folder}/conversations.db"
 
 
 def _check_url(secret: SecretStr) -> SecretStr:

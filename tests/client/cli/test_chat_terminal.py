@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aimanager import AIManager
 from tests.support.terminal import Terminal, needs_cli_extra, run_in_terminal, terminal
 
 COMMAND = (sys.executable, "-c", "import sys; from aimanager.cli import main; sys.exit(main())")
@@ -51,7 +53,9 @@ def test_a_chat_renders_markdown_and_keeps_history(environment: dict[str, str], 
     history = tmp_path / "aimanager/history"
     assert "+second line" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
-    assert '"mock/mock-small"' in (tmp_path / "aimanager/chat.json").read_text()
+    with AIManager.gateway(environment["AIMANAGER_TARGET"]) as ai:
+        last = json.loads((tmp_path / "aimanager/last-conversation.json").read_text())
+        assert ai.conversations.get(last["id"]).model == "mock/mock-small"
 
 
 @needs_cli_extra
@@ -74,7 +78,18 @@ def test_a_spinner_shows_the_elapsed_time_until_ctrl_c(environment: dict[str, st
         end = running.wait_for("1 s  word1")
         running.interrupt()
         end = running.wait_for("The answer is incomplete.", end)
+        end = running.wait_for("The conversation keeps the answer so far.", end)
         end = running.wait_for(">", end)
+        running.type("[[stall: 0]]\r")
+        end = running.wait_for("1 s", end)
+        running.interrupt()
+        end = running.wait_for("Nothing was added to the conversation.", end)
+        running.type("[[reply: On.]]\r")
+        end = running.wait_for(">", running.wait_for("stop · ", end))
+        running.type("/history\r")
+        end = running.wait_for("--- turn 0, interrupted", end)
+        end = running.wait_for("assistant: word1 word2", end)
+        end = running.wait_for("assistant: On.", running.wait_for("--- turn 1", end))
         running.type("/quit\r")
         finished = running.finish()
 

@@ -231,7 +231,13 @@ def _endpoint_in_process(
         max_wait=_max_wait(config, options.get("max_wait")),
         provider=provider,
         provider_key=provider_key,
-        server=ServerInProcess(server_config, provider, config.base_url, _switches(config, options)),
+        server=ServerInProcess(
+            server_config,
+            provider,
+            config.base_url,
+            _switches(config, options),
+            keep_conversations=bool(options.get("keep_conversations")),
+        ),
     )
 
 

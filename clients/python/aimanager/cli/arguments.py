@@ -52,7 +52,11 @@ def connect(options: argparse.Namespace, environment: Mapping[str, str]) -> AIMa
     """Create the client that the shared arguments describe. Raises ConfigurationError."""
     target = options.target or environment.get(TARGET_ENV)
     if embeds(target, options):
-        return AIManager.embedded(model=getattr(options, "model", None), timeout=options.timeout)
+        return AIManager.embedded(
+            model=getattr(options, "model", None),
+            timeout=options.timeout,
+            keep_conversations=getattr(options, "keeps_conversations", False),
+        )
     return AIManager.gateway(
         target or DEFAULT_TARGET,
         token=options.token or environment.get(options.token_env) or None,

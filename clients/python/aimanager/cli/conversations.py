@@ -25,6 +25,7 @@ MAX_TITLE_LENGTH = 40
 
 def add_conversations_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `conversations`."""
+    parser.set_defaults(keeps_conversations=True)
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="default: list")
     parser.add_argument("id", nargs="?", default="", metavar="ID", help="id of the conversation; the file to import")
     parser.add_argument("file", nargs="?", default="", metavar="FILE", help="new file for export")
@@ -123,7 +124,7 @@ def _show(conversation: Conversation, options: argparse.Namespace, console: Cons
         }
         console.write(to_json(shown))
         return
-    console.write("\n".join([*_heading(conversation), *(line for turn in turns for line in _turn_lines(turn))]) + "\n")
+    console.write("\n".join([*_heading(conversation), *(line for turn in turns for line in turn_lines(turn))]) + "\n")
 
 
 def _heading(conversation: Conversation) -> Iterable[str]:
@@ -139,7 +140,8 @@ def _heading(conversation: Conversation) -> Iterable[str]:
     return (f"{name}: {value}" for name, value in fields.items())
 
 
-def _turn_lines(turn: ConversationTurn) -> Iterable[str]:
+def turn_lines(turn: ConversationTurn) -> Iterable[str]:
+    """Yield the lines that show a turn."""
     marks = [name for name, is_set in (("pinned", turn.is_pinned), ("interrupted", turn.is_interrupted)) if is_set]
     yield f"\n--- turn {turn.number}{''.join(f', {mark}' for mark in marks)}"
     for message in turn.messages:
