@@ -80,13 +80,13 @@ def test_peak_hours_do_not_depend_on_the_time_zone_of_the_argument() -> None:
     ],
 )
 def test_each_component_is_rounded_once_half_to_even(tokens: int, rate: int, nanos: int) -> None:
-    model = Model("x", "y", prices=Prices(Rates(rate, rate, rate, rate)))
+    model = Model("x", "y", prices=Prices(Rates(rate, rate, rate, rate, rate)))
 
     assert cost(model, used(tokens, tokens), FRIDAY_PEAK) == Cost(nanos, nanos)
 
 
 def test_input_components_are_rounded_together() -> None:
-    model = Model("x", "y", prices=Prices(Rates(input=400_000, output=0, cache_read=400_000, cache_write=400_000)))
+    model = Model("x", "y", prices=Prices(Rates(400_000, 0, 400_000, 400_000, 400_000)))
 
     found = cost(model, used(3, 0, read=1, written=1), FRIDAY_PEAK)
 

@@ -101,8 +101,8 @@ def test_prices_and_their_multiples_are_exact_integers() -> None:
 
     assert model is not None
     assert model.prices is not None
-    assert model.prices.standard == Rates(100_000_000, 2, 50_000_000, 100_000_000)
-    assert model.prices.long_context == Rates(200_000_000, 3, 100_000_000, 200_000_000)
+    assert model.prices.standard == Rates(100_000_000, 2, 50_000_000, 100_000_000, 100_000_000)
+    assert model.prices.long_context == Rates(200_000_000, 3, 100_000_000, 200_000_000, 200_000_000)
 
 
 def test_invalid_rows_raise_errors_that_name_row_and_key() -> None:

@@ -20,7 +20,7 @@ MODELS = Catalog.load().models()
 
 def model(model_id: str, *native: Capability, cost: int | None = 1_000, **facts: Any) -> Model:
     support = {capability: Support(SupportLevel.NATIVE) for capability in native} | facts.pop("support", {})
-    prices = None if cost is None else Prices(Rates(cost, cost, cost, cost))
+    prices = None if cost is None else Prices(Rates(cost, cost, cost, cost, cost))
     facts.setdefault("provider", "up")
     return Model(id=model_id, capabilities=support, prices=prices, **facts)
 

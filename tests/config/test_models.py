@@ -40,7 +40,7 @@ def test_configured_facts_replace_those_of_the_catalog_and_the_others_stay() -> 
     after = found(overridden(**{"openai/gpt-4o": override}), "openai", "gpt-4o")
 
     assert (after.name, after.context_window, after.max_output_tokens) == ("Ours", 64_000, before.max_output_tokens)
-    assert after.prices == Prices(Rates(1_500_000_000, 2_000_000_000, 1, 1_500_000_000))
+    assert after.prices == Prices(Rates(1_500_000_000, 2_000_000_000, 1, 1_500_000_000, 1_500_000_000))
     assert after.capabilities == {
         **before.capabilities,
         Capability.IMAGE_INPUT: Support(SupportLevel.NONE),

@@ -181,6 +181,7 @@ def test_the_providers_compaction_replaces_the_text_in_prompts(
         "model": "gpt-6.2-sol",
         "instructions": "Be brief.",
         "input": [said("first"), yes, said("second"), yes],
+        "prompt_cache_key": body["prompt_cache_key"],
     }
     assert validated_by(ResponseCompactParams, body) == body
     summary = response.conversation.summary

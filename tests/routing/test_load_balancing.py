@@ -37,7 +37,7 @@ class BalancerFixture:
         self.balancer = LoadBalancer(
             lambda provider, model: first_token.get(model),
             lambda provider, model: in_flight.get(model, 0),
-            lambda model: Rates(*rates[model.id], 0, 0) if model.id in rates else None,
+            lambda model: Rates(*rates[model.id], 0, 0, 0) if model.id in rates else None,
             lambda provider, model: model in unavailable,
             random,
         )

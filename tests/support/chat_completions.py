@@ -36,7 +36,7 @@ def provider_settings(base_url: str = "https://upstream.test/v1", **more: Any) -
 
 
 def chat_wire(name: str = "chat_completions", **more: Any) -> ChatCompletionsWire:
-    return vendor_wire(name, provider_settings(**more), LIMITS)
+    return vendor_wire(name, provider_settings(**more), LIMITS, lambda model: None)
 
 
 def assistant(*parts: Part | str, provider: str = "chat_completions") -> Message:
@@ -91,7 +91,7 @@ def provider_with(transport: httpx.AsyncBaseTransport | Transport, *keys: str, *
     ring = KeyPool([(key, 1) for key in keys or (CANARY,)], clock=lambda: 0.0)
     base_url = more.pop("base_url", "https://upstream.test/v1")
     limits = more.pop("limits", LIMITS)
-    wire = vendor_wire("upstream", provider_settings(base_url), limits)
+    wire = vendor_wire("upstream", provider_settings(base_url), limits, lambda model: None)
     http: Transport
     if isinstance(transport, httpx.AsyncBaseTransport) and not isinstance(transport, HttpTransport):
         http = HttpxTransport(transport)

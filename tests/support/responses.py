@@ -71,7 +71,7 @@ ASSISTANT_PARTS: tuple[Part, ...] = (
 
 def responses_wire(base_url: str = "https://api.openai.com/v1", **settings: Any) -> ResponsesWire:
     """Return the wire with the built-in catalog."""
-    provider = ProviderSettings(wire="responses", base_url=base_url, **settings)
+    provider = ProviderSettings(wire="responses", base_url=base_url, **{"prompt_cache": False, **settings})
     return ResponsesWire(provider, Limits(), lambda model: CATALOG.find("openai", model), lambda: NOW)
 
 

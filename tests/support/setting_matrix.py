@@ -11,6 +11,7 @@ from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
+    CacheHint,
     Effort,
     Message,
     ReasoningOptions,
@@ -56,6 +57,7 @@ SETTINGS: Mapping[str, Sequence[dict[str, Any]]] = {
         dict(tools=TOOLS, tool_choice=ToolChoice(parallel=parallel)) for parallel in (True, False)
     ],
     "end_user_id": [{"end_user_id": name} for name in ("ann", "bob")],
+    "cache_hint": [{"system_instruction": "Be brief. " * 2000, "cache_hint": hint} for hint in CacheHint],
 }
 """Values of each setting, which must lead to different bodies."""
 

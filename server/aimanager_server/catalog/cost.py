@@ -43,8 +43,7 @@ class PriceList:
 def cost(model: Model, usage: Usage, at: datetime) -> Cost | None:
     """Return the cost of the usage at a time, which must have a time zone.
 
-    None if the price is unknown or the tokens were not counted; a cost of zero would be wrong. Cache writes are priced
-    at the rate of the shortest lifetime.
+    None if the price is unknown or the tokens were not counted; a cost of zero would be wrong.
     """
     if model.prices is None or usage.source is UsageSource.MISSING:
         return None
@@ -53,7 +52,8 @@ def cost(model: Model, usage: Usage, at: datetime) -> Cost | None:
     input_cost = (
         uncached_tokens * rates.input
         + usage.cache_read_tokens * rates.cache_read
-        + usage.cache_write_tokens * rates.cache_write
+        + (usage.cache_write_tokens - usage.long_cache_write_tokens) * rates.cache_write
+        + usage.long_cache_write_tokens * rates.long_cache_write
     )
     return Cost(
         _divide_half_even(input_cost, TOKENS_PER_RATE),

@@ -12,10 +12,12 @@ from typing import Any, get_args
 from ..core.content import Effort, ReasoningOptions, Sampling
 from .model import (
     Alias,
+    CacheKeyField,
     Capability,
     EmbeddingSpec,
     Model,
     Prices,
+    PromptCacheSpec,
     Rates,
     RetiredModel,
     Support,
@@ -67,7 +69,9 @@ def parse_model(table: Table, families: Mapping[str, Table]) -> Model:
     if wire_overrides:
         facts["wire_overrides"] = {wire: _facts(own, f"{name}: {wire}") for wire, own in wire_overrides.items()}
     if prices is not None:
-        facts["prices"] = _parse(lambda value: _prices(value, other_prices), prices, f"{name}: prices")
+        cache = facts.get("prompt_cache")
+        factor = None if cache is None else cache.long_write_factor
+        facts["prices"] = _parse(lambda value: _prices(value, other_prices, factor), prices, f"{name}: prices")
     return Model(**facts)
 
 
@@ -84,7 +88,9 @@ def _with_inherited(table: Table, families: Mapping[str, Table], name: str) -> d
     if parent not in families:
         raise ValueError(f"{name}: unknown family {parent!r}")
     inherited = _with_inherited(families[parent], families, f"family {parent!r}")
-    nested = {key: {**inherited.get(key, {}), **own.get(key, {})} for key in ("capabilities", *WIRE_TABLES)}
+    nested = {
+        key: {**inherited.get(key, {}), **own.get(key, {})} for key in ("capabilities", "prompt_cache", *WIRE_TABLES)
+    }
     return {**inherited, **own, **{key: merged for key, merged in nested.items() if merged}}
 
 
@@ -162,6 +168,18 @@ def _embedding(table: Table) -> EmbeddingSpec:
     return EmbeddingSpec(**facts)
 
 
+def _prompt_cache(table: Table) -> PromptCacheSpec:
+    parsers: dict[str, Callable[[Any], Any]] = {
+        **dict.fromkeys(("min_tokens", "breakpoints"), INTEGER),
+        "source": TEXT,
+        "checked": DATE,
+        "long_write_factor": lambda value: Decimal(TEXT(value)),
+        "key": _one_of(*get_args(CacheKeyField)),
+    }
+    _reject_unknown_keys(table, parsers.keys(), "prompt_cache")
+    return PromptCacheSpec(**{key: parsers[key](value) for key, value in table.items()})
+
+
 def _nanos(dollars: Any) -> int:
     """Convert dollars, written as a string to stay exact, to nano-dollars."""
     nanos = Decimal(_exactly(str)(dollars)) * NANOS_PER_DOLLAR
@@ -170,22 +188,24 @@ def _nanos(dollars: Any) -> int:
     return int(nanos)
 
 
-def _multiplied(nanos: int, factor: str) -> int:
+def _multiplied(nanos: int, factor: str | Decimal) -> int:
     product = nanos * Decimal(factor)
     if product != int(product):
         raise ValueError(f"{nanos} × {factor} is not a whole number of nano-dollars")
     return int(product)
 
 
-def _prices(table: Table, other: Table) -> Prices:
-    standard = _rates(table)
+def _prices(table: Table, other: Table, long_write: Decimal | None) -> Prices:
+    standard = _rates(table, long_write)
     match list(other.items()):
         case []:
             return Prices(standard)
         case [("off_peak", factor)]:
             return Prices(standard, off_peak=_scaled(standard, factor, factor))
         case [("scheduled", scheduled)]:
-            return Prices(standard, scheduled=_rates(scheduled, {"from"}), scheduled_from=DATE(scheduled["from"]))
+            return Prices(
+                standard, scheduled=_rates(scheduled, long_write, {"from"}), scheduled_from=DATE(scheduled["from"])
+            )
         case [("long_context", long_context)]:
             _reject_unknown_keys(long_context, {"above", "input", "output"}, "long_context")
             rates = _scaled(standard, long_context["input"], long_context["output"])
@@ -194,14 +214,16 @@ def _prices(table: Table, other: Table) -> Prices:
             raise ValueError(f"{' and '.join(other)} cannot be combined")
 
 
-def _rates(table: Table, other_keys: Set[str] = frozenset()) -> Rates:
+def _rates(table: Table, long_write: Decimal | None, other_keys: Set[str] = frozenset()) -> Rates:
     _reject_unknown_keys(table, {"input", "output", "cache_read", "cache_write", *other_keys}, "prices")
     uncached = _nanos(table["input"])
+    cache_write = _nanos(table["cache_write"]) if "cache_write" in table else uncached
     return Rates(
         input=uncached,
         output=_nanos(table["output"]),
         cache_read=_nanos(table["cache_read"]) if "cache_read" in table else uncached,
-        cache_write=_nanos(table["cache_write"]) if "cache_write" in table else uncached,
+        cache_write=cache_write,
+        long_cache_write=cache_write if long_write is None else _multiplied(uncached, long_write),
     )
 
 
@@ -211,6 +233,7 @@ def _scaled(rates: Rates, input_factor: str, output_factor: str) -> Rates:
         output=_multiplied(rates.output, output_factor),
         cache_read=_multiplied(rates.cache_read, input_factor),
         cache_write=_multiplied(rates.cache_write, input_factor),
+        long_cache_write=_multiplied(rates.long_cache_write, input_factor),
     )
 
 
@@ -257,6 +280,7 @@ MODEL_FIELDS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "efforts": _efforts,
         "default_effort": _effort,
         "embedding": _embedding,
+        "prompt_cache": _prompt_cache,
         "url_attachments": _set_of(frozenset(("image", "document"))),
         "wire": _one_of("chat_completions", "responses"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -46,12 +47,16 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Prices in nano-dollars per million tokens. A cache rate that the vendor does not publish equals `input`."""
+    """Prices in nano-dollars per million tokens. A cache rate that the vendor does not publish equals `input`.
+
+    `long_cache_write` is for cache entries that are kept for longer than the vendor's default.
+    """
 
     input: int
     output: int
     cache_read: int
     cache_write: int
+    long_cache_write: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,29 @@ RESPONSES_MIN_OUTPUT_TOKENS = 16
 
 ThinkingMode = Literal["unknown", "none", "always", "adaptive", "budget"]
 """When a model reasons: never, always, adaptively unless disabled, or within a token budget."""
+
+
+CacheKeyField = Literal["", "prompt_cache_key", "user_id", "x-grok-conv-id"]
+"""How a request names the cache it uses: a field of the body, the header x-grok-conv-id, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCacheSpec:
+    """Prompt caching facts of a model. `checked` is the day `source` was read.
+
+    `min_tokens`: shorter prefixes are not cached; None if the provider does not say.
+    `breakpoints`: how many prefixes a request may mark; 0 if the provider caches automatically and takes no markers.
+    `long_write_factor`: the price of keeping an entry for longer, as a multiple of the input price; None if the
+    lifetime cannot be chosen.
+    `key`: how a request names the cache it uses.
+    """
+
+    source: str
+    checked: date
+    min_tokens: int | None = None
+    breakpoints: int = 0
+    long_write_factor: Decimal | None = None
+    key: CacheKeyField = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +186,7 @@ class Model:
     wire_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     embedding: EmbeddingSpec | None = None
+    prompt_cache: PromptCacheSpec | None = None
 
     prices: Prices | None = None
     released: date | None = None

@@ -30,6 +30,7 @@ def _rates(prices: PriceSettings) -> Rates:
         output=_nanos(prices.output),
         cache_read=_nanos(prices.cache_read or prices.input),
         cache_write=_nanos(prices.cache_write or prices.input),
+        long_cache_write=_nanos(prices.long_cache_write or prices.cache_write or prices.input),
     )
 
 

@@ -58,6 +58,8 @@ class PriceSettings(Section):
     """Tokens read from the prompt cache; the price of input tokens if not set."""
     cache_write: Dollars | None = None
     """Tokens written to the prompt cache; the price of input tokens if not set."""
+    long_cache_write: Dollars | None = None
+    """Tokens written to it for longer than the provider's default; the price of `cache_write` if not set."""
 
 
 class ModelSettings(Section):

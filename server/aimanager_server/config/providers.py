@@ -125,6 +125,8 @@ class ProviderSettings(SectionWithFiles):
     """Sampling options of calls that do not set them."""
     end_user_field: Annotated[str, Field(pattern=r"^([a-z_]+(\.[a-z_]+)?)?$")] = ""
     """The native field for the `end_user_id` of a call, such as metadata.user_id; empty if the provider has none."""
+    prompt_cache: bool = True
+    """Steer the provider's prompt cache: mark what later requests repeat, and keep the caches of callers apart."""
     key_selection: Literal["weighted", "least_loaded"] = "weighted"
     """How a call selects one of several API keys: weighted round robin, or fewest calls in flight."""
     probe: Literal["models", "generation", "off"] = "models"

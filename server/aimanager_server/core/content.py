@@ -20,12 +20,23 @@ class Role(StrEnum):
     ASSISTANT = "assistant"
 
 
+class CacheHint(StrEnum):
+    """How long the provider should cache the prompt up to a part: as long as it does by default, or the longest."""
+
+    SHORT = "short"
+    LONG = "long"
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Plain text. `provider_state` is the provider's opaque signature, here as in every part."""
+    """Plain text. `provider_state` is the provider's opaque signature, here as in every part.
+
+    `cache_hint` asks the provider to cache the prompt up to the end of the part; None does not.
+    """
 
     text: str
     provider_state: bytes = b""
+    cache_hint: CacheHint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class Reasoning:
     text: str
     redacted: bool = False
     provider_state: bytes = b""
+    cache_hint: CacheHint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Attachment:
     data: bytes | None = None
     uri: str | None = None
     provider_state: bytes = b""
+    cache_hint: CacheHint | None = None
 
     @property
     def is_image(self) -> bool:
@@ -75,6 +88,7 @@ class ToolCall:
     name: str
     arguments_json: str
     provider_state: bytes = b""
+    cache_hint: CacheHint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class ToolResult:
     attachments: tuple[Attachment, ...] = ()
     is_error: bool = False
     provider_state: bytes = b""
+    cache_hint: CacheHint | None = None
 
 
 Part = Text | Reasoning | Attachment | ToolCall | ToolResult

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from .attempts import AttemptLog, AttemptRecord
 from .cache_policy import CachePolicy
-from .content import Message, OutputFormat, PromptOptimization, ReasoningOptions, Sampling, Tool, ToolChoice
+from .content import CacheHint, Message, OutputFormat, PromptOptimization, ReasoningOptions, Sampling, Tool, ToolChoice
 from .conversation import ConversationTurn
 from .errors import FieldViolation
 from .response import SettingWarning
@@ -39,9 +39,10 @@ class Caller:
 class GenerateParams:
     """A request as sent by the client, parsed but not yet resolved. `provider_options` is keyed by provider.
 
-    `output_format` None means free text. Timeouts are in seconds, None if not set. `restart_on_interruption` permits
-    the gateway to restart an interrupted stream. `turn` is the next one of `conversation_id`, once its history is part
-    of `messages`. `violations` were found while parsing; validation reports them together with its own.
+    `output_format` None means free text. Timeouts are in seconds, None if not set. `cache_hint` is that of the tools
+    and the system instruction, in a conversation of the whole history. `restart_on_interruption` permits the gateway to
+    restart an interrupted stream. `turn` is the next one of `conversation_id`, once its history is part of `messages`.
+    `violations` were found while parsing; validation reports them together with its own.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +63,7 @@ class GenerateParams:
     extract_artifacts: bool = False
     end_user_id: str = ""
     optimizations: frozenset[PromptOptimization] = frozenset()
+    cache_hint: CacheHint | None = None
     conversation_id: str = ""
     turn: ConversationTurn | None = None
     cache_policy: CachePolicy | None = None
@@ -164,10 +166,10 @@ class Call:
     `deadline` is in seconds on the event loop's clock and applies to the whole call. `traceparent` is the W3C header to
     send upstream, empty if there is none, and `hops` the value of HOPS_HEADER, which includes this gateway.
     `output_format` is the required format of the answer. `streaming` is true if the caller reads a stream. `turn` is
-    the next turn of a conversation, None without one. `cache_policy` is None if the response cache is not used.
-    `params` is the request that was resolved, None for operations that are not generations. `attempts` is the log of
-    its attempts. If callers share the response, `latest_deadline` returns the latest of their deadlines, and `deadline`
-    is later.
+    the next turn of a conversation, None without one. `cache_hint` is as in GenerateParams, `cache_policy` None if the
+    response cache is not used. `params` is the request that was resolved, None for operations that are not generations.
+    `attempts` is the log of its attempts. If callers share the response, `latest_deadline` returns the latest of their
+    deadlines, and `deadline` is later.
     """
 
     id: str
@@ -191,6 +193,7 @@ class Call:
     turn: ConversationTurn | None = None
     cache_policy: CachePolicy | None = None
     params: GenerateParams | None = field(default=None, compare=False, repr=False)
+    cache_hint: CacheHint | None = None
     upstream_timer: UpstreamTimer = field(default_factory=UpstreamTimer, compare=False, repr=False)
     attempts: AttemptLog = field(default_factory=AttemptLog, compare=False, repr=False)
     latest_deadline: Callable[[], float] | None = field(default=None, compare=False, repr=False)

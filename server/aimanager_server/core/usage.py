@@ -19,7 +19,10 @@ class UsageSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. Cache tokens are part of `input_tokens`, reasoning tokens part of `output_tokens`."""
+    """Token counts. Cache tokens are part of `input_tokens`, reasoning tokens part of `output_tokens`.
+
+    `long_cache_write_tokens` are the part of `cache_write_tokens` that is kept for longer than the provider's default.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -27,6 +30,7 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     source: UsageSource = UsageSource.MISSING
+    long_cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ def add_usage(first: Usage, second: Usage) -> Usage:
         first.cache_write_tokens + second.cache_write_tokens,
         first.reasoning_tokens + second.reasoning_tokens,
         min(first.source, second.source, key=reliability.index),
+        first.long_cache_write_tokens + second.long_cache_write_tokens,
     )
 
 

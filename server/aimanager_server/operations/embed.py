@@ -153,6 +153,7 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
         input_tokens=sum(usage.input_tokens for usage in items),
         cache_read_tokens=sum(usage.cache_read_tokens for usage in items),
         cache_write_tokens=sum(usage.cache_write_tokens for usage in items),
+        long_cache_write_tokens=sum(usage.long_cache_write_tokens for usage in items),
         source=UsageSource.ESTIMATED if is_estimated else UsageSource.REPORTED,
     )
 

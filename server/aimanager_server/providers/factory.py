@@ -242,7 +242,9 @@ def wires_of(
         case "gemini":
             return GeminiWire(settings, limits, find_model), None
         case "chat_completions":
-            return AzureWire(settings, limits) if name == "azure" else vendor_wire(name, settings, limits), None
+            if name == "azure":
+                return AzureWire(settings, limits), None
+            return vendor_wire(name, settings, limits, find_model), None
         case "responses":
             return _responses_wires(settings, limits, find_model)
         case "mock" | "plugin":
@@ -253,7 +255,8 @@ def _responses_wires(
     settings: ProviderSettings, limits: Limits, find_model: FindModel
 ) -> tuple[Wire, Callable[[str], Wire]]:
     """Servers of the Responses API also implement chat completions, which some models require."""
-    responses, chat_completions = ResponsesWire(settings, limits, find_model), vendor_wire("openai", settings, limits)
+    responses = ResponsesWire(settings, limits, find_model)
+    chat_completions = vendor_wire("openai", settings, limits, find_model)
 
     def wire_for(model_id: str) -> Wire:
         model = find_model(model_id)

@@ -79,6 +79,7 @@ class Resolver:
             turn=params.turn,
             cache_policy=cache_policy,
             params=params,
+            cache_hint=params.cache_hint,
         )
 
     def resolve_changed(self, call: Call, params: GenerateParams) -> Call:

@@ -227,14 +227,14 @@ def encode_usage(usage: Usage) -> list[Any]:
     """Return token counts as a list."""
     return [
         usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
-        usage.reasoning_tokens, usage.source.value,
+        usage.reasoning_tokens, usage.source.value, usage.long_cache_write_tokens,
     ]  # fmt: skip
 
 
 def decode_usage(fields: list[Any]) -> Usage:
     """Return the token counts of a list."""
-    input_tokens, output_tokens, cache_read, cache_write, reasoning, source = fields
-    return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning, SOURCES[source])
+    input_tokens, output_tokens, cache_read, cache_write, reasoning, source, *added = fields
+    return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning, SOURCES[source], *added)
 
 
 def encode_cost(cost: Cost | None) -> list[Any] | None:

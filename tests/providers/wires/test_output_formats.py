@@ -71,7 +71,7 @@ def test_anthropic_rejects_json_without_a_schema(output_format: OutputFormat) ->
 
 
 def test_openai_gets_a_strict_schema() -> None:
-    sent = body(vendor_wire("openai", SETTINGS, Limits()), Target("openai", "gpt-4o"), CITY)
+    sent = body(vendor_wire("openai", SETTINGS, Limits(), lambda model: None), Target("openai", "gpt-4o"), CITY)
 
     json_schema = {"name": "city", "schema": CLOSED, "strict": True}
     assert sent["response_format"] == {"type": "json_schema", "json_schema": json_schema}
@@ -79,24 +79,26 @@ def test_openai_gets_a_strict_schema() -> None:
 
 
 def test_openai_gets_json_mode() -> None:
-    sent = body(vendor_wire("openai", SETTINGS, Limits()), Target("openai", "gpt-4o"), JsonObjectFormat())
+    sent = body(
+        vendor_wire("openai", SETTINGS, Limits(), lambda model: None), Target("openai", "gpt-4o"), JsonObjectFormat()
+    )
 
     assert sent["response_format"] == {"type": "json_object"}
 
 
 def test_openai_rejects_an_unsupported_schema() -> None:
     with pytest.raises(CapabilityUnsupported):
-        body(vendor_wire("openai", SETTINGS, Limits()), Target("openai", "gpt-4o"), ANYTHING)
+        body(vendor_wire("openai", SETTINGS, Limits(), lambda model: None), Target("openai", "gpt-4o"), ANYTHING)
 
 
 def test_deepseek_gets_json_mode_without_schemas() -> None:
     target = Target("deepseek", "deepseek-flash")
 
-    assert body(vendor_wire("deepseek", SETTINGS, Limits()), target, JsonObjectFormat())["response_format"] == {
-        "type": "json_object"
-    }
+    assert body(vendor_wire("deepseek", SETTINGS, Limits(), lambda model: None), target, JsonObjectFormat())[
+        "response_format"
+    ] == {"type": "json_object"}
     with pytest.raises(CapabilityUnsupported):
-        body(vendor_wire("deepseek", SETTINGS, Limits()), target, CITY)
+        body(vendor_wire("deepseek", SETTINGS, Limits(), lambda model: None), target, CITY)
 
 
 def test_plain_schema_support_sends_the_schema_unchanged() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
 from aimanager_server.config.settings import Limits
-from aimanager_server.core.content import Effort, ReasoningOptions, Sampling, ToolChoice
+from aimanager_server.core.content import CacheHint, Effort, ReasoningOptions, Sampling, ToolChoice
 from aimanager_server.core.errors import CapabilityUnsupported
 from aimanager_server.core.request import Attempt, Call, Caller, Target
 from aimanager_server.providers.factory import wires_of
@@ -39,6 +39,8 @@ def is_default(provider: str, model_id: str, value: dict[str, Any]) -> bool:
     model = catalog.find(provider, model_id)
     assert model is not None
     wire = LABS.get(provider, KNOWN_PROVIDERS.get(provider, {})).get("wire")
+    if value.get("cache_hint") is CacheHint.SHORT:
+        return model.prompt_cache is not None and not model.prompt_cache.breakpoints
     if value.get("tool_choice") == ToolChoice(parallel=True):
         return wire in ("anthropic", "gemini")
     match value.get("reasoning"):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61imanager/v1/content.proto\x12\x0c\x61imanager.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.aimanager.v1.Role\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.aimanager.v1.Part\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf5\x01\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12,\n\treasoning\x18\x02 \x01(\x0b\x32\x17.aimanager.v1.ReasoningH\x00\x12.\n\nattachment\x18\x03 \x01(\x0b\x32\x18.aimanager.v1.AttachmentH\x00\x12+\n\ttool_call\x18\x04 \x01(\x0b\x32\x16.aimanager.v1.ToolCallH\x00\x12/\n\x0btool_result\x18\x05 \x01(\x0b\x32\x18.aimanager.v1.ToolResultH\x00\x12\x16\n\x0eprovider_state\x18\x0f \x01(\x0c\x42\t\n\x07\x63ontent\"+\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08redacted\x18\x02 \x01(\x08\"Z\n\nAttachment\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x04 \x01(\tH\x00\x42\x08\n\x06source\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"\x81\x01\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\x12-\n\x0b\x61ttachments\x18\x04 \x03(\x0b\x32\x18.aimanager.v1.Attachment\x12\x10\n\x08is_error\x18\x05 \x01(\x08\"t\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61imanager/v1/content.proto\x12\x0c\x61imanager.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.aimanager.v1.Role\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.aimanager.v1.Part\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12,\n\treasoning\x18\x02 \x01(\x0b\x32\x17.aimanager.v1.ReasoningH\x00\x12.\n\nattachment\x18\x03 \x01(\x0b\x32\x18.aimanager.v1.AttachmentH\x00\x12+\n\ttool_call\x18\x04 \x01(\x0b\x32\x16.aimanager.v1.ToolCallH\x00\x12/\n\x0btool_result\x18\x05 \x01(\x0b\x32\x18.aimanager.v1.ToolResultH\x00\x12+\n\ncache_hint\x18\x0e \x01(\x0e\x32\x17.aimanager.v1.CacheHint\x12\x16\n\x0eprovider_state\x18\x0f \x01(\x0c\x42\t\n\x07\x63ontent\"+\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08redacted\x18\x02 \x01(\x08\"Z\n\nAttachment\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x04 \x01(\tH\x00\x42\x08\n\x06source\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"\x81\x01\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\x12-\n\x0b\x61ttachments\x18\x04 \x03(\x0b\x32\x18.aimanager.v1.Attachment\x12\x10\n\x08is_error\x18\x05 \x01(\x08\"t\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x06 \x01(\x0cH\x00\x42\t\n\x07\x63ontent*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*R\n\tCacheHint\x12\x1a\n\x16\x43\x41\x43HE_HINT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41\x43HE_HINT_SHORT\x10\x01\x12\x13\n\x0f\x43\x41\x43HE_HINT_LONG\x10\x02\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aimanager.v1.content_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.aimanager.v1P\001ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\242\002\003AIM\252\002\014AIManager.V1\312\002\014AIManager\\V1\352\002\rAIManager::V1'
-  _globals['_ROLE']._serialized_start=949
-  _globals['_ROLE']._serialized_end=1012
+  _globals['_ROLE']._serialized_start=994
+  _globals['_ROLE']._serialized_end=1057
+  _globals['_CACHEHINT']._serialized_start=1059
+  _globals['_CACHEHINT']._serialized_end=1141
   _globals['_MESSAGE']._serialized_start=78
   _globals['_MESSAGE']._serialized_end=250
   _globals['_PART']._serialized_start=253
-  _globals['_PART']._serialized_end=498
-  _globals['_REASONING']._serialized_start=500
-  _globals['_REASONING']._serialized_end=543
-  _globals['_ATTACHMENT']._serialized_start=545
-  _globals['_ATTACHMENT']._serialized_end=635
-  _globals['_TOOLCALL']._serialized_start=637
-  _globals['_TOOLCALL']._serialized_end=697
-  _globals['_TOOLRESULT']._serialized_start=700
-  _globals['_TOOLRESULT']._serialized_end=829
-  _globals['_ARTIFACT']._serialized_start=831
-  _globals['_ARTIFACT']._serialized_end=947
+  _globals['_PART']._serialized_end=543
+  _globals['_REASONING']._serialized_start=545
+  _globals['_REASONING']._serialized_end=588
+  _globals['_ATTACHMENT']._serialized_start=590
+  _globals['_ATTACHMENT']._serialized_end=680
+  _globals['_TOOLCALL']._serialized_start=682
+  _globals['_TOOLCALL']._serialized_end=742
+  _globals['_TOOLRESULT']._serialized_start=745
+  _globals['_TOOLRESULT']._serialized_end=874
+  _globals['_ARTIFACT']._serialized_start=876
+  _globals['_ARTIFACT']._serialized_end=992
 # @@protoc_insertion_point(module_scope)

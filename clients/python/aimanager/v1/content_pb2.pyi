@@ -44,6 +44,30 @@ ROLE_ASSISTANT: Role.ValueType  # 2
 """The model."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _CacheHint:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheHintEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheHint.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_HINT_UNSPECIFIED: _CacheHint.ValueType  # 0
+    """Unspecified; the prompt is not marked."""
+    CACHE_HINT_SHORT: _CacheHint.ValueType  # 1
+    """The provider's default: 5 minutes for Claude, 30 minutes for OpenAI."""
+    CACHE_HINT_LONG: _CacheHint.ValueType  # 2
+    """The provider's longest, for which writing costs more: 1 hour for Claude, 12 hours for OpenAI."""
+
+class CacheHint(_CacheHint, metaclass=_CacheHintEnumTypeWrapper):
+    """How long the provider should cache a prompt after its last use."""
+
+CACHE_HINT_UNSPECIFIED: CacheHint.ValueType  # 0
+"""Unspecified; the prompt is not marked."""
+CACHE_HINT_SHORT: CacheHint.ValueType  # 1
+"""The provider's default: 5 minutes for Claude, 30 minutes for OpenAI."""
+CACHE_HINT_LONG: CacheHint.ValueType  # 2
+"""The provider's longest, for which writing costs more: 1 hour for Claude, 12 hours for OpenAI."""
+Global___CacheHint: _TypeAlias = CacheHint  # noqa: Y015
+
 @_typing.final
 class Message(_message.Message):
     """One message of a conversation."""
@@ -101,9 +125,15 @@ class Part(_message.Message):
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     TOOL_CALL_FIELD_NUMBER: _builtins.int
     TOOL_RESULT_FIELD_NUMBER: _builtins.int
+    CACHE_HINT_FIELD_NUMBER: _builtins.int
     PROVIDER_STATE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Text."""
+    cache_hint: Global___CacheHint.ValueType
+    """Ask the provider to cache the prompt up to the end of this part, because later requests will begin with the same
+    prompt. Writing to the cache costs more than reading the prompt once; docs/cost.md tells when it pays. Ignored with a
+    warning if the model cannot do it. Not stored: in a conversation the history is cached without it.
+    """
     provider_state: _builtins.bytes
     """Opaque signature or encrypted item of the provider. Send it back unchanged: the provider may reject the
     conversation without it.
@@ -132,11 +162,12 @@ class Part(_message.Message):
         attachment: Global___Attachment | None = ...,
         tool_call: Global___ToolCall | None = ...,
         tool_result: Global___ToolResult | None = ...,
+        cache_hint: Global___CacheHint.ValueType = ...,
         provider_state: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "content", b"content", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "content", b"content", "provider_state", b"provider_state", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "cache_hint", b"cache_hint", "content", b"content", "provider_state", b"provider_state", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "reasoning", "attachment", "tool_call", "tool_result"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015

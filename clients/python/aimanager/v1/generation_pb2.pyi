@@ -299,6 +299,7 @@ class GenerateRequest(_message.Message):
     EXTRACT_ARTIFACTS_FIELD_NUMBER: _builtins.int
     END_USER_ID_FIELD_NUMBER: _builtins.int
     OPTIMIZATIONS_FIELD_NUMBER: _builtins.int
+    CACHE_HINT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """`[provider/]model`, `[provider/]alias` or the name of a route; the aliases are latest, current, fast and reasoning.
     At most 256 characters. Empty: that of `conversation_id`, else the server's default model.
@@ -320,6 +321,10 @@ class GenerateRequest(_message.Message):
     end_user_id: _builtins.str
     """Stable, opaque id of the caller's end user, for abuse detection by providers that accept one. No personal data;
     send a hash of a user name or email address. At most 128 letters, digits, `_` and `-`.
+    """
+    cache_hint: _content_pb2.CacheHint.ValueType
+    """Ask the provider to cache the tools and the system instruction, as `Part.cache_hint` does for a part. In a
+    conversation, which is cached anyway, it selects how long.
     """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]:
@@ -401,10 +406,11 @@ class GenerateRequest(_message.Message):
         extract_artifacts: _builtins.bool = ...,
         end_user_id: _builtins.str = ...,
         optimizations: _abc.Iterable[Global___PromptOptimization.ValueType] | None = ...,
+        cache_hint: _content_pb2.CacheHint.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "output_format", b"output_format", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "optimizations", b"optimizations", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hint", b"cache_hint", "cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "end_user_id", b"end_user_id", "extract_artifacts", b"extract_artifacts", "fallback_models", b"fallback_models", "idempotency_key", b"idempotency_key", "labels", b"labels", "messages", b"messages", "model", b"model", "optimizations", b"optimizations", "output_format", b"output_format", "provider_options_json", b"provider_options_json", "reasoning", b"reasoning", "sampling", b"sampling", "stream_timeouts", b"stream_timeouts", "system_instruction", b"system_instruction", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

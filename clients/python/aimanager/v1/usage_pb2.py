@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61imanager/v1/usage.proto\x12\x0c\x61imanager.v1\"\xb0\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x05\x12\x15\n\routput_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x05\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x05\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x05\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.aimanager.v1.UsageSource\"p\n\x04\x43ost\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x13\n\x0btotal_nanos\x18\x02 \x01(\x03\x12\x13\n\x0binput_nanos\x18\x03 \x01(\x03\x12\x14\n\x0coutput_nanos\x18\x04 \x01(\x03\x12\x11\n\testimated\x18\x05 \x01(\x08*|\n\x0bUsageSource\x12\x1c\n\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_SOURCE_REPORTED\x10\x01\x12\x1a\n\x16USAGE_SOURCE_ESTIMATED\x10\x02\x12\x18\n\x14USAGE_SOURCE_MISSING\x10\x03*\x98\x01\n\x0b\x43\x61\x63heStatus\x12\x1c\n\x18\x43\x41\x43HE_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41\x43HE_STATUS_MISS\x10\x01\x12\"\n\x1e\x43\x41\x43HE_STATUS_IDEMPOTENT_REPLAY\x10\x02\x12\x14\n\x10\x43\x41\x43HE_STATUS_HIT\x10\x03\x12\x1a\n\x16\x43\x41\x43HE_STATUS_COALESCED\x10\x04\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61imanager/v1/usage.proto\x12\x0c\x61imanager.v1\"\xd1\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x05\x12\x15\n\routput_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x05\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x05\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x05\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.aimanager.v1.UsageSource\x12\x1f\n\x17long_cache_write_tokens\x18\x07 \x01(\x05\"p\n\x04\x43ost\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x13\n\x0btotal_nanos\x18\x02 \x01(\x03\x12\x13\n\x0binput_nanos\x18\x03 \x01(\x03\x12\x14\n\x0coutput_nanos\x18\x04 \x01(\x03\x12\x11\n\testimated\x18\x05 \x01(\x08*|\n\x0bUsageSource\x12\x1c\n\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_SOURCE_REPORTED\x10\x01\x12\x1a\n\x16USAGE_SOURCE_ESTIMATED\x10\x02\x12\x18\n\x14USAGE_SOURCE_MISSING\x10\x03*\x98\x01\n\x0b\x43\x61\x63heStatus\x12\x1c\n\x18\x43\x41\x43HE_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41\x43HE_STATUS_MISS\x10\x01\x12\"\n\x1e\x43\x41\x43HE_STATUS_IDEMPOTENT_REPLAY\x10\x02\x12\x14\n\x10\x43\x41\x43HE_STATUS_HIT\x10\x03\x12\x1a\n\x16\x43\x41\x43HE_STATUS_COALESCED\x10\x04\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,12 +32,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aimanager.v1.usage_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.aimanager.v1P\001ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\242\002\003AIM\252\002\014AIManager.V1\312\002\014AIManager\\V1\352\002\rAIManager::V1'
-  _globals['_USAGESOURCE']._serialized_start=335
-  _globals['_USAGESOURCE']._serialized_end=459
-  _globals['_CACHESTATUS']._serialized_start=462
-  _globals['_CACHESTATUS']._serialized_end=614
+  _globals['_USAGESOURCE']._serialized_start=368
+  _globals['_USAGESOURCE']._serialized_end=492
+  _globals['_CACHESTATUS']._serialized_start=495
+  _globals['_CACHESTATUS']._serialized_end=647
   _globals['_USAGE']._serialized_start=43
-  _globals['_USAGE']._serialized_end=219
-  _globals['_COST']._serialized_start=221
-  _globals['_COST']._serialized_end=333
+  _globals['_USAGE']._serialized_end=252
+  _globals['_COST']._serialized_start=254
+  _globals['_COST']._serialized_end=366
 # @@protoc_insertion_point(module_scope)

@@ -101,6 +101,7 @@ class Usage(_message.Message):
     CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    LONG_CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     """All input tokens, cached or not."""
     output_tokens: _builtins.int
@@ -113,6 +114,8 @@ class Usage(_message.Message):
     """Part of output_tokens: spent on reasoning."""
     source: Global___UsageSource.ValueType
     """Origin of the counts."""
+    long_cache_write_tokens: _builtins.int
+    """Part of cache_write_tokens: written for longer than the provider's default, at a higher price."""
     def __init__(
         self,
         *,
@@ -122,10 +125,11 @@ class Usage(_message.Message):
         cache_write_tokens: _builtins.int = ...,
         reasoning_tokens: _builtins.int = ...,
         source: Global___UsageSource.ValueType = ...,
+        long_cache_write_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "input_tokens", b"input_tokens", "long_cache_write_tokens", b"long_cache_write_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,12 +75,14 @@ class TokenCounts:
         """
         input_tokens = self["input_tokens"] + more_input_tokens
         output_tokens = self["output_tokens"] + more_output_tokens
-        reported = self["cache_read_tokens"], self["cache_write_tokens"], self["reasoning_tokens"]
+        long_write = self["long_cache_write_tokens"]
+        reported = self["cache_read_tokens"], self["cache_write_tokens"], self["reasoning_tokens"], long_write
         cache_read = min(reported[0], input_tokens)
         cache_write = min(reported[1], input_tokens - cache_read)
         reasoning = min(reported[2], output_tokens)
-        is_possible = not self._unreliable and reported == (cache_read, cache_write, reasoning)
+        long_write = min(reported[3], cache_write)
+        is_possible = not self._unreliable and reported == (cache_read, cache_write, reasoning, long_write)
         source = UsageSource.REPORTED if is_possible else UsageSource.ESTIMATED
         if not input_tokens and not output_tokens:
             source = UsageSource.MISSING
-        return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning, source)
+        return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning, source, long_write)

@@ -18,6 +18,7 @@ from ...config.settings import Limits
 from ...core.cache_policy import CacheMode, CachePolicy
 from ...core.content import (
     Attachment,
+    CacheHint,
     Effort,
     JsonObjectFormat,
     JsonSchemaFormat,
@@ -56,6 +57,9 @@ DEFAULT_SCHEMA_NAME: Final = "answer"
 
 ROLES = {content_pb2.Role.Value(f"ROLE_{role.name}"): role for role in Role}
 EFFORTS = {generation_pb2.ReasoningEffort.Value(f"REASONING_EFFORT_{effort.name}"): effort for effort in Effort}
+CACHE_HINTS: Mapping[int, CacheHint] = {
+    content_pb2.CacheHint.Value(f"CACHE_HINT_{hint.name}"): hint for hint in CacheHint
+}
 TOOL_MODES = {generation_pb2.ToolMode.Value(f"TOOL_MODE_{mode.name}"): mode for mode in ToolMode}
 CACHE_MODES = {generation_pb2.CacheMode.Value(f"CACHE_MODE_{mode.name}"): mode for mode in CacheMode}
 EMBEDDING_PURPOSES = {
@@ -103,6 +107,7 @@ def parse_generate_request(
         extract_artifacts=request.extract_artifacts,
         end_user_id=request.end_user_id,
         optimizations=_optimizations(parser, request.optimizations) if request.optimizations else NO_OPTIMIZATIONS,
+        cache_hint=_cache_hint(parser, request.cache_hint, "cache_hint") if request.cache_hint else None,
         conversation_id=request.conversation_id,
         cache_policy=_cache_policy(parser, request.cache_policy) if request.HasField("cache_policy") else None,
         violations=parser.violations,
@@ -202,24 +207,38 @@ def _message(parser: FieldParser, message: content_pb2.Message, path: str) -> Me
 
 def _part(parser: FieldParser, part: content_pb2.Part, path: str) -> Part:
     state = part.provider_state
+    hint = _cache_hint(parser, part.cache_hint, f"{path}.cache_hint") if part.cache_hint else None
     match part.WhichOneof("content"):
         case "text":
-            return Text(parser.text(part.text, f"{path}.text"), state)
+            return Text(parser.text(part.text, f"{path}.text"), state, hint)
         case "reasoning":
             reasoning = part.reasoning
-            return Reasoning(parser.text(reasoning.text, f"{path}.reasoning.text"), reasoning.redacted, state)
+            return Reasoning(parser.text(reasoning.text, f"{path}.reasoning.text"), reasoning.redacted, state, hint)
         case "attachment":
-            return _attachment(parser, part.attachment, f"{path}.attachment", state)
+            return _attachment(parser, part.attachment, f"{path}.attachment", state, hint)
         case "tool_call":
-            return _tool_call(parser, part.tool_call, f"{path}.tool_call", state)
+            return _tool_call(parser, part.tool_call, f"{path}.tool_call", state, hint)
         case "tool_result":
-            return _tool_result(parser, part.tool_result, f"{path}.tool_result", state)
+            return _tool_result(parser, part.tool_result, f"{path}.tool_result", state, hint)
         case _:
             parser.reject(path, "must set one of text, reasoning, attachment, tool_call or tool_result")
             return Text("", state)
 
 
-def _attachment(parser: FieldParser, attachment: content_pb2.Attachment, path: str, state: bytes = b"") -> Attachment:
+def _cache_hint(parser: FieldParser, value: int, path: str) -> CacheHint | None:
+    hint = CACHE_HINTS.get(value)
+    if hint is None:
+        parser.reject_enum(path, content_pb2.CacheHint, value)
+    return hint
+
+
+def _attachment(
+    parser: FieldParser,
+    attachment: content_pb2.Attachment,
+    path: str,
+    state: bytes = b"",
+    hint: CacheHint | None = None,
+) -> Attachment:
     source = attachment.WhichOneof("source")
     if source is None:
         parser.reject(path, "must set data or uri")
@@ -229,19 +248,25 @@ def _attachment(parser: FieldParser, attachment: content_pb2.Attachment, path: s
         data=attachment.data if source == "data" else None,
         uri=parser.text(attachment.uri, f"{path}.uri") if source == "uri" else None,
         provider_state=state,
+        cache_hint=hint,
     )
 
 
-def _tool_call(parser: FieldParser, call: content_pb2.ToolCall, path: str, state: bytes) -> ToolCall:
+def _tool_call(
+    parser: FieldParser, call: content_pb2.ToolCall, path: str, state: bytes, hint: CacheHint | None
+) -> ToolCall:
     return ToolCall(
         id=parser.text(call.id, f"{path}.id"),
         name=parser.text(call.name, f"{path}.name"),
         arguments_json=parser.text(call.arguments_json, f"{path}.arguments_json"),
         provider_state=state,
+        cache_hint=hint,
     )
 
 
-def _tool_result(parser: FieldParser, result: content_pb2.ToolResult, path: str, state: bytes) -> ToolResult:
+def _tool_result(
+    parser: FieldParser, result: content_pb2.ToolResult, path: str, state: bytes, hint: CacheHint | None
+) -> ToolResult:
     files = enumerate(result.attachments)
     return ToolResult(
         tool_call_id=parser.text(result.tool_call_id, f"{path}.tool_call_id"),
@@ -250,6 +275,7 @@ def _tool_result(parser: FieldParser, result: content_pb2.ToolResult, path: str,
         attachments=tuple(_attachment(parser, file, f"{path}.attachments[{index}]") for index, file in files),
         is_error=result.is_error,
         provider_state=state,
+        cache_hint=hint,
     )
 
 

@@ -285,6 +285,8 @@ def _fill_usage(target: usage_pb2.Usage, usage: Usage) -> None:
         target.cache_read_tokens = clamp_int32(usage.cache_read_tokens)
     if usage.cache_write_tokens:
         target.cache_write_tokens = clamp_int32(usage.cache_write_tokens)
+    if usage.long_cache_write_tokens:
+        target.long_cache_write_tokens = clamp_int32(usage.long_cache_write_tokens)
     if usage.reasoning_tokens:
         target.reasoning_tokens = clamp_int32(usage.reasoning_tokens)
 

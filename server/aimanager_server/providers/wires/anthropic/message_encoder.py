@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ....core.content import Attachment, CacheHint, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.provider_state import unmarked
 from ....core.request import Attempt, Target
 from ..call_ids import ANTHROPIC as CALL_IDS
@@ -36,9 +36,26 @@ def encode_messages(attempt: Attempt[Any]) -> list[Block]:
 def _turns(attempt: Attempt[Any]) -> Iterator[tuple[Role, list[Block]]]:
     for message in attempt.messages:
         from_target = _is_from_target(message, attempt.target) and not attempt.omits_state
-        blocks = [block for part in message.parts for block in _blocks(part, message.role, from_target=from_target)]
+        blocks: list[Block] = []
+        for part in message.parts:
+            added = _blocks(part, message.role, from_target=from_target)
+            if added and part.cache_hint is not None:
+                added[-1] |= cache_control(part.cache_hint)
+            blocks += added
         if blocks:
             yield message.role, blocks
+
+
+def cache_control(hint: CacheHint | None) -> Block:
+    """Return the field of a block that marks the end of a cached prefix; none without a hint.
+
+    >>> cache_control(CacheHint.LONG)
+    {'cache_control': {'type': 'ephemeral', 'ttl': '1h'}}
+    """
+    if hint is None:
+        return {}
+    control = {"type": "ephemeral", "ttl": "1h"} if hint is CacheHint.LONG else {"type": "ephemeral"}
+    return {"cache_control": control}
 
 
 def _is_from_target(message: Message, target: Target) -> bool:

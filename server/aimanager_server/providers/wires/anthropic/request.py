@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from ....catalog.model import Model
-from ....core.content import JsonObjectFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
+from ....core.content import CacheHint, JsonObjectFormat, OutputFormat, Sampling, Tool, ToolChoice, ToolMode
 from ....core.request import Attempt
 from ..json_schema import ANTHROPIC, native_schema, unsupported_format
 from ..native_options import deep_merge
+from ..prompt_markers import MarkedPrompt, Markers, mark_prompt, without_markers
 from ..setting_changes import SettingChanges
-from .message_encoder import encode_messages
+from .message_encoder import cache_control, encode_messages
 from .thinking import plan_thinking
 
 TOOL_CHOICE_TYPES: dict[ToolMode, str] = {ToolMode.AUTO: "auto", ToolMode.REQUIRED: "any", ToolMode.NONE: "none"}
 
 
+MARKERS = Markers(assistant_parts=True, tools=True, long=True)
+
+
 def encode_body(
-    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges
+    attempt: Attempt[Any],
+    model: Model | None,
+    options: Mapping[str, Any],
+    changes: SettingChanges,
+    *,
+    marks_prompt: bool = False,
 ) -> bytes:
-    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
+    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
+
+    `marks_prompt`: the parts of the prompt that are worth it are marked for the prompt cache.
+    """
     target = attempt.target
     plan = plan_thinking(target, model, changes)
+    prompt = _marked(attempt, model, options, changes, is_on=marks_prompt)
     body: dict[str, Any] = {
         "model": target.model,
         "max_tokens": plan.max_tokens,
-        "system": attempt.system_instruction or None,
-        "messages": encode_messages(attempt),
-        "tools": [_tool(tool) for tool in attempt.tools] or None,
+        "system": _system(attempt.system_instruction, prompt.system),
+        "messages": encode_messages(prompt.of(attempt)),
+        "tools": _tools(attempt.tools, prompt.tools),
         "tool_choice": _tool_choice(attempt.tool_choice) if attempt.tools else None,
         "thinking": plan.thinking,
         "output_config": _output_config(plan.effort, attempt.output_format),
@@ -45,6 +58,25 @@ def encode_body(
     return to_json(body, inf_nan_mode="null")
 
 
+def _marked(
+    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges, *, is_on: bool
+) -> MarkedPrompt:
+    """Return what to mark: nothing if a native option asks for automatic caching, which places a marker itself."""
+    spec = model.prompt_cache if model is not None else None
+    if not is_on or spec is None:
+        return without_markers(attempt, spec, changes, is_on=is_on)
+    if "cache_control" in options or "cache_control" in attempt.target.options:
+        reason = "The native option cache_control caches the prompt"
+        return without_markers(attempt, spec, changes, reason=reason)
+    return mark_prompt(attempt, spec, MARKERS, changes)
+
+
+def _system(instruction: str, hint: CacheHint | None) -> str | list[dict[str, Any]] | None:
+    if hint is None:
+        return instruction or None
+    return [{"type": "text", "text": instruction, **cache_control(hint)}]
+
+
 def _output_config(effort: str | None, output_format: OutputFormat | None) -> dict[str, Any] | None:
     config: dict[str, Any] = {"effort": effort} if effort else {}
     if isinstance(output_format, JsonObjectFormat):
@@ -52,6 +84,13 @@ def _output_config(effort: str | None, output_format: OutputFormat | None) -> di
     if output_format is not None:
         config["format"] = {"type": "json_schema", "schema": native_schema(output_format, ANTHROPIC)}
     return config or None
+
+
+def _tools(tools: Sequence[Tool], hint: CacheHint | None) -> list[dict[str, Any]] | None:
+    definitions = [_tool(tool) for tool in tools]
+    if definitions:
+        definitions[-1] |= cache_control(hint)
+    return definitions or None
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

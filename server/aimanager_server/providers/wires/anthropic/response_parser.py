@@ -74,6 +74,7 @@ class AnthropicParser:
             output_tokens=usage.get("output_tokens"),
             cache_read_tokens=usage.get("cache_read_input_tokens"),
             cache_write_tokens=usage.get("cache_creation_input_tokens"),
+            long_cache_write_tokens=object_field(usage, "cache_creation").get("ephemeral_1h_input_tokens"),
             reasoning_tokens=object_field(usage, "output_tokens_details").get("thinking_tokens"),
         )
 

@@ -36,6 +36,7 @@ class AnthropicWire:
         find_model: Callable[[str], Model | None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._marks_prompt = settings.prompt_cache
         self._base_url = settings.base_url.rstrip("/").removesuffix("/v1")
         self._headers = {**settings.headers, "anthropic-version": settings.api_version}
         self._options = settings.options
@@ -48,7 +49,8 @@ class AnthropicWire:
         accept = "text/event-stream" if attempt.is_streamed else "application/json"
         headers = {**self._authorized_headers(key), "accept": accept, "content-type": "application/json"}
         changes = SettingChanges(attempt.target)
-        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes)
+        model = self._find_model(attempt.target.model)
+        body = encode_body(attempt, model, self._options, changes, marks_prompt=self._marks_prompt)
         return HttpRequest("POST", f"{self._base_url}/v1/messages", headers, body, tuple(changes.warnings))
 
     def decode(self, body: bytes) -> list[Event]:

@@ -10,6 +10,8 @@ from typing import Any
 from ....core.content import Attachment, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from ....core.errors import CapabilityUnsupported
 from ....core.request import Attempt
+from ..openai_breakpoints import breakpoint_field
+from ..prompt_markers import MarkedPrompt
 from .message_fixups import acknowledge_tool_results
 from .quirks import Quirks
 
@@ -17,16 +19,24 @@ Json = dict[str, Any]
 TEXT_TYPES = ("application/json", "application/xml")
 
 
-def encode_messages(attempt: Attempt[Any], quirks: Quirks) -> list[Json]:
-    """Return the system instruction and the turns in order, with tool results directly after their tool calls."""
+def encode_messages(attempt: Attempt[Any], quirks: Quirks, prompt: MarkedPrompt | None = None) -> list[Json]:
+    """Return the system instruction and the turns in order, with tool results directly after their tool calls.
+
+    With a `prompt`, its parts with a cache hint become breakpoints, which only lists of content can have. So that a
+    later request begins with the same messages, those of the user and of tools are then lists in any case.
+    """
     messages: list[Json] = []
-    if attempt.system_instruction:
+    is_list = prompt is not None
+    if attempt.system_instruction and prompt is not None and prompt.system is not None:
+        content = [{"type": "text", "text": attempt.system_instruction, **breakpoint_field(prompt.system)}]
+        messages.append({"role": quirks.system_role, "content": content})
+    elif attempt.system_instruction:
         messages.append({"role": quirks.system_role, "content": attempt.system_instruction})
     for role, turns in groupby(attempt.messages, key=lambda message: message.role):
         if role is Role.ASSISTANT:
             messages.extend(_assistant(turn, attempt.target.provider, quirks) for turn in turns if _has_content(turn))
         else:
-            messages.extend(_user(list(turns), quirks))
+            messages.extend(_user(list(turns), quirks, is_list=is_list))
     return messages if quirks.allows_user_after_tool else list(acknowledge_tool_results(messages))
 
 
@@ -55,20 +65,22 @@ def _tool_call(call: ToolCall, quirks: Quirks) -> Json:
     return {"id": quirks.call_ids.fit(call.id), "type": "function", "function": function}
 
 
-def _user(turns: list[Message], quirks: Quirks) -> Iterator[Json]:
+def _user(turns: list[Message], quirks: Quirks, *, is_list: bool) -> Iterator[Json]:
     parts = [part for turn in turns for part in turn.parts]
     results = [part for part in parts if isinstance(part, ToolResult)]
     for result in results:
-        output = f"Error: {result.output}" if result.is_error else result.output
+        output: str | list[Json] = f"Error: {result.output}" if result.is_error else result.output
+        if is_list:
+            output = [{"type": "text", "text": output, **breakpoint_field(result.cache_hint)}]
         yield {"role": "tool", "tool_call_id": quirks.call_ids.fit(result.tool_call_id), "content": output}
     # A tool message carries only text, so the files of a tool follow in a separate user turn.
     files = [content for number, result in enumerate(results, 1) for content in _files(number, result)]
     if files:
         yield {"role": "user", "content": files}
     for turn in turns:
-        content = [_content(part) for part in _visible_parts(turn.parts)]
+        content = [{**_content(part), **breakpoint_field(part.cache_hint)} for part in _visible_parts(turn.parts)]
         if content:
-            yield {"role": "user", "content": _simplify(content)}
+            yield {"role": "user", "content": content if is_list else _simplify(content)}
 
 
 def _visible_parts(parts: Iterable[Part]) -> Iterator[Text | Attachment]:

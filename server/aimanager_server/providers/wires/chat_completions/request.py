@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from ....catalog.model import Model
 from ....core.content import (
     Effort,
     JsonObjectFormat,
@@ -18,8 +19,11 @@ from ....core.content import (
     ToolMode,
 )
 from ....core.request import Attempt
+from ..cache_keys import CacheKeys
 from ..json_schema import OPENAI, native_schema, unsupported_format
 from ..native_options import deep_merge
+from ..openai_breakpoints import mark_openai_prompt
+from ..prompt_markers import Markers
 from ..setting_changes import EFFORT, INCLUDE, SettingChanges, budget_as_effort
 from .message_encoder import encode_messages
 from .quirks import Quirks
@@ -30,21 +34,39 @@ NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
 API = "The chat-completions API of this server"
 
 
-def encode_body(attempt: Attempt[Any], quirks: Quirks, options: Mapping[str, Any], changes: SettingChanges) -> bytes:
-    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
+MARKERS = Markers()
+
+
+def encode_body(
+    attempt: Attempt[Any],
+    quirks: Quirks,
+    options: Mapping[str, Any],
+    changes: SettingChanges,
+    model: Model | None = None,
+    cache_keys: CacheKeys | None = None,
+) -> bytes:
+    """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
+
+    Without `cache_keys`, the prompt cache is left to the provider.
+    """
     target = attempt.target
+    prompt, cache_options = mark_openai_prompt(attempt, model, MARKERS, changes, is_on=cache_keys is not None)
+    is_marked = prompt.is_repeated and bool(cache_options)
     body: dict[str, Any] = {
         "model": target.model,
-        "messages": encode_messages(attempt, quirks),
+        "messages": encode_messages(prompt.of(attempt), quirks, prompt if is_marked else None),
         **quirks.extra_fields,
         **_sampling(target.sampling, quirks, changes),
         **_reasoning(target.reasoning, quirks, changes),
         **_tools(attempt, quirks, changes),
         **_format(attempt.output_format, quirks),
+        **cache_options,
     }
     if attempt.is_streamed and quirks.requests_stream_usage:
         body["stream_options"] = {"include_usage": True}
     body = deep_merge(deep_merge(body, options), target.options)
+    if cache_keys is not None and model is not None and model.prompt_cache is not None:
+        cache_keys.add_to(body, attempt, model.prompt_cache)
     # The call decides whether the response is streamed, because that selects the decoder.
     body.pop("stream", None)
     if attempt.is_streamed:

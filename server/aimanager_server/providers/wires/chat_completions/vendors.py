@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
 from ....core.content import Effort
@@ -124,6 +125,8 @@ QUIRKS: Mapping[str, Callable[[str], Quirks]] = MappingProxyType(
 """The quirks lookup of each vendor, by provider name."""
 
 
-def vendor_wire(vendor: str, settings: ProviderSettings, limits: Limits) -> ChatCompletionsWire:
+def vendor_wire(
+    vendor: str, settings: ProviderSettings, limits: Limits, find_model: Callable[[str], Model | None]
+) -> ChatCompletionsWire:
     """Build the wire of a vendor. A name outside `QUIRKS` gets what most servers accept."""
-    return ChatCompletionsWire(settings, limits, QUIRKS.get(vendor, lambda model: UNKNOWN_SERVER))
+    return ChatCompletionsWire(settings, limits, QUIRKS.get(vendor, lambda model: UNKNOWN_SERVER), find_model)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
 from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
+from ..cache_keys import CacheKeys
 from ..json_codec import decode_body, require_object
 from ..provider_errors import build_error, parse_error_body
 from ..setting_changes import SettingChanges
@@ -22,13 +24,17 @@ from .stream_reader import ChatCompletionsStreamReader
 
 
 class ChatCompletionsWire:
-    """The chat-completions wire of one server. `find_quirks` returns the quirks of a model."""
+    """The chat-completions wire of one server. `find_quirks` returns the quirks of a model.
+
+    `find_model` returns the catalog entry of a model id, None if unknown.
+    """
 
     def __init__(
         self,
         settings: ProviderSettings,
         limits: Limits,
         find_quirks: Callable[[str], Quirks],
+        find_model: Callable[[str], Model | None] = lambda model: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._url = settings.base_url.rstrip("/")
@@ -36,6 +42,8 @@ class ChatCompletionsWire:
         self._options = settings.options
         self._max_line_bytes = limits.max_line_bytes
         self._find_quirks = find_quirks
+        self._find_model = find_model
+        self._cache_keys = CacheKeys(settings) if settings.prompt_cache else None
         self._now = now
 
     def encode(self, attempt: Attempt[Any], key: str) -> HttpRequest:
@@ -43,8 +51,11 @@ class ChatCompletionsWire:
         headers = self._authorized_headers(key)
         headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if attempt.is_streamed else "application/json"
-        changes = SettingChanges(attempt.target)
-        body = encode_body(attempt, self._find_quirks(attempt.target.model), self._options, changes)
+        changes, model = SettingChanges(attempt.target), self._find_model(attempt.target.model)
+        if self._cache_keys is not None and model is not None and model.prompt_cache is not None:
+            headers = {**self._cache_keys.headers(attempt, model.prompt_cache), **headers}
+        quirks = self._find_quirks(attempt.target.model)
+        body = encode_body(attempt, quirks, self._options, changes, model, self._cache_keys)
         return HttpRequest("POST", f"{self._url}/chat/completions", headers, body, tuple(changes.warnings))
 
     def decode(self, body: bytes) -> list[Event]:

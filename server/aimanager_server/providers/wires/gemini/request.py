@@ -12,6 +12,7 @@ from ....core.content import JsonObjectFormat, Tool, ToolChoice, ToolMode
 from ....core.request import Attempt
 from ..json_schema import unsupported_format
 from ..native_options import deep_merge
+from ..prompt_markers import without_markers
 from ..setting_changes import SettingChanges
 from .message_encoder import encode_contents
 from .schema import ReferenceInliner
@@ -24,6 +25,7 @@ def encode_body(
     attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's."""
+    without_markers(attempt, model.prompt_cache if model is not None else None, changes)  # it caches by itself
     inliner = ReferenceInliner()
     config = {name: value for name, value in _generation(attempt, model, inliner, changes).items() if value is not None}
     body: dict[str, Any] = {"contents": encode_contents(attempt, uses_signatures=not uses_thinking_budget(model))}

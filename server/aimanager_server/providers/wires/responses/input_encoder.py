@@ -7,10 +7,22 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from ....core.content import Attachment, JsonObjectFormat, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from ....core.content import (
+    Attachment,
+    CacheHint,
+    JsonObjectFormat,
+    Message,
+    Part,
+    Reasoning,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from ....core.errors import CapabilityUnsupported
 from ....core.request import Attempt
 from ..call_ids import RESPONSES as CALL_IDS
+from ..openai_breakpoints import breakpoint_field
 from .compaction import compacted_items
 from .provider_state import Json, decode_kind_and_phase, decode_reasoning_item
 
@@ -20,17 +32,19 @@ JSON_INSTRUCTION = "Answer with a JSON object."
 """Added if JSON output is requested and no message mentions JSON: the API rejects that, whatever the instructions."""
 
 
-def encode_input(attempt: Attempt[Any], key: str) -> list[Json]:
+def encode_input(attempt: Attempt[Any], key: str, *, is_marked: bool = False) -> list[Json]:
     """Return the turns as items in order; tool results come first in the turn after the tool calls.
 
-    `key` is the API key: a compaction that it obtained replaces the summary of the same turns.
+    `key` is the API key: a compaction that it obtained replaces the summary of the same turns. `is_marked`: parts with
+    a cache hint become breakpoints, which only lists of content can have. So that a later request begins with the same
+    items, the results of tools are then lists whether or not they have one.
     """
     items: list[Json] = []
     for role, turns in groupby(attempt.messages, key=lambda message: message.role):
         if role is Role.ASSISTANT:
             items.extend(item for turn in turns for item in _assistant(turn, attempt))
         else:
-            items.extend(_user_turns(turns, attempt, key))
+            items.extend(_user_turns(turns, attempt, key, is_marked=is_marked))
     if isinstance(attempt.output_format, JsonObjectFormat) and not _mentions_json(attempt.messages):
         items.insert(0, {"role": "developer", "content": [_text(JSON_INSTRUCTION)]})
     return items
@@ -80,41 +94,49 @@ def _call(part: ToolCall) -> Json:
     return {"type": "function_call", "call_id": CALL_IDS.fit(part.id), "name": part.name, "arguments": arguments}
 
 
-def _user_turns(turns: Iterable[Message], attempt: Attempt[Any], key: str) -> Iterator[Json]:
+def encode_instruction(instruction: str, hint: CacheHint) -> Json:
+    """Return the system instruction as the first item, which can have a breakpoint."""
+    return {"role": "developer", "content": [{**_text(instruction), **breakpoint_field(hint)}]}
+
+
+def _user_turns(turns: Iterable[Message], attempt: Attempt[Any], key: str, *, is_marked: bool) -> Iterator[Json]:
     parts: list[Part] = []
     for turn in turns:
         compacted = [] if attempt.omits_state else compacted_items(turn, attempt.target, key)
         if compacted:
-            yield from _user(parts)
+            yield from _user(parts, is_marked=is_marked)
             yield from compacted
             parts = []
         else:
             parts += turn.parts
-    yield from _user(parts)
+    yield from _user(parts, is_marked=is_marked)
 
 
-def _user(parts: list[Part]) -> Iterator[Json]:
+def _user(parts: list[Part], *, is_marked: bool) -> Iterator[Json]:
     for part in parts:
         if isinstance(part, ToolResult):
-            yield {"type": "function_call_output", "call_id": CALL_IDS.fit(part.tool_call_id), "output": _output(part)}
+            output = _output(part, is_list=is_marked)
+            yield {"type": "function_call_output", "call_id": CALL_IDS.fit(part.tool_call_id), "output": output}
     content = list(_contents(parts))
     if content:
         yield {"role": "user", "content": content}
 
 
-def _output(result: ToolResult) -> str | list[Json]:
+def _output(result: ToolResult, *, is_list: bool) -> str | list[Json]:
     text = f"Error: {result.output}" if result.is_error else result.output
-    if not result.attachments:
+    if not (result.attachments or is_list):
         return text
-    return [*([_text(text)] if text else []), *_contents(result.attachments)]
+    content = [*([_text(text)] if text or not result.attachments else []), *_contents(result.attachments)]
+    content[-1] |= breakpoint_field(result.cache_hint)
+    return content
 
 
 def _contents(parts: Iterable[Part]) -> Iterator[Json]:
     for part in parts:
         if isinstance(part, Attachment):
-            yield _file(part)
+            yield {**_file(part), **breakpoint_field(part.cache_hint)}
         elif isinstance(part, Text) and part.text:
-            yield _text(part.text)
+            yield {**_text(part.text), **breakpoint_field(part.cache_hint)}
 
 
 def _text(text: str) -> Json:

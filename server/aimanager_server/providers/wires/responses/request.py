@@ -18,10 +18,13 @@ from ....core.content import (
     ToolChoice,
 )
 from ....core.request import Attempt
+from ..cache_keys import CacheKeys
 from ..json_schema import OPENAI, native_schema
 from ..native_options import deep_merge
+from ..openai_breakpoints import mark_openai_prompt
+from ..prompt_markers import Markers
 from ..setting_changes import SettingChanges, budget_as_effort
-from .input_encoder import encode_input
+from .input_encoder import encode_input, encode_instruction
 from .provider_state import Json
 
 NO_ARGUMENTS: Json = {"type": "object", "properties": {}}
@@ -33,21 +36,34 @@ INCLUDED_REASONING = ["reasoning.encrypted_content"]
 API = "The Responses API"
 
 
+MARKERS = Markers(long=True)
+
+
 def encode_body(
-    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges, key: str
+    attempt: Attempt[Any],
+    model: Model | None,
+    options: Mapping[str, Any],
+    changes: SettingChanges,
+    key: str,
+    cache_keys: CacheKeys | None = None,
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
-    `store` is false, because the API stores responses by default.
+    `store` is false, because the API stores responses by default. Without `cache_keys`, the prompt cache is left to the
+    provider.
     """
     target = attempt.target
+    prompt, cache_options = mark_openai_prompt(attempt, model, MARKERS, changes, is_on=cache_keys is not None)
+    items = encode_input(prompt.of(attempt), key, is_marked=prompt.is_repeated and bool(cache_options))
+    if prompt.system is not None:
+        items.insert(0, encode_instruction(attempt.system_instruction, prompt.system))
     # Models without reasoning reject a request to include it.
     _report_missing_fields(target.sampling, changes)
     may_reason = model is None or model.thinking != "none"
     fields: Json = {
         "model": target.model,
-        "instructions": attempt.system_instruction or None,
-        "input": encode_input(attempt, key),
+        "instructions": attempt.system_instruction or None if prompt.system is None else None,
+        "input": items,
         "store": False,
         "include": INCLUDED_REASONING if may_reason else None,
         "max_output_tokens": target.sampling.max_output_tokens,
@@ -56,9 +72,12 @@ def encode_body(
         "reasoning": _reasoning(target.reasoning, changes),
         "text": _text(attempt.output_format),
         **_tools(attempt),
+        **cache_options,
     }
     body = {field: value for field, value in fields.items() if value is not None}
     body = deep_merge(deep_merge(body, options), target.options)
+    if cache_keys is not None and model is not None and model.prompt_cache is not None:
+        cache_keys.add_to(body, attempt, model.prompt_cache)
     # The call decides whether the response is streamed, because that selects the decoder.
     body.pop("stream", None)
     if attempt.is_streamed:

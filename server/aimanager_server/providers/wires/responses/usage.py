@@ -24,6 +24,7 @@ def parse_usage(value: Any) -> Usage | None:
         output_tokens=value.get("output_tokens"),
         cache_read_tokens=details.get("cached_tokens"),
         cache_write_tokens=details.get("cache_write_tokens"),
+        long_cache_write_tokens=object_field(details, "cache_write_tokens_details").get("ttl_12h_tokens"),
         reasoning_tokens=object_field(value, "output_tokens_details").get("reasoning_tokens"),
     )
     usage = counts.usage()

@@ -20,6 +20,7 @@ from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
 from ....core.usage import Usage
+from ..cache_keys import CacheKeys
 from ..json_codec import decode_object_body
 from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
@@ -44,6 +45,7 @@ class ResponsesWire:
         self._url = settings.base_url.rstrip("/")
         self._headers = dict(settings.headers)
         self._options = settings.options
+        self._cache_keys = CacheKeys(settings) if settings.prompt_cache else None
         self._max_line_bytes = limits.max_line_bytes
         self._find_model = find_model
         self._now = now
@@ -54,7 +56,8 @@ class ResponsesWire:
         headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if attempt.is_streamed else "application/json"
         changes = SettingChanges(attempt.target)
-        body = encode_body(attempt, self._find_model(attempt.target.model), self._options, changes, key)
+        model = self._find_model(attempt.target.model)
+        body = encode_body(attempt, model, self._options, changes, key, self._cache_keys)
         return HttpRequest("POST", f"{self._url}/responses", headers, body, tuple(changes.warnings))
 
     def encode_compaction(self, attempt: Attempt[Any], key: str) -> HttpRequest:
