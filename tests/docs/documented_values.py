@@ -43,7 +43,8 @@ def _value(source: str) -> float:
     if not constant:
         settings: Any = Settings()
         return float(reduce(_member, source.split("."), settings))
-    module = import_module("aimanager_server." + path.removesuffix(".py").replace("/", "."))
+    package = "" if path.startswith("aimanager/") else "aimanager_server."
+    module = import_module(package + path.removesuffix(".py").replace("/", "."))
     return float(getattr(module, constant))
 
 

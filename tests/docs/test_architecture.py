@@ -1,22 +1,16 @@
-"""docs/architecture.md and docs/design-map.md describe the code as it is."""
+"""docs/architecture.md describes the code as it is."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import re
-import shlex
 import sys
-from functools import cache
-from io import StringIO
 from types import FrameType
 from typing import Any
 
 import grpc
 import pytest
 
-from aimanager.cli.command import main
-from aimanager.cli.console import Console
 from aimanager.v1 import generation_pb2
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 from aimanager_server.app import App
@@ -24,18 +18,17 @@ from aimanager_server.config.settings import Settings
 from aimanager_server.lifecycle import running_server
 from tests.docs.documented_values import wrong_values
 from tests.docs.import_diagram import with_diagram
+from tests.docs.named_code import SOURCES, Step, named_code, undefined
 from tests.integration.faults.fault_catalog import responds
 from tests.integration.faults.gateway import generate_request
 from tests.integration.faults.socket_faults import served_upstreams
 from tests.integration.faults.upstream import Upstream
 from tests.support.doc_blocks import DOCS
 from tests.support.gateway import run_in_thread, settings_with
-from tests.support.paths import ROOT
 
 RUNS = {("architecture.md", "mermaid"): "test_the_import_diagram_is_up_to_date"}
 
 ARCHITECTURE = (DOCS / "architecture.md").read_text("utf-8")
-DESIGN_MAP = (DOCS / "design-map.md").read_text("utf-8")
 WIRE = "providers/wires/chat_completions/wire.py"
 WIRE_METHODS = {
     (WIRE, "ChatCompletionsWire.encode"): ("providers/wires/wire.py", "Wire.encode"),
@@ -55,9 +48,6 @@ NOT_ON_THE_PATH = {
     ("core/stream.py", "StreamObserver.on_end"),
 }
 """Steps of the page that run at startup or after an error, and classes instead of functions."""
-Step = tuple[str, str]
-"""A path and a name in it."""
-SOURCES = (ROOT / "server" / "aimanager_server", ROOT / "clients" / "python")
 
 
 def test_the_import_diagram_is_up_to_date() -> None:
@@ -74,10 +64,10 @@ def test_every_package_has_a_row() -> None:
 
 
 def test_every_named_file_and_function_exists() -> None:
-    named = {*named_code(ARCHITECTURE), *named_code(DESIGN_MAP)}
+    named = set(named_code(ARCHITECTURE))
 
-    assert len(named) > 60
-    assert sorted(f"{path}: {name}" for path, name in named if name not in ("", *defined(path))) == []
+    assert len(named) > 40
+    assert undefined(named) == []
 
 
 @pytest.mark.parametrize(("method", "heading"), [("Generate", "A unary call"), ("StreamGenerate", "A stream")])
@@ -130,32 +120,6 @@ def test_every_store_in_the_metrics_has_a_bound() -> None:
     assert set(re.findall(r"`(\w+)` \|$", table, re.MULTILINE)) == exported | {"log_lines"}
 
 
-def test_every_row_of_the_design_map_shows_how_to_see_it_work_or_is_not_yet_built() -> None:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in DESIGN_MAP.splitlines() if "|" in line]
-    systems = rows[2:]
-
-    assert len(systems) > 35
-    assert [row for row in systems if len(row) != 4] == []
-    assert [row[0] for row in systems if not row[1].startswith("not yet") and not all(row)] == []
-
-
-def test_tests_named_in_the_design_map_exist() -> None:
-    sources = (path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    existing = set(re.findall(r"^(?:async )?def (test_\w+)\(", "\n".join(sources), re.MULTILINE))
-
-    assert set(re.findall(r"`(test_\w+)`", DESIGN_MAP)) - existing == set()
-
-
-def test_commands_named_in_the_design_map_run(gateway: str) -> None:
-    commands = {command for command in re.findall(r"`aimanager ([^`]+)`", DESIGN_MAP) if "--help" not in command}
-    console = Console(StringIO(), StringIO(), StringIO())
-
-    exits = {command: main(shlex.split(command), console, {"AIMANAGER_TARGET": gateway}) for command in commands}
-
-    assert len(exits) == 6
-    assert [command for command, exit_code in exits.items() if exit_code != 0] == []
-
-
 def send(stub: Any, method: str, request: generation_pb2.GenerateRequest) -> None:
     if method == "Generate":
         stub.Generate(request)
@@ -183,30 +147,3 @@ def steps(heading: str) -> list[Step]:
     """Return the functions of a section's table."""
     section = ARCHITECTURE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return [step for row in section.splitlines() if row.startswith("|") for step in named_code(row)]
-
-
-def named_code(page: str) -> list[Step]:
-    """Return each `path.py` of a page with the `name` in it that follows, empty if none does."""
-    return re.findall(r"`([\w/]+\.py)`(?: `([\w.]+)`)?", page)
-
-
-@cache
-def defined(path: str) -> frozenset[str]:
-    """Return the names that a file defines: of constants, functions, classes, and members of classes."""
-    (file,) = (source / path for source in SOURCES if (source / path).is_file())
-    return frozenset(name for node in ast.parse(file.read_text("utf-8")).body for name in _names(node))
-
-
-def _names(node: ast.AST, prefix: str = "") -> list[str]:
-    match node:
-        case ast.ClassDef():
-            members = [name for child in node.body for name in _names(child, f"{prefix}{node.name}.")]
-            return [f"{prefix}{node.name}", *members]
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            return [f"{prefix}{node.name}"]
-        case ast.Assign():
-            return [f"{prefix}{target.id}" for target in node.targets if isinstance(target, ast.Name)]
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            return [f"{prefix}{name}"]
-        case _:
-            return []

@@ -180,12 +180,12 @@ class AsyncAIManager(ConstructedClient):
         """
         return await self._channel.call(embed(inputs, options, self._settings.defaults))
 
-    async def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
+    async def suggest_model(self, provider: str, required_capabilities: Sequence[str]) -> str:
         """Return the id of the provider's best model with all these capabilities, such as vision or reasoning.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
-        return await self.models.suggest_model(provider, capabilities)
+        return await self.models.suggest_model(provider, required_capabilities)
 
     @property
     def stubs(self) -> AsyncStubs:

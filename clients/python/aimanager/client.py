@@ -214,7 +214,7 @@ class AIManager(ConstructedClient):
         """
         return self._channel.call(embed(inputs, options, self._settings.defaults))
 
-    def suggest_model(self, provider: str, capabilities: Sequence[str]) -> str:
+    def suggest_model(self, provider: str, required_capabilities: Sequence[str]) -> str:
         """Return the id of the provider's best model with all these capabilities, such as vision or reasoning.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
@@ -222,7 +222,7 @@ class AIManager(ConstructedClient):
         >>> ai.suggest_model("mock", ["vision"]).startswith("mock/")
         True
         """
-        return self.models.suggest_model(provider, capabilities)
+        return self.models.suggest_model(provider, required_capabilities)
 
     @property
     def stubs(self) -> Stubs:

@@ -70,17 +70,17 @@ class Models:
         """
         return self._channel.call(suggest_models(required, options))
 
-    def suggest_model(self, provider: str, required: Sequence[str]) -> str:
-        """Return the id of the provider's best model with all `required` capabilities.
+    def suggest_model(self, provider: str, required_capabilities: Sequence[str]) -> str:
+        """Return the id of the provider's best model with all of the capabilities.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
 
         >>> ai.models.suggest_model("mock", ["vision"]).startswith("mock/")
         True
         """
-        for suggestion in self.suggest(required, providers=[provider], max_results=1):
+        for suggestion in self.suggest(required_capabilities, providers=[provider], max_results=1):
             return suggestion.model.id
-        raise no_matching_model(provider, required, self.list(provider))
+        raise no_matching_model(provider, required_capabilities, self.list(provider))
 
     def count_tokens(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> TokenCount:
         """Count the input tokens of a request without running it. Takes the options of `request`.
@@ -127,14 +127,14 @@ class AsyncModels:
         """Suggest models with all `required` capabilities, best first. SuggestOptions lists the options."""
         return await self._channel.call(suggest_models(required, options))
 
-    async def suggest_model(self, provider: str, required: Sequence[str]) -> str:
-        """Return the id of the provider's best model with all `required` capabilities.
+    async def suggest_model(self, provider: str, required_capabilities: Sequence[str]) -> str:
+        """Return the id of the provider's best model with all of the capabilities.
 
         Raises InvalidRequestError, naming the missing capabilities, if no model has them.
         """
-        for suggestion in await self.suggest(required, providers=[provider], max_results=1):
+        for suggestion in await self.suggest(required_capabilities, providers=[provider], max_results=1):
             return suggestion.model.id
-        raise no_matching_model(provider, required, await self.list(provider))
+        raise no_matching_model(provider, required_capabilities, await self.list(provider))
 
     async def count_tokens(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> TokenCount:
         """Count the input tokens of a request without running it. Files are read in a thread."""

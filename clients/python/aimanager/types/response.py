@@ -140,7 +140,7 @@ class AIResponse(Generic[Parsed]):
         model: str = "",
         usage: Usage | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        artifacts: Iterable[Artifact] = (),
+        artifacts: Iterable[Artifact] | None = None,
         reasoning: str | None = None,
         *,
         tool_calls: Iterable[ToolCall] = (),
@@ -168,7 +168,7 @@ class AIResponse(Generic[Parsed]):
                 requested_model=details.get("requested_model", ""), provider=provider, model=model
             ),
             cache_status=usage_pb2.CacheStatus.ValueType(status),
-            artifacts=[artifact.proto for artifact in artifacts],
+            artifacts=[artifact.proto for artifact in artifacts or ()],
         )
         self._set(proto, None, (), parsed)
 
