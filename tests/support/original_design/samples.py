@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = (Path(__file__).parent / "samples.md").read_text("utf-8")
-BLOCK = re.compile(r"```python\n(.*?)```\n", re.DOTALL)
+BLOCK = re.compile(r"```(?:text|python)\n(.*?)```\n", re.DOTALL)
+"""Text is as in the document; Python is formatted as all code."""
 
 
 @dataclass(frozen=True, slots=True)
