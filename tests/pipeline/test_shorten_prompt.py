@@ -10,6 +10,7 @@ from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.model import Capability
 from aimanager_server.core.content import (
     Attachment,
+    CacheHint,
     Message,
     Part,
     PromptOptimization,
@@ -226,6 +227,14 @@ async def test_whitespace_is_left_out_of_texts_and_of_the_system_instruction_onl
     assert attempt.system_instruction == tight
     assert attempt.messages == (user(tight, file, result), answer(tight), signed)
     assert warnings == [SettingWarning("optimizations", "9 characters of whitespace (about 2 tokens) were left out.")]
+
+
+async def test_a_text_keeps_its_cache_hint() -> None:
+    message = Message(Role.USER, (Text("One. \n\n\nTwo.", cache_hint=CacheHint.LONG),))
+
+    attempt, _ = await optimized([message], WHITESPACE)
+
+    assert attempt.messages == (Message(Role.USER, (Text("One.\n\nTwo.", cache_hint=CacheHint.LONG),)),)
 
 
 async def test_whitespace_is_left_out_before_turns_are() -> None:

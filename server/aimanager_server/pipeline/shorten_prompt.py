@@ -172,7 +172,9 @@ def _compact_message(message: Message, slices: _Slices) -> Message:
     """Return the message with compacted texts; the same one if its provider has signed it."""
     if any(part.provider_state for part in message.parts):
         return message
-    parts = [Text(slices.compact(part.text)) if isinstance(part, Text) else part for part in message.parts]
+    parts = [
+        replace(part, text=slices.compact(part.text)) if isinstance(part, Text) else part for part in message.parts
+    ]
     return replace(message, parts=tuple(parts))
 
 
