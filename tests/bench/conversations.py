@@ -14,13 +14,18 @@ from typing import Any
 from sqlalchemy import event, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from aimanager_server.config.resilience import IdempotencySettings
+from aimanager_server.core.content import Message, Role, Text
+from aimanager_server.core.response import Finished, FinishReason, GenerateResult, ResponseMetadata
 from aimanager_server.storage.conversations import Lease
 from aimanager_server.storage.encryption import NoEncryption
 from aimanager_server.storage.sql.attachments import SqlAttachments
 from aimanager_server.storage.sql.conversations import SqlConversations
 from aimanager_server.storage.sql.database import Database
+from aimanager_server.storage.sql.idempotency import SqlIdempotency
 from aimanager_server.storage.sql.tables import conversations, turns
-from tests.storage.stores import Clock, conversation, database, turn
+from tests.storage.stores import COST, USAGE, Clock, conversation, database, turn
+from tests.support.calls import make_call
 
 from .figures import ECHO, GATEWAY, Figure
 
@@ -32,12 +37,18 @@ OWNERS = 10
 FULL = 10_000
 """Conversations of the full store, with a hundred messages each: a million."""
 
+ANSWER = GenerateResult(
+    ResponseMetadata("id", "mock-large", "mock", "mock-large"),
+    Message(Role.ASSISTANT, (Text("The answer."),), "mock", "mock-large"),
+    Finished(FinishReason.STOP, "stop", USAGE, COST, 1.0),
+)
+
 Step = Callable[[], Awaitable[object]]
 
 
 async def conversation_parts(parts: Collection[str], rounds: int) -> list[Figure]:
     """Run those of the parts that measure the store."""
-    figures = await conversation_cpu(rounds) if "conversations" in parts else []
+    figures = await conversation_cpu(rounds) + await idempotency_cpu(rounds) if "conversations" in parts else []
     return figures + (await full_store(rounds) if "full_store" in parts else [])
 
 
@@ -57,6 +68,27 @@ async def conversation_cpu(rounds: int) -> list[Figure]:
                 samples[ECHO].append(median(bare for bare, _ in pairs))
                 samples[GATEWAY].append(median(own for _, own in pairs))
     return [Figure("conversation_turn_cpu_ms", "ms", samples)]
+
+
+async def idempotency_cpu(rounds: int) -> list[Figure]:
+    """Measure the CPU time of claiming a key and storing its response; the floor is two bare transactions."""
+    samples: dict[str, list[float]] = {GATEWAY: [], ECHO: []}
+    async with _store() as (opened, store), _bare(opened) as engine:
+        started = await store.create(conversation())
+        responses = SqlIdempotency(opened, NoEncryption(), IdempotencySettings(), Clock())
+        for number in range(rounds + 1):
+            keys = [f"{number}-{step}".encode() for step in range(STEPS)]
+            pairs = [
+                (
+                    await _cpu_ms(partial(_two_transactions, engine, started.id)),
+                    await _cpu_ms(partial(_claim_and_store, responses, key)),
+                )
+                for key in keys
+            ]
+            if number:
+                samples[ECHO].append(median(bare for bare, _ in pairs))
+                samples[GATEWAY].append(median(own for _, own in pairs))
+    return [Figure("idempotency_key_cpu_ms", "ms", samples)]
 
 
 async def full_store(rounds: int) -> list[Figure]:
@@ -113,6 +145,12 @@ async def _bare(opened: Database) -> AsyncIterator[AsyncEngine]:
 async def _load_and_append(store: SqlConversations, lease: Lease) -> None:
     await store.history(lease.owner, lease.conversation_id, 10**9)
     await store.append(lease, turn(TURNS))
+
+
+async def _claim_and_store(responses: SqlIdempotency, key: bytes) -> None:
+    assert await responses.claim(key, b"digest", make_call()) is None
+    await responses.put(key, b"digest", ANSWER)
+    responses.release(key)
 
 
 async def _two_transactions(engine: AsyncEngine, conversation_id: str) -> None:

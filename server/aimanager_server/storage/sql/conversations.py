@@ -164,7 +164,7 @@ class SqlConversations:
         """Take the lease of a conversation that has `turn_count` turns. Raises ConversationBusy."""
         visible = self._visible(owner, conversation_id)
         until = visible["now"] + microseconds(seconds)
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             acquired = await connection.execute(ACQUIRE, {**visible, "with_turns": turn_count, "until": until})
             row = acquired.one_or_none()
             if row is None:
@@ -175,13 +175,13 @@ class SqlConversations:
     async def renew(self, lease: Lease, seconds: float) -> None:
         """Extend a lease. Raises ConversationBusy if it was lost."""
         leased_until = self._time() + microseconds(seconds)
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             if (await connection.execute(RENEW, {**_held(lease), "leased_until": leased_until})).rowcount != 1:
                 raise busy(lease.conversation_id)
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back; one that was lost is ignored."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             await connection.execute(RENEW, {**_held(lease), "leased_until": 0})
 
     async def append(self, lease: Lease, turn: Turn) -> Conversation:

@@ -38,13 +38,17 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that only reads. Raises StorageUnavailable."""
-        async with self._transaction(self.engine.execution_options(aimanager_reads=True)) as connection:
+        async with self._transaction(is_reading=True) as connection:
             yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction, which is committed at the end and rolled back after an error."""
-        async with self._transaction(self.engine) as connection:
+    async def writing(self, *, is_durable: bool = True) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction, which is committed at the end and rolled back after an error.
+
+        Without `is_durable`, SQLite does not wait for the disk: the transaction is lost if the machine loses power
+        shortly after, but not if the server is killed.
+        """
+        async with self._transaction(is_durable=is_durable) as connection:
             yield connection
 
     async def aclose(self) -> None:
@@ -52,10 +56,15 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(
+        self, *, is_reading: bool = False, is_durable: bool = True
+    ) -> AsyncIterator[AsyncConnection]:
         try:
-            connection = await engine.connect()
+            connection = await self.engine.connect()
             try:
+                if self.is_sqlite and connection.sync_connection is not None:
+                    driver: Any = connection.sync_connection.connection.driver_connection
+                    driver.begin(is_reading=is_reading, is_durable=is_durable)
                 yield connection
                 await connection.commit()
             finally:
@@ -79,14 +88,9 @@ class Database:
         @event.listens_for(engine.sync_engine, "connect")
         def on_connect(connection: Any, record: object) -> None:
             cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def on_begin(connection: Any) -> None:
-            driver: SqliteConnection = connection.connection.driver_connection
-            driver.begin(is_reading=connection.get_execution_options().get("aimanager_reads", False))
 
         return engine
 

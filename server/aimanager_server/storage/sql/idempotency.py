@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...config.resilience import IdempotencySettings
@@ -27,6 +27,12 @@ LEASE_SECONDS = 30.0
 RENEWAL_SECONDS = 10.0
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 1.0
 NO_CLAIM = b""
+
+
+FIND = select(table).where(table.c.key == bindparam("with_key"))
+FIND_STORED = FIND.where(table.c.expires_at > bindparam("now"))
+STORE_CLAIMED = update(table).where(table.c.key == bindparam("with_key"), table.c.claim == bindparam("with_claim"))
+"""Statements that are built once: building one takes longer than SQLite needs to run it."""
 
 
 class SqlIdempotency:
@@ -50,8 +56,12 @@ class SqlIdempotency:
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewal: asyncio.Task[None] | None = None
         self._shares_claims = not database.is_sqlite
-        dialect: Any = sqlite if database.is_sqlite else postgresql
-        self._insert = dialect.insert(table)
+        insert: Any = (sqlite if database.is_sqlite else postgresql).insert(table)
+        changes = {column.name: insert.excluded[column.name] for column in table.c if column is not table.c.key}
+        self._store = insert.on_conflict_do_update(index_elements=[table.c.key], set_=changes)
+        self._claim_key = insert.on_conflict_do_update(
+            index_elements=[table.c.key], set_=changes, where=_is_expired(bindparam("now"))
+        ).returning(table.c.key)
 
     @property
     def entries(self) -> int:
@@ -94,14 +104,14 @@ class SqlIdempotency:
             "response": encrypted, "cipher": cipher, "claim": NO_CLAIM, "expires_at": expires_at,
             "conversation_id": conversation_of(result),
         }  # fmt: skip
-        is_claimed = (table.c.key == key) & (table.c.claim == self._server)
-        statement: Any = update(table).where(is_claimed).values(values)
-        if not self._shares_claims:
-            values |= {"fingerprint": fingerprint, "claimed_until": 0}
-            statement = self._insert.values(key=key, **values)
-            statement = statement.on_conflict_do_update(index_elements=[table.c.key], set_=values)
-        async with self._database.writing() as connection:
-            await connection.execute(statement)
+        if self._shares_claims:
+            statement: Any = STORE_CLAIMED
+            values |= {"with_key": key, "with_claim": self._server}
+        else:
+            statement = self._store
+            values |= {"key": key, "fingerprint": fingerprint, "claimed_until": 0}
+        async with self._database.writing(is_durable=False) as connection:
+            await connection.execute(statement, values)
         self._stored.add(key)
         self._end(key, self._in_flight[key])
 
@@ -156,9 +166,9 @@ class SqlIdempotency:
 
     async def _find(self, key: bytes, fingerprint: bytes) -> tuple[bool, Any]:
         """Return whether nothing is stored for the key, and the row of what is stored."""
-        query = select(table).where(table.c.key == key, table.c.expires_at > microseconds(self._now()))
+        parameters = {"with_key": key, "now": microseconds(self._now())}
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(FIND_STORED, parameters)).one_or_none()
         return row is None, row
 
     async def _try_claim(self, key: bytes, fingerprint: bytes) -> tuple[bool, Any]:
@@ -167,16 +177,12 @@ class SqlIdempotency:
         values = {
             "key": key, "fingerprint": fingerprint, "conversation_id": "", "claim": self._server,
             "claimed_until": now + microseconds(LEASE_SECONDS), "response": None, "cipher": "",
-            "expires_at": 0,
+            "expires_at": 0, "now": now,
         }  # fmt: skip
-        changes = {name: value for name, value in values.items() if name != "key"}
-        statement = self._insert.values(values).on_conflict_do_update(
-            index_elements=[table.c.key], set_=changes, where=_is_expired(now)
-        )
-        async with self._database.writing() as connection:
-            if (await connection.execute(statement.returning(table.c.key))).one_or_none() is not None:
+        async with self._database.writing(is_durable=False) as connection:
+            if (await connection.execute(self._claim_key, values)).one_or_none() is not None:
                 return True, None
-            return False, (await connection.execute(select(table).where(table.c.key == key))).one_or_none()
+            return False, (await connection.execute(FIND, {"with_key": key})).one_or_none()
 
     async def _release(self, key: bytes, ended: asyncio.Event) -> None:
         is_unused = (table.c.key == key) & (table.c.claim == self._server) & table.c.response.is_(None)
@@ -184,7 +190,7 @@ class SqlIdempotency:
         self._end(key, ended)
 
     async def _delete(self, condition: Any) -> None:
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             await connection.execute(delete(table).where(condition))
 
     async def _renew(self) -> None:
@@ -195,7 +201,7 @@ class SqlIdempotency:
 
     async def _extend(self) -> None:
         until = microseconds(self._now() + LEASE_SECONDS)
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             await connection.execute(update(table).where(table.c.claim == self._server).values(claimed_until=until))
 
     async def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -211,7 +217,7 @@ class SqlIdempotency:
         ended.set()
 
 
-def _is_expired(now: int) -> ColumnElement[bool]:
+def _is_expired(now: Any) -> ColumnElement[bool]:
     """Return the condition of a stored result that is too old, or of a claim whose server was killed."""
     is_old = table.c.response.is_not(None) & (table.c.expires_at <= now)
     return or_(is_old, table.c.response.is_(None) & (table.c.claimed_until <= now))

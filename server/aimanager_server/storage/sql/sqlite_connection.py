@@ -21,16 +21,17 @@ class SqliteConnection(aiosqlite.Connection):
         # Without transactions of the driver's own, which it would begin only before the first write.
         super().__init__(partial(sqlite3.connect, *arguments, isolation_level=None, **options), iter_chunk_size=1)
         self._thread.daemon = True  # a program that ends without closing the store does not wait for it
-        self._begin = ""
+        self._begin: Sequence[str] = ()
         self._is_reading = False
 
-    def begin(self, *, is_reading: bool) -> None:
+    def begin(self, *, is_reading: bool, is_durable: bool) -> None:
         """Begin a transaction with the next statement. One that writes keeps others from writing at once.
 
         A transaction that reads before it writes would fail if another one wrote in between.
         """
-        self._begin = "BEGIN" if is_reading else "BEGIN IMMEDIATE"
         self._is_reading = is_reading
+        synchronous = f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}"
+        self._begin = ("BEGIN",) if is_reading else (synchronous, "BEGIN IMMEDIATE")
 
     def cursor(self) -> Any:
         """Return a cursor, without a switch."""
@@ -39,7 +40,7 @@ class SqliteConnection(aiosqlite.Connection):
     async def commit(self) -> None:
         """Commit the transaction."""
         if self._begin:
-            self._begin = ""
+            self._begin = ()
         elif self._is_reading:
             self._tx.put_nowait((None, self._conn.commit))
         else:
@@ -48,25 +49,25 @@ class SqliteConnection(aiosqlite.Connection):
     async def rollback(self) -> None:
         """Roll the transaction back."""
         if self._begin:
-            self._begin = ""
+            self._begin = ()
         else:
             await super().rollback()
 
     async def run(self, statement: Callable[[sqlite3.Connection], sqlite3.Cursor], rows: list[Any]) -> sqlite3.Cursor:
         """Execute a statement in the driver's thread, and append what it returns to `rows`."""
-        begin, self._begin = self._begin, ""
+        begin, self._begin = self._begin, ()
         execute: Callable[..., Awaitable[sqlite3.Cursor]] = self._execute
         return await execute(_run, self._conn, begin, statement, rows)
 
 
 def _run(
     connection: sqlite3.Connection,
-    begin: str,
+    begin: Sequence[str],
     statement: Callable[[sqlite3.Connection], sqlite3.Cursor],
     rows: list[Any],
 ) -> sqlite3.Cursor:
-    if begin:
-        connection.execute(begin)
+    for one in begin:
+        connection.execute(one)
     cursor = statement(connection)
     if cursor.description is not None:
         rows.extend(cursor.fetchall())
