@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from aimanager_server.commands.main import main
-from aimanager_server.config.storage import user_database_url
-from aimanager_server.storage.encryption import cipher_of
+from aimanager_server.config.storage import StorageSettings, user_database_url
+from aimanager_server.storage.encryption import cipher_of, new_key_line
+from aimanager_server.storage.sql.attachments import SqlAttachments
+from aimanager_server.storage.sql.conversations import SqlConversations
+from tests.storage.stores import conversation, database, turn
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -59,6 +64,35 @@ def test_a_new_key_encrypts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     cipher = cipher_of(file)
     name, encrypted = cipher.encrypt(b"secret", b"here")
     assert cipher.decrypt(name, encrypted, b"here") == b"secret"
+
+
+def test_values_are_encrypted_again_with_the_first_key(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys"
+    run("migrate", config)
+    assert run("reencrypt", config) == 1
+    assert "storage.encryption_key_file is not set" in capsys.readouterr().err
+    with open(config, "a") as file:
+        file.write(f'encryption_key_file = "{keys}"\n')
+    keys.write_text(new_key_line("old"))
+    asyncio.run(store_conversation(StorageSettings(**tomllib.loads(Path(config).read_text())["storage"])))
+    keys.write_text(f"{new_key_line('new')}\n{keys.read_text()}")
+
+    assert run("status", config) == 0
+    assert ["key", "old", "2"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert run("reencrypt", config) == 0
+    assert "Encrypted 2 values again, with key new. No value needs another key" in capsys.readouterr().out
+    keys.write_text(new_key_line("newest"))
+    assert run("reencrypt", config) == 1
+    assert "2 values are left: 2 with key new. 2 of them cannot be read" in capsys.readouterr().err
+
+
+async def store_conversation(settings: StorageSettings) -> None:
+    """Store a conversation of one turn with the key file of the settings."""
+    async with database(settings.plain_url) as opened:
+        cipher = cipher_of(settings.encryption_key_file)
+        await SqlConversations(opened, cipher, SqlAttachments(opened, cipher)).create(conversation(), [turn(0)])
 
 
 def test_without_a_database_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

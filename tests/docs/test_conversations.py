@@ -26,6 +26,9 @@ COMMANDS = {
     "aimanager-server storage migrate": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage status": "tests/commands/test_storage.py::test_a_database_is_migrated_once",
     "aimanager-server storage key": "tests/commands/test_storage.py::test_a_new_key_encrypts",
+    "aimanager-server storage reencrypt": (
+        "tests/commands/test_storage.py::test_values_are_encrypted_again_with_the_first_key"
+    ),
 }
 
 

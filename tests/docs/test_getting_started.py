@@ -91,7 +91,7 @@ class Newcomer:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
-        self._environment = environment
+        self._environment = environment | {"XDG_STATE_HOME": str(folder / "state")}
         self._server: subprocess.Popen[str] | None = None
         self._ports: dict[str, int] = {}
         self.servers_started = 0

@@ -30,7 +30,7 @@ SERVER_FLAGS = (
 )
 """Settings of `[server]` that have their own flag."""
 
-STORAGE_ACTIONS = ("check", "migrate", "status", "key")
+STORAGE_ACTIONS = ("check", "migrate", "status", "key", "reencrypt")
 
 SECRET_SETTINGS = frozenset({"api_key", "keys", "headers"})
 """Rejected on the command line, which every user of the machine can read."""
@@ -214,7 +214,11 @@ def _parser() -> argparse.ArgumentParser:
     storage = commands.add_parser(
         "storage", parents=[shared], allow_abbrev=False, help="check or migrate the database of conversations"
     )
-    storage.add_argument("action", choices=STORAGE_ACTIONS, help="`key` prints a new line for encryption_key_file")
+    storage.add_argument(
+        "action",
+        choices=STORAGE_ACTIONS,
+        help="`key` prints a new line for encryption_key_file, `reencrypt` uses its first key for all that is stored",
+    )
     token = commands.add_parser(
         "token",
         allow_abbrev=False,

@@ -16,14 +16,17 @@ from ..telemetry import logs
 def run_storage(action: str, settings: Settings) -> int:
     """Run an action and return the exit status: 0, or 1 with an error.
 
-    `check` fails unless the server could use the database now, `migrate` creates or updates the tables, and `status`
-    prints its version and what it holds.
+    `check` fails unless the server could use the database now, `migrate` creates or updates the tables, `status` prints
+    its version and what it holds, and `reencrypt` encrypts with the first key what another one encrypted; it fails if
+    something is left.
     """
     if settings.storage.url is None:
         print("Conversations are kept in memory: storage.url is not set.")
         return 0
     logs.configure("error", str)
-    actions: dict[str, Callable[[Settings], Awaitable[str]]] = {"check": _check, "migrate": _migrate, "status": _status}
+    actions: dict[str, Callable[[Settings], Awaitable[str]]] = {
+        "check": _check, "migrate": _migrate, "status": _status, "reencrypt": _reencrypt
+    }  # fmt: skip
     try:
         print(asyncio.run(_run(actions[action], settings)))
     except StartupError as error:
@@ -65,6 +68,7 @@ async def _migrate(settings: Settings) -> str:
 
 
 async def _status(settings: Settings) -> str:
+    from ..storage.sql.reencryption import values_by_cipher
     from ..storage.sql.schema import current_version, latest_version
     from ..storage.sql.status import contents
 
@@ -76,4 +80,36 @@ async def _status(settings: Settings) -> str:
         }
         if version == latest_version():
             rows |= await contents(database)
+            values = await values_by_cipher(database)
+            rows |= {_key_name(cipher): count for cipher, count in sorted(values.items())}
         return "\n".join(f"{name:<13} {value}" for name, value in rows.items())
+
+
+async def _reencrypt(settings: Settings) -> str:
+    from ..storage.encryption import cipher_of
+    from ..storage.sql.reencryption import reencrypt, values_by_cipher
+    from ..storage.sql.schema import check_version
+
+    key_file = settings.storage.encryption_key_file
+    if key_file is None:
+        raise StartupError("storage.encryption_key_file is not set; it names the key to encrypt with.")
+    cipher = cipher_of(key_file)
+    async with sql_database(settings.storage) as database:
+        await check_version(database)
+        done = await reencrypt(database, cipher)
+        rest = {name: count for name, count in (await values_by_cipher(database)).items() if name != cipher.name}
+    summary = f"Encrypted {done.values} values again, with {_key_name(cipher.name)}."
+    if not rest:
+        return f"{summary} No value needs another key of {key_file}: they can be removed."
+    left = ", ".join(f"{count} with {_key_name(name)}" for name, count in sorted(rest.items()))
+    raise StartupError(
+        f"{summary} {sum(rest.values())} values are left: {left}. {done.unreadable} of them cannot be read, because "
+        f"their key is missing in {key_file} or they were changed. Other values are of servers that still encrypt with "
+        "another key: restart them with this file, and run this again."
+    )
+
+
+def _key_name(cipher: str) -> str:
+    from ..storage.encryption import CIPHER_PREFIX
+
+    return f"key {cipher.removeprefix(CIPHER_PREFIX)}" if cipher else "no encryption"

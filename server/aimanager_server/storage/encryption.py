@@ -23,6 +23,11 @@ KEY_LINE = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/_=-]+)")
 class Cipher(Protocol):
     """Encrypts values. The name of the cipher is stored beside each of them."""
 
+    @property
+    def name(self) -> str:
+        """The name of the cipher that encrypts."""
+        ...
+
     def encrypt(self, value: bytes, context: bytes) -> tuple[str, bytes]:
         """Return the name of the cipher and the encrypted value, which can be read only in the same `context`."""
         ...
@@ -38,6 +43,8 @@ class UnreadableValue(Exception):
 
 class NoEncryption:
     """Stores values as they are."""
+
+    name = PLAINTEXT
 
     def encrypt(self, value: bytes, context: bytes) -> tuple[str, bytes]:
         """Return the value."""
@@ -57,12 +64,12 @@ class Encryption:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self._ciphers = {f"{CIPHER_PREFIX}{name}": AESGCM(key) for name, key in keys.items()}
-        self._name = next(iter(self._ciphers))
+        self.name = next(iter(self._ciphers))
 
     def encrypt(self, value: bytes, context: bytes) -> tuple[str, bytes]:
         """Return the name of the cipher and the nonce with the encrypted value."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return self._name, nonce + self._ciphers[self._name].encrypt(nonce, value, context)
+        return self.name, nonce + self._ciphers[self.name].encrypt(nonce, value, context)
 
     def decrypt(self, name: str, value: bytes, context: bytes) -> bytes:
         """Return the value. Raises UnreadableValue if its key is missing or it was changed."""

@@ -13,6 +13,7 @@ from ..attachments import StoredAttachments
 from ..blobs import Blobs
 from ..encryption import Cipher
 from .database import Database
+from .encrypted_columns import attachment_context
 from .tables import attachments, turn_attachments
 
 MAX_PARAMETERS = 500
@@ -48,7 +49,7 @@ class SqlAttachments:
             chunk = wanted[start : start + MAX_PARAMETERS]
             query = select(attachments).where(attachments.c.owner == owner, attachments.c.digest.in_(chunk))
             for row in await connection.execute(query):
-                found[row.digest] = self._cipher.decrypt(row.cipher, row.data, _context(owner, row.digest))
+                found[row.digest] = self._cipher.decrypt(row.cipher, row.data, attachment_context(owner, row.digest))
         return found
 
     async def add(
@@ -58,7 +59,7 @@ class SqlAttachments:
         if blobs.by_digest:
             await self._lock(connection, owner)
         for digest, data in blobs.by_digest.items():
-            cipher, encrypted = self._cipher.encrypt(data, _context(owner, digest))
+            cipher, encrypted = self._cipher.encrypt(data, attachment_context(owner, digest))
             values = {"owner": owner, "digest": digest, "data": encrypted, "cipher": cipher, "size": len(data)}
             await connection.execute(self._insert, values)
         references = [
@@ -96,7 +97,3 @@ class SqlAttachments:
         """
         if not self._database.is_sqlite:
             await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(owner))))
-
-
-def _context(owner: str, digest: str) -> bytes:
-    return f"{owner}\0{digest}".encode()

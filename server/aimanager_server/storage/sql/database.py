@@ -88,7 +88,7 @@ class Database:
         @event.listens_for(engine.sync_engine, "connect")
         def on_connect(connection: Any, record: object) -> None:
             cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+            for pragma in ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 

@@ -19,6 +19,7 @@ from ..encryption import Cipher
 from ..idempotency import Result, conversation_of, key_reused, wait_for_first
 from ..response_codec import decode_result, encode_result
 from .database import Database
+from .encrypted_columns import response_context
 from .rows import microseconds
 from .tables import idempotency as table
 
@@ -98,7 +99,7 @@ class SqlIdempotency:
         data = await encode_result(result)
         if len(data) > self._settings.max_bytes:
             return
-        cipher, encrypted = self._cipher.encrypt(data, key)
+        cipher, encrypted = self._cipher.encrypt(data, response_context(key))
         expires_at = microseconds(self._now() + self._settings.ttl_seconds)
         values = {
             "response": encrypted, "cipher": cipher, "claim": NO_CLAIM, "expires_at": expires_at,
@@ -154,7 +155,7 @@ class SqlIdempotency:
             if row.fingerprint != fingerprint:
                 raise key_reused(call.idempotency_key)
             if row.response is not None:
-                return decode_result(self._cipher.decrypt(row.cipher, row.response, key))
+                return decode_result(self._cipher.decrypt(row.cipher, row.response, response_context(key)))
             # Another server has the key: no event tells when its call ends.
             try:
                 async with asyncio.timeout_at(call.deadline):

@@ -23,6 +23,7 @@ from ..memory_idempotency import estimate_bytes
 from ..response_cache import CachedResponse
 from ..response_codec import decode_result, encode_result
 from .database import Database
+from .encrypted_columns import response_context
 from .rows import MICROSECONDS, microseconds
 from .tables import conversations
 from .tables import responses as table
@@ -125,12 +126,12 @@ class SqlResponses:
         """Drop the responses that were generated in a conversation, which no longer exists."""
         for pending in [one for one in self._pending.values() if one.response.conversation_id == conversation_id]:
             self._drop_pending(pending)
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             await connection.execute(delete(table).where(table.c.conversation_id == conversation_id))
 
     async def delete_expired(self) -> None:
         """Delete what has expired or exceeds the limits."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             await connection.execute(delete(table).where(table.c.generated_at <= self._oldest()))
             await self._evict(connection)
 
@@ -146,7 +147,7 @@ class SqlResponses:
     def _decode(self, row: Any) -> GenerateResult | None:
         """Return the result of a row, None for one that cannot be read: it will be written again."""
         try:
-            result = decode_result(self._cipher.decrypt(row.cipher, row.response, row.key))
+            result = decode_result(self._cipher.decrypt(row.cipher, row.response, response_context(row.key)))
         except (UnreadableValue, ValueError, LookupError, TypeError) as error:
             self._metrics.failed_reads.inc()
             get_logger().warning("response_cache.failed", operation="read", error=type(error).__name__)
@@ -170,7 +171,7 @@ class SqlResponses:
 
     async def _write(self, batch: Sequence[_Pending]) -> None:
         rows = [await self._row(pending) for pending in batch]
-        async with self._database.writing() as connection:
+        async with self._database.writing(is_durable=False) as connection:
             existing = await _existing(connection, {row["conversation_id"] for row in rows} - {""})
             rows = [row for row in rows if row["conversation_id"] in existing]
             if not rows:
@@ -185,7 +186,7 @@ class SqlResponses:
     async def _row(self, pending: _Pending) -> dict[str, Any]:
         key, response = pending.key, pending.response
         data = await encode_result(response.result)
-        cipher, encrypted = self._cipher.encrypt(data, key.digest)
+        cipher, encrypted = self._cipher.encrypt(data, response_context(key.digest))
         return {
             "key": key.digest, "owner": key.owner.name, "conversation_id": response.conversation_id,
             "response": encrypted, "cipher": cipher, "size": len(encrypted),

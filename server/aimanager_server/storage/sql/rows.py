@@ -13,6 +13,7 @@ from ...core.conversation import Compaction, Conversation, ConversationSettings,
 from ..blobs import Blobs
 from ..encryption import Cipher
 from ..turn_codec import EncodedTurn, decode_cost, decode_usage, encode_cost, encode_turn, encode_usage
+from .encrypted_columns import conversation_context, turn_context
 
 MICROSECONDS = 1_000_000
 
@@ -32,7 +33,7 @@ class RowCodec:
 
     def conversation_values(self, conversation: Conversation) -> Values:
         """Return the columns of a conversation, but for those of its lease."""
-        cipher, details = self._cipher.encrypt(_details(conversation), conversation.id.encode())
+        cipher, details = self._cipher.encrypt(_details(conversation), conversation_context(conversation.id))
         return self.usage_values(conversation) | {
             "id": conversation.id,
             "owner": conversation.owner,
@@ -55,7 +56,7 @@ class RowCodec:
 
     def conversation(self, row: Row[Any]) -> Conversation:
         """Return the conversation of a row. Raises UnreadableValue."""
-        details = json.loads(self._cipher.decrypt(row.cipher, row.details, row.id.encode()))
+        details = json.loads(self._cipher.decrypt(row.cipher, row.details, conversation_context(row.id)))
         usage, cost = json.loads(row.totals)
         summary, (idle_seconds, latest_expiry) = details.get("summary"), details["lifetime"]
         return Conversation(
@@ -78,7 +79,7 @@ class RowCodec:
     def turn_values(self, conversation_id: str, turn: Turn, blobs: Blobs) -> Values:
         """Return the columns of a turn."""
         payload = encode_turn(turn, blobs)
-        cipher, encrypted = self._cipher.encrypt(payload, _turn_context(conversation_id, turn.number))
+        cipher, encrypted = self._cipher.encrypt(payload, turn_context(conversation_id, turn.number))
         return {
             "conversation_id": conversation_id,
             "number": turn.number,
@@ -95,7 +96,7 @@ class RowCodec:
         decrypt = self._cipher.decrypt
         return [
             EncodedTurn(
-                number, decrypt(cipher, payload, _turn_context(conversation_id, number)), created_at / MICROSECONDS,
+                number, decrypt(cipher, payload, turn_context(conversation_id, number)), created_at / MICROSECONDS,
                 is_interrupted, is_pinned,
             )
             for number, payload, cipher, created_at, is_interrupted, is_pinned in rows
@@ -103,12 +104,8 @@ class RowCodec:
 
     def copied_turn_values(self, turn: EncodedTurn, row: Row[Any], conversation_id: str) -> Values:
         """Return the columns of a copy of a turn in another conversation."""
-        cipher, encrypted = self._cipher.encrypt(turn.payload, _turn_context(conversation_id, turn.number))
+        cipher, encrypted = self._cipher.encrypt(turn.payload, turn_context(conversation_id, turn.number))
         return {**row._mapping, "conversation_id": conversation_id, "payload": encrypted, "cipher": cipher}
-
-
-def _turn_context(conversation_id: str, number: int) -> bytes:
-    return f"{conversation_id}/{number}".encode()
 
 
 def _details(conversation: Conversation) -> bytes:
