@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
+from aimanager_server.config.response_cache import ResponseCacheSettings
 from aimanager_server.core.content import Attachment
 from aimanager_server.core.conversation import ConversationSettings
 from aimanager_server.storage.encryption import Cipher, NoEncryption, cipher_of, new_key_line
@@ -21,9 +23,13 @@ from aimanager_server.storage.sql.database import Database
 from aimanager_server.storage.sql.encrypted_columns import ENCRYPTED_COLUMNS
 from aimanager_server.storage.sql.idempotency import SqlIdempotency
 from aimanager_server.storage.sql.reencryption import BATCH_ROWS, Reencrypted, reencrypt, values_by_cipher
+from aimanager_server.storage.sql.responses import SqlResponses
 from aimanager_server.storage.sql.tables import metadata
+from aimanager_server.telemetry.response_cache_metrics import ResponseCacheMetrics
 from tests.storage.stores import IMAGE, Clock, Stores, conversation, database, turn
 from tests.storage.test_idempotency import DIGEST, KEY, SETTINGS, a_call, comparable, result
+from tests.storage.test_responses import key as cache_key
+from tests.storage.test_responses import response as cached_response
 
 OLD, NEW = new_key_line("old"), new_key_line("new")
 OLD_NAME, NEW_NAME = "aes-256-gcm:old", "aes-256-gcm:new"
@@ -52,6 +58,12 @@ def stores(opened: Database, cipher: Cipher) -> Stores:
     return Stores(SqlConversations(opened, cipher, attachments, Clock()), attachments, Clock(), opened)
 
 
+def cached_responses(opened: Database, cipher: Cipher) -> SqlResponses:
+    return SqlResponses(
+        opened, cipher, ResponseCacheSettings(), ResponseCacheMetrics(CollectorRegistry()), Clock(), 60.0
+    )
+
+
 async def test_after_it_the_old_key_can_be_removed(opened: Database, ciphers: Mapping[str, Cipher]) -> None:
     before = stores(opened, ciphers["old"])
     started = await before.start(title="trip", turns=2)
@@ -62,17 +74,21 @@ async def test_after_it_the_old_key_can_be_removed(opened: Database, ciphers: Ma
     await responses.put(KEY, DIGEST, result())
     responses.release(KEY)
     await responses.claim(b"in flight", DIGEST, a_call())
+    cached = cached_responses(opened, ciphers["old"])
+    cached.put(cache_key(), cached_response())
+    await cached.aclose()
     await stores(opened, NoEncryption()).start(owner="bob", title="from before encryption")
-    assert await values_by_cipher(opened) == {OLD_NAME: 6, "": 1}
+    assert await values_by_cipher(opened) == {OLD_NAME: 7, "": 1}
 
-    assert await reencrypt(opened, ciphers["both"]) == Reencrypted(values=7)
+    assert await reencrypt(opened, ciphers["both"]) == Reencrypted(values=8)
 
-    assert await values_by_cipher(opened) == {NEW_NAME: 7}
+    assert await values_by_cipher(opened) == {NEW_NAME: 8}
     after = stores(opened, ciphers["new"])
     assert (await after.conversations.get("alice", started.id)).settings.title == "trip"
     assert await after.conversations.turns("alice", started.id, 0, 10, 10**9) == [turn(0), turn(1), picture]
     found = await SqlIdempotency(opened, ciphers["new"], SETTINGS, Clock()).claim(KEY, DIGEST, a_call())
     assert comparable(found) == comparable(result())
+    assert await cached_responses(opened, ciphers["new"]).find(cache_key()) == cached_response()
     assert await reencrypt(opened, ciphers["new"]) == Reencrypted()
     responses.release(b"in flight")
     await responses.aclose()

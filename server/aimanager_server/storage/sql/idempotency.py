@@ -131,7 +131,8 @@ class SqlIdempotency:
 
     async def forget(self, conversation_id: str) -> None:
         """Drop the results that were added to a conversation."""
-        await self._delete(table.c.conversation_id == conversation_id)
+        async with self._database.writing() as connection:
+            await connection.execute(delete(table).where(table.c.conversation_id == conversation_id))
 
     async def delete_expired(self) -> None:
         """Delete what has expired."""

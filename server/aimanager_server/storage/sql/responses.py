@@ -126,7 +126,7 @@ class SqlResponses:
         """Drop the responses that were generated in a conversation, which no longer exists."""
         for pending in [one for one in self._pending.values() if one.response.conversation_id == conversation_id]:
             self._drop_pending(pending)
-        async with self._database.writing(is_durable=False) as connection:
+        async with self._database.writing() as connection:
             await connection.execute(delete(table).where(table.c.conversation_id == conversation_id))
 
     async def delete_expired(self) -> None:
