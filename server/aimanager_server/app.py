@@ -241,8 +241,8 @@ def _response_cache(settings: Settings, state: SharedState) -> tuple[ResponseCac
     keeps_conversations = settings.response_cache.store == "storage" or not settings.storage.is_shared
     return (
         ResponseCache(
-            store, CacheKeys(context_digest(settings.providers)), state.metrics.response_cache, time.time, state.clock,
-            keeps_conversations=keeps_conversations,
+            store, CacheKeys(context_digest(settings.providers)), state.metrics.response_cache, state.coalescer,
+            time.time, state.clock, keeps_conversations=keeps_conversations,
         ),
     )  # fmt: skip
 

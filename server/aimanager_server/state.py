@@ -31,6 +31,7 @@ from .resilience.prober import ProbeKind, Prober
 from .resilience.provider_health import ProviderHealth
 from .resilience.rate_limiter import RateLimiter
 from .resilience.rejection_pacer import RejectionPacer
+from .resilience.request_coalescing import RequestCoalescer
 from .resilience.retry_budget import RetryBudgets
 from .resilience.turns import Turns
 from .resilience.worker_pool import WorkerPool
@@ -80,6 +81,7 @@ class SharedState:
         self.loop_guard = LoopGuard(secrets.token_hex(8))
         self.admission = Admission(settings.server, self.lag_monitor.is_overloaded)
         self.storage = open_storage(settings, self.metrics.response_cache, time.time, clock)
+        self.coalescer = RequestCoalescer(self.metrics.response_cache.coalesced.inc)
         self.unfinished_turns = UnfinishedTurns()
         self.telemetry = Telemetry(self.metrics, self.usage_stats, clock)
         self.bulkhead = ProviderConcurrency(settings.providers, settings.server, clock)
@@ -125,6 +127,7 @@ class SharedState:
         entries: dict[str, Callable[[], int]] = {
             "idempotent_responses": lambda: results.entries,
             "cached_responses": lambda: sum(one.entries for one in responses),
+            "coalesced_requests": lambda: self.coalescer.entries,
             "unfinished_turns": lambda: self.unfinished_turns.entries,
             "rate_limit_windows": lambda: self.rate_limiter.entries,
             "failed_peers": lambda: self.auth_backoff.entries,
@@ -147,6 +150,7 @@ class SharedState:
         sizes: dict[str, Callable[[], int]] = {
             "idempotent_responses": lambda: results.size,
             "cached_responses": lambda: sum(one.size for one in responses),
+            "coalesced_requests": lambda: self.coalescer.size,
         }
         if conversations is not None:
             entries["conversations"] = lambda: conversations.entries

@@ -1,4 +1,4 @@
-"""Return a stored response for an equal request of the same caller, so that nothing is paid for twice."""
+"""Return a stored response for an equal request of the same caller, or share the one that is being generated."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..core.response import (
 )
 from ..core.stream import Completed, Outcome, ResponseStream, StreamObserver
 from ..core.usage import Cost, Usage, UsageSource
+from ..resilience.request_coalescing import RequestCoalescer
 from ..storage.cache_key import CacheKey, CacheKeys
 from ..storage.response_cache import CachedResponse, ResponseStore
 from ..telemetry.logger import get_logger
@@ -36,7 +37,7 @@ NOTHING_USED = Usage(source=UsageSource.REPORTED)
 
 
 class ResponseCache:
-    """Store complete responses by owner and content of the request, and replay them.
+    """Store complete responses by owner and content of the request, and replay them; share those in flight.
 
     A failure of the store never fails a call. `keeps_conversations` is false if the responses of calls in conversations
     cannot be deleted with them; they are not stored then. `now` returns the Unix time.
@@ -47,6 +48,7 @@ class ResponseCache:
         store: ResponseStore,
         keys: CacheKeys,
         metrics: ResponseCacheMetrics,
+        coalesce: RequestCoalescer,
         now: Callable[[], float],
         clock: Clock,
         *,
@@ -57,6 +59,7 @@ class ResponseCache:
         self.now = now
         self.keeps_conversations = keeps_conversations
         self._keys = keys
+        self._coalesce = coalesce
         self._clock = clock
         self._bypassed_until = 0.0
 
@@ -69,11 +72,20 @@ class ResponseCache:
         key = await self._keys.of(call)
         if policy.mode is CacheMode.REFRESH:
             self.metrics.refreshes.inc()
-        elif (found := await self._find(key, call, policy.max_age)) is not None:
+            return await self._generate(key, proceed, call)
+        if (found := await self._find(key, call, policy.max_age)) is not None:
             self.metrics.hits.inc()
             return _hit(call, found)
-        else:
+
+        def generate(shared: Call) -> Awaitable[ResponseStream]:
             self.metrics.misses.inc()
+            return self._generate(key, proceed, shared)
+
+        # Not with calls of an earlier configuration, which have a layer of their own.
+        return await self._coalesce((self, key.digest), call, generate)
+
+    async def _generate(self, key: CacheKey, proceed: CallHandler, call: Call) -> ResponseStream:
+        """Return the response of a provider, and store it when it is complete."""
         stream = await proceed(call)
         if call.turn is None or self.keeps_conversations:
             stream.observed_by(_Recorder(self, call, key, stream.metadata))

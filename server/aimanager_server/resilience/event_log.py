@@ -12,16 +12,24 @@ EVENT_BYTES = 256
 """Counted for each event besides its texts, which bounds the number of events as well."""
 
 
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all logs."""
+MAX_LOG_BYTES = 8 * 1024 * 1024
+"""Of one log, to which one read of the provider may add once more; after that nobody may join. About 25,000 tokens, if each is an event of its own."""
+MIN_LOG_BYTES = 64 * 1024
+"""What a log may hold while all of them have reached their bound, so that its response goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogLimits:
-    """Bytes of all logs together, of one log, and what one log may hold in any case, so that its response goes on."""
+    """Bytes of all logs together, of one log, and of one while all of them have reached their bound."""
 
-    total: int = 64 * 1024 * 1024
-    of_one: int = 4 * 1024 * 1024
-    in_any_case: int = 64 * 1024
+    total: int
+    of_one: int
+    in_any_case: int
 
 
-DEFAULT_LIMITS = LogLimits()
+DEFAULT_LIMITS = LogLimits(MAX_BYTES, MAX_LOG_BYTES, MIN_LOG_BYTES)
 
 
 class LogMemory:

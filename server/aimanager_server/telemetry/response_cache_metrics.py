@@ -11,7 +11,8 @@ class ResponseCacheMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "aimanager_response_cache_requests",
-            "Requests that used the response cache, by result: hit, miss or refresh.", ["result"], registry=registry,
+            "Requests that used the response cache, by result: hit, coalesced, miss or refresh.", ["result"],
+            registry=registry,
         )  # fmt: skip
         self.failures = Counter(
             "aimanager_response_cache_failures",
@@ -19,6 +20,7 @@ class ResponseCacheMetrics:
             ["operation"], registry=registry,
         )  # fmt: skip
         self.hits = self.requests.labels("hit")
+        self.coalesced = self.requests.labels("coalesced")
         self.misses = self.requests.labels("miss")
         self.refreshes = self.requests.labels("refresh")
         self.failed_reads = self.failures.labels("read")

@@ -1,0 +1,326 @@
+"""Equal calls at the same time, on a real gateway with a provider that misbehaves: one request, whatever callers do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from aimanager.v1.conversation_pb2 import CreateConversationRequest, ListMessagesRequest
+from aimanager.v1.conversation_pb2_grpc import ConversationServiceStub
+from aimanager.v1.generation_pb2 import (
+    CACHE_MODE_USE,
+    INTERRUPTION_POLICY_RESTART,
+    CachePolicy,
+    Execution,
+    GenerateRequest,
+    GenerateResponse,
+    OutputFormat,
+    StreamGenerateRequest,
+)
+from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
+from aimanager.v1.usage_pb2 import CACHE_STATUS_COALESCED, CACHE_STATUS_MISS
+from aimanager_server.app import App
+from aimanager_server.lifecycle import running_app
+from aimanager_server.resilience.event_log import MAX_LOG_BYTES
+from tests.integration.faults.fault_catalog import fails, interrupts, responds, stalls, streams
+from tests.integration.faults.gateway import FAST_RETRY, LONG_TIMEOUTS, generate_request
+from tests.integration.faults.socket_faults import served_upstreams
+from tests.integration.faults.upstream import Delay, Flood, Responder, Upstream
+from tests.integration.faults.wires import TEXT, chat_event, chunk
+from tests.support.eventually import eventually
+from tests.support.gateway import settings_with
+from tests.support.http_servers.raw import SocketFault
+from tests.support.metrics import sample_value
+from tests.support.rpc_errors import RpcFailure
+
+STREAMS = 200
+ANY_SIZE = (("grpc.max_receive_message_length", -1),)
+PRICED = {"first/m": {"prices": {"input": "1", "output": "2"}}}
+LARGE_WORD = "x" * 60_000
+UNREAD_WORDS = 300
+"""Of 60 kB: more than a log and the buffers of a connection hold together."""
+
+
+class Calls:
+    """A gateway in front of one provider, and its callers."""
+
+    def __init__(self, app: App, channel: grpc.aio.Channel, upstream: Upstream) -> None:
+        self.app = app
+        self.upstream = upstream
+        self.stub: Any = GenerationServiceStub(channel)
+        self.conversations: Any = ConversationServiceStub(channel)
+
+    def stream(self, timeout: float = 30.0, *, restart: bool = False, **fields: Any) -> Any:
+        """Start a stream."""
+        request = StreamGenerateRequest(request=self._request(**fields))
+        if restart:
+            request.on_interruption = INTERRUPTION_POLICY_RESTART
+        return self.stub.StreamGenerate(request, timeout=timeout)
+
+    def unary(self, timeout: float = 30.0, **fields: Any) -> Any:
+        """Start a unary call."""
+        return self.stub.Generate(self._request(**fields), timeout=timeout)
+
+    def _request(self, **fields: Any) -> GenerateRequest:
+        return generate_request("first/m", cache_policy=CachePolicy(mode=CACHE_MODE_USE), **fields)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return a sample of the gateway's metrics."""
+        return sample_value(self.app.state.metrics.registry, name, **labels)
+
+    async def sharing(self, callers: int) -> None:
+        """Wait until so many callers share a response."""
+        await eventually(lambda: self.app.state.coalescer.entries, callers)
+
+    async def assert_nothing_left(self) -> None:
+        """Wait until no call, permit or byte is left."""
+        state = self.app.state
+        await eventually(lambda: state.telemetry.in_flight, 0)
+        await eventually(lambda: self.value("aimanager_state_entries", store="coalesced_requests"), 0)
+        await eventually(lambda: self.value("aimanager_state_bytes", store="coalesced_requests"), 0)
+        await eventually(lambda: self.value("aimanager_state_entries", store="connections"), 0)
+
+
+@asynccontextmanager
+async def calls_to(upstream: Upstream, **sections: Any) -> AsyncIterator[Calls]:
+    upstream.name = "first"
+    async with served(upstream):
+        settings = settings_with(
+            providers={"first": upstream.provider_settings}, stream_timeouts=LONG_TIMEOUTS, retry=FAST_RETRY, **sections
+        )
+        async with (
+            running_app(settings) as app,
+            grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}", ANY_SIZE) as channel,
+        ):
+            yield Calls(app, channel, upstream)
+
+
+@asynccontextmanager
+async def served(upstream: Upstream) -> AsyncIterator[None]:
+    """Serve an upstream, whose loop can only be closed in a thread without one."""
+    serving = served_upstreams(upstream)
+    await asyncio.to_thread(serving.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(serving.__exit__, None, None, None)
+
+
+async def completed(stream: Any) -> GenerateResponse:
+    """Read a stream to its end."""
+    last = [message async for message in stream][-1]
+    response: GenerateResponse = last.completed
+    return response
+
+
+async def failure(stream: Any) -> RpcFailure:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await completed(stream)
+    return RpcFailure(raised.value)
+
+
+def later(responder: Responder) -> Responder:
+    """Respond once the callers have joined."""
+    return lambda request: (Delay(0.4), *responder(request))
+
+
+def text_of(response: GenerateResponse) -> str:
+    return response.message.parts[0].text
+
+
+async def test_equal_streams_make_one_request_which_is_paid_once() -> None:
+    async with calls_to(Upstream(responds(delay=0.5)), models=PRICED) as calls:
+        streams_ = [calls.stream() for _ in range(STREAMS)]
+        responses = await asyncio.gather(*map(completed, streams_))
+        tokens = calls.value("aimanager_tokens_total", provider="first", model="m", type="output")
+        await calls.assert_nothing_left()
+
+    statuses = [response.cache_status for response in responses]
+    paid = [response for response in responses if response.cache_status == CACHE_STATUS_MISS]
+    shared = [response for response in responses if response.cache_status == CACHE_STATUS_COALESCED]
+    assert len(calls.upstream.requests) == len(paid) == 1
+    assert len(shared) == STREAMS - 1 == len(statuses) - 1
+    assert {text_of(response) for response in responses} == {TEXT}
+    assert len({response.id for response in responses}) == STREAMS
+    assert tokens == paid[0].usage.output_tokens > 0
+    assert {response.usage.output_tokens for response in shared} == {0}
+    cost = paid[0].cost.input_nanos + paid[0].cost.output_nanos
+    assert cost > 0
+    assert {response.cost.input_nanos + response.cost.output_nanos for response in shared} == {0}
+    saved = [response.execution.saved_cost for response in shared]
+    assert {one.input_nanos + one.output_nanos for one in saved} == {cost}
+    assert {len(response.execution.attempts) for response in shared} == {0}
+
+
+async def test_equal_unary_calls_share_a_repair_of_their_json() -> None:
+    upstream = Upstream(responds(["not json"], delay=0.3), responds(['{"city": "Paris"}']))
+    schema = OutputFormat()
+    schema.json_schema.schema_json = '{"type": "object", "required": ["city"]}'
+    async with calls_to(upstream) as calls:
+        responses = await asyncio.gather(*(calls.unary(output_format=schema) for _ in range(20)))
+        await calls.assert_nothing_left()
+
+    assert len(upstream.requests) == 2
+    assert {response.structured_output_json for response in responses} == {'{"city": "Paris"}'}
+    assert sorted(len(response.execution.attempts) for response in responses) == [*[0] * 19, 2]
+
+
+@pytest.mark.parametrize("phase", ["first content", "mid-stream"])
+async def test_cancelled_first_caller_does_not_stop_the_others(phase: str) -> None:
+    paced = streams(lambda events: (*events.opening, *events.words[:1], Delay(0.7), *events.words[1:], *events.ending))
+    upstream = Upstream(responds(delay=0.7) if phase == "first content" else paced)
+    async with calls_to(upstream) as calls:
+        first = calls.stream()
+        await calls.sharing(1)
+        others = [asyncio.create_task(completed(calls.stream())) for _ in range(10)]
+        await calls.sharing(11)
+        if phase == "mid-stream":
+            async for message in first:
+                if message.delta.text:
+                    break
+        first.cancel()
+        responses = await asyncio.gather(*others)
+        await calls.assert_nothing_left()
+
+    assert {text_of(response) for response in responses} == {TEXT}
+    assert {response.cache_status for response in responses} == {CACHE_STATUS_COALESCED}
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "responder", [stalls(), interrupts(20, SocketFault.STALL)], ids=["first content", "mid-stream"]
+)
+async def test_upstream_is_closed_once_all_callers_are_cancelled(responder: Responder) -> None:
+    upstream = Upstream(responder)
+    async with calls_to(upstream) as calls:
+        streams_ = [calls.stream() for _ in range(20)]
+        readers = [asyncio.create_task(failure(stream)) for stream in streams_]
+        await calls.sharing(20)
+        assert upstream.open_connections == 1
+        for stream in streams_:
+            stream.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        await eventually(lambda: upstream.open_connections, 0)
+        await calls.assert_nothing_left()
+
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("phase", ["first content", "mid-stream"])
+async def test_deadline_of_the_first_caller_does_not_stop_the_others(phase: str) -> None:
+    paced = streams(lambda events: (*events.opening, *events.words[:1], Delay(1.5), *events.words[1:], *events.ending))
+    upstream = Upstream(responds(delay=1.5) if phase == "first content" else paced)
+    async with calls_to(upstream) as calls:
+        first = asyncio.create_task(failure(calls.stream(timeout=1.0)))
+        await calls.sharing(1)
+        other = asyncio.create_task(completed(calls.stream()))
+        failed, response = await first, await other
+        await calls.assert_nothing_left()
+
+    assert failed.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert text_of(response) == TEXT
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("responder", "code", "requests"),
+    [
+        (later(interrupts(20)), grpc.StatusCode.ABORTED, 1),
+        (later(fails(503)), grpc.StatusCode.UNAVAILABLE, 3),
+        (later(fails(400)), grpc.StatusCode.INVALID_ARGUMENT, 1),
+    ],
+    ids=["cut", "unavailable", "rejected"],
+)
+async def test_failure_reaches_all_callers_and_none_repeats_the_request(
+    responder: Responder, code: grpc.StatusCode, requests: int
+) -> None:
+    async with calls_to(Upstream(responder)) as calls:
+        failures = await asyncio.gather(*(failure(calls.stream()) for _ in range(50)))
+        await calls.assert_nothing_left()
+
+    executions = [one.detail(Execution) for one in failures]
+    assert {one.code for one in failures} == {code}
+    assert len(calls.upstream.requests) == requests
+    assert sorted(len(one.attempts) if one else 0 for one in executions) == [*[0] * 49, requests]
+
+
+async def test_restarted_stream_restarts_for_all_callers() -> None:
+    upstream = Upstream(
+        streams(lambda events: (*events.opening, *events.words[:20], Delay(0.7), SocketFault.CLOSE)), responds()
+    )
+    async with calls_to(upstream) as calls:
+        messages = await asyncio.gather(*(_messages(calls.stream(restart=True)) for _ in range(10)))
+        await calls.assert_nothing_left()
+
+    assert len(upstream.requests) == 2
+    for events in messages:
+        assert sum(event.HasField("restarted") for event in events) == 1
+        assert text_of(events[-1].completed) == TEXT
+
+
+async def _messages(stream: Any) -> list[Any]:
+    return [message async for message in stream]
+
+
+async def test_caller_that_never_reads_delays_nobody_and_its_memory_is_bounded() -> None:
+    large = chunk(chat_event({"content": LARGE_WORD}))
+    upstream = Upstream(
+        streams(lambda events: (*events.opening, Delay(0.5), Flood(large, UNREAD_WORDS), *events.ending))
+    )
+    async with calls_to(upstream) as calls:
+        asleep = calls.stream(timeout=120.0)
+        await calls.sharing(1)
+        awake = calls.stream(timeout=120.0)
+        await calls.sharing(2)
+        held, received = 0.0, 0
+        async for message in awake:
+            received += len(message.delta.text)
+            held = max(held, calls.app.state.coalescer.size)
+        failed = await failure(asleep)
+        await calls.assert_nothing_left()
+
+    assert received == UNREAD_WORDS * len(LARGE_WORD)
+    assert held < MAX_LOG_BYTES + received + 2**21  # one event beyond the bound is the complete text
+    assert failed.reason == "STREAM_INTERRUPTED"
+    assert len(upstream.requests) == 1
+
+
+async def test_each_caller_adds_its_own_turn() -> None:
+    upstream = Upstream(responds(["```python\nprint(1)\n```"], delay=0.5))
+    async with calls_to(upstream) as calls:
+        created = await asyncio.gather(
+            *(calls.conversations.CreateConversation(CreateConversationRequest()) for _ in range(5))
+        )
+        ids = [one.conversation.id for one in created]
+        responses = await asyncio.gather(*(calls.unary(conversation_id=each, extract_artifacts=True) for each in ids))
+        pages = await asyncio.gather(
+            *(calls.conversations.ListMessages(ListMessagesRequest(conversation_id=each)) for each in ids)
+        )
+        await calls.assert_nothing_left()
+
+    assert len(upstream.requests) == 1
+    assert [response.conversation_id for response in responses] == ids
+    assert [len(response.artifacts) for response in responses] == [1] * 5
+    assert [[text.parts[0].text for text in page.turns[0].messages] for page in pages] == [
+        ["Hi", "```python\nprint(1)\n```"]
+    ] * 5
+    assert sorted(page.turns[0].usage.output_tokens > 0 for page in pages) == [False] * 4 + [True]
+
+
+async def test_heartbeats_of_each_caller_go_on() -> None:
+    async with calls_to(Upstream(responds(delay=2.5))) as calls:
+        slow = calls.stream()
+        request = StreamGenerateRequest(request=calls._request(), heartbeat_interval=Duration(seconds=1))
+        await calls.sharing(1)
+        events = await _messages(calls.stub.StreamGenerate(request, timeout=30))
+        others = await _messages(slow)
+
+    assert sum(event.HasField("heartbeat") for event in events) >= 1
+    assert sum(event.HasField("heartbeat") for event in others) == 0
+    assert len(calls.upstream.requests) == 1
