@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from aimanager import AIManager
-from aimanager_server.extensions import FeatureManager
-from tests.support.extensions import DictTagging, Tagging, enabling, features
-from tests.support.gateway import started_gateway
+from aimanager import AIError, AIManager, AIResponse, Restarted
+from aimanager_server.app import App
+from aimanager_server.extensions import (
+    ContentBlocked,
+    Event,
+    ExtensionCall,
+    ExtensionRequest,
+    ExtensionResponse,
+    Finished,
+    Reasoning,
+    Sampling,
+    Text,
+    ToolCall,
+)
+from aimanager_server.extensions import Restarted as RestartedEvent
+from tests.support.extensions import DictTagging, Tagging, Watching, enabling, features
+from tests.support.gateway import settings_with, started_gateway
+from tests.support.tokens import bearer, callers
+
+ONCE = ["on_request", "on_completion"]
+MODEL = "mock/latest"
+KEY = "7f" * 16
 
 
 @contextmanager
-def client(manager: FeatureManager, *, each: dict[str, Any] | None = None, **sections: Any) -> Iterator[AIManager]:
-    """A client of a gateway that uses all extensions of the manager, in their order."""
+def client(
+    *extensions: Any, each: dict[str, Any] | None = None, retries: int = 0, **sections: Any
+) -> Iterator[AIManager]:
+    """A client of a gateway that uses these extensions, in this order."""
+    manager = features(*extensions)
     settings = enabling(*manager.extensions, each=each, **sections)
-    with started_gateway(settings, features=manager) as target, AIManager.gateway(target, model="mock/latest") as ai:
+    with (
+        started_gateway(settings, features=manager) as target,
+        AIManager.gateway(target, model=MODEL, retries=retries) as ai,
+    ):
         yield ai
 
 
@@ -39,18 +67,376 @@ def batch(ai: AIManager) -> str:
     return str(answer)
 
 
-PATHS = [unary, stream, conversation, batch]
+def retried(ai: AIManager) -> str:
+    return ai.request("[[error: PROVIDER_OVERLOADED times=1]] Hi").content
+
+
+def interrupted(ai: AIManager) -> str:
+    answer = ai.stream("[[cut: 3 times=1]] Hi")
+    assert not any(isinstance(event, Restarted) for event in answer.events), "held back until complete"
+    return str(answer.response.content)
+
+
+PATHS = [unary, stream, conversation, batch, retried, interrupted]
+
+
+def hooks(extension: Tagging) -> list[str]:
+    return [hook for hook, _ in extension.seen]
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("run_in", ["event_loop", "thread"])
-def test_requests_pass_extensions_in_order_and_responses_in_reverse(path: Any, run_in: str) -> None:
+def test_requests_pass_extensions_in_order_and_responses_in_reverse(
+    path: Callable[[AIManager], str], run_in: str
+) -> None:
     first, last = Tagging("first"), Tagging("last")
 
-    with client(features(first, DictTagging(), last), each={"run_in": run_in}) as ai:
+    with client(first, DictTagging(), last, each={"run_in": run_in}) as ai:
         answer = path(ai)
 
-    assert 'You said: "Hi +first +dicts +last"' in answer
+    assert 'Hi +first +dicts +last"' in answer
     assert answer.endswith(" -last -dicts -first")
-    for extension in (first, last):
-        assert [hook for hook, _ in extension.seen] == ["on_request", "on_completion"]
+    assert hooks(first) == hooks(last) == ONCE
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_idempotent_replay_is_the_answer_that_was_stored_and_passes_no_extension_again(streaming: bool) -> None:
+    extension = Tagging()
+
+    with client(extension) as ai:
+        if streaming:
+            answers = [ai.stream("Hi", idempotency_key=KEY).complete() for _ in range(2)]
+        else:
+            answers = [ai.request("Hi", idempotency_key=KEY) for _ in range(2)]
+
+    assert answers[0].content == answers[1].content
+    assert answers[1].content.count("-tagging") == 1
+    assert hooks(extension) == ONCE
+
+
+def test_a_summary_of_a_conversation_passes_extensions_too() -> None:
+    extension = Tagging()
+
+    with client(extension) as ai:
+        talk = ai.conversation()
+        for number in range(3):
+            talk.request(f"Hi {number}").send()
+        extension.seen.clear()
+        talk.compact(keep_turns=1)
+
+    assert hooks(extension) == ONCE
+
+
+def test_a_stream_that_may_be_changed_is_held_back_and_consistent() -> None:
+    with client(Tagging()) as ai:
+        answer = ai.stream("[[reply: one two three]]")
+        texts = [piece.content for piece in answer if piece.content]
+
+    assert texts == ["one two three -tagging"]
+    assert answer.response.content == "one two three -tagging"
+
+
+@pytest.mark.parametrize("run_in", ["event_loop", "thread"])
+def test_a_watched_stream_arrives_as_it_is_generated(run_in: str) -> None:
+    extension = Watching()
+
+    with client(extension, each={"run_in": run_in}) as ai:
+        texts = list(ai.stream("[[reply: one two three]]").text)
+
+    assert len(texts) > 1
+    assert "".join(texts) == "one two three"
+    assert [response.text for response in extension.responses] == ["one two three"]
+    assert isinstance(extension.events[-1], Finished)
+    assert hooks(extension) == ONCE
+
+
+def test_a_watching_extension_sees_that_a_stream_restarts() -> None:
+    extension = Watching()
+
+    with client(extension) as ai:
+        answer = ai.stream("[[words: 9]] [[cut: 3 times=1]]")
+        restarts = [event for event in answer.events if isinstance(event, Restarted)]
+
+    assert len(restarts) == 1
+    assert sum(isinstance(event, RestartedEvent) for event in extension.events) == 1
+    assert hooks(extension) == ONCE
+
+
+class City(BaseModel):
+    name: str
+
+
+class Renaming(Tagging):
+    """Replaces the JSON answer."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__("renaming")
+        self._answer = answer
+
+    async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> None:
+        return None
+
+    async def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> ExtensionResponse:
+        assert json.loads(response.structured_json) == {"name": "Rome"}
+        return response.with_text(self._answer)
+
+
+def test_a_changed_answer_is_validated_again() -> None:
+    prompt = '[[reply: {"name": "Rome"}]]'
+
+    with client(Renaming('{"name": "Paris"}')) as ai:
+        assert ai.request(prompt, output=City).parsed == City(name="Paris")
+    with client(Renaming('{"nom": "Paris"}')) as ai, pytest.raises(AIError) as caught:
+        ai.request(prompt, output=City)
+
+    assert caught.value.reason == "EXTENSION_FAILED"
+    assert "Extension 'renaming' returned an invalid response: parts must match output: " in str(caught.value)
+
+
+def test_artifacts_are_those_of_the_changed_answer() -> None:
+    class Signing(Tagging):
+        async def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> ExtensionResponse:
+            assert len(response.artifacts) == 1
+            return response.with_text("```python title=b.py\nprint(2)\n```\n")
+
+    with client(Signing()) as ai:
+        answer = ai.request("[[reply: ```python\nprint(1)\n```\n]]")
+
+    assert [artifact.text for artifact in answer.artifacts] == ["print(2)\n"]
+
+
+def test_the_history_is_seen_and_changed_but_stored_as_it_was() -> None:
+    class Masking(Tagging):
+        async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> ExtensionRequest:
+            self.calls.append(call)
+            self.requests.append(request)
+            masked = tuple(replace(message, parts=(Text("masked"),)) for message in request.history)
+            return replace(request, history=masked)
+
+    extension = Masking()
+    with client(extension) as ai:
+        talk = ai.conversation()
+        talk.request("My number is 5.").send()
+        answer = talk.request("[[reply: Yes.]]").send()
+        stored = ["".join(part.text for part in message.parts) for message in talk.history]
+
+    history = extension.requests[1].history
+    assert [message.role.value for message in history] == ["user", "assistant"]
+    assert extension.calls[1].conversation_id
+    assert stored[0] == "My number is 5."
+    assert stored[-1] == answer.content == "Yes. -tagging"
+
+
+def changing(**changes: Any) -> Tagging:
+    """An extension that changes fields of the request."""
+
+    class Changing(Tagging):
+        async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> ExtensionRequest:
+            return replace(request, **changes)
+
+        on_completion = None  # type: ignore[assignment]
+
+    return Changing("changing")
+
+
+def test_a_changed_option_is_used_and_adapted_to_the_model() -> None:
+    with client(changing(sampling=Sampling(max_output_tokens=2))) as ai:
+        answer = ai.request("[[words: 9]]", max_tokens=5)
+
+    assert answer.finish_reason == "max_tokens"
+    assert answer.usage.output_tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"sampling": Sampling(temperature=3.0)}, "temperature must be between 0.0 and 2.0, got 3.0"),
+        ({"sampling": None}, "sampling must be an instance of Sampling"),
+        ({"messages": ()}, "messages"),
+        ({"messages": None}, "messages must be a valid tuple"),
+        ({"messages": ("Hi",)}, "prompt must be an instance of Message"),
+        ({"history": (None,)}, "history[0] must be an instance of Message"),
+        ({"system_instruction": 5}, "system must be a valid string"),
+        ({"labels": {1: "a"}}, "labels"),
+        ({"provider_options": {"nobody": {}}}, "provider_options"),
+    ],
+)
+def test_an_invalid_request_of_an_extension_names_it_and_the_field(changes: dict[str, Any], problem: str) -> None:
+    with client(changing(**changes)) as ai, pytest.raises(AIError) as caught:
+        ai.request("Hi")
+
+    assert caught.value.reason == "EXTENSION_FAILED"
+    assert str(caught.value).startswith("Extension 'changing' returned an invalid request: ")
+    assert problem in str(caught.value)
+    assert caught.value.context["extension"] == "changing"
+
+
+class Failing(Tagging):
+    """Does something in one of its methods, after its tags."""
+
+    def __init__(self, hook: str, act: Callable[[], Any]) -> None:
+        super().__init__("failing")
+        self._hook = hook
+        self._act = act
+
+    async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> Any:
+        result = await super().on_request(call, request)
+        return await self._act() if self._hook == "on_request" else result
+
+    async def on_events(self, call: ExtensionCall, events: Sequence[Event]) -> Any:
+        return await self._act() if self._hook == "on_events" else None
+
+    async def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> Any:
+        result = await super().on_completion(call, response)
+        return await self._act() if self._hook == "on_completion" else result
+
+
+async def raises() -> None:
+    raise ValueError("canary")
+
+
+async def exits() -> None:
+    raise SystemExit
+
+
+async def is_late() -> None:
+    await asyncio.Event().wait()
+
+
+async def returns_nonsense() -> int:
+    return 5
+
+
+FAULTS: dict[Callable[[], Any], tuple[str, dict[str, Any]]] = {
+    raises: ("failed with ValueError", {}),
+    exits: ("failed with SystemExit", {}),
+    is_late: ("took longer than 0.05 s", {"timeout_seconds": 0.05}),
+    returns_nonsense: ("returned an invalid", {}),
+}
+
+
+@pytest.mark.parametrize("run_in", ["event_loop", "thread"])
+@pytest.mark.parametrize("act", FAULTS)
+@pytest.mark.parametrize("hook", ["on_request", "on_events", "on_completion"])
+def test_a_failing_extension_fails_its_call_or_is_left_out(hook: str, act: Callable[[], Any], run_in: str) -> None:
+    if hook == "on_events" and act is returns_nonsense:
+        return  # what it returns is not used
+    (text, settings), other = FAULTS[act], Tagging("other")
+    each = {"run_in": run_in, **settings}
+    open_each = {"each": {**each, "on_failure": "open"}}
+
+    with client(other, Failing(hook, act), each=each) as ai, pytest.raises(AIError) as caught:
+        ai.request("Hi")
+    with client(other, Failing(hook, act), **open_each) as ai:
+        answer = ai.request("Hi").content
+        streamed = "".join(ai.stream("Hi").text)
+
+    assert caught.value.reason == "EXTENSION_FAILED"
+    assert f"Extension 'failing' {text}" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    has_request_tag = hook != "on_request"
+    for each_answer in (answer, streamed):
+        assert ("+failing" in each_answer) is has_request_tag
+        assert "-failing" not in each_answer
+        assert each_answer.endswith("-other")
+
+
+@pytest.mark.parametrize("hook", ["on_request", "on_completion"])
+def test_an_extension_refuses_a_call_with_an_error_of_the_gateway(hook: str) -> None:
+    async def refuse() -> None:
+        raise ContentBlocked("The prompt names Project Nightjar.", solution="Ask without it.")
+
+    with client(Failing(hook, refuse), each={"on_failure": "open"}) as ai, pytest.raises(AIError) as caught:
+        ai.request("Hi")
+
+    assert caught.value.reason == "CONTENT_BLOCKED"
+    assert (str(caught.value), caught.value.solution) == ("The prompt names Project Nightjar.", "Ask without it.")
+
+
+def test_extensions_see_neither_keys_nor_tokens_nor_the_state_of_other_calls() -> None:
+    extension = Watching()
+    manager = features(extension)
+    settings = enabling("watching", callers=callers("alice", "bob"))
+
+    with started_gateway(settings, features=manager) as target:
+        for name in ("alice", "bob"):
+            token = dict(bearer(name))["authorization"].removeprefix("Bearer ")
+            with AIManager("sk-canary-key", provider="mock", target=target, token=token) as ai:
+                ai.request("Hi")
+
+    assert [call.caller for call in extension.calls] == ["alice", "bob"]
+    assert extension.calls[0].state is not extension.calls[1].state
+    shown = repr([*extension.calls, *extension.requests, *extension.responses, *extension.events])
+    assert "canary" not in shown
+    assert "authorization" not in shown.lower()
+    for call in extension.calls:
+        assert not {name for name in dir(call) if "key" in name or "token" in name}
+
+
+def test_embeddings_and_token_counts_pass_no_extension() -> None:
+    extension = Tagging()
+
+    with client(extension) as ai:
+        ai.embed("Hi", model="mock/mock-embedding")
+        ai.models.count_tokens("Hi", model=MODEL)
+
+    assert extension.seen == []
+
+
+def test_without_enabled_extensions_there_is_no_layer() -> None:
+    manager = features(Tagging())
+
+    off = App(settings_with(), features=manager).components.pipeline
+    on = App(enabling("tagging"), features=manager).components.pipeline
+
+    assert off.extensions not in off.call_layers
+    assert on.call_layers.index(on.extensions) == on.call_layers.index(on.conversation) + 1
+    assert len(on.call_layers) == len(off.call_layers) + 1
+
+
+class Rewriting(Tagging):
+    """Returns these parts."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__("rewriting")
+        self._parts = parts
+
+    async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> None:
+        return None
+
+    async def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> ExtensionResponse:
+        return replace(response, parts=self._parts)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parts", "problem"),
+    [
+        ("Hi", (), "parts must have at least 1 item, got 0"),
+        ("Hi", (5,), "parts[0] must be an instance of"),
+        ("Hi", (Text(5),), "parts[0].text must be a valid string"),  # type: ignore[arg-type]  # the fault under test
+        ('[[tool: get_weather {"city": "Rome"}]]', (Text("no"),), "parts must keep a tool call"),
+    ],
+)
+def test_an_invalid_response_of_an_extension_names_it_and_the_field(
+    prompt: str, parts: tuple[Any, ...], problem: str
+) -> None:
+    def get_weather(city: str) -> str:
+        """Return the weather."""
+        return city
+
+    with client(Rewriting(*parts)) as ai, pytest.raises(AIError) as caught:
+        ai.request(prompt, tools=[get_weather])
+
+    assert caught.value.reason == "EXTENSION_FAILED"
+    assert str(caught.value).startswith("Extension 'rewriting' returned an invalid response: ")
+    assert problem in str(caught.value)
+
+
+def test_parts_of_all_kinds_can_be_changed() -> None:
+    parts = (Reasoning("Hm."), Text("Yes."), ToolCall("1", "f", "{}"))
+
+    with client(Rewriting(*parts)) as ai:
+        answer: AIResponse = ai.request("Hi")
+
+    assert (answer.reasoning, answer.content) == ("Hm.", "Yes.")
+    assert [call.name for call in answer.tool_calls] == ["f"]

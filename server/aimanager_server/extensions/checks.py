@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ..core.content import Message, Part
+from ..core.content import Message, Part, Reasoning, Text, ToolCall
 from .dict_form import InvalidResult
 from .views import ExtensionRequest, ExtensionResponse
 
@@ -43,6 +43,9 @@ def checked_response(result: object, sent: ExtensionResponse) -> ExtensionRespon
             raise InvalidResult(name, "must not be changed")
     if not response.parts and sent.parts:
         raise InvalidResult("parts", "must have at least 1 item, got 0")
+    for index, part in enumerate(response.parts):
+        if not isinstance(part, Text | Reasoning | ToolCall) and part not in sent.parts:
+            raise InvalidResult(f"parts[{index}]", "must be a text, reasoning or a tool call")
     states = {part.provider_state: part for part in sent.parts}
     return replace(response, parts=tuple(_part_without_stale_state(part, states) for part in response.parts))
 

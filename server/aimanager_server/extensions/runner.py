@@ -65,7 +65,7 @@ class ExtensionRunner:
         self._metrics.count_failure(hook.__name__)
         self._log.error(
             "extension.failed", extension=self.name, hook=hook.__name__, error_message=error.message,
-            on_failure=self.settings.on_failure, exc_info=cause,
+            on_failure=self.settings.on_failure, exc_info=None if isinstance(cause, GatewayError) else cause,
         )  # fmt: skip
         if not is_open:
             raise error
