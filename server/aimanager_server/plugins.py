@@ -44,7 +44,8 @@ from .core.response import (
 )
 from .core.stream import EventSource, ResponseStream
 from .core.usage import Usage, UsageSource
-from .providers.plugins.api import API_VERSION, ProviderPlugin, Transport
+from .providers.plugins.api import API_VERSION, NativePlugin, Transport
+from .providers.plugins.provider_class import BaseAIProvider, ProviderPlugin
 
 __all__ = [
     "API_VERSION",
@@ -52,6 +53,7 @@ __all__ = [
     "Attachment",
     "Attempt",
     "AttemptHandler",
+    "BaseAIProvider",
     "Call",
     "Caller",
     "Capability",
@@ -69,6 +71,7 @@ __all__ = [
     "Message",
     "MissingCredentials",
     "ModelNotFound",
+    "NativePlugin",
     "Part",
     "PartCompleted",
     "ProviderCredentialsInvalid",

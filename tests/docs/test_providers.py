@@ -28,7 +28,7 @@ from tests.support.gateway import settings_with, started_gateway
 from tests.support.paths import ROOT
 
 RUNS = {
-    ("providers.md", "python"): "test_the_plugin_passes_the_check_and_answers_in_a_gateway",
+    ("providers.md", "python"): "test_the_plugins_answer_in_a_gateway",
     ("providers.md", "toml"): "test_toml_block_is_a_valid_config_file_or_entry_point",
     ("providers.md", "console"): "test_console_transcript_is_reproducible",
 }
@@ -42,22 +42,25 @@ def test_tables_are_up_to_date() -> None:
     assert with_tables(PAGE) == PAGE, "run 'make providers-table'"
 
 
-def test_the_plugin_passes_the_check_and_answers_in_a_gateway() -> None:
-    (block,) = code_blocks("providers.md", "python")
+def test_the_plugins_answer_in_a_gateway() -> None:
     namespace: dict[str, Any] = {}
     out = StringIO()
     with redirect_stdout(out):
-        exec(compile(block.text, "providers.md", "exec"), namespace)
+        for block in code_blocks("providers.md", "python"):
+            exec(compile(block.text, "providers.md", "exec"), namespace)
     registry = ProviderRegistry(())
-    registry.register_provider(namespace["Mockingbird"]())
+    for plugin in ("Mockingbird", "ParrotPlugin"):
+        registry.register_provider(namespace[plugin]())
 
     with (
-        started_gateway(settings_with(plugins={"providers": ["mockingbird"]}), registry) as target,
+        started_gateway(settings_with(plugins={"providers": ["mockingbird", "parrot"]}), registry) as target,
         AIManager.gateway(target) as ai,
     ):
         answer = ai.request("Hello.", model="mockingbird/song")
+        repeated = [ai.request("Hello", model="parrot/gray").content, *ai.stream("Hello", model="parrot/gray").text]
 
     assert (out.getvalue(), answer.content) == ("mockingbird passed\n", "Tweet.")
+    assert repeated == ["Hello!", "Hello", "!"]
 
 
 @pytest.mark.parametrize("block", code_blocks("providers.md", "toml"), ids=str)

@@ -169,8 +169,14 @@ def test_extensions_with_the_same_settings_are_used_again(package: Path) -> None
     ("table", "problem"),
     [
         ({"enabled": ["a", "a"]}, "extensions.enabled[1] (argument): duplicate name"),
-        ({"enabled": ["a"], "settings": {"b": {}}}, "extensions.settings.b (argument): is not in extensions.enabled, which lists: a"),
-        ({"enabled": ["a"], "settings": {"a": {"run_in": "process"}}}, "run_in (argument): must be 'event_loop' or 'thread'"),
+        (
+            {"enabled": ["a"], "settings": {"b": {}}},
+            "settings.b (argument): is not in extensions.enabled, which lists",
+        ),
+        (
+            {"enabled": ["a"], "settings": {"a": {"run_in": "process"}}},
+            "run_in (argument): must be 'event_loop' or 'thread'",
+        ),
     ],
 )
 def test_inconsistent_settings_are_rejected(table: dict[str, Any], problem: str) -> None:

@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from aimanager import AIError, AIManager, AIResponse, Restarted
+from aimanager import AIError, AIManager, Restarted
 from aimanager_server.app import App
 from aimanager_server.extensions import (
-    ContentBlocked,
-    Event,
     ExtensionCall,
     ExtensionRequest,
     ExtensionResponse,
     Finished,
-    Reasoning,
-    Sampling,
     Text,
-    ToolCall,
 )
 from aimanager_server.extensions import Restarted as RestartedEvent
-from tests.support.extensions import DictTagging, Tagging, Watching, enabling, features
+from tests.support.extensions import MODEL, DictTagging, Tagging, Watching, client, enabling, features
 from tests.support.gateway import settings_with, started_gateway
 from tests.support.tokens import bearer, callers
 
 ONCE = ["on_request", "on_completion"]
-MODEL = "mock/latest"
 KEY = "7f" * 16
-
-
-@contextmanager
-def client(
-    *extensions: Any, each: dict[str, Any] | None = None, retries: int = 0, **sections: Any
-) -> Iterator[AIManager]:
-    """A client of a gateway that uses these extensions, in this order."""
-    manager = features(*extensions)
-    settings = enabling(*manager.extensions, each=each, **sections)
-    with (
-        started_gateway(settings, features=manager) as target,
-        AIManager.gateway(target, model=MODEL, retries=retries) as ai,
-    ):
-        yield ai
 
 
 def unary(ai: AIManager) -> str:
@@ -227,132 +204,6 @@ def test_the_history_is_seen_and_changed_but_stored_as_it_was() -> None:
     assert stored[-1] == answer.content == "Yes. -tagging"
 
 
-def changing(**changes: Any) -> Tagging:
-    """An extension that changes fields of the request."""
-
-    class Changing(Tagging):
-        async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> ExtensionRequest:
-            return replace(request, **changes)
-
-        on_completion = None  # type: ignore[assignment]
-
-    return Changing("changing")
-
-
-def test_a_changed_option_is_used_and_adapted_to_the_model() -> None:
-    with client(changing(sampling=Sampling(max_output_tokens=2))) as ai:
-        answer = ai.request("[[words: 9]]", max_tokens=5)
-
-    assert answer.finish_reason == "max_tokens"
-    assert answer.usage.output_tokens == 2
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"sampling": Sampling(temperature=3.0)}, "temperature must be between 0.0 and 2.0, got 3.0"),
-        ({"sampling": None}, "sampling must be an instance of Sampling"),
-        ({"messages": ()}, "messages"),
-        ({"messages": None}, "messages must be a valid tuple"),
-        ({"messages": ("Hi",)}, "prompt must be an instance of Message"),
-        ({"history": (None,)}, "history[0] must be an instance of Message"),
-        ({"system_instruction": 5}, "system must be a valid string"),
-        ({"labels": {1: "a"}}, "labels"),
-        ({"provider_options": {"nobody": {}}}, "provider_options"),
-    ],
-)
-def test_an_invalid_request_of_an_extension_names_it_and_the_field(changes: dict[str, Any], problem: str) -> None:
-    with client(changing(**changes)) as ai, pytest.raises(AIError) as caught:
-        ai.request("Hi")
-
-    assert caught.value.reason == "EXTENSION_FAILED"
-    assert str(caught.value).startswith("Extension 'changing' returned an invalid request: ")
-    assert problem in str(caught.value)
-    assert caught.value.context["extension"] == "changing"
-
-
-class Failing(Tagging):
-    """Does something in one of its methods, after its tags."""
-
-    def __init__(self, hook: str, act: Callable[[], Any]) -> None:
-        super().__init__("failing")
-        self._hook = hook
-        self._act = act
-
-    async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> Any:
-        result = await super().on_request(call, request)
-        return await self._act() if self._hook == "on_request" else result
-
-    async def on_events(self, call: ExtensionCall, events: Sequence[Event]) -> Any:
-        return await self._act() if self._hook == "on_events" else None
-
-    async def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> Any:
-        result = await super().on_completion(call, response)
-        return await self._act() if self._hook == "on_completion" else result
-
-
-async def raises() -> None:
-    raise ValueError("canary")
-
-
-async def exits() -> None:
-    raise SystemExit
-
-
-async def is_late() -> None:
-    await asyncio.Event().wait()
-
-
-async def returns_nonsense() -> int:
-    return 5
-
-
-FAULTS: dict[Callable[[], Any], tuple[str, dict[str, Any]]] = {
-    raises: ("failed with ValueError", {}),
-    exits: ("failed with SystemExit", {}),
-    is_late: ("took longer than 0.05 s", {"timeout_seconds": 0.05}),
-    returns_nonsense: ("returned an invalid", {}),
-}
-
-
-@pytest.mark.parametrize("run_in", ["event_loop", "thread"])
-@pytest.mark.parametrize("act", FAULTS)
-@pytest.mark.parametrize("hook", ["on_request", "on_events", "on_completion"])
-def test_a_failing_extension_fails_its_call_or_is_left_out(hook: str, act: Callable[[], Any], run_in: str) -> None:
-    if hook == "on_events" and act is returns_nonsense:
-        return  # what it returns is not used
-    (text, settings), other = FAULTS[act], Tagging("other")
-    each = {"run_in": run_in, **settings}
-    open_each = {"each": {**each, "on_failure": "open"}}
-
-    with client(other, Failing(hook, act), each=each) as ai, pytest.raises(AIError) as caught:
-        ai.request("Hi")
-    with client(other, Failing(hook, act), **open_each) as ai:
-        answer = ai.request("Hi").content
-        streamed = "".join(ai.stream("Hi").text)
-
-    assert caught.value.reason == "EXTENSION_FAILED"
-    assert f"Extension 'failing' {text}" in str(caught.value)
-    assert "canary" not in str(caught.value)
-    has_request_tag = hook != "on_request"
-    for each_answer in (answer, streamed):
-        assert ("+failing" in each_answer) is has_request_tag
-        assert "-failing" not in each_answer
-        assert each_answer.endswith("-other")
-
-
-@pytest.mark.parametrize("hook", ["on_request", "on_completion"])
-def test_an_extension_refuses_a_call_with_an_error_of_the_gateway(hook: str) -> None:
-    async def refuse() -> None:
-        raise ContentBlocked("The prompt names Project Nightjar.", solution="Ask without it.")
-
-    with client(Failing(hook, refuse), each={"on_failure": "open"}) as ai, pytest.raises(AIError) as caught:
-        ai.request("Hi")
-
-    assert caught.value.reason == "CONTENT_BLOCKED"
-    assert (str(caught.value), caught.value.solution) == ("The prompt names Project Nightjar.", "Ask without it.")
-
-
 def test_extensions_see_neither_keys_nor_tokens_nor_the_state_of_other_calls() -> None:
     extension = Watching()
     manager = features(extension)
@@ -392,51 +243,3 @@ def test_without_enabled_extensions_there_is_no_layer() -> None:
     assert off.extensions not in off.call_layers
     assert on.call_layers.index(on.extensions) == on.call_layers.index(on.conversation) + 1
     assert len(on.call_layers) == len(off.call_layers) + 1
-
-
-class Rewriting(Tagging):
-    """Returns these parts."""
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__("rewriting")
-        self._parts = parts
-
-    async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> None:
-        return None
-
-    async def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> ExtensionResponse:
-        return replace(response, parts=self._parts)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "parts", "problem"),
-    [
-        ("Hi", (), "parts must have at least 1 item, got 0"),
-        ("Hi", (5,), "parts[0] must be an instance of"),
-        ("Hi", (Text(5),), "parts[0].text must be a valid string"),  # type: ignore[arg-type]  # the fault under test
-        ('[[tool: get_weather {"city": "Rome"}]]', (Text("no"),), "parts must keep a tool call"),
-    ],
-)
-def test_an_invalid_response_of_an_extension_names_it_and_the_field(
-    prompt: str, parts: tuple[Any, ...], problem: str
-) -> None:
-    def get_weather(city: str) -> str:
-        """Return the weather."""
-        return city
-
-    with client(Rewriting(*parts)) as ai, pytest.raises(AIError) as caught:
-        ai.request(prompt, tools=[get_weather])
-
-    assert caught.value.reason == "EXTENSION_FAILED"
-    assert str(caught.value).startswith("Extension 'rewriting' returned an invalid response: ")
-    assert problem in str(caught.value)
-
-
-def test_parts_of_all_kinds_can_be_changed() -> None:
-    parts = (Reasoning("Hm."), Text("Yes."), ToolCall("1", "f", "{}"))
-
-    with client(Rewriting(*parts)) as ai:
-        answer: AIResponse = ai.request("Hi")
-
-    assert (answer.reasoning, answer.content) == ("Hm.", "Yes.")
-    assert [call.name for call in answer.tool_calls] == ["f"]

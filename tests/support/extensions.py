@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from aimanager import AIManager
 from aimanager_server.config.settings import Settings
 from aimanager_server.extensions import (
     Event,
@@ -17,7 +19,9 @@ from aimanager_server.extensions import (
     Message,
     Text,
 )
-from tests.support.gateway import settings_with
+from tests.support.gateway import settings_with, started_gateway
+
+MODEL = "mock/latest"
 
 
 class Tagging:
@@ -91,3 +95,17 @@ def enabling(*names: str, each: dict[str, Any] | None = None, **sections: Any) -
     """Settings that enable the extensions of these names, each with the same settings."""
     tables = {} if each is None else dict.fromkeys(names, each)
     return settings_with(extensions={"enabled": list(names), "settings": tables}, **sections)
+
+
+@contextmanager
+def client(
+    *extensions: Any, each: dict[str, Any] | None = None, retries: int = 0, **sections: Any
+) -> Iterator[AIManager]:
+    """A client of a gateway that uses these extensions, in this order."""
+    manager = features(*extensions)
+    settings = enabling(*manager.extensions, each=each, **sections)
+    with (
+        started_gateway(settings, features=manager) as target,
+        AIManager.gateway(target, model=MODEL, retries=retries) as ai,
+    ):
+        yield ai

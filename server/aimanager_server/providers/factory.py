@@ -40,7 +40,7 @@ from .mock.embeddings import MockEmbedder, MockTokenCounter
 from .mock.options import MockOptions
 from .mock.provider import MockProvider
 from .plugins.adapter import PluginProvider
-from .plugins.api import ProviderPlugin
+from .plugins.api import NativePlugin
 from .plugins.isolation import plugin_loop
 from .plugins.registry import ProviderRegistry
 from .wires.anthropic import AnthropicWire
@@ -132,7 +132,7 @@ class ProviderSet:
         find_model = partial(self._find_model, name)
         self.providers[name] = open_provider(name, settings, self._settings.limits, find_model, key_pool)
 
-    def _open_plugin(self, name: str, plugin: ProviderPlugin) -> None:
+    def _open_plugin(self, name: str, plugin: NativePlugin) -> None:
         settings = self._settings.providers[name]
         open_pool = partial(open_transport, name, settings)
         self.providers[name] = PluginProvider(plugin, settings, open_pool, time.monotonic, plugin_loop(name))

@@ -29,7 +29,7 @@ from ..core.response import (
 )
 from ..core.usage import UsageSource
 from ..providers.factory import open_transport
-from ..providers.plugins.api import ProviderPlugin, Transport, plugin_problems
+from ..providers.plugins.api import NativePlugin, Transport, plugin_problems
 
 CALL_TIMEOUT_SECONDS = 30.0
 CLOSE_TIMEOUT_SECONDS = 1.0
@@ -37,7 +37,7 @@ UNKNOWN_MODEL = "no-such-model-anywhere"
 
 
 async def check_provider(
-    plugin: ProviderPlugin,
+    plugin: NativePlugin,
     *,
     settings: Mapping[str, Any] | None = None,
     transport: Transport | None = None,
@@ -64,7 +64,7 @@ async def check_provider(
 
 @asynccontextmanager
 async def _open(
-    plugin: ProviderPlugin, values: Mapping[str, Any], transport: Transport | None
+    plugin: NativePlugin, values: Mapping[str, Any], transport: Transport | None
 ) -> AsyncIterator[AttemptHandler]:
     settings = ProviderSettings.model_validate({"wire": PLUGIN_WIRE, **values})
     used = transport or open_transport(plugin.name, settings)
@@ -77,7 +77,7 @@ async def _open(
 class _ProviderCheck:
     """One run of the checks; `problems` collects their findings."""
 
-    def __init__(self, plugin: ProviderPlugin, handler: AttemptHandler, prompt: str) -> None:
+    def __init__(self, plugin: NativePlugin, handler: AttemptHandler, prompt: str) -> None:
         self._plugin = plugin
         self._handler = handler
         self._prompt = prompt

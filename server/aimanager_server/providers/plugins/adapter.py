@@ -17,7 +17,7 @@ from ...core.response import Event, Finished, ResponseMetadata, Restarted
 from ...core.stream import ResponseStream
 from ...core.usage import Usage
 from ...resilience.isolated_loop import SHUTDOWN_TIMEOUT_SECONDS, IsolatedLoop, Loop
-from .api import ProviderPlugin, Transport
+from .api import NativePlugin, Transport
 from .hops import HopsTransport, current_hops
 
 LIST_TIMEOUT_SECONDS = 10.0
@@ -33,7 +33,7 @@ class PluginProvider:
 
     def __init__(
         self,
-        plugin: ProviderPlugin,
+        plugin: NativePlugin,
         settings: ProviderSettings,
         open_transport: Callable[[], Transport],
         clock: Clock,
@@ -130,7 +130,8 @@ class PluginProvider:
         caller_keys = {name: key for name, key in attempt.caller.provider_keys.items() if name == self._name}
         permitted = {*caller_keys.values(), *(credential.key for credential in self._settings.credentials())}
         api_key = attempt.api_key if attempt.api_key.secret in permitted else NO_KEY
-        call = replace(attempt.call, caller=replace(attempt.caller, provider_keys=caller_keys))
+        caller = replace(attempt.caller, provider_keys=caller_keys)
+        call = replace(attempt.call, caller=caller, params=None)  # which has the native options for other providers
         return replace(attempt, call=call, api_key=api_key, forms=(), sent=None, repair=None)
 
     def _handler(self) -> AttemptHandler:
@@ -141,6 +142,7 @@ class PluginProvider:
         return self._opened[1]
 
     async def _list_models(self) -> tuple[Model, ...]:
+        self._handler()  # a plug-in may need its settings to list the models
         return tuple(self._to_model(model) for model in await self._plugin.models())
 
     def _to_model(self, model: str) -> Model:

@@ -30,7 +30,7 @@ It sends HOPS_HEADER, so that a gateway notices that it calls itself. A plug-in 
 A plug-in may let its exceptions out: they become the errors that any provider raises for a failed connection."""
 
 
-class ProviderPlugin(Protocol):
+class NativePlugin(Protocol):
     """A provider from a third-party package, registered as an entry point in the group `aimanager.providers`.
 
     Plug-ins run on an event loop in a separate thread: one that raises or blocks fails only its own calls.
@@ -77,6 +77,7 @@ def plugin_problems(plugin: object, name: str = "") -> Iterator[str]:
     for method in ("open", "models", "capabilities"):
         if not callable(getattr(plugin, method, None)):
             yield f"method {method}() is missing"
+    yield from getattr(plugin, "problems", tuple)()
     models = getattr(plugin, "models", None)
     if callable(models) and not inspect.iscoroutinefunction(models):
         yield "method models() must be async"

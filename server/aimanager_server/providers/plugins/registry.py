@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from ...config.errors import Problem, SettingsError
 from ...config.provider_defaults import KNOWN_PROVIDERS
-from .api import ProviderPlugin, plugin_problems
+from .api import NativePlugin, plugin_problems
 
 ENTRY_POINT_GROUP = "aimanager.providers"
 SETTING = "plugins.providers"
@@ -18,22 +18,22 @@ class ProviderRegistry:
 
     def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
         self._entry_points = tuple(entry_points(group=ENTRY_POINT_GROUP) if found is None else found)
-        self._plugins: dict[str, ProviderPlugin] = {}
+        self._plugins: dict[str, NativePlugin] = {}
 
-    def register_provider(self, plugin: ProviderPlugin) -> None:
+    def register_provider(self, plugin: NativePlugin) -> None:
         """Add a plug-in. Raises SettingsError if it is invalid or its name is in use."""
         problems = [_problem(getattr(plugin, "name", "?"), text) for text in self._problems(plugin)]
         if problems:
             raise SettingsError(problems)
         self._plugins[plugin.name] = plugin
 
-    def get_provider(self, name: str) -> ProviderPlugin:
+    def get_provider(self, name: str) -> NativePlugin:
         """Return the plug-in of this name. Raises SettingsError if none is registered."""
         if name not in self._plugins:
             raise SettingsError([_problem(name, f"not registered; registered plug-ins: {_join(self._plugins)}")])
         return self._plugins[name]
 
-    def load(self, names: Sequence[str]) -> Mapping[str, ProviderPlugin]:
+    def load(self, names: Sequence[str]) -> Mapping[str, NativePlugin]:
         """Return the plug-ins of these names, registered ones first, then those of entry points.
 
         Other entry points are not imported. Raises SettingsError with every problem found.
@@ -58,16 +58,16 @@ class ProviderRegistry:
         try:
             loaded = entry_point.load()
             plugin = loaded() if isinstance(loaded, type) else loaded
+            problems = list(self._problems(plugin, name))
         # Importing third-party code may raise anything.
         except Exception as error:
             yield _problem(name, f"import from {_package(entry_point)} failed: {type(error).__name__}: {error}")
             return
-        problems = list(self._problems(plugin, name))
         yield from (_problem(name, f"{text} ({_package(entry_point)})") for text in problems)
         if not problems:
             self._plugins[name] = plugin
 
-    def _problems(self, plugin: ProviderPlugin, name: str = "") -> Iterator[str]:
+    def _problems(self, plugin: NativePlugin, name: str = "") -> Iterator[str]:
         yield from plugin_problems(plugin, name)
         actual = getattr(plugin, "name", None)
         if not isinstance(actual, str):
