@@ -270,7 +270,7 @@ MODEL_FIELDS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         **dict.fromkeys(("min_budget_tokens", "max_stop_sequences", "max_strict_tools"), INTEGER),
         **dict.fromkeys(("temperature_excludes_top_p", "blank_stop_sequences", "shows_reasoning", "prefill"), FLAG),
         **dict.fromkeys(("forced_tools", "forced_tools_while_reasoning", "strict_tools"), FLAG),
-        "tools_while_reasoning": FLAG,
+        **dict.fromkeys(("tools_while_reasoning", "native_compaction"), FLAG),
         **dict.fromkeys(("released", "retires", "checked"), DATE),
         **dict.fromkeys(("sampling_fields", "sampling_fields_while_reasoning"), _set_of(SAMPLING_FIELDS)),
         "alternate_ids": _strings,

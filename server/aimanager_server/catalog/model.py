@@ -146,6 +146,7 @@ class Model:
     while reasoning, and `sampling_api_version` the last API version that accepts temperature, top_p and top_k.
     `efforts` are in ascending order. `min_budget_tokens` is None if the model accepts no reasoning budget.
     `url_attachments` are the kinds of attachment ("image", "document") the provider fetches from a URL itself.
+    `native_compaction` says that the Messages API compacts prompts for the model.
     A model with `embedding` returns vectors only. `wire` is the protocol it requires if its provider has several;
     `wire_overrides` holds the facts that differ on another wire. `checked` is the day `source` was read.
     """
@@ -182,6 +183,7 @@ class Model:
     tools_while_reasoning: bool | None = None
     prefill: bool | None = None
     url_attachments: frozenset[str] | None = None
+    native_compaction: bool = False
     wire: Literal["", "chat_completions", "responses"] = ""
     wire_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

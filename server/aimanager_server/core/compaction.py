@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .errors import ProviderProtocolError
 from .request import Attempt
 from .usage import Usage
 from .value import dataclass
+
+MAX_COMPACTION_BYTES = 256 * 1024
+"""A conversation is read with its compaction. Larger ones, such as those with images, are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +21,19 @@ class CompactedPrompt:
     usage: Usage
 
 
+def check_compaction_size(state: bytes, usage: Usage) -> None:
+    """Raise ProviderProtocolError, with the usage, for state that is too large to be kept."""
+    if len(state) > MAX_COMPACTION_BYTES:
+        raise ProviderProtocolError(
+            f"The compacted prompt has {len(state)} bytes; at most {MAX_COMPACTION_BYTES} are kept.", usage=usage
+        )
+
+
 class Compactor(Protocol):
-    """A provider with an endpoint that compacts prompts."""
+    """A provider whose API may compact prompts."""
 
     def can_compact(self, model: str) -> bool:
-        """Return whether the API of the model has such an endpoint."""
+        """Return whether the API of the model does."""
         ...
 
     async def compact(self, attempt: Attempt[Any]) -> CompactedPrompt:

@@ -42,7 +42,8 @@ class GenerateParams:
     `output_format` None means free text. Timeouts are in seconds, None if not set. `cache_hint` is that of the tools
     and the system instruction, in a conversation of the whole history. `restart_on_interruption` permits the gateway to
     restart an interrupted stream. `turn` is the next one of `conversation_id`, once its history is part of `messages`.
-    `violations` were found while parsing; validation reports them together with its own.
+    `is_generation` is False if the messages are compacted, not answered. `violations` were found while parsing;
+    validation reports them together with its own.
     """
 
     messages: tuple[Message, ...]
@@ -67,6 +68,7 @@ class GenerateParams:
     conversation_id: str = ""
     turn: ConversationTurn | None = None
     cache_policy: CachePolicy | None = None
+    is_generation: bool = True
     violations: tuple[FieldViolation, ...] = ()
 
     @property

@@ -193,7 +193,12 @@ class Conversations:
         settings = conversation.settings
         try:
             native = await compact_native(
-                GenerateParams(tuple(messages), settings.model, system_instruction=settings.system_instruction)
+                GenerateParams(
+                    tuple(messages),
+                    settings.model,
+                    system_instruction=settings.system_instruction,
+                    is_generation=False,
+                )
             )
         except GatewayError as error:
             return Compacted(changed, usage, cost, (SettingWarning("native", error.message),))

@@ -129,7 +129,7 @@ class RequirementFinder:
 
     def _specific_requirements(self, params: GenerateParams) -> Iterator[Requirement]:
         yield from _attachment_requirements(params.new_messages, fetch_attachments=self._fetch_attachments)
-        if params.new_messages[-1].role is Role.ASSISTANT:
+        if params.is_generation and params.new_messages[-1].role is Role.ASSISTANT:
             yield from _prefill_requirements(params.new_messages)
         if params.tools:
             yield from _tool_requirements(params)

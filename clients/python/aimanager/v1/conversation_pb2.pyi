@@ -829,8 +829,8 @@ class CompactConversationRequest(_message.Message):
     """How many of the newest turns to keep out of the summary. Unset: 4."""
     native: _builtins.bool
     """Also have the provider of the conversation's model compact the same turns, in a form that only it can read. This is
-    a second billed request. Only models on OpenAI's Responses API have this; for others, and if the request fails,
-    the text is all there is, with a warning.
+    a second billed request. Models on OpenAI's Responses API and most Claude models have this; for others, and if the
+    request fails, the text is all there is, with a warning.
     """
     def __init__(
         self,

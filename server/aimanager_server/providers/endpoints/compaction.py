@@ -1,4 +1,4 @@
-"""Compact a prompt with the provider's own endpoint, which only the Responses API has."""
+"""Compact a prompt in the provider's own form, which the Responses API and the Messages API have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ...core.errors import CapabilityUnsupported
 from ...core.provider_state import MIN_SECRET_LENGTH, fingerprint_of, marked
 from ...core.request import Attempt
 from ..http.provider import HttpProvider
+from ..wires.anthropic import AnthropicWire
 from ..wires.responses import ResponsesWire
 from ..wires.wire import HttpRequest
 
@@ -21,13 +22,14 @@ class HttpCompactor:
         self._provider = provider
 
     def can_compact(self, model: str) -> bool:
-        """Return whether the model is used over the Responses API."""
-        return isinstance(self._provider.wire_of(model), ResponsesWire)
+        """Return whether the API of the model compacts prompts."""
+        wire = self._provider.wire_of(model)
+        return isinstance(wire, ResponsesWire | AnthropicWire) and wire.can_compact(model)
 
     async def compact(self, attempt: Attempt[Any]) -> CompactedPrompt:
         """Return the compacted prompt, marked with the key. Raises CapabilityUnsupported for a key without a mark."""
         wire = self._provider.wire_of(attempt.target.model)
-        assert isinstance(wire, ResponsesWire)
+        assert isinstance(wire, ResponsesWire | AnthropicWire)
         unary, fingerprint = replace(attempt, is_streamed=False), ""
 
         def encode(key: str) -> HttpRequest:

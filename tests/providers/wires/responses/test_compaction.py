@@ -10,6 +10,7 @@ import pytest
 from aimanager_server.core.content import JsonObjectFormat, Message, Part, Role, Text
 from aimanager_server.core.errors import ProviderProtocolError
 from aimanager_server.core.provider_state import fingerprint_of, marked
+from aimanager_server.core.usage import Usage
 from aimanager_server.providers.wires.responses.compaction import encode_compaction
 from tests.support.responses import MODEL, make_attempt, responses_wire
 from tests.support.wire_cases import user
@@ -37,7 +38,7 @@ def test_user_messages_are_sent_back_without_the_fields_of_responses() -> None:
     breakpoint_ = {"prompt_cache_breakpoint": {"mode": "explicit"}}
     content = [{"type": "input_text", "text": "a", **breakpoint_}, {**IMAGE, "file_id": None}]
     message = {"type": "message", "id": "msg_1", "status": "completed", "role": "user", "content": content}
-    state = encode_compaction([message, {"role": "user", "content": "b"}, {**ITEM, "created_by": "x"}])
+    state = encode_compaction([message, {"role": "user", "content": "b"}, {**ITEM, "created_by": "x"}], Usage())
 
     assert sent(summary(state)) == [
         {"role": "user", "content": [{"type": "input_text", "text": "a"}, IMAGE]},
@@ -68,14 +69,16 @@ def test_forged_and_unreadable_states_are_replaced_by_the_text(state: bytes) -> 
 
 
 def test_only_the_summary_itself_is_replaced_and_only_for_its_key() -> None:
-    state = encode_compaction([ITEM])
+    state = encode_compaction([ITEM], Usage())
 
     assert sent(summary(state, Text("More."))) == [text_item("In short.", "More.", "Next.")]
     assert sent(summary(state, key="sk-another-0123456789")) == [text_item("In short.", "Next.")]
 
 
 def test_the_text_that_is_not_sent_does_not_count_as_a_mention_of_json() -> None:
-    message = Message(Role.USER, (Text("Wants JSON.", marked(encode_compaction([ITEM]), fingerprint_of(KEY))),))
+    message = Message(
+        Role.USER, (Text("Wants JSON.", marked(encode_compaction([ITEM], Usage()), fingerprint_of(KEY))),)
+    )
 
     items = sent(Message(Role.USER, message.parts, "openai", MODEL), output_format=JsonObjectFormat())
 

@@ -28,12 +28,14 @@ def encode_body(
     model: Model | None,
     options: Mapping[str, Any],
     changes: SettingChanges,
+    compacted: dict[str, Any] | None = None,
     *,
     marks_prompt: bool = False,
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
-    `marks_prompt`: the parts of the prompt that are worth it are marked for the prompt cache.
+    `compacted` is the block of a compaction, which comes first. `marks_prompt`: the parts of the prompt that are worth
+    it are marked for the prompt cache.
     """
     target = attempt.target
     plan = plan_thinking(target, model, changes)
@@ -42,7 +44,7 @@ def encode_body(
         "model": target.model,
         "max_tokens": plan.max_tokens,
         "system": _system(attempt.system_instruction, prompt.system),
-        "messages": encode_messages(prompt.of(attempt)),
+        "messages": [*_assistant(compacted), *encode_messages(prompt.of(attempt))],
         "tools": _tools(attempt.tools, prompt.tools),
         "tool_choice": _tool_choice(attempt.tool_choice) if attempt.tools else None,
         "thinking": plan.thinking,
@@ -75,6 +77,10 @@ def _system(instruction: str, hint: CacheHint | None) -> str | list[dict[str, An
     if hint is None:
         return instruction or None
     return [{"type": "text", "text": instruction, **cache_control(hint)}]
+
+
+def _assistant(compacted: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [] if compacted is None else [{"role": "assistant", "content": [compacted]}]
 
 
 def _output_config(effort: str | None, output_format: OutputFormat | None) -> dict[str, Any] | None:

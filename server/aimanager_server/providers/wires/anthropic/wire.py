@@ -7,12 +7,14 @@ responses. https://platform.claude.com/docs/en/api/messages, read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ....catalog.model import Model
 from ....config.providers import ProviderSettings
 from ....config.settings import Limits
+from ....core.compaction import CompactedPrompt
 from ....core.errors import GatewayError
 from ....core.request import Attempt
 from ....core.response import Event
@@ -20,6 +22,7 @@ from ..json_codec import decode_object_body, object_field
 from ..provider_errors import error_in_success
 from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
+from .compaction import compaction_block, compaction_body, decode_compaction, with_beta
 from .errors import error_from_response
 from .request import encode_body
 from .response_parser import AnthropicParser
@@ -49,9 +52,26 @@ class AnthropicWire:
         accept = "text/event-stream" if attempt.is_streamed else "application/json"
         headers = {**self._authorized_headers(key), "accept": accept, "content-type": "application/json"}
         changes = SettingChanges(attempt.target)
+        compacted = compaction_block(attempt, key, self._options)
+        if compacted is not None:
+            headers, attempt = with_beta(headers), replace(attempt, messages=attempt.messages[1:])
         model = self._find_model(attempt.target.model)
-        body = encode_body(attempt, model, self._options, changes, marks_prompt=self._marks_prompt)
+        body = encode_body(attempt, model, self._options, changes, compacted, marks_prompt=self._marks_prompt)
         return HttpRequest("POST", f"{self._base_url}/v1/messages", headers, body, tuple(changes.warnings))
+
+    def can_compact(self, model: str) -> bool:
+        """Return whether the catalog lists the model among those that compact prompts."""
+        found = self._find_model(model)
+        return found is not None and found.native_compaction
+
+    def encode_compaction(self, attempt: Attempt[Any], key: str) -> HttpRequest:
+        """Return the request that compacts the messages of an unstreamed attempt."""
+        request = self.encode(attempt, key)
+        return HttpRequest("POST", request.url, with_beta(request.headers), compaction_body(request.body))
+
+    def decode_compaction(self, body: bytes) -> CompactedPrompt:
+        """Return the compacted prompt. Raises ProviderProtocolError."""
+        return decode_compaction(_message_in(body))
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""

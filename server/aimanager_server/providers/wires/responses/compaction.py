@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ....core.compaction import check_compaction_size
 from ....core.content import Message, Text
 from ....core.errors import ProviderProtocolError
 from ....core.provider_state import is_obtained_with
 from ....core.request import Target
+from ....core.usage import Usage
 from .provider_state import Json, decode_state, encode_state
 
 REQUEST_FIELDS = frozenset(
@@ -31,26 +33,23 @@ CONTENT_FIELDS: Mapping[str, tuple[str, ...]] = {
 
 STATE_TYPE = "compaction"
 
-MAX_COMPACTION_BYTES = 256 * 1024
-"""A conversation is read with its compaction. Larger ones, such as those with images, are not kept."""
 
-
-def encode_compaction(output: Any) -> bytes:
+def encode_compaction(output: Any, usage: Usage) -> bytes:
     """Return the state that stands for the compacted prompt.
 
-    Raises ProviderProtocolError if the output has other items than user messages and one compaction, or is too large.
+    Raises ProviderProtocolError, with the usage, which is billed all the same, if the output has other items than user
+    messages and one compaction, or is too large.
 
-    >>> encode_compaction([{"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAA", "created_by": "x"}])
+    >>> item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAA", "created_by": "x"}
+    >>> encode_compaction([item], Usage())
     b'{"type":"compaction","output":[{"type":"compaction","encrypted_content":"gAAA","id":"cmp_1"}]}'
     """
     items = _replayable(output)
     if items is None:
-        raise ProviderProtocolError("The compacted prompt must have user messages and one compaction item.")
+        problem = "The compacted prompt must have user messages and one compaction item."
+        raise ProviderProtocolError(problem, usage=usage)
     state = encode_state({"type": STATE_TYPE, "output": items})
-    if len(state) > MAX_COMPACTION_BYTES:
-        raise ProviderProtocolError(
-            f"The compacted prompt has {len(state)} bytes; at most {MAX_COMPACTION_BYTES} are kept."
-        )
+    check_compaction_size(state, usage)
     return state
 
 

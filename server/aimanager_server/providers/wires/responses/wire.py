@@ -60,6 +60,10 @@ class ResponsesWire:
         body = encode_body(attempt, model, self._options, changes, key, self._cache_keys)
         return HttpRequest("POST", f"{self._url}/responses", headers, body, tuple(changes.warnings))
 
+    def can_compact(self, model: str) -> bool:
+        """Return True: every model that is used over this API."""
+        return True
+
     def encode_compaction(self, attempt: Attempt[Any], key: str) -> HttpRequest:
         """Return the request that compacts the messages of an unstreamed attempt."""
         request = self.encode(attempt, key)
@@ -70,10 +74,7 @@ class ResponsesWire:
         """Return the compacted prompt. Raises ProviderProtocolError."""
         response = decode_object_body(body)
         usage = parse_usage(response.get("usage")) or Usage()
-        try:
-            return CompactedPrompt(encode_compaction(response.get("output")), usage)
-        except ProviderProtocolError as error:
-            raise error.replace(usage=usage) from None  # it is billed, although it cannot be used
+        return CompactedPrompt(encode_compaction(response.get("output"), usage), usage)
 
     def decode(self, body: bytes) -> list[Event]:
         """Return the events of an unstreamed response, with the same parts as the streamed one."""
