@@ -13,7 +13,7 @@ from aimanager.cli.console import Console
 from tests.docs.documented_values import wrong_values
 from tests.docs.named_code import named_code, undefined
 from tests.support.doc_blocks import DOCS
-from tests.support.original_design.names import CHAPTERS
+from tests.support.original_design.names import CHAPTERS, NUMBERS
 from tests.support.original_design.samples import SAMPLES
 from tests.support.paths import ROOT
 
@@ -78,6 +78,19 @@ def test_every_named_command_works(gateway: str) -> None:
     assert len(exits) == 6
     assert [command for command, exit_code in exits.items() if exit_code != 0] == []
     assert targets - set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)) == set()
+
+
+def test_every_number_of_the_document_is_on_the_page() -> None:
+    numbers = PAGE.partition("\n## Numbers that are the document's\n")[2]
+
+    missing = {
+        name: number
+        for name, each in NUMBERS.items()
+        for number in each
+        if not re.search(rf"(?<![\d.,]){re.escape(number)}(?![\d.,]*\d)", numbers)
+    }
+
+    assert missing == {}
 
 
 def test_numbers_are_those_of_the_code() -> None:

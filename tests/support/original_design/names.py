@@ -117,3 +117,19 @@ CHAPTERS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
 }  # fmt: skip
 """By heading of docs/design-map.md. Members are methods, and fields and constants that a program can see."""
+
+NUMBERS: Mapping[str, Sequence[str]] = {
+    "temperature": ["2.0", "0.7", "0.8"],
+    "max_tokens": ["4,096", "2,048"],
+    "timeout": ["30 s"],
+    "retries": ["3"],
+    "failure_threshold, recovery_timeout": ["5", "300 s"],
+    "retry_after": ["60 s"],
+    "connection_limits": ["10", "20", "5"],
+    "batch_size, batch_timeout": ["10", "100 ms"],
+    "compression": ["1,000 characters"],
+    "max_cache_size, last_access": ["1,000", "3,600 s"],
+    "repr": ["50"],
+    "quality": ["95 %", "100 %", "100 ms", "80 %"],
+}
+"""By what they are in the document, written as in docs/design-map.md."""
