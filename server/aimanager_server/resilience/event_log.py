@@ -15,8 +15,8 @@ EVENT_BYTES = 256
 MAX_BYTES = 64 * 1024 * 1024
 """Of all logs."""
 MAX_LOG_BYTES = 8 * 1024 * 1024
-"""Of one log, which one more read of the provider may exceed; after that nobody may join. About 25,000 tokens, if each is
-an event of its own."""
+"""Of one log, which one more read of the provider may exceed; after that nobody may join. About 25,000 tokens, if
+each is an event of its own."""
 MIN_LOG_BYTES = 64 * 1024
 """What a log may hold while all of them have reached their bound, so that its response goes on."""
 
