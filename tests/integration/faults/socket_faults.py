@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
-from tests.integration.faults.upstream import Connection, Delay, Flood, Request, Step, Upstream
+from tests.integration.faults.upstream import Connection, Delay, Flood, Pause, Request, Step, Upstream
 from tests.support.http_servers.raw import SocketFault
+
+PAUSE_SECONDS = 0.01
+"""How often a pause looks whether it may end."""
 
 
 class _UpstreamProtocol(asyncio.Protocol):
@@ -79,6 +82,9 @@ class _UpstreamProtocol(asyncio.Protocol):
                 await self._send(step)
             case Delay(seconds):
                 await self._wait(seconds)
+            case Pause(until):
+                while not until.is_set() and not self._ended.is_set():
+                    await self._wait(PAUSE_SECONDS)
             case Flood(data, times):
                 while not self._ended.is_set() and not self._transport.is_closing() and times != 0:
                     await self._send(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,7 +32,7 @@ from aimanager_server.resilience.event_log import MAX_LOG_BYTES
 from tests.integration.faults.fault_catalog import fails, interrupts, responds, stalls, streams
 from tests.integration.faults.gateway import FAST_RETRY, LONG_TIMEOUTS, generate_request
 from tests.integration.faults.socket_faults import served_upstreams
-from tests.integration.faults.upstream import Delay, Flood, Responder, Upstream
+from tests.integration.faults.upstream import Flood, Pause, Responder, Step, Upstream
 from tests.integration.faults.wires import TEXT, chat_event, chunk
 from tests.support.eventually import eventually
 from tests.support.gateway import settings_with
@@ -56,9 +57,16 @@ class Calls:
         self.stub: Any = GenerationServiceStub(channel)
         self.conversations: Any = ConversationServiceStub(channel)
 
-    def stream(self, timeout: float = 30.0, *, restart: bool = False, **fields: Any) -> Any:
+    def stream(
+        self,
+        timeout: float = 30.0,
+        *,
+        restart: bool = False,
+        heartbeat_interval: Duration | None = None,
+        **fields: Any,
+    ) -> Any:
         """Start a stream."""
-        request = StreamGenerateRequest(request=self._request(**fields))
+        request = StreamGenerateRequest(request=self._request(**fields), heartbeat_interval=heartbeat_interval)
         if restart:
             request.on_interruption = INTERRUPTION_POLICY_RESTART
         return self.stub.StreamGenerate(request, timeout=timeout)
@@ -125,9 +133,24 @@ async def failure(stream: Any) -> RpcFailure:
     return RpcFailure(raised.value)
 
 
-def later(responder: Responder) -> Responder:
-    """Respond once the callers have joined."""
-    return lambda request: (Delay(0.4), *responder(request))
+def after(gate: threading.Event, responder: Responder) -> Responder:
+    """Respond once the gate is open."""
+    return lambda request: (Pause(gate), *responder(request))
+
+
+def pauses(gate: threading.Event, after_words: int, *fault: Step) -> Responder:
+    """Send some words of a stream, and once the gate is open the rest, or the fault."""
+    return streams(
+        lambda events: (
+            *events.opening, *events.words[:after_words], Pause(gate),
+            *(fault or (*events.words[after_words:], *events.ending)),
+        )
+    )  # fmt: skip
+
+
+def waits(gate: threading.Event, phase: str) -> Responder:
+    """Respond completely, but wait in a phase until the gate is open."""
+    return after(gate, responds()) if phase == "first content" else pauses(gate, 1)
 
 
 def text_of(response: GenerateResponse) -> str:
@@ -135,9 +158,12 @@ def text_of(response: GenerateResponse) -> str:
 
 
 async def test_equal_streams_make_one_request_which_is_paid_once() -> None:
-    async with calls_to(Upstream(responds(delay=0.5)), models=PRICED) as calls:
-        streams_ = [calls.stream() for _ in range(STREAMS)]
-        responses = await asyncio.gather(*map(completed, streams_))
+    gate = threading.Event()
+    async with calls_to(Upstream(after(gate, responds())), models=PRICED) as calls:
+        started = [asyncio.create_task(completed(calls.stream())) for _ in range(STREAMS)]
+        await calls.sharing(STREAMS)
+        gate.set()
+        responses = await asyncio.gather(*started)
         tokens = calls.value("aimanager_tokens_total", provider="first", model="m", type="output")
         await calls.assert_nothing_left()
 
@@ -159,11 +185,15 @@ async def test_equal_streams_make_one_request_which_is_paid_once() -> None:
 
 
 async def test_equal_unary_calls_share_a_repair_of_their_json() -> None:
-    upstream = Upstream(responds(["not json"], delay=0.3), responds(['{"city": "Paris"}']))
+    gate = threading.Event()
+    upstream = Upstream(after(gate, responds(["not json"])), responds(['{"city": "Paris"}']))
     schema = OutputFormat()
     schema.json_schema.schema_json = '{"type": "object", "required": ["city"]}'
     async with calls_to(upstream) as calls:
-        responses = await asyncio.gather(*(calls.unary(output_format=schema) for _ in range(20)))
+        started = [calls.unary(output_format=schema) for _ in range(20)]
+        await calls.sharing(20)
+        gate.set()
+        responses = await asyncio.gather(*started)
         await calls.assert_nothing_left()
 
     assert len(upstream.requests) == 2
@@ -173,8 +203,8 @@ async def test_equal_unary_calls_share_a_repair_of_their_json() -> None:
 
 @pytest.mark.parametrize("phase", ["first content", "mid-stream"])
 async def test_cancelled_first_caller_does_not_stop_the_others(phase: str) -> None:
-    paced = streams(lambda events: (*events.opening, *events.words[:1], Delay(0.7), *events.words[1:], *events.ending))
-    upstream = Upstream(responds(delay=0.7) if phase == "first content" else paced)
+    gate = threading.Event()
+    upstream = Upstream(waits(gate, phase))
     async with calls_to(upstream) as calls:
         first = calls.stream()
         await calls.sharing(1)
@@ -185,6 +215,8 @@ async def test_cancelled_first_caller_does_not_stop_the_others(phase: str) -> No
                 if message.delta.text:
                     break
         first.cancel()
+        await calls.sharing(10)
+        gate.set()
         responses = await asyncio.gather(*others)
         await calls.assert_nothing_left()
 
@@ -214,13 +246,15 @@ async def test_upstream_is_closed_once_all_callers_are_cancelled(responder: Resp
 
 @pytest.mark.parametrize("phase", ["first content", "mid-stream"])
 async def test_deadline_of_the_first_caller_does_not_stop_the_others(phase: str) -> None:
-    paced = streams(lambda events: (*events.opening, *events.words[:1], Delay(1.5), *events.words[1:], *events.ending))
-    upstream = Upstream(responds(delay=1.5) if phase == "first content" else paced)
+    gate = threading.Event()
+    upstream = Upstream(waits(gate, phase))
     async with calls_to(upstream) as calls:
-        first = asyncio.create_task(failure(calls.stream(timeout=1.0)))
+        first = asyncio.create_task(failure(calls.stream(timeout=2.0)))
         await calls.sharing(1)
         other = asyncio.create_task(completed(calls.stream()))
-        failed, response = await first, await other
+        failed = await first
+        gate.set()
+        response = await other
         await calls.assert_nothing_left()
 
     assert failed.code is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -231,17 +265,21 @@ async def test_deadline_of_the_first_caller_does_not_stop_the_others(phase: str)
 @pytest.mark.parametrize(
     ("responder", "code", "requests"),
     [
-        (later(interrupts(20)), grpc.StatusCode.ABORTED, 1),
-        (later(fails(503)), grpc.StatusCode.UNAVAILABLE, 3),
-        (later(fails(400)), grpc.StatusCode.INVALID_ARGUMENT, 1),
+        (interrupts(20), grpc.StatusCode.ABORTED, 1),
+        (fails(503), grpc.StatusCode.UNAVAILABLE, 3),
+        (fails(400), grpc.StatusCode.INVALID_ARGUMENT, 1),
     ],
     ids=["cut", "unavailable", "rejected"],
 )
 async def test_failure_reaches_all_callers_and_none_repeats_the_request(
     responder: Responder, code: grpc.StatusCode, requests: int
 ) -> None:
-    async with calls_to(Upstream(responder)) as calls:
-        failures = await asyncio.gather(*(failure(calls.stream()) for _ in range(50)))
+    gate = threading.Event()
+    async with calls_to(Upstream(after(gate, responder))) as calls:
+        started = [asyncio.create_task(failure(calls.stream())) for _ in range(50)]
+        await calls.sharing(50)
+        gate.set()
+        failures = await asyncio.gather(*started)
         await calls.assert_nothing_left()
 
     executions = [one.detail(Execution) for one in failures]
@@ -251,11 +289,13 @@ async def test_failure_reaches_all_callers_and_none_repeats_the_request(
 
 
 async def test_restarted_stream_restarts_for_all_callers() -> None:
-    upstream = Upstream(
-        streams(lambda events: (*events.opening, *events.words[:20], Delay(0.7), SocketFault.CLOSE)), responds()
-    )
+    gate = threading.Event()
+    upstream = Upstream(pauses(gate, 20, SocketFault.CLOSE), responds())
     async with calls_to(upstream) as calls:
-        messages = await asyncio.gather(*(_messages(calls.stream(restart=True)) for _ in range(10)))
+        started = [asyncio.create_task(_messages(calls.stream(restart=True))) for _ in range(10)]
+        await calls.sharing(10)
+        gate.set()
+        messages = await asyncio.gather(*started)
         await calls.assert_nothing_left()
 
     assert len(upstream.requests) == 2
@@ -270,14 +310,15 @@ async def _messages(stream: Any) -> list[Any]:
 
 async def test_caller_that_never_reads_delays_nobody_and_its_memory_is_bounded() -> None:
     large = chunk(chat_event({"content": LARGE_WORD}))
-    upstream = Upstream(
-        streams(lambda events: (*events.opening, Delay(0.5), Flood(large, UNREAD_WORDS), *events.ending))
-    )
+    gate = threading.Event()
+    large_stream = streams(lambda events: (*events.opening, Flood(large, UNREAD_WORDS), *events.ending))
+    upstream = Upstream(after(gate, large_stream))
     async with calls_to(upstream) as calls:
         asleep = calls.stream(timeout=120.0)
         await calls.sharing(1)
         awake = calls.stream(timeout=120.0)
         await calls.sharing(2)
+        gate.set()
         held, received = 0.0, 0
         async for message in awake:
             received += len(message.delta.text)
@@ -292,13 +333,17 @@ async def test_caller_that_never_reads_delays_nobody_and_its_memory_is_bounded()
 
 
 async def test_each_caller_adds_its_own_turn() -> None:
-    upstream = Upstream(responds(["```python\nprint(1)\n```"], delay=0.5))
+    gate = threading.Event()
+    upstream = Upstream(after(gate, responds(["```python\nprint(1)\n```"])))
     async with calls_to(upstream) as calls:
         created = await asyncio.gather(
             *(calls.conversations.CreateConversation(CreateConversationRequest()) for _ in range(5))
         )
         ids = [one.conversation.id for one in created]
-        responses = await asyncio.gather(*(calls.unary(conversation_id=each, extract_artifacts=True) for each in ids))
+        started = [calls.unary(conversation_id=each, extract_artifacts=True) for each in ids]
+        await calls.sharing(5)
+        gate.set()
+        responses = await asyncio.gather(*started)
         pages = await asyncio.gather(
             *(calls.conversations.ListMessages(ListMessagesRequest(conversation_id=each)) for each in ids)
         )
@@ -314,12 +359,16 @@ async def test_each_caller_adds_its_own_turn() -> None:
 
 
 async def test_heartbeats_of_each_caller_go_on() -> None:
-    async with calls_to(Upstream(responds(delay=2.5))) as calls:
-        slow = calls.stream()
-        request = StreamGenerateRequest(request=calls._request(), heartbeat_interval=Duration(seconds=1))
+    gate = threading.Event()
+    async with calls_to(Upstream(after(gate, responds()))) as calls:
+        other = asyncio.create_task(_messages(calls.stream()))
         await calls.sharing(1)
-        events = await _messages(calls.stub.StreamGenerate(request, timeout=30))
-        others = await _messages(slow)
+        events = []
+        async for message in calls.stream(heartbeat_interval=Duration(seconds=1)):
+            events.append(message)
+            if message.HasField("heartbeat"):
+                gate.set()
+        others = await other
 
     assert sum(event.HasField("heartbeat") for event in events) >= 1
     assert sum(event.HasField("heartbeat") for event in others) == 0

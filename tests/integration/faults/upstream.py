@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,14 @@ class Flood:
     times: int | None = None
 
 
-Step = bytes | SocketFault | Delay | Flood
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Send nothing until the event is set."""
+
+    until: threading.Event
+
+
+Step = bytes | SocketFault | Delay | Flood | Pause
 
 
 @dataclass(slots=True)
