@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import aimanager
 from aimanager import AIManager
 from tests.support.original_design.samples import SAMPLES
+from tests.support.original_design.surroundings import NAMES
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -21,7 +21,6 @@ def test_usage_sample(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     sample = SAMPLES[name]
 
     with AIManager("key", provider="mock") as ai:
-        names = {each: getattr(aimanager, each) for each in dir(aimanager) if not each.startswith("_")}
-        names |= {"ai": ai, "conversation": ai.conversation()}
+        names = {**NAMES, "ai": ai, "conversation": ai.conversation()}
         for part, code in (("sample", sample.code), ("check", sample.check)):
             exec(compile(code, f"{name}, {part}", "exec"), names)
