@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from grpc import Compression
 
@@ -18,6 +19,7 @@ from aimanager import AIManager
 from aimanager.v1.generation_pb2 import (
     PROMPT_OPTIMIZATION_HISTORY,
     PROMPT_OPTIMIZATION_WHITESPACE,
+    CacheMode,
     GenerateRequest,
 )
 from tests.support.counting_proxy import counting_proxy
@@ -32,6 +34,7 @@ from .workload import DELAYED, UNARY
 CALLS, CONCURRENCY = 320, 32
 LONG_CALLS, LONG_BYTES = 20, 64 * 1024
 BATCH = 16
+NUMBERS = count()
 PROMPT = "Write a hundred words."
 LONG = "".join(page.read_text("utf-8") for page in sorted((ROOT / "docs").glob("*.md")))[:LONG_BYTES]
 
@@ -118,6 +121,20 @@ def bytes_sent(request: GenerateRequest, compression: Compression | None = None)
     return measure
 
 
+def cpu_of_groups(model: str, equal: int, mode: CacheMode.ValueType = CacheMode.CACHE_MODE_OFF) -> Measure:
+    """Return the measurement of the server's CPU microseconds of a call, in groups of equal ones at the same time."""
+
+    async def measure(running: Running) -> float:
+        before = running.server.cpu_seconds
+        for _ in range(CALLS // equal):
+            request = request_for(model, f"{PROMPT} Begin with {next(NUMBERS)}.")
+            request.cache_policy.mode = mode
+            await running.load.generate(request, equal, equal)
+        return (running.server.cpu_seconds - before) / CALLS * 1e6
+
+    return measure
+
+
 OPTIMIZATIONS: Sequence[Optimization] = (
     Optimization("nothing", "µs/call", cpu(request_for(UNARY))),  # the noise of the comparison
     Optimization(
@@ -131,6 +148,13 @@ OPTIMIZATIONS: Sequence[Optimization] = (
     Optimization(
         "gzip_cpu", "µs/call", cpu_of_both(request_for(UNARY, LONG)),
         cpu_of_both(request_for(UNARY, LONG), Compression.Gzip),
+    ),
+    Optimization(
+        "coalesced", "µs/call", cpu_of_groups(DELAYED, CONCURRENCY),
+        cpu_of_groups(DELAYED, CONCURRENCY, CacheMode.CACHE_MODE_USE),
+    ),
+    Optimization(
+        "coalescing_alone", "µs/call", cpu_of_groups(UNARY, 1), cpu_of_groups(UNARY, 1, CacheMode.CACHE_MODE_USE)
     ),
     Optimization("shorter_prompts", "µs/call", cpu(request_for(UNARY, LOOSE)), cpu(optimized(LOOSE))),
 )  # fmt: skip

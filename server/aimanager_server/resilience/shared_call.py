@@ -34,6 +34,7 @@ class SharedCall:
         self.metadata: ResponseMetadata | None = None
         self.failure: Exception | None = None
         self.stream: ResponseStream | None = None
+        self.loop = asyncio.get_running_loop()  # once, since each look-up is a system call
         self._on_closed = on_closed
         self._has_ended = False
         self._readers: set[_Reader] = set()
@@ -46,7 +47,7 @@ class SharedCall:
 
     def start(self, proceed: CallHandler) -> None:
         """Start to read the response."""
-        self._task = asyncio.get_running_loop().create_task(self._read_all(proceed))
+        self._task = self.loop.create_task(self._read_all(proceed))
 
     async def join(self, call: Call, on_left: Callable[[], None]) -> ResponseStream:
         """Return the response for one more caller, once its first content has arrived. Raises GatewayError."""
@@ -116,7 +117,7 @@ class SharedCall:
             self.log.drop_laggards()
             self._wake_all()
         else:
-            self._blocked = asyncio.get_running_loop().create_future()
+            self._blocked = self.loop.create_future()
             await self._blocked
 
     def _end(self, failure: Exception | None) -> None:
@@ -152,7 +153,7 @@ class _Reader:
         self._pays = pays
         self._is_overdue = False
         self._waiter: asyncio.Future[None] | None = None
-        self._timer = asyncio.get_running_loop().call_at(call.deadline, self._expire)
+        self._timer = shared.loop.call_at(call.deadline, self._expire)
 
     @property
     def buffered(self) -> Sequence[Event]:
@@ -215,7 +216,7 @@ class _Reader:
         if self._is_overdue:
             message = "Deadline exceeded before the response was complete."
             raise DeadlineExceeded(message, provider=provider, model=model)
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = self._shared.loop.create_future()
         self._shared.add_waiting(self)
         await waiter
 
