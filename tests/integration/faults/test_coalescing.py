@@ -93,6 +93,8 @@ class Calls:
         await eventually(lambda: self.value("aimanager_state_entries", store="coalesced_requests"), 0)
         await eventually(lambda: self.value("aimanager_state_bytes", store="coalesced_requests"), 0)
         await eventually(lambda: self.value("aimanager_state_entries", store="connections"), 0)
+        await eventually(lambda: state.admission.in_flight, 0)
+        assert not [task for task in asyncio.all_tasks() if "SharedCall" in repr(task)]
 
 
 @asynccontextmanager
