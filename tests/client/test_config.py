@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimanager import AIConfig, AIManager, AsyncAIManager, ConfigurationError
+from aimanager import AIConfig, AIManager, AsyncAIManager, ConfigurationError, InvalidRequestError
 from tests.support.fake_gateway.server import FakeGateway
 
 KEY = "sk-s3cret-0123456789"
@@ -129,13 +129,11 @@ def test_load_balancing_is_a_known_policy(policy: Any) -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "5"])
 def test_timeout_must_be_positive(ai: AIManager, timeout: Any) -> None:
-    for use in (
-        lambda: AIConfig(timeout=timeout),
-        lambda: AIManager(KEY, timeout=timeout),
-        lambda: ai.request("Hi", timeout=timeout),
-    ):
+    for use in (lambda: AIConfig(timeout=timeout), lambda: AIManager(KEY, timeout=timeout)):
         with pytest.raises(ConfigurationError, match="timeout must be"):
             use()
+    with pytest.raises(InvalidRequestError, match="timeout must be"):
+        ai.request("Hi", timeout=timeout)
 
 
 @pytest.mark.parametrize("retries", [-1, 4, True, 1.5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import sys
 import threading
@@ -16,7 +17,17 @@ from typing import Any
 
 import pytest
 
-from aimanager import AIConfig, AIError, AIManager, AIResponse, AsyncAIManager, ConfigurationError, RateLimitError
+from aimanager import (
+    AIConfig,
+    AIError,
+    AIManager,
+    AIResponse,
+    AsyncAIManager,
+    ConfigurationError,
+    InvalidRequestError,
+    RateLimitError,
+)
+from aimanager.v1 import usage_pb2
 from aimanager.v1.generation_pb2 import GenerateRequest
 from tests.support.eventually import eventually
 from tests.support.fake_gateway.server import FakeGateway
@@ -332,3 +343,27 @@ async def test_each_client_has_a_server_that_ends_with_it() -> None:
     assert len(server_threads()) == before + 1
     del client, second
     await eventually(lambda: len(server_threads()), before)
+
+
+def test_the_only_caller_may_use_any_idempotency_key() -> None:
+    with AIManager("key", provider="mock") as ai:
+        first = ai.request("[[reply: Hello.]]", idempotency_key="order-4711")
+        again = ai.request("[[reply: Hello.]]", idempotency_key="order-4711")
+
+    assert again.proto.cache_status == usage_pb2.CACHE_STATUS_IDEMPOTENT_REPLAY
+    assert again.message == first.message
+
+
+def test_embedding_models_with_a_key_are_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.endswith("_API_KEY")]:
+        monkeypatch.delenv(variable)
+    with AIManager.embedded(provider="mock") as ai, pytest.raises(InvalidRequestError) as without_keys:
+        ai.embed("sun", model="")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdef")
+    with AIManager.embedded(config={"providers": {"mistral": {}}}) as ai, pytest.raises(InvalidRequestError) as openai:
+        ai.embed("sun", model="")
+
+    assert "such as mock/mock-embedding" in str(without_keys.value)
+    assert "such as openai/" in str(openai.value)
+    assert "mistral" not in str(openai.value)
+    assert "mock" not in str(openai.value)

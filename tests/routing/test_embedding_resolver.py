@@ -27,18 +27,19 @@ SETTINGS = Settings.model_validate(
 )
 CATALOG = Catalog.load().with_providers(SETTINGS.providers)
 
+ANN = Caller("ann")
 ROUTES = {
     "one": RouteSettings(targets=["openai/text-embedding-3-small"], fallback_models=["mistral/mistral-embed"]),
     "many": RouteSettings(targets=["openai/text-embedding-3-small", "mistral/mistral-embed"]),
 }
 
 
-def resolve(params: EmbedParams, limits: Limits = LIMITS) -> EmbedCall:
+def resolve(params: EmbedParams, limits: Limits = LIMITS, caller: Caller = ANN) -> EmbedCall:
     server = ServerSettings(default_model="many")
     resolver = resolver_over(CATALOG, SETTINGS.providers, server=server, routes=ROUTES)
     embedders = ("mock", "openai", "mistral", "local")
     embedding_resolver = EmbeddingResolver(CATALOG, resolver, embedders, SETTINGS.providers, limits)
-    return embedding_resolver.resolve(params, Caller("ann"), id="call-1", deadline=9.0, traceparent="t")
+    return embedding_resolver.resolve(params, caller, id="call-1", deadline=9.0, traceparent="t")
 
 
 def embed_params(*inputs: str, model: str = "openai/text-embedding-3-small", **more: Any) -> EmbedParams:
@@ -144,9 +145,11 @@ def test_invalid_fields_are_reported(params: EmbedParams, fields: list[str]) -> 
     assert [violation.field for violation in raised.value.violations] == fields
 
 
-def test_missing_model_is_rejected_with_the_embedding_models() -> None:
-    with pytest.raises(InvalidRequest, match="mistral/mistral-embed, openai/text-embedding-3-large"):
+def test_missing_model_is_rejected_with_the_embedding_models_of_providers_with_a_key() -> None:
+    with pytest.raises(InvalidRequest, match=r"such as mistral/codestral-embed, mistral/mistral-embed\."):
         resolve(embed_params("a", model=""))
+    with pytest.raises(InvalidRequest, match="mistral/mistral-embed, openai/text-embedding-3-large"):
+        resolve(embed_params("a", model=""), caller=Caller("ann", provider_keys={"openai": "k"}))
 
 
 def test_unknown_model_of_a_provider_is_not_found() -> None:

@@ -6,10 +6,11 @@ import json
 import mimetypes
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from ._convert.checks import require_utf8
 from ._convert.function_schema import function_schema, split_docstring
@@ -101,14 +102,26 @@ def tool_result(call: ToolCallReference, output: object, *, is_error: bool = Fal
     return Part(tool_result=ToolResult(tool_call_id=call.id, name=call.name, output=text, is_error=is_error))
 
 
+@overload
 def tool(
     function: Callable[..., Any] | str,
     *,
     description: str = "",
     schema: Mapping[str, object] | None = None,
     strict: bool = False,
-) -> Tool:
-    """Return a tool from a function, or from a name and the JSON Schema of its arguments.
+) -> Tool: ...
+@overload
+def tool(
+    *, description: str = "", schema: Mapping[str, object] | None = None, strict: bool = False
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | str | None = None,
+    *,
+    description: str = "",
+    schema: Mapping[str, object] | None = None,
+    strict: bool = False,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Return a tool from a function, or from a name and the JSON Schema of its arguments. Also a decorator.
 
     The docstring of a function becomes the description, its `Args:` section the descriptions of the parameters, its
     type hints the schema. The gateway never runs a tool.
@@ -117,7 +130,14 @@ def tool(
     ...     "Return the weather."
     >>> tool(weather).description
     'Return the weather.'
+    >>> @tool(strict=True)
+    ... def forecast(city: str) -> str:
+    ...     "Return the forecast."
+    >>> forecast.name, forecast.strict
+    ('forecast', True)
     """
+    if function is None:
+        return partial(tool, description=description, schema=schema, strict=strict)
     if isinstance(function, str):
         return Tool(
             name=require_utf8("name", function),

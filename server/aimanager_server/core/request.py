@@ -21,13 +21,14 @@ from .value import dataclass
 class Caller:
     """The authenticated caller. `name` is empty if anonymous; `provider_keys` are the caller's API keys by provider.
 
-    An admin sees the data of all callers.
+    An admin sees the data of all callers. `is_only`: the server is in the process of this caller, and has no other.
     """
 
     name: str = ""
     tier: str = ""
     provider_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_admin: bool = False
+    is_only: bool = False
 
     @property
     def data_owner(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ..catalog.catalog import Catalog
 from ..catalog.model import Model
@@ -41,6 +41,7 @@ class EmbeddingResolver:
         self._resolver = resolver
         self._embedders = embedders
         self._native_options = NativeOptionsRules(providers, RESTRICTED_EMBEDDING_OPTIONS, limits.max_json_depth)
+        self._missing_keys = {name for name, provider in providers.items() if provider.lacks_api_key}
         self._limits = limits
 
     def resolve(
@@ -84,8 +85,7 @@ class EmbeddingResolver:
             got = f"got a route with {len(targets)} targets, whose vectors differ"
             yield FieldViolation("model", f"must be a model, or a route with one target; {got}")
         if not params.model:
-            models = self._catalog.capable_models(matches=self._is_served)
-            names = ", ".join(f"{model.provider}/{model.id}" for model in models)
+            names = ", ".join(f"{model.provider}/{model.id}" for model in self._suggested_models(caller))
             yield FieldViolation("model", f"must be an embedding model, such as {names}")
         if not params.inputs:
             yield FieldViolation("inputs", "must have at least one text")
@@ -135,8 +135,16 @@ class EmbeddingResolver:
             metadata={"limit": str(limit), "actual": str(size)},
         )
 
+    def _suggested_models(self, caller: Caller) -> Sequence[Model]:
+        """Return the embedding models of providers with a key, if any; the mock's only if there are no others."""
+        models = self._catalog.capable_models(matches=self._is_served)
+        callable_ones = [
+            model for model in models if model.provider not in self._missing_keys - {*caller.provider_keys}
+        ]
+        return [model for model in callable_ones if model.provider != "mock"] or callable_ones or models
+
     def _is_served(self, model: Model) -> bool:
-        return model.embedding is not None and model.provider in self._embedders and model.provider != "mock"
+        return model.embedding is not None and model.provider in self._embedders
 
 
 def _may_return_embeddings(model: Model) -> bool:

@@ -27,6 +27,15 @@ def peer_address(peer: str) -> IPv4Address | IPv6Address | None:
     return mapped or ip
 
 
+def is_in_process(peer: str) -> bool:
+    """Return whether the caller is the process of the server itself.
+
+    >>> is_in_process("inproc:"), is_in_process("ipv4:127.0.0.1:5")
+    (True, False)
+    """
+    return peer.partition(":")[0] == IN_PROCESS
+
+
 def is_loopback_peer(peer: str) -> bool:
     """Return whether a peer is on this machine."""
     ip = peer_address(peer)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
+from aimanager.cli import main
+from aimanager.cli.console import Console
+from aimanager.cli.prompt_text import has_input
 from aimanager.v1 import content_pb2, generation_pb2, usage_pb2
 from tests.support.console import CommandRunner
 from tests.support.fake_gateway.messages import error_status, make_response, stream_events
@@ -301,3 +307,37 @@ def test_unusable_schema_file_is_an_error(
 
     assert code == 1
     assert message in aimanager.err
+
+
+def test_standard_input_that_never_ends_is_noticed() -> None:
+    reading, writing = os.pipe()
+    with open(reading) as stdin, open(writing, "w") as other:
+        assert not has_input(stdin, 0)
+        other.write("x")
+        other.flush()
+        assert has_input(stdin, 0)
+    assert has_input(io.StringIO(), 0)
+
+
+def test_ask_says_that_it_waits_for_standard_input(aimanager: CommandRunner) -> None:
+    reading, writing = os.pipe()
+    err = Notice(lambda: os.close(writing))
+    with open(reading) as stdin:
+        code = main(["ask", "Hi"], Console(stdin, io.StringIO(), err), {"AIMANAGER_TARGET": aimanager.fake.target})
+
+    assert code == 0
+    assert err.getvalue().startswith("aimanager: Waiting for the end of standard input")
+    assert aimanager.sent.messages[0].parts[0].text == "Hi"
+
+
+class Notice(io.StringIO):
+    """A stream that calls back when it is written to first."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._calls = [call]
+
+    def write(self, text: str) -> int:
+        while self._calls:
+            self._calls.pop()()
+        return super().write(text)

@@ -40,6 +40,28 @@ def test_help_is_printed(aimanager: CommandRunner, arguments: list[str], capsys:
     assert "--help" in capsys.readouterr().out
 
 
+def test_an_unknown_option_prints_the_usage_of_the_command(
+    aimanager: CommandRunner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        aimanager("models", "--deep")
+
+    printed = capsys.readouterr().err
+    assert printed.startswith("usage: aimanager models ")
+    assert "aimanager models: error: unrecognized arguments: --deep" in printed
+
+
+def test_a_solution_names_a_command(aimanager: CommandRunner) -> None:
+    error = error_status(
+        grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "No x.", solution="Use a model that ListModels returns."
+    )
+    aimanager.respond(error)
+
+    assert aimanager("ask", "Hi") == 1
+
+    assert aimanager.err == "aimanager: No x. Use a model that `aimanager models` lists.\n"
+
+
 def test_version_is_printed(aimanager: CommandRunner, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         aimanager("--version")

@@ -22,9 +22,14 @@ def test_summary_is_a_table(aimanager: CommandRunner) -> None:
 
     assert code == 0
     assert aimanager.out == (
-        "MODEL            REQUESTS  ERRORS  FALLBACKS  INPUT  OUTPUT  COST   P50     P95     TTFT\n"
-        "mock/mock-large  10        4       3          4k     1k      $0.25  500 ms  2.00 s  100 ms\n"
-        "total            10        4       3          4k     1k      $0.25  500 ms  2.00 s  100 ms\n"
+        "MODEL            REQUESTS  ERRORS  FALLBACKS  INPUT  OUTPUT  COST\n"
+        "mock/mock-large  10        4       3          4k     1k      $0.25\n"
+        "total            10        4       3          4k     1k      $0.25\n"
+        "\n"
+        "MODEL            P50     P95     FIRST TOKEN\n"
+        "mock/mock-large  500 ms  2.00 s  100 ms\n"
+        "total            500 ms  2.00 s  100 ms\n"
+        "\n"
         "errors: PROVIDER_OVERLOADED 3, CANCELLED 1\n"
         "2 requests in flight · since 2026-01-02 03:04 UTC\n"
     )
@@ -33,14 +38,34 @@ def test_summary_is_a_table(aimanager: CommandRunner) -> None:
     )
 
 
+def test_the_tables_fit_80_columns(aimanager: CommandRunner) -> None:
+    summary = metrics_pb2.GetMetricsSummaryResponse()
+    summary.CopyFrom(SUMMARY)
+    for row in (*summary.rows, summary.total):
+        row.provider, row.model = "openrouter", "deepseek/deepseek-r1-distill-llama-70b-instruct"
+        row.requests = row.failures = row.fallbacks = 12_345_678
+        row.input_tokens = row.output_tokens = 123_456_789
+        row.cost.total_nanos = 12_345_678_900_000
+    aimanager.fake.respond("GetMetricsSummary", summary)
+
+    aimanager("metrics")
+
+    assert max(map(len, aimanager.out.splitlines())) <= 80
+    assert "openrouter/deepseek" in aimanager.out
+
+
 def test_empty_summary_has_a_total_only(aimanager: CommandRunner) -> None:
     aimanager.fake.respond("GetMetricsSummary", metrics_pb2.GetMetricsSummaryResponse())
 
     assert aimanager("metrics") == 0
 
     assert aimanager.out == (
-        "MODEL  REQUESTS  ERRORS  FALLBACKS  INPUT  OUTPUT  COST  P50  P95  TTFT\n"
-        "total  0         0       0          0      0       –     –    –    –\n"
+        "MODEL  REQUESTS  ERRORS  FALLBACKS  INPUT  OUTPUT  COST\n"
+        "total  0         0       0          0      0       –\n"
+        "\n"
+        "MODEL  P50  P95  FIRST TOKEN\n"
+        "total  –    –    –\n"
+        "\n"
         "0 requests in flight\n"
     )
 

@@ -33,7 +33,7 @@ from aimanager._convert.operation import Operation
 from aimanager._convert.requests import count_tokens, generate, stream_generate
 from aimanager._transport.channel import SyncChannel, start_call
 from aimanager._transport.endpoint import Endpoint
-from aimanager.errors import ConfigurationError
+from aimanager.errors import InvalidRequestError
 from aimanager.v1 import conversation_pb2, embedding_pb2, generation_pb2, model_pb2
 
 DEFAULTS = CallDefaults("claude", "claude/latest")
@@ -164,7 +164,7 @@ def test_timeout_of_the_call_overrides_that_of_the_client(
 
     assert build(defaults, {}).timeout == 7
     assert build(defaults, {"timeout": 3}).timeout == 3
-    with pytest.raises(ConfigurationError, match="timeout must be a positive number of seconds, got 0"):
+    with pytest.raises(InvalidRequestError, match="timeout must be a positive number of seconds, got 0"):
         build(defaults, {"timeout": 0})
 
 

@@ -35,6 +35,16 @@ async def test_pages_contain_every_model_once_and_in_order() -> None:
     assert ids == [f"{model.provider}/{model.id}" for model in CATALOG_MODELS]
 
 
+async def test_aliases_are_described() -> None:
+    async with running(build_server()) as gateway:
+        page = await gateway.models.ListModels(model_pb2.ListModelsRequest(provider="mock"))
+
+    descriptions = {name: text for model in page.models for name, text in model.alias_descriptions.items()}
+    assert sorted(descriptions) == ["current", "fast", "latest", "reasoning"]
+    assert descriptions["latest"].startswith("The flagship")
+    assert all(sorted(model.alias_descriptions) == sorted(model.aliases) for model in page.models)
+
+
 async def test_a_full_last_page_has_no_next_page_token() -> None:
     mock = [model for model in CATALOG_MODELS if model.provider == "mock"]
     async with running(build_server()) as gateway:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import check_timeout
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidRequestError
 from .checks import require_utf8
 
 
@@ -39,9 +39,14 @@ class CallDefaults:
     def timeout_for(self, requested: float | None, fallback: float) -> float:
         """Return the timeout of a call in seconds: as requested, else the client's, else `fallback`.
 
-        Raises ConfigurationError unless the requested timeout is positive.
+        Raises InvalidRequestError unless the requested timeout is positive.
         """
-        return check_timeout(requested) if requested is not None else self.timeout or fallback
+        if requested is None:
+            return self.timeout or fallback
+        try:
+            return check_timeout(requested)
+        except ConfigurationError as error:
+            raise InvalidRequestError(str(error), error.solution) from None
 
     def require_streaming(self) -> None:
         """Raise ConfigurationError if streaming is disabled."""

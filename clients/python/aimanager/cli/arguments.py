@@ -25,7 +25,7 @@ PROBE_SECONDS = 0.25
 def add_command(subparsers: Subparsers, name: str, description: str, command: Command) -> argparse.ArgumentParser:
     """Add a command with the shared arguments, and return its parser."""
     parser = subparsers.add_parser(name, help=description, description=description)
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, parser=parser)
     parser.add_argument("--json", action="store_true", help="print JSON, also on errors")
     gateway = parser.add_argument_group("gateway")
     gateway.add_argument(

@@ -12,7 +12,7 @@ from ..errors import AIError
 from .arguments import add_command, connect
 from .ask import add_ask_arguments, ask
 from .chat import add_chat_arguments, chat
-from .console import Console, error_to_json
+from .console import Console, error_to_json, shell_solution
 from .conversations import add_conversations_arguments, conversations
 from .health import add_health_arguments, health
 from .metrics import add_metrics_arguments, metrics
@@ -41,7 +41,7 @@ def main(
             console.write(error_to_json(error))
         message = str(error)
         end = "" if message.endswith((".", "?", "!")) else "."
-        console.write_line_to_stderr(f"aimanager: {message}{end} {error.solution}".rstrip())
+        console.write_line_to_stderr(f"aimanager: {message}{end} {shell_solution(error)}".rstrip())
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -58,10 +58,9 @@ def _discard_stdout(console: Console) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments. Words of a prompt may stand between options, which argparse alone does not accept."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(argv)
+    options, rest = _parser().parse_known_args(argv)
     if rest and ("prompt" not in options or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.prompt += rest
     return options

@@ -12,6 +12,9 @@ from google.protobuf.message import Message
 from ..errors import AIError
 from .control_characters import printable
 
+COMMANDS = {"models.list()": "aimanager models", "health.list()": "aimanager health"}
+"""The command for a method of the client."""
+
 
 @dataclass(frozen=True, slots=True)
 class Console:
@@ -62,6 +65,18 @@ def error_to_json(error: AIError) -> str:
         "attempts": [_camel_case(asdict(attempt)) for attempt in error.attempts],
     }
     return to_json({"error": fields})
+
+
+def shell_solution(error: AIError) -> str:
+    """Return the solution of an error with commands in place of methods.
+
+    >>> shell_solution(AIError("No model.", "Use a model that models.list() returns."))
+    'Use a model that `aimanager models` lists.'
+    """
+    solution = error.solution
+    for method, command in COMMANDS.items():
+        solution = solution.replace(f"{method} returns", f"`{command}` lists").replace(method, f"`{command}`")
+    return solution
 
 
 def to_json(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -10,7 +11,9 @@ from ..types.quality import ModelQuality, ProviderQuality
 
 UNKNOWN = "–"
 WIDTH = 80
-"""Columns of the tables of models and of health."""
+"""Columns of the tables of models, health and metrics."""
+
+NAME_WIDTH = 20
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -99,26 +102,43 @@ REJECTED = "(rejected)"
 
 
 def metrics_table(summary: MetricsSummary) -> str:
-    """Format one line per model and a total, then the errors by reason and the requests in flight."""
-    heading = ["MODEL", "REQUESTS", "ERRORS", "FALLBACKS", "INPUT", "OUTPUT", "COST", "P50", "P95", "TTFT"]
-    rows = [_metrics_row(f"{row.provider}/{row.model}" if row.provider else REJECTED, row) for row in summary.rows]
+    """Format counts and cost, then durations, a line per model and a total each; errors and requests in flight."""
+    rows = [(f"{row.provider}/{row.model}" if row.provider else REJECTED, row) for row in summary.rows]
+    rows.append(("total", summary.total))
     errors = sorted(summary.total.errors_by_reason.items(), key=lambda pair: (-pair[1], pair[0]))
-    lines = [table(heading, [*rows, _metrics_row("total", summary.total)])]
+    counts = [line for name, row in rows for line in _lines(name, _counts(row))]
+    durations = [line for name, row in rows for line in _lines(name, _durations(row))]
+    lines = [
+        table(["MODEL", "REQUESTS", "ERRORS", "FALLBACKS", "INPUT", "OUTPUT", "COST"], counts),
+        "",
+        table(["MODEL", "P50", "P95", "FIRST TOKEN"], durations),
+        "",
+    ]
     if errors:
         lines.append(f"errors: {', '.join(f'{reason} {count}' for reason, count in errors)}")
     since = f" · since {summary.start_time:%Y-%m-%d %H:%M} UTC" if summary.start_time else ""
     return "\n".join([*lines, f"{summary.requests_in_flight} requests in flight{since}"])
 
 
-def _metrics_row(name: str, row: MetricsRow) -> list[str]:
+def _lines(name: str, values: Sequence[str]) -> list[Sequence[str]]:
+    """Return the line of a model; a long name continues on further lines."""
+    first, *others = textwrap.wrap(name, NAME_WIDTH) or [""]
+    return [[first, *values], *([other, *[""] * len(values)] for other in others)]
+
+
+def _counts(row: MetricsRow) -> list[str]:
     return [
-        name,
         str(row.requests_total),
         str(row.requests_error),
         str(row.fallbacks),
         format_tokens(row.input_tokens),
         format_tokens(row.output_tokens),
         UNKNOWN if row.cost_total is None else format_money(row.cost_total, row.currency),
+    ]
+
+
+def _durations(row: MetricsRow) -> list[str]:
+    return [
         format_duration(row.request_duration),
         format_duration(row.request_duration_p95),
         format_duration(row.time_to_first_token),

@@ -61,6 +61,11 @@ class Model:
         return tuple(self.proto.aliases)
 
     @property
+    def alias_descriptions(self) -> Mapping[str, str]:
+        """What each alias promises, whichever model it means."""
+        return dict(self.proto.alias_descriptions)
+
+    @property
     def routes(self) -> tuple[str, ...]:
         """Routes of the gateway with this model as a target. A request may name a route in place of a model."""
         return tuple(self.proto.routes)

@@ -27,7 +27,7 @@ from aimanager.v1 import usage_pb2 as aimanager_dot_v1_dot_usage__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61imanager/v1/model.proto\x12\x0c\x61imanager.v1\x1a\x1d\x61imanager/v1/generation.proto\x1a\x18\x61imanager/v1/usage.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12\x35\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32\x1f.aimanager.v1.CapabilitySupport\x12\x1d\n\x15\x63ontext_window_tokens\x18\x06 \x01(\x05\x12\x19\n\x11max_output_tokens\x18\x07 \x01(\x05\x12&\n\x07pricing\x18\x08 \x01(\x0b\x32\x15.aimanager.v1.Pricing\x12\x30\n\x0crelease_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tavailable\x18\x0b \x01(\x08\x12\x0e\n\x06routes\x18\x0c \x03(\t\x12\r\n\x05model\x18\r \x01(\t\"z\n\x11\x43\x61pabilitySupport\x12,\n\ncapability\x18\x01 \x01(\x0e\x32\x18.aimanager.v1.Capability\x12)\n\x05level\x18\x02 \x01(\x0e\x32\x1a.aimanager.v1.SupportLevel\x12\x0c\n\x04note\x18\x03 \x01(\t\"\xcc\x01\n\x07Pricing\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12&\n\x1einput_nanos_per_million_tokens\x18\x02 \x01(\x03\x12\'\n\x1foutput_nanos_per_million_tokens\x18\x03 \x01(\x03\x12+\n#cache_read_nanos_per_million_tokens\x18\x04 \x01(\x03\x12,\n$cache_write_nanos_per_million_tokens\x18\x05 \x01(\x03\"\xa5\x01\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12.\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0e\x32\x18.aimanager.v1.Capability\x12\x16\n\x0e\x61vailable_only\x18\x05 \x01(\x08\x12\x0f\n\x07refresh\x18\x06 \x01(\x08\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.aimanager.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"6\n\x10GetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.aimanager.v1.Model\"\xe6\x01\n\x14SuggestModelsRequest\x12*\n\x08required\x18\x01 \x03(\x0e\x32\x18.aimanager.v1.Capability\x12+\n\tpreferred\x18\x02 \x03(\x0e\x32\x18.aimanager.v1.Capability\x12*\n\tobjective\x18\x03 \x01(\x0e\x32\x17.aimanager.v1.Objective\x12!\n\x19min_context_window_tokens\x18\x04 \x01(\x05\x12\x11\n\tproviders\x18\x05 \x03(\t\x12\x13\n\x0bmax_results\x18\x06 \x01(\x05\"K\n\x15SuggestModelsResponse\x12\x32\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1d.aimanager.v1.ModelSuggestion\"U\n\x0fModelSuggestion\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.aimanager.v1.Model\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07reasons\x18\x03 \x03(\t\"D\n\x12\x43ountTokensRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.aimanager.v1.GenerateRequest\"w\n\x13\x43ountTokensResponse\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x05\x12)\n\x06source\x18\x02 \x01(\x0e\x32\x19.aimanager.v1.UsageSource\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t*\xb8\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41PABILITY_STREAMING\x10\x01\x12\x1a\n\x16\x43\x41PABILITY_IMAGE_INPUT\x10\x02\x12\x1d\n\x19\x43\x41PABILITY_DOCUMENT_INPUT\x10\x03\x12\x1b\n\x17\x43\x41PABILITY_TOOL_CALLING\x10\x04\x12$\n CAPABILITY_PARALLEL_TOOL_CALLING\x10\x05\x12 \n\x1c\x43\x41PABILITY_STRUCTURED_OUTPUT\x10\x06\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x07\x12\x1d\n\x19\x43\x41PABILITY_PROMPT_CACHING\x10\x08\x12\x1b\n\x17\x43\x41PABILITY_IMAGE_OUTPUT\x10\t*{\n\x0cSupportLevel\x12\x1d\n\x19SUPPORT_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12SUPPORT_LEVEL_NONE\x10\x01\x12\x1a\n\x16SUPPORT_LEVEL_EMULATED\x10\x02\x12\x18\n\x14SUPPORT_LEVEL_NATIVE\x10\x03*~\n\tObjective\x12\x19\n\x15OBJECTIVE_UNSPECIFIED\x10\x00\x12\x16\n\x12OBJECTIVE_BALANCED\x10\x01\x12\x15\n\x11OBJECTIVE_QUALITY\x10\x02\x12\x13\n\x0fOBJECTIVE_SPEED\x10\x03\x12\x12\n\x0eOBJECTIVE_COST\x10\x04\x32\xec\x02\n\x0cModelService\x12T\n\nListModels\x12\x1f.aimanager.v1.ListModelsRequest\x1a .aimanager.v1.ListModelsResponse\"\x03\x90\x02\x02\x12N\n\x08GetModel\x12\x1d.aimanager.v1.GetModelRequest\x1a\x1e.aimanager.v1.GetModelResponse\"\x03\x90\x02\x01\x12]\n\rSuggestModels\x12\".aimanager.v1.SuggestModelsRequest\x1a#.aimanager.v1.SuggestModelsResponse\"\x03\x90\x02\x01\x12W\n\x0b\x43ountTokens\x12 .aimanager.v1.CountTokensRequest\x1a!.aimanager.v1.CountTokensResponse\"\x03\x90\x02\x01\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61imanager/v1/model.proto\x12\x0c\x61imanager.v1\x1a\x1d\x61imanager/v1/generation.proto\x1a\x18\x61imanager/v1/usage.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x03\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12\x35\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32\x1f.aimanager.v1.CapabilitySupport\x12\x1d\n\x15\x63ontext_window_tokens\x18\x06 \x01(\x05\x12\x19\n\x11max_output_tokens\x18\x07 \x01(\x05\x12&\n\x07pricing\x18\x08 \x01(\x0b\x32\x15.aimanager.v1.Pricing\x12\x30\n\x0crelease_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tavailable\x18\x0b \x01(\x08\x12\x0e\n\x06routes\x18\x0c \x03(\t\x12\r\n\x05model\x18\r \x01(\t\x12\x46\n\x12\x61lias_descriptions\x18\x0e \x03(\x0b\x32*.aimanager.v1.Model.AliasDescriptionsEntry\x1a\x38\n\x16\x41liasDescriptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x11\x43\x61pabilitySupport\x12,\n\ncapability\x18\x01 \x01(\x0e\x32\x18.aimanager.v1.Capability\x12)\n\x05level\x18\x02 \x01(\x0e\x32\x1a.aimanager.v1.SupportLevel\x12\x0c\n\x04note\x18\x03 \x01(\t\"\xcc\x01\n\x07Pricing\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12&\n\x1einput_nanos_per_million_tokens\x18\x02 \x01(\x03\x12\'\n\x1foutput_nanos_per_million_tokens\x18\x03 \x01(\x03\x12+\n#cache_read_nanos_per_million_tokens\x18\x04 \x01(\x03\x12,\n$cache_write_nanos_per_million_tokens\x18\x05 \x01(\x03\"\xa5\x01\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12.\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0e\x32\x18.aimanager.v1.Capability\x12\x16\n\x0e\x61vailable_only\x18\x05 \x01(\x08\x12\x0f\n\x07refresh\x18\x06 \x01(\x08\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.aimanager.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"6\n\x10GetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.aimanager.v1.Model\"\xe6\x01\n\x14SuggestModelsRequest\x12*\n\x08required\x18\x01 \x03(\x0e\x32\x18.aimanager.v1.Capability\x12+\n\tpreferred\x18\x02 \x03(\x0e\x32\x18.aimanager.v1.Capability\x12*\n\tobjective\x18\x03 \x01(\x0e\x32\x17.aimanager.v1.Objective\x12!\n\x19min_context_window_tokens\x18\x04 \x01(\x05\x12\x11\n\tproviders\x18\x05 \x03(\t\x12\x13\n\x0bmax_results\x18\x06 \x01(\x05\"K\n\x15SuggestModelsResponse\x12\x32\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1d.aimanager.v1.ModelSuggestion\"U\n\x0fModelSuggestion\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.aimanager.v1.Model\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07reasons\x18\x03 \x03(\t\"D\n\x12\x43ountTokensRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.aimanager.v1.GenerateRequest\"w\n\x13\x43ountTokensResponse\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x05\x12)\n\x06source\x18\x02 \x01(\x0e\x32\x19.aimanager.v1.UsageSource\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t*\xb8\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41PABILITY_STREAMING\x10\x01\x12\x1a\n\x16\x43\x41PABILITY_IMAGE_INPUT\x10\x02\x12\x1d\n\x19\x43\x41PABILITY_DOCUMENT_INPUT\x10\x03\x12\x1b\n\x17\x43\x41PABILITY_TOOL_CALLING\x10\x04\x12$\n CAPABILITY_PARALLEL_TOOL_CALLING\x10\x05\x12 \n\x1c\x43\x41PABILITY_STRUCTURED_OUTPUT\x10\x06\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x07\x12\x1d\n\x19\x43\x41PABILITY_PROMPT_CACHING\x10\x08\x12\x1b\n\x17\x43\x41PABILITY_IMAGE_OUTPUT\x10\t*{\n\x0cSupportLevel\x12\x1d\n\x19SUPPORT_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12SUPPORT_LEVEL_NONE\x10\x01\x12\x1a\n\x16SUPPORT_LEVEL_EMULATED\x10\x02\x12\x18\n\x14SUPPORT_LEVEL_NATIVE\x10\x03*~\n\tObjective\x12\x19\n\x15OBJECTIVE_UNSPECIFIED\x10\x00\x12\x16\n\x12OBJECTIVE_BALANCED\x10\x01\x12\x15\n\x11OBJECTIVE_QUALITY\x10\x02\x12\x13\n\x0fOBJECTIVE_SPEED\x10\x03\x12\x12\n\x0eOBJECTIVE_COST\x10\x04\x32\xec\x02\n\x0cModelService\x12T\n\nListModels\x12\x1f.aimanager.v1.ListModelsRequest\x1a .aimanager.v1.ListModelsResponse\"\x03\x90\x02\x02\x12N\n\x08GetModel\x12\x1d.aimanager.v1.GetModelRequest\x1a\x1e.aimanager.v1.GetModelResponse\"\x03\x90\x02\x01\x12]\n\rSuggestModels\x12\".aimanager.v1.SuggestModelsRequest\x1a#.aimanager.v1.SuggestModelsResponse\"\x03\x90\x02\x01\x12W\n\x0b\x43ountTokens\x12 .aimanager.v1.CountTokensRequest\x1a!.aimanager.v1.CountTokensResponse\"\x03\x90\x02\x01\x42\x8c\x01\n\x10\x64\x65v.aimanager.v1P\x01ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\xa2\x02\x03\x41IM\xaa\x02\x0c\x41IManager.V1\xca\x02\x0c\x41IManager\\V1\xea\x02\rAIManager::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aimanager.v1.model_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.aimanager.v1P\001ZBgithub.com/aimanager/aimanager/clients/go/aimanager/v1;aimanagerv1\242\002\003AIM\252\002\014AIManager.V1\312\002\014AIManager\\V1\352\002\rAIManager::V1'
+  _globals['_MODEL_ALIASDESCRIPTIONSENTRY']._loaded_options = None
+  _globals['_MODEL_ALIASDESCRIPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\002'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
@@ -43,36 +45,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['SuggestModels']._serialized_options = b'\220\002\001'
   _globals['_MODELSERVICE'].methods_by_name['CountTokens']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['CountTokens']._serialized_options = b'\220\002\001'
-  _globals['_CAPABILITY']._serialized_start=1775
-  _globals['_CAPABILITY']._serialized_end=2087
-  _globals['_SUPPORTLEVEL']._serialized_start=2089
-  _globals['_SUPPORTLEVEL']._serialized_end=2212
-  _globals['_OBJECTIVE']._serialized_start=2214
-  _globals['_OBJECTIVE']._serialized_end=2340
+  _globals['_CAPABILITY']._serialized_start=1905
+  _globals['_CAPABILITY']._serialized_end=2217
+  _globals['_SUPPORTLEVEL']._serialized_start=2219
+  _globals['_SUPPORTLEVEL']._serialized_end=2342
+  _globals['_OBJECTIVE']._serialized_start=2344
+  _globals['_OBJECTIVE']._serialized_end=2470
   _globals['_MODEL']._serialized_start=133
-  _globals['_MODEL']._serialized_end=511
-  _globals['_CAPABILITYSUPPORT']._serialized_start=513
-  _globals['_CAPABILITYSUPPORT']._serialized_end=635
-  _globals['_PRICING']._serialized_start=638
-  _globals['_PRICING']._serialized_end=842
-  _globals['_LISTMODELSREQUEST']._serialized_start=845
-  _globals['_LISTMODELSREQUEST']._serialized_end=1010
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1012
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1094
-  _globals['_GETMODELREQUEST']._serialized_start=1096
-  _globals['_GETMODELREQUEST']._serialized_end=1128
-  _globals['_GETMODELRESPONSE']._serialized_start=1130
-  _globals['_GETMODELRESPONSE']._serialized_end=1184
-  _globals['_SUGGESTMODELSREQUEST']._serialized_start=1187
-  _globals['_SUGGESTMODELSREQUEST']._serialized_end=1417
-  _globals['_SUGGESTMODELSRESPONSE']._serialized_start=1419
-  _globals['_SUGGESTMODELSRESPONSE']._serialized_end=1494
-  _globals['_MODELSUGGESTION']._serialized_start=1496
-  _globals['_MODELSUGGESTION']._serialized_end=1581
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=1583
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=1651
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1653
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1772
-  _globals['_MODELSERVICE']._serialized_start=2343
-  _globals['_MODELSERVICE']._serialized_end=2707
+  _globals['_MODEL']._serialized_end=641
+  _globals['_MODEL_ALIASDESCRIPTIONSENTRY']._serialized_start=585
+  _globals['_MODEL_ALIASDESCRIPTIONSENTRY']._serialized_end=641
+  _globals['_CAPABILITYSUPPORT']._serialized_start=643
+  _globals['_CAPABILITYSUPPORT']._serialized_end=765
+  _globals['_PRICING']._serialized_start=768
+  _globals['_PRICING']._serialized_end=972
+  _globals['_LISTMODELSREQUEST']._serialized_start=975
+  _globals['_LISTMODELSREQUEST']._serialized_end=1140
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1142
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1224
+  _globals['_GETMODELREQUEST']._serialized_start=1226
+  _globals['_GETMODELREQUEST']._serialized_end=1258
+  _globals['_GETMODELRESPONSE']._serialized_start=1260
+  _globals['_GETMODELRESPONSE']._serialized_end=1314
+  _globals['_SUGGESTMODELSREQUEST']._serialized_start=1317
+  _globals['_SUGGESTMODELSREQUEST']._serialized_end=1547
+  _globals['_SUGGESTMODELSRESPONSE']._serialized_start=1549
+  _globals['_SUGGESTMODELSRESPONSE']._serialized_end=1624
+  _globals['_MODELSUGGESTION']._serialized_start=1626
+  _globals['_MODELSUGGESTION']._serialized_end=1711
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1713
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1781
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1783
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1902
+  _globals['_MODELSERVICE']._serialized_start=2473
+  _globals['_MODELSERVICE']._serialized_end=2837
 # @@protoc_insertion_point(module_scope)

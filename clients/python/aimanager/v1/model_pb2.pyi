@@ -140,6 +140,26 @@ class Model(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AliasDescriptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
@@ -153,6 +173,7 @@ class Model(_message.Message):
     AVAILABLE_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_DESCRIPTIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`provider/model`, as requests accept it."""
     provider: _builtins.str
@@ -191,6 +212,10 @@ class Model(_message.Message):
     def routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Routes of this server that can lead to the model. Requests accept the name of a route as their model."""
 
+    @_builtins.property
+    def alias_descriptions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What each of `aliases` promises, whichever model it means: by alias."""
+
     def __init__(
         self,
         *,
@@ -207,10 +232,11 @@ class Model(_message.Message):
         available: _builtins.bool = ...,
         routes: _abc.Iterable[_builtins.str] | None = ...,
         model: _builtins.str = ...,
+        alias_descriptions: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["pricing", b"pricing", "release_time", b"release_time", "retire_time", b"retire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "context_window_tokens", b"context_window_tokens", "display_name", b"display_name", "id", b"id", "max_output_tokens", b"max_output_tokens", "model", b"model", "pricing", b"pricing", "provider", b"provider", "release_time", b"release_time", "retire_time", b"retire_time", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_descriptions", b"alias_descriptions", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "context_window_tokens", b"context_window_tokens", "display_name", b"display_name", "id", b"id", "max_output_tokens", b"max_output_tokens", "model", b"model", "pricing", b"pricing", "provider", b"provider", "release_time", b"release_time", "retire_time", b"retire_time", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any, Never
 
 from ...config.settings import Settings
@@ -14,7 +15,7 @@ from ..caller_directory import CallerDirectory
 from ..client_certificates import certificate_names
 from ..context import Rpc
 from ..interceptor_chain import CallerInterceptor, RpcHandler
-from ..peers import is_loopback_peer, peer_network
+from ..peers import is_in_process, is_loopback_peer, peer_network
 
 AUTHORIZATION = "authorization"
 PROVIDER_KEY_PREFIX = "x-provider-key-"
@@ -66,14 +67,15 @@ class Authenticator(CallerInterceptor):
             keys = _provider_keys(sent_keys)
             rpc.secrets = (*rpc.secrets, *keys.values())
             self._check_keys_allowed(rpc)
-            caller = Caller(caller.name, caller.tier, keys, caller.is_admin)
+            caller = replace(caller, provider_keys=keys)
         rpc.caller = caller
 
     def _without_token(self, rpc: Rpc) -> Caller:
         if self._uses_client_certificates:
             return self._callers.by_certificate(certificate_names(rpc.context.auth_context()))
         if self._accepts_anonymous:
-            return self._callers.anonymous
+            anonymous = self._callers.anonymous
+            return replace(anonymous, is_only=True) if is_in_process(rpc.context.peer()) else anonymous
         raise Unauthenticated("Missing gateway token.")
 
     def _check_keys_allowed(self, rpc: Rpc) -> None:

@@ -144,7 +144,10 @@ class ModelService(ModelServiceServicer):
 
     def _to_proto(self, model: Model, routes: Mapping[tuple[str, str], Sequence[str]]) -> model_pb2.Model:
         names = routes.get((model.provider, model.id), ())
-        return model_to_proto(model, available=self._can_be_called(model), routes=names)
+        aliases = [alias for name in model.aliases if (alias := self._catalog.alias(model.provider, name)) is not None]
+        converted = model_to_proto(model, available=self._can_be_called(model), routes=names)
+        converted.alias_descriptions.update((alias.name, alias.description) for alias in aliases)
+        return converted
 
 
 def _max_results(requested: int) -> int:

@@ -13,7 +13,7 @@ from ...errors import AIError, ConversationNotFoundError, InvalidRequestError, S
 from ...messages import Message, user
 from ...options import RequestOptions
 from ...types.response import AIResponse
-from ..console import Console
+from ..console import Console, shell_solution
 from ..sampling_arguments import add_sampling_arguments, sampling_options
 from ..summary import summary_line
 from .history import NOT_KEPT, LocalHistory, ServerHistory, count_turns, keeps_no_conversations
@@ -79,7 +79,7 @@ def chat(client: AIManager, options: argparse.Namespace, console: Console) -> in
                 break
         except AIError as error:
             failed = True
-            console.write_line_to_stderr(f"aimanager: {error} {error.solution}".rstrip())
+            console.write_line_to_stderr(f"aimanager: {error} {shell_solution(error)}".rstrip())
         except KeyboardInterrupt:
             if not is_interactive:
                 raise
