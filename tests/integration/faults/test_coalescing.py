@@ -39,6 +39,7 @@ from tests.support.gateway import settings_with
 from tests.support.http_servers.raw import SocketFault
 from tests.support.metrics import sample_value
 from tests.support.rpc_errors import RpcFailure
+from tests.support.tokens import bearer, callers
 
 STREAMS = 200
 ANY_SIZE = (("grpc.max_receive_message_length", -1),)
@@ -55,6 +56,7 @@ class Calls:
         self.app = app
         self.upstream = upstream
         self.stub: Any = GenerationServiceStub(channel)
+        self.metadata: tuple[tuple[str, str], ...] = ()
         self.conversations: Any = ConversationServiceStub(channel)
 
     def stream(
@@ -69,11 +71,11 @@ class Calls:
         request = StreamGenerateRequest(request=self._request(**fields), heartbeat_interval=heartbeat_interval)
         if restart:
             request.on_interruption = INTERRUPTION_POLICY_RESTART
-        return self.stub.StreamGenerate(request, timeout=timeout)
+        return self.stub.StreamGenerate(request, timeout=timeout, metadata=self.metadata)
 
     def unary(self, timeout: float = 30.0, **fields: Any) -> Any:
         """Start a unary call."""
-        return self.stub.Generate(self._request(**fields), timeout=timeout)
+        return self.stub.Generate(self._request(**fields), timeout=timeout, metadata=self.metadata)
 
     def _request(self, **fields: Any) -> GenerateRequest:
         return generate_request("first/m", cache_policy=CachePolicy(mode=CACHE_MODE_USE), **fields)
@@ -201,6 +203,27 @@ async def test_equal_unary_calls_share_a_repair_of_their_json() -> None:
     assert len(upstream.requests) == 2
     assert {response.structured_output_json for response in responses} == {'{"city": "Paris"}'}
     assert sorted(len(response.execution.attempts) for response in responses) == [*[0] * 19, 2]
+
+
+async def test_only_the_generated_response_counts_against_the_quota_and_owners_share_nothing() -> None:
+    gate = threading.Event()
+    upstream = Upstream(after(gate, responds()))
+    for_one = {"tiers": {"free": {"tokens_per_minute": 100}}, "callers": callers("ann", "bob", tier="free")}
+    async with calls_to(upstream, **for_one) as calls:
+        started = []
+        for caller in ("ann", "bob"):
+            calls.metadata = bearer(caller)
+            started += [calls.unary() for _ in range(10)]
+        await calls.sharing(20)
+        gate.set()
+        statuses = [response.cache_status for response in await asyncio.gather(*started)]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await calls.unary(text="word " * 60)
+        await calls.assert_nothing_left()
+
+    assert sorted(statuses) == [CACHE_STATUS_MISS] * 2 + [CACHE_STATUS_COALESCED] * 18
+    assert len(upstream.requests) == 2
+    assert RpcFailure(raised.value).reason == "RATE_LIMITED"
 
 
 @pytest.mark.parametrize("phase", ["first content", "mid-stream"])
