@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from aimanager_server.app import HEDGING_QUANTILE
 from aimanager_server.config.settings import Settings
 from aimanager_server.resilience.retry_budget import REFILL_PER_SECOND
@@ -18,10 +20,15 @@ PROSE = " ".join(PAGE.split())
 TIMEOUT = re.compile(r"^\| [^|]+ \| (\d+) s \| `([\w.]+)` \|", re.MULTILINE)
 
 
-def test_every_row_of_the_failure_table_names_existing_tests() -> None:
-    [table] = re.findall(r"^\| failure .*\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
-    fault_tests = (ROOT / "tests" / "integration" / "faults").glob("test_*.py")
-    existing = set(re.findall(r"^def (test_\w+)\(", "\n".join(map(Path.read_text, fault_tests)), re.MULTILINE))
+@pytest.mark.parametrize(
+    ("first_column", "folders"),
+    [("failure", ("integration/faults",)), ("case", ("integration/faults", "resilience", "pipeline"))],
+)
+def test_every_row_of_a_table_names_existing_tests(first_column: str, folders: tuple[str, ...]) -> None:
+    [table] = re.findall(rf"^\| {first_column} .*\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    modules = [module for folder in folders for module in (ROOT / "tests" / folder).glob("test_*.py")]
+    tests = "\n".join(map(Path.read_text, modules))
+    existing = set(re.findall(r"^(?:async )?def (test_\w+)\(", tests, re.MULTILINE))
 
     named = {row: re.findall(r"`(test_\w+)`", row) for row in table.splitlines()}
     assert [row for row, tests in named.items() if not tests] == []
