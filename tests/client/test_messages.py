@@ -15,7 +15,18 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
-from aimanager import Attachment, InvalidRequestError, assistant, attachment, image, pdf, tool, tool_result, user
+from aimanager import (
+    Attachment,
+    InvalidRequestError,
+    assistant,
+    attachment,
+    cached,
+    image,
+    pdf,
+    tool,
+    tool_result,
+    user,
+)
 from aimanager.v1.content_pb2 import ROLE_ASSISTANT, ROLE_USER, Part, ToolCall, ToolResult
 
 CALL = ToolCall(id="1", name="weather")
@@ -57,6 +68,19 @@ def test_url_is_not_fetched_by_the_client() -> None:
 
     assert attached == Attachment(mime_type="image/png", uri="https://example.org/cat.png?size=2")
     assert pdf("https://example.org/paper").mime_type == "application/pdf"
+
+
+def test_a_part_is_cached_without_a_change_of_the_original() -> None:
+    original = Part(text="Call me Ishmael.")
+
+    assert [part.cache_hint for part in user(cached(original), cached(pdf(b"%PDF-1.7"), "long"), "Who?").parts] == [
+        1,
+        2,
+        0,
+    ]
+    assert not original.cache_hint
+    with pytest.raises(InvalidRequestError, match=r"lifetime must be .*short.*long.* got 'forever'"):
+        cached("Hi", "forever")  # type: ignore[arg-type] - a wrong word
 
 
 def test_attachment_is_returned_unchanged() -> None:

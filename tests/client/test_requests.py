@@ -24,6 +24,7 @@ from aimanager import (
 )
 from aimanager.options import RequestOptions
 from aimanager.v1 import content_pb2, generation_pb2
+from aimanager.v1.content_pb2 import CacheHint
 from aimanager.v1.generation_pb2 import PromptOptimization
 from tests.support.fake_gateway.server import FakeGateway
 
@@ -66,6 +67,7 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         provider_options={"mock": {"delay": 0}},
         labels={"team": "a"},
         end_user_id="u-1",
+        cache_hint="long",
         extract_artifacts=False,
         optimize=["history", "whitespace", "history"],
     )
@@ -90,6 +92,7 @@ def test_every_option_is_sent(fake: FakeGateway, ai: AIManager) -> None:
         provider_options_json={"mock": '{"delay": 0}'},
         labels={"team": "a"},
         end_user_id="u-1",
+        cache_hint=CacheHint.CACHE_HINT_LONG,
         optimizations=[
             PromptOptimization.PROMPT_OPTIMIZATION_HISTORY,
             PromptOptimization.PROMPT_OPTIMIZATION_WHITESPACE,
@@ -107,6 +110,7 @@ def test_none_leaves_options_unset(fake: FakeGateway, ai: AIManager) -> None:
         timeout=None,
         stop=None,
         end_user_id=None,
+        cache_hint=None,
         optimize=None,
         extract_artifacts=None,
     )

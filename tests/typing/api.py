@@ -45,7 +45,7 @@ def requests(ai: AIManager, error: RateLimitError) -> None:
     assert_type(response.cache_status, str)
     assert_type(response.metadata.execution, Execution)
     ai.request("Hi", fallback_models=["openai/fast"], first_token_timeout=5, idle_timeout=2.5)
-    ai.request("Hi", end_user_id="u-1", extract_artifacts=False, optimize=["whitespace", "history"])
+    ai.request("Hi", end_user_id="u-1", cache_hint="long", extract_artifacts=False, optimize=["whitespace", "history"])
     assert_type(ai.request([user("Hi"), response, "And now?"]), AIResponse)
     assert_type(ai.models.list(), list[Model])
     assert_type(ai.models.suggest(["vision"], objective="balanced"), Sequence[ModelSuggestion])

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .messages import ToolChoice as ToolChoice
     from .messages import assistant as assistant
     from .messages import attachment as attachment
+    from .messages import cached as cached
     from .messages import image as image
     from .messages import pdf as pdf
     from .messages import tool as tool
@@ -84,7 +85,7 @@ _MODULES = {
     "conversation": ("Conversation", "Session"),
     "messages": (
         *("Attachment", "Message", "Part", "ReasoningOptions", "Tool", "ToolChoice"),
-        *("assistant", "attachment", "image", "pdf", "tool", "tool_result", "user"),
+        *("assistant", "attachment", "cached", "image", "pdf", "tool", "tool_result", "user"),
     ),
     "types.embeddings": ("Embeddings",),
     "errors": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
 from ._convert.conversations import with_files
 from ._convert.output_format import Output, OutputType
@@ -79,6 +79,15 @@ class RequestBuilder:
         It is sunny.
         """
         self._options["tools"] = tools
+        return self
+
+    def with_cache_hint(self, lifetime: Literal["short", "long"]) -> Self:
+        """Ask the provider to keep the conversation in its prompt cache for its default time, or for its longest.
+
+        >>> print(ai.conversation().request("[[reply: Hi.]]").with_cache_hint("long").send())
+        Hi.
+        """
+        self._options["cache_hint"] = lifetime
         return self
 
     def attach_file(self, file: AttachmentSource) -> Self:

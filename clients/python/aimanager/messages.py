@@ -10,14 +10,15 @@ from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 
-from ._convert.checks import require_utf8
+from ._convert.checks import require_choice, require_utf8
 from ._convert.function_schema import function_schema, split_docstring
+from ._convert.scalars import enum_words
 from ._convert.tool_output import tool_output
 from .config import MAX_MESSAGE_BYTES, MIB
 from .errors import InvalidRequestError
-from .v1.content_pb2 import Attachment, Message, Part, Role, ToolResult
+from .v1.content_pb2 import Attachment, CacheHint, Message, Part, Role, ToolResult
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ToolChoice",
     "assistant",
     "attachment",
+    "cached",
     "image",
     "pdf",
     "tool",
@@ -86,6 +88,27 @@ def part(content: str | Attachment | Part) -> Part:
     if isinstance(content, str):
         return Part(text=require_utf8("text", content))
     return Part(attachment=content) if isinstance(content, Attachment) else content
+
+
+def cached(content: str | Attachment | Part, lifetime: Literal["short", "long"] = "short") -> Part:
+    """Return a part that ends what the provider should cache, because later prompts will begin with the same parts.
+
+    `lifetime`: the provider's default, or its longest, for which writing costs more. docs/cost.md tells when it pays. A
+    model that cannot do it gives a warning.
+
+    >>> book = cached("Call me Ishmael. …", "long")
+    >>> [bool(each.cache_hint) for each in user(book, "Who is it?").parts]
+    [True, False]
+    """
+    marked = Part()
+    marked.CopyFrom(part(content))
+    marked.cache_hint = cache_hint("lifetime", lifetime)
+    return marked
+
+
+def cache_hint(parameter: str, lifetime: str) -> CacheHint:
+    """Return the hint of a lifetime. Raises InvalidRequestError for another word."""
+    return CacheHint.ValueType(require_choice(parameter, lifetime, enum_words(CacheHint)))
 
 
 def tool_result(call: ToolCallReference, output: object, *, is_error: bool = False) -> Part:

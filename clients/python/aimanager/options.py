@@ -103,6 +103,7 @@ class RunOptions(TypedDict, total=False):
     provider_options: Mapping[str, Mapping[str, object]] | None
     labels: Mapping[str, str] | None
     end_user_id: str | None
+    cache_hint: Literal["short", "long"] | None
     idempotency_key: str | None
     extract_artifacts: bool | None
     fallback_models: Sequence[str] | None
@@ -130,7 +131,9 @@ class RequestOptions(GenerationOptions, total=False):
     `enable_reasoning`. `attachments`: paths, https URLs, bytes or Attachments, added to the last user message.
     `provider_options`: by provider, merged into its native request. `labels`: copied to the gateway's logs.
     `end_user_id`: stable, opaque id of the end user, for abuse detection by providers that accept one; it must not be
-    personal data. `idempotency_key`: a repeated request returns the first response, for an hour. `extract_artifacts`:
+    personal data. `cache_hint`: ask the provider to cache the system instruction and the tools, and in a conversation
+    how long; `cached` marks the parts of a prompt. `idempotency_key`: a repeated request returns the first response,
+    for an hour. `extract_artifacts`:
     False leaves `AIResponse.artifacts` empty; True by default. `fallback_models`: at most 8 names in the form of
     `model`, tried in order if a model fails. A model that lacks a required capability is skipped with a warning. The
     caller's own key is sent to no other provider. `optimize`: "whitespace" leaves out spaces at the ends of lines and

@@ -48,8 +48,6 @@ ANTHROPIC: Mapping[str, str] = MappingProxyType(
         "service_tier": UNBOOKED,
         "speed": UNBOOKED,
         "inference_geo": UNBOOKED,
-        # Cache writes are booked at the rate of the shortest lifetime.
-        "cache_control.ttl": UNBOOKED,
         "container": SHARED,
         "diagnostics": SHARED,
         "mcp_servers": OTHER_SERVERS,
@@ -83,6 +81,7 @@ CHAT_COMPLETIONS: Mapping[str, str] = MappingProxyType(
         "modalities": TEXT_ONLY,
         "audio": TEXT_ONLY,
         "service_tier": UNBOOKED,
+        # Chat completions do not report for which lifetime they wrote.
         "prompt_cache_options.ttl": UNBOOKED,
         "store": SHARED,
         # vLLM: the address of another server.

@@ -39,7 +39,6 @@ def rejected(gateway: RunningGateway, provider: str, options: dict[str, Any]) ->
     [
         ("claude", {"model": "claude-opus-5-5"}, "model"),
         ("claude", {"mcp_servers": [{"type": "url", "url": "http://10.0.0.1"}]}, "mcp_servers"),
-        ("claude", {"cache_control": {"type": "ephemeral", "ttl": "1h"}}, "cache_control.ttl"),
         ("deepseek", {"n": 50}, "n"),
         ("deepseek", {"max_tokens": None}, "max_tokens"),
         ("deepseek", {"Model": "deepseek-v4-pro"}, "Model"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
 from aimanager_server.catalog.catalog import Catalog
+from aimanager_server.catalog.cost import cost
 from aimanager_server.config.providers import ProviderSettings
 from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
@@ -27,11 +29,13 @@ from aimanager_server.core.content import (
 )
 from aimanager_server.core.conversation import ConversationTurn
 from aimanager_server.core.request import Attempt, Call, Caller, Target
+from aimanager_server.core.usage import Usage, UsageSource
 from aimanager_server.providers.factory import wires_of
 from aimanager_server.providers.wires.wire import HttpRequest
 from tests.support.prompt_cache_servers import ClaudeModel, OpenAIModel
+from tests.support.recordings import WIRES
 from tests.support.resolver import provider_settings
-from tests.support.wire_cases import user
+from tests.support.wire_cases import WireCases, finished_event, user
 
 CATALOG = Catalog.load()
 LONG, SHORT = CacheHint.LONG, CacheHint.SHORT
@@ -382,3 +386,24 @@ def test_a_key_without_an_api_key_is_random() -> None:
         return value
 
     assert key() != key()
+
+
+@pytest.mark.parametrize(("wire", "model"), [("anthropic", CLAUDE), ("responses", OPENAI)])
+def test_recorded_responses_tell_what_was_written_and_that_reading_it_is_cheaper(
+    wire: str, model: tuple[str, str]
+) -> None:
+    cases, found = WireCases(wire, WIRES[wire]), CATALOG.find(*model)
+    assert found is not None
+    usages = {}
+    for name in ("cache_written", "cache_read"):
+        whole = finished_event(WIRES[wire].decode(cases.body(name))).usage
+        streamed = finished_event(cases.read(cases.stream(name))).usage
+        assert whole == streamed
+        usages[name] = whole
+    costs = {name: cost(found, usage, datetime(2026, 11, 27, tzinfo=UTC)) for name, usage in usages.items()}
+
+    assert usages["cache_written"] == Usage(4525, 18, 0, 4500, 0, UsageSource.REPORTED, long_cache_write_tokens=1500)
+    assert usages["cache_read"] == Usage(4525, 18, 4500, 0, 0, UsageSource.REPORTED)
+    # Claude: 25 × $4 + 3000 × $5 + 1500 × $8, then 25 × $4 + 4500 × $0.20. OpenAI: $2, $2.50, $5 and $0.10.
+    expected = {CLAUDE: (27_100_000, 1_000_000), OPENAI: (15_050_000, 500_000)}[model]
+    assert tuple(one.input_nanos for one in costs.values() if one is not None) == expected

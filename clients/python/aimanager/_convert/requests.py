@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, TypeAlias
 
 from ..errors import ConfigurationError, InvalidRequestError
-from ..messages import Attachment, AttachmentSource, Tool, attachment, tool
+from ..messages import Attachment, AttachmentSource, Tool, attachment, cache_hint, tool
 from ..options import OnInterruption, RequestOptions, request_options
 from ..types.model_suggestion import TokenCount, read_token_count
 from ..types.response import AIResponse
@@ -134,6 +134,7 @@ def _generate_request(
         provider_options_json=provider_options_json(options.get("provider_options")),
         stream_timeouts=_stream_timeouts(options),
         end_user_id=require_utf8("end_user_id", options.get("end_user_id") or ""),
+        cache_hint=cache_hint("cache_hint", lifetime) if (lifetime := options.get("cache_hint")) else None,
         optimizations=_optimizations(options.get("optimize"), defaults),
     )
     if not defaults.vision:

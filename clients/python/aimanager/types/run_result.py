@@ -47,7 +47,10 @@ class RunResult:
     def usage(self) -> Usage:
         """Tokens of all responses together. `source` is `reported` only if it is for each of them."""
         each = [response.usage for response in self.responses]
-        counts = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+        counts = (
+            *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+            "long_cache_write_tokens",
+        )
         sources = {usage.source for usage in each}
         return Usage(
             **{name: sum(usage[name] for usage in each) for name in counts},

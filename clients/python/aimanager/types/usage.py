@@ -15,6 +15,7 @@ from .presentation import FieldMapping
 @dataclass(frozen=True, slots=True)
 class Usage(FieldMapping):
     """Tokens of one response. `input_tokens` and `output_tokens` are totals; the others are subsets of them.
+    `long_cache_write_tokens` are the part of `cache_write_tokens` that is kept for longer than the provider's default.
 
     Also a mapping of its attributes. `source` is `reported` (by the provider), `estimated` (by the gateway) or
     `missing` (the counts are meaningless).
@@ -32,6 +33,7 @@ class Usage(FieldMapping):
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     source: str = "missing"
+    long_cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -69,6 +71,7 @@ def read_usage(usage: usage_pb2.Usage) -> Usage:
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         source=enum_word(usage_pb2.UsageSource, usage.source) or "missing",
+        long_cache_write_tokens=usage.long_cache_write_tokens,
     )
 
 

@@ -23,6 +23,8 @@ from tests.support.wire_cases import completed_parts, finished_event
 
 FINISH_REASONS = {
     "text": FinishReason.STOP,
+    "cache_written": FinishReason.STOP,
+    "cache_read": FinishReason.STOP,
     "parallel_tools": FinishReason.TOOL_CALLS,
     "redacted": FinishReason.STOP,
     "refusal": FinishReason.REFUSAL,
@@ -74,6 +76,7 @@ def sdk_usage(message: SdkMessage) -> Usage:
         written,
         details.thinking_tokens if details else 0,
         UsageSource.REPORTED,
+        usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else 0,
     )
 
 

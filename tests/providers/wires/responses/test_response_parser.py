@@ -19,6 +19,8 @@ from tests.support.wire_cases import completed_parts, finished_event
 
 FINISH_REASONS = {
     "text": FinishReason.STOP,
+    "cache_written": FinishReason.STOP,
+    "cache_read": FinishReason.STOP,
     "reasoning": FinishReason.STOP,
     "redacted": FinishReason.STOP,
     "parallel_tools": FinishReason.TOOL_CALLS,
@@ -114,6 +116,7 @@ def sdk_finish(response: Response) -> tuple[Any, ...]:
             cached.cache_write_tokens,
             usage.output_tokens_details.reasoning_tokens,
             UsageSource.REPORTED,
+            written.ttl_12h_tokens if (written := cached.cache_write_tokens_details) else 0,
         ),
     )
 
