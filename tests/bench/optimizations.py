@@ -133,7 +133,7 @@ def cpu_of_encoding(*, prompt_cache: bool) -> Measure:
     settings = ProviderSettings(wire="anthropic", base_url="http://127.0.0.1:1", prompt_cache=prompt_cache)
     wire = AnthropicWire(settings, Limits(), partial(Catalog.load().find, "claude"))
 
-    async def measure(_: Running) -> float:
+    async def measure(running: Running) -> float:
         attempt: Attempt[Call] = Attempt.of(call, target, 0.0)
         before = time.process_time()
         for _ in range(CALLS):

@@ -80,7 +80,7 @@ def test_a_part_is_cached_without_a_change_of_the_original() -> None:
     ]
     assert not original.cache_hint
     with pytest.raises(InvalidRequestError, match=r"lifetime must be .*short.*long.* got 'forever'"):
-        cached("Hi", "forever")  # type: ignore[arg-type] - a wrong word
+        cached("Hi", "forever")  # type: ignore[arg-type]  # a wrong word
 
 
 def test_attachment_is_returned_unchanged() -> None:

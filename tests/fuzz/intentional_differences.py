@@ -169,6 +169,23 @@ def has_no_integer_count(events: list[dict[str, Any]]) -> bool:
     )
 
 
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+LONG_WRITES = ("ephemeral_1h_input_tokens", "ttl_12h_tokens")
+
+
+def has_too_many_long_writes(comparison: Comparison) -> bool:
+    """Return whether more tokens were written to a prompt cache for a long time than altogether."""
+    written = comparison.there.usage[3] if comparison.there.usage is not None else 0
+    return any(
+        name in LONG_WRITES and isinstance(holder, dict) and is_number(holder[name]) and holder[name] > written
+        for event in payloads(comparison)
+        for holder, name in entries(event)
+    )
+
+
 def has_separate_reasoning(comparison: Comparison) -> bool:
     here, there = comparison.here.usage, comparison.there.usage
     return here is not None and there is not None and here[1] == there[1] + there[4]
@@ -267,6 +284,11 @@ INTENTIONAL: tuple[IntentionalDifference, ...] = (
         frozenset({"usage"}),
         lambda each: is_chat(each) and has_separate_reasoning(each),
         "Chat completions: xAI counts reasoning beside the output, as total_tokens shows; it is added to it.",
+    ),
+    IntentionalDifference(
+        frozenset({"usage"}),
+        lambda each: each.here.usage is None and has_too_many_long_writes(each),
+        "All: more long writes to a prompt cache than writes are an impossible count; the SDKs only pass it on.",
     ),
     IntentionalDifference(
         frozenset({"usage"}),

@@ -106,8 +106,10 @@ def cached(content: str | Attachment | Part, lifetime: Literal["short", "long"] 
     return marked
 
 
-def cache_hint(parameter: str, lifetime: str) -> CacheHint:
-    """Return the hint of a lifetime. Raises InvalidRequestError for another word."""
+def cache_hint(parameter: str, lifetime: str | None) -> CacheHint.ValueType:
+    """Return the hint of a lifetime, unspecified for None. Raises InvalidRequestError for another word."""
+    if lifetime is None:
+        return CacheHint.CACHE_HINT_UNSPECIFIED
     return CacheHint.ValueType(require_choice(parameter, lifetime, enum_words(CacheHint)))
 
 

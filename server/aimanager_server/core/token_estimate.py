@@ -31,6 +31,8 @@ def estimate_message_tokens(message: Message) -> int:
 
 def part_characters(part: Part) -> int:
     """Return the length of a part; a file counts as text with MIN_CHARACTERS_PER_TOKEN characters for each token."""
+    if isinstance(part, Text):
+        return len(part.text)
     files = (part,) if isinstance(part, Attachment) else part.attachments if isinstance(part, ToolResult) else ()
     attached = sum(_attachment_tokens(file, MIN_CHARACTERS_PER_TOKEN) for file in files)
     return _part_length(part) + attached * MIN_CHARACTERS_PER_TOKEN

@@ -1,106 +1,46 @@
-"""Markers and keys of prompt caches: where they are placed, and that the next turn reads what a turn wrote."""
+"""Markers of prompt caches: where they are placed, and that the next turn reads what a turn wrote."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
 import pytest
 
-from aimanager_server.catalog.catalog import Catalog
 from aimanager_server.catalog.cost import cost
-from aimanager_server.config.providers import ProviderSettings
-from aimanager_server.config.settings import Limits
 from aimanager_server.core.content import (
     Attachment,
-    CacheHint,
     Message,
-    Part,
     Reasoning,
-    Role,
     Text,
-    Tool,
     ToolCall,
     ToolResult,
 )
-from aimanager_server.core.conversation import ConversationTurn
-from aimanager_server.core.request import Attempt, Call, Caller, Target
 from aimanager_server.core.usage import Usage, UsageSource
-from aimanager_server.providers.factory import wires_of
-from aimanager_server.providers.wires.wire import HttpRequest
+from tests.support.prompt_cache_requests import (
+    CATALOG,
+    CHAT,
+    CLAUDE,
+    LONG,
+    OPENAI,
+    QUESTION,
+    SHORT,
+    SYSTEM,
+    TOOL,
+    Json,
+    answer,
+    body_of,
+    conversation,
+    markers_in,
+    request_of,
+    turn,
+    warnings_of,
+)
 from tests.support.prompt_cache_servers import ClaudeModel, OpenAIModel
 from tests.support.recordings import WIRES
-from tests.support.resolver import provider_settings
 from tests.support.wire_cases import WireCases, finished_event, user
-
-CATALOG = Catalog.load()
-LONG, SHORT = CacheHint.LONG, CacheHint.SHORT
-CLAUDE, OPENAI = ("claude", "claude-opus-5-5"), ("openai", "gpt-6.2-sol")
-CHAT = {"wire": "chat_completions"}
-TOOL = Tool("look", "Looks at the place. " * 150, "{}")
-SYSTEM = "You know everything about lighthouses. " * 150
-QUESTION = "What does the next lighthouse look like from the sea, and what from the land? " * 8
-
-Json = dict[str, Any]
-
-
-def request_of(
-    model: tuple[str, str], *messages: Message, settings: Mapping[str, Any] | None = None, **fields: Any
-) -> HttpRequest:
-    """Return the encoded request. `options` and `defaulted_fields` belong to its target, `kept` limits its messages."""
-    provider, model_id = model
-    kept, key = fields.pop("kept", messages), fields.pop("key", "sk-canary")
-    target = Target(provider, model_id, options=fields.pop("options", {}))
-    fields = {"caller": Caller("ann"), **fields}
-    call = Call(id="call-1", requested_model=model_id, messages=messages, targets=(target,), deadline=1e9, **fields)
-    attempt: Attempt[Call] = Attempt.of(call, target, 0.0)
-    attempt.messages = tuple(kept)
-    configured = provider_settings(provider, **{"api_key": "sk-1", **(settings or {})})
-    catalog = CATALOG.with_providers({provider: configured})
-    default, wire_for = wires_of(provider, configured, Limits(), partial(catalog.find, provider))
-    wire = default if wire_for is None else wire_for(model_id)
-    return wire.encode(attempt, key)
-
-
-def body_of(model: tuple[str, str], *messages: Message, **fields: Any) -> Json:
-    body: Json = json.loads(request_of(model, *messages, **fields).body)
-    return body
-
-
-def warnings_of(model: tuple[str, str], *messages: Message, **fields: Any) -> list[tuple[str, str]]:
-    return [(warning.field, warning.message) for warning in request_of(model, *messages, **fields).warnings]
-
-
-def answer(*parts: Part | str, model: tuple[str, str] = CLAUDE) -> Message:
-    return Message(Role.ASSISTANT, tuple(Text(part) if isinstance(part, str) else part for part in parts), *model)
-
-
-def turn(messages: Sequence[Message], new: int = 1, **fields: Any) -> ConversationTurn:
-    """Return the turn whose last `new` messages are not history."""
-    return ConversationTurn("conv_1", len(messages) // 2, len(messages) - new, **fields)
-
-
-def conversation(turns: int, model: tuple[str, str] = CLAUDE) -> list[Message]:
-    """Return the messages of a conversation, the last of the user."""
-    messages: list[Message] = []
-    for number in range(turns - 1):
-        messages += [user(f"{number}: {QUESTION}"), answer(f"{number}: A tower. " * 20, model=model)]
-    return [*messages, user(f"{turns}: {QUESTION}")]
-
-
-def markers_in(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Return the paths of all markers in a body, with their lifetimes."""
-    found = []
-    for name, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        if name in ("cache_control", "prompt_cache_breakpoint"):
-            found.append((path.strip("."), item.get("ttl", "")))
-        else:
-            found += markers_in(item, f"{path}.{name}")
-    return found
 
 
 def test_a_conversation_marks_the_tools_the_system_instruction_and_the_last_two_turns() -> None:
@@ -314,55 +254,6 @@ def test_every_turn_reads_all_that_the_turn_before_wrote(
         assert after.uncached == 0
 
 
-@pytest.mark.parametrize(
-    ("model", "field"),
-    [
-        (OPENAI, "prompt_cache_key"),
-        (("openai", "gpt-4.1"), "prompt_cache_key"),
-        (("mistral", "mistral-medium-3-5"), "prompt_cache_key"),
-        (("deepseek", "deepseek-flash"), "user_id"),
-        (("xai", "grok-4.7"), "x-grok-conv-id"),
-    ],
-)
-def test_two_callers_never_use_the_same_cache_key(model: tuple[str, str], field: str) -> None:
-    def key(caller: Caller, conversation_id: str = "", **fields: Any) -> str:
-        messages = conversation(2, model)
-        own = ConversationTurn(conversation_id, 1, 2) if conversation_id else None
-        request = request_of(model, *messages, caller=caller, turn=own, **fields)
-        value: str = {**json.loads(request.body), **request.headers}[field]
-        return value
-
-    callers = [Caller("ann"), Caller("bob"), Caller(), Caller("ann", provider_keys={model[0]: "sk-own"})]
-    keys = {caller.name + str(caller.provider_keys): key(caller) for caller in callers}
-    in_conversations = {key(caller, one) for caller in callers for one in ("conv_1", "conv_2")}
-
-    assert len(set(keys.values())) == len(callers)
-    assert key(Caller("ann")) == keys["ann{}"] != key(Caller("ann"), settings={"api_key": "sk-2"})
-    assert all("ann" not in value and len(value) <= 64 for value in keys.values())
-    # DeepSeek's key separates users; the others find what belongs together.
-    assert len(in_conversations) == (len(callers) if field == "user_id" else 2 * len(callers))
-    if not field.startswith("x-"):
-        chosen = {key(Caller(name), options={field: "mine"}) for name in ("ann", "bob")}
-        assert len(chosen) == 2
-        assert key(Caller("ann"), options={field: "mine"}) in chosen
-        assert all(value.endswith("_mine") for value in chosen) == (field == "user_id")
-        assert field not in body_of(model, user("Hi"), options={field: None})
-        assert body_of(model, user("Hi"), settings={"options": {field: "ours"}})[field] == "ours"
-
-
-@pytest.mark.parametrize(
-    "model", [CLAUDE, ("gemini", "gemini-4-argon"), ("groq", "openai/gpt-oss-120b"), ("deepseek", "deepseek-flash")]
-)
-def test_providers_receive_only_the_fields_that_they_document(model: tuple[str, str]) -> None:
-    messages = conversation(3, model)
-    on, off = (
-        request_of(model, *messages, turn=turn(messages), settings={"prompt_cache": value}) for value in (True, False)
-    )
-
-    assert set(json.loads(on.body)) - set(json.loads(off.body)) == ({"user_id"} if model[0] == "deepseek" else set())
-    assert on.headers == off.headers
-
-
 def test_the_work_is_linear_in_the_number_of_parts() -> None:
     parts = [Text("x", cache_hint=SHORT) for _ in range(1000)]
     messages = [message for _ in range(60) for message in (user(*parts), answer("Yes."))]
@@ -373,19 +264,6 @@ def test_the_work_is_linear_in_the_number_of_parts() -> None:
     assert len(markers_in(json.loads(request.body))) == 4
     assert [warning.message for warning in request.warnings][16:] == ["59980 more hints were ignored."]
     assert time.process_time() - started < 10
-
-
-def test_a_key_without_an_api_key_is_random() -> None:
-    settings = ProviderSettings(wire="responses", base_url="http://127.0.0.1:1", api_key_env="")
-
-    def key() -> str:
-        wire, _ = wires_of("openai", settings, Limits(), partial(CATALOG.find, "openai"))
-        target = Target("openai", "gpt-6.2-sol")
-        call = Call("call-1", Caller("ann"), "", (user("Hi"),), (target,), 1e9)
-        value: str = json.loads(wire.encode(Attempt.of(call, target, 0.0), "").body)["prompt_cache_key"]
-        return value
-
-    assert key() != key()
 
 
 @pytest.mark.parametrize(("wire", "model"), [("anthropic", CLAUDE), ("responses", OPENAI)])

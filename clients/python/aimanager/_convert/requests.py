@@ -134,7 +134,7 @@ def _generate_request(
         provider_options_json=provider_options_json(options.get("provider_options")),
         stream_timeouts=_stream_timeouts(options),
         end_user_id=require_utf8("end_user_id", options.get("end_user_id") or ""),
-        cache_hint=cache_hint("cache_hint", lifetime) if (lifetime := options.get("cache_hint")) else None,
+        cache_hint=cache_hint("cache_hint", options.get("cache_hint")),
         optimizations=_optimizations(options.get("optimize"), defaults),
     )
     if not defaults.vision:

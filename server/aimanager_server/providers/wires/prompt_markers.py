@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 from ...catalog.model import PromptCacheSpec
@@ -27,8 +26,6 @@ SYSTEM: Position = (-1, 0)
 
 MAX_REPORTS = 16
 """Warnings about hints in one response: a request may have thousands of parts."""
-
-PartOfTurn = tuple[Position, Part, Role]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +122,15 @@ def mark_prompt(
     if not (in_conversation or has_hints or call.cache_hint):
         return MarkedPrompt(messages)
     first_new = len(messages) - len(call.new_messages) if in_conversation else 0
-    turns = list(_turns(messages))
-    hinted = list(_hinted(turns, first_new)) if has_hints else []
-    requested = [position for position, part, role in hinted if _can_mark(part, role, markers)]
-    ends = _ends_of_turns(turns) if in_conversation and not _is_shortened(attempt) else []
+    hinted = list(_hinted(messages, first_new)) if has_hints else []
+    requested = [position for position in hinted if _can_mark(messages, position, markers)]
+    ends = _ends_of_turns(messages) if in_conversation and not _is_shortened(attempt) else []
     ranks: dict[Position, tuple[int, int]] = {position: (1 + number, 0) for number, position in enumerate(ends)}
     ranks.update((position, (0, 1 + number)) for number, position in enumerate(reversed(requested)))
-    boundaries = [*_fixed_boundaries(attempt, markers), *_part_boundaries(attempt, turns, ranks)]
+    boundaries = [*_fixed_boundaries(attempt, markers), *_part_boundaries(attempt, ranks)]
     long_enough = [one for one in boundaries if one.is_cached_by(spec)]
     chosen = {one.position for one in sorted(long_enough, key=lambda one: one.rank)[: spec.breakpoints]}
-    ignored = {position: "The provider cannot mark this part" for position, *_ in hinted if position not in ranks}
+    ignored = {position: "The provider cannot mark this part" for position in hinted if position not in ranks}
     ignored |= {
         one.position: _why_not_chosen(one, attempt.target.model, spec)
         for one in boundaries
@@ -143,8 +139,9 @@ def mark_prompt(
     if call.cache_hint and not in_conversation and not any(one.position in (TOOLS, SYSTEM) for one in boundaries):
         ignored[SYSTEM] = "The request has no system instruction to be cached"
     _report(ignored, first_new, changes)
-    hints = _lifetimes([one for one in boundaries if one.position in chosen], markers, changes)
-    return MarkedPrompt(_with_hints(messages, hints), hints.get(TOOLS), hints.get(SYSTEM), is_repeated=True)
+    hints = _lifetimes([one for one in boundaries if one.position in chosen], messages, markers, changes)
+    marked = _with_hints(messages, hints) if has_hints else _with_added_hints(messages, hints)
+    return MarkedPrompt(marked, hints.get(TOOLS), hints.get(SYSTEM), is_repeated=True)
 
 
 def _has_hints(messages: Sequence[Message]) -> bool:
@@ -157,23 +154,17 @@ def _is_shortened(attempt: Attempt[Any]) -> bool:
     return (turn is not None and turn.omitted > 0) or len(attempt.messages) < len(attempt.call.messages)
 
 
-def _turns(messages: Sequence[Message]) -> Iterator[list[PartOfTurn]]:
-    """Yield the parts of each turn in the order in which wires send them: tool results come first."""
-    for role, group in groupby(enumerate(messages), key=lambda one: one[1].role):
-        parts = [((index, n), part, role) for index, message in group for n, part in enumerate(message.parts)]
-        yield sorted(parts, key=lambda one: not isinstance(one[1], ToolResult)) if role is Role.USER else parts
-
-
-def _hinted(turns: Sequence[list[PartOfTurn]], first_new: int) -> Iterator[PartOfTurn]:
+def _hinted(messages: Sequence[Message], first_new: int) -> Iterator[Position]:
     """Yield the parts that the caller marked in this request; hints of the history belong to earlier ones."""
-    for one in (one for turn in turns for one in turn):
-        position, part, _ = one
-        if part.cache_hint is not None and position[0] >= first_new:
-            yield one
+    for index in range(first_new, len(messages)):
+        for number, part in enumerate(messages[index].parts):
+            if part.cache_hint is not None:
+                yield index, number
 
 
-def _can_mark(part: Part, role: Role, markers: Markers) -> bool:
-    return _has_end(part) and (markers.assistant_parts or role is Role.USER)
+def _can_mark(messages: Sequence[Message], position: Position, markers: Markers) -> bool:
+    message = messages[position[0]]
+    return _has_end(message.parts[position[1]]) and (markers.assistant_parts or message.role is Role.USER)
 
 
 def _has_end(part: Part) -> bool:
@@ -181,15 +172,31 @@ def _has_end(part: Part) -> bool:
     return not isinstance(part, Reasoning) and not (isinstance(part, Text) and not part.text)
 
 
-def _ends_of_turns(turns: Sequence[list[PartOfTurn]]) -> list[Position]:
+def _ends_of_turns(messages: Sequence[Message]) -> list[Position]:
     """Return the ends of the newest user turn and of the one before it."""
     ends: list[Position] = []
-    for turn in reversed(turns):
-        if turn and turn[0][2] is Role.USER:
-            ends += [position for position, part, _ in reversed(turn) if _has_end(part)][:1]
-        if len(ends) == 2:
-            break
+    index = len(messages) - 1
+    while index >= 0 and len(ends) < 2:
+        last = index
+        while index >= 0 and messages[index].role is Role.USER:
+            index -= 1
+        ends += _end_of_turn(messages, index + 1, last)
+        while index >= 0 and messages[index].role is not Role.USER:
+            index -= 1
     return ends
+
+
+def _end_of_turn(messages: Sequence[Message], first: int, last: int) -> list[Position]:
+    """Return the part that wires send last, if there is one. They send tool results first."""
+    result: list[Position] = []
+    for index in range(last, first - 1, -1):
+        parts = messages[index].parts
+        for number in range(len(parts) - 1, -1, -1):
+            if not isinstance(parts[number], ToolResult) and _has_end(parts[number]):
+                return [(index, number)]
+            if not result and isinstance(parts[number], ToolResult):
+                result = [(index, number)]
+    return result
 
 
 def _fixed_boundaries(attempt: Attempt[Any], markers: Markers) -> Iterator[_Boundary]:
@@ -208,17 +215,20 @@ def _tool_characters(attempt: Attempt[Any]) -> int:
     return sum(len(tool.name) + len(tool.description) + len(tool.input_schema_json) for tool in attempt.tools)
 
 
-def _part_boundaries(
-    attempt: Attempt[Any], turns: Sequence[list[PartOfTurn]], ranks: Mapping[Position, tuple[int, int]]
-) -> Iterator[_Boundary]:
+def _part_boundaries(attempt: Attempt[Any], ranks: Mapping[Position, tuple[int, int]]) -> Iterator[_Boundary]:
     characters = _tool_characters(attempt) + len(attempt.system_instruction)
     default = attempt.call.cache_hint or CacheHint.SHORT
-    for position, part, _ in (one for turn in turns for one in turn):
-        characters += part_characters(part)
-        rank = ranks.get(position)
-        if rank is not None:
-            own = part.cache_hint if rank[0] == 0 else None
-            yield _Boundary(position, characters, own or default, rank)
+    marked = {index for index, _ in ranks}
+    for index, message in enumerate(attempt.messages):
+        if index not in marked:
+            characters += sum(map(part_characters, message.parts))
+            continue
+        for number, part in enumerate(message.parts):
+            characters += part_characters(part)
+            rank = ranks.get((index, number))
+            if rank is not None:
+                own = part.cache_hint if rank[0] == 0 else None
+                yield _Boundary((index, number), characters, own or default, rank)
 
 
 def _why_not_chosen(one: _Boundary, model: str, spec: PromptCacheSpec) -> str:
@@ -237,11 +247,13 @@ def _report(ignored: Mapping[Position, str], first_new: int, changes: SettingCha
         changes.report(HINT, f"{len(ignored) - MAX_REPORTS} more hints were ignored.")
 
 
-def _lifetimes(boundaries: Sequence[_Boundary], markers: Markers, changes: SettingChanges) -> dict[Position, CacheHint]:
+def _lifetimes(
+    boundaries: Sequence[_Boundary], messages: Sequence[Message], markers: Markers, changes: SettingChanges
+) -> dict[Position, CacheHint]:
     """Return the lifetime of each marker. APIs reject one that is shorter than that of a later marker."""
     hints: dict[Position, CacheHint] = {}
     is_long = False
-    for one in reversed(boundaries):
+    for one in sorted(boundaries, key=lambda one: _order(messages, one.position), reverse=True):
         is_long = is_long or one.hint is CacheHint.LONG
         hints[one.position] = CacheHint.LONG if is_long and markers.long else CacheHint.SHORT
     if is_long and not markers.long:
@@ -249,20 +261,33 @@ def _lifetimes(boundaries: Sequence[_Boundary], markers: Markers, changes: Setti
     return hints
 
 
+def _order(messages: Sequence[Message], position: Position) -> tuple[int, bool, Position]:
+    """Return the place of a part in the order in which wires send them: tool results come first in their turn."""
+    index, number = position
+    if index < 0 or messages[index].role is not Role.USER:
+        return index, False, position
+    first = index
+    while first > 0 and messages[first - 1].role is Role.USER:
+        first -= 1
+    return first, not isinstance(messages[index].parts[number], ToolResult), position
+
+
 def _with_hints(messages: tuple[Message, ...], hints: Mapping[Position, CacheHint]) -> tuple[Message, ...]:
-    """Return the messages with these hints and no others; the same ones if that changes nothing."""
-    result = [
-        _with_part_hints(message, [hints.get((index, number)) for number in range(len(message.parts))])
-        for index, message in enumerate(messages)
-    ]
-    has_changed = any(new is not old for new, old in zip(result, messages, strict=True))
-    return tuple(result) if has_changed else messages
-
-
-def _with_part_hints(message: Message, hints: Sequence[CacheHint | None]) -> Message:
-    if all(part.cache_hint is hint for part, hint in zip(message.parts, hints, strict=True)):
-        return message
-    return replace(
-        message,
-        parts=tuple(replace(part, cache_hint=hint) for part, hint in zip(message.parts, hints, strict=True)),
+    """Return the messages with these hints and no others."""
+    without = (
+        message
+        if all(part.cache_hint is None for part in message.parts)
+        else replace(message, parts=tuple(replace(part, cache_hint=None) for part in message.parts))
+        for message in messages
     )
+    return _with_added_hints(tuple(without), hints)
+
+
+def _with_added_hints(messages: tuple[Message, ...], hints: Mapping[Position, CacheHint]) -> tuple[Message, ...]:
+    changed = list(messages)
+    for (index, number), hint in hints.items():
+        if index >= 0:
+            parts = list(changed[index].parts)
+            parts[number] = replace(parts[number], cache_hint=hint)
+            changed[index] = replace(changed[index], parts=tuple(parts))
+    return tuple(changed)
