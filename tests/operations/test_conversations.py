@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aimanager_server.config.settings import Settings
-from aimanager_server.core.content import Message, Role, Text
+from aimanager_server.core.content import Message, Role, Text, ToolCall
 from aimanager_server.core.conversation import ConversationSettings, History, NewTurn, Turn, new_conversation
 from aimanager_server.core.errors import InvalidRequest
 from aimanager_server.core.request import GenerateParams
@@ -17,6 +17,7 @@ from aimanager_server.operations.conversations import MAX_SUMMARIZED_CHARACTERS,
 from aimanager_server.storage.opening import open_storage
 from aimanager_server.storage.unfinished_turns import UnfinishedTurns
 from aimanager_server.telemetry.response_cache_metrics import ResponseCacheMetrics
+from aimanager_server.validation.messages import MAX_MESSAGE_JSON_VALUES
 
 
 def conversations() -> Conversations:
@@ -72,3 +73,16 @@ def test_turns_that_do_not_fit_into_a_request_are_counted() -> None:
 
     assert [message.parts for message in messages] == [(Text(f"{number}"),) for number in range(5, 9)]
     assert turn.omitted == 5
+
+
+def test_old_turns_whose_json_takes_too_long_to_parse_are_left_out() -> None:
+    conversation = new_conversation("alice", ConversationSettings(), 0.0, 1.0, 1.0)
+    arguments = "[" + "1," * (MAX_MESSAGE_JSON_VALUES // 4) + "1]"
+    turns = tuple(
+        Turn(number, (user("?"), Message(Role.ASSISTANT, (ToolCall(f"call_{number}", "f", arguments),))), 0.0)
+        for number in range(5)
+    )
+
+    messages, turn = prompt_of(History(conversation, turns), 100)
+
+    assert (len(messages), turn.omitted) == (6, 2)

@@ -26,7 +26,14 @@ from ..core.usage import Cost, Usage, add_cost, add_usage
 from ..storage.conversations import Change, Page
 from ..storage.opening import Storage
 from ..storage.unfinished_turns import UnfinishedTurns
-from ..validation.messages import message_violations, tool_result_violations, without_history
+from ..validation.messages import (
+    MAX_MESSAGE_JSON_VALUES,
+    json_length,
+    json_values,
+    message_violations,
+    tool_result_violations,
+    without_history,
+)
 from ..validation.violations import MAX_VIOLATIONS, Violation, raise_violations
 from .compact_natively import NativeCompaction
 
@@ -273,9 +280,7 @@ def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], C
     messages: list[Message] = []
     if conversation.summary is not None:
         messages.append(_summary_message(conversation.summary))
-    count = len(messages) + sum(len(turn.messages) for turn in turns)
-    while turns and (count > max_messages or turns[0].messages[0].needs_previous):
-        count -= len(turns.pop(0).messages)
+    turns = turns[_first_kept(turns, max_messages - len(messages)) :]
     starts, pinned = [], {0} if messages else set()
     starts += [0] if messages else []
     for turn in turns:
@@ -287,6 +292,19 @@ def prompt_of(history: History, max_messages: int) -> tuple[Sequence[Message], C
         conversation.id, conversation.turn_count, len(messages), tuple(starts), frozenset(pinned),
         history.omitted + len(history.turns) - len(turns),
     )  # fmt: skip
+
+
+def _first_kept(turns: Sequence[Turn], max_messages: int) -> int:
+    """Return the first of the turns that a prompt can have, in messages and in JSON that takes time to parse."""
+    json = [json_length(turn.messages) for turn in turns]
+    if sum(json) > MAX_MESSAGE_JSON_VALUES:
+        json = [json_values(turn.messages) for turn in turns]
+    messages, values = sum(len(turn.messages) for turn in turns), sum(json)
+    for first, turn in enumerate(turns):
+        if messages <= max_messages and values <= MAX_MESSAGE_JSON_VALUES and not turn.messages[0].needs_previous:
+            return first
+        messages, values = messages - len(turn.messages), values - json[first]
+    return len(turns)
 
 
 def _summary_message(summary: Summary) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core.content import (
@@ -62,32 +62,22 @@ def encode_turn(turn: Turn, blobs: Blobs) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-async def decode_turns(encoded: Sequence[EncodedTurn], read: ReadData) -> list[Turn]:
+async def decode_turns(encoded: Iterable[EncodedTurn], read: ReadData) -> list[Turn]:
     """Return turns with the data that `read` returns by digest. Other tasks may run between batches of many turns."""
-    parsed = await parse_turns(encoded)
-    digests: set[str] = set()
-    for turn, fields in zip(encoded, parsed, strict=True):
-        if DATA_KEY in turn.payload:
-            digests.update(_digests(fields))
-    data = await read(digests) if digests else {}
     turns: list[Turn] = []
-    for turn, fields in zip(encoded, parsed, strict=True):
-        turns.append(_decode_turn(turn, fields, data))
-        if not len(turns) % BATCH_TURNS:
-            await asyncio.sleep(0)
+    async for batch, parsed in _parsed(encoded):
+        digests: set[str] = set()
+        for turn, fields in zip(batch, parsed, strict=True):
+            if DATA_KEY in turn.payload:
+                digests.update(_digests(fields))
+        data = await read(digests) if digests else {}
+        turns += [_decode_turn(turn, fields, data) for turn, fields in zip(batch, parsed, strict=True)]
     return turns
 
 
-async def parse_turns(encoded: Sequence[EncodedTurn]) -> list[Json]:
+async def parse_turns(encoded: Iterable[EncodedTurn]) -> list[Json]:
     """Return the JSON of each of the turns. Other tasks may run between batches of many turns."""
-    parsed: list[Json] = []
-    for batch in _batches(encoded):
-        if parsed:
-            await asyncio.sleep(0)
-        # Read together: one call for each turn takes twice as long.
-        payloads = b",".join([turn.payload for turn in batch])
-        parsed += json.loads((b"[%b]" % payloads).decode("utf-8", "surrogatepass"))
-    return parsed
+    return [fields async for _, parsed in _parsed(encoded) for fields in parsed]
 
 
 def decode_totals(fields: Json) -> tuple[int, Usage | None, Cost | None]:
@@ -96,15 +86,26 @@ def decode_totals(fields: Json) -> tuple[int, Usage | None, Cost | None]:
     return len(fields["messages"]), None if usage is None else decode_usage(usage), decode_cost(fields.get("cost"))
 
 
-def _batches(turns: Sequence[EncodedTurn]) -> Iterator[Sequence[EncodedTurn]]:
-    start = size = 0
-    for index, turn in enumerate(turns, 1):
+async def _parsed(turns: Iterable[EncodedTurn]) -> AsyncIterator[tuple[Sequence[EncodedTurn], Sequence[Json]]]:
+    """Yield batches of turns with their JSON; other tasks may run between them."""
+    batch: list[EncodedTurn] = []
+    size = 0
+    for turn in turns:
+        if size >= BATCH_BYTES or len(batch) >= BATCH_TURNS:
+            yield batch, _parse(batch)
+            await asyncio.sleep(0)
+            batch, size = [], 0
+        batch.append(turn)
         size += len(turn.payload)
-        if size >= BATCH_BYTES or index - start >= BATCH_TURNS:
-            yield turns[start:index]
-            start, size = index, 0
-    if start < len(turns):
-        yield turns[start:]
+    if batch:
+        yield batch, _parse(batch)
+
+
+def _parse(batch: Sequence[EncodedTurn]) -> Sequence[Json]:
+    """Return the JSON of turns, which are read together: one call for each takes twice as long."""
+    payloads = b",".join([turn.payload for turn in batch])
+    fields: Sequence[Json] = json.loads((b"[%b]" % payloads).decode("utf-8", "surrogatepass"))
+    return fields
 
 
 def _decode_turn(turn: EncodedTurn, fields: Json, data: Mapping[str, bytes]) -> Turn:

@@ -169,16 +169,25 @@ def without_history(violation: FieldViolation, first_message: int) -> FieldViola
     return FieldViolation(f"messages[{index}]{violation.field[match.end() :]}", violation.description)
 
 
-def message_json_violations(messages: Sequence[Message]) -> Iterator[FieldViolation]:
-    """Yield a violation at the largest part if parsing the JSON within all messages would take too long."""
+def json_length(messages: Sequence[Message]) -> int:
+    """Return the length of the JSON within messages. No JSON of a length has more brackets and commas."""
     length = 0
     for message in messages:
         for part in message.parts:
             length += len(part.provider_state)
             if isinstance(part, ToolCall):
                 length += len(part.arguments_json)
-    # No JSON of at most this length has more values.
-    if length <= MAX_MESSAGE_JSON_VALUES:
+    return length
+
+
+def json_values(messages: Sequence[Message]) -> int:
+    """Return the number of brackets and commas in the JSON within messages."""
+    return sum(count for _, count in _json_value_counts(messages))
+
+
+def message_json_violations(messages: Sequence[Message]) -> Iterator[FieldViolation]:
+    """Yield a violation at the largest part if parsing the JSON within all messages would take too long."""
+    if json_length(messages) <= MAX_MESSAGE_JSON_VALUES:
         return
     counts = dict(_json_value_counts(messages))
     total = sum(counts.values())

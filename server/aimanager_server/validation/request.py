@@ -51,8 +51,7 @@ class RequestValidator:
         start = first - 1 if first and params.messages[first - 1].role is Role.ASSISTANT else first
         of_results = tool_result_violations(params.messages[start:])
         yield from (without_history(violation, first - start) for violation in of_results) if start else of_results
-        of_json = message_json_violations(params.messages)
-        yield from (without_history(violation, first) for violation in of_json) if first else of_json
+        yield from message_json_violations(params.new_messages)
         yield from _sampling_violations(params.sampling)
         if params.reasoning.budget_tokens is not None:
             yield from below_minimum("reasoning.budget_tokens", params.reasoning.budget_tokens)

@@ -208,7 +208,7 @@ class SqlConversations:
                 )
                 query = ordered_turns(is_copied).add_columns(turns.c.size)
                 rows = (await connection.execute(query)).all()
-                encoded = self._rows.turns(conversation_id, [one[:-1] for one in rows])
+                encoded = list(self._rows.turns(conversation_id, [one[:-1] for one in rows]))
                 for fields in await parse_turns(encoded):
                     copy = copy.with_turn(*decode_totals(fields))
                 pairs = zip(encoded, rows, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -91,16 +91,12 @@ class RowCodec:
             "is_pinned": turn.is_pinned,
         }
 
-    def turns(self, conversation_id: str, rows: Iterable[Sequence[Any]]) -> list[EncodedTurn]:
-        """Return the turns of rows with TURN_COLUMNS. Raises UnreadableValue."""
+    def turns(self, conversation_id: str, rows: Iterable[Sequence[Any]]) -> Iterator[EncodedTurn]:
+        """Yield the turns of rows with TURN_COLUMNS. Raises UnreadableValue."""
         decrypt = self._cipher.decrypt
-        return [
-            EncodedTurn(
-                number, decrypt(cipher, payload, turn_context(conversation_id, number)), created_at / MICROSECONDS,
-                is_interrupted, is_pinned,
-            )
-            for number, payload, cipher, created_at, is_interrupted, is_pinned in rows
-        ]  # fmt: skip
+        for number, payload, cipher, created_at, is_interrupted, is_pinned in rows:
+            decrypted = decrypt(cipher, payload, turn_context(conversation_id, number))
+            yield EncodedTurn(number, decrypted, created_at / MICROSECONDS, is_interrupted, is_pinned)
 
     def copied_turn_values(self, turn: EncodedTurn, row: Row[Any], conversation_id: str) -> Values:
         """Return the columns of a copy of a turn in another conversation."""
