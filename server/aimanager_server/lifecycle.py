@@ -72,6 +72,7 @@ async def running_components(
         stack.push_async_callback(app.state.unfinished_turns.aclose)
         expiry = asyncio.ensure_future(delete_expired(app.state.storage, EXPIRY_INTERVAL_SECONDS))
         stack.callback(expiry.cancel)
+        app.state.metrics.export_tasks(asyncio.get_running_loop())
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)
         stack.push_async_callback(app.state.prober.aclose)

@@ -18,6 +18,9 @@ from aimanager.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from aimanager.v1.generation_pb2_grpc import GenerationServiceStub
 
 MODEL = "mock/mock-large"
+FILLERS = 16
+"""Calls at once that fill the stores."""
+
 TURNS = 8
 """Turns of a conversation before it is deleted, so that the database does not grow."""
 
@@ -54,6 +57,17 @@ class Workload:
             self.counts[kind] += 1
             await asyncio.sleep(pause)
 
+    async def fill(self, calls: int) -> None:
+        """Send so many short calls for each model, as fast as the server answers them."""
+        remaining = iter(range(calls))
+
+        async def send() -> None:
+            for _ in remaining:
+                await self._unary()
+                await self._embed()
+
+        await asyncio.gather(*(send() for _ in range(FILLERS)))
+
     async def aclose(self) -> None:
         """Close the connection."""
         await self._channel.close()
@@ -71,7 +85,10 @@ class Workload:
         call.cancel()
 
     async def _error(self) -> None:
-        for request in (_request("Hi", model="mock/missing-model"), _request("[[error: 429]]")):
+        for request in (
+            _request("Hi", model="mock/missing-model"),
+            _request("[[error: PROVIDER_RATE_LIMITED]]", model="mock/mock-medium"),
+        ):
             try:
                 await self._generation.Generate(request)
             except grpc.aio.AioRpcError:

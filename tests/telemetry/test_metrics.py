@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client import generate_latest
 
@@ -60,6 +62,16 @@ def test_gauges_read_their_source_on_each_scrape(metrics: Metrics) -> None:
     assert sample_value(metrics.registry, "aimanager_event_loop_lag_seconds") == 0.75
     assert sample_value(metrics.registry, "aimanager_quarantined_keys", provider="mock") == 2
     assert sample_value(metrics.registry, "aimanager_circuit_breaker_state", provider="mock") == 2
+
+
+async def test_tasks_of_the_event_loop_are_counted(metrics: Metrics) -> None:
+    metrics.export_tasks(asyncio.get_running_loop())
+    before = sample_value(metrics.registry, "aimanager_asyncio_tasks")
+
+    task = asyncio.ensure_future(asyncio.sleep(3600))
+
+    assert await asyncio.to_thread(sample_value, metrics.registry, "aimanager_asyncio_tasks") == before + 1
+    task.cancel()
 
 
 def test_attempts_are_counted_by_outcome(metrics: Metrics) -> None:

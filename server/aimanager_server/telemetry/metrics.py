@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 
@@ -157,6 +158,9 @@ class Metrics:
         self.event_loop_lag = Gauge(
             "aimanager_event_loop_lag_seconds", "Delay of timers on the event loop.", registry=registry
         )
+        self.asyncio_tasks = Gauge(
+            "aimanager_asyncio_tasks", "Tasks on the event loop that have not ended.", registry=registry
+        )
         self.dropped_log_lines = Counter(
             "aimanager_dropped_log_lines", "Log lines dropped because stderr did not take them.", registry=None
         )
@@ -277,6 +281,10 @@ class Metrics:
     def export_event_loop_lag(self, lag_seconds: Callable[[], float]) -> None:
         """Export the event loop's lag, read on each scrape in the scraper's thread."""
         self.event_loop_lag.set_function(lag_seconds)
+
+    def export_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Export the number of tasks of an event loop, read on each scrape in the scraper's thread."""
+        self.asyncio_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
 
     def export_dropped_log_lines(self, dropped_count: Callable[[], int]) -> None:
         """Export the number of log lines dropped since the start, read on each scrape in the scraper's thread."""
