@@ -31,7 +31,7 @@ KEY_SOLUTION = (
     "or AIManager.embedded(…), which uses the keys in the environment."
 )
 SWITCHES = tuple(ServerSwitches.__annotations__)
-NETWORK_OPTIONS = ("token", "tls", "root_certificates", "private_key", "certificate_chain")
+NETWORK_OPTIONS = ("token", "tls", "root_certificates", "private_key", "certificate_chain", "compression")
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # part of a metadata key
 
 
