@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tests.support.tokens import bearer, callers
 MODEL = "mock/mock-large"
 USE, REFRESH = generation_pb2.CACHE_MODE_USE, generation_pb2.CACHE_MODE_REFRESH
 MISS, HIT = usage_pb2.CACHE_STATUS_MISS, usage_pb2.CACHE_STATUS_HIT
-Metadata = Sequence[tuple[str, str]]
+Metadata = tuple[tuple[str, str], ...]
 
 
 class Client:
@@ -146,7 +146,7 @@ def test_no_two_owners_share_a_response(storage: str) -> None:
 
 
 def test_callers_without_a_name_share_nothing_unless_they_are_admins() -> None:
-    anonymous = {"server": {"allow_anonymous": True}, "response_cache": {"default_mode": "use"}}
+    anonymous: dict[str, Any] = {"server": {"allow_anonymous": True}, "response_cache": {"default_mode": "use"}}
     with running(**anonymous) as alice:
         stranger, own_key = alice.with_metadata(), alice.with_metadata(("x-provider-key-mock", "k"))
         statuses = [stranger.ask().cache_status, stranger.ask().cache_status]
