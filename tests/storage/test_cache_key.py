@@ -119,6 +119,7 @@ def test_every_field_of_a_call_is_in_the_key_or_is_known_not_to_change_the_respo
     of_this_call = {
         "id", "deadline", "streaming", "restart_on_interruption", "idempotency_key", "labels", "traceparent", "hops",
         "cache_policy", "upstream_timer", "attempts", "latest_deadline", "params",
+        "cache_hint",
     }  # fmt: skip
     of_the_way = {
         "warnings", "defaulted_fields", "emulates_format", "context_window", "timeouts", "is_reasoning", "can_stream",
