@@ -13,7 +13,7 @@ LAYERS = (
     ("core",),
     ("config", "catalog"),
     ("telemetry", "resilience"),
-    ("validation", "routing", "structured_output", "artifacts", "storage", "extensions"),
+    ("validation", "routing", "structured_output", "artifacts", "safety", "storage", "extensions"),
     ("pipeline", "operations", "providers"),
     ("rpc",),
     ("plugins", "state", "app", "lifecycle", "reload", "embedded", "testing", "commands", "__main__"),

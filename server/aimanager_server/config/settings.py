@@ -32,6 +32,7 @@ from .resilience import (
 )
 from .response_cache import ResponseCacheSettings
 from .routes import RouteSettings
+from .safety_filters import SafetyFilterSettings
 from .storage import ConversationsSettings, StorageSettings
 from .types import (
     MIB,
@@ -63,6 +64,7 @@ __all__ = [
     "ProviderTier",
     "RetrySettings",
     "RouteSettings",
+    "SafetyFilterSettings",
     "ServerSettings",
     "Settings",
     "StorageSettings",
@@ -178,6 +180,7 @@ class Settings(Section):
     hedging: HedgingSettings = HedgingSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     response_cache: ResponseCacheSettings = ResponseCacheSettings()
+    safety_filters: SafetyFilterSettings = SafetyFilterSettings()
     storage: StorageSettings = StorageSettings()
     conversations: ConversationsSettings = ConversationsSettings()
     callers: dict[Name, CallerSettings] = Field(default_factory=dict)
@@ -263,6 +266,7 @@ class Settings(Section):
             *self._plugin_problems(),
             *self._model_problems(),
             *self._route_problems(),
+            *self._safety_filter_problems(),
         ]
         if found:
             raise invalid_values(found)
@@ -372,6 +376,14 @@ class Settings(Section):
                 yield (*path, index), "must be a model, not a route"
             elif model in models[:index]:
                 yield (*path, index), "duplicate model"
+
+    def _safety_filter_problems(self) -> Iterator[tuple[SettingPath, str]]:
+        for index, name in enumerate(self.safety_filters.exempt_callers):
+            if self.callers and name not in self.callers:
+                yield (
+                    ("safety_filters", "exempt_callers", index),
+                    f"unknown caller; known callers: {_names(self.callers)}",
+                )
 
     def _provider_names(self) -> str:
         return f"known providers: {_names(self.providers)}"
