@@ -9,12 +9,13 @@ from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .catalog.catalog import Catalog
 from .catalog.cost import PriceList
 from .catalog.discovery import ModelDiscovery
 from .config.errors import StartupError
+from .config.safety_filters import SafetyFilterSettings
 from .config.settings import Settings
 from .core.embedding import Embedder
 from .core.errors import GatewayError
@@ -28,7 +29,7 @@ from .operations.count_tokens import CountTokens
 from .operations.embed import CreateEmbeddings
 from .pipeline.accounting import Accounting
 from .pipeline.artifacts import ExtractArtifacts
-from .pipeline.attachments import FetchAttachments
+from .pipeline.attachments import FetchAttachments, Fetcher
 from .pipeline.circuit_breaker import CircuitBreakerLayer
 from .pipeline.conversation import KeepConversation
 from .pipeline.dispatch import Dispatch
@@ -67,8 +68,14 @@ from .state import SharedState
 from .storage.cache_key import CacheKeys, context_digest
 from .telemetry.logger import get_logger
 
+if TYPE_CHECKING:
+    from .pipeline.safety_filters import FilterContent
+
 HEDGING_QUANTILE = 0.95
 """Quantile of the time to first token after which a hedged request is sent."""
+
+
+CallLayers = tuple[Layer[Call] | ObservingLayer[Call], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,8 @@ class Pipeline:
         self.response_cache = _response_cache(settings, state)
         self.caller_quota = CallerQuota(settings.tiers, state.rate_limiter)
         self.artifacts = ExtractArtifacts()
+        self.safety_filters = _safety_filters(settings, state)
+        self.operation_layers: CallLayers = (self.caller_quota, *self.safety_filters)
         self.stream_recovery = StreamRecovery(settings.retry, budgets, metrics, clock)
         self.retry = RetryAndFallback(
             settings.retry, settings.circuit_breaker, budgets, components.provider_set.key_pools, metrics, clock,
@@ -157,10 +166,12 @@ class Pipeline:
         self.shorten_prompt = ShortenPrompt(
             components.catalog.find, state.validation_pool.run, state.validation_turns.pause
         )
+        fetcher: Fetcher | None = state.attachment_fetcher if fetches else None
+        if fetcher is not None and self.safety_filters:
+            fetcher = self.safety_filters[0].filtering(fetcher)
         self.attachments = FetchAttachments(
-            state.attachment_fetcher if fetches else None, components.catalog.find, limits.max_attachment_bytes,
-            limits.max_message_bytes,
-        )  # fmt: skip
+            fetcher, components.catalog.find, limits.max_attachment_bytes, limits.max_message_bytes
+        )
         self.output_format = EnforceOutputFormat(
             clock, state.validation_pool.run, state.model_stats.record_validation, state.validation_turns.pause
         )
@@ -172,7 +183,7 @@ class Pipeline:
         self.timeouts = EnforceTimeouts()
 
     @property
-    def call_layers(self) -> tuple[Layer[Call] | ObservingLayer[Call], ...]:
+    def call_layers(self) -> CallLayers:
         """Layers that run once per call, outermost first."""
         extensions = (self.extensions,) if self._components.extensions.runners else ()
         return (
@@ -183,6 +194,7 @@ class Pipeline:
             *self.response_cache,  # inside the conversation: a hit adds a turn; outside the quota: it costs nothing
             self.caller_quota,  # before any work; settles with the usage of all attempts
             self.artifacts,  # outside retries: artifacts come only from the response that the caller receives
+            *self.safety_filters,  # inside artifacts, which come from filtered text; outside retries: once per call
             self.stream_recovery,  # restarts a stream that is interrupted after its first content
         )
 
@@ -210,7 +222,8 @@ class Pipeline:
         attempt_layers = (self.provider_quota, self.bulkhead, self.circuit_breaker, self.accounting)
         return CreateEmbeddings(
             partial(compose, (self.telemetry,)), self._state.storage.idempotency,
-            partial(compose, (self.caller_quota,)), lambda embed: self.retry.over(compose(attempt_layers, embed)),
+            partial(compose, self.operation_layers),
+            lambda embed: self.retry.over(compose(attempt_layers, embed)),
             embedders, self._components.catalog, self._components.prices,
         )  # fmt: skip
 
@@ -218,7 +231,9 @@ class Pipeline:
         """Return the compaction by providers: a billed request of its own, without the breaker of generations."""
         layers = (self.provider_quota, self.attachments, self.bulkhead, self.accounting)
         return CompactNatively(
-            lambda compact: compose((self.telemetry, self.caller_quota), self.retry.over(compose(layers, compact))),
+            lambda compact: compose(
+                (self.telemetry, *self.operation_layers), self.retry.over(compose(layers, compact))
+            ),
             self._components.provider_set.compactors(),
         )
 
@@ -227,7 +242,7 @@ class Pipeline:
         counters = self._components.provider_set.token_counters()
         attempt_layers = (self.provider_quota, self.attachments)
         return CountTokens(
-            lambda count: compose((self.caller_quota,), self.retry.over(compose(attempt_layers, count))),
+            lambda count: compose(self.operation_layers, self.retry.over(compose(attempt_layers, count))),
             counters, self._state.breakers.rejects_calls, self._state.clock,
         )  # fmt: skip
 
@@ -241,9 +256,22 @@ def _response_cache(settings: Settings, state: SharedState) -> tuple[ResponseCac
     keeps_conversations = settings.response_cache.store == "storage" or not settings.storage.is_shared
     return (
         ResponseCache(
-            store, CacheKeys(context_digest(settings.providers)), state.metrics.response_cache, state.coalescer,
-            time.time, state.clock, keeps_conversations=keeps_conversations,
+            store, CacheKeys(context_digest(settings.providers, settings.safety_filters)),
+            state.metrics.response_cache, state.coalescer, time.time, state.clock,
+            keeps_conversations=keeps_conversations,
         ),
+    )  # fmt: skip
+
+
+def _safety_filters(settings: Settings, state: SharedState) -> tuple[FilterContent, ...]:
+    """Return the layer that filters, or none if nothing is filtered. Raises StartupError."""
+    if settings.safety_filters == SafetyFilterSettings():
+        return ()
+    from .pipeline.safety_filters import safety_filter_layers  # its libraries take a tenth of a second to import
+
+    return safety_filter_layers(
+        settings.safety_filters, state.validation_pool.run, state.validation_turns.pause,
+        state.metrics.count_safety_filter,
     )  # fmt: skip
 
 

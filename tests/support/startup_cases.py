@@ -29,6 +29,7 @@ def startup_cases(folder: Path) -> Mapping[str, bytes]:
         "invalid options": f"{FREE}[providers.mock.options]\nrate = 'fast'\n",
         "unknown default model": f'{FREE}default_model = "cluade/latest"\n',
         "unknown target of a route": f'{FREE}[routes.fast]\ntargets = ["cluade/latest"]\n',
+        "pattern of a safety filter": f"{FREE}[safety_filters.patterns.name]\npattern = 'a+'\n",
         "unknown plug-in": f'{FREE}[plugins]\nproviders = ["acme"]\n',
         "unknown extension": f'{FREE}[extensions]\nenabled = ["acme"]\n',
         "certificate": _with_tls({**tls, "certificate_file": str(garbage)}),

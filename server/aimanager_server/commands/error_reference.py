@@ -96,6 +96,7 @@ omitted if necessary.
 | CAPABILITY_UNSUPPORTED | `models` | models that support the request |
 | MISSING_CREDENTIALS | `envVar` | the environment variable of the API key, for admins |
 | EXTENSION_FAILED | `extension` | the name of the extension |
+| CONTENT_BLOCKED | `filter` | the [safety filter](safety-filters.md) that blocked the request |
 | LOOP_DETECTED | `hops` | the number of gateways that the call has passed |
 | OUTPUT_SCHEMA_MISMATCH | `path`, `keyword` | where the answer violates its schema, and which keyword |
 

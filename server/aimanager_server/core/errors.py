@@ -67,7 +67,7 @@ class ContextTooLong(GatewayError):
 
 
 class ContentBlocked(GatewayError):
-    """The provider's usage policy blocked the prompt."""
+    """The provider's usage policy blocked the prompt, or a safety filter of the gateway, named in metadata `filter`."""
 
     spec = ErrorSpec(
         "INVALID_ARGUMENT", "CONTENT_BLOCKED", "Change the prompt to comply with the provider's usage policy."

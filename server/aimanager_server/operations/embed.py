@@ -93,7 +93,11 @@ class CreateEmbeddings:
             finished = finished_with(total_usage(batch.usage for batch in batches))
             return replace(finished, cost=self._cost_of(provider, model, finished.usage))
 
-        batches, finished = await run_through(self._call_layers, call, lambda _: self._embed_all(call), to_finished)
+        async def embed(changed: Call) -> list[EmbeddingBatch]:
+            assert isinstance(changed, EmbedCall)
+            return await self._embed_all(changed)
+
+        batches, finished = await run_through(self._call_layers, call, embed, to_finished)
         vectors = tuple(vector for batch in batches for vector in batch.vectors)
         return EmbedResult(provider, model, vectors, finished.usage, finished.cost)
 

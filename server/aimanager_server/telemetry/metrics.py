@@ -151,6 +151,10 @@ class Metrics:
             "aimanager_rejected_requests", "Requests rejected by a limit of the server, by limit.", ["reason"],
             registry=registry,
         )  # fmt: skip
+        self.safety_filter_matches = Counter(
+            "aimanager_safety_filter_matches", "Texts that the safety filters masked or blocked.",
+            ["filter", "direction", "action"], registry=registry,
+        )  # fmt: skip
         self.rpc_duration = Histogram(
             "rpc_server_call_duration_seconds", "Duration of RPCs.", ["rpc_method", "rpc_response_status_code"],
             registry=registry, buckets=DURATION_BUCKETS,
@@ -239,6 +243,10 @@ class Metrics:
         """Count a request that the server's own limits rejected; ignore other errors."""
         if isinstance(error, RateLimited | Overloaded):
             self.rejected_requests.labels(error.metadata.get("quota", IN_FLIGHT)).inc()
+
+    def count_safety_filter(self, name: str, direction: str, action: str, count: int) -> None:
+        """Count what a safety filter masked or blocked; the operator's configuration names the filters."""
+        self.safety_filter_matches.labels(name, direction, action).inc(count)
 
     def export_breaker_states(self, providers: Iterable[str], circuit_state: Callable[[str], str]) -> None:
         """Export the circuit state of each provider, read on each scrape in the scraper's thread."""
