@@ -313,6 +313,7 @@ ERROR_CLASSES: Mapping[str, type[AIError]] = MappingProxyType(
         "STORAGE_UNAVAILABLE": AIError,
         "OVERLOADED": AIError,
         "DEADLINE_EXCEEDED": DeadlineExceededError,
+        "EXTENSION_FAILED": AIError,
         "INTERNAL_ERROR": AIError,
     }
 )

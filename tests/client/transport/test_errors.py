@@ -63,6 +63,7 @@ EXPECTED = {
     "STREAM_INTERRUPTED": "StreamInterruptedError",
     "OUTPUT_SCHEMA_MISMATCH": "ProviderError",
     "DEADLINE_EXCEEDED": "DeadlineExceededError",
+    "EXTENSION_FAILED": "AIError",
     "INTERNAL_ERROR": "AIError",
 }
 
