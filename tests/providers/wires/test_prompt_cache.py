@@ -132,6 +132,23 @@ def test_markers_are_in_the_order_in_which_the_blocks_are_sent() -> None:
     assert markers_in(body) == [("messages.2.content.0", "1h"), ("messages.2.content.1", "1h")]
 
 
+def test_turns_of_several_messages_end_with_the_last_of_them() -> None:
+    """Results come first in a turn, whichever message they are in."""
+    call = answer(ToolCall("call_1", "look", "{}"))
+    messages = [user(QUESTION * 3), call, user("Here."), user(ToolResult("call_1", "look", "sand"))]
+    messages[2] = user(Text("Here.", cache_hint=SHORT))
+
+    in_conversation = body_of(CLAUDE, *messages, turn=turn(messages, new=2))
+    only_results = [*messages[:2], messages[3]]
+
+    assert [block["type"] for block in in_conversation["messages"][-1]["content"]] == ["tool_result", "text"]
+    assert markers_in(in_conversation) == [("messages.0.content.0", ""), ("messages.2.content.1", "")]
+    assert markers_in(body_of(CLAUDE, *only_results, turn=turn(only_results))) == [
+        ("messages.0.content.0", ""),
+        ("messages.2.content.0", ""),
+    ]
+
+
 def test_hints_that_cannot_be_fulfilled_lead_to_warnings() -> None:
     book = Text("word " * 900, cache_hint=SHORT)
     few = Text("few words", cache_hint=SHORT)
@@ -182,6 +199,7 @@ def test_hints_of_earlier_turns_and_of_ignored_ones_mark_nothing() -> None:
     body = body_of(CLAUDE, *messages, turn=turn(messages))
 
     assert markers_in(body) == [("messages.2.content.0", "")]
+    assert warnings_of(("gemini", "gemini-4-argon"), *messages, turn=turn(messages)) == []
     assert markers_in(body_of(CLAUDE, user(Text("x" * 9000, cache_hint=LONG)), settings={"prompt_cache": False})) == []
 
 

@@ -15,7 +15,7 @@ KEY_BYTES = 16
 """32 hexadecimal digits, where OpenAI accepts 64 characters and DeepSeek 512."""
 
 
-class CacheKeys:
+class PromptCacheKeys:
     """Derive cache keys from the caller and the conversation, with the provider's API key as the secret.
 
     The provider learns neither the caller's name nor whether it uses other providers too. All replicas of a gateway

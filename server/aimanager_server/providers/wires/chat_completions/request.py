@@ -19,7 +19,7 @@ from ....core.content import (
     ToolMode,
 )
 from ....core.request import Attempt
-from ..cache_keys import CacheKeys
+from ..cache_keys import PromptCacheKeys
 from ..json_schema import OPENAI, native_schema, unsupported_format
 from ..native_options import deep_merge
 from ..openai_breakpoints import mark_openai_prompt
@@ -43,7 +43,7 @@ def encode_body(
     options: Mapping[str, Any],
     changes: SettingChanges,
     model: Model | None = None,
-    cache_keys: CacheKeys | None = None,
+    cache_keys: PromptCacheKeys | None = None,
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 

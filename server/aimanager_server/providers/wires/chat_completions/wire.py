@@ -12,7 +12,7 @@ from ....config.settings import Limits
 from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
-from ..cache_keys import CacheKeys
+from ..cache_keys import PromptCacheKeys
 from ..json_codec import decode_body, require_object
 from ..provider_errors import build_error, parse_error_body
 from ..setting_changes import SettingChanges
@@ -43,7 +43,7 @@ class ChatCompletionsWire:
         self._max_line_bytes = limits.max_line_bytes
         self._find_quirks = find_quirks
         self._find_model = find_model
-        self._cache_keys = CacheKeys(settings) if settings.prompt_cache else None
+        self._cache_keys = PromptCacheKeys(settings) if settings.prompt_cache else None
         self._now = now
 
     def encode(self, attempt: Attempt[Any], key: str) -> HttpRequest:

@@ -18,7 +18,7 @@ from ....core.content import (
     ToolChoice,
 )
 from ....core.request import Attempt
-from ..cache_keys import CacheKeys
+from ..cache_keys import PromptCacheKeys
 from ..json_schema import OPENAI, native_schema
 from ..native_options import deep_merge
 from ..openai_breakpoints import mark_openai_prompt
@@ -45,7 +45,7 @@ def encode_body(
     options: Mapping[str, Any],
     changes: SettingChanges,
     key: str,
-    cache_keys: CacheKeys | None = None,
+    cache_keys: PromptCacheKeys | None = None,
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 

@@ -20,7 +20,7 @@ from ....core.errors import GatewayError, ProviderProtocolError
 from ....core.request import Attempt
 from ....core.response import Event
 from ....core.usage import Usage
-from ..cache_keys import CacheKeys
+from ..cache_keys import PromptCacheKeys
 from ..json_codec import decode_object_body
 from ..setting_changes import SettingChanges
 from ..wire import HttpRequest
@@ -45,7 +45,7 @@ class ResponsesWire:
         self._url = settings.base_url.rstrip("/")
         self._headers = dict(settings.headers)
         self._options = settings.options
-        self._cache_keys = CacheKeys(settings) if settings.prompt_cache else None
+        self._cache_keys = PromptCacheKeys(settings) if settings.prompt_cache else None
         self._max_line_bytes = limits.max_line_bytes
         self._find_model = find_model
         self._now = now
