@@ -30,6 +30,7 @@ class Authenticator(CallerInterceptor):
     def __init__(self, settings: Settings, callers: CallerDirectory, backoff: AuthBackoff) -> None:
         self._callers = callers
         self._backoff = backoff
+        self._only_caller = replace(callers.anonymous, is_only=True)
         self._accepts_anonymous = settings.accepts_anonymous and callers.accepts_unknown
         self._uses_client_certificates = settings.uses_client_certificates
         self._accept_caller_keys = settings.server.accept_caller_keys
@@ -74,8 +75,7 @@ class Authenticator(CallerInterceptor):
         if self._uses_client_certificates:
             return self._callers.by_certificate(certificate_names(rpc.context.auth_context()))
         if self._accepts_anonymous:
-            anonymous = self._callers.anonymous
-            return replace(anonymous, is_only=True) if is_in_process(rpc.context.peer()) else anonymous
+            return self._only_caller if is_in_process(rpc.context.peer()) else self._callers.anonymous
         raise Unauthenticated("Missing gateway token.")
 
     def _check_keys_allowed(self, rpc: Rpc) -> None:
