@@ -7,6 +7,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -58,13 +59,14 @@ class Workload:
             await asyncio.sleep(pause)
 
     async def fill(self, calls: int) -> None:
-        """Send so many short calls for each model, as fast as the server answers them."""
+        """Send so many short calls for each model, as fast as the server answers them or rejects them as overloaded."""
         remaining = iter(range(calls))
 
         async def send() -> None:
             for _ in remaining:
-                await self._unary()
-                await self._embed()
+                with suppress(grpc.aio.AioRpcError):
+                    await self._unary()
+                    await self._embed()
 
         await asyncio.gather(*(send() for _ in range(FILLERS)))
 
