@@ -12,7 +12,7 @@ from .scanner import CONTEXT, Finding, Rule, Scanner
 MAX_MATCHES = 10_000
 """Places that are masked in the requests, or in the answers, of one call; more are refused."""
 
-SLICE_CHARACTERS = 64 * 1024
+SLICE_CHARACTERS = 16 * 1024
 """Text that is searched in one step."""
 
 MIN_RESCAN = 256

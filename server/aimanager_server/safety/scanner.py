@@ -33,7 +33,7 @@ FULL_WIDTH = tuple(
     (chr(code), chr(code - 0xFEE0))
     for code in (*range(0xFF10, 0xFF1A), *range(0xFF20, 0xFF3B), *range(0xFF41, 0xFF5B), 0xFF0B, 0xFF0D, 0xFF0E)
 )
-FULL_WIDTH_BYTES = (b"\xef\xbc", b"\xef\xbd")
+FULL_WIDTH_BYTE = b"\xef"
 """What UTF-8 has in all of them, and in few others."""
 HAS_FULL_WIDTH = re2.compile(f"[{''.join(character for character, _ in FULL_WIDTH)}]").search
 
@@ -137,7 +137,7 @@ def _ascii_view(text: str) -> bytes:
     for character, ascii_character in SPACES_AND_HYPHENS:
         text = text.replace(character, ascii_character)
     data = text.encode("utf-8", "surrogatepass")
-    if any(each in data for each in FULL_WIDTH_BYTES) and HAS_FULL_WIDTH(data) is not None:
+    if FULL_WIDTH_BYTE in data and HAS_FULL_WIDTH(data) is not None:
         for character, ascii_character in FULL_WIDTH:
             text = text.replace(character, ascii_character)
     return text.encode("ascii", "replace")
