@@ -19,6 +19,7 @@ from aimanager_server.core.content import (
     Role,
     Text,
     ToolCall,
+    ToolResult,
 )
 from aimanager_server.core.conversation import ConversationTurn
 from aimanager_server.core.errors import ContentBlocked
@@ -321,3 +322,33 @@ def test_a_reload_changes_what_is_filtered() -> None:
     assert len(prepared.components.pipeline.safety_filters) == 1
     with pytest.raises(StartupError):
         app.prepare(settings_with(safety_filters={"patterns": {"x": {"pattern": "("}}}))
+
+
+async def test_native_options_are_filtered_in_all_their_values() -> None:
+    options = {
+        "metadata": {EMAIL: [EMAIL, 4111111111111111, 7, True, None, 0.5]},
+        "user": "plain",
+    }
+    layer = Layer(input=MASK)
+    call = make_call()
+
+    await layer.handle(call.with_targets(replace(call.target, options=options)))
+
+    assert layer.sent.target.options == {
+        "metadata": {"[EMAIL_1]": ["[EMAIL_1]", "[CARD_1]", 7, True, None, 0.5]},
+        "user": "plain",
+    }
+
+
+async def test_what_has_no_match_stays_the_same_beside_what_has_one() -> None:
+    image = Attachment("image/png", data=EMAIL.encode())
+    plain = Message(
+        Role.USER,
+        (ToolResult("call_1", "f", '{"a": 1}', (image,)), image, Attachment("text/plain", uri="https://a.test")),
+    )
+    layer = Layer(input=MASK)
+
+    await layer.stream(plain, Message(Role.USER, (ToolResult("call_2", "f", f"plain {EMAIL}", (image,)),)))
+
+    assert layer.sent.messages[0] is plain
+    assert layer.sent.messages[1].parts == (ToolResult("call_2", "f", "plain [EMAIL_1]", (image,)),)
