@@ -71,7 +71,7 @@ async def running_components(
         await app.state.storage.prepare()
         stack.push_async_callback(app.state.unfinished_turns.aclose)
         expiry = asyncio.ensure_future(delete_expired(app.state.storage, EXPIRY_INTERVAL_SECONDS))
-        stack.callback(expiry.cancel)
+        stack.push_async_callback(_cancel, expiry)  # before the database is closed, which it may be using
         app.state.metrics.export_tasks(asyncio.get_running_loop())
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)
@@ -81,6 +81,11 @@ async def running_components(
         if app.components.provider_set.plugin_names:
             await asyncio.wait({listing}, timeout=PLUGIN_LISTING_SECONDS)
         yield app
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def check_startup(settings: Settings) -> None:

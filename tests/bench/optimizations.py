@@ -113,6 +113,13 @@ def optimized(text: str) -> GenerateRequest:
     return request
 
 
+def cached(mode: CacheMode.ValueType) -> GenerateRequest:
+    """Return a request whose response is stored by the first round, and found by the others."""
+    request = request_for(UNARY)
+    request.cache_policy.mode = mode
+    return request
+
+
 def cpu_of_both(request: GenerateRequest, compression: Compression | None = None) -> Measure:
     """Return the measurement of the CPU microseconds of a unary call in the server and in its client."""
 
@@ -194,6 +201,8 @@ OPTIMIZATIONS: Sequence[Optimization] = (
     Optimization(
         "coalescing_alone", "µs/call", cpu_of_groups(UNARY, 1), cpu_of_groups(UNARY, 1, CacheMode.CACHE_MODE_USE)
     ),
+    Optimization("response_cache_hit", "µs/call", cpu(request_for(UNARY)), cpu(cached(CacheMode.CACHE_MODE_USE))),
+    Optimization("response_cache_store", "µs/call", cpu(request_for(UNARY)), cpu(cached(CacheMode.CACHE_MODE_REFRESH))),
     Optimization("shorter_prompts", "µs/call", cpu(request_for(UNARY, LOOSE)), cpu(optimized(LOOSE))),
     Optimization("safety_filters", "µs/call", cpu(request_for(UNARY, PROMPT)), settings=SAFETY_FILTERS),
     Optimization(

@@ -30,6 +30,8 @@ def compact(text: str) -> str:
         ("```\ncode \n\n\n\n```\n\n\n\nOne. \nTwo.", "```\ncode \n\n\n\n```\n\nOne.\nTwo."),
         ("- a \n- b \n\n\n1. c", "- a\n- b\n\n1. c"),
         ("inline ```x``` here \nnext \n.", "inline ```x``` here\nnext\n."),
+        ("Use `a` and ``b`c``. \nNext. \n.", "Use `a` and ``b`c``.\nNext.\n."),
+        ("- ```py\n  x \n  ```\n\n\n\n```\ny \n```", "- ```py\n  x \n  ```\n\n```\ny \n```"),
     ],
 )
 def test_spaces_at_line_ends_and_further_blank_lines_are_left_out(text: str, expected: str) -> None:
@@ -52,7 +54,10 @@ def test_spaces_at_line_ends_and_further_blank_lines_are_left_out(text: str, exp
         pytest.param("````\n```\nx \n```\n\n\ny \n````", id="code block with a longer fence"),
         pytest.param("```\nnever closed \n\n\n\n", id="code block without an end"),
         pytest.param("1. a\n\n   ```py\n   x \n\n\n   ```", id="code block in a list"),
-        pytest.param("- ```py\n  x \n  ```\n\n\n\n```\ny \n```", id="fence that may close one or open another"),
+        pytest.param("- ```py\nx \n  ```\n\n\n\n```\ny \n```\nz \n", id="code in a list that may have ended"),
+        pytest.param("1.      x \n", id="code on the line of a list item"),
+        pytest.param("C:\\ \nnext", id="backslash that would break the line"),
+        pytest.param("`one \ntwo \nthree` \n", id="code span over several lines"),
         pytest.param("> ```\n> x \n> \n> \n> ```", id="code block in a quotation"),
         pytest.param("<PRE>\na \n\n\n\nb \n</PRE>", id="preformatted HTML"),
         pytest.param("diff --git a/x b/x\n@@ -1 +1 @@\n-a \n+a\n \n \n", id="diff"),
@@ -83,6 +88,43 @@ def test_only_spaces_and_line_ends_are_left_out_of_any_text() -> None:
         assert re.sub(r" *\r?\n", "\n", shorter).split() == text.split()
         assert len(shorter) <= len(text)
         assert compact(shorter) == shorter
+
+
+def test_markdown_is_rendered_as_before() -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    render = markdown_it.MarkdownIt("commonmark").enable("table").render
+    pieces = (
+        *(
+            "a",
+            "B. ",
+            " ",
+            "  ",
+            "   ",
+            "\n",
+            "\n",
+            "\n\n",
+            "\n \n",
+            "\n   \n\n",
+            "```",
+            "````",
+            "~~~",
+            "    ",
+            "\t",
+            "| ",
+            "> ",
+        ),
+        *("- ", "* ", "1. ", "10) ", "# ", "=", "---", "`", "\\", "[x](y)", "***", "a | b\n- | -\n"),
+    )
+    generator, changed = random.Random(11), 0
+    for _ in range(3_000):
+        text = "".join(generator.choices(pieces, k=generator.randrange(1, 30)))
+
+        shorter = compact(text)
+
+        if shorter != text:
+            changed += 1
+            assert render(shorter) == render(text), text
+    assert changed > 500
 
 
 @pytest.mark.parametrize(

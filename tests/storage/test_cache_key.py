@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -113,3 +113,24 @@ async def test_names_and_own_keys_cannot_be_combined_into_those_of_another_owner
     keys = [await key_of(make_call(caller=caller)) for caller in callers]
 
     assert len(set(keys)) == len(callers)
+
+
+def test_every_field_of_a_call_is_in_the_key_or_is_known_not_to_change_the_response() -> None:
+    of_this_call = {
+        "id", "deadline", "streaming", "restart_on_interruption", "idempotency_key", "labels", "traceparent", "hops",
+        "cache_policy", "upstream_timer", "attempts", "latest_deadline", "params",
+        "cache_hint",
+    }  # fmt: skip
+    of_the_way = {
+        "warnings", "defaulted_fields", "emulates_format", "context_window", "timeouts", "is_reasoning", "can_stream",
+        "prefers_streaming",
+    }  # fmt: skip
+    in_key = {
+        "caller", "requested_model", "messages", "targets", "system_instruction", "tools", "tool_choice",
+        "output_format", "extract_artifacts", "optimizations", "turn",
+    }  # fmt: skip
+
+    assert {field.name for field in fields(Call)} == of_this_call | in_key
+    assert {field.name for field in fields(Target)} == of_the_way | {
+        "provider", "model", "sampling", "reasoning", "options",
+    }  # fmt: skip

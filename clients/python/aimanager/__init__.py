@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .stream import AIStream as AIStream
     from .stream import AsyncAIStream as AsyncAIStream
     from .types.artifact import Artifact as Artifact
+    from .types.cache_policy import CachePolicy as CachePolicy
     from .types.conversation import Compaction as Compaction
     from .types.conversation import ConversationTurn as ConversationTurn
     from .types.embeddings import Embeddings as Embeddings
@@ -79,6 +80,7 @@ _MODULES = {
     "chainable_request": ("AsyncChainableRequest", "ChainableRequest"),
     "types.model_suggestion": ("ModelSuggestion", "TokenCount"),
     "types.artifact": ("Artifact",),
+    "types.cache_policy": ("CachePolicy",),
     "types.conversation": ("Compaction", "ConversationTurn"),
     "client": ("AIManager",),
     "config": ("AIConfig",),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Required, TypedDict, cast
 
 from ._convert.output_format import Output
 from .messages import AttachmentSource
+from .types.cache_policy import CacheMode, CachePolicy
 from .v1.generation_pb2 import ReasoningOptions, Tool, ToolChoice
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -19,9 +20,10 @@ OnInterruption = Literal["restart", "fail"]
 
 
 class CallOptions(TypedDict, total=False):
-    """Defaults of the calls of a client. `optimize` as in RequestOptions, for requests that set none."""
+    """Defaults of the calls of a client: `optimize` and `cache` as in RequestOptions, for requests that set none."""
 
     optimize: Optimization | Sequence[Optimization] | None
+    cache: CacheMode | CachePolicy | None
 
 
 class ConnectionOptions(CallOptions, total=False):
@@ -108,6 +110,7 @@ class RunOptions(TypedDict, total=False):
     extract_artifacts: bool | None
     fallback_models: Sequence[str] | None
     optimize: Optimization | Sequence[Optimization] | None
+    cache: CacheMode | CachePolicy | None
     timeout: float | None
     first_token_timeout: float | None
     idle_timeout: float | None
@@ -138,9 +141,11 @@ class RequestOptions(GenerationOptions, total=False):
     `model`, tried in order if a model fails. A model that lacks a required capability is skipped with a warning. The
     caller's own key is sent to no other provider. `optimize`: "whitespace" leaves out spaces at the ends of lines and
     blank lines beyond one, but never where they may have a meaning, and "history" the oldest turns that do not fit the
-    model; a warning says how much. `timeout`: seconds for the whole call. `first_token_timeout`: seconds to wait for
-    the first token before the next model is tried. `idle_timeout`: seconds without an event after which the response
-    counts as interrupted. `output`: a pydantic model, a dataclass, a type such as `list[City]`, a TypeAdapter,
+    model; a warning says how much. `cache`: "use" returns the stored response of an equal request, "refresh" generates
+    a new one in its place, "off" does neither; CachePolicy(max_age=300) limits its age to 300 s. `timeout`: seconds for
+    the whole call. `first_token_timeout`: seconds to wait for the first token before the next model is tried.
+    `idle_timeout`: seconds without an event after which the response counts as interrupted. `output`: a pydantic
+    model, a dataclass, a type such as `list[City]`, a TypeAdapter,
     a JSON Schema, or dict for any JSON object; `AIResponse.parsed` returns the result. Also called `response_format`.
 
     >>> options: RequestOptions = {"model": "mock/fast", "temperature": 0.5}

@@ -17,8 +17,12 @@ _DIFF = ("@@ ", "diff --git ")
 _PREFORMATTED = re.compile(r"<(?:pre|textarea|script|style)\b", re.IGNORECASE)
 """The beginning of HTML in which whitespace matters."""
 _OPENING_FENCE = re.compile(r"((?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*)(`{3,}(?![^`]*`)|~{3,})")
-_FENCE = re.compile(r"([ \t>]*)(`{3,}|~{3,})[ \t\r]*$")
-_MAX_FENCE_INDENTATION = 3
+_CLOSING_FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})[ \t\r]*$")
+_MARKERS = ">-*+0123456789"
+_MARKER = re.compile(r"(?:>|[-*+](?=[ \t\r]|$)|\d{1,9}[.)](?=[ \t\r]|$))")
+"""Of a quotation or an item of a list."""
+_ONLY_MARKERS = re.compile(r"(?:[ \t]*(?:>|[-*+]|\d{1,9}[.)])(?=[ \t\r>]|$))+[ \t]*")
+_BACKTICKS = re.compile(r"`+")
 _NEVER_CLOSED = "\n"
 """In place of a fence: nothing that follows is changed."""
 _BLANK = " \r"
@@ -48,15 +52,28 @@ def compacted(text: str) -> Iterator[str]:
 class _Lines:
     """Lines of a text in order, each without its line end. One line is held back until the next one is known."""
 
-    __slots__ = ("_blank", "_fence", "_held", "_is_nested", "_kept", "_stays")
+    __slots__ = (
+        "_blank",
+        "_container",
+        "_fence",
+        "_held",
+        "_in_code_span",
+        "_in_html",
+        "_keeps_end",
+        "_kept",
+        "_stays",
+    )
 
     def __init__(self) -> None:
         self._kept: list[str] = []
         self._held: str | None = None
         self._stays = False  # the line that is held back must not change, nor the blank lines beside it
+        self._keeps_end = False  # only its end must not change
+        self._in_code_span = False
+        self._in_html = False  # where backticks may open no fence
         self._blank: list[str] = []
         self._fence = ""
-        self._is_nested = False
+        self._container = ""  # what every line of the code in the fence begins with
 
     def add(self, line: str) -> None:
         """Add a line that ends with a line end."""
@@ -64,10 +81,13 @@ class _Lines:
             self._add_code(line)
         elif not line or not line.strip(_BLANK):
             self._blank.append(line)
+            self._in_code_span = self._in_html = False
         else:
-            stays = line[0] in " \t"
+            stays = _must_stay(line)
             self._release(next_stays=stays)
-            self._held, self._stays = line, stays
+            self._in_code_span = self._in_code_span or ("`" in line and _has_open_code_span(line))
+            self._in_html = self._in_html or line[0] == "<"
+            self._held, self._stays, self._keeps_end = line, stays, self._in_code_span
             if "```" in line or "~~~" in line:
                 self._open(line)
             elif line.startswith(_DIFF) or ("<" in line and _PREFORMATTED.search(line) is not None):
@@ -75,7 +95,7 @@ class _Lines:
 
     def add_last(self, rest: str) -> None:
         """Add the rest of the text, which is not changed."""
-        self._release(next_stays=bool(rest) and rest[0] in " \t")
+        self._release(next_stays=bool(rest) and _must_stay(rest))
         self._kept.append(rest)
 
     def take(self) -> str:
@@ -86,8 +106,10 @@ class _Lines:
     def _open(self, line: str) -> None:
         opening = _OPENING_FENCE.match(line)
         if opening is not None:
-            self._protect(opening[2])
-            self._is_nested = _is_nested(opening[1])
+            # In an item of a list, the lines of the code are indented as far as the fence.
+            self._container = re.sub(r"[^>\t]", " ", opening[1])
+            is_certain = not self._in_html and "\t" not in self._container
+            self._protect(opening[2] if is_certain else _NEVER_CLOSED)
 
     def _protect(self, fence: str) -> None:
         """Keep the line that is held back and all that follow, until the fence is closed."""
@@ -96,27 +118,59 @@ class _Lines:
 
     def _add_code(self, line: str) -> None:
         self._kept.append(f"{line}\n")
-        closing = _FENCE.match(line) if self._fence[:3] in line else None
-        if closing is None or not closing[2].startswith(self._fence):
-            return
-        if _is_nested(closing[1]) == self._is_nested:
-            self._fence = ""
-        elif self._is_nested:
-            # It may close the fence in a list, or open another one: no later fence is certain.
+        container = self._container
+        if container and line.strip(_BLANK) and not line.startswith(container):
+            # The list or the quotation may have ended, and the code with it: no later fence is certain.
             self._fence = _NEVER_CLOSED
-        # Else it is a line of the code.
+            return
+        closing = _CLOSING_FENCE.match(line, len(container)) if self._fence[:3] in line else None
+        if closing is not None and closing[2].startswith(self._fence):
+            self._fence = _NEVER_CLOSED if container and closing[1] else ""
 
     def _release(self, *, next_stays: bool) -> None:
         """Keep the line that is held back and the blank lines after it, shortened if they may be."""
         blank, self._blank = self._blank, []
         stays = self._stays or next_stays
         if self._held is not None:
-            self._kept.append(f"{self._held if self._stays else _trimmed(self._held, before_blank=bool(blank))}\n")
+            unchanged = self._stays or self._keeps_end
+            self._kept.append(f"{self._held if unchanged else _trimmed(self._held, before_blank=bool(blank))}\n")
         self._held, self._stays = None, False
         if stays:
             self._kept += [f"{line}\n" for line in blank]
         elif blank:
             self._kept.append("\r\n" if blank[0].endswith("\r") else "\n")
+
+
+def _must_stay(line: str) -> bool:
+    """Return whether a line that is not blank is indented, or code or nothing in an item of a list or a quotation."""
+    first = line[0]
+    if first in " \t":
+        return True
+    if first not in _MARKERS:
+        return False
+    marker = _MARKER.match(line)
+    if marker is None:
+        return False
+    content = line[marker.end() :].rstrip(_BLANK)
+    return not content or "    " in content or "\t" in content or _ONLY_MARKERS.fullmatch(content) is not None
+
+
+def _has_open_code_span(line: str) -> bool:
+    """Return whether a code span may begin in a line and end in a later one, where a space is part of it."""
+    if "\\`" in line:
+        return True
+    runs = [len(run) for run in _BACKTICKS.findall(line)]
+    following: dict[int, int] = {}
+    closed_by: list[int] = [0] * len(runs)
+    for index in reversed(range(len(runs))):
+        closed_by[index] = following.get(runs[index], -1)
+        following[runs[index]] = index
+    index = 0
+    while index < len(runs):
+        if closed_by[index] < 0:
+            return True
+        index = closed_by[index] + 1
+    return False
 
 
 def _trimmed(line: str, *, before_blank: bool) -> str:
@@ -126,9 +180,5 @@ def _trimmed(line: str, *, before_blank: bool) -> str:
         return line
     if body.endswith("  ") and not before_blank:
         return line
-    return body.rstrip(" ") + ending
-
-
-def _is_nested(prefix: str) -> bool:
-    """Return whether what is before a fence puts it into a list, a quotation or an indented block."""
-    return len(prefix) > _MAX_FENCE_INDENTATION or bool(prefix.strip(" "))
+    text = body.rstrip(" ")
+    return line if text.endswith("\\") else text + ending  # a backslash at the end would break the line

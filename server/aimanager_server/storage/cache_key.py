@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
 from ..config.providers import ProviderSettings
 from ..config.types import Section
+from ..core.content import ReasoningOptions, Role, Sampling, Text, ToolChoice
 from ..core.request import Call, Caller
 from ..core.value import dataclass
 from ..resilience.fingerprint import Fingerprints
 
 FORMAT = "1"
 """Of the keys and of what is stored under them. Change it with either: entries in a database outlive the server."""
+
+
+def _reader(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns the values of all fields of a dataclass with several."""
+    return attrgetter(*(field.name for field in fields(kind)))
+
+
+# The parts of nearly every request, whose fields are hashed side by side: a third of the time of nested ones.
+SAMPLING, REASONING, TOOL_CHOICE, TEXT = map(_reader, (Sampling, ReasoningOptions, ToolChoice, Text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +88,21 @@ class CacheKeys:
         # Load balancing changes the order of the targets of a route. With several targets the requested name says which
         # one is asked first; with one, its alias and its name are the same request.
         name = call.requested_model if len(targets) > 1 else ""
-        content = await self._fingerprints.digest(
-            FORMAT,
-            self._context,
-            name,
-            [
-                (target.key, target.sampling, target.reasoning, target.options)
-                for target in (targets if len(targets) == 1 else sorted(targets, key=lambda target: target.key))
-            ],
-            call.system_instruction,
-            call.messages,
-            _turns(call),
-            call.tools,
-            call.tool_choice,
-            call.output_format,
-            call.extract_artifacts,
-            sorted(call.optimizations),
-        )
+        values: list[Any] = [FORMAT, self._context, name, len(targets)]
+        for target in targets if len(targets) == 1 else sorted(targets, key=lambda target: target.key):
+            values += (target.provider, target.model, *SAMPLING(target.sampling), *REASONING(target.reasoning))
+            values.append(target.options or None)
+        values += (call.system_instruction, call.extract_artifacts, *TOOL_CHOICE(call.tool_choice))
+        values += (call.output_format, call.tools or None, sorted(call.optimizations) or None, _turns(call))
+        for message in call.messages:
+            values += (message.role is Role.USER, message.provider, message.model, len(message.parts))
+            for part in message.parts:
+                values += (None, *TEXT(part)) if type(part) is Text else (part,)
+        content = await self._fingerprints.digest(*values)
         return CacheKey(OwnerScope.of(call.caller), content)
 
 
-def _turns(call: Call) -> tuple[object, ...]:
+def _turns(call: Call) -> tuple[object, ...] | None:
     """Return what decides which turns are left out if the history does not fit: nothing for the first turn."""
     turn = call.turn
-    return () if turn is None or not turn.number else (turn.turn_starts, sorted(turn.pinned_starts), turn.omitted)
+    return None if turn is None or not turn.number else (turn.turn_starts, sorted(turn.pinned_starts), turn.omitted)

@@ -97,7 +97,7 @@ def test_json_prints_whole_response(terminal: CommandRunner) -> None:
     terminal("ask", "Hi", "--json")
 
     response = json.loads(terminal.out)
-    assert response["message"]["parts"] == [{"text": "Hello.", "providerState": ""}]
+    assert [(part["text"], part["providerState"]) for part in response["message"]["parts"]] == [("Hello.", "")]
     assert response["usage"]["cacheReadTokens"] == 0
     assert response["warnings"] == []
 

@@ -17,7 +17,7 @@ from aimanager.cli.chat.screen import rich_screen
 from aimanager.cli.chat.state_files import state_folder
 from aimanager.cli.console import Console
 from tests.support.console import CommandRunner, Terminal
-from tests.support.fake_gateway.messages import error_status, make_response
+from tests.support.fake_gateway.messages import error_status, make_response, stream_events
 from tests.support.fake_gateway.restarts import interrupted, one_stream, restarted
 from tests.support.fake_gateway.server import FakeGateway
 from tests.support.terminal import needs_cli_extra, plain
@@ -131,6 +131,53 @@ def test_an_unusable_conversation_is_not_continued(
 
     assert message in aimanager.err
     assert aimanager.fake.received == []
+
+
+def test_commands_without_conversations(aimanager: CommandRunner, tmp_path: Path, state: Path) -> None:
+    file = tmp_path / "copy.json"
+    code = chat(
+        aimanager,
+        *("/history", "Hi", "/rename Trip", "/system Be brief.", f"/save {file}", "And", "/history", "/fork", "/list"),
+        *(f"/load {file}", "/history", "/open conv_x"),
+    )
+    again = chat(aimanager, "More", arguments=("-c", str(file)))
+
+    kept = state / "chat.json"
+    _, err = aimanager.err.split("no messages so far\n")
+    no_conversations = "aimanager: This server keeps no conversations. Use /save FILE.json, and /load it later.\n"
+    assert (code, again) == (1, 0)
+    assert err == (
+        f"aimanager: This server keeps no conversations. The history is sent with each message. It is kept in {kept}.\n"
+        f"title: Trip\nsystem: Be brief.\nsaved: {file}\n"
+        "--- turn 0\nuser: Hi\nassistant: Hello.\n\n--- turn 1\nuser: And\nassistant: Hello.\n"
+        f"{no_conversations * 2}"
+        "loaded: Trip, 1 turn\n--- turn 0\nuser: Hi\nassistant: Hello.\n"
+        f"{no_conversations}"
+        "continued: Trip, 1 turn. This server keeps no conversations. The history is sent with each message.\n"
+    )
+    assert texts(aimanager) == ["Hi", "Hello.", "More"]
+    assert aimanager.sent.system_instruction == "Be brief."
+
+
+def test_a_conversation_of_another_server_needs_that_server(aimanager: CommandRunner) -> None:
+    assert chat(aimanager, "Hi", arguments=("--conversation", "conv_x")) == 1
+
+    assert "This server keeps no conversations. Conversation 'conv_x' was used with" in aimanager.err
+    assert aimanager.fake.received == []
+
+
+def test_the_text_of_an_interrupted_answer_is_kept(aimanager: CommandRunner, state: Path) -> None:
+    answer = make_response("Hello.", usage=None, cost=None, execution=None)
+    *events, _ = stream_events(answer, "Hel", "lo.")
+    failed = error_status(grpc.StatusCode.ABORTED, "STREAM_INTERRUPTED", "The stream was interrupted.")
+    aimanager.fake.respond("StreamGenerate", [*events, failed])
+
+    code = chat(aimanager, "Hi", "/history")
+
+    assert code == 1
+    assert "aimanager: The conversation keeps the answer so far.\n" in aimanager.err
+    assert aimanager.err.endswith("--- turn 0, interrupted\nuser: Hi\nassistant: Hello.\n")
+    assert json.loads((state / "chat.json").read_text())["turns"][0]["interrupted"]
 
 
 def test_chat_prints_no_json(aimanager: CommandRunner) -> None:

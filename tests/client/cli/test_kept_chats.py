@@ -17,6 +17,7 @@ from aimanager.cli import main
 from aimanager.cli.chat import add_chat_arguments
 from aimanager.cli.chat import chat as run_chat
 from aimanager.cli.console import Console
+from aimanager_server.config.settings import Settings
 from tests.support.gateway import settings_with, started_gateway
 
 
@@ -56,8 +57,12 @@ def ai() -> Iterator[AIManager]:
 
 
 def chat(ai: AIManager, *lines: str | Callable[[], object], arguments: tuple[str, ...] = ()) -> Ended:
+    return chat_at(ai.target, *lines, arguments=arguments)
+
+
+def chat_at(target: str, *lines: str | Callable[[], object], arguments: tuple[str, ...] = ()) -> Ended:
     out, err = io.StringIO(), io.StringIO()
-    code = main(["chat", "--target", ai.target, *arguments], Console(Lines(*lines), out, err), {})
+    code = main(["chat", "--target", target, *arguments], Console(Lines(*lines), out, err), {})
     return Ended(code, out.getvalue(), err.getvalue())
 
 
@@ -212,23 +217,39 @@ def test_a_busy_conversation_takes_the_message_later(ai: AIManager) -> None:
 
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
 def test_a_chat_goes_on_after_a_restart_of_the_server(storage: str, tmp_path: Path) -> None:
-    tables = {"storage": {"url": f"sqlite+aiosqlite:///{tmp_path}/store.db"}} if storage == "sqlite" else {}
     with ExitStack() as first, ExitStack() as second:
-        target = first.enter_context(started_gateway(settings_with(**tables)))
-        again = settings_with(server={"listen": target}, **tables)
-        with AIManager.gateway(target) as ai:
-            ended = chat(
-                ai,
-                *("[[reply: One.]]", first.close, "[[reply: Lost.]]"),
-                *(lambda: second.enter_context(started_gateway(again)), "[[reply: Two.]]"),
-                arguments=("--timeout", "5"),
-            )
-            conversation = only(ai)
-            said = texts(conversation)
+        target = first.enter_context(started_gateway(stored(storage, tmp_path)))
 
-    assert (ended.code, ended.out) == (1, "One.\nTwo.\n")
+        def restart() -> None:
+            first.close()
+            second.enter_context(started_gateway(stored(storage, tmp_path, target)))
+
+        ended = chat_at(target, "[[reply: One.]]", restart, "[[reply: Two.]]")
+        with AIManager.gateway(target) as ai:
+            said = texts(only(ai))
+
+    assert (ended.code, ended.out) == (0, "One.\nTwo.\n")
     assert said == ["[[reply: One.]]", "One.", "[[reply: Two.]]", "Two."]
     assert ("goes on as a new one, with the 1 turn" in ended.err) == (storage == "memory")
+
+
+def test_a_message_to_a_stopped_server_fails_and_the_chat_is_continued_later(tmp_path: Path) -> None:
+    with ExitStack() as first:
+        target = first.enter_context(started_gateway(stored("sqlite", tmp_path)))
+        ended = chat_at(target, "[[reply: One.]]", first.close, "[[reply: Lost.]]", arguments=("--timeout", "5"))
+    with started_gateway(stored("sqlite", tmp_path, target)), AIManager.gateway(target) as ai:
+        continued = chat_at(target, "[[reply: Two.]]", arguments=("-c",))
+        said = texts(only(ai))
+
+    assert (ended.code, ended.out) == (1, "One.\n")
+    assert target in ended.err
+    assert continued == (0, "Two.\n", "continued: [[reply: One.]], 1 turn\n")
+    assert said == ["[[reply: One.]]", "One.", "[[reply: Two.]]", "Two."]
+
+
+def stored(storage: str, folder: Path, listen: str = "127.0.0.1:0") -> Settings:
+    tables = {"storage": {"url": f"sqlite+aiosqlite:///{folder}/store.db"}} if storage == "sqlite" else {}
+    return settings_with(server={"listen": listen}, **tables)
 
 
 def test_an_interrupted_answer_is_kept(ai: AIManager) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from aimanager import AIManager, AsyncAIManager
+from aimanager import AIManager, AsyncAIManager, ConfigurationError
 from aimanager._transport.compression import MAX_ON_EVENT_LOOP_BYTES, THRESHOLD_BYTES, compression_of
 from aimanager.v1.content_pb2 import Attachment, Message, Part, ToolResult
 from aimanager.v1.embedding_pb2 import EmbedRequest
@@ -69,6 +69,13 @@ def test_compression_is_for_gateways_on_other_machines(
 ) -> None:
     with AIManager.gateway(target, compression=compression) as ai:
         assert ai._channel.endpoint.compresses is is_compressed
+
+
+def test_nothing_is_compressed_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIMANAGER_TARGET", raising=False)
+
+    with pytest.raises(ConfigurationError, match="compression applies to a gateway"):
+        AIManager("key", provider="mock", compression=True)
 
 
 @pytest.mark.parametrize("compression", [True, None])

@@ -9,6 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from ..errors import InvalidRequestError
+from ..types.cache_policy import CacheMode, CachePolicy
+from ..v1 import generation_pb2
 from ..v1.generation_pb2 import PromptOptimization
 from .scalars import enum_words
 
@@ -90,6 +92,25 @@ def require_optimizations(words: str | Iterable[str]) -> tuple[str, ...]:
     for word in given:
         require_choice("optimize", word, enum_words(PromptOptimization))
     return tuple(dict.fromkeys(given))
+
+
+def require_cache_policy(cache: CacheMode | CachePolicy) -> generation_pb2.CachePolicy:
+    """Return the policy that `cache` stands for. Raises InvalidRequestError.
+
+    >>> require_cache_policy("refresh")
+    mode: CACHE_MODE_REFRESH
+    """
+    policy = cache if isinstance(cache, CachePolicy) else CachePolicy(cache)
+    mode = require_choice("cache", policy.mode, enum_words(generation_pb2.CacheMode))
+    if policy.max_age is None:
+        return generation_pb2.CachePolicy(mode=generation_pb2.CacheMode.ValueType(mode))
+    if policy.mode != "use":
+        raise InvalidRequestError(
+            f"cache.max_age requires the mode 'use', got {policy.mode!r}",
+            solution="Omit max_age, or set this mode.",
+        )
+    max_age = require_duration("cache.max_age", policy.max_age)
+    return generation_pb2.CachePolicy(mode=generation_pb2.CacheMode.ValueType(mode), max_age=max_age)
 
 
 def set_number(message: Message, field: str, parameter: str, value: object) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..config import check_timeout
 from ..errors import ConfigurationError, InvalidRequestError
+from ..v1.generation_pb2 import CachePolicy
 from .checks import require_utf8
 
 
@@ -22,6 +23,7 @@ class CallDefaults:
     temperature: float | None = None
     max_tokens: int | None = None
     optimize: tuple[str, ...] = ()
+    cache: CachePolicy | None = None
 
     def qualified_model(self, model: str | None) -> str:
         """Return the model to request, prefixed with the provider unless the name contains a slash.

@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 from ..errors import ConfigurationError, InvalidRequestError
 from ..messages import Attachment, AttachmentSource, Tool, attachment, cache_hint, tool
 from ..options import OnInterruption, RequestOptions, request_options
+from ..types.cache_policy import CacheMode, CachePolicy
 from ..types.model_suggestion import TokenCount, read_token_count
 from ..types.response import AIResponse
+from ..v1.generation_pb2 import CachePolicy as CachePolicyProto
 from ..v1.generation_pb2 import (
     GenerateRequest,
     GenerateResponse,
@@ -28,6 +30,7 @@ from ..v1.generation_pb2 import (
 )
 from ..v1.model_pb2 import CountTokensRequest, CountTokensResponse
 from .checks import (
+    require_cache_policy,
     require_choice,
     require_duration,
     require_names,
@@ -136,6 +139,7 @@ def _generate_request(
         end_user_id=require_utf8("end_user_id", options.get("end_user_id") or ""),
         cache_hint=cache_hint("cache_hint", options.get("cache_hint")),
         optimizations=_optimizations(options.get("optimize"), defaults),
+        cache_policy=_cache_policy(options.get("cache"), defaults),
     )
     if not defaults.vision:
         _reject_images(request)
@@ -233,6 +237,10 @@ def _fallback_models(models: Sequence[str], defaults: CallDefaults) -> list[str]
 def _optimizations(requested: Any, defaults: CallDefaults) -> list[PromptOptimization.ValueType]:
     words = defaults.optimize if requested is None else require_optimizations(requested)
     return [PromptOptimization.ValueType(enum_words(PromptOptimization)[word]) for word in words]
+
+
+def _cache_policy(requested: CacheMode | CachePolicy | None, defaults: CallDefaults) -> CachePolicyProto | None:
+    return defaults.cache if requested is None else require_cache_policy(requested)
 
 
 def _extract_artifacts(options: RequestOptions) -> bool:

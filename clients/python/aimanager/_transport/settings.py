@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import get_args
 
-from .._convert.checks import require_optimizations
+from .._convert.checks import require_cache_policy, require_optimizations
 from .._convert.defaults import CallDefaults
 from ..config import DEFAULT_MAX_WAIT, MAX_RETRIES, AIConfig, check_max_wait, check_retries, check_timeout
 from ..embedded import IN_PROCESS, ServerConfig, ServerInProcess, missing_package
@@ -31,7 +31,7 @@ KEY_SOLUTION = (
     "or AIManager.embedded(…), which uses the keys in the environment."
 )
 SWITCHES = tuple(ServerSwitches.__annotations__)
-NETWORK_OPTIONS = ("token", "tls", "root_certificates", "private_key", "certificate_chain")
+NETWORK_OPTIONS = ("token", "tls", "root_certificates", "private_key", "certificate_chain", "compression")
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # part of a metadata key
 
 
@@ -126,7 +126,7 @@ def _provider_and_model(provider: str | None, model: str | None, config: AIConfi
 def _defaults(
     provider: str, model: str, config: AIConfig, options: ConnectionOptions | EmbeddedOptions
 ) -> CallDefaults:
-    timeout, optimize = options.get("timeout"), options.get("optimize")
+    timeout, optimize, cache = options.get("timeout"), options.get("optimize"), options.get("cache")
     return CallDefaults(
         provider,
         f"{provider}/{model}" if provider and not model.startswith(f"{provider}/") else model,
@@ -137,6 +137,7 @@ def _defaults(
         temperature=config.temperature,
         max_tokens=config.max_tokens,
         optimize=() if optimize is None else require_optimizations(optimize),
+        cache=None if cache is None else require_cache_policy(cache),
     )
 
 

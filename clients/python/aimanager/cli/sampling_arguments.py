@@ -6,9 +6,11 @@ import argparse
 from typing import get_args
 
 from ..options import Optimization, ReasoningEffort, RequestOptions
+from ..types.cache_policy import CacheMode
 
 EFFORTS = get_args(ReasoningEffort)
 OPTIMIZATIONS = get_args(Optimization)
+CACHE_MODES = get_args(CacheMode)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,11 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="shorten the prompt: `whitespace` without meaning, or `history` that does not fit the model; repeatable",
     )
+    parser.add_argument(
+        "--cache",
+        choices=CACHE_MODES,
+        help="use the stored response of an equal request, refresh it, or neither (off)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="print model, tokens, cost and latency to stderr")
 
 
@@ -43,5 +50,6 @@ def sampling_options(options: argparse.Namespace) -> RequestOptions:
         "temperature": options.temperature,
         "max_tokens": options.max_tokens,
         "optimize": options.optimize,
+        "cache": options.cache,
         "reasoning": options.reasoning or (True if options.show_reasoning else None),
     }

@@ -24,6 +24,8 @@ def summary_line(response: AIResponse) -> str:
         facts.append(("" if metadata.cost_is_exact else "~") + format_money(metadata.cost, metadata.currency))
     if metadata.latency is not None:
         facts.append(format_duration(metadata.latency))
+    if metadata.saved_cost is not None:
+        facts.append(f"from the cache, saved {format_money(metadata.saved_cost, metadata.currency)}")
     if len(metadata.attempts) > 1:
         facts.append(f"{len(metadata.attempts)} attempts")
     return " · ".join(fact for fact in facts if fact)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -12,7 +13,7 @@ from .._convert.field_names import parameter_name, with_parameter_names
 from .._convert.json_form import from_plain, to_plain
 from .._convert.message_dict import message_to_dict, read_message_dict
 from .._convert.output_format import Output, parse_output
-from .._convert.scalars import enum_word, enum_words, read_cost, read_seconds
+from .._convert.scalars import enum_word, enum_words, read_cost, read_seconds, read_time
 from ..v1 import content_pb2, generation_pb2, usage_pb2
 from .artifact import Artifact
 from .presentation import FieldMapping
@@ -90,7 +91,8 @@ class Metadata(FieldMapping):
     Also a mapping of its attributes. `finish_reason` is stop, max_tokens, tool_calls, content_filter, refusal,
     context_window, paused or other; `provider_finish_reason` is the provider's own value. `latency` and
     `time_to_first_token` are in seconds. `cost` is in `currency`, None if the price is unknown; `cost_is_exact` is
-    False for a cost from the gateway's price table. `cache_status` is miss or idempotent_replay. `execution` is the
+    False for a cost from the gateway's price table. `cache_status` is miss, idempotent_replay, hit or coalesced.
+    `saved_cost` is what a response from the cache cost when it was generated, at `generated_at`. `execution` is the
     message from the server.
 
     >>> AIResponse("Hi", "mock", "mock-large").metadata["provider"]
@@ -112,6 +114,8 @@ class Metadata(FieldMapping):
     warnings: tuple[SettingWarning, ...]
     from_cache: bool
     cache_status: str
+    saved_cost: Decimal | None
+    generated_at: datetime | None
     execution: generation_pb2.Execution = field(repr=False)
 
 
@@ -299,6 +303,11 @@ class AIResponse(Generic[Parsed]):
         return read_cost(self.proto.execution, "total_cost")
 
     @property
+    def saved_cost(self) -> Decimal | None:
+        """What a response from the cache cost when it was generated; None for other responses and unknown prices."""
+        return read_cost(self.proto.execution, "saved_cost")
+
+    @property
     def cost_is_exact(self) -> bool:
         """Whether the provider reported the cost; False for the gateway's price table or an unknown price."""
         return self.proto.HasField("cost") and not self.proto.cost.estimated
@@ -323,9 +332,10 @@ class AIResponse(Generic[Parsed]):
 
     @property
     def cache_status(self) -> str:
-        """`miss` for a new response, `idempotent_replay` for that of an earlier call with the same idempotency key.
+        """`miss` for a new response; `idempotent_replay` for that of an earlier call with the same idempotency key.
 
-        Empty on every piece but the last.
+        `hit` for the stored one of an earlier, equal request; `coalesced` for that of an equal request that was in
+        flight. Empty on every piece but the last.
         """
         return enum_word(usage_pb2.CacheStatus, self.proto.cache_status)
 
@@ -349,6 +359,8 @@ class AIResponse(Generic[Parsed]):
             warnings=self.warnings,
             from_cache=self.from_cache,
             cache_status=self.cache_status,
+            saved_cost=self.saved_cost,
+            generated_at=read_time(execution, "generated_at"),
             execution=execution,
         )
 

@@ -16,7 +16,7 @@ from ...types.response import AIResponse
 from ..console import Console, shell_solution
 from ..sampling_arguments import add_sampling_arguments, sampling_options
 from ..summary import summary_line
-from .history import NOT_KEPT, LocalHistory, ServerHistory, count_turns, keeps_no_conversations
+from .history import NOT_KEPT, SENT_EACH_TIME, LocalHistory, ServerHistory, count_turns, keeps_no_conversations
 from .line_input import ReadMessage, line_input, terminal_input
 from .screen import ShowAnswer, plain_screen, rich_screen
 from .slash_commands import ChatState, is_command, run_command
@@ -152,7 +152,7 @@ class _Chat:
             if not keeps_no_conversations(error) or not isinstance(history, ServerHistory):
                 raise
             file = self._folder / LAST_FILE
-            self._notice(f"{NOT_KEPT} The history is sent with each message, and kept in {file}.")
+            self._notice(f"{NOT_KEPT} {SENT_EACH_TIME} It is kept in {file}.")
             self._state.history = LocalHistory(self._state.client, history.noted, file)
             return act()
 

@@ -20,6 +20,7 @@ from .state_files import forget_last_conversation
 LABELS = {"client": "aimanager chat"}
 MAX_TITLE_LENGTH = 60
 NOT_KEPT = "This server keeps no conversations."
+SENT_EACH_TIME = "The history is sent with each message."
 SAVE_INSTEAD = "Use /save FILE.json, and /load it later."
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from ...client import AIManager
 from ...errors import AIError, ConversationNotFoundError, InvalidRequestError
 from ...v1 import conversation_pb2
-from .history import NOT_KEPT, ChatHistory, LocalHistory, ServerHistory, keeps_no_conversations, read_history
+from .history import (
+    NOT_KEPT,
+    SENT_EACH_TIME,
+    ChatHistory,
+    LocalHistory,
+    ServerHistory,
+    keeps_no_conversations,
+    read_history,
+)
 from .state_files import LAST_FILE, LastConversation, read_last_conversation
 
 
@@ -19,8 +27,10 @@ def start(client: AIManager, options: argparse.Namespace, folder: Path) -> tuple
         history.update(model=options.model)
     if options.system is not None:
         history.update(system_instruction=options.system)
-    is_continued = options.conversation is not None or options.continued is not None
-    return history, f"continued: {history.description}" if is_continued else ""
+    if options.conversation is None and options.continued is None:
+        return history, ""
+    place = "" if isinstance(history, ServerHistory) else f". {NOT_KEPT} {SENT_EACH_TIME}"
+    return history, f"continued: {history.description}{place}"
 
 
 def _history(client: AIManager, options: argparse.Namespace, folder: Path) -> ChatHistory:
