@@ -112,7 +112,7 @@ class Components:
             self.provider_set.model_listers(), self.catalog, state.health.record_probe, state.clock, get_logger()
         )
         self.extensions: ExtensionSet = ExtensionSet(
-            settings.extensions, features, state.metrics, None if previous is None else previous.extensions
+            settings.extensions, features, state.metrics.extensions, None if previous is None else previous.extensions
         )
         self.resolver = _resolver(self, state)
         self.pipeline = Pipeline(self, state)

@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from .config.settings import ServerSettings, Settings
 from .config.storage import user_database_url
 from .core.errors import InvalidRequest
 from .core.request import Caller
+from .extensions.registry import FeatureManager
 from .lifecycle import running_components
 from .pipeline.quota import seconds_until_admitted
 from .resilience.rate_limiter import rejection_message
@@ -94,6 +95,20 @@ def embedded_settings(settings: Settings, parts: Parts) -> Settings:
     return settings.model_copy(update=changes)
 
 
+def with_extensions(settings: Settings, extensions: Sequence[Any]) -> tuple[Settings, FeatureManager]:
+    """Return the settings with these extensions enabled, after those that are listed, and a manager that has them.
+
+    Raises SettingsError for an object that is not an extension.
+    """
+    features = FeatureManager()
+    for extension in extensions:
+        features.register_extension(extension)
+    listed = settings.extensions.enabled
+    enabled = [*listed, *(name for name in features.extensions if name not in listed)]
+    used = settings.extensions.model_copy(update={"enabled": enabled})
+    return settings.model_copy(update={"extensions": used}), features
+
+
 def _server_settings(server: ServerSettings, parts: Parts) -> ServerSettings:
     exports_metrics = parts.metrics and "metrics_listen" in server.model_fields_set
     defaults = {
@@ -129,8 +144,9 @@ class EmbeddedServer:
     `startup_error` is why it could not start, if so; its calls then end with FAILED_PRECONDITION.
     """
 
-    def __init__(self, settings: Settings, *, logging: bool = False) -> None:
+    def __init__(self, settings: Settings, features: FeatureManager | None = None, *, logging: bool = False) -> None:
         self._settings = settings
+        self._features = features
         self._logging = logging
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -236,7 +252,7 @@ class EmbeddedServer:
             self._loop, self._stop = asyncio.get_running_loop(), stop
             if self._is_closed:
                 return
-        async with running_components(self._settings) as app:
+        async with running_components(self._settings, features=self._features) as app:
             chain = interceptor_chain(app.components.settings, app.components.interceptors, RequestTurns())
             server = InProcessServer(chain, app.components.services)
             with self._lock:

@@ -13,7 +13,6 @@ CACHES = {
     ("catalog/catalog.py", "self._unlisted = lru_cache(MAX_UNLISTED_MODELS)(self._unlisted_model)"): "model names",
     ("telemetry/metrics.py", "self._attempts = cache(partial(metrics.upstream_attempts.labels, *labels))"): "reasons",
     ("telemetry/metrics.py", "self._cost = cache(partial(metrics.cost.labels, *labels))"): "currencies",
-    ("telemetry/metrics.py", "self._duration = cache(partial(metrics.extension_duration.labels, extension))"): "hooks",
     ("telemetry/metrics.py", "self._for_target = cache(self._bind)"): "models of the catalog, and other",
     ("telemetry/metrics.py", "self._rpc = cache(self.rpc_duration.labels)"): "methods and status codes",
     ("providers/factory.py", "tls = cache(partial(tls_context, settings.ca_file))"): "",

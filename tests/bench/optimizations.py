@@ -34,6 +34,7 @@ from aimanager_server.providers.wires.anthropic import AnthropicWire
 from tests.support.counting_proxy import counting_proxy
 from tests.support.paths import ROOT
 
+from .extensions import MayChange, MayChangeDicts, SeesRequest, Watches, microseconds_with
 from .figures import GATEWAY, OFF, Figure, Samples
 from .load import CALLER_TOKEN, Load, request_for
 from .measurements import Bench, alternating
@@ -203,6 +204,13 @@ OPTIMIZATIONS: Sequence[Optimization] = (
     ),
     Optimization("response_cache_hit", "µs/call", cpu(request_for(UNARY)), cpu(cached(CacheMode.CACHE_MODE_USE))),
     Optimization("response_cache_store", "µs/call", cpu(request_for(UNARY)), cpu(cached(CacheMode.CACHE_MODE_REFRESH))),
+    Optimization("extension_request", "µs/call", microseconds_with(), microseconds_with(SeesRequest())),
+    Optimization("extension_watching", "µs/call", microseconds_with(), microseconds_with(Watches())),
+    Optimization("extension", "µs/call", microseconds_with(), microseconds_with(MayChange())),
+    Optimization("extension_of_dicts", "µs/call", microseconds_with(), microseconds_with(MayChangeDicts())),
+    Optimization(
+        "extension_in_thread", "µs/call", microseconds_with(), microseconds_with(SeesRequest(), run_in="thread")
+    ),
     Optimization("shorter_prompts", "µs/call", cpu(request_for(UNARY, LOOSE)), cpu(optimized(LOOSE))),
     Optimization("safety_filters", "µs/call", cpu(request_for(UNARY, PROMPT)), settings=SAFETY_FILTERS),
     Optimization(

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from aimanager_server.config.errors import SettingsError
 from aimanager_server.config.extensions import ExtensionSettings, ExtensionsSettings
 from aimanager_server.extensions.registry import ENTRY_POINT_GROUP, ExtensionSet, FeatureManager
-from aimanager_server.telemetry.metrics import Metrics
+from aimanager_server.telemetry.extension_metrics import ExtensionMetrics
 from tests.support.extensions import DictTagging, Tagging, features
 from tests.support.gateway import settings_with
 
-METRICS = Metrics(lambda provider, model: True)
+METRICS = ExtensionMetrics(CollectorRegistry())
 SOURCE = """
 class Acme:
     name = 'acme'
@@ -138,6 +139,11 @@ def test_all_unknown_extensions_are_reported_with_the_nearest_name() -> None:
 
     assert "extension 'audti': not found in any installed package; did you mean 'audit'?" in text
     assert "extension 'nothing-like-it': not found in any installed package; installed extensions: audit, red" in text
+
+
+def test_only_enabled_extensions_are_imported(package: Path) -> None:
+    assert opened(FeatureManager([entry("acme", "Acme")])).runners == ()
+    assert "acme_extension" not in sys.modules
 
 
 def test_two_packages_with_one_name_are_rejected(package: Path) -> None:

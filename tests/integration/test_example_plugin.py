@@ -35,10 +35,14 @@ marks = 2
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package, built and installed by pip."""
-    folder = tmp_path_factory.mktemp("site")
+    return installed(PACKAGE, tmp_path_factory.mktemp("site"))
+
+
+def installed(package: Path, folder: Path) -> Path:
+    """Build a package, install it into the folder, and return that."""
     options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(PACKAGE)],
+        [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(package)],
         capture_output=True,
         text=True,
         check=False,
@@ -54,10 +58,10 @@ def environment(site: Path) -> dict[str, str]:
 
 
 @contextmanager
-def server_process(site: Path, folder: Path, plugin: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a server that loads the plug-in until the block ends."""
+def server_process(site: Path, folder: Path, text: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a server with this config file, and the packages of a folder, until the block ends."""
     config = folder / "aimanager.toml"
-    config.write_text(CONFIG.format(name=plugin))
+    config.write_text(text)
     process = subprocess.Popen(
         [sys.executable, "-m", "aimanager_server", "serve", "--config", str(config)],
         env=environment(site),
@@ -83,7 +87,7 @@ def bound_port(process: subprocess.Popen[str]) -> int:
 
 def test_an_installed_package_adds_a_provider(site: Path, tmp_path: Path) -> None:
     with (
-        server_process(site, tmp_path, "shout") as process,
+        server_process(site, tmp_path, CONFIG.format(name="shout")) as process,
         AIManager.gateway(f"127.0.0.1:{bound_port(process)}") as ai,
     ):
         response = ai.request("hello there", model="shout/louder")
@@ -113,7 +117,7 @@ def test_an_installed_package_is_not_loaded_unless_the_configuration_names_it(
 
 
 def test_an_unknown_plugin_prevents_startup(site: Path, tmp_path: Path) -> None:
-    with server_process(site, tmp_path, "shuot") as process:
+    with server_process(site, tmp_path, CONFIG.format(name="shuot")) as process:
         output, _ = process.communicate(timeout=30)
 
     assert process.returncode == 2

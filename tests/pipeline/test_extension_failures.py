@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from aimanager import AIError, AIResponse
+from aimanager_server.config.extensions import ExtensionSettings
+from aimanager_server.core.errors import ExtensionFailed
 from aimanager_server.extensions import (
     ContentBlocked,
     Event,
     ExtensionCall,
     ExtensionRequest,
     ExtensionResponse,
+    Message,
     Reasoning,
+    Role,
     Sampling,
     Text,
     ToolCall,
 )
+from aimanager_server.extensions.runner import ExtensionRunner
+from aimanager_server.telemetry.extension_metrics import ExtensionMetrics
 from tests.support.extensions import Tagging, client
 
 
@@ -196,3 +205,112 @@ def test_parts_of_all_kinds_can_be_changed() -> None:
 
     assert (answer.reasoning, answer.content) == ("Hm.", "Yes.")
     assert [call.name for call in answer.tool_calls] == ["f"]
+
+
+class Blocking(Tagging):
+    """Blocks its thread in the first call until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__("blocking")
+        self.release = threading.Event()
+
+    async def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> None:
+        self.seen.append(("on_request", call.id))
+        if len(self.seen) == 1:
+            self.release.wait()
+
+
+def test_an_extension_that_blocks_its_thread_does_not_block_the_server() -> None:
+    extension = Blocking()
+    each = {"run_in": "thread", "timeout_seconds": 0.2}
+
+    with client(extension, each=each) as ai:
+        with pytest.raises(AIError) as caught:
+            ai.request("Hi")
+        answer = ai.request("Hi").content  # on a new event loop
+        extension.release.set()
+
+    assert caught.value.reason == "EXTENSION_FAILED"
+    assert "blocked its event loop" in str(caught.value)
+    assert answer.endswith("-blocking")
+
+
+async def test_a_call_that_is_cancelled_is_no_failure_of_its_extension() -> None:
+    metrics = ExtensionMetrics(CollectorRegistry())
+    runner = ExtensionRunner(Failing("on_request", is_late), ExtensionSettings(), metrics)
+    request = ExtensionRequest((Message(Role.USER, (Text("Hi"),)),))
+    assert runner.on_request is not None
+    running = asyncio.ensure_future(runner.run(runner.on_request, CALL, request))
+    await asyncio.sleep(0)
+
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
+async def raises_timeout() -> None:
+    raise TimeoutError
+
+
+class Awaiting(Tagging):
+    """Returns something that can be awaited, but is not a coroutine."""
+
+    def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> Any:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+@pytest.mark.parametrize(
+    ("act", "text"), [(cancels_itself, "cancelled its own call"), (raises_timeout, "failed with TimeoutError")]
+)
+async def test_what_looks_like_a_timeout_is_the_extensions_own_failure(act: Callable[[], Any], text: str) -> None:
+    runner = ExtensionRunner(Failing("on_request", act), ExtensionSettings(), ExtensionMetrics(CollectorRegistry()))
+    assert runner.on_request is not None
+
+    with pytest.raises(ExtensionFailed, match=text):
+        await runner.run(runner.on_request, CALL, ExtensionRequest((Message(Role.USER, (Text("Hi"),)),)))
+
+
+def test_a_hook_may_return_any_awaitable() -> None:
+    with client(Awaiting()) as ai:
+        assert ai.request("Hi").content.endswith("-tagging")
+
+
+async def test_a_failure_to_close_is_logged_and_counted() -> None:
+    class Unclosable(Tagging):
+        async def aclose(self) -> None:
+            raise ValueError("canary")
+
+    metrics = ExtensionMetrics(CollectorRegistry())
+    runner = ExtensionRunner(Unclosable(), ExtensionSettings(), metrics)
+
+    with capture_logs() as log:
+        await runner.aclose()
+
+    assert [(entry["event"], entry["hook"]) for entry in log] == [("extension.failed", "aclose")]
+    assert metrics.failures.labels("tagging", "aclose")._value.get() == 1
+
+
+def test_calls_seconds_and_failures_are_counted_by_method() -> None:
+    registry = CollectorRegistry()
+    metrics = ExtensionMetrics(registry)
+    tally = metrics.tally("a", "on_request")
+    tally.calls, tally.seconds = 2, 0.5
+
+    first = {name: registry.get_sample_value(name, LABELS) for name in SERIES}
+    tally.calls, tally.seconds = 3, 0.75
+    second = {name: registry.get_sample_value(name, LABELS) for name in SERIES}
+
+    assert metrics.tally("a", "on_request") is tally
+    assert (list(first.values()), list(second.values())) == ([2, 0.5], [3, 0.75])
+
+
+SERIES = ("aimanager_extension_calls_total", "aimanager_extension_seconds_total")
+LABELS = {"extension": "a", "hook": "on_request"}
+CALL = ExtensionCall("call-1", "ann", "latest", "mock", "mock-large", "", is_streamed=False)

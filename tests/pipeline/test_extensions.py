@@ -91,6 +91,21 @@ def test_an_idempotent_replay_is_the_answer_that_was_stored_and_passes_no_extens
     assert hooks(extension) == ONCE
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_hit_of_the_response_cache_passes_extensions_like_any_answer(streaming: bool) -> None:
+    extension = Tagging()
+
+    with client(extension, response_cache={"default_mode": "use"}) as ai:
+        answers = [ai.stream("Hi").complete() if streaming else ai.request("Hi") for _ in range(2)]
+        attempts = [answer.metadata.attempts for answer in answers]
+
+    assert answers[1].metadata.from_cache
+    assert len(attempts[0]) == 1
+    assert answers[0].content == answers[1].content
+    assert answers[1].content.endswith(" -tagging")
+    assert hooks(extension) == 2 * ONCE
+
+
 def test_a_summary_of_a_conversation_passes_extensions_too() -> None:
     extension = Tagging()
 

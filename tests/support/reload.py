@@ -20,6 +20,7 @@ from aimanager.v1.health_pb2_grpc import HealthServiceStub
 from aimanager.v1.model_pb2_grpc import ModelServiceStub
 from aimanager_server.app import App
 from aimanager_server.config.loader import ConfigSource
+from aimanager_server.extensions import FeatureManager
 from aimanager_server.lifecycle import running_app
 from aimanager_server.providers.plugins.registry import ProviderRegistry
 from aimanager_server.reload import Reloader, ReloadTimings
@@ -142,6 +143,7 @@ async def live_gateway(
     registry: ProviderRegistry | None = None,
     source: ConfigSource | None = None,
     capture: StderrCapture | None = None,
+    features: FeatureManager | None = None,
 ) -> AsyncIterator[LiveGateway]:
     """Run a gateway with this config file until the block ends; `text`, if any, is written to it first.
 
@@ -152,7 +154,7 @@ async def live_gateway(
     files = ConfigSource({}, config, {})
     with capture_logs() as log:
         settings = files.load().settings
-        async with running_app(settings, registry) as app:
+        async with running_app(settings, registry, features=features) as app:
             secrets = ConfiguredSecrets(settings.secrets())
             reloader = Reloader(app, source or files, secrets=secrets, capture=capture, timings=timings)
             reloader.start()

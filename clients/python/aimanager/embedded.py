@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -46,6 +46,7 @@ class ServerInProcess:
         switches: Mapping[str, bool | None],
         *,
         keep_conversations: bool = False,
+        extensions: Sequence[Any] = (),
     ) -> None:
         missing = missing_package()
         if missing:
@@ -55,20 +56,19 @@ class ServerInProcess:
             )
         from aimanager_server.config.errors import SettingsError
         from aimanager_server.config.provider_defaults import KNOWN_PROVIDERS
-        from aimanager_server.embedded import EmbeddedServer, Parts, load_embedded_settings
+        from aimanager_server.embedded import EmbeddedServer, Parts, load_embedded_settings, with_extensions
         from aimanager_server.rpc.in_process import InProcessCall
 
         providers = _named_provider(provider, base_url, is_known=provider in KNOWN_PROVIDERS)
         parts = Parts(**{name.removeprefix("enable_"): value for name, value in switches.items()})
         try:
-            settings = load_embedded_settings(
-                config, providers, parts, os.environ, keep_conversations=keep_conversations
-            )
+            loaded = load_embedded_settings(config, providers, parts, os.environ, keep_conversations=keep_conversations)
+            settings, features = with_extensions(loaded, extensions)
         except SettingsError as error:
             raise ConfigurationError(str(error), solution=CORRECT_IT) from None
         except OSError as error:
             raise ConfigurationError(f"Cannot keep conversations: {error}.", solution="Set XDG_STATE_HOME.") from error
-        self._server = EmbeddedServer(settings, logging=bool(parts.logging))
+        self._server = EmbeddedServer(settings, features, logging=bool(parts.logging))
         self._has_metrics = parts.metrics is not False
         self._new_call = InProcessCall
         self._process = 0

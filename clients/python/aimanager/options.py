@@ -74,13 +74,15 @@ class EmbeddedOptions(ServerSwitches, CallOptions, total=False):
     """Options of AIManager.embedded. `timeout`, `retries` and `max_wait` as in ConnectionOptions.
 
     `keep_conversations=True` keeps conversations in a file in the user's state directory, the one of `make run`, unless
-    the configuration names a database. Otherwise they end with the process.
+    the configuration names a database. Otherwise they end with the process. `extensions` are objects that the server
+    uses besides the extensions of its configuration.
     """
 
     timeout: float | None
     retries: int | None
     max_wait: float | None
     keep_conversations: bool
+    extensions: Sequence[Any]
 
 
 class RunOptions(TypedDict, total=False):

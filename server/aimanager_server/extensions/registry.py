@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config.errors import Problem, SettingsError
 from ..config.extensions import ExtensionSettings, ExtensionsSettings
-from ..telemetry.metrics import Metrics
+from ..telemetry.extension_metrics import ExtensionMetrics
 from .api import Extension, FeatureExtension, extension_problems
 from .runner import ExtensionRunner
 
@@ -60,7 +60,7 @@ class FeatureManager:
             response_data = extension.process_response(response_data)
         return response_data
 
-    def create(self, name: str, settings: ExtensionSettings, metrics: Metrics) -> ExtensionRunner:
+    def create(self, name: str, settings: ExtensionSettings, metrics: ExtensionMetrics) -> ExtensionRunner:
         """Return a runner of an extension: the registered one, or a new one of an entry point.
 
         Raises UnusableExtension.
@@ -117,7 +117,7 @@ class ExtensionSet:
         self,
         settings: ExtensionsSettings,
         registry: FeatureManager,
-        metrics: Metrics,
+        metrics: ExtensionMetrics,
         previous: ExtensionSet | None = None,
     ) -> None:
         used = {} if previous is None else {runner.name: runner for runner in previous.runners}
@@ -140,7 +140,7 @@ def _runner(
     name: str,
     settings: ExtensionSettings,
     registry: FeatureManager,
-    metrics: Metrics,
+    metrics: ExtensionMetrics,
     used: Mapping[str, ExtensionRunner],
 ) -> ExtensionRunner:
     known = used.get(name)

@@ -6,20 +6,28 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from time import perf_counter
+from types import CoroutineType
 from typing import Any
 
 from ..config.extensions import ExtensionSettings
 from ..core.errors import ExtensionFailed, GatewayError
 from ..resilience.isolated_loop import RESPONSE_TIMEOUT_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Isolated, IsolatedLoop
+from ..telemetry.extension_metrics import ExtensionMetrics, HookTally
 from ..telemetry.logger import get_logger
-from ..telemetry.metrics import Metrics
-from .api import Extension
+from .api import HOOKS, Extension
 from .dict_form import InvalidResult
 from .timed import TooLate, await_within
 
-Hook = Callable[..., Any]
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A method of an extension."""
+
+    name: str
+    method: Callable[..., Any]
+    tally: HookTally
 
 
 class ExtensionRunner:
@@ -30,21 +38,18 @@ class ExtensionRunner:
     """
 
     def __init__(
-        self, extension: Extension, settings: ExtensionSettings, metrics: Metrics, *, is_owned: bool = True
+        self, extension: Extension, settings: ExtensionSettings, metrics: ExtensionMetrics, *, is_owned: bool = True
     ) -> None:
         self.name = extension.name
         self.settings = settings
         self._extension = extension
         self._is_owned = is_owned
-        self._metrics = metrics.for_extension(extension.name)
-        self._log = get_logger()
+        self._metrics = metrics
+        self._timeout = settings.timeout_seconds
         self._loop = _isolated_loop(extension.name, settings) if settings.run_in == "thread" else None
-        self.on_request: Hook | None = getattr(extension, "on_request", None)
-        self.on_events: Hook | None = getattr(extension, "on_events", None)
-        self.on_completion: Hook | None = getattr(extension, "on_completion", None)
+        self.on_request, self.on_events, self.on_completion = (self._hook(extension, name) for name in HOOKS)
         only_watches = bool(getattr(extension, "only_watches", False))
         self.changes_responses: bool = self.on_completion is not None and not only_watches
-        self._run = self._run_here if self._loop is None else partial(self._run_in_thread, self._loop)
 
     async def run(self, hook: Hook, *arguments: Any) -> Any:
         """Return what the hook returns.
@@ -54,20 +59,42 @@ class ExtensionRunner:
         """
         started = perf_counter()
         try:
-            return await self._run(hook, *arguments)
+            if self._loop is not None:
+                return await self._run_in_thread(self._loop, hook, arguments)
+            result = hook.method(*arguments)
+            if result is None:
+                return None
+            if type(result) is CoroutineType:
+                return await await_within(self._timeout, result)
+            return await await_within(self._timeout, _awaited(result)) if inspect.isawaitable(result) else result
+        except (GatewayError, GeneratorExit):  # GeneratorExit closes the coroutine of a call
+            raise
+        except TooLate:
+            raise self.failure(f"took longer than {self._timeout:g} s in {hook.name}.") from None
+        except InvalidResult as error:
+            raise self.failure(f"returned an invalid result: {error}.") from None
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise self.failure(f"cancelled its own call in {hook.name}.") from error
+        # Third-party code may raise anything, even SystemExit.
+        except BaseException as error:
+            raise self.failure(f"failed with {type(error).__name__} in {hook.name}.") from error
         finally:
-            self._metrics.observe(hook.__name__, perf_counter() - started)
+            tally = hook.tally
+            tally.calls += 1
+            tally.seconds += perf_counter() - started
 
     def fail(self, hook: Hook, error: ExtensionFailed) -> None:
         """Count and log a failure. Raises its error unless the call may go on without the extension."""
-        is_open = self.settings.on_failure == "open"
         cause = error.__cause__
-        self._metrics.count_failure(hook.__name__)
-        self._log.error(
-            "extension.failed", extension=self.name, hook=hook.__name__, error_message=error.message,
+        self._metrics.failures.labels(self.name, hook.name).inc()
+        get_logger().error(
+            "extension.failed", extension=self.name, hook=hook.name, error_message=error.message,
             on_failure=self.settings.on_failure, exc_info=None if isinstance(cause, GatewayError) else cause,
         )  # fmt: skip
-        if not is_open:
+        if self.settings.on_failure == "closed":
             raise error
 
     def failure(self, text: str) -> ExtensionFailed:
@@ -76,7 +103,7 @@ class ExtensionRunner:
 
     async def aclose(self) -> None:
         """Close the extension if it was created for the runner, and stop its thread."""
-        close = getattr(self._extension, "aclose", None)
+        close = self._hook(self._extension, "aclose")
         if self._is_owned and close is not None:
             try:
                 await self.run(close)
@@ -86,42 +113,21 @@ class ExtensionRunner:
         if self._loop is not None:
             await self._loop.aclose()
 
-    async def _run_here(self, hook: Hook, *arguments: Any) -> Any:
-        try:
-            result = hook(*arguments)
-            if result is None or not inspect.isawaitable(result):
-                return result
-            work = result if inspect.iscoroutine(result) else _awaited(result)
-            return await await_within(self.settings.timeout_seconds, work)
-        except (GatewayError, GeneratorExit):  # GeneratorExit closes the coroutine of a call
-            raise
-        except TooLate:
-            raise self._late(hook) from None
-        except InvalidResult as error:
-            raise self.failure(f"returned an invalid result: {error}.") from None
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise self.failure(f"cancelled its own call in {hook.__name__}.") from error
-        # Third-party code may raise anything, even SystemExit.
-        except BaseException as error:
-            raise self.failure(f"failed with {type(error).__name__} in {hook.__name__}.") from error
+    def _hook(self, extension: Extension, name: str) -> Hook | None:
+        method = getattr(extension, name, None)
+        return None if method is None else Hook(name, method, self._metrics.tally(self.name, name))
 
-    async def _run_in_thread(self, loop: IsolatedLoop, hook: Hook, *arguments: Any) -> Any:
+    async def _run_in_thread(self, loop: IsolatedLoop, hook: Hook, arguments: tuple[Any, ...]) -> Any:
         async def work() -> Any:
-            result = hook(*arguments)
+            result = hook.method(*arguments)
             return await result if inspect.isawaitable(result) else result
 
         try:
-            return await loop.run(work, timeout_seconds=self.settings.timeout_seconds)
+            return await loop.run(work, timeout_seconds=self._timeout)
         except TimeoutError:
-            raise self._late(hook) from None
+            raise TooLate from None
         except ExtensionFailed as error:
             raise error.replace(metadata={"extension": self.name})  # noqa: B904  # a copy keeps its cause
-
-    def _late(self, hook: Hook) -> ExtensionFailed:
-        return self.failure(f"took longer than {self.settings.timeout_seconds:g} s in {hook.__name__}.")
 
 
 def _isolated_loop(name: str, settings: ExtensionSettings) -> IsolatedLoop:

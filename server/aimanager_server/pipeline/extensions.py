@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..artifacts.extractor import ArtifactExtractor
 from ..core.content import Artifact, Part, Text, ToolCall
@@ -17,14 +16,15 @@ from ..core.response import (
     FinishReason,
     GenerateResult,
     PartCompleted,
+    ResponseBuilder,
+    Restarted,
 )
-from ..core.stream import ResponseStream
+from ..core.stream import ResponseStream, StreamObserver
 from ..core.usage import Usage
 from ..extensions.checks import checked_request, checked_response
 from ..extensions.dict_form import InvalidResult
-from ..extensions.runner import ExtensionRunner
+from ..extensions.runner import ExtensionRunner, Hook
 from ..extensions.views import ExtensionCall, ExtensionRequest, ExtensionResponse
-from .response_recorder import ResponseRecorder
 
 ResolveChanged = Callable[[Call, GenerateParams], Call]
 """Validate and resolve a changed request of a call. Raises GatewayError."""
@@ -44,6 +44,7 @@ class RunExtensions:
         self._runners = runners
         self._resolve = resolve
         self._validate = validate
+        self._sees_responses = any(runner.on_events or runner.on_completion for runner in runners)
 
     async def __call__(self, call: Call, proceed: CallHandler) -> ResponseStream:
         """Return the response as the extensions leave it."""
@@ -51,23 +52,27 @@ class RunExtensions:
         for run in runs:
             if run.runner.on_request is not None:
                 call = await run.request(call, self._resolve)
+        if not self._sees_responses:
+            return await proceed(call)
         responding = [run for run in reversed(runs) if not run.has_failed]
-        is_held = any(run.runner.changes_responses for run in responding)
-        if is_held and call.streaming:
-            call = replace(call, restart_on_interruption=True)
-        stream = await proceed(call)
         watching = [run for run in responding if run.runner.on_events is not None]
-        if watching:
-            stream = ResponseStream(stream.metadata, _WatchedEvents(stream, watching))
         completing = [run for run in responding if run.runner.on_completion is not None]
-        if is_held:
-            return await self._changed(call, await stream.result(), completing)
-        return stream if not completing else _completed_by(completing, stream)
+        if any(run.runner.changes_responses for run in completing):
+            return await self._held(call, proceed, watching, completing)
+        stream = _watched_by(watching, await proceed(call))
+        return _completed_by(completing, stream) if completing else stream
 
-    async def _changed(self, call: Call, result: GenerateResult, runs: Sequence[_Run]) -> ResponseStream:
-        for run in runs:
+    async def _held(
+        self, call: Call, proceed: CallHandler, watching: Sequence[_Run], completing: Sequence[_Run]
+    ) -> ResponseStream:
+        """Return a complete response, as the extensions leave it."""
+        if call.streaming:
+            call = replace(call, restart_on_interruption=True)
+        events, original = await _read(_watched_by(watching, await proceed(call)))
+        result = original
+        for run in completing:
             result = await run.completion(result, lambda changed: self._consistent(call, changed))
-        return ResponseStream.of(result.metadata, _events(result))
+        return ResponseStream.of(result.metadata, events if result is original else _events(result))
 
     async def _consistent(self, call: Call, result: GenerateResult) -> GenerateResult:
         """Return a changed response with its artifacts and validated JSON. Raises InvalidResult."""
@@ -168,7 +173,7 @@ class _Run:
         except GatewayError as error:
             raise self.runner.failure(f"returned an invalid request: {error.message}") from error
 
-    def _fail(self, hook: Callable[..., Any], error: ExtensionFailed) -> None:
+    def _fail(self, hook: Hook, error: ExtensionFailed) -> None:
         self.has_failed = True
         self.runner.fail(hook, error)
 
@@ -202,17 +207,49 @@ class _WatchedEvents:
         return self._stream.usage_so_far()
 
 
+def _watched_by(runs: Sequence[_Run], stream: ResponseStream) -> ResponseStream:
+    return ResponseStream(stream.metadata, _WatchedEvents(stream, runs)) if runs else stream
+
+
+async def _read(stream: ResponseStream) -> tuple[list[Event], GenerateResult]:
+    """Return the events and the result of a response, without what preceded its last restart. Closes the stream."""
+    builder, events = ResponseBuilder(), list[Event]()
+    try:
+        while not stream.is_ended:
+            batch = await stream.read()
+            for event in batch:
+                builder.add(event)
+            if type(batch[0]) is Restarted:  # always the first of its batch
+                events = batch[1:]
+            else:
+                events += batch
+    finally:
+        await stream.aclose()
+    return events, builder.result(stream.metadata)
+
+
 def _completed_by(runs: Sequence[_Run], stream: ResponseStream) -> ResponseStream:
     """Return the stream, whose complete response is shown to extensions before its reader sees the end."""
-    recorder = ResponseRecorder(stream.metadata)
+    observer = _Observer()
 
     async def complete(events: list[Event]) -> None:
-        recorder.on_events(events[-1:])
-        result = recorder.result()
+        observer.on_events(events[-1:])  # an inner finalizer may have completed the last event
+        result = observer.builder.result(stream.metadata)
         for run in runs:
             await run.completion(result, None)
 
-    return stream.observed_by(recorder).finalized_by(complete)
+    return stream.observed_by(observer).finalized_by(complete)
+
+
+class _Observer(StreamObserver):
+    __slots__ = ("builder",)
+
+    def __init__(self) -> None:
+        self.builder = ResponseBuilder()
+
+    def on_events(self, events: list[Event]) -> None:
+        for event in events:
+            self.builder.add(event)
 
 
 def _request_of(call: Call, params: GenerateParams) -> ExtensionRequest:

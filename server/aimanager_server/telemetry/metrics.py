@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from ..core.attempts import AttemptRecord
 from ..core.errors import GatewayError, Overloaded, RateLimited
 from ..core.usage import Cost, Usage
+from .extension_metrics import ExtensionMetrics
 from .response_cache_metrics import ResponseCacheMetrics
 
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -64,22 +65,6 @@ class TargetMetrics:
             self.reasoning_tokens.inc(usage.reasoning_tokens)
         if cost is not None:
             self._cost(cost.currency).inc(cost.total_nanos / 1e9)
-
-
-class ExtensionMetrics:
-    """Metrics of one extension, bound to its labels once. A hook is the name of a method."""
-
-    def __init__(self, metrics: Metrics, extension: str) -> None:
-        self._duration = cache(partial(metrics.extension_duration.labels, extension))
-        self._failures = partial(metrics.extension_failures.labels, extension)
-
-    def observe(self, hook: str, seconds: float) -> None:
-        """Record how long a call waited for the extension."""
-        self._duration(hook).observe(seconds)
-
-    def count_failure(self, hook: str) -> None:
-        """Count a failure."""
-        self._failures(hook).inc()
 
 
 class Metrics:
@@ -187,14 +172,6 @@ class Metrics:
             "When the next token of a caller expires, or its last one expired, in seconds since the Unix epoch.",
             ["caller"], registry=registry,
         )  # fmt: skip
-        self.extension_duration = Histogram(
-            "aimanager_extension_duration_seconds", "Time that extensions add to calls, by method of the extension.",
-            ["extension", "hook"], registry=registry, buckets=OVERHEAD_BUCKETS,
-        )  # fmt: skip
-        self.extension_failures = Counter(
-            "aimanager_extension_failures", "Calls for which an extension raised, took too long or returned nonsense.",
-            ["extension", "hook"], registry=registry,
-        )  # fmt: skip
         self.state_entries = Gauge(
             "aimanager_state_entries", "Entries of what the server keeps in memory, by store.", ["store"],
             registry=registry,
@@ -204,6 +181,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.response_cache = ResponseCacheMetrics(registry)
+        self.extensions = ExtensionMetrics(registry)
         for outcome in RELOAD_OUTCOMES:
             self.config_reloads.labels(outcome)
         self.config_last_reload_successful.set(1)
@@ -215,10 +193,6 @@ class Metrics:
     def for_target(self, provider: str, model: str) -> TargetMetrics:
         """Return the metrics of a provider and model."""
         return self._for_target(provider, model if self.is_known_model(provider, model) else OTHER)
-
-    def for_extension(self, name: str) -> ExtensionMetrics:
-        """Return the metrics of an extension."""
-        return ExtensionMetrics(self, name)
 
     def attempt_started(self, record: AttemptRecord) -> None:
         """Do nothing: attempts are counted when they end."""

@@ -1,5 +1,6 @@
-"""For tests: `check_provider` for authors of provider plug-ins; `fixtures` for programs that call models."""
+"""For tests: checks for authors of provider plug-ins and extensions; `fixtures` for programs that call models."""
 
+from .extension_checks import check_extension
 from .provider_checks import check_provider
 
-__all__ = ["check_provider"]
+__all__ = ["check_extension", "check_provider"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import get_args
+from typing import cast, get_args
 
 from .._convert.checks import require_cache_policy, require_optimizations
 from .._convert.defaults import CallDefaults
@@ -238,6 +238,7 @@ def _endpoint_in_process(
             config.base_url,
             _switches(config, options),
             keep_conversations=bool(options.get("keep_conversations")),
+            extensions=cast("EmbeddedOptions", options).get("extensions", ()),
         ),
     )
 

@@ -33,7 +33,8 @@ class MetricFacts:
 def metrics() -> list[MetricFacts]:
     """Return every metric in the order of its declaration."""
     declared = Metrics(lambda provider, model: True)
-    values = (*vars(declared).values(), *vars(declared.response_cache).values())
+    parts = (declared, declared.response_cache, declared.extensions)
+    values = [value for part in parts for value in vars(part).values()]
     # A metric that is bound to label values is not another metric.
     return [_facts(one) for one in values if isinstance(one, MetricWrapperBase) and not one._labelvalues]
 

@@ -22,8 +22,10 @@ from ...resilience.worker_pool import WorkerPool
 from .answer_events import AnswerEvents
 from .api import API_VERSION, Transport
 
-MAX_THREADS, MAX_THREADS_PER_CALLER = 32, 16
+MAX_THREADS = 32
 """Threads in which the blocking methods of one plug-in run."""
+
+MAX_THREADS_PER_CALLER = 16
 
 MAX_PROVIDERS = 100
 """Objects of one class that are kept, one for each model; those with the key of a caller serve one call."""
