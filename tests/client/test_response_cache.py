@@ -73,3 +73,13 @@ def test_the_asynchronous_client_uses_the_cache() -> None:
 def test_an_unusable_policy_is_rejected(ai: AIManager, cache: Any, description: str) -> None:
     with pytest.raises(InvalidRequestError, match=description):
         ai.request("Hi", cache=cache)
+
+
+def test_hits_are_counted_in_the_usage_of_the_caller(ai: AIManager) -> None:
+    new, *hits = (ai.request("Hi", cache="use") for _ in range(3))
+
+    (row,) = ai.metrics.get_summary().rows
+
+    assert (row.requests_total, row.cache_hits, row.fallbacks) == (3, 2, 0)
+    assert row.cost_total == new.cost
+    assert row.saved_total == 2 * (hits[0].saved_cost or 0)

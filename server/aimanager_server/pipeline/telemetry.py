@@ -20,6 +20,8 @@ MAX_MESSAGE_LENGTH = 500
 
 MAX_ATTEMPT_REASONS = 20
 
+FROM_CACHE = (CacheStatus.HIT, CacheStatus.COALESCED)
+
 INTERNAL_ERROR = "INTERNAL_ERROR"
 DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
 
@@ -103,6 +105,8 @@ class _CallObserver(StreamObserver):
             # Of all attempts, as what was lost to a restart is spent too. A replay made none.
             usage, cost = self._call.attempts.usage() or usage, self._call.attempts.cost()
             self._metrics.request_tokens.observe(usage.input_tokens + usage.output_tokens)
+        elif metadata.cache_status in FROM_CACHE:
+            self._usage.record_hit(*self._call.target.key, metadata.saved_cost)
         self._layer.log.info(
             "request.completed",
             provider=metadata.provider,
@@ -162,7 +166,11 @@ class _CallObserver(StreamObserver):
             provider,
             model,
             reason,
-            used_fallback=not reason and (metadata.provider, metadata.model) != (provider, model),
+            used_fallback=(
+                not reason
+                and metadata.cache_status is CacheStatus.MISS
+                and (metadata.provider, metadata.model) != (provider, model)
+            ),
             latency=latency,
             time_to_first_token=None if latency is None else metadata.time_to_first_token,
         )

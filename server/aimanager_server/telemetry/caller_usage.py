@@ -75,6 +75,10 @@ class CallerUsage:
             reason, used_fallback=used_fallback, latency=latency, time_to_first_token=time_to_first_token
         )
 
+    def record_hit(self, provider: str, model: str, saved_cost: Cost | None) -> None:
+        """Count a request that the response cache answered, under its first target."""
+        self._bucket(provider, model).record_hit(saved_cost)
+
     def record_attempt(self, record: AttemptRecord) -> None:
         """Add the tokens and cost of one attempt."""
         if record.usage is not None:

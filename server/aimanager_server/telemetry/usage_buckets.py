@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..core.usage import Cost, Usage
+from ..core.usage import Cost, Usage, add_cost
 from .histogram import DurationHistogram
 
 CURRENCY = "USD"
@@ -31,14 +31,16 @@ class UsageRow:
     latency_p95: float | None
     time_to_first_token_p50: float | None
     failures_by_reason: Mapping[str, int]
+    cache_hits: int = 0
+    saved_cost: Cost | None = None
 
 
 class UsageBucket:
     """Running totals of one provider and model within one period. Buckets can be merged."""
 
     __slots__ = (
-        "_estimated", "_failures", "_fallbacks", "_input_nanos", "_input_tokens", "_latency", "_output_nanos",
-        "_output_tokens", "_priced", "_reasons", "_requests", "_time_to_first_token",
+        "_cache_hits", "_estimated", "_failures", "_fallbacks", "_input_nanos", "_input_tokens", "_latency",
+        "_output_nanos", "_output_tokens", "_priced", "_reasons", "_requests", "_saved_cost", "_time_to_first_token",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -46,6 +48,8 @@ class UsageBucket:
         self._input_tokens = self._output_tokens = 0
         self._input_nanos = self._output_nanos = 0
         self._priced = self._estimated = False
+        self._cache_hits = 0
+        self._saved_cost: Cost | None = None
         self._reasons: dict[str, int] | None = None
         self._latency, self._time_to_first_token = DurationHistogram(), DurationHistogram()
 
@@ -63,6 +67,12 @@ class UsageBucket:
             self._latency.record(latency)
         if time_to_first_token is not None:
             self._time_to_first_token.record(time_to_first_token)
+
+    def record_hit(self, saved_cost: Cost | None) -> None:
+        """Count a request that the response cache answered. A cost that is not in US dollars is ignored."""
+        self._cache_hits += 1
+        if saved_cost is not None and saved_cost.currency == CURRENCY:
+            self._saved_cost = saved_cost if self._saved_cost is None else add_cost(self._saved_cost, saved_cost)
 
     def record_usage(self, usage: Usage, cost: Cost | None) -> None:
         """Add tokens and cost. A cost that is unknown or not in US dollars is ignored."""
@@ -85,6 +95,9 @@ class UsageBucket:
         self._output_nanos += other._output_nanos
         self._priced |= other._priced
         self._estimated |= other._estimated
+        self._cache_hits += other._cache_hits
+        if other._saved_cost is not None:
+            self._saved_cost = add_cost(self._saved_cost or Cost(0, 0, CURRENCY, estimated=False), other._saved_cost)
         for reason, count in (other._reasons or {}).items():
             self._count_reason(reason, count)
         self._latency.merge(other._latency)
@@ -110,6 +123,8 @@ class UsageBucket:
             self._latency.percentile(0.95),
             self._time_to_first_token.percentile(0.5),
             dict(self._reasons or {}),
+            self._cache_hits,
+            self._saved_cost,
         )
 
     def _count_reason(self, reason: str, count: int) -> None:

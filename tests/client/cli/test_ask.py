@@ -73,6 +73,7 @@ def test_arguments_become_request_fields(aimanager: CommandRunner, tmp_path: Pat
     aimanager(
         *("ask", "Hi", "--model", "mock/fast", "--system", "Be brief", "--attach", str(notes)),
         *("--reasoning", "low", "--timeout", "20", "--fallback", "openai/fast", "--fallback", "mock/mock-small"),
+        *("--cache", "use"),
     )
 
     [call] = aimanager.fake.received
@@ -81,6 +82,7 @@ def test_arguments_become_request_fields(aimanager: CommandRunner, tmp_path: Pat
     assert sent.messages[0].parts[0].attachment.data == b"remember"
     assert sent.reasoning.effort == generation_pb2.REASONING_EFFORT_LOW
     assert sent.fallback_models == ["openai/fast", "mock/mock-small"]
+    assert sent.cache_policy == generation_pb2.CachePolicy(mode=generation_pb2.CACHE_MODE_USE)
     assert call.timeout < 30
 
 

@@ -85,6 +85,16 @@ class MetricsRow:
         return read_cost(self.proto, "cost")
 
     @property
+    def cache_hits(self) -> int:
+        """Requests that the response cache answered."""
+        return self.proto.cache_hits
+
+    @property
+    def saved_total(self) -> Decimal | None:
+        """What the responses of these requests cost when they were generated; None if no price is known."""
+        return read_cost(self.proto, "saved_cost")
+
+    @property
     def currency(self) -> str:
         """Currency of the cost, such as USD."""
         return self.proto.cost.currency_code

@@ -147,6 +147,8 @@ class MetricsRow(_message.Message):
     LATENCY_P95_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_TOKEN_P50_FIELD_NUMBER: _builtins.int
     FAILURES_BY_REASON_FIELD_NUMBER: _builtins.int
+    CACHE_HITS_FIELD_NUMBER: _builtins.int
+    SAVED_COST_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Name of the provider. Provider and model are empty for calls that were rejected before they had one."""
     model: _builtins.str
@@ -161,6 +163,8 @@ class MetricsRow(_message.Message):
     """Input tokens."""
     output_tokens: _builtins.int
     """Output tokens."""
+    cache_hits: _builtins.int
+    """Calls that the response cache answered: CACHE_STATUS_HIT and CACHE_STATUS_COALESCED."""
     @_builtins.property
     def cost(self) -> _usage_pb2.Cost:
         """Cost of the tokens with known prices."""
@@ -181,6 +185,10 @@ class MetricsRow(_message.Message):
     def failures_by_reason(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Failures by ErrorInfo reason; `CANCELLED` for calls that the caller cancelled."""
 
+    @_builtins.property
+    def saved_cost(self) -> _usage_pb2.Cost:
+        """What the responses of these calls cost when they were generated, of known prices."""
+
     def __init__(
         self,
         *,
@@ -196,10 +204,12 @@ class MetricsRow(_message.Message):
         latency_p95: _duration_pb2.Duration | None = ...,
         time_to_first_token_p50: _duration_pb2.Duration | None = ...,
         failures_by_reason: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        cache_hits: _builtins.int = ...,
+        saved_cost: _usage_pb2.Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "time_to_first_token_p50", b"time_to_first_token_p50"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "saved_cost", b"saved_cost", "time_to_first_token_p50", b"time_to_first_token_p50"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "failures", b"failures", "failures_by_reason", b"failures_by_reason", "fallbacks", b"fallbacks", "input_tokens", b"input_tokens", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "model", b"model", "output_tokens", b"output_tokens", "provider", b"provider", "requests", b"requests", "time_to_first_token_p50", b"time_to_first_token_p50"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cost", b"cost", "failures", b"failures", "failures_by_reason", b"failures_by_reason", "fallbacks", b"fallbacks", "input_tokens", b"input_tokens", "latency_p50", b"latency_p50", "latency_p95", b"latency_p95", "model", b"model", "output_tokens", b"output_tokens", "provider", b"provider", "requests", b"requests", "saved_cost", b"saved_cost", "time_to_first_token_p50", b"time_to_first_token_p50"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

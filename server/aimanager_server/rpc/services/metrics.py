@@ -67,4 +67,6 @@ def _row_to_proto(row: UsageRow) -> metrics_pb2.MetricsRow:
         latency_p95=optional_duration(row.latency_p95),
         time_to_first_token_p50=optional_duration(row.time_to_first_token_p50),
         failures_by_reason=row.failures_by_reason,
+        cache_hits=row.cache_hits,
+        saved_cost=None if row.saved_cost is None else cost_to_proto(row.saved_cost),
     )

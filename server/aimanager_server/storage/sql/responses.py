@@ -28,7 +28,7 @@ from .rows import MICROSECONDS, microseconds
 from .tables import conversations
 from .tables import responses as table
 
-READ_SECONDS = 0.5
+READ_SECONDS = 2.0
 """How long a call waits for a stored response before it goes on without."""
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """Estimated size of a response that is stored: reading a larger one would keep other calls waiting."""
@@ -70,6 +70,7 @@ class SqlResponses:
         self._pending: dict[bytes, _Pending] = {}
         self._pending_size = 0
         self._writer: asyncio.Task[None] | None = None
+        self._reads: set[asyncio.Task[Any]] = set()
         self._writes_since_eviction = 0
         dialect: Any = sqlite if database.is_sqlite else postgresql
         insert = dialect.insert(table)
@@ -95,12 +96,14 @@ class SqlResponses:
         pending = self._pending.get(key.digest)
         if pending is not None:
             return pending.response
-        try:
-            async with asyncio.timeout(self._read_seconds), self._database.reading() as connection:
-                query = select(table).where(table.c.key == key.digest, table.c.owner == key.owner.name)
-                row = (await connection.execute(query)).one_or_none()
-        except TimeoutError as error:
-            raise StorageUnavailable(f"The database took longer than {self._read_seconds:g} s.") from error
+        # Not cancelled after the timeout: a driver that is interrupted within a statement gives up its connection.
+        read = asyncio.ensure_future(self._read(key))
+        self._reads.add(read)
+        read.add_done_callback(self._end_read)
+        done, _ = await asyncio.wait({read}, timeout=self._read_seconds)
+        if not done:
+            raise StorageUnavailable(f"The database took longer than {self._read_seconds:g} s.")
+        row = read.result()
         if row is None or row.generated_at <= self._oldest():
             return None
         result = self._decode(row)
@@ -136,9 +139,19 @@ class SqlResponses:
             await self._evict(connection)
 
     async def aclose(self) -> None:
-        """Wait for what is being written."""
-        if self._writer is not None:
-            await asyncio.wait({self._writer})
+        """Wait for what is being written, and read."""
+        if tasks := {*self._reads, *([self._writer] if self._writer else [])}:
+            await asyncio.wait(tasks)
+
+    async def _read(self, key: CacheKey) -> Any:
+        query = select(table).where(table.c.key == key.digest, table.c.owner == key.owner.name)
+        async with self._database.reading() as connection:
+            return (await connection.execute(query)).one_or_none()
+
+    def _end_read(self, read: asyncio.Task[Any]) -> None:
+        self._reads.discard(read)
+        if not read.cancelled():
+            read.exception()  # nobody may be waiting for it any more
 
     def _oldest(self) -> int:
         """Return the time, as stored, up to which responses have expired."""
