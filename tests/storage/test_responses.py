@@ -250,6 +250,7 @@ async def test_a_slow_database_is_not_waited_for(tmp_path: Path) -> None:
 
         with pytest.raises(StorageUnavailable, match="took longer"):
             await store.find(key())
+        await store.aclose()
 
 
 async def test_a_failing_database_loses_only_the_responses(tmp_path: Path) -> None:
