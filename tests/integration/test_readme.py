@@ -43,6 +43,7 @@ PROMISES = {
         "test_costs_match_the_golden_table",
         "test_an_unknown_cost_is_unset",
     ),
+    "Long conversations stay cheap.": ("test_every_turn_reads_all_that_the_turn_before_wrote",),
     "No setting is ignored silently.": (
         "test_unsupported_options_are_removed_with_a_warning",
         "test_image_for_a_model_without_image_input_is_rejected",
@@ -57,6 +58,10 @@ PROMISES = {
     "Errors say what to do.": (
         "test_every_error_has_its_code_reason_solution_and_pushback",
         "test_the_first_error_is_reported_with_every_attempt",
+    ),
+    "Secrets and personal data can be kept from providers.": (
+        "test_no_operation_sends_to_a_provider_what_is_filtered",
+        "test_any_division_of_a_text_gives_the_same_result",
     ),
     "Keys are not disclosed.": (
         "test_prompts_answers_tokens_and_keys_are_in_no_log_line_and_no_metric",
