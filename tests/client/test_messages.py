@@ -246,21 +246,3 @@ def test_unsupported_function_is_rejected(function: Callable[..., None]) -> None
         tool(function)
 
     assert "schema=" in rejected.value.solution
-
-
-def test_tool_is_a_decorator() -> None:
-    @tool
-    def weather(city: str) -> str:
-        """Return the weather."""
-        return city
-
-    @tool(description="Forecast.", strict=True)
-    def forecast(city: str) -> str:
-        return city
-
-    assert (weather.name, weather.description, json.loads(weather.input_schema_json)["required"]) == (
-        "weather",
-        "Return the weather.",
-        ["city"],
-    )
-    assert (forecast.name, forecast.description, forecast.strict) == ("forecast", "Forecast.", True)

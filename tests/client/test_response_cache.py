@@ -38,10 +38,10 @@ def test_a_hit_says_what_it_saved(ai: AIManager) -> None:
     assert (hit.cost, hit.total_cost, hit.saved_cost, new.saved_cost) == (0, 0, new.cost, None)
     assert (hit.usage.input_tokens, hit.attempts, hit.from_cache, hit.cost_is_exact) == (0, (), True, True)
     metadata = hit.metadata
-    assert metadata.generated_at is not None
-    assert (datetime.now(UTC) - metadata.generated_at).total_seconds() < 3_600
+    assert metadata.generate_time is not None
+    assert (datetime.now(UTC) - metadata.generate_time).total_seconds() < 3_600
     assert (metadata.saved_cost, metadata.cache_status, metadata.currency) == (new.cost, "hit", "USD")
-    assert new.metadata.generated_at is None
+    assert new.metadata.generate_time is None
 
 
 def test_the_client_has_a_default_for_cache() -> None:

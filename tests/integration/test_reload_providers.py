@@ -46,8 +46,9 @@ def provider(upstream: Upstream, *lines: str) -> str:
 
 def key_file(folder: Path, name: str, key: str) -> str:
     """Write a key file and return the setting that names it."""
-    file = folder / name
-    file.write_text(key)
+    file, new = folder / name, folder / f"{name}.new"
+    new.write_text(key)
+    new.replace(file)  # at once: the server must not read a file that is not written yet
     return f"api_key_file = {json.dumps(str(file))}"
 
 

@@ -103,7 +103,7 @@ def test_an_equal_request_costs_nothing(storage: str) -> None:
     assert (second.usage.input_tokens, second.cost.total_nanos, second.cost.estimated) == (0, 0, False)
     assert (execution.total_usage.output_tokens, execution.total_cost.total_nanos) == (0, 0)
     assert execution.saved_cost == first.cost
-    assert execution.generated_at.seconds > 1_700_000_000
+    assert execution.generate_time.seconds > 1_700_000_000
     assert not execution.attempts
     assert execution.HasField("latency")
     assert not first.execution.HasField("saved_cost")

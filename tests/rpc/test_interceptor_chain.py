@@ -60,6 +60,9 @@ class FakeContext:
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return ()
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
     def set_trailing_metadata(self, metadata: object) -> None: ...
 
     def time_remaining(self) -> None: ...

@@ -6,11 +6,10 @@ import json
 import mimetypes
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, Protocol
 
 from ._convert.checks import require_choice, require_utf8
 from ._convert.function_schema import function_schema, split_docstring
@@ -127,42 +126,23 @@ def tool_result(call: ToolCallReference, output: object, *, is_error: bool = Fal
     return Part(tool_result=ToolResult(tool_call_id=call.id, name=call.name, output=text, is_error=is_error))
 
 
-@overload
 def tool(
     function: Callable[..., Any] | str,
     *,
     description: str = "",
     schema: Mapping[str, object] | None = None,
     strict: bool = False,
-) -> Tool: ...
-@overload
-def tool(
-    *, description: str = "", schema: Mapping[str, object] | None = None, strict: bool = False
-) -> Callable[[Callable[..., Any]], Tool]: ...
-def tool(
-    function: Callable[..., Any] | str | None = None,
-    *,
-    description: str = "",
-    schema: Mapping[str, object] | None = None,
-    strict: bool = False,
-) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Return a tool from a function, or from a name and the JSON Schema of its arguments. Also a decorator.
+) -> Tool:
+    """Return a tool from a function, or from a name and the JSON Schema of its arguments.
 
     The docstring of a function becomes the description, its `Args:` section the descriptions of the parameters, its
-    type hints the schema. The gateway never runs a tool.
+    type hints the schema. The gateway never runs a tool; `AIManager.run` does, and takes the functions themselves.
 
     >>> def weather(city: str) -> str:
     ...     "Return the weather."
-    >>> tool(weather).description
+    >>> tool(weather, strict=True).description
     'Return the weather.'
-    >>> @tool(strict=True)
-    ... def forecast(city: str) -> str:
-    ...     "Return the forecast."
-    >>> forecast.name, forecast.strict
-    ('forecast', True)
     """
-    if function is None:
-        return partial(tool, description=description, schema=schema, strict=strict)
     if isinstance(function, str):
         return Tool(
             name=require_utf8("name", function),

@@ -79,7 +79,7 @@ class ExtensionResponse:
         """Return the response with this text in place of all text parts, where the first of them was.
 
         >>> ExtensionResponse((Text("a"), Text("b"))).with_text("c").parts
-        (Text(text='c', provider_state=b''),)
+        (Text(text='c', provider_state=b'', cache_hint=None),)
         """
         first = next((index for index, part in enumerate(self.parts) if isinstance(part, Text)), len(self.parts))
         others = [part for part in self.parts if not isinstance(part, Text)]

@@ -144,7 +144,7 @@ def _functions(tools: Any, *, accepts_coroutines: bool) -> dict[str, Callable[..
         if not callable(function) or not hasattr(function, "__name__"):
             raise InvalidRequestError(
                 f"tools[{index}] must be a function, got {type(function).__name__}",
-                "Pass functions to run(); send tools without a function with request().",
+                "Pass the functions themselves to run(), without tool(); send tools that have none with request().",
             )
         if inspect.iscoroutinefunction(function) and not accepts_coroutines:
             raise InvalidRequestError(

@@ -15,7 +15,9 @@ DEFAULT_TIER = "free"
 class Limits:
     """Rate limits of a server in this process: the tiers of its configuration. Without tiers nothing is limited.
 
-    >>> ai.limits.check("mock").allowed
+    >>> from aimanager import AIManager
+    >>> with AIManager("any key", provider="mock") as ai:
+    ...     ai.limits.check("mock").allowed
     True
     """
 
@@ -28,7 +30,9 @@ class Limits:
         Nothing is taken from the quotas: requests do that themselves. Raises InvalidProviderError, and
         ConfigurationError for a tier that is not configured, and with a gateway, which decides for itself.
 
-        >>> ai.limits.check("mock")
+        >>> from aimanager import AIManager
+        >>> with AIManager("any key", provider="mock") as ai:
+        ...     ai.limits.check("mock")
         RateLimitResult(allowed=True, retry_after=None, message='')
         """
         return _check(_endpoint(self._channel), provider, tier)

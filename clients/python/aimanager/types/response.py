@@ -92,7 +92,7 @@ class Metadata(FieldMapping):
     context_window, paused or other; `provider_finish_reason` is the provider's own value. `latency` and
     `time_to_first_token` are in seconds. `cost` is in `currency`, None if the price is unknown; `cost_is_exact` is
     False for a cost from the gateway's price table. `cache_status` is miss, idempotent_replay, hit or coalesced.
-    `saved_cost` is what a response from the cache cost when it was generated, at `generated_at`. `execution` is the
+    `saved_cost` is what a response from the cache cost when it was generated, at `generate_time`. `execution` is the
     message from the server.
 
     >>> AIResponse("Hi", "mock", "mock-large").metadata["provider"]
@@ -115,7 +115,7 @@ class Metadata(FieldMapping):
     from_cache: bool
     cache_status: str
     saved_cost: Decimal | None
-    generated_at: datetime | None
+    generate_time: datetime | None
     execution: generation_pb2.Execution = field(repr=False)
 
 
@@ -360,7 +360,7 @@ class AIResponse(Generic[Parsed]):
             from_cache=self.from_cache,
             cache_status=self.cache_status,
             saved_cost=self.saved_cost,
-            generated_at=read_time(execution, "generated_at"),
+            generate_time=read_time(execution, "generate_time"),
             execution=execution,
         )
 

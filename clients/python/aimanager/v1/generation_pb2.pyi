@@ -846,7 +846,7 @@ class Execution(_message.Message):
     TOTAL_USAGE_FIELD_NUMBER: _builtins.int
     TOTAL_COST_FIELD_NUMBER: _builtins.int
     SAVED_COST_FIELD_NUMBER: _builtins.int
-    GENERATED_AT_FIELD_NUMBER: _builtins.int
+    GENERATE_TIME_FIELD_NUMBER: _builtins.int
     requested_model: _builtins.str
     """The model as requested."""
     provider: _builtins.str
@@ -880,7 +880,7 @@ class Execution(_message.Message):
         """
 
     @_builtins.property
-    def generated_at(self) -> _timestamp_pb2.Timestamp:
+    def generate_time(self) -> _timestamp_pb2.Timestamp:
         """When the response was complete, if an earlier call generated it: with CACHE_STATUS_HIT."""
 
     def __init__(
@@ -895,11 +895,11 @@ class Execution(_message.Message):
         total_usage: _usage_pb2.Usage | None = ...,
         total_cost: _usage_pb2.Cost | None = ...,
         saved_cost: _usage_pb2.Cost | None = ...,
-        generated_at: _timestamp_pb2.Timestamp | None = ...,
+        generate_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["generated_at", b"generated_at", "latency", b"latency", "saved_cost", b"saved_cost", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generate_time", b"generate_time", "latency", b"latency", "saved_cost", b"saved_cost", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "generated_at", b"generated_at", "latency", b"latency", "model", b"model", "provider", b"provider", "requested_model", b"requested_model", "saved_cost", b"saved_cost", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "generate_time", b"generate_time", "latency", b"latency", "model", b"model", "provider", b"provider", "requested_model", b"requested_model", "saved_cost", b"saved_cost", "time_to_first_token", b"time_to_first_token", "total_cost", b"total_cost", "total_usage", b"total_usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,7 +40,7 @@ def parse_script(text: str, *, max_answer_length: int = MAX_ANSWER_LENGTH, text_
     >>> parse_script("Hi [[reply: Hello]][[finish: refusal]]").rounds[0].finish
     <FinishReason.REFUSAL: 'refusal'>
     >>> parse_script("Sunny. [[rate: 50]]", text_is_reply=True).rounds[0].parts
-    (Text(text='Sunny.', provider_state=b''),)
+    (Text(text='Sunny.', provider_state=b'', cache_hint=None),)
     """
     parser = _ScriptParser(text, max_answer_length, text_is_reply=text_is_reply)
     for _ in parser.steps():

@@ -184,7 +184,7 @@ def _fill_execution(execution: generation_pb2.Execution, metadata: ResponseMetad
     if metadata.saved_cost is not None:
         _fill_cost(execution.saved_cost, metadata.saved_cost)
     if metadata.generated_at is not None:
-        fill_timestamp(execution.generated_at, metadata.generated_at)
+        fill_timestamp(execution.generate_time, metadata.generated_at)
 
 
 def _fill_totals(execution: generation_pb2.Execution, usage: Usage | None, cost: Cost | None) -> None:
