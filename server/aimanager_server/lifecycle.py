@@ -12,6 +12,8 @@ from .extensions.registry import FeatureManager
 from .operations.conversations import delete_expired
 from .providers.plugins.registry import ProviderRegistry
 from .rpc.server import GatewayServer
+from .state import SharedState
+from .telemetry.logger import get_logger
 from .telemetry.metrics_server import MetricsServer, check_metrics_address
 
 PLUGIN_LISTING_SECONDS = 1.0
@@ -19,6 +21,9 @@ PLUGIN_LISTING_SECONDS = 1.0
 
 EXPIRY_INTERVAL_SECONDS = 60.0
 """Between two searches for expired conversations."""
+
+ABORT_SECONDS = 1.0
+"""How long what used the database may take to end once its connections are aborted."""
 
 
 @asynccontextmanager
@@ -67,11 +72,10 @@ async def running_components(
         stack.push_async_callback(app.aclose)
         if settings.server.metrics_listen is not None:
             await stack.enter_async_context(MetricsServer(settings.server.metrics_listen, app.state.metrics.registry))
-        stack.push_async_callback(app.state.storage.aclose)
+        users: set[asyncio.Task[None]] = set()
+        stack.push_async_callback(_close_storage, app.state, users)
         await app.state.storage.prepare()
-        stack.push_async_callback(app.state.unfinished_turns.aclose)
-        expiry = asyncio.ensure_future(delete_expired(app.state.storage, EXPIRY_INTERVAL_SECONDS))
-        stack.push_async_callback(_cancel, expiry)  # before the database is closed, which it may be using
+        users.add(asyncio.ensure_future(delete_expired(app.state.storage, EXPIRY_INTERVAL_SECONDS)))
         app.state.metrics.export_tasks(asyncio.get_running_loop())
         app.state.lag_monitor.start()
         stack.callback(app.state.lag_monitor.stop)
@@ -83,9 +87,33 @@ async def running_components(
         yield app
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+async def _close_storage(state: SharedState, users: set[asyncio.Task[None]]) -> None:
+    """Cancel the tasks that use the storage, store what is left, and close it, all within the close timeout.
+
+    A database that does not respond is aborted then: closing one connection after another would take as long as a
+    statement may take, times the number of connections.
+    """
+    closing = asyncio.ensure_future(_finish_storage(state, users))
+    done, _ = await asyncio.wait({closing}, timeout=state.settings.storage.close_timeout_seconds)
+    if not done:
+        get_logger().error(
+            "storage.close_timeout",
+            pending_responses=state.storage.pending_responses,
+            unfinished_turns=state.unfinished_turns.entries,
+        )
+        state.storage.abort()
+        done, _ = await asyncio.wait({closing}, timeout=ABORT_SECONDS)
+    if done:
+        closing.result()
+
+
+async def _finish_storage(state: SharedState, users: set[asyncio.Task[None]]) -> None:
+    for task in users:
+        task.cancel()
+    if users:
+        await asyncio.wait(users)  # before the database is closed, which they may be using
+    await state.unfinished_turns.aclose()
+    await state.storage.aclose()
 
 
 async def check_startup(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from aimanager_server.config.loader import load
 from aimanager_server.config.settings import Settings
+from aimanager_server.lifecycle import ABORT_SECONDS
 from aimanager_server.rpc.server import CANCEL_GRACE_SECONDS, REJECTION_SECONDS
 from aimanager_server.telemetry.metrics import Metrics
 from tests.docs.kubernetes_manifest import (
@@ -185,6 +186,7 @@ def test_the_grace_period_covers_the_drain(pod_spec: Manifest, settings: Setting
         server.drain_timeout_seconds,
         REJECTION_SECONDS,
         CANCEL_GRACE_SECONDS,
+        settings.storage.close_timeout_seconds + ABORT_SECONDS,
         EXIT_SECONDS,
     )
     table = re.findall(r"^\| .* \| \**([\d.]+)\** \|$", PAGE, re.MULTILINE)
@@ -200,8 +202,8 @@ def test_the_drain_outlasts_the_longest_call(settings: Settings) -> None:
 
 
 def test_the_server_defaults_exceed_the_default_grace_period_of_kubernetes() -> None:
-    server = Settings().server
-    rest = REJECTION_SECONDS + CANCEL_GRACE_SECONDS + EXIT_SECONDS
+    server, close_seconds = Settings().server, Settings().storage.close_timeout_seconds
+    rest = REJECTION_SECONDS + CANCEL_GRACE_SECONDS + close_seconds + ABORT_SECONDS + EXIT_SECONDS
 
     assert f"({server.drain_delay_seconds:g} s + {server.drain_timeout_seconds:g} s + {rest:g} s)" in PAGE
     assert server.drain_delay_seconds + server.drain_timeout_seconds + rest > 30

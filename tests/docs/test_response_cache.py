@@ -8,7 +8,6 @@ import pytest
 
 from aimanager_server.config.response_cache import ResponseCacheSettings
 from aimanager_server.pipeline.response_cache import BYPASS_SECONDS
-from aimanager_server.storage.sql.responses import READ_SECONDS
 from tests.support.doc_blocks import DOCS, CodeBlock, code_blocks, run_python
 from tests.support.gateway import settings_with, started_gateway
 
@@ -30,5 +29,5 @@ def test_the_page_states_the_limits() -> None:
     assert f"at most {settings.max_entries:,} responses and {settings.max_bytes // 2**20} MiB" in page
     assert settings.ttl_seconds == 3_600
     assert "kept for an hour" in page
-    assert f"longer than {READ_SECONDS:g} s fails no call" in page
+    assert f"longer than {settings.lookup_timeout_seconds:g} s (`lookup_timeout_seconds`) fails no call" in page
     assert f"left out for {BYPASS_SECONDS:g} s" in page

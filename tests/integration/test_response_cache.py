@@ -29,6 +29,8 @@ from tests.support.tokens import bearer, callers
 MODEL = "mock/mock-large"
 USE, REFRESH = generation_pb2.CACHE_MODE_USE, generation_pb2.CACHE_MODE_REFRESH
 MISS, HIT = usage_pb2.CACHE_STATUS_MISS, usage_pb2.CACHE_STATUS_HIT
+PATIENCE = 60.0
+"""Seconds that a lookup in the database may take on a busy machine: after the default, a call would go on without."""
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -73,7 +75,7 @@ def running(url: str = "", **sections: Any) -> Iterator[Client]:
     """Run a server with the response cache in its database, if it has one."""
     tables: dict[str, Any] = {"providers": {"mock": {}}, "callers": callers("alice", "bob"), **sections}
     if url:
-        tables |= {"storage": {"url": url}, "response_cache": {"store": "storage"}}
+        tables |= {"storage": {"url": url}, "response_cache": {"store": "storage", "lookup_timeout_seconds": PATIENCE}}
     settings = settings_with(**tables)
     with (
         run_in_thread(lambda stack: stack.enter_async_context(running_app(settings))) as (app, _),
@@ -254,7 +256,8 @@ def test_stored_responses_are_encrypted_and_outlive_a_restart(tmp_path: Path) ->
     (tmp_path / "keys").write_text(new_key_line("first"))
     url, prompt = f"sqlite+aiosqlite:///{tmp_path}/store.db", "[[reply: canary-answer]]"
     tables: dict[str, Any] = {
-        "storage": {"url": url, "encryption_key_file": str(tmp_path / "keys")}, "response_cache": {"store": "storage"},
+        "storage": {"url": url, "encryption_key_file": str(tmp_path / "keys")},
+        "response_cache": {"store": "storage", "lookup_timeout_seconds": PATIENCE},
     }  # fmt: skip
     with running(**tables) as alice:
         alice.ask(prompt)

@@ -59,9 +59,8 @@ def stores(opened: Database, cipher: Cipher) -> Stores:
 
 
 def cached_responses(opened: Database, cipher: Cipher) -> SqlResponses:
-    return SqlResponses(
-        opened, cipher, ResponseCacheSettings(), ResponseCacheMetrics(CollectorRegistry()), Clock(), 60.0
-    )
+    settings = ResponseCacheSettings(lookup_timeout_seconds=60.0)
+    return SqlResponses(opened, cipher, settings, ResponseCacheMetrics(CollectorRegistry()), Clock())
 
 
 async def test_after_it_the_old_key_can_be_removed(opened: Database, ciphers: Mapping[str, Cipher]) -> None:

@@ -93,13 +93,13 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     cipher = cipher_of(tmp_path / "keys" if kind.endswith("encrypted") else None)
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(database(url))
-        store, other = (SqlResponses(opened, cipher, settings(), metrics, clock, PATIENCE) for _ in range(2))
+        store, other = (SqlResponses(opened, cipher, settings(), metrics, clock) for _ in range(2))
         yield Kept(store, other, clock, registry, opened, cipher)
         await store.aclose()
 
 
 def settings(**changed: object) -> ResponseCacheSettings:
-    return ResponseCacheSettings.model_validate({"ttl_seconds": 60, **changed})
+    return ResponseCacheSettings.model_validate({"ttl_seconds": 60, "lookup_timeout_seconds": PATIENCE, **changed})
 
 
 async def test_a_response_is_found_as_it_was_stored(kept: Kept) -> None:
@@ -246,7 +246,7 @@ async def test_memory_is_counted_and_emptied_when_the_store_is_switched_off() ->
 async def test_a_slow_database_is_not_waited_for(tmp_path: Path) -> None:
     metrics = ResponseCacheMetrics(CollectorRegistry())
     async with database(f"sqlite+aiosqlite:///{tmp_path}/a.db") as opened:
-        store = SqlResponses(opened, cipher_of(None), settings(), metrics, Clock(), read_seconds=0.0)
+        store = SqlResponses(opened, cipher_of(None), settings(lookup_timeout_seconds=1e-9), metrics, Clock())
 
         with pytest.raises(StorageUnavailable, match="took longer"):
             await store.find(key())

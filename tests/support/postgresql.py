@@ -6,6 +6,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -44,6 +45,20 @@ class PostgreSQL:
     def stop(self) -> None:
         """Stop the server at once, as a crash would."""
         _run([*self._control, "-m", "immediate", "stop"], self.user)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no process of the server run within the block: connections stay open, and nothing is answered."""
+        server = int((self.data / "db" / "postmaster.pid").read_text().split()[0])
+        os.kill(server, signal.SIGSTOP)  # first, so that it starts no more of them
+        processes = [server, *_children(server)]
+        try:
+            for process in processes[1:]:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     @property
     def _control(self) -> Sequence[str | Path]:
@@ -88,6 +103,10 @@ def _run(command: Sequence[str | Path], user: str | None) -> None:
         done = subprocess.run([*as_user, *map(str, command)], stdout=output, stderr=output, cwd="/")
         output.seek(0)
         assert done.returncode == 0, f"{done.returncode}: {output.read()}"
+
+
+def _children(process: int) -> Sequence[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def _unprivileged_user() -> str | None:

@@ -21,3 +21,5 @@ class ResponseCacheSettings(Section):
     """Their total size."""
     ttl_seconds: Seconds = 3_600.0
     """How long a response is kept."""
+    lookup_timeout_seconds: Seconds = 2.0
+    """How long a call waits for a stored response in a database before it goes on without."""

@@ -55,6 +55,8 @@ class StorageSettings(SectionWithFiles):
     """Connections to PostgreSQL."""
     statement_timeout_seconds: Seconds = 10.0
     """How long a statement in PostgreSQL may take."""
+    close_timeout_seconds: Seconds = 10.0
+    """How long a server that stops waits until everything is stored. What is left then is dropped and logged."""
     max_memory_bytes: PositiveInt = 256 * MIB
     """In memory: size of all conversations. The least recently used of the caller with the most is dropped first."""
     idle_memory_seconds: Seconds = 3_600.0

@@ -38,8 +38,8 @@ INSTALL = "pip install 'aimanager[storage]'"
 class Storage:
     """The stores of a server. `prepare` makes them usable, and raises StartupError if they are not.
 
-    `responses` are those of the response cache, by the setting that selects them. `memory` are the conversations if
-    they are in memory.
+    `responses` are those of the response cache, by the setting that selects them. `abort` lets `aclose` and whatever
+    else waits for the database end at once. `memory` are the conversations if they are in memory.
     """
 
     conversations: ConversationStore
@@ -48,7 +48,14 @@ class Storage:
     responses: Mapping[str, ResponseStore]
     prepare: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
+    abort: Callable[[], None]
     memory: MemoryConversations | None = None
+
+    @property
+    def pending_responses(self) -> int:
+        """Number of responses that wait to be written to the database."""
+        responses = self.responses.get("storage")
+        return 0 if responses is None else responses.entries
 
     def reconfigure(self, settings: Settings) -> None:
         """Change the limits of the stores."""
@@ -86,7 +93,7 @@ def open_storage(settings: Settings, metrics: ResponseCacheMetrics, now: Callabl
     if settings.storage.url is None:
         memory = MemoryConversations(settings.storage, now)
         results = MemoryIdempotency(settings.idempotency, clock)
-        return Storage(memory, memory, results, {"memory": in_memory}, _nothing, _nothing, memory)
+        return Storage(memory, memory, results, {"memory": in_memory}, _nothing, _nothing, lambda: None, memory)
     check_file_system(settings.storage)
     try:
         from .sql.attachments import SqlAttachments
@@ -112,7 +119,8 @@ def open_storage(settings: Settings, metrics: ResponseCacheMetrics, now: Callabl
         await stored.aclose()
         await database.aclose()
 
-    return Storage(conversations, attachments, stored, {"memory": in_memory, "storage": responses}, prepare, aclose)
+    stores: Mapping[str, ResponseStore] = {"memory": in_memory, "storage": responses}
+    return Storage(conversations, attachments, stored, stores, prepare, aclose, database.abort)
 
 
 def check_file_system(settings: StorageSettings) -> None:

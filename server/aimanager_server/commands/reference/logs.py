@@ -49,6 +49,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "server.listener_reopened": "gRPC stopped accepting calls after an invalid method name; the port was reopened.",
     "server.started": "The server accepts calls. `health_port` is 0 without `health_listen`.",
     "server.stopped": "The server has stopped; `cancelled_calls` did not end within the drain timeout.",
+    "storage.close_timeout": "The database did not respond when the server stopped: what was still to be stored is "
+    "lost, responses of the cache and turns of interrupted calls.",
     "storage.failed": "The database of conversations could not be used; the caller received `STORAGE_UNAVAILABLE`, "
     "unless only the response cache was concerned.",
     "token.expired": "A caller used a token that has expired; once a day for each token.",

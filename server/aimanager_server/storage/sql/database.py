@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
@@ -28,6 +30,10 @@ class Database:
     def __init__(self, settings: StorageSettings) -> None:
         self.url = make_url(settings.plain_url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._is_aborted = False
+        self._connections: WeakSet[Any] = WeakSet()
+        # Of transactions that wait for a connection of the pool, or for a new one.
+        self._connecting: set[asyncio.Timeout] = set()
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql(settings)
 
     @property
@@ -52,15 +58,24 @@ class Database:
             yield connection
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, each when PostgreSQL has confirmed it or a statement would time out."""
         await self.engine.dispose()
+
+    def abort(self) -> None:
+        """Close all connections to PostgreSQL without waiting for it; what uses one raises StorageUnavailable."""
+        self._is_aborted = True
+        for connection in list(self._connections):
+            connection.terminate()
+        now = asyncio.get_running_loop().time()
+        for timeout in self._connecting:
+            timeout.reschedule(now)
 
     @asynccontextmanager
     async def _transaction(
         self, *, is_reading: bool = False, is_durable: bool = True
     ) -> AsyncIterator[AsyncConnection]:
         try:
-            connection = await self.engine.connect()
+            connection = await self._acquire()
             try:
                 if self.is_sqlite and connection.sync_connection is not None:
                     driver: Any = connection.sync_connection.connection.driver_connection
@@ -71,6 +86,16 @@ class Database:
                 await connection.close()  # which rolls back what was not committed
         except (SQLAlchemyError, sqlite3.Error, UnreadableValue, OSError, TimeoutError) as error:
             raise unavailable(error) from error
+
+    async def _acquire(self) -> AsyncConnection:
+        if self._is_aborted:
+            raise ConnectionAbortedError("The database is closed.")
+        async with asyncio.timeout(None) as timeout:
+            self._connecting.add(timeout)
+            try:
+                return await self.engine.connect()
+            finally:
+                self._connecting.discard(timeout)
 
     def _sqlite(self) -> AsyncEngine:
         from .sqlite_connection import SqliteConnection
@@ -95,11 +120,22 @@ class Database:
         return engine
 
     def _postgresql(self, settings: StorageSettings) -> AsyncEngine:
-        timeouts = {"timeout": CONNECT_SECONDS, "command_timeout": settings.statement_timeout_seconds}
+        arguments = {
+            "async_creator_fn": self._connect, "timeout": CONNECT_SECONDS,
+            "command_timeout": settings.statement_timeout_seconds,
+        }  # fmt: skip
         return create_async_engine(
             self.url, pool_size=settings.max_connections, max_overflow=0, pool_timeout=10, pool_pre_ping=True,
-            pool_reset_on_return=None, hide_parameters=True, connect_args=timeouts,
+            pool_reset_on_return=None, hide_parameters=True, connect_args=arguments,
         )  # fmt: skip
+
+    async def _connect(self, *arguments: Any, **options: Any) -> Any:
+        """Return a new connection of the driver, which `abort` can close."""
+        import asyncpg
+
+        connection = await asyncpg.connect(*arguments, **options)
+        self._connections.add(connection)
+        return connection
 
 
 def unavailable(error: BaseException) -> StorageUnavailable:

@@ -28,8 +28,6 @@ from .rows import MICROSECONDS, microseconds
 from .tables import conversations
 from .tables import responses as table
 
-READ_SECONDS = 2.0
-"""How long a call waits for a stored response before it goes on without."""
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """Estimated size of a response that is stored: reading a larger one would keep other calls waiting."""
 MAX_PENDING_BYTES = 32 * 1024 * 1024
@@ -59,14 +57,12 @@ class SqlResponses:
         settings: ResponseCacheSettings,
         metrics: ResponseCacheMetrics,
         now: Callable[[], float] = time.time,
-        read_seconds: float = READ_SECONDS,
     ) -> None:
         self._database = database
         self._cipher = cipher
         self._settings = settings
         self._metrics = metrics
         self._now = now
-        self._read_seconds = read_seconds
         self._pending: dict[bytes, _Pending] = {}
         self._pending_size = 0
         self._writer: asyncio.Task[None] | None = None
@@ -100,9 +96,10 @@ class SqlResponses:
         read = asyncio.ensure_future(self._read(key))
         self._reads.add(read)
         read.add_done_callback(self._end_read)
-        done, _ = await asyncio.wait({read}, timeout=self._read_seconds)
+        timeout = self._settings.lookup_timeout_seconds
+        done, _ = await asyncio.wait({read}, timeout=timeout)
         if not done:
-            raise StorageUnavailable(f"The database took longer than {self._read_seconds:g} s.")
+            raise StorageUnavailable(f"The database took longer than {timeout:g} s.")
         row = read.result()
         if row is None or row.generated_at <= self._oldest():
             return None
