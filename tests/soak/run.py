@@ -20,7 +20,7 @@ from collections import deque
 from pathlib import Path
 from threading import Thread
 
-from tests.soak.trend import trend
+from tests.soak.trend import FAILED, NOT_PROVEN, trend
 from tests.soak.workload import Workload
 from tests.support.server_process import ServerProcess, server_process
 
@@ -131,12 +131,12 @@ def report(samples: list[tuple[float, Sample]]) -> list[str]:
         if name in BOUNDS:
             aim, noise = BOUNDS[name]
             bound = aim + noise / hours
-            line += f"{aim:7.1f}{bound:9.1f}  "
-            if found.lower > bound:
-                line += "FAILED"
+            verdict = found.verdict(aim, bound)
+            line += f"{aim:7.1f}{bound:9.1f}  {verdict}"
+            if verdict == FAILED:
                 failures.append(f"{name} grows by {found.slope:.2f} an hour, at least by {found.lower:.2f}")
-            else:
-                line += "proven" if found.upper < aim else "not proven: run it longer, on a quiet machine"
+            elif verdict == NOT_PROVEN:
+                line += ": run it longer, on a quiet machine"
         print(line)
     return failures
 

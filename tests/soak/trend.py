@@ -14,6 +14,8 @@ CONFIDENCE = 1.96
 BLOCKS = 24
 """Medians that stand for the samples: neighbours depend on each other, and single ones are of calls in flight."""
 
+FAILED, PROVEN, NOT_PROVEN = "FAILED", "proven", "not proven"
+
 
 @dataclass(frozen=True, slots=True)
 class Trend:
@@ -22,6 +24,16 @@ class Trend:
     slope: float
     lower: float
     upper: float
+
+    def verdict(self, aim: float, bound: float) -> str:
+        """Return `FAILED` if the slope is certainly above the bound, `proven` if it is certainly below the aim.
+
+        >>> Trend(slope=0.2, lower=-0.1, upper=0.5).verdict(aim=1.0, bound=3.0)
+        'proven'
+        """
+        if self.lower > bound:
+            return FAILED
+        return PROVEN if self.upper < aim else NOT_PROVEN
 
 
 def trend(samples: Sequence[tuple[float, float]]) -> Trend:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.attempts import AttemptLog
 from ..core.request import Caller
+from .grpc_batches import complete
 from .policies import READING, RpcPolicy
 
 REQUEST_ID_KEY = "x-request-id"
@@ -73,7 +74,7 @@ class Rpc:
         """
         if not self._headers_sent:
             self._headers_sent = True
-            await self.context.send_initial_metadata(((REQUEST_ID_KEY, self.id),))
+            await complete(self.context.send_initial_metadata(((REQUEST_ID_KEY, self.id),)))
 
     async def write(self, message: Any) -> None:
         """Write one message of a stream and wait until the transport accepted it. Not safe to call concurrently.
@@ -83,7 +84,7 @@ class Rpc:
         if not self._headers_sent:
             await self.send_headers()
         self.context.disable_next_message_compression()
-        await self.context.write(message)
+        await complete(self.context.write(message))
 
 
 current_rpc: ContextVar[Rpc] = ContextVar("current_rpc")

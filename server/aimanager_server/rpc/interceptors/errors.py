@@ -24,6 +24,7 @@ from ...resilience.rejection_pacer import RejectionPacer
 from ...telemetry.logger import get_logger
 from ...telemetry.metrics import Metrics
 from ..context import UNKNOWN_CALLER, Rpc
+from ..grpc_batches import complete
 from ..interceptor_chain import Interceptor, RpcHandler
 from ..status import to_status
 
@@ -144,7 +145,7 @@ def _internal_error(rpc: Rpc) -> GatewayError:
 async def _abort(rpc: Rpc, error: GatewayError, cause: BaseException | None = None) -> Never:
     code, message, trailers = to_status(error, rpc.id)
     try:
-        await rpc.context.abort(code, message, trailers)
+        await complete(rpc.context.abort(code, message, trailers))
     except grpc.aio.AbortError as aborted:
         raise aborted from cause or error
     raise AssertionError("abort returned")

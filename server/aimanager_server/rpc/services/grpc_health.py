@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to
 
 from ...core.errors import Overloaded
 from ...resilience.concurrency_limiter import ConcurrencyLimiter
+from ..grpc_batches import complete
 from ..interceptor_chain import GRPC_HEALTH_SERVICE
 from ..peers import peer_network
 
@@ -73,7 +74,7 @@ class GrpcHealthService(HealthServicer):  # type: ignore[misc]  # grpc_health ha
         status = self._status(request.service)
         if status == HealthCheckResponse.SERVICE_UNKNOWN:
             message = "Unknown service. Send 'liveness', 'readiness', a full service name, or an empty name."
-            await context.abort(grpc.StatusCode.NOT_FOUND, message)
+            await complete(context.abort(grpc.StatusCode.NOT_FOUND, message))
         return HealthCheckResponse(status=status)
 
     async def List(self, request: Any, context: Any) -> Any:
