@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from contextlib import redirect_stdout
@@ -13,6 +14,7 @@ from aimanager_server.extensions.api import HOOKS
 from tests.support.doc_blocks import DOCS, code_blocks
 from tests.support.extensions import client
 from tests.support.gateway import settings_with
+from tests.support.http_servers.recording import recording_upstream
 from tests.support.paths import ROOT
 
 RUNS = {
@@ -30,12 +32,29 @@ def test_the_examples_work_in_a_gateway() -> None:
         for block in code_blocks("extensions.md", "python"):
             exec(compile(block.text, "extensions.md", "exec"), namespace)
 
-    with client(namespace["redact"], namespace["Sign"]()) as ai:
-        answer = ai.request("What is Project Nightjar?")
+    with (
+        recording_upstream(respond) as upstream,
+        client(namespace["redact"], namespace["Sign"](), providers=provider_at(upstream.url)) as ai,
+    ):
+        conversation = ai.conversation(model="fake/m", system_instruction="Project Nightjar is secret.")
+        for _ in range(2):
+            answer = conversation.request("What is Project Nightjar?").send()
 
+    sent = [[message["content"] for message in body["messages"]] for _, body in upstream.requests]
+    first = ["[REDACTED] is secret.", "What is [REDACTED]?"]
     assert out.getvalue() == "redact passed\nHello.\n(by mock-large)\n"
-    assert 'You said: "What is [REDACTED]?"' in answer.content
-    assert answer.content.endswith("\n(by mock-large)")
+    assert sent == [first, [*first, "Sure.\n(by m)", "What is [REDACTED]?"]]
+    assert answer.content == "Sure.\n(by m)"
+
+
+def provider_at(url: str) -> dict[str, Any]:
+    return {"fake": {"wire": "chat_completions", "base_url": url, "api_key": "sk-canary", "allow_any_model": True}}
+
+
+def respond(path: str, body: dict[str, Any]) -> bytes:
+    message = {"role": "assistant", "content": "Sure."}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}).encode()
 
 
 def test_the_tables_are_those_of_the_example_package_and_of_a_config_file() -> None:

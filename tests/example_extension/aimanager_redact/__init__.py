@@ -28,7 +28,7 @@ class Redact:
         self._pattern = re.compile("|".join(map(re.escape, options["words"])), re.IGNORECASE)
 
     def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> ExtensionRequest:
-        """Replace the words in the messages and in the history, which is stored as callers wrote it."""
+        """Replace the words in the messages, the system instruction, and the history, which is stored as written."""
         placeholders: dict[str, str] = {}
 
         def placeholder(match: re.Match[str]) -> str:
@@ -42,8 +42,9 @@ class Redact:
             return replace(message, parts=tuple(parts))
 
         history, messages = (tuple(map(without_words, each)) for each in (request.history, request.messages))
+        system_instruction = self._pattern.sub(placeholder, request.system_instruction)
         call.state["words"] = {value: word for word, value in placeholders.items()}
-        return replace(request, history=history, messages=messages)
+        return replace(request, history=history, messages=messages, system_instruction=system_instruction)
 
     def on_completion(self, call: ExtensionCall, response: ExtensionResponse) -> ExtensionResponse | None:
         """Put the words back."""
