@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from aimanager_server.core.conversation import ConversationSettings, new_conversation
 from aimanager_server.core.errors import StorageUnavailable
 from aimanager_server.lifecycle import running_components
-from tests.storage.stores import DAY
+from tests.storage.stores import DAY, database
 from tests.storage.test_responses import key, response
 from tests.support.gateway import settings_with
 from tests.support.postgresql import PostgreSQL
@@ -60,3 +60,22 @@ async def test_what_is_still_to_be_stored_is_stored_before_the_server_stops(post
         found = [await app.state.storage.responses["storage"].find(key(str(number))) for number in range(100)]
 
     assert None not in found
+
+
+async def test_a_cancelled_transaction_ends_as_cancelled_also_if_its_connection_fails(postgresql_url: str) -> None:
+    async def fail_when_cancelled() -> None:
+        async with opened.writing():
+            is_connected.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise TimeoutError
+
+    is_connected = asyncio.Event()
+    async with database(postgresql_url) as opened:
+        task = asyncio.ensure_future(fail_when_cancelled())
+        await is_connected.wait()
+        task.cancel()
+        await asyncio.wait({task})
+
+    assert task.cancelled()

@@ -85,6 +85,11 @@ class Database:
             finally:
                 await connection.close()  # which rolls back what was not committed
         except (SQLAlchemyError, sqlite3.Error, UnreadableValue, OSError, TimeoutError) as error:
+            # The rollback of a connection that was closed by a cancellation fails, which would hide the cancellation:
+            # a task that tries again after a failure would never end, nor would the server that waits for it.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from error
             raise unavailable(error) from error
 
     async def _acquire(self) -> AsyncConnection:
