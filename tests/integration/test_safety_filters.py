@@ -110,6 +110,17 @@ def without_secrets(upstream: RecordingUpstream) -> list[str]:
     return bodies
 
 
+def test_texts_of_all_sizes_are_filtered_in_turn(upstream: RecordingUpstream) -> None:
+    upstream.requests.clear()
+    with channel_to(settings_of(upstream, input=INPUT)) as channel:
+        alice = Client(channel)
+        for size in (40_000, 10_000, 20_000, 40_000, 30_000, 10_000):
+            text = TEXT.rjust(size)
+            alice.generation.Generate(request(text), metadata=bearer("alice"), timeout=20)
+
+    assert len(without_secrets(upstream)) == 6
+
+
 def test_no_operation_sends_to_a_provider_what_is_filtered(upstream: RecordingUpstream) -> None:
     upstream.requests.clear()
     with channel_to(settings_of(upstream, input=INPUT)) as channel:

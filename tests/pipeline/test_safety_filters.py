@@ -38,7 +38,12 @@ from aimanager_server.core.response import (
 )
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage
-from aimanager_server.pipeline.safety_filters import MAX_INLINE_CHARACTERS, MAX_WARNINGS, safety_filter_layers
+from aimanager_server.pipeline.safety_filters import (
+    MAX_INLINE_CHARACTERS,
+    MAX_WARNINGS,
+    RunInThread,
+    safety_filter_layers,
+)
 from tests.support.calls import make_call
 from tests.support.gateway import settings_with
 from tests.support.streams import metadata
@@ -61,13 +66,18 @@ class Layer:
         self.upstream = ScriptedUpstream(outcome or (PartCompleted(0, Text("Hi")), FINISHED))
         self.callers_in_threads: list[str] = []
         self.counted: list[tuple[str, str, str, int]] = []
+        self._run_in_thread: RunInThread | None = None
         (self.layer,) = safety_filter_layers(
             SafetyFilterSettings.model_validate(settings), self._run, lambda seconds: None, self._count
         )
 
+    def use_threads(self, run: RunInThread) -> None:
+        """Let another function run what takes long."""
+        self._run_in_thread = run
+
     async def _run(self, caller: str, work: Callable[[], Any]) -> Any:
         self.callers_in_threads.append(caller)
-        return work()
+        return work() if self._run_in_thread is None else await self._run_in_thread(caller, work)
 
     def _count(self, *counted: Any) -> None:
         self.counted.append(counted)

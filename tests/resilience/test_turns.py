@@ -43,3 +43,18 @@ def test_a_pause_sleeps_while_the_turn_is_held() -> None:
 
     assert held == [True]
     assert not turns._is_taken
+
+
+def test_a_thread_without_the_turn_does_not_pause() -> None:
+    slept = list[float]()
+    turns = Turns(slept.append)
+    turns.pause(1.0)
+    assert not turns._is_taken
+
+    with turns:
+        other = threading.Thread(target=turns.pause, args=(1.0,))
+        other.start()
+        other.join()
+        assert turns._is_taken
+
+    assert slept == []

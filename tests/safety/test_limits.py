@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from aimanager_server.config.safety_filters import PatternSettings
-from aimanager_server.safety.filter_run import MAX_MATCHES, SLICE_CHARACTERS, Blocked
+from aimanager_server.safety.filter_run import MAX_MATCHES, SLICE_CHARACTERS, TEXT_COST, Abandoned, Blocked
 from aimanager_server.safety.pattern_length import UNLIMITED, longest_match
 from aimanager_server.safety.patterns import InvalidPattern, compile_pattern
 from tests.support.safety import ALL, filters, masked, run_of
@@ -54,11 +54,40 @@ def test_a_maximum_size_applies_to_all_texts_of_a_call_together() -> None:
 
 def test_a_long_text_is_filtered_in_steps_with_pauses() -> None:
     run, pauses = run_of(), list[float]()
-    run.pause = pauses.append
+
+    run.in_steps(pauses.append, lambda: run.text("text", "word " * 100_000))
+
+    assert len(pauses) == 500_000 // SLICE_CHARACTERS
+
+
+def test_many_short_texts_are_filtered_in_steps_too() -> None:
+    run, pauses = run_of(), list[float]()
+
+    run.in_steps(pauses.append, lambda: [run.text("text", "word") for _ in range(10_000)])
+
+    assert len(pauses) >= 10_000 * (TEXT_COST + 4) // (SLICE_CHARACTERS + TEXT_COST + 4)
+
+
+def test_work_outside_a_thread_of_its_own_never_pauses() -> None:
+    run, pauses = run_of(), list[float]()
+    run.in_steps(pauses.append, lambda: run.text("text", "word"))
 
     run.text("text", "word " * 100_000)
 
-    assert len(pauses) == -(-500_000 // SLICE_CHARACTERS)
+    assert pauses == []
+
+
+def test_work_that_was_abandoned_ends_after_its_step() -> None:
+    run, pauses = run_of(), list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        run.abandon()
+
+    with pytest.raises(Abandoned):
+        run.in_steps(pause, lambda: run.text("text", "word " * 100_000))
+
+    assert len(pauses) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from ..config.errors import StartupError
 from ..config.safety_filters import SafetyFilterSettings
-from ..core.content import Attachment
+from ..core.content import Attachment, JsonSchemaFormat
 from ..core.errors import ContentBlocked, FieldViolation
 from ..core.handler import CallHandler
 from ..core.request import Call
-from ..core.response import Event, PartCompleted, ReasoningDelta, ResponseMetadata, Restarted, SettingWarning, TextDelta
+from ..core.response import (
+    Event,
+    Finished,
+    PartCompleted,
+    ReasoningDelta,
+    ResponseMetadata,
+    Restarted,
+    SettingWarning,
+    TextDelta,
+)
 from ..core.stream import ResponseStream
 from ..core.usage import Usage
-from ..safety.filter_run import Blocked, FilterRun, Placeholders
+from ..safety.filter_run import TEXT_COST, Blocked, FilterRun, Placeholders
 from ..safety.filters import Direction, SafetyFilters
 from ..safety.patterns import InvalidPattern
 from ..safety.request_filter import filter_bytes, filter_call
 from ..safety.response_filter import ResponseFilter
 from .attachments import Fetcher
 
-MAX_INLINE_CHARACTERS = 32 * 1024
+MAX_INLINE_CHARACTERS = 16 * 1024
 """Text that is filtered in the event loop; more is filtered in a thread."""
 
 MAX_WARNINGS = 20
@@ -89,29 +100,33 @@ class FilterContent:
 
     def _input_run(self, placeholders: Placeholders) -> FilterRun | None:
         scanner, maximum = self._filters.input, self._filters.settings.max_input_characters
-        return None if scanner is None else FilterRun(scanner, placeholders, maximum, self._pause)
+        return None if scanner is None else FilterRun(scanner, placeholders, maximum)
 
     async def _filter_input(self, run: FilterRun, work: Callable[[], Result], size: int, caller: str) -> Result:
         try:
-            result: Result = await self.run(work, size, caller)
+            result: Result = await self.run(run, work, size, caller)
         except Blocked as blocked:
             self._count(blocked.rule, "input", "block", 1)
             raise _content_blocked(blocked) from None
         self.count_masked(run, "input")
         return result
 
-    async def run(self, work: Callable[[], Result], size: int, caller: str) -> Result:
-        """Run a function that takes time in proportion to a number of characters."""
+    async def run(self, run: FilterRun, work: Callable[[], Result], size: int, caller: str) -> Result:
+        """Do the work of a run that takes time in proportion to a number of characters."""
         if size <= MAX_INLINE_CHARACTERS:
             return work()
-        result: Result = await self._run_in_thread(caller, work)
+        try:
+            result: Result = await self._run_in_thread(caller, lambda: run.in_steps(self._pause, work))
+        except asyncio.CancelledError:
+            run.abandon()
+            raise
         return result
 
     def response_filter(self, call: Call, placeholders: Placeholders) -> tuple[FilterRun, ResponseFilter]:
         """Return the filter of one response."""
         assert self._filters.output is not None
         maximum = self._filters.settings.max_output_characters
-        run = FilterRun(self._filters.output, placeholders, maximum, self._pause)
+        run = FilterRun(self._filters.output, placeholders, maximum)
         is_json = call.output_format is not None
         return run, ResponseFilter(run, holds_back=self._filters.blocks_output, is_json=is_json)
 
@@ -184,7 +199,8 @@ class _FilteredResponse:
         return self._stream.usage_so_far()
 
     async def _filtered(self, events: list[Event]) -> list[Event]:
-        return await self._layer.run(lambda: self._filter.filter(events), sum(map(_event_size, events)), self._caller)
+        size = sum(map(_event_size, events))
+        return await self._layer.run(self._run, lambda: self._filter.filter(events), size, self._caller)
 
     def _report(self) -> None:
         """Add warnings to the completed response, and count."""
@@ -199,14 +215,36 @@ class _FilteredResponse:
 
 
 def _size(call: Call) -> int:
-    """Return about how many characters of a call are searched."""
-    size = len(call.system_instruction)
-    size += sum(len(tool.description) + len(tool.input_schema_json) for tool in call.tools)
-    return size + sum(_part_size(part) for message in call.messages for part in message.parts)
+    """Return about how many characters of a call are searched, or any number above MAX_INLINE_CHARACTERS."""
+    return sum(TEXT_COST + size for size in islice(_text_sizes(call), MAX_INLINE_CHARACTERS // TEXT_COST + 1))
+
+
+def _text_sizes(call: Call) -> Iterator[int]:
+    yield len(call.system_instruction)
+    yield from (len(tool.description) + len(tool.input_schema_json) for tool in call.tools)
+    if isinstance(call.output_format, JsonSchemaFormat):
+        yield len(call.output_format.schema_json)
+    yield from (_part_size(part) for message in call.messages for part in message.parts)
+    for target in call.targets:
+        yield from map(len, target.sampling.stop_sequences)
+        yield from _value_sizes(target.options)
+
+
+def _value_sizes(value: Any) -> Iterator[int]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield len(str(key))
+            yield from _value_sizes(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _value_sizes(each)
+    else:
+        yield len(value) if isinstance(value, str) else 0
 
 
 def _part_size(part: Any) -> int:
-    size = sum(len(getattr(part, name, "")) for name in ("text", "arguments_json", "output", "provider_state"))
+    names = ("text", "arguments_json", "output", "provider_state", "filename")
+    size = sum(len(getattr(part, name, "")) for name in names)
     if isinstance(part, Attachment):
         return size + (len(part.data or b"") if part.is_text else 0)
     return size + sum(_part_size(each) for each in getattr(part, "attachments", ()))
@@ -215,6 +253,8 @@ def _part_size(part: Any) -> int:
 def _event_size(event: Event) -> int:
     if isinstance(event, PartCompleted):
         return _part_size(event.part)
+    if isinstance(event, Finished):
+        return len(event.structured_json or "")
     return len(event.text) if isinstance(event, TextDelta | ReasoningDelta) else 0
 
 

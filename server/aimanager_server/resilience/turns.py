@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Self
 
 
@@ -21,27 +21,39 @@ class Turns:
         self._mutex = Lock()
         self._waiting: deque[Lock] = deque()
         self._is_taken = False
+        self._holder: int | None = None
 
     def __enter__(self) -> Self:
-        with self._mutex:
-            if not self._is_taken:
-                self._is_taken = True
-                return self
-            gate = Lock()
-            gate.acquire()
-            self._waiting.append(gate)
-        gate.acquire()
+        self._take()
+        self._holder = get_ident()
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._mutex:
+            self._holder = None
             if self._waiting:
                 self._waiting.popleft().release()
             else:
                 self._is_taken = False
 
     def pause(self, seconds: float) -> None:
-        """Sleep, let the next thread run, and return once it is this thread's turn again."""
+        """Sleep, let the next thread run, and return once it is this thread's turn again.
+
+        Returns at once in a thread that does not hold the turn: it has none to pass on.
+        """
+        if self._holder != get_ident():
+            return
         self._sleep(seconds)
         self.__exit__()
         self.__enter__()
+
+    def _take(self) -> None:
+        """Return once the turn is free, or was passed on to this thread."""
+        with self._mutex:
+            if not self._is_taken:
+                self._is_taken = True
+                return
+            gate = Lock()
+            gate.acquire()
+            self._waiting.append(gate)
+        gate.acquire()

@@ -6,14 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from typing import TypeVar
 
 from .scanner import CONTEXT, Finding, Rule, Scanner
+
+Result = TypeVar("Result")
 
 MAX_MATCHES = 10_000
 """Places that are masked in the requests, or in the answers, of one call; more are refused."""
 
 SLICE_CHARACTERS = 16 * 1024
 """Text that is searched in one step."""
+
+TEXT_COST = 64
+"""Characters that the search of a text counts for in addition to its own: short ones take time too."""
 
 MIN_RESCAN = 256
 """Characters held back from which on a text is not searched again for every few that arrive."""
@@ -28,6 +34,10 @@ class Blocked(Exception):
         super().__init__(f"{field}: {rule}")
         self.rule = rule
         self.field = field
+
+
+class Abandoned(Exception):
+    """Nobody waits for the result any longer."""
 
 
 class Placeholders:
@@ -57,9 +67,9 @@ class Placeholders:
 
 
 class FilterRun:
-    """One direction of one call. Not safe for use by several threads at once.
+    """One direction of one call. Not safe for use by several threads at once, but for `abandon`.
 
-    `pause` is called with the seconds that a step took, between the steps of a long text.
+    Work in a thread of its own pauses after each step of SLICE_CHARACTERS, see `in_steps`; other work never does.
     """
 
     def __init__(
@@ -67,16 +77,43 @@ class FilterRun:
         scanner: Scanner,
         placeholders: Placeholders,
         max_characters: int | None = None,
-        pause: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.scanner = scanner
         self.masked: Counter[tuple[str, str]] = Counter()
         """Places that were masked, by field and rule."""
-        self.pause = pause
         self._placeholders = placeholders
         self._max_characters = max_characters
         self._left = max_characters
         self._matches = 0
+        self._pause: Callable[[float], None] | None = None
+        self._resumed_at = 0.0
+        self._spent = 0
+        self._is_abandoned = False
+
+    def in_steps(self, pause: Callable[[float], None], work: Callable[[], Result]) -> Result:
+        """Return the result of work with this run, in the thread that calls this. Raises Abandoned, and what it raises.
+
+        `pause` is called after each step with the seconds that it took.
+        """
+        self._pause, self._resumed_at, self._spent = pause, time.perf_counter(), 0
+        try:
+            return work()
+        finally:
+            self._pause = None
+
+    def abandon(self) -> None:
+        """Let the work in steps end after its current step. Safe to call from any thread."""
+        self._is_abandoned = True
+
+    def spend(self, characters: int) -> None:
+        """Count work, and pause if a step of it is done. Raises Abandoned."""
+        self._spent += characters
+        if self._pause is None or self._spent < SLICE_CHARACTERS:
+            return
+        self._pause(time.perf_counter() - self._resumed_at)
+        if self._is_abandoned:
+            raise Abandoned
+        self._resumed_at, self._spent = time.perf_counter(), 0
 
     def restart(self) -> None:
         """Forget what was counted."""
@@ -96,27 +133,21 @@ class FilterRun:
         if not text:
             return text
         stream = TextFilter(self, field)
-        if len(text) <= SLICE_CHARACTERS:
-            return stream.feed(text, is_last=True)
         pieces = []
         for position in range(0, len(text), SLICE_CHARACTERS):
-            started = time.perf_counter()
             end = position + SLICE_CHARACTERS
             pieces.append(stream.feed(text[position:end], is_last=end >= len(text)))
-            self.pause(time.perf_counter() - started)
+            self.spend(min(end, len(text)) - position + TEXT_COST)
         return "".join(pieces)
 
     def find(self, field: str, text: str) -> Iterator[tuple[int, int, Rule]]:
         """Yield what would be masked, in order. Raises Blocked."""
-        stream, start = TextFilter(self, field), 0
+        stream = TextFilter(self, field)
         for position in range(0, len(text), SLICE_CHARACTERS):
-            started = time.perf_counter()
             end = position + SLICE_CHARACTERS
             for finding, shift in stream.advance(text[position:end], is_last=end >= len(text)):
                 yield finding.start + shift, finding.end + shift, finding.rule
-            start = end
-            if start < len(text):
-                self.pause(time.perf_counter() - started)
+            self.spend(min(end, len(text)) - position + TEXT_COST)
 
     def placeholder(self, field: str, rule: Rule, value: str) -> str:
         """Return what replaces a value, and count it."""
