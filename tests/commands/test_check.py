@@ -25,6 +25,7 @@ from tests.support.startup_cases import FREE, startup_cases
 PACKAGE = ROOT / "server/aimanager_server"
 RAISED_ELSEWHERE = {
     ("commands/storage.py", "_reencrypt"),  # by a command that is not the server
+    ("commands/storage.py", "_require_readable"),
     ("extensions/registry.py", "register_extension"),  # by code that embeds the server
     ("providers/plugins/registry.py", "register_provider"),  # by code that embeds the server
     ("providers/plugins/registry.py", "get_provider"),

@@ -66,6 +66,37 @@ def test_a_new_key_encrypts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert cipher.decrypt(name, encrypted, b"here") == b"secret"
 
 
+def test_keys_of_one_day_have_different_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["storage", "key"], {})
+    main(["storage", "key"], {})
+
+    file = tmp_path / "keys"
+    file.write_text(capsys.readouterr().out)
+    first = file.read_text().partition(":")[0]
+    assert cipher_of(file).name == f"aes-256-gcm:{first}"
+
+
+def test_another_key_with_the_id_of_the_original_is_reported(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys"
+    run("migrate", config)
+    Path(config).write_text(f'{Path(config).read_text()}encryption_key_file = "{keys}"\n')
+    keys.write_text(original := new_key_line("old"))
+    asyncio.run(store_conversation(StorageSettings(**tomllib.loads(Path(config).read_text())["storage"])))
+    assert run("check", config) == 0
+    keys.write_text(new_key_line("old"))
+    capsys.readouterr()
+
+    for action in ("check", "status", "reencrypt"):
+        assert run(action, config) == 1
+        printed = capsys.readouterr()
+        assert "Values encrypted with key old cannot be read" in printed.err
+        assert ("key old" in printed.out) == (action == "status")
+    keys.write_text(f"{new_key_line('new')}\n{original}")
+    assert [run("check", config), run("status", config), run("reencrypt", config)] == [0, 0, 0]
+
+
 def test_values_are_encrypted_again_with_the_first_key(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,7 +85,7 @@ def test_values_stored_before_encryption_stay_readable(tmp_path: Path) -> None:
         NoEncryption().decrypt("aes-256-gcm:one", value, b"here")
 
 
-@pytest.mark.parametrize("content", ["", "no colon", "a:dG9vIHNob3J0", "a:%%%", f"a:{KEY}\na:{KEY}"])
+@pytest.mark.parametrize("content", ["", "no colon", "a:dG9vIHNob3J0", "a:%%%"])
 def test_an_invalid_key_file_is_rejected_without_its_content(tmp_path: Path, content: str) -> None:
     with pytest.raises(StartupError) as raised:
         cipher(tmp_path, content)
@@ -93,3 +93,21 @@ def test_an_invalid_key_file_is_rejected_without_its_content(tmp_path: Path, con
     assert str(tmp_path) in str(raised.value)
     assert KEY not in str(raised.value)
     assert "dG9v" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"), [(KEY, "remove one of the two lines"), (KEY.swapcase(), "yet another id")]
+)
+def test_two_entries_with_one_id_are_rejected(tmp_path: Path, second: str, problem: str) -> None:
+    with pytest.raises(StartupError, match=f"entry 2: the id a is that of an earlier entry.*{problem}") as raised:
+        cipher(tmp_path, f"a:{KEY}\na:{second}")
+
+    assert KEY not in str(raised.value)
+    assert second not in str(raised.value)
+
+
+def test_a_value_that_lost_its_end_cannot_be_read(tmp_path: Path) -> None:
+    encryption = cipher(tmp_path, f"a:{KEY}")
+
+    with pytest.raises(UnreadableValue, match="was changed"):
+        encryption.decrypt("aes-256-gcm:a", b"short", b"here")

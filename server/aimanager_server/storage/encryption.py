@@ -7,6 +7,7 @@ import binascii
 import re
 import secrets
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,8 @@ PLAINTEXT = ""
 
 CIPHER_PREFIX = "aes-256-gcm:"
 KEY_BYTES, NONCE_BYTES = 32, 12
+KEY_ID_BYTES = 4
+"""Random bytes of a key's id: values name their key by its id, so two keys must never have the same."""
 KEY_LINE = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/_=-]+)")
 
 
@@ -82,7 +85,7 @@ class Encryption:
             raise UnreadableValue(f"The key of {name} is missing in storage.encryption_key_file.")
         try:
             return cipher.decrypt(value[:NONCE_BYTES], value[NONCE_BYTES:], context)
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: it is too short to have a nonce
             raise UnreadableValue(f"A value encrypted with {name} was changed, or its key was replaced.") from error
 
 
@@ -100,15 +103,34 @@ def cipher_of(key_file: Path | None) -> Cipher:
     keys: dict[str, bytes] = {}
     for number, line in enumerate(lines, 1):
         name, key = _parse_key(line)
-        if len(key) != KEY_BYTES or name in keys:
+        if len(key) != KEY_BYTES:
             raise StartupError(
-                f"storage.encryption_key_file {key_file}, entry {number}: must be ID:KEY with a new id and a key of "
-                f"{KEY_BYTES} bytes in base64; 'aimanager-server storage key' prints one."
+                f"storage.encryption_key_file {key_file}, entry {number}: must be ID:KEY with a key of {KEY_BYTES} "
+                "bytes in base64; 'aimanager-server storage key' prints one."
+            )
+        if name in keys:
+            raise StartupError(
+                f"storage.encryption_key_file {key_file}, entry {number}: the id {name} is that of an earlier entry. "
+                + (
+                    "The key is the same too: remove one of the two lines."
+                    if keys[name] == key
+                    else "Give the key that has encrypted nothing yet another id: 'aimanager-server storage key' "
+                    "prints a key with an id of its own."
+                )
             )
         keys[name] = key
     if not keys:
         raise StartupError(f"storage.encryption_key_file {key_file} is empty.")
     return Encryption(keys)
+
+
+def new_key_id(day: date) -> str:
+    """Return an id for a key that was made on this day, which no other key has.
+
+    >>> new_key_id(date(2026, 11, 27))[:11]
+    '2026-11-27-'
+    """
+    return f"{day.isoformat()}-{secrets.token_hex(KEY_ID_BYTES)}"
 
 
 def new_key_line(name: str) -> str:

@@ -48,6 +48,25 @@ async def values_by_cipher(database: Database) -> Mapping[str, int]:
     return found
 
 
+async def unreadable_ciphers(database: Database, cipher: Cipher) -> Sequence[str]:
+    """Return the names of the ciphers that cannot be decrypted: one value of each is tried in every table.
+
+    Their key is missing, or another key has its id. Raises StorageUnavailable.
+    """
+    found = set()
+    async with database.reading() as connection:
+        for column in ENCRYPTED_COLUMNS:
+            names = select(column.cipher).where(column.value.is_not(None)).distinct()
+            for name in (await connection.execute(names)).scalars().all():
+                query = select(*column.key, column.value).where(column.cipher == name, column.value.is_not(None))
+                for *key, value in await connection.execute(query.limit(1)):
+                    try:
+                        cipher.decrypt(name, value, column.context(*key))
+                    except UnreadableValue:
+                        found.add(name)
+    return sorted(found)
+
+
 async def reencrypt(database: Database, cipher: Cipher) -> Reencrypted:
     """Encrypt all values with the first key, in small transactions.
 
