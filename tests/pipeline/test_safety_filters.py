@@ -13,6 +13,7 @@ from aimanager_server.config.errors import StartupError
 from aimanager_server.config.safety_filters import SafetyFilterSettings
 from aimanager_server.core.content import (
     Attachment,
+    CacheHint,
     JsonObjectFormat,
     Message,
     Reasoning,
@@ -246,6 +247,22 @@ async def test_a_call_without_matches_is_passed_on_unchanged() -> None:
 
     assert layer.sent is call
     assert layer.counted == []
+
+
+async def test_text_parts_of_one_message_are_filtered_as_one_text() -> None:
+    image = Attachment("image/png", data=b"image")
+    plain = user("Hi", "there")
+    layer = Layer(input=MASK)
+
+    stream = await layer.stream(
+        Message(Role.USER, (Text("ada@exa"), image, Text("mple.com", cache_hint=CacheHint.SHORT))), plain
+    )
+
+    assert layer.sent.messages[0].parts == (Text("[EMAIL_1]"), image, Text("", cache_hint=CacheHint.SHORT))
+    assert layer.sent.messages[1] is plain
+    assert [warning.field for warning in stream.metadata.warnings] == ["messages[0]"]
+    with pytest.raises(ContentBlocked, match=r"messages\[0\] contains text"):
+        await Layer(input={"cards": "block"}).stream(user("4111 1111", " 1111 1111"))
 
 
 async def test_history_is_filtered_and_named_as_such() -> None:

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimanager_server.core.content import Reasoning, Text
+from aimanager_server.core.response import Event, Finished, FinishReason, PartCompleted, ReasoningDelta, TextDelta
 from aimanager_server.safety.detector import MAX_MATCH
 from aimanager_server.safety.filter_run import SLICE_CHARACTERS
-from tests.support.safety import ALL, EVERYTHING, JWT, RANDOM, filters, masked, masked_in_pieces, private_key
+from aimanager_server.safety.response_filter import ResponseFilter
+from tests.support.safety import ALL, EVERYTHING, JWT, RANDOM, filters, masked, masked_in_pieces, private_key, run_of
 
 PATTERNS = {
     "codename": {"pattern": r"(?i)project[ -]{1,3}(aurora|nova\d{0,4})", "input": "mask"},
@@ -84,3 +87,94 @@ def test_patterns_hold_back_as_much_as_they_can_match() -> None:
     text = "Plain prose without a match. " * 50
 
     assert masked_in_pieces(list(text), WITH_PATTERNS)[1] <= 50
+
+
+def responses(parts: list[tuple[type[Text | Reasoning], list[str]]], *, streaming: bool) -> list[Event]:
+    """Return the filtered events of a response with these parts, whose texts arrive in pieces."""
+    events: list[Event] = []
+    for index, (kind, pieces) in enumerate(parts):
+        if streaming:
+            events += [(TextDelta if kind is Text else ReasoningDelta)(index, piece) for piece in pieces]
+        events.append(PartCompleted(index, kind("".join(pieces))))
+    response = ResponseFilter(run_of(), holds_back=False, is_json=False)
+    return [passed for event in (*events, Finished(FinishReason.STOP)) for passed in response.filter([event])]
+
+
+def divided(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def texts_of(events: list[Event]) -> list[str]:
+    """Return the completed texts by index, which the deltas must agree with."""
+    completed = {event.index: event.part for event in events if isinstance(event, PartCompleted)}
+    deltas = dict.fromkeys(completed, "")
+    for event in events:
+        if isinstance(event, TextDelta | ReasoningDelta):
+            deltas[event.index] += event.text
+    texts = [getattr(completed[index], "text", "") for index in sorted(completed)]
+    assert any(deltas.values()) is False or [deltas[index] for index in sorted(completed)] == texts
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("to ada@exa", "mple.com now"), ["to [EMAIL_1]", " now"]),
+        (("to a", "da", "@", "example.com"), ["to [EMAIL_1]", "", "", ""]),
+        (("Order 12", "4111 1111 1111 1111"), ["Order 12", "[CARD_1]"]),
+        (("the token", "ghp_" + RANDOM[:36]), ["the token", "[SECRET_1]"]),
+        (("to bob@x.de", "ghp_" + RANDOM[:36] + " x"), ["to [EMAIL_1]", "[SECRET_1] x"]),
+        ((private_key()[:90], private_key()[90:] + "\nend"), ["[SECRET_1]", "\nend"]),
+    ],
+)
+def test_a_match_across_parts_of_one_kind_is_masked_where_it_begins(
+    texts: tuple[str, ...], expected: list[str]
+) -> None:
+    for kind, other in ((Text, Reasoning), (Reasoning, Text)):
+        for size in (1, 2, 1000):
+            parts = [pair for text in texts for pair in ((kind, divided(text, size)), (other, ["Hm. "]))]
+            for streaming in (True, False):
+                assert texts_of(responses(parts, streaming=streaming))[::2] == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=4), min_size=1, max_size=5), st.data())
+def test_any_division_of_parts_gives_the_same_result(parts: list[list[str]], data: st.DataObject) -> None:
+    kinds = [data.draw(st.sampled_from((Text, Reasoning))) for _ in parts]
+
+    whole = texts_of(responses(list(zip(kinds, parts, strict=True)), streaming=False))
+
+    assert texts_of(responses(list(zip(kinds, parts, strict=True)), streaming=True)) == whole
+    characters = [list("".join(pieces)) for pieces in parts]
+    assert texts_of(responses(list(zip(kinds, characters, strict=True)), streaming=True)) == whole
+
+
+def test_parts_are_completed_as_they_arrive_unless_a_match_may_have_begun() -> None:
+    events = responses([(Reasoning, ["I think so."]), (Text, ["Ask ada"]), (Text, ["@x.de, now"])], streaming=True)
+
+    assert events == [
+        ReasoningDelta(0, "I think "), ReasoningDelta(0, "so."), PartCompleted(0, Reasoning("I think so.")),
+        TextDelta(1, "Ask "), TextDelta(1, "[EMAIL_1]"), PartCompleted(1, Text("Ask [EMAIL_1]")),
+        TextDelta(2, ", "), TextDelta(2, "now"), PartCompleted(2, Text(", now")), Finished(FinishReason.STOP),
+    ]  # fmt: skip
+
+
+def test_parts_that_arrive_at_the_same_time_are_filtered_one_after_the_other() -> None:
+    events: list[Event] = [
+        TextDelta(0, "ada@"), TextDelta(1, "example"), TextDelta(0, "mail."), TextDelta(1, ".com x"),
+        PartCompleted(1, Text("example.com x")), PartCompleted(0, Text("ada@mail.")), Finished(FinishReason.STOP),
+    ]  # fmt: skip
+    response = ResponseFilter(run_of(), holds_back=False, is_json=False)
+
+    completed = [one for one in response.filter(events) if isinstance(one, PartCompleted)]
+
+    assert completed == [PartCompleted(0, Text("[EMAIL_1]")), PartCompleted(1, Text(" x"))]
+
+
+def test_json_in_several_parts_is_filtered_as_one_text() -> None:
+    for second, expected in (("mple.com", ['{"to": "[EMAIL_1]"}', ""]), (" c", ['{"to": "ada@exa', ' c"}'])):
+        parts = (Text('{"to": "ada@exa'), Text(second + '"}'))
+        events = [PartCompleted(index, part) for index, part in enumerate(parts)]
+        response = ResponseFilter(run_of(), holds_back=False, is_json=True)
+
+        assert texts_of(response.filter([*events, Finished(FinishReason.STOP)])) == expected

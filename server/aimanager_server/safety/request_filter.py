@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 from ..core.content import Attachment, JsonSchemaFormat, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
 from ..core.embedding import EmbedCall
 from ..core.request import Call, Target
+from ..core.response import Event, PartCompleted
 from .filter_run import FilterRun
+from .joined_parts import JoinedParts
 from .json_text import filter_json
+from .provider_state import with_safe_state
 
 AnyCall = TypeVar("AnyCall", bound=Call)
 
@@ -41,13 +44,6 @@ def filter_part(run: FilterRun, field: str, part: Part) -> Part:
     return replace(filtered, provider_state=b"") if part.provider_state else filtered
 
 
-def with_safe_state(run: FilterRun, field: str, part: Part) -> Part:
-    """Return the part without the provider's state, if something that is masked can be read in it. Raises Blocked."""
-    if part.provider_state and _contains(run, field, part.provider_state):
-        return replace(part, provider_state=b"")
-    return part
-
-
 def filter_bytes(run: FilterRun, field: str, data: bytes) -> bytes:
     """Return a text file with placeholders. Raises Blocked."""
     text = data.decode("utf-8", "surrogateescape")
@@ -68,8 +64,25 @@ def _messages(run: FilterRun, call: Call) -> tuple[Message, ...]:
 
 
 def _message(run: FilterRun, field: str, message: Message) -> Message:
-    parts = tuple(filter_part(run, field, part) for part in message.parts)
-    return message if all(map(_is_same, parts, message.parts)) else replace(message, parts=parts)
+    joined: dict[type[Part], JoinedParts] = {
+        kind: JoinedParts(run, kind, lambda index: field) for kind in (Text, Reasoning) if _has_two(kind, message)
+    }
+    parts = list(message.parts)
+    events: list[Event] = []
+    for index, part in enumerate(message.parts):
+        texts = joined.get(type(part))
+        if texts is None:
+            parts[index] = filter_part(run, field, part)
+        else:
+            events += texts.complete(PartCompleted(index, part))
+    for event in (*events, *(event for texts in joined.values() for event in texts.finish())):
+        assert isinstance(event, PartCompleted)
+        parts[event.index] = event.part
+    return message if all(map(_is_same, parts, message.parts)) else replace(message, parts=tuple(parts))
+
+
+def _has_two(kind: type[Part], message: Message) -> bool:
+    return sum(type(part) is kind for part in message.parts) > 1
 
 
 def _is_same(one: object, other: object) -> bool:
@@ -138,11 +151,3 @@ def _value(run: FilterRun, field: str, value: Any) -> Any:
         filtered = run.text(field, text)
         return value if filtered == text else filtered
     return value
-
-
-def _contains(run: FilterRun, field: str, state: bytes) -> bool:
-    """Return whether something that would be masked is in the state of a provider. Raises Blocked."""
-    for _, _, rule in run.find(field, state.decode("ascii", "replace")):
-        run.masked[field, rule.name] += 1
-        return True
-    return False

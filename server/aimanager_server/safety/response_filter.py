@@ -15,16 +15,18 @@ from ..core.response import (
     TextDelta,
     ToolCallDelta,
 )
-from .filter_run import Blocked, FilterRun, TextFilter
+from .filter_run import Blocked, FilterRun
+from .joined_parts import JoinedParts, field_of
 from .json_text import filter_json
-from .request_filter import filter_part, with_safe_state
+from .provider_state import with_safe_state
+from .request_filter import filter_part
 
 
 class ResponseFilter:
     """Filters the events of one response. With `holds_back`, nothing is returned before the end.
 
-    Arguments of tool calls and, with `is_json`, texts are held back until they are complete, since their JSON must stay
-    valid. `blocked` tells why the response was blocked; what had been returned by then ends where it was.
+    Arguments of tool calls are held back until they are complete, and with `is_json` texts until the end, since their
+    JSON must stay valid. `blocked` tells why the response was blocked; what had been returned by then ends there.
     """
 
     def __init__(self, run: FilterRun, *, holds_back: bool, is_json: bool) -> None:
@@ -32,8 +34,8 @@ class ResponseFilter:
         self._run = run
         self._holds_back = holds_back
         self._is_json = is_json
-        self._open: dict[int, _OpenPart] = {}
         self._held: list[Event] = []
+        self._begin()
 
     def filter(self, events: list[Event]) -> list[Event]:
         """Return the events to pass on now, which may be none."""
@@ -47,7 +49,7 @@ class ResponseFilter:
                     passed += self._filtered(event)
                 except Blocked as blocked:
                     self.blocked = blocked
-                    passed += self._completions()
+                    passed += [*self._reasoning.cut(), *self._texts.cut()]
             if isinstance(event, Finished) and self.blocked is not None:
                 passed = [] if self._holds_back else passed
                 passed.append(replace(event, reason=FinishReason.CONTENT_FILTER, structured_json=""))
@@ -63,91 +65,80 @@ class ResponseFilter:
         return held[-1:] if self.blocked is not None else held
 
     def _restart(self) -> None:
-        self._open, self._held, self.blocked = {}, [], None
+        self._begin()
+        self._held, self.blocked = [], None
         self._run.restart()
+
+    def _begin(self) -> None:
+        self._texts, self._reasoning = JoinedParts(self._run, Text), JoinedParts(self._run, Reasoning)
+        self._with_deltas: set[int] = set()
+        """Parts whose deltas are held back until they are complete."""
+        self._json: list[PartCompleted] = []
 
     def _filtered(self, event: Event) -> list[Event]:
         match event:
             case TextDelta(index, text):
-                return [TextDelta(index, filtered)] if (filtered := self._part(index, Text).feed(text)) else []
+                if not self._is_json:
+                    return self._texts.add(index, text)
+                self._with_deltas.add(index)
+                return []
             case ReasoningDelta(index, text):
-                filtered = self._part(index, Reasoning).feed(text)
-                return [ReasoningDelta(index, filtered)] if filtered else []
+                return self._reasoning.add(index, text)
             case ToolCallDelta():
-                self._part(event.index, ToolCall)
+                self._with_deltas.add(event.index)
                 return [replace(event, arguments_json="")] if event.id or event.name else []
             case PartCompleted():
                 return self._completed(event)
-            case Finished(structured_json=str(structured)) if structured:
-                return [replace(event, structured_json=self._run.uncounted(filter_json, "message", structured))]
+            case Finished():
+                return [*self._rest(), self._finished(event)]
         return [event]
 
-    def _part(self, index: int, kind: type[Part]) -> _OpenPart:
-        part = self._open.get(index)
-        if part is None:
-            is_whole = kind is ToolCall or (kind is Text and self._is_json)
-            part = self._open[index] = _OpenPart(self._run, _field(index), kind, is_whole=is_whole)
-        return part
-
     def _completed(self, event: PartCompleted) -> list[Event]:
-        index, part, opened = event.index, event.part, self._open.pop(event.index, None)
-        if opened is None or opened.is_whole or not isinstance(part, Text | Reasoning) or opened.read != len(part.text):
-            filtered = self._whole(index, part)
-            return [*_previews(index, filtered, opened), PartCompleted(index, filtered)]
-        rest = opened.feed("", is_last=True)
-        text = opened.text
-        filtered = part if text == part.text else replace(part, text=text, provider_state=b"")
-        filtered = with_safe_state(self._run, _field(index), filtered)
-        preview = TextDelta(index, rest) if isinstance(part, Text) else ReasoningDelta(index, rest)
-        return [*([preview] if rest else []), PartCompleted(index, filtered)]
+        match event.part:
+            case Text() if self._is_json:
+                self._json.append(event)
+                return []
+            case Text():
+                return self._texts.complete(event)
+            case Reasoning():
+                return self._reasoning.complete(event)
+        return self._with_preview(event.index, filter_part(self._run, field_of(event.index), event.part))
 
-    def _whole(self, index: int, part: Part) -> Part:
-        field = _field(index)
-        if isinstance(part, Text) and self._is_json:
-            text = filter_json(self._run, field, part.text)
-            return part if text == part.text else Text(text)
-        return filter_part(self._run, field, part)
+    def _with_preview(self, index: int, part: Part) -> list[Event]:
+        """Return a part after the delta that was held back."""
+        preview: list[Event] = []
+        if index in self._with_deltas:
+            if isinstance(part, ToolCall):
+                preview = [ToolCallDelta(index, "", "", part.arguments_json)]
+            elif isinstance(part, Text) and part.text:
+                preview = [TextDelta(index, part.text)]
+        return [*preview, PartCompleted(index, part)]
 
-    def _completions(self) -> list[Event]:
-        """Complete what the reader has seen the beginning of."""
-        opened, self._open = self._open, {}
-        return [PartCompleted(index, part.seen()) for index, part in opened.items() if part.kind is not ToolCall]
+    def _rest(self) -> list[Event]:
+        """Return what was held back until no more parts can follow."""
+        parts = [(event.index, event.part) for event in self._json]
+        texts = [part.text for _, part in parts if isinstance(part, Text)]
+        joined = "".join(texts)
+        if len(texts) > 1 and (filtered := filter_json(self._run, field_of(parts[0][0]), joined)) != joined:
+            # One JSON text, which no longer has the borders of its parts.
+            json_parts = [Text(filtered), *(Text("") for _ in texts[1:])]
+        else:
+            json_parts = [self._json_part(index, part) for index, part in parts if isinstance(part, Text)]
+        events = [*self._reasoning.finish(), *self._texts.finish()]
+        for (index, _), text in zip(parts, json_parts, strict=True):
+            events += self._with_preview(index, text)
+        return events
 
+    def _json_part(self, index: int, part: Text) -> Text:
+        text = filter_json(self._run, field_of(index), part.text)
+        if text != part.text:
+            return Text(text)
+        safe = with_safe_state(self._run, field_of(index), part)
+        assert isinstance(safe, Text)
+        return safe
 
-class _OpenPart:
-    __slots__ = ("_pieces", "_stream", "is_whole", "kind", "read")
-
-    def __init__(self, run: FilterRun, field: str, kind: type[Part], *, is_whole: bool) -> None:
-        self.kind = kind
-        self.is_whole = is_whole
-        self.read = 0
-        self._stream = TextFilter(run, field)
-        self._pieces: list[str] = []
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
-
-    def feed(self, text: str, *, is_last: bool = False) -> str:
-        self.read += len(text)
-        if self.is_whole:
-            return ""
-        piece = self._stream.feed(text, is_last=is_last)
-        self._pieces.append(piece)
-        return piece
-
-    def seen(self) -> Part:
-        return Reasoning(self.text) if self.kind is Reasoning else Text(self.text)
-
-
-def _previews(index: int, part: Part, opened: _OpenPart | None) -> list[Event]:
-    """Return the delta of a part whose deltas were held back."""
-    if opened is None or not opened.is_whole:
-        return []
-    if isinstance(part, ToolCall):
-        return [ToolCallDelta(index, "", "", part.arguments_json)]
-    return [TextDelta(index, part.text)] if isinstance(part, Text) and part.text else []
-
-
-def _field(index: int) -> str:
-    return f"message.parts[{index}]"
+    def _finished(self, event: Finished) -> Finished:
+        if not event.structured_json:
+            return event
+        filtered = self._run.uncounted(filter_json, "message", event.structured_json)
+        return replace(event, structured_json=filtered)

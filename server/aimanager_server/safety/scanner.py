@@ -74,6 +74,11 @@ class Scanner:
         self.max_held_back = MAX_MATCH + max(self._longest_prefix, longest_pattern)
         """Most characters that a stream holds back."""
 
+    @property
+    def has_patterns(self) -> bool:
+        """Return whether patterns are searched for, which match any text."""
+        return self._patterns is not None
+
     def scan(self, text: str, start: int, *, is_complete: bool) -> tuple[list[Finding], int]:
         """Return the findings from `start` on, in order and without overlaps, and up to where they are final.
 
