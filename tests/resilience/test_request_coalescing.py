@@ -347,3 +347,25 @@ async def test_usage_so_far_is_that_of_the_caller_that_pays() -> None:
     assert [list((await caller.task).buffered) for caller in (first, second)] in ([[], []], [delta(), delta()])
     for caller in (first, second):
         await caller.result()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@in_virtual_time
+async def test_each_caller_receives_the_warnings_that_arise_until_the_end(is_restarted: bool) -> None:
+    coalesced, early, late = Coalesced(), SettingWarning("a", "early"), SettingWarning("b", "late")
+    callers = [coalesced.start(call_id=name).task for name in ("first", "second")]
+    coalesced.upstream.send(delta("lost"))
+    results = [asyncio.create_task((await caller).result()) for caller in callers]
+    metadata = coalesced.upstream.metadata
+    assert metadata is not None
+    if is_restarted:
+        metadata = replace(metadata)
+        coalesced.upstream.send([Restarted(metadata), TextDelta(0, "Hello.")])
+    metadata.warnings = (early,) if is_restarted else ()
+    await run_ready_tasks()
+
+    metadata.warnings = (*metadata.warnings, late)
+    coalesced.upstream.send(END)
+
+    expected = (early, late) if is_restarted else (late,)
+    assert [result.metadata.warnings for result in await asyncio.gather(*results)] == [expected] * 2

@@ -36,6 +36,7 @@ class Upstream:
         self.calls: list[Call] = []
         self.closed = 0
         self.cancelled = 0
+        self.metadata: ResponseMetadata | None = None
         self._queue: asyncio.Queue[list[Event] | Exception] = asyncio.Queue()
         self.buffered: list[Event] = []
 
@@ -55,10 +56,10 @@ class Upstream:
         except BaseException:
             record.end(0.0, "FAILED")
             raise
-        metadata = ResponseMetadata(
+        self.metadata = ResponseMetadata(
             call.id, call.requested_model, *call.target.key, call.attempts.records, call.target.warnings
         )
-        return ResponseStream(metadata, self)
+        return ResponseStream(self.metadata, self)
 
     async def read(self) -> list[Event]:
         events, self.buffered = self.buffered, []

@@ -142,13 +142,18 @@ class SharedCall:
 class _Reader:
     """What one caller reads: a source of events with a deadline of its own. `pays`: the call is counted as its own."""
 
-    __slots__ = ("_is_overdue", "_on_left", "_pays", "_shared", "_timer", "_waiter", "call", "cursor", "metadata")
+    __slots__ = (
+        "_copied_warnings", "_is_overdue", "_on_left", "_pays", "_shared", "_shared_metadata", "_timer", "_waiter",
+        "call", "cursor", "metadata",
+    )  # fmt: skip
 
     def __init__(self, shared: SharedCall, call: Call, on_left: Callable[[], None], *, pays: bool) -> None:
         self.call = call
         self.cursor = shared.log.open_cursor()
         self.metadata: ResponseMetadata | None = None
         self._shared = shared
+        self._shared_metadata: ResponseMetadata | None = None
+        self._copied_warnings = 0
         self._on_left: Callable[[], None] | None = on_left
         self._pays = pays
         self._is_overdue = False
@@ -178,6 +183,7 @@ class _Reader:
         if isinstance(events[0], Restarted):  # always the first of its batch
             events[0] = Restarted(self._own(events[0].metadata))
         if type(last := events[-1]) is Finished:
+            self._take_over_warnings()
             if not self._pays:
                 events[-1] = self._free(last)
             await self.aclose()
@@ -233,6 +239,7 @@ class _Reader:
 
     def _own(self, metadata: ResponseMetadata) -> ResponseMetadata:
         """Return the metadata of this caller's response, which layers change."""
+        self._shared_metadata, self._copied_warnings = metadata, len(metadata.warnings)
         if self._pays:
             self.metadata = replace(metadata)
         else:
@@ -241,6 +248,13 @@ class _Reader:
                 warnings=self._warnings(metadata), time_to_first_token=0.0, cache_status=CacheStatus.COALESCED,
             )  # fmt: skip
         return self.metadata
+
+    def _take_over_warnings(self) -> None:
+        """Add the warnings that arose while the response was read. Layers outside may have added others."""
+        assert self._shared_metadata is not None
+        assert self.metadata is not None
+        later = self._shared_metadata.warnings[self._copied_warnings :]
+        self.metadata.warnings = (*self.metadata.warnings, *later)
 
     def _warnings(self, metadata: ResponseMetadata) -> tuple[SettingWarning, ...]:
         """Return the warnings about this caller's options, and those that arose in the call."""
