@@ -176,7 +176,9 @@ class Pipeline:
             clock, state.validation_pool.run, state.model_stats.record_validation, state.validation_turns.pause
         )
         runners, resolver = components.extensions.runners, components.resolver
-        self.extensions = RunExtensions(runners, resolver.resolve_changed, self.output_format.validated)
+        self.extensions = RunExtensions(
+            runners, resolver.resolve_changed, self.output_format.validated, limits.max_message_bytes
+        )
         self.bulkhead = state.bulkhead
         self.circuit_breaker = CircuitBreakerLayer(state.breakers)
         self.accounting = Accounting(components.prices, clock, subscribers)

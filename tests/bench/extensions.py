@@ -89,7 +89,7 @@ def microseconds_with(
 
 
 def _handler(runners: Sequence[ExtensionRunner]) -> CallHandler:
-    layers = [RunExtensions(runners, lambda call, params: call, _valid)] if runners else []
+    layers = [RunExtensions(runners, lambda call, params: call, _valid, max_bytes=1000)] if runners else []
     return compose(layers, _answer)
 
 

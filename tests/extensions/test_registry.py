@@ -190,3 +190,25 @@ def test_inconsistent_settings_are_rejected(table: dict[str, Any], problem: str)
         settings_with(extensions=table)
 
     assert problem in str(caught.value)
+
+
+def test_packages_installed_after_the_start_are_found(package: Path) -> None:
+    manager = FeatureManager()
+    before = problems_of(manager, "acme")
+    install(package, "acme_one")
+    found = opened(manager, "acme").runners
+
+    install(package, "acme_two")
+    ambiguous = problems_of(FeatureManager(), "acme")
+
+    assert "extension 'acme': not found in any installed package" in before
+    assert [runner.name for runner in found] == ["acme"]
+    assert "provided by several installed packages: acme_one 1.0, acme_two 1.0" in ambiguous
+
+
+def install(site: Path, name: str) -> None:
+    """Write what pip writes for a package with the extension."""
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nacme = acme_extension:Plain\n")

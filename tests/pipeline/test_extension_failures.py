@@ -65,6 +65,10 @@ def test_a_changed_option_is_used_and_adapted_to_the_model() -> None:
         ({"system_instruction": 5}, "system must be a valid string"),
         ({"labels": {1: "a"}}, "labels"),
         ({"provider_options": {"nobody": {}}}, "provider_options"),
+        ({"provider_options": {"mock": {"a": object()}}}, "provider_options must be JSON values"),
+        ({"provider_options": {"mock": {"a": ["\ud800"]}}}, "provider_options must be JSON values"),
+        ({"messages": (Message(Role.USER, (Text("\ud800"),)),)}, "must be valid Unicode, without lone surrogates"),
+        ({"labels": {"\ud800": "a"}}, "must be valid Unicode"),
     ],
 )
 def test_an_invalid_request_of_an_extension_names_it_and_the_field(changes: dict[str, Any], problem: str) -> None:
@@ -105,6 +109,15 @@ async def exits() -> None:
     raise SystemExit
 
 
+async def exits_as_if_closed() -> None:
+    raise GeneratorExit
+
+
+async def waits_and_exits_as_if_closed() -> None:
+    await asyncio.sleep(0)
+    raise GeneratorExit
+
+
 async def is_late() -> None:
     await asyncio.Event().wait()
 
@@ -116,6 +129,8 @@ async def returns_nonsense() -> int:
 FAULTS: dict[Callable[[], Any], tuple[str, dict[str, Any]]] = {
     raises: ("failed with ValueError", {}),
     exits: ("failed with SystemExit", {}),
+    exits_as_if_closed: ("failed with GeneratorExit", {}),
+    waits_and_exits_as_if_closed: ("failed with GeneratorExit", {}),
     is_late: ("took longer than 0.05 s", {"timeout_seconds": 0.05}),
     returns_nonsense: ("returned an invalid", {}),
 }
@@ -173,12 +188,19 @@ class Rewriting(Tagging):
         return replace(response, parts=self._parts)
 
 
+LIMITS = {"max_message_bytes": 1_000_000}
+
+
 @pytest.mark.parametrize(
     ("prompt", "parts", "problem"),
     [
         ("Hi", (), "parts must have at least 1 item, got 0"),
         ("Hi", (5,), "parts[0] must be an instance of"),
         ("Hi", (Text(5),), "parts[0].text must be a valid string"),  # type: ignore[arg-type]  # the fault under test
+        ("Hi", (Text("\ud800"),), "parts[0].text must be valid Unicode, without lone surrogates"),
+        ("Hi", (Text("Yes."), ToolCall("1", "f", "{bad")), "parts[1].arguments_json must be a JSON object"),
+        ("Hi", (Text("Yes."), ToolCall("1", "f", "[]")), "parts[1].arguments_json must be a JSON object"),
+        ("Hi", (Text("é" * 600_000),), "parts must have at most 500000 bytes, got 1200000"),
         ('[[tool: get_weather {"city": "Rome"}]]', (Text("no"),), "parts must keep a tool call"),
     ],
 )
@@ -189,7 +211,7 @@ def test_an_invalid_response_of_an_extension_names_it_and_the_field(
         """Return the weather."""
         return city
 
-    with client(Rewriting(*parts)) as ai, pytest.raises(AIError) as caught:
+    with client(Rewriting(*parts), limits=LIMITS) as ai, pytest.raises(AIError) as caught:
         ai.request(prompt, tools=[get_weather])
 
     assert caught.value.reason == "EXTENSION_FAILED"
@@ -275,6 +297,34 @@ async def test_what_looks_like_a_timeout_is_the_extensions_own_failure(act: Call
 
     with pytest.raises(ExtensionFailed, match=text):
         await runner.run(runner.on_request, CALL, ExtensionRequest((Message(Role.USER, (Text("Hi"),)),)))
+
+
+def test_a_method_without_async_may_raise_anything() -> None:
+    class Exiting(Tagging):
+        def on_request(self, call: ExtensionCall, request: ExtensionRequest) -> Any:
+            raise GeneratorExit
+
+    with client(Exiting()) as ai, pytest.raises(AIError, match="failed with GeneratorExit in on_request"):
+        ai.request("Hi")
+
+
+async def test_a_call_that_is_closed_closes_what_its_extension_awaits() -> None:
+    ended = list[str]()
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("closed")
+
+    runner = ExtensionRunner(Failing("on_request", waits), ExtensionSettings(), ExtensionMetrics(CollectorRegistry()))
+    assert runner.on_request is not None
+    running = runner.run(runner.on_request, CALL, ExtensionRequest((Message(Role.USER, (Text("Hi"),)),)))
+    running.send(None)
+
+    running.close()
+
+    assert ended == ["closed"]
 
 
 def test_a_hook_may_return_any_awaitable() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -29,7 +30,8 @@ class FeatureManager:
     """The extensions of one server by name. `found` are the available entry points, by default all installed ones."""
 
     def __init__(self, found: Iterable[EntryPoint] | None = None) -> None:
-        self._entry_points = tuple(entry_points(group=ENTRY_POINT_GROUP) if found is None else found)
+        self._reads_installed = found is None
+        self._entry_points = tuple(found or ())
         self.extensions: dict[str, Extension] = {}
 
     def register_extension(self, extension: Extension) -> None:
@@ -79,7 +81,7 @@ class FeatureManager:
         return [one for one in self.extensions.values() if isinstance(one, FeatureExtension)]
 
     def _load(self, name: str, settings: ExtensionSettings) -> Extension:
-        candidates = [entry_point for entry_point in self._entry_points if entry_point.name == name]
+        candidates = self._candidates(name)
         if not candidates:
             raise UnusableExtension(_problem(name, self._not_found(name)))
         if len(candidates) > 1:
@@ -99,6 +101,15 @@ class FeatureManager:
         if problems:
             raise UnusableExtension(*problems)
         return extension
+
+    def _candidates(self, name: str) -> list[EntryPoint]:
+        """Return the entry points of this name. Packages may have been installed or removed since the last time."""
+        candidates = [entry_point for entry_point in self._entry_points if entry_point.name == name]
+        if len(candidates) == 1 or not self._reads_installed:
+            return candidates
+        invalidate_caches()
+        self._entry_points = tuple(entry_points(group=ENTRY_POINT_GROUP))
+        return [entry_point for entry_point in self._entry_points if entry_point.name == name]
 
     def _not_found(self, name: str) -> str:
         known = sorted({*self.extensions, *(entry_point.name for entry_point in self._entry_points)})

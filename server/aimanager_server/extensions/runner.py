@@ -18,7 +18,7 @@ from ..telemetry.extension_metrics import ExtensionMetrics, HookTally
 from ..telemetry.logger import get_logger
 from .api import HOOKS, Extension
 from .dict_form import InvalidResult
-from .timed import TooLate, await_within
+from .timed import Exited, TooLate, await_within, resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ExtensionRunner:
         try:
             if self._loop is not None:
                 return await self._run_in_thread(self._loop, hook, arguments)
-            result = hook.method(*arguments)
+            result = resumed(hook.method, *arguments)
             if result is None:
                 return None
             if type(result) is CoroutineType:
@@ -69,8 +69,8 @@ class ExtensionRunner:
             return await await_within(self._timeout, _awaited(result)) if inspect.isawaitable(result) else result
         except (GatewayError, GeneratorExit):  # GeneratorExit closes the coroutine of a call
             raise
-        except TooLate:
-            raise self.failure(f"took longer than {self._timeout:g} s in {hook.name}.") from None
+        except (TooLate, Exited) as error:
+            raise self.failure(f"{error} in {hook.name}.") from error.__cause__
         except InvalidResult as error:
             raise self.failure(f"returned an invalid result: {error}.") from None
         except asyncio.CancelledError as error:
@@ -125,7 +125,7 @@ class ExtensionRunner:
         try:
             return await loop.run(work, timeout_seconds=self._timeout)
         except TimeoutError:
-            raise TooLate from None
+            raise TooLate(self._timeout) from None
         except ExtensionFailed as error:
             raise error.replace(metadata={"extension": self.name})  # noqa: B904  # a copy keeps its cause
 

@@ -21,7 +21,7 @@ from ..core.response import (
 )
 from ..core.stream import ResponseStream, StreamObserver
 from ..core.usage import Usage
-from ..extensions.checks import checked_request, checked_response
+from ..extensions.checks import check_size, checked_request, checked_response
 from ..extensions.dict_form import InvalidResult
 from ..extensions.runner import ExtensionRunner, Hook
 from ..extensions.views import ExtensionCall, ExtensionRequest, ExtensionResponse
@@ -37,13 +37,16 @@ class RunExtensions:
     """Run the extensions once for each call that is not an idempotent replay.
 
     A stream is held back until it is complete if an extension may change it. It restarts unseen then, like a unary
-    call. Raises ExtensionFailed, and what extensions raise to refuse a call.
+    call. `max_bytes` limits a changed response. Raises ExtensionFailed, and what extensions raise to refuse a call.
     """
 
-    def __init__(self, runners: Sequence[ExtensionRunner], resolve: ResolveChanged, validate: ValidateAnswer) -> None:
+    def __init__(
+        self, runners: Sequence[ExtensionRunner], resolve: ResolveChanged, validate: ValidateAnswer, max_bytes: int
+    ) -> None:
         self._runners = runners
         self._resolve = resolve
         self._validate = validate
+        self._max_bytes = max_bytes
         self._sees_responses = any(runner.on_events or runner.on_completion for runner in runners)
 
     async def __call__(self, call: Call, proceed: CallHandler) -> ResponseStream:
@@ -77,6 +80,8 @@ class RunExtensions:
     async def _consistent(self, call: Call, result: GenerateResult) -> GenerateResult:
         """Return a changed response with its artifacts and validated JSON. Raises InvalidResult."""
         parts, finished = result.message.parts, result.finished
+        # The validated JSON and the artifacts are copies of the text.
+        check_size(parts, self._max_bytes // (1 + bool(finished.structured_json) + call.extract_artifacts))
         if finished.reason is FinishReason.TOOL_CALLS and not any(isinstance(part, ToolCall) for part in parts):
             raise InvalidResult("parts", "must keep a tool call, for which the model stopped")
         if finished.structured_json:

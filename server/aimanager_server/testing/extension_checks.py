@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry
 
 from ..config.extensions import ExtensionSettings
+from ..config.settings import Limits
 from ..core.content import Message, Role, Text
 from ..core.conversation import ConversationTurn
 from ..core.errors import ExtensionFailed, GatewayError
@@ -75,7 +76,7 @@ async def _run(runner: ExtensionRunner, call: Call, answer: str) -> None:
     async def validate(call: Call, text: str) -> str:
         return text
 
-    layer = RunExtensions([runner], resolve, validate)
+    layer = RunExtensions([runner], resolve, validate, Limits().max_message_bytes)
     stream = await compose([layer], respond)(call)
     await stream.result()
 
