@@ -180,7 +180,8 @@ class SqlResponses:
             self._writer = None
 
     async def _write(self, batch: Sequence[_Pending]) -> None:
-        rows = [await self._row(pending) for pending in batch]
+        # In one order: two servers that write the same keys at once would otherwise wait for each other.
+        rows = [await self._row(pending) for pending in sorted(batch, key=lambda pending: pending.key.digest)]
         async with self._database.writing(is_durable=False) as connection:
             existing = await _existing(connection, {row["conversation_id"] for row in rows} - {""})
             rows = [row for row in rows if row["conversation_id"] in existing]
