@@ -171,6 +171,13 @@ def test_parts_that_arrive_at_the_same_time_are_filtered_one_after_the_other() -
     assert completed == [PartCompleted(0, Text("[EMAIL_1]")), PartCompleted(1, Text(" x"))]
 
 
+def test_a_long_part_that_arrives_complete_is_searched_in_slices() -> None:
+    text = "word " * (SLICE_CHARACTERS // 5) + "ada@"
+    parts: list[tuple[type[Text | Reasoning], list[str]]] = [(Text, [text]), (Text, ["example.com"])]
+
+    assert texts_of(responses(parts, streaming=False)) == [text[:-4] + "[EMAIL_1]", ""]
+
+
 def test_json_in_several_parts_is_filtered_as_one_text() -> None:
     for second, expected in (("mple.com", ['{"to": "[EMAIL_1]"}', ""]), (" c", ['{"to": "ada@exa', ' c"}'])):
         parts = (Text('{"to": "ada@exa'), Text(second + '"}'))

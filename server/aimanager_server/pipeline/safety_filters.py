@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ..config.errors import StartupError
 from ..config.safety_filters import SafetyFilterSettings
 from ..core.content import Attachment, JsonSchemaFormat
-from ..core.errors import ContentBlocked, FieldViolation
+from ..core.errors import ContentBlocked, FieldViolation, GatewayError
 from ..core.handler import CallHandler
 from ..core.request import Call
 from ..core.response import (
@@ -26,6 +26,7 @@ from ..core.response import (
 )
 from ..core.stream import ResponseStream
 from ..core.usage import Usage
+from ..safety.error_filter import filter_error
 from ..safety.filter_run import TEXT_COST, Blocked, FilterRun, Placeholders
 from ..safety.filters import Direction, SafetyFilters
 from ..safety.patterns import InvalidPattern
@@ -51,7 +52,8 @@ class FilterContent:
     """Filter the requests and the responses of all callers but those that are exempt.
 
     A request that is refused raises ContentBlocked, which names the detector and the field. A response that is refused
-    completes with CONTENT_FILTER. Warnings name what was masked and where. Nothing contains what was found.
+    completes with CONTENT_FILTER. In errors of a call everything is masked that is masked or refused in
+    responses. Warnings name what was masked and where. Nothing contains what was found.
     """
 
     def __init__(
@@ -92,10 +94,15 @@ class FilterContent:
             original = call
             call = await self._filter_input(run, lambda: filter_call(run, original), _size(call), call.caller.name)
             warnings = _warnings(run.masked)
-        stream = await proceed(call)
-        _add_warnings(stream.metadata, warnings)
         if self._filters.output is None:
+            stream = await proceed(call)
+            _add_warnings(stream.metadata, warnings)
             return stream
+        try:
+            stream = await proceed(call)
+        except GatewayError as error:
+            raise self.filtered_error(error, placeholders) from error.__cause__
+        _add_warnings(stream.metadata, warnings)
         return ResponseStream(stream.metadata, _FilteredResponse(self, stream, call, placeholders, warnings))
 
     def _input_run(self, placeholders: Placeholders) -> FilterRun | None:
@@ -129,6 +136,11 @@ class FilterContent:
         run = FilterRun(self._filters.output, placeholders, maximum)
         is_json = call.output_format is not None
         return run, ResponseFilter(run, holds_back=self._filters.blocks_output, is_json=is_json)
+
+    def filtered_error(self, error: GatewayError, placeholders: Placeholders) -> GatewayError:
+        """Return the error without what is filtered in answers, which it may quote."""
+        assert self._filters.output is not None
+        return filter_error(self._filters.output, placeholders, error)
 
     def count_masked(self, run: FilterRun, direction: Direction) -> None:
         """Count what was masked."""
@@ -169,6 +181,7 @@ class _FilteredResponse:
         self._metadata = stream.metadata
         self._caller = call.caller.name
         self._input_warnings = warnings
+        self._placeholders = placeholders
         self._run, self._filter = layer.response_filter(call, placeholders)
 
     @property
@@ -178,7 +191,7 @@ class _FilteredResponse:
 
     async def read(self) -> list[Event]:
         """Return the next events that are checked. Raises GatewayError."""
-        while events := await self._stream.read():
+        while events := await self._read():
             for event in events:
                 if isinstance(event, Restarted):
                     self._metadata = event.metadata
@@ -190,6 +203,12 @@ class _FilteredResponse:
                 return filtered
         return []
 
+    async def _read(self) -> list[Event]:
+        try:
+            return await self._stream.read()
+        except GatewayError as error:
+            raise self._layer.filtered_error(error, self._placeholders) from error.__cause__
+
     async def aclose(self) -> None:
         """Close the response."""
         await self._stream.aclose()
@@ -199,7 +218,7 @@ class _FilteredResponse:
         return self._stream.usage_so_far()
 
     async def _filtered(self, events: list[Event]) -> list[Event]:
-        size = sum(map(_event_size, events))
+        size = sum(map(_event_size, events)) + self._filter.held_json
         return await self._layer.run(self._run, lambda: self._filter.filter(events), size, self._caller)
 
     def _report(self) -> None:

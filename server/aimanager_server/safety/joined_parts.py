@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 from ..core.content import Reasoning, Text
 from ..core.response import Event, PartCompleted, ReasoningDelta, TextDelta
-from .filter_run import SLICE_CHARACTERS, FilterRun, Placeholders, TextFilter
+from .filter_run import SLICE_CHARACTERS, TEXT_COST, FilterRun, Placeholders, TextFilter
 from .provider_state import with_safe_state
 from .scanner import Rule
 
@@ -115,10 +114,10 @@ class JoinedParts:
         assert isinstance(event.part, Text | Reasoning)
         text = event.part.text
         for position in range(part.end - part.start, len(text), SLICE_CHARACTERS):
-            started = time.perf_counter()
-            self._read(part, text[position : position + SLICE_CHARACTERS])
-            if position + SLICE_CHARACTERS < len(text):
-                self._run.pause(time.perf_counter() - started)
+            piece = text[position : position + SLICE_CHARACTERS]
+            self._read(part, piece)
+            self._run.spend(len(piece))
+        self._run.spend(TEXT_COST)
         part.completed = event
         for search in self._searches:
             self._found += search.ending()

@@ -37,6 +37,11 @@ class ResponseFilter:
         self._held: list[Event] = []
         self._begin()
 
+    @property
+    def held_json(self) -> int:
+        """Return how many characters of JSON are filtered at the end."""
+        return sum(len(event.part.text) for event in self._json if isinstance(event.part, Text))
+
     def filter(self, events: list[Event]) -> list[Event]:
         """Return the events to pass on now, which may be none."""
         passed: list[Event] = []
