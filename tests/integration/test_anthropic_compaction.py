@@ -223,7 +223,7 @@ def test_a_rejected_block_is_replaced_by_the_text_with_a_warning(upstream: Upstr
     assert SUMMARY in accepted["messages"][0]["content"][0]["text"]
     assert answer.message.parts[-1].text == "Yes."
     assert [warning.message for warning in answer.warnings] == [
-        "claude rejected the state of earlier messages; they were sent again without it."
+        "claude rejected the state of earlier turns; the request was sent again without it."
     ]
 
 
@@ -241,6 +241,9 @@ FAILURES: dict[str, tuple[Callable[[str], tuple[int, Json]], str]] = {
 }
 
 
+BILLED_FAILURES = ("cut off", "no content", "too large")
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 def test_the_text_remains_if_claude_returns_no_summary(upstream: Upstream, failure: str) -> None:
     upstream.compact, reason = FAILURES[failure]
@@ -252,7 +255,11 @@ def test_the_text_remains_if_claude_returns_no_summary(upstream: Upstream, failu
     (warning,) = compaction.warnings
     assert (warning.field, KEY in warning.message) == ("native", False)
     assert reason in warning.message
-    assert compaction.usage.input_tokens == 40
+    # Every attempt was billed. Without counts, what it cost is unknown.
+    billed = sum("compaction" in body for _, _, body in upstream.requests) if failure in BILLED_FAILURES else 0
+    nanos = 40 * 4_000 + 5 * 20_000 + billed * (144 * 4_000 + 6 * 200 + 276 * 20_000)
+    assert (compaction.usage.input_tokens, compaction.usage.output_tokens) == (40 + billed * 150, 5 + billed * 276)
+    assert compaction.cost.total_nanos == (0 if failure == "no list" else nanos)
     assert (compaction.conversation.summary.text, compaction.conversation.summary.native_model) == (SUMMARY, "")
     assert SUMMARY in json.dumps(upstream.requests[-1][2])
     assert "signed-for" not in json.dumps(upstream.requests[-1][2])
@@ -265,6 +272,19 @@ def test_models_that_are_not_documented_to_compact_have_a_warning(upstream: Upst
 
     assert [warning.message for warning in compaction.warnings] == [f"claude has no native compaction for {model}."]
     assert not any("compaction" in body for _, _, body in upstream.requests)
+
+
+def test_the_newest_turns_after_the_block_are_marked_for_the_prompt_cache(upstream: Upstream) -> None:
+    with client(upstream) as alice:
+        one = started(alice)
+        compact(alice, one)
+        for text in ("fourth", "fifth"):
+            alice.ask(one, text * 2_000, model=MODEL)
+
+    block, *turns = upstream.requests[-1][2]["messages"]
+    assert block["content"] == [block_of(KEY)]
+    marked = [turn["content"][-1]["text"][:5] for turn in turns if "cache_control" in turn["content"][-1]]
+    assert marked == ["fourt", "fifth"]
 
 
 def test_a_turn_that_begins_with_the_model_follows_the_block(upstream: Upstream) -> None:

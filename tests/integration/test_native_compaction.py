@@ -231,7 +231,7 @@ def test_a_rejected_compaction_is_replaced_by_the_text_with_a_warning(upstream: 
     assert SUMMARY in accepted["input"][0]["content"][0]["text"]
     assert answer.message.parts[-1].text == "Yes."
     assert [warning.message for warning in answer.warnings] == [
-        "openai rejected the state of earlier messages; they were sent again without it."
+        "openai rejected the state of earlier turns; the request was sent again without it."
     ]
 
 

@@ -212,7 +212,7 @@ def test_rejected_state_is_omitted_once_with_a_warning(upstream: StatefulUpstrea
     assert [(warning.field, warning.message) for warning in second.warnings] == [
         (
             "messages",
-            f"{script.provider} rejected the state of earlier messages; they were sent again without it.",
+            f"{script.provider} rejected the state of earlier turns; the request was sent again without it.",
         )
     ]
     reasons = [attempt.error_reason for attempt in second.execution.attempts]

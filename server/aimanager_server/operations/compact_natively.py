@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.compaction import CompactedPrompt, Compactor
 from ..core.conversation import Compaction
-from ..core.errors import CapabilityUnsupported
+from ..core.errors import CapabilityUnsupported, GatewayError
 from ..core.request import Attempt, Call
 from ..core.usage import Cost, Usage
 from .unary_adapter import Layers, finished_with, run_through
@@ -35,7 +35,10 @@ class CompactNatively:
         self._compactors = compactors
 
     async def __call__(self, call: Call) -> NativeCompaction:
-        """Return the compaction by the first target. Raises CapabilityUnsupported if it has none, and GatewayError."""
+        """Return the compaction by the first target. Raises CapabilityUnsupported if it has none, and GatewayError.
+
+        The error has the usage and the cost of what the provider billed.
+        """
         provider, model = call.target.key
         compactor = self._compactors.get(provider)
         if compactor is None or not compactor.can_compact(model):
@@ -45,7 +48,10 @@ class CompactNatively:
         def to_finished(compacted: CompactedPrompt) -> Any:
             return finished_with(compacted.usage)
 
-        compacted, finished = await run_through(
-            self._layers, call.with_targets(call.target), compactor.compact, to_finished
-        )
+        try:
+            compacted, finished = await run_through(
+                self._layers, call.with_targets(call.target), compactor.compact, to_finished
+            )
+        except GatewayError as error:
+            raise error.with_attempts(call.attempts) from error.__cause__
         return NativeCompaction(Compaction(provider, model, compacted.provider_state), finished.usage, finished.cost)

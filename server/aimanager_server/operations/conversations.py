@@ -208,6 +208,8 @@ class Conversations:
                 )
             )
         except GatewayError as error:
+            if error.usage is not None:
+                usage, cost = add_usage(usage, error.usage), add_cost(cost, error.cost)
             return Compacted(changed, usage, cost, (SettingWarning("native", error.message),))
         summary = replace(summary, native=native.compaction)
         changed = await self._store.set_summary(owner, conversation_id, summary)

@@ -138,7 +138,9 @@ def require_duration(parameter: str, seconds: object) -> Duration:
     if isinstance(seconds, int | float) and not is_boolean and MIN_DURATION_SECONDS <= seconds <= MAX_DURATION_SECONDS:
         nanos = round(seconds * NANOS_PER_SECOND)
         return Duration(seconds=nanos // NANOS_PER_SECOND, nanos=nanos % NANOS_PER_SECOND)
+    is_long = isinstance(seconds, int | float) and seconds > MAX_DURATION_SECONDS
+    expected = f"at most {MAX_DURATION_SECONDS:.0f} seconds" if is_long else "a positive number of seconds"
     raise InvalidRequestError(
-        f"{parameter} must be a positive number of seconds, got {seconds!r:.100}",
+        f"{parameter} must be {expected}, got {seconds!r:.100}",
         solution="Omit it to use the default.",
     )

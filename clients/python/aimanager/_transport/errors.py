@@ -130,7 +130,7 @@ def _gateway_error(
     advice = RPC_NAME.sub(lambda match: RPC_NAMES[match[0]], solution.message if solution else "")
     return kind.build(
         with_parameter_names(message, paths, field_name),
-        _range_solution(info.reason, fields) or with_parameter_names(advice, paths, field_name),
+        _range_solution(info.reason, fields, message) or with_parameter_names(advice, paths, field_name),
         reason=info.reason,
         retry_after=max(0.0, read_seconds(retry, "retry_delay") or 0.0) if retry else None,
         provider=context.pop("provider", ""),
@@ -144,13 +144,18 @@ def _gateway_error(
     )
 
 
-def _range_solution(reason: str, fields: tuple[FieldViolation, ...]) -> str:
+def _range_solution(reason: str, fields: tuple[FieldViolation, ...], message: str) -> str:
     """Return what each invalid parameter must be; the gateway's own solution does not say it."""
     if reason != "INVALID_FIELD":
         return ""
-    return " ".join(
-        f"Change {each.field}: it {GOT.sub('', each.description).rstrip('.')}." for each in fields[:MAX_SOLUTIONS]
-    )
+    return " ".join(f"Change {each.field}{_expected(each, message)}." for each in fields[:MAX_SOLUTIONS])
+
+
+def _expected(violation: FieldViolation, message: str) -> str:
+    """Return what the field must be, unless the message says it already."""
+    if violation.description in message:
+        return ""
+    return f": it {GOT.sub('', violation.description).rstrip('.')}"
 
 
 def _snake_case(name: str) -> str:

@@ -47,7 +47,8 @@ def conversations(client: AIManager, options: argparse.Namespace, console: Conso
             console.write("{}\n" if options.json else f"saved: {options.file}\n")
         case "import":
             loaded = load_conversation(client, Path(options.id))
-            line = f"{loaded.id}: {loaded.turn_count} turns from {options.id}\n"
+            turns = "1 turn" if loaded.turn_count == 1 else f"{loaded.turn_count} turns"
+            line = f"{loaded.id}: {turns} from {options.id}\n"
             console.write(messages_to_json(loaded.proto) if options.json else line)
         case _:
             client.conversations.delete(options.id)

@@ -266,9 +266,10 @@ class AIResponse(Generic[Parsed]):
     def _parse(self) -> Any:
         text = self.proto.structured_output_json
         if not text and self.output is not None and self.finish_reason:
+            is_cut = self.finish_reason == "max_tokens"
+            advice = "increase max_tokens, or change the prompt" if is_cut else "change the prompt"
             raise ValueError(
-                f"the response has no structured output, as it ended with finish_reason {self.finish_reason!r}: "
-                "increase max_tokens, or change the prompt"
+                f"the response has no structured output, as it ended with finish_reason {self.finish_reason!r}: {advice}"
             )
         return parse_output(text, self.output)
 

@@ -41,7 +41,7 @@ Exchange = Callable[[Attempt[Any], str], Awaitable[Result]]
 MAX_ERROR_BODY_BYTES = 64 * 1024
 PROBE_TIMEOUT_SECONDS = 10.0
 
-STATE_OMITTED = "rejected the state of earlier messages; they were sent again without it."
+STATE_OMITTED = "rejected the state of earlier turns; the request was sent again without it."
 KEY_CHECK_SECONDS = 2.0
 KEY_CHECK_INTERVAL_SECONDS = 10.0
 """A status 403 that does not say why is followed by one request for the model list, in this interval, with the key."""

@@ -109,9 +109,12 @@ def _why_ignored(attempt: Attempt[Any], spec: PromptCacheSpec | None, *, is_on: 
 
 
 def mark_prompt(
-    attempt: Attempt[Any], spec: PromptCacheSpec, markers: Markers, changes: SettingChanges
+    attempt: Attempt[Any], spec: PromptCacheSpec, markers: Markers, changes: SettingChanges, *, replaced: int = 0
 ) -> MarkedPrompt:
     """Return what to mark, within the limits of the model. What the caller marked comes first.
+
+    The wire sends something else, such as a compaction, for the first `replaced` messages, which the attempt has no
+    more.
 
     In a conversation these are the end of the newest turn, which the next request reads, the end of the turn before,
     which this request reads, the system instruction and the tools. A provider finds an entry only at a marker or a few
@@ -124,7 +127,7 @@ def mark_prompt(
     first_new = len(messages) - len(call.new_messages) if in_conversation else 0
     hinted = list(_hinted(messages, first_new)) if has_hints else []
     requested = [position for position in hinted if _can_mark(messages, position, markers)]
-    ends = _ends_of_turns(messages) if in_conversation and not _is_shortened(attempt) else []
+    ends = _ends_of_turns(messages) if in_conversation and not _is_shortened(attempt, replaced) else []
     ranks: dict[Position, tuple[int, int]] = {position: (1 + number, 0) for number, position in enumerate(ends)}
     ranks.update((position, (0, 1 + number)) for number, position in enumerate(reversed(requested)))
     boundaries = [*_fixed_boundaries(attempt, markers), *_part_boundaries(attempt, ranks)]
@@ -148,10 +151,10 @@ def _has_hints(messages: Sequence[Message]) -> bool:
     return any(part.cache_hint is not None for message in messages for part in message.parts)
 
 
-def _is_shortened(attempt: Attempt[Any]) -> bool:
+def _is_shortened(attempt: Attempt[Any], replaced: int) -> bool:
     """Return whether turns are left out. Another one is with almost every further turn, which changes the prefix."""
     turn = attempt.call.turn
-    return (turn is not None and turn.omitted > 0) or len(attempt.messages) < len(attempt.call.messages)
+    return (turn is not None and turn.omitted > 0) or len(attempt.messages) + replaced < len(attempt.call.messages)
 
 
 def _hinted(messages: Sequence[Message], first_new: int) -> Iterator[Position]:

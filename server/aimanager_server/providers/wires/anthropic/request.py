@@ -34,12 +34,12 @@ def encode_body(
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
-    `compacted` is the block of a compaction, which comes first. `marks_prompt`: the parts of the prompt that are worth
+    `compacted` is the block of a compaction, which comes first and replaces the first message of the call. `marks_prompt`: the parts of the prompt that are worth
     it are marked for the prompt cache.
     """
     target = attempt.target
     plan = plan_thinking(target, model, changes)
-    prompt = _marked(attempt, model, options, changes, is_on=marks_prompt)
+    prompt = _marked(attempt, model, options, changes, is_on=marks_prompt, replaced=0 if compacted is None else 1)
     body: dict[str, Any] = {
         "model": target.model,
         "max_tokens": plan.max_tokens,
@@ -61,7 +61,13 @@ def encode_body(
 
 
 def _marked(
-    attempt: Attempt[Any], model: Model | None, options: Mapping[str, Any], changes: SettingChanges, *, is_on: bool
+    attempt: Attempt[Any],
+    model: Model | None,
+    options: Mapping[str, Any],
+    changes: SettingChanges,
+    *,
+    is_on: bool,
+    replaced: int,
 ) -> MarkedPrompt:
     """Return what to mark: nothing if a native option asks for automatic caching, which places a marker itself."""
     spec = model.prompt_cache if model is not None else None
@@ -70,7 +76,7 @@ def _marked(
     if "cache_control" in options or "cache_control" in attempt.target.options:
         reason = "The native option cache_control caches the prompt"
         return without_markers(attempt, spec, changes, reason=reason)
-    return mark_prompt(attempt, spec, MARKERS, changes)
+    return mark_prompt(attempt, spec, MARKERS, changes, replaced=replaced)
 
 
 def _system(instruction: str, hint: CacheHint | None) -> str | list[dict[str, Any]] | None:
