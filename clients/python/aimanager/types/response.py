@@ -269,7 +269,8 @@ class AIResponse(Generic[Parsed]):
             is_cut = self.finish_reason == "max_tokens"
             advice = "increase max_tokens, or change the prompt" if is_cut else "change the prompt"
             raise ValueError(
-                f"the response has no structured output, as it ended with finish_reason {self.finish_reason!r}: {advice}"
+                f"the response has no structured output, as it ended with finish_reason {self.finish_reason!r}: "
+                f"{advice}"
             )
         return parse_output(text, self.output)
 

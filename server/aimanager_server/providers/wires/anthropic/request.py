@@ -34,8 +34,8 @@ def encode_body(
 ) -> bytes:
     """Return the body. Unset fields are omitted. Native options are merged last: the operator's, then the call's.
 
-    `compacted` is the block of a compaction, which comes first and replaces the first message of the call. `marks_prompt`: the parts of the prompt that are worth
-    it are marked for the prompt cache.
+    `compacted` is the block of a compaction, which comes first and replaces the first message of the call.
+    `marks_prompt`: the parts of the prompt that are worth it are marked for the prompt cache.
     """
     target = attempt.target
     plan = plan_thinking(target, model, changes)
