@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from .filter_run import FilterRun
 from .joined_parts import JoinedParts
 from .json_text import filter_json
 from .provider_state import with_safe_state
+
+JSON_START = re.compile(r"\s*+[\[{\"]")
 
 AnyCall = TypeVar("AnyCall", bound=Call)
 
@@ -110,8 +113,7 @@ def _content(run: FilterRun, field: str, part: Part) -> Part:
 
 def _output(run: FilterRun, field: str, output: str) -> str:
     """Filter the result of a tool, which often is JSON."""
-    is_json = output[:1] in ("{", "[", '"')
-    return filter_json(run, field, output) if is_json else run.text(field, output)
+    return filter_json(run, field, output) if JSON_START.match(output) else run.text(field, output)
 
 
 def _attachment(run: FilterRun, field: str, attachment: Attachment) -> Attachment:

@@ -32,8 +32,8 @@ KINDS = (re.compile(rb"[a-z]"), re.compile(rb"[A-Z]"), re.compile(rb"[0-9]"))
 JWT_PAYLOAD = rb"\.eyJ[A-Za-z0-9_\-.]*"
 JWT_HEADER = re.compile(rb"(?:.*[^A-Za-z0-9_\-])?(eyJ[A-Za-z0-9_\-]{8,})", re.DOTALL)
 
-URL_CREDENTIALS = rb"://[^\s/:@?\"'<>]{0,100}:[^\s/@?\"'<>]{1,200}@"
-AUTHORIZATION = rb"(?:[Bb]earer|[Aa]uthorization: [Bb]asic) [A-Za-z0-9._~+/\-]+=*"
+URL_CREDENTIALS = rb"://[^\s/:@?\"'<>]{0,100}:[^\s/?\"'<>]{1,200}@"
+AUTHORIZATION = rb"(?i:bearer|authorization[\"']?[:=][ \t]{0,3}[\"']?(?:basic|token)) [A-Za-z0-9._~+/\-]+=*"
 
 SECRET_NAME = (
     rb"(?i:passw(?:or)?d|pwd|passphrase|secret|token|(?:api|access|private|auth|encryption)[_\-]?key|credentials?)"
