@@ -31,10 +31,13 @@ PIECES = (
     "Hello world ", "the token is", "key", "Project aurora", "project-nova12", "x y", "x then something y", "eyJ",
     "eyJabcdefgh.", ".eyJabcdefghijkl", "sk-", "bearer ", "a" * 70, "A" * 40, "0" * 30, "1 2 3 4 ", "(", "://", "https://",
 )  # fmt: skip
+SPACED = st.lists(st.sampled_from((*PIECES, "THE QUICK BROWN FOX ", "w1 w2 w3 w4 ", "| A1 | B2 ")), max_size=20).map(
+    " ".join
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join), st.data())
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | SPACED, st.data())
 def test_any_division_of_a_text_gives_the_same_result(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=40)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
@@ -68,11 +71,26 @@ def test_a_match_across_the_slices_of_a_long_text_is_found() -> None:
         ("Plain prose, as models write it, has spaces after its words. " * 50, 30),
         ("这是一个测试文本，用来测量速度。" * 100, 1),
         ("a" * 50_000, 1500),
-        ("1234 " * 10_000, 1500),
+        ("1234 " * 10_000, 90),
+        ("THE QUICK BROWN FOX " * 100, 90),
+        ("w1 w2 " * 500, 90),
+        ("| A1 | B2 | C3 " * 100, 90),
+        ("f(a); g(b). " * 200, 90),
         ("sk-" + "a1B2" * 20_000, MAX_MATCH + 4096),
         ((private_key() + "\n") * 3, MAX_MATCH),
     ],
-    ids=["prose", "chinese", "one word", "numbers", "token", "private keys"],
+    ids=[
+        "prose",
+        "chinese",
+        "one word",
+        "numbers",
+        "capitals",
+        "words with digits",
+        "table",
+        "code",
+        "token",
+        "private keys",
+    ],
 )
 def test_what_is_held_back_is_bounded(text: str, limit: int) -> None:
     output, held = masked_in_pieces([text[start : start + 7] for start in range(0, len(text), 7)])

@@ -22,12 +22,14 @@ class Detector:
 
     `pattern` finds candidates in ASCII text. Its alternatives must end, or match already, within `longest_prefix`
     characters: then the search for all candidates of a text is linear, and a stream is held back by no more than that.
+    `has_spaces` is false if nothing that decides about a match has a space in it.
     Texts without `required` are not searched; detectors without it are searched for together first, by `group`.
     """
 
     pattern: ClassVar[bytes]
     label: ClassVar[str]
     longest_prefix: ClassVar[int] = 64
+    has_spaces: ClassVar[bool] = True
     required: ClassVar[bytes] = b""
     group: ClassVar[int] = 0
 

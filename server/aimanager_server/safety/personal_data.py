@@ -57,6 +57,7 @@ class EmailAddresses(Detector):
     label = "EMAIL"
     required = b"@"
     longest_prefix = MAX_LOCAL_PART + MAX_DOMAIN + 600
+    has_spaces = False
 
     def check(self, text: bytes, start: int, end: int, floor: int) -> Span | None:
         """Accept what has a local part."""

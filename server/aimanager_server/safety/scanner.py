@@ -69,6 +69,7 @@ class Scanner:
         self._patterns = patterns
         self._pattern_rules = pattern_rules
         self._longest_prefix = max((one.longest_prefix for _, one in detectors), default=0)
+        self._longest_with_spaces = max((one.longest_prefix for _, one in detectors if one.has_spaces), default=0)
         longest_pattern = 0 if patterns is None else patterns.longest + 1
         self._longest_pattern = longest_pattern
         self.max_held_back = MAX_MATCH + max(self._longest_prefix, longest_pattern)
@@ -102,6 +103,10 @@ class Scanner:
             final = max(start, _before_open(spans, final))
         return _merged(findings, final), final
 
+    def findings(self, text: str) -> list[Finding]:
+        """Return the findings of a complete text, in order and without overlaps."""
+        return self.scan(text, 0, is_complete=True)[0]
+
     def _candidates(self, view: bytes, start: int) -> Iterator[tuple[Rule, Detector]]:
         """Yield the detectors that may find something. Those of one group are searched for together first."""
         for rule, detector in self._anchored:
@@ -116,12 +121,15 @@ class Scanner:
 
         That is the end of a line, or a space after a word that is neither a number nor in capital letters nor the name
         of a secret. A question mark stands for any letter beyond ASCII. What patterns could still match is left out.
+        Any space will do where all matches that have spaces must have ended or begun to match.
         """
         end = max(start, len(view) - self._longest_pattern)
         tail = max(start, min(end, len(view) - self._longest_prefix))
         last = max(view.rfind(b"\n", tail, end), view.rfind(b"?", tail, end))
-        space = end
+        space, any_space = end, len(view) - self._longest_with_spaces
         while (space := max(view.rfind(b" ", tail, space), view.rfind(b"\t", tail, space))) > last:
+            if space < any_space:
+                return space + 1
             if view[space - 1] in BEFORE_BREAK and not view[max(0, space - 12) : space].lower().endswith(
                 SECRET_ENDINGS
             ):

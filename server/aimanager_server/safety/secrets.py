@@ -74,6 +74,7 @@ class JsonWebTokens(Detector):
     label = "SECRET"
     required = b".eyJ"
     longest_prefix = MAX_JWT_HEADER + 8
+    has_spaces = False
 
     def check(self, text: bytes, start: int, end: int, floor: int) -> Span | None:
         """Accept what has a header before the payload."""
@@ -91,6 +92,7 @@ class UrlCredentials(Detector):
     label = "SECRET"
     required = b"://"
     longest_prefix = 310
+    has_spaces = False
 
     def check(self, text: bytes, start: int, end: int, floor: int) -> Span | None:
         """Accept the part between the scheme and the host."""
