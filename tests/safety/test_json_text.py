@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimanager_server.safety.filter_run import SLICE_CHARACTERS, Abandoned
 from aimanager_server.safety.json_text import filter_json
+from aimanager_server.safety.scanner import Scanner
 from tests.support.safety import RANDOM, run_of
 
 
@@ -30,6 +33,7 @@ def masked_json(text: str) -> str:
         ('{"half": "ada@example.com', '{"half": "[EMAIL_1]'),
         (r'{"half": "\u0041 ada@example.com', '{"half": "A [EMAIL_1]'),
         ("not json: ada@example.com", "not json: [EMAIL_1]"),
+        ('ada@example.com "x" 1 "y" ada@example.com', '[EMAIL_1] "x" 1 "y" [EMAIL_1]'),
         (r'"bad \x escape ada@example.com"', r'"bad \x escape [EMAIL_1]"'),
         (r'{"half a pair": "\ud83d ada@example.com"}', r'{"half a pair": "\ud83d [EMAIL_1]"}'),
         ('"ada@example.com\\', '"[EMAIL_1]\\'),
@@ -39,6 +43,55 @@ def masked_json(text: str) -> str:
 )
 def test_json_is_masked_in_its_strings_and_numbers(text: str, expected: str) -> None:
     assert masked_json(text) == expected
+
+
+def test_escaped_strings_are_searched_together_and_by_themselves() -> None:
+    escaped = [
+        r'"\u0061"',
+        r'"\u0061da@example.com"',
+        r'"\u0034111 1111"',
+        r'"\u0031111 1111"',
+        r'"\u0062ob@x.example"',
+    ]
+    texts = ["a", "[EMAIL_1]", "4111 1111", "1111 1111", "[EMAIL_2]"]
+
+    filtered = json.loads(masked_json("[" + ",".join(escaped * 200) + "]"))
+
+    assert filtered == texts * 200
+
+
+def test_a_long_escaped_string_is_masked() -> None:
+    text = json.dumps("\n" + "word " * SLICE_CHARACTERS + "ada@example.com")
+
+    assert masked_json(text) == text.replace("ada@example.com", "[EMAIL_1]")
+
+
+@pytest.mark.parametrize("item", [r'"\u0061"', r'"\x"', "1", '""'], ids=repr)
+def test_json_is_filtered_in_short_steps(item: str) -> None:
+    run, pauses, text = run_of(), list[float](), "[" + f"{item}," * 8_000 + r'"\n"]'
+    searches = 0
+
+    class CountingScanner:
+        """Counts the searches of a scanner, each of which costs about 10 µs, however short the text is."""
+
+        def __getattr__(self, name: str) -> Any:
+            nonlocal searches
+            searches += 1
+            return getattr(scanner, name)
+
+    scanner, run.scanner = run.scanner, cast(Scanner, CountingScanner())
+    run.in_steps(pauses.append, lambda: filter_json(run, "arguments", text))
+
+    assert len(pauses) >= len(text) // SLICE_CHARACTERS
+    assert searches <= 2 * len(pauses) + 10
+
+
+def test_filtering_json_ends_when_its_caller_has_gone() -> None:
+    run = run_of()
+    run.abandon()
+
+    with pytest.raises(Abandoned):
+        run.in_steps(lambda seconds: None, lambda: filter_json(run, "arguments", "[" + r'"\u0061",' * 2_000 + "1]"))
 
 
 JSON_TEXTS = st.sampled_from(
