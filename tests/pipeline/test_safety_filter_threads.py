@@ -24,6 +24,7 @@ LONG = "x" * MAX_INLINE_CHARACTERS
     "call",
     [
         {"messages": (user(LONG),)},
+        {"messages": (user(LONG * 2, LONG * 2),)},
         {"messages": (user(*["x"] * (MAX_INLINE_CHARACTERS // TEXT_COST)),)},
         {"output_format": JsonSchemaFormat("answer", json.dumps({"description": LONG}))},
         {"targets": (Target("mock", "m", options={"a": {"b": [LONG, 1]}}),)},
@@ -31,7 +32,7 @@ LONG = "x" * MAX_INLINE_CHARACTERS
         {"targets": (Target("mock", "m", sampling=Sampling(stop_sequences=(LONG,))),)},
         {"messages": (Message(Role.USER, (Attachment("image/png", data=b"", filename=LONG),)),)},
     ],
-    ids=["text", "many texts", "schema", "options", "many options", "stop sequences", "filename"],
+    ids=["text", "two texts", "many texts", "schema", "options", "many options", "stop sequences", "filename"],
 )
 async def test_whatever_takes_long_to_filter_is_filtered_in_a_thread(call: dict[str, Any]) -> None:
     layer = Layer(input=MASK)
