@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from aimanager_server.core.content import Attachment, JsonSchemaFormat, Message, Role, Sampling
+from aimanager_server.core.content import Attachment, JsonSchemaFormat, Message, Role, Sampling, Text
 from aimanager_server.core.request import Caller, Target
+from aimanager_server.core.response import PartCompleted, TextDelta
 from aimanager_server.pipeline.safety_filters import MAX_INLINE_CHARACTERS
 from aimanager_server.safety.filter_run import TEXT_COST, Abandoned
-from tests.pipeline.test_safety_filters import FINISHED, MASK, Layer, user
+from tests.pipeline.test_safety_filters import EMAIL, FINISHED, MASK, Layer, user
 from tests.support.calls import make_call
 
 LONG = "x" * MAX_INLINE_CHARACTERS
@@ -75,3 +76,17 @@ async def test_filtering_ends_when_its_caller_has_gone() -> None:
     await asyncio.sleep(0)
 
     assert ended == [Abandoned]
+
+
+async def test_large_texts_are_filtered_in_a_thread_for_their_caller() -> None:
+    text = "word " * (MAX_INLINE_CHARACTERS // 5 + 1) + EMAIL
+    layer = Layer(TextDelta(0, text), PartCompleted(0, Text(text)), FINISHED, input=MASK, output=MASK)
+
+    file = Attachment("text/plain", data=text.encode())
+    events = await layer.events(Message(Role.USER, (file,)), caller=Caller("alice"))
+
+    assert layer.callers_in_threads == ["alice"] * 3
+    part = layer.sent.messages[0].parts[0]
+    assert isinstance(part, Attachment)
+    assert (part.data or b"").endswith(b"[EMAIL_1]")
+    assert isinstance(events[-2], PartCompleted)

@@ -25,7 +25,7 @@ from aimanager_server.core.content import (
 from aimanager_server.core.conversation import ConversationTurn
 from aimanager_server.core.errors import ContentBlocked
 from aimanager_server.core.handler import compose
-from aimanager_server.core.request import Call, Caller
+from aimanager_server.core.request import Call
 from aimanager_server.core.response import (
     Event,
     Finished,
@@ -40,7 +40,6 @@ from aimanager_server.core.response import (
 from aimanager_server.core.stream import ResponseStream
 from aimanager_server.core.usage import Usage
 from aimanager_server.pipeline.safety_filters import (
-    MAX_INLINE_CHARACTERS,
     MAX_WARNINGS,
     RunInThread,
     safety_filter_layers,
@@ -223,20 +222,6 @@ async def test_a_response_beyond_its_maximum_ends_where_it_is() -> None:
     assert await Layer(*events, max_output_characters=20).events(streaming=True) == [
         TextDelta(0, "four score "), ToolCallDelta(1, "a", "b", ""), PartCompleted(0, Text("four score ")), BLOCKED,
     ]  # fmt: skip
-
-
-async def test_large_texts_are_filtered_in_a_thread_for_their_caller() -> None:
-    text = "word " * (MAX_INLINE_CHARACTERS // 5 + 1) + EMAIL
-    layer = Layer(TextDelta(0, text), PartCompleted(0, Text(text)), FINISHED, input=MASK, output=MASK)
-
-    file = Attachment("text/plain", data=text.encode())
-    events = await layer.events(Message(Role.USER, (file,)), caller=Caller("alice"))
-
-    assert layer.callers_in_threads == ["alice"] * 3
-    part = layer.sent.messages[0].parts[0]
-    assert isinstance(part, Attachment)
-    assert (part.data or b"").endswith(b"[EMAIL_1]")
-    assert isinstance(events[-2], PartCompleted)
 
 
 async def test_a_call_without_matches_is_passed_on_unchanged() -> None:
