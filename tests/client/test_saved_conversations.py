@@ -22,7 +22,7 @@ from aimanager import (
     user,
 )
 from aimanager._convert.conversations import count_first_turns
-from aimanager.v1 import conversation_pb2
+from aimanager.v1 import content_pb2, conversation_pb2
 
 
 @pytest.fixture(scope="module")
@@ -91,23 +91,25 @@ def saved_notes(count: int, **marks: bool) -> list[dict[str, Any]]:
 
 def test_what_does_not_fit_into_one_request_follows(ai: AIManager, tmp_path: Path) -> None:
     path = tmp_path / "long.json"
-    path.write_text(json.dumps(saved(turns=saved_notes(1_050, interrupted=True))))
+    path.write_text(json.dumps(saved(turns=saved_notes(5_050, interrupted=True))))
 
     loaded = Conversation.load(ai, path)
 
     turns = loaded.turns
-    assert [turn.messages[0].parts[0].text for turn in turns] == [f"Note {n}" for n in range(1_050)]
+    assert [turn.messages[0].parts[0].text for turn in turns] == [f"Note {n}" for n in range(5_050)]
     assert all(turn.is_interrupted for turn in turns)
     loaded.save(tmp_path / "again.json")
-    assert json.loads((tmp_path / "again.json").read_text()) == saved(turns=saved_notes(1_050, interrupted=True))
+    assert json.loads((tmp_path / "again.json").read_text()) == saved(turns=saved_notes(5_050, interrupted=True))
     loaded.delete()
 
 
 def test_a_request_has_as_many_turns_as_fit() -> None:
     short = conversation_pb2.NewTurn(messages=[user("Hi")] * 10)
-    large = conversation_pb2.NewTurn(messages=[user("x" * 9 * 2**20)])
+    large = conversation_pb2.NewTurn(messages=[user("x" * 15 * 2**20)])
+    many = conversation_pb2.NewTurn(messages=[content_pb2.Message()] * 100)  # fields of a message: that of its turn
 
-    assert [count_first_turns(turns) for turns in ([], [large] * 3, [short] * 3, [short] * 101)] == [0, 1, 3, 100]
+    counts = [count_first_turns(turns) for turns in ([], [large] * 3, [short] * 3, [short] * 500, [many] * 60)]
+    assert counts == [0, 1, 3, 463, 50]
 
 
 def test_a_file_of_an_earlier_chat_is_read(ai: AIManager, tmp_path: Path) -> None:
@@ -130,13 +132,17 @@ BROKEN: dict[str, object] = {
     "it has no format": saved(format="other"),
     "has version 2 of the format; this client reads version 1": saved(version=2),
     "has version None": saved(version=None),
-    "it is damaged: KeyError: 'messages'": saved(turns=[{"pinned": True}]),
-    "it is damaged: AttributeError": saved(conversation="Trip"),
-    "TypeError": saved(turns=5),
-    "it is damaged: TypeError": {"version": 1, "model": None, "system": None, "messages": 3},
+    "turns[0] has no 'messages'": saved(turns=[{"pinned": True}]),
+    "'conversation' of the file must be an object, got a text": saved(conversation="Trip"),
+    "'turns' of the file must be a list, got a number": saved(turns=5),
+    "'turns' of the file must be a list, got an object": saved(turns={}),
+    "'pinned' of turns[0] must be true or false, got a text": saved(turns=[{"messages": [], "pinned": "x"}]),
+    "turns[0].messages[0] must be an object, got null": saved(turns=[{"messages": [None], "pinned": True}]),
+    "conversation['model'] must name a model": saved(conversation={"model": "nosuch/zz/\n"}),
+    "'messages' of the file must be a list": {"version": 1, "model": None, "system": None, "messages": 3},
     "message['role'] must be 'user' or 'assistant'": saved(turns=[{"messages": [{"role": "system"}], "pinned": False}]),
-    "it is damaged: KeyError: 'pinned'": saved(turns=[{"messages": [{"role": "user", "content": "Hi"}]}]),
-    "'str' object has no attribute": saved(turns=[{"messages": ["Hi"], "pinned": False}]),
+    "turns[0] has no 'pinned'": saved(turns=[{"messages": [{"role": "user", "content": "Hi"}]}]),
+    "turns[0].messages[0] must be an object, got a text": saved(turns=[{"messages": ["Hi"], "pinned": False}]),
     "The dict is not a Conversation": saved(conversation={"labels": 5}),
 }
 

@@ -9,6 +9,8 @@ from operator import attrgetter
 from os import PathLike
 from typing import Any, TypeAlias
 
+from google.protobuf.message import Message
+
 from ..config import MIB
 from ..errors import InvalidRequestError
 from ..messages import Attachment, AttachmentSource
@@ -26,9 +28,9 @@ from .scalars import read_cost
 
 PAGE_SIZE = 50
 
-MAX_SENT_MESSAGES = 1_000
-MAX_SENT_BYTES = 16 * MIB
-"""Messages and bytes of the turns that a new conversation begins with; a server accepts more by default."""
+MAX_SENT_MESSAGES, MAX_SENT_FIELDS, MAX_SENT_BYTES = 5_000, 19_000, 28 * MIB
+"""Messages, fields and bytes of the turns that a new conversation begins with: what a server accepts by default, less
+what the settings of the conversation take."""
 
 ConversationOperation: TypeAlias = Operation[Any, Any, pb.Conversation]
 ListOperation: TypeAlias = Operation[pb.ListConversationsRequest, pb.ListConversationsResponse, Any]
@@ -76,13 +78,29 @@ def create_copy(settings: pb.Conversation, turns: Sequence[pb.NewTurn]) -> Conve
 
 def count_first_turns(turns: Sequence[pb.NewTurn]) -> int:
     """Return how many of the turns one request carries: as many as fit, at least one."""
-    messages, size = 0, 0
+    messages, fields, size = 0, 0, 0
     for index, turn in enumerate(turns):
         messages += len(turn.messages)
+        fields += 1 + _count_fields(turn)
         size += turn.ByteSize()
-        if index and (messages > MAX_SENT_MESSAGES or size > MAX_SENT_BYTES):
+        if index and (messages > MAX_SENT_MESSAGES or fields > MAX_SENT_FIELDS or size > MAX_SENT_BYTES):
             return index
     return len(turns)
+
+
+def _count_fields(message: Message) -> int:
+    """Return the number of fields of a message and its submessages, as a server counts them.
+
+    >>> _count_fields(pb.NewTurn(pinned=True, messages=[{"parts": [{"text": "Hi"}]}]))
+    4
+    """
+    count = 0
+    for field, value in message.ListFields():
+        values = (value,) if isinstance(value, Message | str | bytes | int | float) else value
+        count += len(values)
+        if field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            count += sum(map(_count_fields, values))
+    return count
 
 
 def get_conversation(conversation_id: str) -> ConversationOperation:

@@ -22,6 +22,9 @@ VERSION = 1
 SETTINGS = ("title", "model", "system_instruction", "labels")
 CHAT_KEYS = {"model", "system", "messages"}
 OWNER_ONLY = 0o600
+JSON_TYPES: Mapping[type[Any], str] = {
+    Mapping: "an object", list: "a list", bool: "true or false", str: "a text", int: "a number", float: "a number"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +84,54 @@ def read_conversation(path: str | PathLike[str]) -> SavedConversation:
     except InvalidRequestError as error:
         raise _invalid(name, str(error)) from error
     except (AttributeError, KeyError, TypeError) as error:
-        raise _invalid(name, f"it is damaged: {type(error).__name__}: {error}") from error
+        raise _invalid(name, "it is damaged") from error
 
 
 def _parse(document: Mapping[str, Any]) -> SavedConversation:
-    settings = {name: value for name, value in document["conversation"].items() if name in SETTINGS}
-    turns = [
-        pb.NewTurn(
-            messages=[message_from_dict(message) for message in turn["messages"]],
-            pinned=turn["pinned"] is True,
-            interrupted=turn.get("interrupted") is True,
-        )
-        for turn in document["turns"]
-    ]
-    return SavedConversation(from_plain(settings, pb.Conversation()), turns)
+    fields = _required(document, "conversation", Mapping, "the file")
+    settings = from_plain({name: value for name, value in fields.items() if name in SETTINGS}, pb.Conversation())
+    if not settings.model.isprintable():
+        raise InvalidRequestError(f"conversation['model'] must name a model, got {settings.model!r:.100}", "")
+    given = _required(document, "turns", list, "the file")
+    return SavedConversation(settings, [_parse_turn(turn, f"turns[{number}]") for number, turn in enumerate(given)])
+
+
+def _parse_turn(turn: Any, name: str) -> pb.NewTurn:
+    messages = _required(turn, "messages", list, name)
+    return pb.NewTurn(
+        messages=[
+            message_from_dict(_object(message, f"{name}.messages[{number}]")) for number, message in enumerate(messages)
+        ],
+        pinned=_required(turn, "pinned", bool, name),
+        interrupted="interrupted" in turn and _required(turn, "interrupted", bool, name),
+    )
+
+
+def _required(fields: Any, key: str, kind: type[Any], name: str) -> Any:
+    """Return a value of this type. Raises InvalidRequestError."""
+    if key not in _object(fields, name):
+        raise InvalidRequestError(f"{name} has no {key!r}", "")
+    if not isinstance(fields[key], kind):
+        raise InvalidRequestError(f"{key!r} of {name} must be {JSON_TYPES[kind]}, got {_kind(fields[key])}", "")
+    return fields[key]
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError(f"{name} must be an object, got {_kind(value)}", "")
+    return value
+
+
+def _kind(value: Any) -> str:
+    return next((name for kind, name in JSON_TYPES.items() if isinstance(value, kind)), "null")
 
 
 def _parse_chat(document: Mapping[str, Any]) -> SavedConversation:
     """Read a file of `aimanager chat` from before servers kept conversations. Each question begins a turn."""
     settings = {"model": document["model"] or "", "system_instruction": document["system"] or ""}
     turns: list[pb.NewTurn] = []
-    for each in document["messages"]:
-        message = message_from_dict(each)
+    for number, each in enumerate(_required(document, "messages", list, "the file")):
+        message = message_from_dict(_object(each, f"messages[{number}]"))
         if message.role == Role.ROLE_USER or not turns:
             turns.append(pb.NewTurn())
         turns[-1].messages.append(message)
@@ -111,5 +140,5 @@ def _parse_chat(document: Mapping[str, Any]) -> SavedConversation:
 
 def _invalid(name: str, problem: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{name} is not a saved conversation: {problem:.300}", "Pass a file that Conversation.save wrote."
+        f"{name} is not a saved conversation: {problem.rstrip('.'):.300}.", "Pass a file that Conversation.save wrote."
     )
