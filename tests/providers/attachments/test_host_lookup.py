@@ -44,8 +44,8 @@ def host_lookup(timeout: float = LOOKUP_TIMEOUT_SECONDS) -> Iterator[tuple[HostL
         lookup.close()
 
 
-def threads() -> set[int | None]:
-    return {thread.ident for thread in threading.enumerate() if thread.name == "attachment-dns"}
+def threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "attachment-dns"}  # idents are used again
 
 
 async def test_every_address_is_returned_once() -> None:
