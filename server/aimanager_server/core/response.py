@@ -8,7 +8,7 @@ from enum import StrEnum
 from .attempts import AttemptRecord
 from .content import Artifact, Message, Part, Role
 from .errors import ProviderProtocolError
-from .usage import Cost, Usage
+from .usage import Cost, Usage, UsageSource
 from .value import dataclass
 
 
@@ -86,6 +86,11 @@ class Finished:
     def with_totals(self, usage: Usage, cost: Cost | None, latency: float) -> Finished:
         """Return the event with other totals; every call does this, and `replace` takes five times as long."""
         return Finished(self.reason, self.provider_reason, usage, cost, latency, self.structured_json, self.is_empty)
+
+    def without_cost(self, latency: float) -> Finished:
+        """Return the event of a call for which no provider was called."""
+        currency = "USD" if self.cost is None else self.cost.currency
+        return self.with_totals(Usage(source=UsageSource.REPORTED), Cost(0, 0, currency, estimated=False), latency)
 
 
 @dataclass(frozen=True, slots=True)

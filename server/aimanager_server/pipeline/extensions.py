@@ -11,11 +11,9 @@ from ..core.errors import ExtensionFailed, GatewayError
 from ..core.handler import CallHandler
 from ..core.request import Call, GenerateParams
 from ..core.response import (
-    ArtifactExtracted,
     Event,
     FinishReason,
     GenerateResult,
-    PartCompleted,
     ResponseBuilder,
     Restarted,
 )
@@ -25,6 +23,7 @@ from ..extensions.checks import check_size, checked_request, checked_response
 from ..extensions.dict_form import InvalidResult
 from ..extensions.runner import ExtensionRunner, Hook
 from ..extensions.views import ExtensionCall, ExtensionRequest, ExtensionResponse
+from .response_replay import complete_events
 
 ResolveChanged = Callable[[Call, GenerateParams], Call]
 """Validate and resolve a changed request of a call. Raises GatewayError."""
@@ -75,7 +74,7 @@ class RunExtensions:
         result = original
         for run in completing:
             result = await run.completion(result, lambda changed: self._consistent(call, changed))
-        return ResponseStream.of(result.metadata, events if result is original else _events(result))
+        return ResponseStream.of(result.metadata, events if result is original else complete_events(result))
 
     async def _consistent(self, call: Call, result: GenerateResult) -> GenerateResult:
         """Return a changed response with its artifacts and validated JSON. Raises InvalidResult."""
@@ -273,14 +272,6 @@ def _response_of(result: GenerateResult) -> ExtensionResponse:
         result.message.parts, metadata.provider, metadata.model, finished.reason, finished.usage, finished.cost,
         finished.structured_json, result.artifacts,
     )  # fmt: skip
-
-
-def _events(result: GenerateResult) -> list[Event]:
-    return [
-        *(PartCompleted(index, part) for index, part in enumerate(result.message.parts)),
-        *map(ArtifactExtracted, result.artifacts),
-        result.finished,
-    ]
 
 
 def _artifacts(parts: Sequence[Part]) -> tuple[Artifact, ...]:

@@ -19,7 +19,6 @@ from ..core.response import (
     Restarted,
 )
 from ..core.stream import Completed, Outcome, ResponseStream, StreamObserver
-from ..core.usage import Cost, Usage, UsageSource
 from ..resilience.request_coalescing import RequestCoalescer
 from ..storage.cache_key import CacheKey, CacheKeys
 from ..storage.response_cache import CachedResponse, ResponseStore
@@ -32,8 +31,6 @@ BYPASS_SECONDS = 5.0
 
 WHOLE = (FinishReason.STOP, FinishReason.TOOL_CALLS)
 """Finish reasons of responses that are stored: a cut, refused or filtered one may come out better the next time."""
-
-NOTHING_USED = Usage(source=UsageSource.REPORTED)
 
 
 class ResponseCache:
@@ -117,8 +114,7 @@ def _hit(call: Call, found: CachedResponse) -> ResponseStream:
         call.id, call.requested_model, stored.provider, stored.model, (), (*changed, *stored.warnings),
         cache_status=CacheStatus.HIT, saved_cost=saved, generated_at=found.generated_at,
     )  # fmt: skip
-    cost = Cost(0, 0, estimated=False) if saved is None else Cost(0, 0, saved.currency, estimated=False)
-    replayed = GenerateResult(metadata, result.message, finished.with_totals(NOTHING_USED, cost, 0.0), result.artifacts)
+    replayed = GenerateResult(metadata, result.message, finished.without_cost(0.0), result.artifacts)
     if call.streaming:
         return replayed_stream(metadata, replayed)
     return ResponseStream.of(metadata, complete_events(replayed))

@@ -12,13 +12,11 @@ from ..core.handler import CallHandler
 from ..core.request import Call
 from ..core.response import CacheStatus, Event, Finished, ResponseMetadata, Restarted, SettingWarning
 from ..core.stream import ResponseStream
-from ..core.usage import Cost, Usage, UsageSource
+from ..core.usage import Usage
 from .event_log import EventLog, LogMemory
 
 MAX_SHARED_SECONDS = 3600.0
 """How much later than that of the first caller the deadline of one that joins may be."""
-
-NOTHING_USED = Usage(source=UsageSource.REPORTED)
 
 
 class SharedCall:
@@ -267,8 +265,7 @@ class _Reader:
         """Return the completion event of a caller whose response cost nothing, and note what was saved."""
         assert self.metadata is not None
         self.metadata.saved_cost = finished.cost
-        currency = "USD" if finished.cost is None else finished.cost.currency
-        return finished.with_totals(NOTHING_USED, Cost(0, 0, currency, estimated=False), finished.latency)
+        return finished.without_cost(finished.latency)
 
 
 def _target_warnings(call: Call, key: tuple[str, str]) -> tuple[SettingWarning, ...]:
